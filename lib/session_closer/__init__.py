@@ -1,0 +1,3 @@
+"""Close OpenClaw sessions safely."""
+
+__version__ = "0.1.0"

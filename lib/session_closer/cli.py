@@ -1,0 +1,273 @@
+"""The edge: grammar of the arguments, one way out, and the only place that prints."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, ClassVar, NoReturn
+
+from plumbum import cli
+
+from . import __version__, home, keys, report
+from .errors import CloserError, ExitCode, Interrupted, UsageProblem
+from .executor import Options, Wish, execute
+from .keys import quoted
+from .model import Report
+
+EXIT_CODES = (
+    "0 done, or already so",
+    "1 some target failed or was not found",
+    "2 usage",
+    "3 refused, nothing changed",
+    "4 busy, retry later",
+    "5 changed underneath, nothing lost",
+    "6 the gateway is needed and does not answer",
+    "69 missing dependency",
+    "70 bug",
+    "130 interrupted",
+)
+
+
+def _one_of(name: str, *words: str) -> Any:
+    def check(value: str) -> str:
+        if value not in words:
+            raise ValueError(f"{name} is one of {', '.join(words)}")
+        return value
+
+    check.__name__ = "|".join(words)
+    return check
+
+
+def _count(value: str) -> int:
+    if not value.isdecimal() or not 0 < int(value) < 10**9:
+        raise ValueError("a number from 1 on")
+    return int(value)
+
+
+_count.__name__ = "N"
+
+
+def _word(name: str) -> Any:
+    def check(value: str) -> str:
+        if not value or value.startswith("-"):
+            raise ValueError(f"a {name.lower()} was expected")
+        return value
+
+    check.__name__ = name
+    return check
+
+
+class Command(cli.Application):
+    """What all commands share; a command adds its positionals and says what it wishes."""
+
+    VERSION = __version__
+    OPERATION: ClassVar[str] = ""
+    POSITIONALS: ClassVar[str] = ""
+
+    agent = cli.SwitchAttr(
+        "--agent", _word("AGENT"), argname="AGENT", help="agent of the project ids (project-lead)"
+    )
+    dry_run = cli.Flag("--dry-run", help="show what would happen, change nothing")
+    as_json = cli.Flag("--json", help="one JSON document on stdout, errors included")
+    verbose = cli.Flag("--verbose", help="all rows and the evidence")
+    force = cli.Flag("--force", help="close sessions that are running, too")
+    yes = cli.Flag("--yes", help="close more than --max sessions at once")
+    limit = cli.SwitchAttr(
+        "--max", _count, default=100, argname="N", help="most sessions closed without --yes (100)"
+    )
+    missing_ok = cli.Flag("--missing-ok", help="a target that is not found is no failure")
+    via = cli.SwitchAttr(
+        "--via", _one_of("--via", "auto", "gateway", "files"), default="auto", argname="auto|gateway|files",
+        help="who takes the entries out (auto)",
+    )  # fmt: skip
+    restart = cli.SwitchAttr(
+        "--restart", _one_of("--restart", "auto", "always", "never"), default="auto", argname="auto|always|never",
+        help="restart the gateway afterwards (auto: only after an edit below it)",
+    )  # fmt: skip
+    no_restart = cli.Flag("--no-restart", help="the same as --restart never")
+    reason = cli.SwitchAttr("--reason", str, argname="TEXT", help="why; it is kept in the receipt")
+    state_dir = cli.SwitchAttr("--state-dir", _word("DIR"), argname="DIR", help="OpenClaw's state directory")
+    profile = cli.SwitchAttr("--profile", _word("NAME"), argname="NAME", help="stands for ~/.openclaw-NAME")
+    demo = cli.Flag("--demo", help="the same on a throw-away sample store")
+
+    def wish(self, words: Sequence[str]) -> Wish:
+        """Return what these positionals ask for; UsageProblem where they make no sense."""
+        raise NotImplementedError
+
+    def main(self, *words: str) -> int:
+        """Do what was asked; plumbum calls this with the positionals."""
+        return self.perform(self.wish(words))
+
+    def perform(self, wish: Wish) -> int:
+        """Run a wish, print its report, return its exit code."""
+        if self.demo:
+            if self.state_dir is not None or self.profile is not None:
+                raise UsageProblem(
+                    "--demo works on a sample store of its own", "leave out --state-dir and --profile"
+                )
+            from . import demo
+
+            return demo.perform(self, wish)
+        where = home.find(os.environ, state_dir=self.state_dir, profile=self.profile)
+        found = execute(where, wish, self.options(), tell=self.tell)
+        self.show(found)
+        return int(report.exit_code(found))
+
+    def options(self) -> Options:
+        """Return the switches as data."""
+        if self.no_restart and self.restart == "always":
+            raise UsageProblem("--no-restart and --restart always contradict each other", "give one of them")
+        return Options(
+            dry_run=self.dry_run,
+            force=self.force,
+            yes=self.yes,
+            limit=self.limit,
+            via=self.via,
+            restart="never" if self.no_restart else self.restart,
+            reason=self.reason,
+            missing_ok=self.missing_ok,
+            again=(self.OPERATION, *self.given),
+        )
+
+    given: tuple[str, ...] = ()
+
+    @cli.switch(["-h", "--help"], overridable=True, help="show this help")
+    def help(self) -> None:
+        """Print the help: purpose, usage, options, exit codes."""
+        switches = {id(info): info for info in self._switches_by_name.values()}
+        rows = [
+            (_spelled(info), (info.help or "").partition("; the default")[0]) for info in switches.values()
+        ]
+        width = max(len(spelled) for spelled, _ in rows)
+        self.say(
+            *(line.strip() for line in (self.__doc__ or "").splitlines()),
+            f"usage: {self.OPERATION} [options] {self.POSITIONALS}",
+            "",
+            *(f"  {spelled:<{width}}  {text}" for spelled, text in sorted(rows)),
+            "",
+            "exit codes:",
+            *(f"  {line}" for line in EXIT_CODES),
+        )
+
+    @cli.switch(["--version"], overridable=True, help="show the version")
+    def version(self) -> None:
+        """Print the version."""
+        self.say(f"{self.OPERATION} {__version__}")
+
+    def tell(self, line: str) -> None:
+        """Say a line at once, before slow work begins."""
+        _say(sys.stderr, line)
+
+    def say(self, *lines: str) -> None:
+        """Print lines for people."""
+        for line in lines:
+            _say(sys.stdout, line)
+
+    def show(self, found: Report) -> None:
+        """Print a report: its result on stdout, its complaints on stderr."""
+        if self.as_json:
+            _say(sys.stdout, report.as_json(found).rstrip("\n"))
+        else:
+            for line in report.lines(found, verbose=self.verbose):
+                _say(sys.stdout, line)
+        for line in report.complaints(found):
+            _say(sys.stderr, line)
+
+    def _parse_and_dispatch(self, argv: list[str]) -> tuple[cli.Application, int]:
+        """Parse and run, with our own ending for bad words: plumbum prints them, and the whole help, to stdout."""
+        self.given = tuple(argv)
+        options = argv[: argv.index("--")] if "--" in argv else argv
+        # Known before parsing, so that an error in the words themselves comes as JSON too.
+        asked_json = "--json" in options
+        try:
+            if "-h" in options or "--help" in options:
+                self.help()
+                return self, ExitCode.OK
+            return self, self._obey(argv)
+        except CloserError as error:
+            problem = error
+        except KeyboardInterrupt:
+            problem = Interrupted("interrupted", "run the same command again: it finishes what was begun")
+        except cli.SwitchError as error:
+            problem = UsageProblem(_plain_words(str(error)), f"{self.OPERATION} --help")
+        self.as_json = asked_json
+        self.show(Report(self.OPERATION, dry_run="--dry-run" in options, error=problem))
+        return self, int(problem.code)
+
+    def _obey(self, argv: list[str]) -> int:
+        functions, words = self._parse_args(list(argv))
+        if self.version.__func__ in functions:  # type: ignore[attr-defined]
+            self.version()
+            return ExitCode.OK
+        ordered, words = self._validate_args(functions, words)
+        for function, arguments in ordered:
+            function(self, *arguments)
+        return self.main(*words)
+
+
+# Abbreviations that plumbum would take for something else, and switches that make no sense here.
+Command.unbind_switches("-v", "--help-all", "--completions")
+
+
+def _spelled(info: Any) -> str:
+    dashed = ", ".join(("-" if len(name) == 1 else "--") + name for name in info.names if name != "v")
+    return f"{dashed} {info.argname}" if info.argtype else dashed
+
+
+def _plain_words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _say(stream: Any, line: str) -> None:
+    stream.write(line + "\n")
+    stream.flush()
+
+
+def no_words(words: Sequence[str], what: str) -> None:
+    """Raise UsageProblem where no positional was given."""
+    if not words:
+        raise UsageProblem(f"no {what} was given", "name at least one project id or session key")
+
+
+def targets(words: Sequence[str], agent: str | None) -> tuple[keys.Target, ...]:
+    """Return what the positionals stand for; `agent` is --agent as given."""
+    if agent is not None:
+        keys.check_agent(agent)
+    return tuple(keys.target(word, agent) for word in words)
+
+
+def start(command: type[Command]) -> int:
+    """Run a command as a program: signals, broken pipes and bugs end in a documented exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    # Completion words in the environment would make plumbum print and leave, whatever was asked.
+    os.environ.pop("COMP_WORDS", None)
+    try:
+        return command.run([command.OPERATION, *sys.argv[1:]], exit=False)[1]
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.SOME_FAILED
+    except Exception as problem:
+        if os.environ.get("SESSION_CLOSER_TRACEBACK"):
+            raise
+        return _bug(command, problem)
+
+
+def _bug(command: type[Command], problem: Exception) -> int:
+    import traceback
+
+    place = traceback.extract_tb(problem.__traceback__)[-1]
+    error = CloserError(
+        f"{type(problem).__name__}: {quoted(str(problem))} at {os.path.basename(place.filename)}:{place.lineno}",
+        "this is a bug: report it with SESSION_CLOSER_TRACEBACK=1; what was begun is finished by the next run",
+    )
+    shown = command(command.OPERATION)
+    shown.as_json = "--json" in sys.argv
+    shown.show(Report(command.OPERATION, error=error))
+    return ExitCode.BUG
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

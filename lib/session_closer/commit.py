@@ -1,0 +1,166 @@
+"""Put a new `sessions.json` in place so that no write of anybody is lost: exchange, compare, merge."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import document, files, locks, names
+from .document import Document
+from .errors import ChangedUnderneath, CorruptStore
+from .files import Disk
+from .model import Session
+from .names import TEMP_NEW, TEMP_SWAP
+from .stores.files import parse
+
+ATTEMPTS = 20
+# OpenClaw 2026.2 notices an edit by its time stamp only, and the clock of a file system ticks every 4 ms.
+_TICK_NS = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The index to be changed: `backup` is the name that further backups are numbered after.
+
+    `displaced` is told the name of each further backup, `warn` whatever else a person should know.
+    """
+
+    index: str
+    agent: str
+    backup: str
+    displaced: Callable[[str], None]
+    warn: Callable[[str], None]
+
+    @property
+    def folder(self) -> str:
+        """The folder of the index."""
+        return os.path.dirname(self.index)
+
+
+def publish_backup(disk: Disk, folder: str, raw: bytes, name: str) -> str:
+    """Write a backup that is complete from its first instant (I4) and overwrites nothing; return its name."""
+    temp = os.path.join(folder, TEMP_NEW)
+    files.remove(disk, [temp])
+    files.put(disk, temp, raw)
+    return publish(disk, folder, temp, name)
+
+
+def publish(disk: Disk, folder: str, temp: str, name: str) -> str:
+    """Give a finished file its name, or the first numbered one that is free; return it, durable."""
+    number = 0
+    while True:
+        numbered = f"{name}-{number}" if number else name
+        try:
+            disk.rename_new(temp, os.path.join(folder, numbered))
+        except FileExistsError:
+            number += 1
+        else:
+            disk.sync_folder(folder)
+            return numbered
+
+
+def install(
+    disk: Disk, place: Place, live: Document[Session], new: bytes, lock: locks.StoreLock
+) -> list[str]:
+    """Make `new` the store; whatever others wrote in between is merged in. Return the keys both sides changed.
+
+    After each exchange the displaced file shows what was live at that instant: nothing can slip through between a
+    look and the swap. ChangedUnderneath after too many rounds: then every version is kept as a backup.
+    """
+    contested: list[str] = []
+    base, ours = live, parse(new, place.index, place.agent)  # I1: never install what we could not read back
+    for _ in range(ATTEMPTS):
+        installed, displaced = _swap(disk, place, base.raw, ours.raw, lock)
+        if displaced is None:
+            return contested
+        theirs = _keep_displaced(disk, place, displaced)
+        if theirs is None:
+            return contested
+        merged = document.merge(base, ours, theirs)
+        contested.extend(merged.contested)
+        base = ours if installed else theirs
+        if merged.raw == base.raw:
+            return contested
+        ours = parse(merged.raw, place.index, place.agent)
+    raise ChangedUnderneath(
+        f"{place.index} was rewritten {ATTEMPTS} times while it was being changed; every version is kept beside it",
+        "run the same command again, or --via gateway",
+    )
+
+
+def _swap(
+    disk: Disk, place: Place, expected: bytes, new: bytes, lock: locks.StoreLock
+) -> tuple[bool, bytes | None]:
+    """Exchange the live store for `new`.
+
+    Returns whether `new` is live now, and the bytes that were live where they are not the expected ones.
+    """
+    fresh, swap = os.path.join(place.folder, TEMP_NEW), os.path.join(place.folder, TEMP_SWAP)
+    files.remove(disk, [fresh])
+    before = os.stat(place.index, follow_symlinks=False)
+    files.put(disk, fresh, new, like=before)
+    if not files.same_bytes(fresh, new):
+        raise CorruptStore(f"{fresh} does not hold what was written to it", "check the disk")
+    wanted = max(time.time_ns(), before.st_mtime_ns + _TICK_NS)
+    disk.set_times(fresh, wanted, wanted)
+    disk.rename(fresh, swap)
+    if not lock.still_ours():
+        raise ChangedUnderneath(f"the lock of {place.index} was taken over", "run the same command again")
+    if not disk.exchange(swap, place.index):
+        return _replace(disk, place, swap, expected)
+    disk.sync_folder(place.folder)
+    displaced, _ = files.read(swap, document.MAX_BYTES)
+    if displaced != expected:
+        return True, displaced
+    # I2: the same bytes are in a backup.
+    disk.unlink(swap)
+    return True, None
+
+
+def _replace(disk: Disk, place: Place, swap: str, expected: bytes) -> tuple[bool, bytes | None]:
+    """Rename over the store where the file system cannot exchange: look as late as possible, then replace."""
+    now, _ = files.read(place.index, document.MAX_BYTES)
+    if now != expected:
+        disk.unlink(swap)
+        return False, now
+    disk.rename(swap, place.index)
+    disk.sync_folder(place.folder)
+    return True, None
+
+
+def _keep_displaced(disk: Disk, place: Place, displaced: bytes) -> Document[Session] | None:
+    """Publish what we displaced as a backup (I2) and return it parsed, None where it is no store at all."""
+    keep(disk, place)
+    try:
+        return parse(displaced, place.index, place.agent)
+    except CorruptStore as problem:
+        place.warn(
+            f"somebody wrote a store that is not valid in between, it is kept as a backup: {problem.message}"
+        )
+        return None
+
+
+def keep(disk: Disk, place: Place) -> str | None:
+    """Publish the file in the swap name, if there is one, as a further backup; return its name."""
+    swap = os.path.join(place.folder, TEMP_SWAP)
+    if not os.path.lexists(swap):
+        return None
+    name = publish(disk, place.folder, swap, place.backup)
+    place.displaced(name)
+    return name
+
+
+def clean(disk: Disk, place: Place) -> None:
+    """Remove what a killed run of ours left beside the store; a store in the swap name becomes a backup."""
+    files.remove(disk, [os.path.join(place.folder, TEMP_NEW)])
+    name = keep(disk, place)
+    if name is not None:
+        place.warn(
+            f"an interrupted run left a store behind, it is kept as {os.path.join(place.folder, name)}"
+        )
+    for name in os.listdir(place.folder):
+        path = os.path.join(place.folder, name)
+        if name.startswith(names.LOCK + ".") and locks.read(path).get("holder") == locks.HOLDER:
+            files.remove(disk, [path])

@@ -1,0 +1,257 @@
+"""The text of sessions.json: member spans, cut, insert, three-way merge (pure).
+
+The text is never serialised again: what is not cut keeps its bytes (reliability fact F4: a
+re-serialised 1e400 becomes Infinity, which the gateway cannot read).
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, NoReturn, TypeVar
+
+from .errors import CorruptStore
+
+MAX_BYTES = 512 * 1024 * 1024
+_CHUNK = 1 << 20
+_BLANK = re.compile(r"[ \t\n\r]*")
+_COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
+_COMMA = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Member(Generic[Row]):
+    """One top-level member: `start` at the key's quote, `value` at its value, `end` behind it; byte offsets."""
+
+    start: int
+    value: int
+    end: int
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Document(Generic[Row]):
+    """A store's bytes and the spans of its members, in file order."""
+
+    raw: bytes
+    inside: int
+    close: int
+    members: dict[str, Member[Row]] = field(default_factory=dict)
+
+    def member_bytes(self, key: str) -> bytes:
+        """Return `"key": value` as it stands in the file."""
+        member = self.members[key]
+        return self.raw[member.start : member.end]
+
+    def value_bytes(self, key: str) -> bytes | None:
+        """Return the value as it stands in the file, None where the key is absent."""
+        member = self.members.get(key)
+        return None if member is None else self.raw[member.value : member.end]
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"holds {text}, which is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_WIDE_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_int=float)
+
+
+def nothing(key: str, entry: Any) -> None:
+    """Keep nothing of an entry but its span."""
+
+
+def scan(raw: bytes, pick: Callable[[str, Any], Row]) -> Document[Row]:
+    """Return the members of a store's bytes with what `pick(key, entry)` keeps of each; raise CorruptStore."""
+    if len(raw) > MAX_BYTES:
+        raise CorruptStore(f"is larger than {MAX_BYTES >> 20} MiB, more than OpenClaw can read")
+    ascii_only = raw.isascii()
+    if not ascii_only:
+        _check_utf8(raw)
+    # latin-1: one character a byte, so offsets in the text are offsets in the file.
+    text = raw.decode("latin-1")
+    try:
+        return _scan(raw, text, ascii_only, pick)
+    except RecursionError:
+        raise CorruptStore("is nested deeper than it can be checked") from None
+
+
+def _check_utf8(raw: bytes) -> None:
+    if raw.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise CorruptStore("starts with a byte order mark")
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    view = memoryview(raw)
+    try:
+        for at in range(0, len(raw), _CHUNK):
+            decoder.decode(view[at : at + _CHUNK])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise CorruptStore("is not valid UTF-8") from None
+
+
+def _scan(raw: bytes, text: str, ascii_only: bool, pick: Callable[[str, Any], Row]) -> Document[Row]:
+    blank, colon, comma = _BLANK.match, _COLON.match, _COMMA.match
+    at = _end(blank(text, 0))
+    if at == len(text):
+        raise CorruptStore("is empty" if not text else "holds only blanks")
+    if text[at] == "\0":
+        raise CorruptStore("holds NUL bytes")
+    if text[at] != "{":
+        raise CorruptStore("is not a JSON object")
+    inside = at + 1
+    members: dict[str, Member[Row]] = {}
+    at = _end(blank(text, inside))
+    if text[at : at + 1] != "}":
+        while True:
+            if text[at : at + 1] != '"':
+                raise CorruptStore(f"is not valid JSON at byte {at}: a key was expected")
+            start = at
+            key, at = _value(text, at)
+            if not ascii_only and not raw[start:at].isascii():
+                key = json.loads(raw[start:at])
+            found = colon(text, at)
+            if found is None:
+                raise CorruptStore(f"is not valid JSON at byte {at}: a colon was expected")
+            value = found.end()
+            entry, at = _value(text, value)
+            if not ascii_only and not raw[value:at].isascii():
+                entry = _value(raw[value:at].decode("utf-8"), 0)[0]
+            if key in members:
+                raise CorruptStore(f"holds the key {json.dumps(key)} twice")
+            members[key] = Member(start, value, at, pick(key, entry))
+            found = comma(text, at)
+            if found is None:
+                break
+            at = found.end()
+    close = _end(blank(text, at))
+    if text[close : close + 1] != "}":
+        raise CorruptStore(
+            "is cut off"
+            if close >= len(text)
+            else f"is not valid JSON at byte {close}: a comma or }} was expected"
+        )
+    rest = _end(blank(text, close + 1))
+    if rest != len(text):
+        raise CorruptStore(f"goes on after its object, at byte {rest}")
+    return Document(raw, inside, close, members)
+
+
+def _end(found: re.Match[str] | None) -> int:
+    assert found is not None  # the pattern matches the empty string
+    return found.end()
+
+
+def _value(text: str, at: int) -> tuple[Any, int]:
+    try:
+        return _DECODER.raw_decode(text, at)
+    except json.JSONDecodeError as problem:
+        if problem.pos >= len(text.rstrip(" \t\r\n")):
+            raise CorruptStore("is cut off") from None
+        raise CorruptStore(f"is not valid JSON at byte {problem.pos}: {problem.msg}") from None
+    except ValueError as problem:
+        # An integer of more digits than Python converts is legal JSON.
+        if "integer string conversion" not in str(problem):
+            raise CorruptStore(str(problem)) from None
+    try:
+        return _WIDE_DECODER.raw_decode(text, at)
+    except ValueError as problem:
+        raise CorruptStore(f"is not valid JSON: {problem}") from None
+
+
+def edit(
+    document: Document[Any],
+    *,
+    remove: Collection[str] = (),
+    replace: Mapping[str, bytes] | None = None,
+    append: Collection[bytes] = (),
+) -> bytes:
+    """Return the document's bytes with members cut, values replaced and whole members added; the rest as it was."""
+    raw = document.raw
+    replaced = replace or {}
+    members = list(document.members.items())
+    pieces: list[bytes | memoryview] = []
+    view = memoryview(raw)
+    run: list[int] | None = None
+    gap = b",\n  "
+    last_kept = -1
+    for index, (key, member) in enumerate(members):
+        if key in remove:
+            continue
+        if run is not None and last_kept == index - 1 and key not in replaced:
+            run[1] = member.end
+        else:
+            if run is not None:
+                pieces.append(view[run[0] : run[1]])
+            if last_kept >= 0:
+                gap = raw[members[last_kept][1].end : members[last_kept + 1][1].start]
+                pieces.append(gap)
+            run = [member.start, member.value if key in replaced else member.end]
+            if key in replaced:
+                pieces.append(view[run[0] : run[1]])
+                pieces.append(replaced[key])
+                run = [member.end, member.end]
+        last_kept = index
+    if run is not None:
+        pieces.append(view[run[0] : run[1]])
+    if last_kept < 0 and not append:
+        return raw[: document.inside] + raw[document.close :]
+    lead, tail = b"\n  ", b"\n"
+    if members:
+        lead = raw[document.inside : members[0][1].start]
+        tail = raw[members[-1][1].end : document.close]
+    if len(members) > 1:
+        gap = raw[members[0][1].end : members[1][1].start]
+    for number, added in enumerate(append):
+        if last_kept >= 0 or number:
+            pieces.append(gap)
+        pieces.append(added)
+    return b"".join([view[: document.inside], lead, *pieces, tail, view[document.close :]])
+
+
+def same_value(one: bytes | None, other: bytes | None) -> bool:
+    """Tell whether two values are equal: as bytes, or as JSON (a gateway writes its own layout)."""
+    if one == other:
+        return True
+    if one is None or other is None:
+        return False
+    return _parsed(one) == _parsed(other)
+
+
+def _parsed(value: bytes) -> Any:
+    return _value(value.decode("utf-8"), 0)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The bytes of a three-way merge and the keys that both sides changed, where theirs was taken."""
+
+    raw: bytes
+    contested: tuple[str, ...]
+
+
+def merge(base: Document[Any], ours: Document[Any], theirs: Document[Any]) -> Merged:
+    """Return theirs with what we changed since base; where both changed the same key, theirs stays."""
+    remove: set[str] = set()
+    replace: dict[str, bytes] = {}
+    append: list[bytes] = []
+    contested: list[str] = []
+    for key in dict.fromkeys([*base.members, *ours.members]):
+        was, our, their = base.value_bytes(key), ours.value_bytes(key), theirs.value_bytes(key)
+        if same_value(our, was):
+            continue
+        if not same_value(their, was):
+            if not same_value(their, our):
+                contested.append(key)
+            continue
+        if our is None:
+            remove.add(key)
+        elif their is None:
+            append.append(ours.member_bytes(key))
+        else:
+            replace[key] = our
+    return Merged(edit(theirs, remove=remove, replace=replace, append=append), tuple(contested))

@@ -1,0 +1,89 @@
+"""Exit codes and the errors that carry them."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The exit codes of every command: a contract for scripts (docs/commands.md)."""
+
+    OK = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    BUSY = 4
+    CHANGED = 5
+    GATEWAY_NEEDED = 6
+    MISSING_DEPENDENCY = 69
+    BUG = 70
+    INTERRUPTED = 130
+
+
+class CloserError(Exception):
+    """A whole run that ends without doing what was asked: what, and what to do next."""
+
+    code = ExitCode.BUG
+    name = "bug"
+
+    def __init__(self, message: str, remedy: str = "", *, name: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        if name is not None:
+            self.name = name
+
+
+class UsageProblem(CloserError):
+    """The words of the command line make no sense together."""
+
+    code = ExitCode.USAGE
+    name = "usage"
+
+
+class Refused(CloserError):
+    """Protected, corrupt, foreign or too much at once: nothing was changed."""
+
+    code = ExitCode.REFUSED
+    name = "refused"
+
+
+class CorruptStore(Refused):
+    """The text of a store is not what OpenClaw would have written."""
+
+    name = "corrupt_store"
+
+
+class Busy(CloserError):
+    """A lock was not free within the time we may wait."""
+
+    code = ExitCode.BUSY
+    name = "busy"
+
+
+class ChangedUnderneath(CloserError):
+    """Somebody else kept writing; everything that was written is kept."""
+
+    code = ExitCode.CHANGED
+    name = "changed_underneath"
+
+
+class GatewayNeeded(CloserError):
+    """What was asked needs a gateway that answers."""
+
+    code = ExitCode.GATEWAY_NEEDED
+    name = "gateway_needed"
+
+
+class StorageFailed(CloserError):
+    """The file system refused a step; what was done until then is in the journal."""
+
+    code = ExitCode.SOME_FAILED
+    name = "storage"
+
+
+class Interrupted(CloserError):
+    """A signal ended the run; the next changing command finishes what was begun."""
+
+    code = ExitCode.INTERRUPTED
+    name = "interrupted"

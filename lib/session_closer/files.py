@@ -1,0 +1,203 @@
+"""The only module that writes, renames or removes files: the seam for every fault that tests inject."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+_PIECE = 8 << 20
+_NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+
+class Disk:
+    """Each method is one step that a kill or an error can separate from the next; errors are OSError.
+
+    Paths are plain strings. Methods that name a folder take paths within one folder.
+    """
+
+    def make_folder(self, path: str) -> None:
+        """Create one private folder."""
+        os.mkdir(path, PRIVATE_FOLDER)
+
+    def remove_folder(self, path: str) -> None:
+        """Remove one empty folder."""
+        os.rmdir(path)
+
+    def create(self, path: str) -> int:
+        """Return a descriptor of a new private file; one that exists is an error."""
+        return os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE
+        )
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        """Write some of the data; return how many bytes."""
+        return os.write(descriptor, data)
+
+    def sync(self, descriptor: int) -> None:
+        """Bring a file's bytes to the platter; macOS needs F_FULLFSYNC for that."""
+        if sys.platform == "darwin":
+            import fcntl
+
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+        else:
+            os.fsync(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        """Close a descriptor."""
+        os.close(descriptor)
+
+    def set_mode(self, descriptor: int, mode: int) -> None:
+        """Set a file's mode."""
+        os.fchmod(descriptor, mode)
+
+    def set_owner(self, descriptor: int, uid: int, gid: int) -> None:
+        """Set a file's owner and group."""
+        os.fchown(descriptor, uid, gid)
+
+    def set_times(self, path: str, atime_ns: int, mtime_ns: int) -> None:
+        """Set a file's times."""
+        os.utime(path, ns=(atime_ns, mtime_ns))
+
+    def rename(self, source: str, target: str) -> None:
+        """Rename, replacing what is there."""
+        os.rename(source, target)
+
+    def rename_new(self, source: str, target: str) -> None:
+        """Rename; FileExistsError where the target exists."""
+        if _rename_with(source, target, exchange=False):
+            return
+        # No RENAME_NOREPLACE on this file system: a link never replaces either.
+        os.link(source, target, follow_symlinks=False)
+        os.unlink(source)
+
+    def exchange(self, one: str, other: str) -> bool:
+        """Swap two files in one step; False, and nothing done, where the file system cannot."""
+        return _rename_with(one, other, exchange=True)
+
+    def unlink(self, path: str) -> None:
+        """Remove a file."""
+        os.unlink(path)
+
+    def link(self, source: str, target: str) -> None:
+        """Give a file a second name; FileExistsError where the target exists."""
+        os.link(source, target, follow_symlinks=False)
+
+    def sync_folder(self, path: str) -> None:
+        """Make renames within a folder durable; a file system without it is left as it is."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        except OSError as problem:
+            # Ignoring is fine as such a file system offers no ordering of renames at all.
+            if problem.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF):
+                raise
+        finally:
+            os.close(descriptor)
+
+
+def put(disk: Disk, path: str, data: bytes, *, like: os.stat_result | None = None) -> None:
+    """Create a file with these bytes, durable before it returns; `like` gives mode and owner, else 0600."""
+    descriptor = disk.create(path)
+    try:
+        try:
+            view = memoryview(data)
+            while view:
+                written = disk.write(descriptor, view[:_PIECE])
+                if written <= 0:
+                    raise OSError(errno.EIO, "nothing was written", path)
+                view = view[written:]
+            if like is not None:
+                if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
+                    disk.set_owner(descriptor, like.st_uid, like.st_gid)
+                disk.set_mode(descriptor, stat.S_IMODE(like.st_mode))
+            disk.sync(descriptor)
+        finally:
+            disk.close(descriptor)
+    except OSError:
+        with contextlib.suppress(OSError):
+            disk.unlink(path)
+        raise
+
+
+def remove(disk: Disk, paths: Iterable[str]) -> None:
+    """Remove files, those that are gone included."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            disk.unlink(path)
+
+
+def read(path: str, limit: int) -> tuple[bytes, os.stat_result]:
+    """Return the bytes of a regular file and its stat, without following a link or waiting on a pipe."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file", path)
+        if found.st_size > limit:
+            raise OSError(errno.EFBIG, "is too large", path)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            raw = file.read()
+        return raw, os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def same_bytes(path: str, data: bytes) -> bool:
+    """Tell whether a file holds exactly these bytes, reading it piece by piece."""
+    view = memoryview(data)
+    at = 0
+    with open(path, "rb", buffering=0) as file:
+        while piece := file.read(_PIECE):
+            if view[at : at + len(piece)] != piece:
+                return False
+            at += len(piece)
+    return at == len(data)
+
+
+def _rename_with(source: str, target: str, *, exchange: bool) -> bool:
+    call = _native_rename()
+    if call is None:
+        return False
+    code = call(os.fsencode(source), os.fsencode(target), exchange)
+    if code == 0:
+        return True
+    if code in _NO_EXCHANGE:
+        return False
+    raise OSError(code, os.strerror(code), source, None, target)
+
+
+@cache
+def _native_rename() -> Callable[[bytes, bytes, bool], int] | None:
+    """Return renameat2 (Linux) or renamex_np (macOS) as a call that gives an errno, None where there is neither."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if sys.platform == "darwin":
+        swap, exclusive = 2, 4
+        function: Any = getattr(libc, "renamex_np", None)
+        ahead: tuple[Any, ...] = ()
+        types: list[Any] = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint]
+    else:
+        swap, exclusive = 2, 1
+        function = getattr(libc, "renameat2", None)
+        ahead = (-100,)
+        types = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+    if function is None:
+        return None
+    function.argtypes = types
+    function.restype = ctypes.c_int
+
+    def call(source: bytes, target: bytes, exchange: bool) -> int:
+        flag = swap if exchange else exclusive
+        ends = (*ahead, source, *ahead, target)
+        ctypes.set_errno(0)
+        return 0 if function(*ends, flag) == 0 else ctypes.get_errno()
+
+    return call

@@ -1,0 +1,1 @@
+"""The gateway of one state directory: find it, talk to it, restart it."""

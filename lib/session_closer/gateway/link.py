@@ -1,0 +1,134 @@
+"""One WebSocket connection to a gateway, for a whole batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any, Protocol
+
+from .. import __version__
+
+PROTOCOLS = (3, 4)
+SCOPES = ("operator.admin", "operator.read", "operator.write")
+_CONNECT_SECONDS = 10.0
+
+
+class LinkRefused(Exception):
+    """The gateway does not let us do this over this link; another link may."""
+
+
+class LinkLost(Exception):
+    """The connection broke or no answer came; whether the call took effect is unknown."""
+
+
+class CallRefused(Exception):
+    """The gateway understood the call and said no."""
+
+
+class Link(Protocol):
+    """A way to call the gateway's methods; answers are the payload of a response."""
+
+    version: str | None
+    state_dir: str | None
+
+    def call(self, method: str, params: dict[str, Any], seconds: float = 60.0) -> dict[str, Any]:
+        """Return the payload, or raise LinkRefused, LinkLost or CallRefused."""
+
+    def has(self, method: str) -> bool:
+        """Tell whether the gateway offers a method, as far as it says."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+class SocketLink:
+    """A Link over a WebSocket, as `gateway-client` in `backend` mode, which needs no pairing."""
+
+    def __init__(self, url: str, token: str) -> None:
+        from websockets.exceptions import WebSocketException
+        from websockets.sync.client import connect
+
+        self._broken: tuple[type[Exception], ...] = (WebSocketException, OSError, TimeoutError, EOFError)
+        self._count = 0
+        try:
+            self._context = connect(
+                url,
+                max_size=None,
+                open_timeout=_CONNECT_SECONDS,
+                close_timeout=2,
+                compression=None,
+                proxy=None,
+            )
+            self._socket = self._context.__enter__()
+        except self._broken as problem:
+            raise LinkLost(f"no WebSocket at {url}: {problem}") from None
+        try:
+            hello = self._greet(token)
+        except BaseException:
+            self.close()
+            raise
+        snapshot = hello.get("snapshot")
+        server = hello.get("server")
+        features = hello.get("features")
+        state = snapshot.get("stateDir") if isinstance(snapshot, dict) else None
+        version = server.get("version") if isinstance(server, dict) else None
+        methods = features.get("methods") if isinstance(features, dict) else None
+        self.state_dir = os.path.realpath(state) if isinstance(state, str) else None
+        self.version: str | None = version if isinstance(version, str) else None
+        self._methods = (
+            frozenset(m for m in methods if isinstance(m, str)) if isinstance(methods, list) else None
+        )
+
+    def _greet(self, token: str) -> dict[str, Any]:
+        client = {"id": "gateway-client", "mode": "backend", "version": __version__, "platform": sys.platform}
+        params = {
+            "minProtocol": PROTOCOLS[0],
+            "maxProtocol": PROTOCOLS[1],
+            "client": client,
+            "role": "operator",
+            "scopes": list(SCOPES),
+            "caps": [],
+            "auth": {"token": token},
+        }
+        try:
+            return self.call("connect", params, _CONNECT_SECONDS)
+        except CallRefused as problem:
+            raise LinkRefused(str(problem)) from None
+
+    def call(self, method: str, params: dict[str, Any], seconds: float = 60.0) -> dict[str, Any]:
+        """Return the payload, or raise LinkRefused, LinkLost or CallRefused."""
+        self._count += 1
+        number = str(self._count)
+        deadline = time.monotonic() + seconds
+        try:
+            self._socket.send(json.dumps({"type": "req", "id": number, "method": method, "params": params}))
+            while True:
+                frame = json.loads(self._socket.recv(timeout=max(0.0, deadline - time.monotonic())))
+                if isinstance(frame, dict) and frame.get("type") == "res" and frame.get("id") == number:
+                    return _payload(frame)
+        except self._broken as problem:
+            raise LinkLost(f"{method}: {problem or type(problem).__name__}") from None
+        except ValueError as problem:
+            raise LinkLost(f"{method}: the answer is no JSON: {problem}") from None
+
+    def has(self, method: str) -> bool:
+        """Tell whether the gateway offers a method, as far as it says."""
+        return self._methods is None or method in self._methods
+
+    def close(self) -> None:
+        """End the connection."""
+        self._context.__exit__(None, None, None)
+
+
+def _payload(frame: dict[str, Any]) -> dict[str, Any]:
+    if frame.get("ok") is True:
+        payload = frame.get("payload")
+        return payload if isinstance(payload, dict) else {}
+    error = frame.get("error")
+    error = error if isinstance(error, dict) else {}
+    message = str(error.get("message", "refused"))
+    if "missing scope" in message or "pairing required" in message:
+        raise LinkRefused(message)
+    raise CallRefused(message)

@@ -1,0 +1,111 @@
+"""Run the `openclaw` command, through plumbum."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from .. import processes
+from ..home import Home
+from .link import CallRefused, LinkLost, LinkRefused
+
+if TYPE_CHECKING:
+    from plumbum.commands.base import BaseCommand
+
+OVERRIDE = "SESSION_CLOSER_OPENCLAW"
+_CALL_SLACK = 30.0
+
+
+class OpenClaw:
+    """The `openclaw` command that belongs to one state directory and, if there is one, its gateway process."""
+
+    def __init__(self, home: Home, pid: int | None, port: int | None) -> None:
+        self.words = command_words(home, pid)
+        self._settings = {
+            "OPENCLAW_STATE_DIR": home.state,
+            "OPENCLAW_CONFIG_PATH": home.config_path,
+            "NO_COLOR": "1",
+        }
+        if port is not None:
+            self._settings["OPENCLAW_GATEWAY_PORT"] = str(port)
+
+    def run(self, *arguments: str, seconds: float) -> tuple[int, str, str]:
+        """Return exit code, stdout and stderr; LinkRefused where it cannot be started, LinkLost after `seconds`."""
+        from plumbum import CommandNotFound, ProcessTimedOut, local
+
+        if not self.words:
+            raise LinkRefused("there is no openclaw command on PATH")
+        try:
+            command: BaseCommand = local[self.words[0]][(*self.words[1:], *arguments)]
+            code, out, err = command.with_env(**self._settings).run(retcode=None, timeout=seconds)
+        except ProcessTimedOut:
+            raise LinkLost(
+                f"openclaw {' '.join(arguments[:3])} gave no answer within {seconds:.0f} s"
+            ) from None
+        except (CommandNotFound, OSError) as problem:
+            raise LinkRefused(f"{self.words[0]} cannot be started: {problem}") from None
+        return code, out, err
+
+    def answer(self, *arguments: str, seconds: float) -> dict[str, Any]:
+        """Return the JSON object that a command prints, empty where it prints none."""
+        _, out, _ = self.run(*arguments, seconds=seconds)
+        return first_object(out)
+
+
+def first_object(text: str) -> dict[str, Any]:
+    """Return the JSON object in what a command printed, empty where there is none."""
+    start = text.find("{")
+    if start < 0:
+        return {}
+    try:
+        found, _ = json.JSONDecoder().raw_decode(text, start)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def command_words(home: Home, pid: int | None) -> list[str]:
+    """Return how to call openclaw: as told, as the gateway itself runs, or from PATH."""
+    told = home.environ.get(OVERRIDE, "").strip()
+    if told:
+        return [told]
+    words = processes.command_line(pid) if pid is not None else []
+    if len(words) > 1 and words[1].endswith((".js", ".mjs")) and os.path.isfile(words[1]):
+        program = words[0] if os.path.isabs(words[0]) else processes.program(pid) or words[0]
+        return [program, words[1]]
+    found = shutil.which("openclaw", path=home.environ.get("PATH"))
+    return [found] if found else []
+
+
+class CommandLink:
+    """A Link that starts `openclaw gateway call` for every method: about a second each."""
+
+    version: str | None = None
+    state_dir: str | None = None
+
+    def __init__(self, command: OpenClaw) -> None:
+        self._command = command
+
+    def call(self, method: str, params: dict[str, Any], seconds: float = 60.0) -> dict[str, Any]:
+        """Return the payload, or raise LinkRefused, LinkLost or CallRefused."""
+        code, out, err = self._command.run(
+            "gateway", "call", method, "--params", json.dumps(params), "--json",
+            "--timeout", str(round(seconds * 1000)), seconds=seconds + _CALL_SLACK,
+        )  # fmt: skip
+        if code == 0:
+            return first_object(out)
+        said = " ".join((err or out).split())
+        if "INVALID_REQUEST" in said or "Cannot delete" in said:
+            raise CallRefused(said[:300])
+        if "timeout" in said.lower():
+            raise LinkLost(said[:300])
+        raise LinkRefused(said[:300] or f"openclaw gateway call ended with {code}")
+
+    def has(self, method: str) -> bool:
+        """Tell whether the gateway offers a method: a command line does not say, so assume so."""
+        return True
+
+    def close(self) -> None:
+        """Nothing stays open between calls."""

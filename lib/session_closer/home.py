@@ -1,0 +1,200 @@
+"""Where OpenClaw keeps things: state directory, configuration, stores, ports, token."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from . import keys
+from .errors import Refused, UsageProblem
+from .keys import quoted
+
+DEFAULT_PORT = 18789
+_VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
+_PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Home:
+    """One state directory, seen from one environment; `said` tells whose word it was."""
+
+    state: str
+    said: str
+    environ: Mapping[str, str]
+    isolated: bool = False
+
+    @cached_property
+    def config_path(self) -> str:
+        """The configuration file; the environment's own only goes with the environment's state directory."""
+        named = self.environ.get("OPENCLAW_CONFIG_PATH", "").strip()
+        if named and self.said not in ("--state-dir", "--profile", "demo"):
+            return os.path.abspath(os.path.expanduser(named))
+        return os.path.join(self.state, "openclaw.json")
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The configuration, empty where there is none; Refused where it cannot be read."""
+        try:
+            with open(self.config_path, encoding="utf-8") as file:
+                text = file.read()
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as problem:
+            raise Refused(
+                f"{self.config_path} cannot be read: {problem}", "check the file", name="config"
+            ) from None
+        found = _parse_config(text, self.config_path)
+        return found if isinstance(found, dict) else {}
+
+    def setting(self, *path: str) -> Any:
+        """Return one value of the configuration, None where it is not set."""
+        value: Any = self.config
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+    @cached_property
+    def ports(self) -> tuple[int, ...]:
+        """The ports at which this state directory's gateway may listen, most likely first."""
+        found: list[int] = []
+        for value in (
+            self.environ.get("OPENCLAW_GATEWAY_PORT"),
+            self.setting("gateway", "port"),
+            DEFAULT_PORT,
+        ):
+            number = (
+                int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else 0
+            )
+            if 0 < number < 65536 and number not in found:
+                found.append(number)
+        configured = self.setting("gateway", "port")
+        if isinstance(configured, int) and configured != DEFAULT_PORT:
+            # A configured port replaces the default: what listens at the default is somebody else's.
+            found.remove(DEFAULT_PORT)
+        return tuple(found)
+
+    @property
+    def token(self) -> str | None:
+        """The gateway's token, None where only the `openclaw` command can find it."""
+        value = self.setting("gateway", "auth", "token")
+        if isinstance(value, dict) and value.get("source") == "env" and isinstance(value.get("id"), str):
+            value = self.environ.get(value["id"])
+        if isinstance(value, str) and value:
+            missing = [name for name in _VARIABLE.findall(value) if name not in self.environ]
+            if missing:
+                return None
+            return _VARIABLE.sub(lambda found: self.environ[found[1]], value)
+        return self.environ.get("OPENCLAW_GATEWAY_TOKEN") or None
+
+    def index(self, agent: str) -> str:
+        """Return the path of an agent's sessions.json."""
+        template = self.setting("session", "store")
+        if isinstance(template, str) and template.strip():
+            path = template.strip().replace("{agentId}", agent)
+            if path == "~" or path.startswith("~/"):
+                path = _home_of(self.environ) + path[1:]
+            return os.path.abspath(path)
+        return os.path.join(self.folder(agent), "sessions.json")
+
+    def folder(self, agent: str) -> str:
+        """Return the folder of an agent's transcripts, a custom store or not."""
+        return os.path.join(self.state, "agents", agent, "sessions")
+
+    def own_index(self, agent: str) -> bool:
+        """Tell whether an agent's index is its own: with a template without {agentId} all agents share one."""
+        template = self.setting("session", "store")
+        return not (isinstance(template, str) and template.strip() and "{agentId}" not in template)
+
+    def agents(self) -> list[str]:
+        """Return the agents that have a folder here."""
+        try:
+            found = os.listdir(os.path.join(self.state, "agents"))
+        except OSError:
+            return []
+        return sorted(name for name in found if keys._AGENT_ID.fullmatch(name))
+
+
+def _parse_config(text: str, path: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        import json5  # only configurations with comments or bare words need it
+
+        try:
+            return json5.loads(text)
+        except ValueError as problem:
+            reason = str(problem).splitlines()[0]
+            raise Refused(f"{path} is not JSON5: {reason}", "openclaw doctor", name="config") from None
+
+
+def find(environ: Mapping[str, str], *, state_dir: str | None = None, profile: str | None = None) -> Home:
+    """Return the state directory that the options and the environment name; UsageProblem where they disagree."""
+    named = environ.get("OPENCLAW_STATE_DIR", "").strip()
+    if state_dir is not None and profile is not None:
+        raise UsageProblem("--state-dir and --profile name two state directories", "give one of them")
+    if state_dir is not None:
+        if not state_dir.strip():
+            raise UsageProblem("--state-dir is empty", "--state-dir DIR")
+        return Home(_real(state_dir, environ), "--state-dir", environ)
+    if profile is not None:
+        if not _PROFILE.fullmatch(profile):
+            raise UsageProblem(
+                f"{quoted(profile)} is not a profile", "--profile NAME stands for ~/.openclaw-NAME"
+            )
+        path = os.path.join(
+            _home_of(environ), ".openclaw" if profile == "default" else f".openclaw-{profile}"
+        )
+        if named and _real(named, environ) != _real(path, environ):
+            raise UsageProblem(
+                f"--profile {profile} is {path}, OPENCLAW_STATE_DIR says {named}",
+                "unset one of them, or use --state-dir",
+            )
+        return Home(_real(path, environ), "--profile", environ)
+    if named:
+        return Home(_real(named, environ), "OPENCLAW_STATE_DIR", environ)
+    base = _home_of(environ)
+    current, old = os.path.join(base, ".openclaw"), os.path.join(base, ".clawdbot")
+    path = old if not os.path.isdir(current) and os.path.isdir(old) else current
+    return Home(_real(path, environ), "home", environ)
+
+
+def _home_of(environ: Mapping[str, str]) -> str:
+    return environ.get("OPENCLAW_HOME", "").strip() or environ.get("HOME") or os.path.expanduser("~")
+
+
+def _real(path: str, environ: Mapping[str, str]) -> str:
+    if path == "~" or path.startswith("~/"):
+        path = _home_of(environ) + path[1:]
+    return os.path.realpath(path)
+
+
+def state_dir_of(environ: Mapping[str, str]) -> str:
+    """Return the state directory that a process with this environment serves, profiles left aside."""
+    named = environ.get("OPENCLAW_STATE_DIR", "").strip()
+    if named:
+        return os.path.realpath(os.path.expanduser(named))
+    base = environ.get("OPENCLAW_HOME", "").strip() or environ.get("HOME", "")
+    return os.path.realpath(os.path.join(base, ".openclaw"))
+
+
+def check_owner(home: Home, paths: list[str]) -> None:
+    """Refuse to work as anybody but the owner: files left by root cannot be opened by the gateway."""
+    me = os.geteuid()
+    for path in (home.state, *paths):
+        try:
+            owner = os.stat(path).st_uid
+        except FileNotFoundError:
+            continue
+        except OSError as problem:
+            raise Refused(
+                f"{path} cannot be looked at: {problem.strerror}", "run as its owner", name="owner"
+            ) from None
+        if owner != me:
+            raise Refused(
+                f"{path} belongs to uid {owner}, this runs as uid {me}", "run as that user", name="owner"
+            )

@@ -1,0 +1,191 @@
+"""What the commands talk about: sessions, snapshots, plans, reports (pure data)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from .errors import CloserError
+
+
+class Status(StrEnum):
+    """What happened, or would happen, to one session."""
+
+    CLOSED = "closed"
+    WOULD_CLOSE = "would_close"
+    ALREADY_CLOSED = "already_closed"
+    NOT_FOUND = "not_found"
+    REFUSED = "refused"
+    CAME_BACK = "came_back"
+    FAILED = "failed"
+
+
+class Reason(StrEnum):
+    """Why a session was refused."""
+
+    MAIN = "main"
+    RUNNING = "running"
+    AMBIGUOUS = "ambiguous"
+
+
+class Route(StrEnum):
+    """Who takes the entry out of the store."""
+
+    FILES = "files"
+    GATEWAY = "gateway"
+
+
+class Life(StrEnum):
+    """Whether a gateway serves this state directory."""
+
+    DOWN = "down"
+    UP = "up"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One entry of a store, as far as a plan needs it."""
+
+    agent: str
+    key: str
+    session_id: str | None
+    session_file: str | None
+    status: str | None = None
+    pinned: bool = False
+    id_usable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One agent's store at one moment: its sessions and the names in its transcripts folder.
+
+    `files` are regular files, `odd` maps other names (symlink, directory, fifo, …) to what they are,
+    `locked` are transcripts whose `.lock` a live process holds.
+    """
+
+    agent: str
+    index: str
+    folder: str
+    sessions: Mapping[str, Session]
+    files: frozenset[str] = frozenset()
+    odd: Mapping[str, str] = field(default_factory=dict)
+    locked: frozenset[str] = frozenset()
+    by_owner: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    own_index: bool = True
+    era: str = "files"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayView:
+    """What is known of the gateway: `known` keys it listed, `active` those with a run in flight."""
+
+    life: Life = Life.DOWN
+    usable: bool = False
+    known: frozenset[str] = frozenset()
+    active: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One file to be archived, by plain names in the transcripts folder; `size` bytes, `mtime_ns`, 0 if not looked at."""
+
+    source: str
+    target: str
+    size: int = 0
+    mtime_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRow:
+    """The decision about one session, or about a name for which there is none."""
+
+    given: str
+    agent: str
+    key: str
+    status: Status
+    reason: Reason | None = None
+    session: Session | None = None
+    route: Route = Route.FILES
+    moves: tuple[Move, ...] = ()
+    delete_transcript: bool = True
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that is to be done, decided; `kept` counts the sessions that stay in the stores concerned."""
+
+    rows: tuple[PlannedRow, ...]
+    warnings: tuple[str, ...] = ()
+    kept: int = 0
+
+    @property
+    def closing(self) -> tuple[PlannedRow, ...]:
+        """The rows whose sessions are to be closed."""
+        return tuple(row for row in self.rows if row.status is Status.WOULD_CLOSE)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One row of the result."""
+
+    given: str
+    agent: str
+    key: str
+    status: Status
+    reason: Reason | None = None
+    session_id: str | None = None
+    route: Route | None = None
+    archives: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreResult:
+    """One store of the result; `backup` is None where nothing was changed."""
+
+    agent: str
+    path: str
+    era: str = "files"
+    backup: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayResult:
+    """The gateway as it was found."""
+
+    life: Life = Life.DOWN
+    pid: int | None = None
+    port: int | None = None
+    version: str | None = None
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RestartResult:
+    """Whether the gateway had to be restarted and what became of it; `ok` None: none was tried."""
+
+    needed: bool = False
+    ok: bool | None = None
+    result: str = "not-needed"
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a command has to say; `error` is set where the whole run ended early."""
+
+    operation: str
+    dry_run: bool = False
+    stores: tuple[StoreResult, ...] = ()
+    results: tuple[Outcome, ...] = ()
+    gateway: GatewayResult | None = None
+    restart: RestartResult = field(default_factory=RestartResult)
+    receipt: str | None = None
+    undo: str | None = None
+    warnings: tuple[str, ...] = ()
+    kept: int | None = None
+    missing_ok: bool = False
+    error: CloserError | None = None

@@ -1,0 +1,90 @@
+"""File names in a sessions folder: transcripts, companions, archives, stamps (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+INDEX = "sessions.json"
+LOCK = "sessions.json.lock"
+TEMP_NEW = "sessions.json.session-closer-new"
+TEMP_SWAP = "sessions.json.session-closer-swap"
+
+_SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d{3})?Z"
+_ARCHIVED = re.compile(rf"(?P<name>.+)\.(?P<how>deleted|reset|bak)\.{_STAMP}(?:\.[0-9a-f]{{32}}\.zst)?")
+_CHECKPOINT = re.compile(
+    r"(?P<id>.+)\.checkpoint\.[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\.jsonl"
+)
+_TRAJECTORY = re.compile(r"(?P<id>.+)\.trajectory(?:\.jsonl|-path\.json)")
+_TOPIC = re.compile(r"(?P<id>.+?)-topic-[A-Za-z0-9._%-]+\.jsonl")
+_TRANSCRIPT = re.compile(r"(?P<id>.+)\.jsonl")
+
+
+def is_session_id(value: object) -> bool:
+    """Tell whether a session id may be used to build file names."""
+    return isinstance(value, str) and bool(_SESSION_ID.fullmatch(value))
+
+
+def is_transcript(name: str) -> bool:
+    """Tell whether this is the name of a live transcript (`<id>.jsonl`, `<id>-topic-<n>.jsonl`)."""
+    found = _TRANSCRIPT.fullmatch(name)
+    return bool(found and _SESSION_ID.fullmatch(found["id"]) and not is_companion(name))
+
+
+def is_companion(name: str) -> bool:
+    """Tell whether this is a trajectory, trajectory pointer or checkpoint beside a transcript."""
+    return bool(_TRAJECTORY.fullmatch(name) or _CHECKPOINT.fullmatch(name))
+
+
+def is_archive(name: str) -> bool:
+    """Tell whether OpenClaw takes this for an archive."""
+    return bool(_ARCHIVED.fullmatch(name))
+
+
+def archived_from(name: str) -> str | None:
+    """Return the live name that an archive was made from, None if it is no archive."""
+    found = _ARCHIVED.fullmatch(name)
+    return found["name"] if found else None
+
+
+def owners(name: str) -> set[str]:
+    """Return every session id that could call this live file its own."""
+    found: set[str] = set()
+    for pattern in (_CHECKPOINT, _TRAJECTORY, _TOPIC, _TRANSCRIPT):
+        match = pattern.fullmatch(name)
+        if match:
+            found.add(match["id"])
+    for stem in tuple(found):
+        topic = _TOPIC.fullmatch(stem + ".jsonl")
+        if topic:
+            found.add(topic["id"])
+    return {stem for stem in found if is_session_id(stem)}
+
+
+def stamp(moment: datetime) -> str:
+    """Return a UTC moment as OpenClaw writes it in archive names: 2026-11-21T00-41-24.769Z."""
+    return f"{moment:%Y-%m-%dT%H-%M-%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def free_stamp(moment: datetime, taken: Iterable[str]) -> str:
+    """Return the first stamp at or after a moment that no name in the folder ends with."""
+    used = {name.rpartition(".bak-")[2] if ".bak-" in name else name[-24:] for name in taken}
+    while stamp(moment) in used:
+        moment += timedelta(milliseconds=1)
+    return stamp(moment)
+
+
+def archive_name(live: str, text: str) -> str:
+    """Return the archive name of a live file.
+
+    Companions are archived as `.bak.`: OpenClaw counts `x.trajectory.jsonl.deleted.<stamp>` as a
+    session of its own (docs/measurements.md).
+    """
+    return f"{live}.{'bak' if is_companion(live) else 'deleted'}.{text}"
+
+
+def backup_name(text: str, number: int = 0) -> str:
+    """Return a backup's name; the dash keeps it out of OpenClaw's retention, which matches `.bak.`."""
+    return f"{INDEX}.bak-{text}" + (f"-{number}" if number else "")

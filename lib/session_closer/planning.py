@@ -1,0 +1,254 @@
+"""Decide what a run does, from snapshots and a wish; nothing here touches anything (pure)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from . import keys, names
+from .keys import Target, quoted
+from .model import GatewayView, Life, Move, Plan, PlannedRow, Reason, Route, Session, Snapshot, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The options that change decisions: `via` is auto, gateway or files; `stamp` goes into archive names."""
+
+    force: bool = False
+    via: str = "auto"
+    stamp: str = ""
+
+
+def close(
+    targets: Sequence[Target], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices
+) -> Plan:
+    """Return the plan that closes the named sessions."""
+    wanted: dict[tuple[str, str], str] = {}
+    absent: dict[tuple[str, str], PlannedRow] = {}
+    for target in targets:
+        sessions = snapshots[target.agent].sessions
+        present = [key for key in target.candidates if key in sessions]
+        for key in present:
+            wanted.setdefault((target.agent, key), target.given)
+        if not present:
+            row = PlannedRow(target.given, target.agent, target.candidates[0], Status.NOT_FOUND)
+            absent.setdefault((target.agent, target.given), row)
+    rows = _decide(wanted, snapshots, view, choices)
+    return _finish([*rows, *absent.values()], snapshots, view, choices)
+
+
+def keep_only(targets: Sequence[Target], snapshot: Snapshot, view: GatewayView, choices: Choices) -> Plan:
+    """Return the plan that closes all of one agent's sessions but the named ones and those that always stay.
+
+    A name that is not there plans nothing at all.
+    """
+    kept: set[str] = set()
+    unknown: list[PlannedRow] = []
+    for target in targets:
+        present = [key for key in target.candidates if key in snapshot.sessions]
+        kept.update(present)
+        if not present:
+            unknown.append(PlannedRow(target.given, target.agent, target.candidates[0], Status.NOT_FOUND))
+    if unknown:
+        return Plan(tuple(unknown), kept=len(snapshot.sessions))
+    wanted = {
+        (snapshot.agent, key): key
+        for key in snapshot.sessions
+        if key not in kept and not keys.is_main(key) and keys.agent_of(key) in (None, snapshot.agent)
+    }
+    rows = _decide(wanted, {snapshot.agent: snapshot}, view, choices)
+    return _finish(rows, {snapshot.agent: snapshot}, view, choices)
+
+
+def _decide(
+    wanted: Mapping[tuple[str, str], str],
+    snapshots: Mapping[str, Snapshot],
+    view: GatewayView,
+    choices: Choices,
+) -> list[PlannedRow]:
+    doubles = {agent: _doubles(snapshots[agent].sessions) for agent in {agent for agent, _ in wanted}}
+    rows = []
+    for (agent, key), given in wanted.items():
+        snapshot = snapshots[agent]
+        session = snapshot.sessions[key]
+        row = PlannedRow(given, agent, key, Status.WOULD_CLOSE, session=session)
+        others = doubles[agent].get(keys.folded(key), ())
+        if keys.is_main(key):
+            row = replace(
+                row, status=Status.REFUSED, reason=Reason.MAIN, hint="a main session is never closed"
+            )
+        elif len(others) > 1:
+            listed = " and ".join(quoted(other) for other in others)
+            row = replace(
+                row,
+                status=Status.REFUSED,
+                reason=Reason.AMBIGUOUS,
+                hint=f"differ only by case or normalisation: {listed}",
+            )
+        elif not choices.force and is_running(session, snapshot, view):
+            row = replace(
+                row, status=Status.REFUSED, reason=Reason.RUNNING, hint="a run is in flight: wait, or --force"
+            )
+        rows.append(row)
+    return rows
+
+
+def _doubles(sessions: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for key in sessions:
+        found[keys.folded(key)].append(key)
+    return found
+
+
+def is_running(session: Session, snapshot: Snapshot, view: GatewayView) -> bool:
+    """Tell whether a run is in flight: a live transcript lock, the gateway's word, or a status nobody can rule out."""
+    if session.key in view.active or snapshot.locked.intersection(transcripts(session, snapshot)):
+        return True
+    if session.status != "running" or view.life is Life.DOWN:
+        return False
+    return session.key not in view.known
+
+
+def transcripts(session: Session, snapshot: Snapshot) -> list[str]:
+    """Return the names of all live files of a session, transcripts first."""
+    found: dict[str, None] = {}
+    named = _named_file(session, snapshot)
+    if named:
+        found[named] = None
+        for name in snapshot.by_owner.get(named.removesuffix(".jsonl"), ()):
+            found[name] = None
+    if session.id_usable and session.session_id:
+        for name in snapshot.by_owner.get(session.session_id, ()):
+            found[name] = None
+    return sorted(found, key=lambda name: (names.is_companion(name), name))
+
+
+def _named_file(session: Session, snapshot: Snapshot) -> str | None:
+    """Return the entry's sessionFile as a plain name, None where it may not be followed."""
+    path = session.session_file
+    if not path:
+        return None
+    parent, _, name = path.rpartition("/")
+    if parent not in ("", snapshot.folder) or not names.is_transcript(name):
+        return None
+    return name
+
+
+def _finish(
+    rows: Sequence[PlannedRow], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices
+) -> Plan:
+    warnings: list[str] = []
+    done: list[PlannedRow] = []
+    closing: dict[str, list[PlannedRow]] = defaultdict(list)
+    for row in rows:
+        if row.status is Status.WOULD_CLOSE:
+            closing[row.agent].append(row)
+    finished = {
+        (row.agent, row.key): row
+        for agent, of_agent in closing.items()
+        for row in _with_files(of_agent, snapshots[agent], view, choices, warnings)
+    }
+    for row in rows:
+        done.append(finished.get((row.agent, row.key), row) if row.status is Status.WOULD_CLOSE else row)
+    kept = sum(len(snapshot.sessions) for snapshot in snapshots.values()) - len(finished)
+    return Plan(tuple(done), tuple(warnings), kept)
+
+
+def _with_files(
+    rows: Sequence[PlannedRow], snapshot: Snapshot, view: GatewayView, choices: Choices, warnings: list[str]
+) -> list[PlannedRow]:
+    going = {row.key for row in rows}
+    kept = Claims.of(session for key, session in snapshot.sessions.items() if key not in going)
+    taken = snapshot.files | frozenset(snapshot.odd)
+    moved: dict[str, Move] = {}
+    out = []
+    for row in rows:
+        session = row.session
+        assert session is not None
+        moves = []
+        whole = not session.session_file or _named_file(session, snapshot) is not None
+        for name in transcripts(session, snapshot):
+            if name in snapshot.odd:
+                whole = False
+                warnings.append(f"{quoted(name)} is a {snapshot.odd[name]}: left where it is")
+            elif kept.cover(name):
+                whole = False
+                warnings.append(f"{quoted(name)} is used by another session too: left where it is")
+            elif name in snapshot.files:
+                stamped = names.archive_name(name, choices.stamp)
+                move = moved.setdefault(name, Move(name, stamped))
+                moves.append(move)
+        if not whole and _named_file(session, snapshot) is None and session.session_file:
+            warnings.append(
+                f"sessionFile of {quoted(session.key)} is no transcript in its own folder: left where it is"
+            )
+        if not session.id_usable:
+            warnings.append(
+                f"sessionId of {quoted(session.key)} is unusable: its files are left where they are"
+            )
+        if session.status == "running" and view.life is Life.DOWN:
+            warnings.append(f"{quoted(session.key)} says running, but nothing runs: left over from a crash")
+        out.append(
+            replace(
+                row,
+                moves=tuple(moves),
+                delete_transcript=whole and session.id_usable,
+                route=route(session, snapshot, view, choices.via),
+            )
+        )
+    if any(move.target in taken for move in moved.values()):
+        raise AssertionError("the stamp was chosen so that no archive name is taken")
+    return out
+
+
+def did_you_mean(row: PlannedRow, snapshot: Snapshot) -> str:
+    """Return a hint with the keys that look most like the one that is not there, empty where none does."""
+    import difflib
+
+    tails = {
+        key.removeprefix(f"agent:{snapshot.agent}:").removeprefix("project-"): key
+        for key in snapshot.sessions
+    }
+    wanted = row.given.removeprefix(f"agent:{snapshot.agent}:").removeprefix("project-")
+    close = difflib.get_close_matches(wanted, tails, n=3, cutoff=0.6)
+    return "did you mean " + ", ".join(keys.plain(tails[name]) for name in close) + "?" if close else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The session ids and file names that sessions call their own."""
+
+    ids: frozenset[str]
+    files: frozenset[str]
+
+    @classmethod
+    def of(cls, sessions: Iterable[Session]) -> Claims:
+        """Return what these sessions claim."""
+        ids: set[str] = set()
+        files: set[str] = set()
+        for session in sessions:
+            if session.session_id:
+                ids.add(session.session_id)
+            if session.session_file:
+                name = session.session_file.rpartition("/")[2]
+                files.add(name)
+                ids.add(name.removesuffix(".jsonl"))
+        return cls(frozenset(ids), frozenset(files))
+
+    def cover(self, name: str) -> bool:
+        """Tell whether one of the sessions could call this file its own."""
+        return name in self.files or not self.ids.isdisjoint(names.owners(name))
+
+
+def route(session: Session, snapshot: Snapshot, view: GatewayView, via: str) -> Route:
+    """Return who takes the entry out; the table stands in docs/design.md."""
+    if via == "files" or not view.usable:
+        return Route.FILES
+    return Route.GATEWAY if deletable(session, snapshot) else Route.FILES
+
+
+def deletable(session: Session, snapshot: Snapshot) -> bool:
+    """Tell whether `sessions.delete` would find exactly this entry and no other."""
+    own = keys.agent_of(session.key) == snapshot.agent and snapshot.own_index
+    return own and session.key == session.key.lower()

@@ -1,0 +1,112 @@
+"""Which process is which, through psutil."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import psutil
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return a process's start in clock ticks since boot, as OpenClaw records it; None but on Linux."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def is_same(pid: int, started: object) -> bool:
+    """Tell whether a pid is alive and, where its start is known on both sides, still the same process."""
+    if pid <= 0 or not psutil.pid_exists(pid):
+        return False
+    try:
+        if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return False
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+    now = start_ticks(pid)
+    if type(started) is not int or now is None:
+        return True
+    return started == now
+
+
+def environment(pid: int) -> dict[str, str] | None:
+    """Return a process's environment, None where we may not look."""
+    try:
+        return dict(psutil.Process(pid).environ())
+    except (psutil.Error, OSError):
+        return None
+
+
+def command_line(pid: int) -> list[str]:
+    """Return a process's arguments; nothing where it is gone or hidden."""
+    try:
+        return psutil.Process(pid).cmdline()
+    except (psutil.Error, OSError):
+        return []
+
+
+def listeners() -> dict[int, set[int]]:
+    """Return the listening TCP ports of every process whose sockets we may see."""
+    found: dict[int, set[int]] = {}
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.pid and connection.laddr:
+                found.setdefault(connection.pid, set()).add(connection.laddr.port)
+    except psutil.AccessDenied:
+        # macOS shows the whole table to root only; our own processes are the ones that matter.
+        for process in psutil.process_iter():
+            ports = _ports_of(process)
+            if ports:
+                found[process.pid] = ports
+    return found
+
+
+def _ports_of(process: psutil.Process) -> set[int]:
+    try:
+        connections = process.net_connections("tcp")
+    except psutil.Error:
+        return set()
+    return {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN and c.laddr}
+
+
+def gateways() -> Iterator[int]:
+    """Return the processes that could be a gateway by their looks, which prove nothing."""
+    for process in psutil.process_iter(["name", "cmdline"]):
+        words = [process.info["name"] or "", *(process.info["cmdline"] or [])]
+        program = words[1].rpartition("/")[2] if len(words) > 1 else ""
+        if words[0].startswith("openclaw") or program.startswith("openclaw"):
+            yield process.pid
+        elif program in ("node", "bun") and "gateway" in words[2:]:
+            yield process.pid
+
+
+def ancestors(pid: int) -> Iterator[int]:
+    """Return the process ids above a process, nearest first."""
+    try:
+        yield from (parent.pid for parent in psutil.Process(pid).parents())
+    except psutil.Error:
+        return
+
+
+def program(pid: int | None) -> str | None:
+    """Return the path of the program that a process runs, None where it is hidden."""
+    try:
+        return psutil.Process(pid).exe() or None
+    except (psutil.Error, OSError):
+        return None
+
+
+def control_group(pid: int) -> str:
+    """Return a process's control group, empty where there is none (Linux only)."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+            return file.read().strip().rpartition(":")[2]
+    except OSError:
+        return ""

@@ -1,0 +1,145 @@
+"""The record of one run: redo journal while it lasts, receipt afterwards, and what an undo needs (pure)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from . import names
+from .model import Move
+
+FORMAT = "session-closer/1"
+_ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text is the id of a run."""
+    return bool(_ID.fullmatch(text))
+
+
+class Damaged(ValueError):
+    """The record is not one that we could have written."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """One session: its member in the backup (`offset`, `length` in bytes, `sha256`) and its files."""
+
+    key: str
+    session_id: str | None
+    offset: int
+    length: int
+    sha256: str
+    route: str = "files"
+    status: str = "planned"
+    moves: tuple[Move, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRecord:
+    """One store: `backup` is a plain name beside `path`, `size` its bytes."""
+
+    agent: str
+    era: str
+    path: str
+    transcripts: str
+    backup: str
+    size: int
+    sha256: str
+    sessions: tuple[SessionRecord, ...] = ()
+    displaced: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RestartRecord:
+    """The restart that the run owes its gateway, and how it ended."""
+
+    needed: bool = False
+    done: bool = False
+    result: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """Everything one run did to which stores; times are ISO 8601 UTC."""
+
+    id: str
+    operation: str
+    tool: str
+    started_at: str
+    state_dir: str
+    by: Mapping[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+    finished_at: str | None = None
+    state: str = "open"
+    stores: tuple[StoreRecord, ...] = ()
+    restart: RestartRecord = field(default_factory=RestartRecord)
+    results: tuple[Mapping[str, Any], ...] = ()
+
+
+def with_store(record: RunRecord, store: StoreRecord) -> RunRecord:
+    """Return the record with a store added, or replaced where its path and agent are in it already."""
+    others = tuple(s for s in record.stores if (s.path, s.agent) != (store.path, store.agent))
+    return replace(record, stores=(*others, store))
+
+
+def encode(record: RunRecord) -> bytes:
+    """Return the record as JSON."""
+    return (json.dumps({"format": FORMAT, **asdict(record)}, indent=1) + "\n").encode()
+
+
+def decode(raw: bytes) -> RunRecord:
+    """Return a record read from disk, checked like hostile input; raise Damaged."""
+    try:
+        data = json.loads(raw)
+        if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
+            raise Damaged("is not a record of this version")
+        restart = RestartRecord(**data.pop("restart"))
+        stores = tuple(_store(item) for item in data.pop("stores"))
+        results = tuple(data.pop("results"))
+        record = RunRecord(**data, stores=stores, restart=restart, results=results)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
+        raise Damaged(str(problem) or "is not readable") from None
+    if not isinstance(record.id, str) or not _ID.fullmatch(record.id) or record.state not in ("open", "done"):
+        raise Damaged("names no run")
+    if not isinstance(record.state_dir, str):
+        raise Damaged("names no state directory")
+    return record
+
+
+def _store(item: dict[str, Any]) -> StoreRecord:
+    sessions = tuple(_session(one) for one in item.pop("sessions"))
+    store = StoreRecord(**{**item, "displaced": tuple(item.get("displaced", ()))}, sessions=sessions)
+    for text in (store.agent, store.path, store.transcripts, store.backup, store.sha256):
+        if not isinstance(text, str) or "\0" in text:
+            raise Damaged("holds a path that is no text")
+    for name in (store.backup, *store.displaced):
+        if not _plain_name(name) or not name.startswith(names.INDEX + ".bak-"):
+            raise Damaged("names a backup that is not one of ours")
+    if type(store.size) is not int or store.size < 0:
+        raise Damaged("holds a size that is no number")
+    return store
+
+
+def _session(item: dict[str, Any]) -> SessionRecord:
+    moves = tuple(Move(**move) for move in item.pop("moves"))
+    session = SessionRecord(**item, moves=moves)
+    for move in moves:
+        if not (_plain_name(move.source) and _plain_name(move.target)):
+            raise Damaged("moves a file that is not in its folder")
+        if names.archived_from(move.target) != move.source or names.is_archive(move.source):
+            raise Damaged("moves a file to a name that is not its archive")
+        if not (names.is_transcript(move.source) or names.is_companion(move.source)):
+            raise Damaged("moves a file that is no transcript")
+    numbers = (session.offset, session.length)
+    if any(type(number) is not int or number < 0 for number in numbers) or not isinstance(session.key, str):
+        raise Damaged("holds an entry that is nowhere")
+    return session
+
+
+def _plain_name(name: object) -> bool:
+    return isinstance(name, str) and name not in ("", ".", "..") and "/" not in name and "\0" not in name

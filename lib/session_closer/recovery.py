@@ -1,0 +1,210 @@
+"""Finish runs that were interrupted: roll forward what was committed, drop what was not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+from . import commit, document, files, locks, names, planning, record
+from .document import Document
+from .errors import Refused
+from .files import Disk
+from .home import Home
+from .journal import Journal, open_runs, receipt_path
+from .locks import iso_now
+from .model import Move, Session
+from .names import TEMP_NEW, TEMP_SWAP
+from .record import Damaged, RestartRecord, RunRecord, SessionRecord, StoreRecord
+from .stores.files import parse, read_index
+
+Restart = Callable[[], RestartRecord]
+
+
+def interrupted(home: Home) -> list[str]:
+    """Return what a run that only looks says about runs that have not ended."""
+    found = []
+    for run in open_runs(home.state):
+        journal = Journal(Disk(), home.state, run)
+        if journal.take():
+            found.append(f"run {run} was interrupted: the next changing command finishes it")
+        journal.release()
+    return found
+
+
+def recover(home: Home, disk: Disk, restart: Restart) -> list[str]:
+    """Finish every interrupted run; return a line for each. `restart` restarts the gateway if it runs."""
+    said = []
+    for run in open_runs(home.state):
+        journal = Journal(disk, home.state, run)
+        try:
+            if journal.take():
+                line = _finish(home, disk, journal, run, restart)
+                if line:
+                    said.append(line)
+        except Damaged as problem:
+            place = os.path.join(os.path.dirname(os.path.dirname(receipt_path(home.state, run))), "open", run)
+            said.append(f"the record of run {run} is damaged ({problem}): left as it is in {place}")
+        finally:
+            journal.release()
+    return said
+
+
+def _finish(home: Home, disk: Disk, journal: Journal, run: str, restart: Restart) -> str | None:
+    found = journal.read()
+    if found is None or os.path.exists(receipt_path(home.state, run)):
+        journal.drop()
+        return None
+    if found.state == "done":
+        journal.finish(found)
+        return None
+    for store in found.stores:
+        _check_place(home, store)
+    for store in found.stores:
+        found = record.with_store(found, _roll_forward(disk, store, _noting(journal, found)))
+    stores = found.stores
+    closed = sum(session.status == "closed" for store in stores for session in store.sessions)
+    dropped = sum(session.status == "dropped" for store in stores for session in store.sessions)
+    edited = any(
+        session.route == "files" and session.status == "closed"
+        for store in stores
+        for session in store.sessions
+    )
+    owed = found.restart
+    if not owed.done and (owed.needed or edited):
+        owed = restart()
+    last: RunRecord = replace(found, stores=stores, restart=owed, state="done", finished_at=iso_now())
+    journal.finish(last)
+    return f"run {run} was interrupted and is finished now: {closed} closed, {dropped} left as they were"
+
+
+def _noting(journal: Journal, run: RunRecord) -> Callable[[StoreRecord], None]:
+    return lambda store: journal.write(record.with_store(run, store))
+
+
+def _check_place(home: Home, store: StoreRecord) -> None:
+    """A record may only speak of stores that this state directory has (I8)."""
+    if store.path != home.index(store.agent) or store.transcripts != home.folder(store.agent):
+        raise Damaged(f"points to {store.path}")
+
+
+def _roll_forward(disk: Disk, store: StoreRecord, note: Callable[[StoreRecord], None]) -> StoreRecord:
+    folder = os.path.dirname(store.path)
+    with locks.folder(folder), locks.store(disk, folder) as lock:
+        before = _backup(store)
+        store = _merge_displaced(disk, store, before, lock, note)
+        live = parse(read_index(store.path)[0], store.path, store.agent)
+        sessions = tuple(_one(disk, store, session, before, live) for session in store.sessions)
+        if any(session.moves for session in sessions):
+            disk.sync_folder(store.transcripts)
+        return replace(store, sessions=sessions)
+
+
+def _merge_displaced(
+    disk: Disk,
+    store: StoreRecord,
+    before: Document[Session],
+    lock: locks.StoreLock,
+    note: Callable[[StoreRecord], None],
+) -> StoreRecord:
+    """Bring what others wrote during the interrupted commit into the store: it may be in no other place."""
+
+    def displaced(name: str) -> None:
+        nonlocal store
+        store = replace(store, displaced=(*store.displaced, name))
+        note(store)
+
+    place = commit.Place(store.path, store.agent, store.backup, displaced, lambda _: None)
+    files.remove(disk, [os.path.join(place.folder, TEMP_NEW)])
+    _settle_swap(disk, place, store, before)
+    for name in store.displaced:
+        try:
+            theirs = parse(
+                files.read(os.path.join(place.folder, name), document.MAX_BYTES)[0], name, store.agent
+            )
+        except (Refused, OSError):
+            continue  # not a store: it is kept under its name, and there is nothing in it to merge
+        live = parse(read_index(store.path)[0], store.path, store.agent)
+        merged = document.merge(before, theirs, live)
+        if merged.raw != live.raw:
+            commit.install(disk, place, live, merged.raw, lock)
+    return store
+
+
+def _backup(store: StoreRecord) -> Document[Session]:
+    path = os.path.join(os.path.dirname(store.path), store.backup)
+    try:
+        raw, _ = files.read(path, document.MAX_BYTES)
+    except OSError as problem:
+        raise Damaged(f"its backup {path} cannot be read: {problem.strerror}") from None
+    try:
+        return parse(raw, path, store.agent)
+    except Refused as problem:
+        raise Damaged(f"its backup: {problem.message}") from None
+
+
+def _settle_swap(disk: Disk, place: commit.Place, store: StoreRecord, before: Document[Session]) -> None:
+    """Decide about a file in the swap name: a new store of ours that was not installed goes, the rest is kept."""
+    swap = os.path.join(place.folder, TEMP_SWAP)
+    try:
+        raw, _ = files.read(swap, document.MAX_BYTES)
+    except FileNotFoundError:
+        return
+    wanted = {session.key for session in store.sessions if session.route == "files"}
+    if raw in (before.raw, document.edit(before, remove=wanted)):
+        disk.unlink(swap)
+    else:
+        commit.keep(disk, place)
+
+
+def _one(
+    disk: Disk, store: StoreRecord, session: SessionRecord, before: Document[Session], live: Document[Session]
+) -> SessionRecord:
+    """Decide from the store what became of one session, and bring its files in line with it."""
+    was, now = before.value_bytes(session.key), live.value_bytes(session.key)
+    if was is None:
+        raise Damaged(f"its backup has no {session.key!r}")
+    if now is None:
+        claims = planning.Claims.of(member.row for member in live.members.values())
+        moves = tuple(_forward(disk, store.transcripts, move, claims) for move in session.moves)
+        return replace(session, status="closed", moves=moves)
+    for move in session.moves:
+        _back(disk, store.transcripts, move)
+    status = "dropped" if document.same_value(now, was) else "came_back"
+    return replace(session, status=status)
+
+
+def _forward(disk: Disk, folder: str, move: Move, claims: planning.Claims) -> Move:
+    source = os.path.join(folder, move.source)
+    if not os.path.lexists(source):
+        return _found_elsewhere(folder, move)
+    if claims.cover(move.source):
+        return move
+    while True:
+        try:
+            disk.rename_new(source, os.path.join(folder, move.target))
+        except FileExistsError:
+            from .journal import now
+
+            stamp = names.free_stamp(now(), os.listdir(folder))
+            move = replace(move, target=names.archive_name(move.source, stamp))
+        else:
+            return move
+
+
+def _found_elsewhere(folder: str, move: Move) -> Move:
+    """Return the move with the name under which the gateway archived the file, if it did."""
+    if os.path.lexists(os.path.join(folder, move.target)):
+        return move
+    for name in sorted(os.listdir(folder), reverse=True):
+        if names.archived_from(name) == move.source:
+            return replace(move, target=name)
+    return move
+
+
+def _back(disk: Disk, folder: str, move: Move) -> None:
+    """An entry in the store must have its transcript at its live name (I6)."""
+    source, target = os.path.join(folder, move.source), os.path.join(folder, move.target)
+    if os.path.lexists(target) and not os.path.lexists(source):
+        disk.rename_new(target, source)
+        disk.sync_folder(folder)

@@ -1,0 +1,191 @@
+"""Say what happened: lines for people, one JSON document, an exit code (pure)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from .errors import CloserError, ExitCode
+from .keys import plain
+from .model import GatewayResult, Life, Outcome, Report, RestartResult, Status
+
+SHOWN_ROWS = 20
+_FINE = frozenset({Status.CLOSED, Status.WOULD_CLOSE, Status.ALREADY_CLOSED})
+
+
+def is_fine(row: Outcome, *, missing_ok: bool) -> bool:
+    """Tell whether a row is what the caller wanted."""
+    return row.status in _FINE or (missing_ok and row.status is Status.NOT_FOUND)
+
+
+def exit_code(report: Report) -> ExitCode:
+    """Return the exit code of a run; a dry run has the code of the real one."""
+    if report.error is not None:
+        return report.error.code
+    bad = [row for row in report.results if not is_fine(row, missing_ok=report.missing_ok)]
+    if not bad:
+        return ExitCode.SOME_FAILED if report.restart.ok is False else ExitCode.OK
+    changed = any(row.status in (Status.CLOSED, Status.WOULD_CLOSE) for row in report.results)
+    if not changed and all(row.status is Status.REFUSED for row in bad):
+        return ExitCode.REFUSED
+    return ExitCode.SOME_FAILED
+
+
+def as_json(report: Report) -> str:
+    """Return the envelope (docs/json.md) as one line of JSON and a newline."""
+    code = exit_code(report)
+    envelope: dict[str, Any] = {
+        "ok": code is ExitCode.OK,
+        "exitCode": int(code),
+        "operation": report.operation,
+        "dryRun": report.dry_run,
+        "stores": [
+            {"agent": store.agent, "path": store.path, "era": store.era, "backup": store.backup}
+            for store in report.stores
+        ],
+        "results": [_row(row, missing_ok=report.missing_ok) for row in report.results],
+        "kept": report.kept,
+        "gateway": _gateway(report.gateway),
+        "restart": _restart(report.restart),
+        "receipt": report.receipt,
+        "undo": report.undo,
+        "warnings": list(report.warnings),
+        "error": _error(report.error),
+    }
+    return json.dumps(envelope) + "\n"
+
+
+def _row(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
+    return {
+        "input": row.given,
+        "agent": row.agent,
+        "key": row.key,
+        "ok": is_fine(row, missing_ok=missing_ok),
+        "status": str(row.status),
+        "reason": str(row.reason) if row.reason else None,
+        "sessionId": row.session_id,
+        "route": str(row.route) if row.route else None,
+        "archives": list(row.archives),
+        "error": row.error,
+    }
+
+
+def _gateway(gateway: GatewayResult | None) -> dict[str, Any] | None:
+    if gateway is None:
+        return None
+    return {
+        "state": str(gateway.life),
+        "pid": gateway.pid,
+        "port": gateway.port,
+        "version": gateway.version,
+        "evidence": list(gateway.evidence),
+    }
+
+
+def _restart(restart: RestartResult) -> dict[str, Any]:
+    return {
+        "needed": restart.needed,
+        "ok": restart.ok,
+        "result": restart.result,
+        "detail": restart.detail or None,
+    }
+
+
+def _error(error: CloserError | None) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    return {
+        "code": int(error.code),
+        "name": error.name,
+        "message": error.message,
+        "remedy": error.remedy or None,
+    }
+
+
+def lines(report: Report, *, verbose: bool = False) -> list[str]:
+    """Return the lines that a person reads on stdout; bounded unless `verbose`."""
+    out: list[str] = []
+    if report.results:
+        out.append(_headline(report))
+        out += _table(report, verbose=verbose)
+    elif report.error is None:
+        out.append("nothing to close")
+    if report.results and report.error is None:
+        out += _footer(report, verbose=verbose)
+    return out
+
+
+def _headline(report: Report) -> str:
+    count = Counter(row.status for row in report.results)
+    words = [f"{count[status]} {status.replace('_', ' ')}" for status in Status if count[status]]
+    kept = f", {report.kept} kept" if report.kept is not None else ""
+    return ("dry run, nothing changed: " if report.dry_run else "") + ", ".join(words) + kept
+
+
+def _table(report: Report, *, verbose: bool) -> list[str]:
+    rows = sorted(report.results, key=lambda row: row.status in _FINE)
+    shown = rows if verbose else rows[:SHOWN_ROWS]
+    status = max((len(row.status) for row in shown), default=0)
+    width = max((min(len(_name(row)), 64) for row in shown), default=0)
+    out = [f"  {row.status:<{status}}  {_name(row):<{width}}  {_detail(row)}".rstrip() for row in shown]
+    if len(rows) > len(shown):
+        out.append(f"  … and {len(rows) - len(shown)} more (--verbose shows all)")
+    return out
+
+
+def _name(row: Outcome) -> str:
+    return plain(row.given if row.status is Status.NOT_FOUND else row.key)
+
+
+def _detail(row: Outcome) -> str:
+    if row.error:
+        return f"{row.reason}: {row.error}" if row.reason else row.error
+    if row.status in (Status.CLOSED, Status.WOULD_CLOSE):
+        number = len(row.archives)
+        word = "" if row.status is Status.CLOSED else " to archive"
+        return (
+            f"{number} file{'' if number == 1 else 's'}{word or ' archived'}" if number else "no transcript"
+        )
+    return ""
+
+
+def _footer(report: Report, *, verbose: bool) -> list[str]:
+    out = []
+    if report.gateway is not None:
+        out.append(f"gateway  {_gateway_line(report)}")
+        if verbose:
+            out += [f"         {line}" for line in report.gateway.evidence]
+    out += [f"backup   {store.backup}" for store in report.stores if store.backup]
+    if report.receipt:
+        out.append(f"receipt  {report.receipt}")
+    if report.undo:
+        out.append(f"undo     {report.undo}")
+    return out
+
+
+def _gateway_line(report: Report) -> str:
+    assert report.gateway is not None
+    restart, life = report.restart, report.gateway.life
+    if restart.ok is not None or restart.result == "handed-off":
+        word = "restarted" if restart.ok else "restart handed off" if restart.ok is None else "NOT restarted"
+        return f"{word} ({restart.result}): {restart.detail}"
+    if life is Life.DOWN:
+        return "not running: nothing to restart"
+    if life is Life.UNKNOWN:
+        return "unknown: see the warnings"
+    where = f"running, process {report.gateway.pid}"
+    return f"{where}: not restarted" if restart.needed else f"{where}: no restart needed"
+
+
+def complaints(report: Report) -> list[str]:
+    """Return the lines for stderr: warnings, then the error with what to do next."""
+    out = [f"warning: {warning}" for warning in report.warnings]
+    if report.error is not None:
+        out.append(error_line(report.error))
+    return out
+
+
+def error_line(error: CloserError) -> str:
+    """Return what went wrong, and what to do next, in one line."""
+    return f"error: {error.message}" + (f"; next: {error.remedy}" if error.remedy else "")

@@ -1,0 +1,141 @@
+"""The file store: `sessions.json` and the transcripts beside it (OpenClaw up to 2026.7)."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from .. import document, files, locks, names
+from ..document import Document
+from ..errors import CorruptStore, Refused
+from ..home import Home
+from ..model import Session, Snapshot
+
+_REMEDY = "look at it with: openclaw doctor"
+
+
+class FileStore:
+    """One agent's `sessions.json` and transcripts folder; `document` is what the last `read` saw."""
+
+    era = "files"
+
+    def __init__(self, home: Home, agent: str) -> None:
+        self.agent = agent
+        self.index = home.index(agent)
+        self.folder = home.folder(agent)
+        self._own = home.own_index(agent)
+        self.document: Document[Session] | None = None
+
+    @property
+    def place(self) -> str:
+        """The folder of the index, where backup, lock and temporary files go."""
+        return os.path.dirname(self.index)
+
+    def read(self) -> Snapshot:
+        """Return the store as it is now; raise CorruptStore, or Refused for a link or a special file."""
+        raw, _ = read_index(self.index)
+        self.document = parse(raw, self.index, self.agent)
+        sessions = {key: member.row for key, member in self.document.members.items()}
+        live, odd = _listing(self.folder)
+        by_owner: dict[str, list[str]] = defaultdict(list)
+        for name in (*live, *odd):
+            for owner in names.owners(name):
+                by_owner[owner].append(name)
+        return Snapshot(
+            agent=self.agent,
+            index=self.index,
+            folder=os.path.realpath(self.folder),
+            sessions=sessions,
+            files=frozenset(live),
+            odd=odd,
+            locked=frozenset(
+                name.removesuffix(".lock")
+                for name in live
+                if name.endswith(".jsonl.lock") and locks.run_in_flight(os.path.join(self.folder, name))
+            ),
+            by_owner={owner: tuple(found) for owner, found in by_owner.items()},
+            own_index=self._own,
+        )
+
+
+def read_index(path: str) -> tuple[bytes, os.stat_result]:
+    """Return the bytes and stat of a `sessions.json`; Refused for anything but a plain file."""
+    if os.path.islink(path):
+        raise Refused(f"{path} is a link to {os.path.realpath(path)}", "work on the real one", name="link")
+    try:
+        return files.read(path, document.MAX_BYTES)
+    except OSError as problem:
+        if problem.errno == errno.EFBIG:
+            limit = document.MAX_BYTES >> 20
+            raise CorruptStore(
+                f"{path} is larger than {limit} MiB, more than OpenClaw can read", _REMEDY
+            ) from None
+        raise Refused(
+            f"{path} cannot be read: {problem.strerror}", "check the file", name="unreadable"
+        ) from None
+
+
+def parse(raw: bytes, path: str, agent: str) -> Document[Session]:
+    """Return the members of an index; CorruptStore names the file."""
+    try:
+        real = functools.cache(os.path.realpath)
+        return document.scan(raw, lambda key, entry: session(agent, key, entry, real))
+    except CorruptStore as problem:
+        raise CorruptStore(f"{path} {problem.message}", _REMEDY) from None
+
+
+def session(agent: str, key: str, entry: Any, real: Callable[[str], str] = os.path.realpath) -> Session:
+    """Return what a plan needs of an entry, whatever is in it; `real` resolves a folder."""
+    if not isinstance(entry, dict):
+        return Session(agent, key, None, None, id_usable=False)
+    session_id = entry.get("sessionId")
+    path = entry.get("sessionFile")
+    status = entry.get("status")
+    return Session(
+        agent,
+        key,
+        session_id if isinstance(session_id, str) else None,
+        _real_parent(path, real) if isinstance(path, str) and "\0" not in path else None,
+        status if isinstance(status, str) else None,
+        pinned=bool(entry.get("pinnedAt")),
+        id_usable=names.is_session_id(session_id) or (session_id is None and isinstance(path, str)),
+    )
+
+
+def _real_parent(path: str, real: Callable[[str], str]) -> str:
+    """Return a path with its folder made real, so that two spellings of one folder compare equal."""
+    parent, slash, name = path.rpartition("/")
+    return f"{real(parent or slash)}/{name}" if slash else name
+
+
+def _listing(folder: str) -> tuple[list[str], dict[str, str]]:
+    """Return the regular files of a folder, and every other name with what it is."""
+    live: list[str] = []
+    odd: dict[str, str] = {}
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return live, odd
+    with entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                live.append(entry.name)
+            else:
+                odd[entry.name] = _kind(entry)
+    return live, odd
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    try:
+        mode = entry.stat(follow_symlinks=False).st_mode
+    except OSError:
+        return "file that is gone"
+    for test, word in ((stat.S_ISLNK, "link"), (stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "pipe")):
+        if test(mode):
+            return word
+    return "special file"
