@@ -13,9 +13,10 @@ from plumbum import cli
 
 from . import __version__, home, keys, report
 from .errors import CloserError, ExitCode, Interrupted, UsageProblem
-from .executor import Options, Wish, execute
+from .executor import execute
 from .keys import quoted
 from .model import Report
+from .run import Options, Wish
 
 EXIT_CODES = (
     "0 done, or already so",
@@ -67,17 +68,13 @@ class Command(cli.Application):
     OPERATION: ClassVar[str] = ""
     POSITIONALS: ClassVar[str] = ""
 
-    agent = cli.SwitchAttr(
-        "--agent", _word("AGENT"), argname="AGENT", help="agent of the project ids (project-lead)"
-    )
+    agent = cli.SwitchAttr("--agent", _word("AGENT"), argname="AGENT", help="agent of the project ids (project-lead)")
     dry_run = cli.Flag("--dry-run", help="show what would happen, change nothing")
     as_json = cli.Flag("--json", help="one JSON document on stdout, errors included")
     verbose = cli.Flag("--verbose", help="all rows and the evidence")
     force = cli.Flag("--force", help="close sessions that are running, too")
     yes = cli.Flag("--yes", help="close more than --max sessions at once")
-    limit = cli.SwitchAttr(
-        "--max", _count, default=100, argname="N", help="most sessions closed without --yes (100)"
-    )
+    limit = cli.SwitchAttr("--max", _count, default=100, argname="N", help="most sessions closed without --yes (100)")
     missing_ok = cli.Flag("--missing-ok", help="a target that is not found is no failure")
     via = cli.SwitchAttr(
         "--via", _one_of("--via", "auto", "gateway", "files"), default="auto", argname="auto|gateway|files",
@@ -105,9 +102,7 @@ class Command(cli.Application):
         """Run a wish, print its report, return its exit code."""
         if self.demo:
             if self.state_dir is not None or self.profile is not None:
-                raise UsageProblem(
-                    "--demo works on a sample store of its own", "leave out --state-dir and --profile"
-                )
+                raise UsageProblem("--demo works on a sample store of its own", "leave out --state-dir and --profile")
             from . import demo
 
             return demo.perform(self, wish)
@@ -138,9 +133,7 @@ class Command(cli.Application):
     def help(self) -> None:
         """Print the help: purpose, usage, options, exit codes."""
         switches = {id(info): info for info in self._switches_by_name.values()}
-        rows = [
-            (_spelled(info), (info.help or "").partition("; the default")[0]) for info in switches.values()
-        ]
+        rows = [(_spelled(info), (info.help or "").partition("; the default")[0]) for info in switches.values()]
         width = max(len(spelled) for spelled, _ in rows)
         self.say(
             *(line.strip() for line in (self.__doc__ or "").splitlines()),
@@ -260,8 +253,8 @@ def _bug(command: type[Command], problem: Exception) -> int:
 
     place = traceback.extract_tb(problem.__traceback__)[-1]
     error = CloserError(
-        f"{type(problem).__name__}: {quoted(str(problem))} at {os.path.basename(place.filename)}:{place.lineno}",
-        "this is a bug: report it with SESSION_CLOSER_TRACEBACK=1; what was begun is finished by the next run",
+        f"{type(problem).__name__} at {os.path.basename(place.filename)}:{place.lineno}: {quoted(str(problem))}",
+        "this is a bug: report it, with SESSION_CLOSER_TRACEBACK=1; the next run finishes what was begun",
     )
     shown = command(command.OPERATION)
     shown.as_json = "--json" in sys.argv
@@ -269,5 +262,5 @@ def _bug(command: type[Command], problem: Exception) -> int:
     return ExitCode.BUG
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt

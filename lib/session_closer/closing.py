@@ -47,9 +47,7 @@ class Work:
                 self.outcome.get(row.key, Status.FAILED),
                 session_id=row.session.session_id if row.session else None,
                 route=row.route,
-                archives=tuple(
-                    os.path.join(self.store.folder, name) for name in self.archives.get(row.key, ())
-                ),
+                archives=tuple(os.path.join(self.store.folder, name) for name in self.archives.get(row.key, ())),
                 error=self.error.get(row.key, None if row.key in self.outcome else "not finished"),
             )
             for row in self.rows
@@ -167,7 +165,7 @@ def through_files(disk: Disk, work: Work, life: Life) -> None:
             store.document = parse(raw, store.index, store.agent)
         _commit(disk, work, rows, planned, lock)
         work.edited = True
-        _verify(disk, work, rows, planned, lock, SETTLE_SECONDS if life is not Life.DOWN else 0.0)
+        _verify(disk, work, rows, planned, lock, settle=SETTLE_SECONDS if life is not Life.DOWN else 0.0)
         archive(disk, work, [row for row in rows if work.outcome.get(row.key) is Status.CLOSED])
 
 
@@ -198,18 +196,14 @@ def _came_back(work: Work, key: str) -> None:
     work.error[key] = "in use again: it was written anew while it was being closed"
 
 
-def _install(
-    disk: Disk, work: Work, live: Document[Session], going: Sequence[str], lock: locks.StoreLock
-) -> list[str]:
+def _install(disk: Disk, work: Work, live: Document[Session], going: Sequence[str], lock: locks.StoreLock) -> list[str]:
     """Install the store without these keys; return those that somebody changed in the same moment."""
 
     def displaced(name: str) -> None:
         work.record = replace(work.record, displaced=(*work.record.displaced, name))
         work.note(work.record)
 
-    place = commit.Place(
-        work.store.index, work.store.agent, work.record.backup, displaced, work.warnings.append
-    )
+    place = commit.Place(work.store.index, work.store.agent, work.record.backup, displaced, work.warnings.append)
     return commit.install(disk, place, live, document.edit(live, remove=set(going)), lock)
 
 
@@ -219,6 +213,7 @@ def _verify(
     rows: Sequence[PlannedRow],
     planned: Document[Session],
     lock: locks.StoreLock,
+    *,
     settle: float,
 ) -> None:
     """Look whether a stale image was written back, and take it out again; a changed entry is in use and stays."""
@@ -245,9 +240,7 @@ def _verify(
     for row in rows:
         if row.key in stale:
             work.outcome[row.key] = Status.CAME_BACK
-            work.error[row.key] = (
-                "the running gateway writes it back each time it is taken out: use --via gateway"
-            )
+            work.error[row.key] = "the running gateway writes it back each time it is taken out: use --via gateway"
 
 
 def archive(disk: Disk, work: Work, rows: Sequence[PlannedRow]) -> None:
@@ -287,9 +280,7 @@ def _other_name(work: Work, folder: str, move: Move) -> Move:
     sessions = tuple(
         replace(
             session,
-            moves=tuple(
-                replace(m, target=other.target) if m.source == move.source else m for m in session.moves
-            ),
+            moves=tuple(replace(m, target=other.target) if m.source == move.source else m for m in session.moves),
         )
         for session in work.record.sessions
     )

@@ -61,9 +61,7 @@ def publish(disk: Disk, folder: str, temp: str, name: str) -> str:
             return numbered
 
 
-def install(
-    disk: Disk, place: Place, live: Document[Session], new: bytes, lock: locks.StoreLock
-) -> list[str]:
+def install(disk: Disk, place: Place, live: Document[Session], new: bytes, lock: locks.StoreLock) -> list[str]:
     """Make `new` the store; whatever others wrote in between is merged in. Return the keys both sides changed.
 
     After each exchange the displaced file shows what was live at that instant: nothing can slip through between a
@@ -90,9 +88,7 @@ def install(
     )
 
 
-def _swap(
-    disk: Disk, place: Place, expected: bytes, new: bytes, lock: locks.StoreLock
-) -> tuple[bool, bytes | None]:
+def _swap(disk: Disk, place: Place, expected: bytes, new: bytes, lock: locks.StoreLock) -> tuple[bool, bytes | None]:
     """Exchange the live store for `new`.
 
     Returns whether `new` is live now, and the bytes that were live where they are not the expected ones.
@@ -136,9 +132,7 @@ def _keep_displaced(disk: Disk, place: Place, displaced: bytes) -> Document[Sess
     try:
         return parse(displaced, place.index, place.agent)
     except CorruptStore as problem:
-        place.warn(
-            f"somebody wrote a store that is not valid in between, it is kept as a backup: {problem.message}"
-        )
+        place.warn(f"somebody wrote a store that is not valid in between, it is kept as a backup: {problem.message}")
         return None
 
 
@@ -157,9 +151,7 @@ def clean(disk: Disk, place: Place) -> None:
     files.remove(disk, [os.path.join(place.folder, TEMP_NEW)])
     name = keep(disk, place)
     if name is not None:
-        place.warn(
-            f"an interrupted run left a store behind, it is kept as {os.path.join(place.folder, name)}"
-        )
+        place.warn(f"an interrupted run left a store behind, it is kept as {os.path.join(place.folder, name)}")
     for name in os.listdir(place.folder):
         path = os.path.join(place.folder, name)
         if name.startswith(names.LOCK + ".") and locks.read(path).get("holder") == locks.HOLDER:

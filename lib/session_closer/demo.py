@@ -9,8 +9,9 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from . import report
-from .executor import Wish, execute
+from .executor import execute
 from .home import Home
+from .run import Wish
 from .stores.files import FileStore
 
 if TYPE_CHECKING:
@@ -73,9 +74,7 @@ def _entry(folder: str, key: str, settings: dict[str, Any], number: int) -> dict
     said = {"type": "message", "message": {"role": "user", "content": f"Let us talk about {key}."}}
     _write(path, json.dumps(first) + "\n" + json.dumps(said) + "\n")
     if "trajectory" in companions:
-        _write(
-            os.path.join(folder, f"{session_id}.trajectory.jsonl"), '{"traceSchema":"openclaw-trajectory"}\n'
-        )
+        _write(os.path.join(folder, f"{session_id}.trajectory.jsonl"), '{"traceSchema":"openclaw-trajectory"}\n')
     if "checkpoint" in companions:
         checkpoint = uuid.uuid5(_NAMES, "checkpoint")
         _write(os.path.join(folder, f"{session_id}.checkpoint.{checkpoint}.jsonl"), json.dumps(first) + "\n")
@@ -89,9 +88,7 @@ def perform(command: Command, wish: Wish) -> int:
         build(state)
         where = Home(state, "demo", {}, isolated=True)
         if not command.as_json:
-            command.say(
-                "This is a demonstration on a throw-away sample store; nothing of yours is touched.", ""
-            )
+            command.say("This is a demonstration on a throw-away sample store; nothing of yours is touched.", "")
             command.say("before", *_listing(where), "")
         found = execute(where, wish, command.options(), tell=command.tell)
         command.show(found)

@@ -76,7 +76,7 @@ def scan(raw: bytes, pick: Callable[[str, Any], Row]) -> Document[Row]:
     # latin-1: one character a byte, so offsets in the text are offsets in the file.
     text = raw.decode("latin-1")
     try:
-        return _scan(raw, text, ascii_only, pick)
+        return _scan(raw, text, pick, ascii_only=ascii_only)
     except RecursionError:
         raise CorruptStore("is nested deeper than it can be checked") from None
 
@@ -94,7 +94,7 @@ def _check_utf8(raw: bytes) -> None:
         raise CorruptStore("is not valid UTF-8") from None
 
 
-def _scan(raw: bytes, text: str, ascii_only: bool, pick: Callable[[str, Any], Row]) -> Document[Row]:
+def _scan(raw: bytes, text: str, pick: Callable[[str, Any], Row], *, ascii_only: bool) -> Document[Row]:
     blank, colon, comma = _BLANK.match, _COLON.match, _COMMA.match
     at = _end(blank(text, 0))
     if at == len(text):
@@ -131,9 +131,7 @@ def _scan(raw: bytes, text: str, ascii_only: bool, pick: Callable[[str, Any], Ro
     close = _end(blank(text, at))
     if text[close : close + 1] != "}":
         raise CorruptStore(
-            "is cut off"
-            if close >= len(text)
-            else f"is not valid JSON at byte {close}: a comma or }} was expected"
+            "is cut off" if close >= len(text) else f"is not valid JSON at byte {close}: a comma or }} was expected"
         )
     rest = _end(blank(text, close + 1))
     if rest != len(text):
@@ -219,7 +217,7 @@ def same_value(one: bytes | None, other: bytes | None) -> bool:
         return True
     if one is None or other is None:
         return False
-    return _parsed(one) == _parsed(other)
+    return bool(_parsed(one) == _parsed(other))
 
 
 def _parsed(value: bytes) -> Any:

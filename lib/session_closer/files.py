@@ -15,6 +15,8 @@ from typing import Any
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 _PIECE = 8 << 20
+_SWAP = 2
+_EXCLUSIVE = 4 if sys.platform == "darwin" else 1
 _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
@@ -34,9 +36,7 @@ class Disk:
 
     def create(self, path: str) -> int:
         """Return a descriptor of a new private file; one that exists is an error."""
-        return os.open(
-            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE
-        )
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
 
     def write(self, descriptor: int, data: memoryview) -> int:
         """Write some of the data; return how many bytes."""
@@ -167,7 +167,7 @@ def _rename_with(source: str, target: str, *, exchange: bool) -> bool:
     call = _native_rename()
     if call is None:
         return False
-    code = call(os.fsencode(source), os.fsencode(target), exchange)
+    code = call(os.fsencode(source), os.fsencode(target), _SWAP if exchange else _EXCLUSIVE)
     if code == 0:
         return True
     if code in _NO_EXCHANGE:
@@ -176,16 +176,14 @@ def _rename_with(source: str, target: str, *, exchange: bool) -> bool:
 
 
 @cache
-def _native_rename() -> Callable[[bytes, bytes, bool], int] | None:
+def _native_rename() -> Callable[[bytes, bytes, int], int] | None:
     """Return renameat2 (Linux) or renamex_np (macOS) as a call that gives an errno, None where there is neither."""
     libc = ctypes.CDLL(None, use_errno=True)
     if sys.platform == "darwin":
-        swap, exclusive = 2, 4
         function: Any = getattr(libc, "renamex_np", None)
         ahead: tuple[Any, ...] = ()
         types: list[Any] = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint]
     else:
-        swap, exclusive = 2, 1
         function = getattr(libc, "renameat2", None)
         ahead = (-100,)
         types = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
@@ -194,8 +192,7 @@ def _native_rename() -> Callable[[bytes, bytes, bool], int] | None:
     function.argtypes = types
     function.restype = ctypes.c_int
 
-    def call(source: bytes, target: bytes, exchange: bool) -> int:
-        flag = swap if exchange else exclusive
+    def call(source: bytes, target: bytes, flag: int) -> int:
         ends = (*ahead, source, *ahead, target)
         ctypes.set_errno(0)
         return 0 if function(*ends, flag) == 0 else ctypes.get_errno()

@@ -45,9 +45,7 @@ class Home:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as problem:
-            raise Refused(
-                f"{self.config_path} cannot be read: {problem}", "check the file", name="config"
-            ) from None
+            raise Refused(f"{self.config_path} cannot be read: {problem}", "check the file", name="config") from None
         found = _parse_config(text, self.config_path)
         return found if isinstance(found, dict) else {}
 
@@ -67,9 +65,7 @@ class Home:
             self.setting("gateway", "port"),
             DEFAULT_PORT,
         ):
-            number = (
-                int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else 0
-            )
+            number = int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else 0
             if 0 < number < 65536 and number not in found:
                 found.append(number)
         configured = self.setting("gateway", "port")
@@ -105,8 +101,8 @@ class Home:
         """Return the folder of an agent's transcripts, a custom store or not."""
         return os.path.join(self.state, "agents", agent, "sessions")
 
-    def own_index(self, agent: str) -> bool:
-        """Tell whether an agent's index is its own: with a template without {agentId} all agents share one."""
+    def has_own_indexes(self) -> bool:
+        """Tell whether each agent has an index of its own: a template without {agentId} is one for all."""
         template = self.setting("session", "store")
         return not (isinstance(template, str) and template.strip() and "{agentId}" not in template)
 
@@ -116,7 +112,7 @@ class Home:
             found = os.listdir(os.path.join(self.state, "agents"))
         except OSError:
             return []
-        return sorted(name for name in found if keys._AGENT_ID.fullmatch(name))
+        return sorted(name for name in found if keys.is_agent_id(name))
 
 
 def _parse_config(text: str, path: str) -> Any:
@@ -143,12 +139,8 @@ def find(environ: Mapping[str, str], *, state_dir: str | None = None, profile: s
         return Home(_real(state_dir, environ), "--state-dir", environ)
     if profile is not None:
         if not _PROFILE.fullmatch(profile):
-            raise UsageProblem(
-                f"{quoted(profile)} is not a profile", "--profile NAME stands for ~/.openclaw-NAME"
-            )
-        path = os.path.join(
-            _home_of(environ), ".openclaw" if profile == "default" else f".openclaw-{profile}"
-        )
+            raise UsageProblem(f"{quoted(profile)} is not a profile", "--profile NAME stands for ~/.openclaw-NAME")
+        path = os.path.join(_home_of(environ), ".openclaw" if profile == "default" else f".openclaw-{profile}")
         if named and _real(named, environ) != _real(path, environ):
             raise UsageProblem(
                 f"--profile {profile} is {path}, OPENCLAW_STATE_DIR says {named}",
@@ -191,10 +183,6 @@ def check_owner(home: Home, paths: list[str]) -> None:
         except FileNotFoundError:
             continue
         except OSError as problem:
-            raise Refused(
-                f"{path} cannot be looked at: {problem.strerror}", "run as its owner", name="owner"
-            ) from None
+            raise Refused(f"{path} cannot be looked at: {problem.strerror}", "run as its owner", name="owner") from None
         if owner != me:
-            raise Refused(
-                f"{path} belongs to uid {owner}, this runs as uid {me}", "run as that user", name="owner"
-            )
+            raise Refused(f"{path} belongs to uid {owner}, this runs as uid {me}", "run as that user", name="owner")

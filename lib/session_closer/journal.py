@@ -54,9 +54,7 @@ class Journal:
     def take(self) -> bool:
         """Take the flock on the record's folder; False where another process is at it."""
         if self.descriptor < 0:
-            self.descriptor = os.open(
-                self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            )
+            self.descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         return locks.try_flock(self.descriptor)
 
     def write(self, now: RunRecord) -> None:

@@ -26,9 +26,14 @@ class Target:
     candidates: tuple[str, ...]
 
 
+def is_agent_id(text: str) -> bool:
+    """Tell whether OpenClaw could have made this agent id."""
+    return bool(_AGENT_ID.fullmatch(text))
+
+
 def check_agent(agent: str) -> str:
     """Return the agent id, or raise UsageProblem where OpenClaw could not have made it."""
-    if not _AGENT_ID.fullmatch(agent):
+    if not is_agent_id(agent):
         raise UsageProblem(
             f"{quoted(agent)} is not an agent id",
             "an agent id is lower case letters, digits, - and _, at most 64: --agent project-lead",

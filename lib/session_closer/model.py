@@ -89,7 +89,7 @@ class GatewayView:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One file to be archived, by plain names in the transcripts folder; `size` bytes, `mtime_ns`, 0 if not looked at."""
+    """One file to be archived, by plain names in the transcripts folder; size in bytes, 0 while not looked at."""
 
     source: str
     target: str

@@ -20,9 +20,7 @@ class Choices:
     stamp: str = ""
 
 
-def close(
-    targets: Sequence[Target], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices
-) -> Plan:
+def close(targets: Sequence[Target], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices) -> Plan:
     """Return the plan that closes the named sessions."""
     wanted: dict[tuple[str, str], str] = {}
     absent: dict[tuple[str, str], PlannedRow] = {}
@@ -75,9 +73,7 @@ def _decide(
         row = PlannedRow(given, agent, key, Status.WOULD_CLOSE, session=session)
         others = doubles[agent].get(keys.folded(key), ())
         if keys.is_main(key):
-            row = replace(
-                row, status=Status.REFUSED, reason=Reason.MAIN, hint="a main session is never closed"
-            )
+            row = replace(row, status=Status.REFUSED, reason=Reason.MAIN, hint="a main session is never closed")
         elif len(others) > 1:
             listed = " and ".join(quoted(other) for other in others)
             row = replace(
@@ -102,7 +98,7 @@ def _doubles(sessions: Iterable[str]) -> dict[str, list[str]]:
 
 
 def is_running(session: Session, snapshot: Snapshot, view: GatewayView) -> bool:
-    """Tell whether a run is in flight: a live transcript lock, the gateway's word, or a status nobody can rule out."""
+    """Tell whether a run is in flight: a live lock, the gateway's word, or a status nobody can rule out."""
     if session.key in view.active or snapshot.locked.intersection(transcripts(session, snapshot)):
         return True
     if session.status != "running" or view.life is Life.DOWN:
@@ -135,11 +131,8 @@ def _named_file(session: Session, snapshot: Snapshot) -> str | None:
     return name
 
 
-def _finish(
-    rows: Sequence[PlannedRow], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices
-) -> Plan:
+def _finish(rows: Sequence[PlannedRow], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices) -> Plan:
     warnings: list[str] = []
-    done: list[PlannedRow] = []
     closing: dict[str, list[PlannedRow]] = defaultdict(list)
     for row in rows:
         if row.status is Status.WOULD_CLOSE:
@@ -149,8 +142,7 @@ def _finish(
         for agent, of_agent in closing.items()
         for row in _with_files(of_agent, snapshots[agent], view, choices, warnings)
     }
-    for row in rows:
-        done.append(finished.get((row.agent, row.key), row) if row.status is Status.WOULD_CLOSE else row)
+    done = [finished.get((row.agent, row.key), row) if row.status is Status.WOULD_CLOSE else row for row in rows]
     kept = sum(len(snapshot.sessions) for snapshot in snapshots.values()) - len(finished)
     return Plan(tuple(done), tuple(warnings), kept)
 
@@ -184,9 +176,7 @@ def _with_files(
                 f"sessionFile of {quoted(session.key)} is no transcript in its own folder: left where it is"
             )
         if not session.id_usable:
-            warnings.append(
-                f"sessionId of {quoted(session.key)} is unusable: its files are left where they are"
-            )
+            warnings.append(f"sessionId of {quoted(session.key)} is unusable: its files are left where they are")
         if session.status == "running" and view.life is Life.DOWN:
             warnings.append(f"{quoted(session.key)} says running, but nothing runs: left over from a crash")
         out.append(
@@ -206,10 +196,7 @@ def did_you_mean(row: PlannedRow, snapshot: Snapshot) -> str:
     """Return a hint with the keys that look most like the one that is not there, empty where none does."""
     import difflib
 
-    tails = {
-        key.removeprefix(f"agent:{snapshot.agent}:").removeprefix("project-"): key
-        for key in snapshot.sessions
-    }
+    tails = {key.removeprefix(f"agent:{snapshot.agent}:").removeprefix("project-"): key for key in snapshot.sessions}
     wanted = row.given.removeprefix(f"agent:{snapshot.agent}:").removeprefix("project-")
     close = difflib.get_close_matches(wanted, tails, n=3, cutoff=0.6)
     return "did you mean " + ", ".join(keys.plain(tails[name]) for name in close) + "?" if close else ""

@@ -81,9 +81,8 @@ def gateways() -> Iterator[int]:
     for process in psutil.process_iter(["name", "cmdline"]):
         words = [process.info["name"] or "", *(process.info["cmdline"] or [])]
         program = words[1].rpartition("/")[2] if len(words) > 1 else ""
-        if words[0].startswith("openclaw") or program.startswith("openclaw"):
-            yield process.pid
-        elif program in ("node", "bun") and "gateway" in words[2:]:
+        titled = words[0].startswith("openclaw") or program.startswith("openclaw")
+        if titled or (program in ("node", "bun") and "gateway" in words[2:]):
             yield process.pid
 
 

@@ -66,9 +66,7 @@ def _finish(home: Home, disk: Disk, journal: Journal, run: str, restart: Restart
     closed = sum(session.status == "closed" for store in stores for session in store.sessions)
     dropped = sum(session.status == "dropped" for store in stores for session in store.sessions)
     edited = any(
-        session.route == "files" and session.status == "closed"
-        for store in stores
-        for session in store.sessions
+        session.route == "files" and session.status == "closed" for store in stores for session in store.sessions
     )
     owed = found.restart
     if not owed.done and (owed.needed or edited):
@@ -119,9 +117,7 @@ def _merge_displaced(
     _settle_swap(disk, place, store, before)
     for name in store.displaced:
         try:
-            theirs = parse(
-                files.read(os.path.join(place.folder, name), document.MAX_BYTES)[0], name, store.agent
-            )
+            theirs = parse(files.read(os.path.join(place.folder, name), document.MAX_BYTES)[0], name, store.agent)
         except (Refused, OSError):
             continue  # not a store: it is kept under its name, and there is nothing in it to merge
         live = parse(read_index(store.path)[0], store.path, store.agent)

@@ -144,9 +144,7 @@ def _detail(row: Outcome) -> str:
     if row.status in (Status.CLOSED, Status.WOULD_CLOSE):
         number = len(row.archives)
         word = "" if row.status is Status.CLOSED else " to archive"
-        return (
-            f"{number} file{'' if number == 1 else 's'}{word or ' archived'}" if number else "no transcript"
-        )
+        return f"{number} file{'' if number == 1 else 's'}{word or ' archived'}" if number else "no transcript"
     return ""
 
 

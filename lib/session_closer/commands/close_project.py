@@ -8,7 +8,7 @@ from plumbum import cli
 
 from ..cli import Command, start, targets
 from ..errors import UsageProblem
-from ..executor import Wish
+from ..run import Wish
 
 
 class CloseProject(Command):
@@ -20,9 +20,7 @@ class CloseProject(Command):
     OPERATION = "close-project"
     POSITIONALS = "<project id | session key>"
 
-    session_key = cli.SwitchAttr(
-        "--session-key", str, argname="KEY", help="the session key, instead of the positional"
-    )
+    session_key = cli.SwitchAttr("--session-key", str, argname="KEY", help="the session key, instead of the positional")
 
     def wish(self, words: Sequence[str]) -> Wish:
         """Return the one target, from the positional or --session-key."""

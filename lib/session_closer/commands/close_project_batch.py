@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..cli import Command, no_words, start, targets
-from ..executor import Wish
+from ..run import Wish
 
 
 class CloseProjectBatch(Command):

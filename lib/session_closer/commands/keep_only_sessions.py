@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ..cli import Command, no_words, start, targets
 from ..errors import UsageProblem
-from ..executor import Wish
 from ..keys import DEFAULT_AGENT, quoted
+from ..run import Wish
 
 
 class KeepOnlySessions(Command):

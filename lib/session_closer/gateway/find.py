@@ -107,17 +107,15 @@ def _serves_us(home: Home, pid: int) -> bool:
     return environ is not None and state_dir_of(environ) == home.state
 
 
-def _look_at_ports(
-    home: Home, traces: _Traces, open_ports: list[int], listeners: dict[int, set[int]]
-) -> list[int]:
+def _look_at_ports(home: Home, traces: _Traces, open_ports: list[int], listeners: dict[int, set[int]]) -> list[int]:
     """Note the listeners; return the ports of those that nobody can look at."""
     strangers = []
     for port in open_ports:
         pids = [pid for pid, ports in listeners.items() if port in ports]
         for pid in pids:
-            if pid not in traces.ours and "OPENCLAW_STATE_DIR" in (processes.environment(pid) or {}):
-                if _serves_us(home, pid):
-                    traces.ours[pid] = False
+            named = "OPENCLAW_STATE_DIR" in (processes.environment(pid) or {})
+            if pid not in traces.ours and named and _serves_us(home, pid):
+                traces.ours[pid] = False
             if pid not in traces.ours:
                 traces.evidence.append(f"port {port} belongs to process {pid}, which serves something else")
         if not pids:

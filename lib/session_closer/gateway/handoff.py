@@ -1,4 +1,4 @@
-"""Leave the restart to a process that survives it, where this command runs below the gateway (an agent's exec)."""
+"""Leave the restart to a process that survives it, where this command runs below the gateway."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import sys
 from .. import processes
 from ..home import Home
 from ..journal import Journal
-from .find import Found
 
 
 def below(pid: int | None) -> bool:
@@ -18,19 +17,19 @@ def below(pid: int | None) -> bool:
     return pid is not None and pid in processes.ancestors(os.getpid())
 
 
-def start(home: Home, journal: Journal, run: str, found: Found) -> int:
-    """Start the process that waits for this one to end, restarts the gateway and finishes the record; return its id.
+def start(home: Home, journal: Journal, run: str) -> int:
+    """Start the process that waits for this one to end, restarts the gateway and finishes the record.
 
     It inherits the record's flock, so nobody takes the run for an interrupted one.
     """
     words = [sys.executable, "-m", "session_closer.gateway.worker", home.state, run, str(journal.descriptor)]
-    words += [str(os.getpid()), str(found.pid), home.config_path]
-    if processes.control_group(found.pid or 0).endswith(".service") and shutil.which("systemd-run"):
+    words += [str(os.getpid()), home.config_path]
+    if processes.control_group(os.getpid()).endswith(".service") and shutil.which("systemd-run"):
         # A service that is stopped takes its whole control group along; a scope of its own escapes.
         words = ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--", *words]
     environ = dict(os.environ)
     environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         words,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -77,9 +77,7 @@ class SocketLink:
         methods = features.get("methods") if isinstance(features, dict) else None
         self.state_dir = os.path.realpath(state) if isinstance(state, str) else None
         self.version: str | None = version if isinstance(version, str) else None
-        self._methods = (
-            frozenset(m for m in methods if isinstance(m, str)) if isinstance(methods, list) else None
-        )
+        self._methods = frozenset(m for m in methods if isinstance(m, str)) if isinstance(methods, list) else None
 
     def _greet(self, token: str) -> dict[str, Any]:
         client = {"id": "gateway-client", "mode": "backend", "version": __version__, "platform": sys.platform}

@@ -41,9 +41,7 @@ class OpenClaw:
             command: BaseCommand = local[self.words[0]][(*self.words[1:], *arguments)]
             code, out, err = command.with_env(**self._settings).run(retcode=None, timeout=seconds)
         except ProcessTimedOut:
-            raise LinkLost(
-                f"openclaw {' '.join(arguments[:3])} gave no answer within {seconds:.0f} s"
-            ) from None
+            raise LinkLost(f"openclaw {' '.join(arguments[:3])} gave no answer within {seconds:.0f} s") from None
         except (CommandNotFound, OSError) as problem:
             raise LinkRefused(f"{self.words[0]} cannot be started: {problem}") from None
         return code, out, err
@@ -104,8 +102,8 @@ class CommandLink:
         raise LinkRefused(said[:300] or f"openclaw gateway call ended with {code}")
 
     def has(self, method: str) -> bool:
-        """Tell whether the gateway offers a method: a command line does not say, so assume so."""
-        return True
+        """Tell whether the gateway offers a method: a command line does not say, so assume it does."""
+        return bool(method)
 
     def close(self) -> None:
         """Nothing stays open between calls."""

@@ -61,11 +61,7 @@ def _would_hit_another(command: OpenClaw, found: Found) -> str:
         return f"the installed service runs process {pid}, the gateway of this state directory is {found.pid}"
     port = status.get("port")
     listeners = port.get("listeners") if isinstance(port, dict) else None
-    pids = (
-        [item.get("pid") for item in listeners if isinstance(item, dict)]
-        if isinstance(listeners, list)
-        else []
-    )
+    pids = [item.get("pid") for item in listeners if isinstance(item, dict)] if isinstance(listeners, list) else []
     if pids and found.pid not in pids:
         return f"port {found.port} belongs to process {pids[0]}, the gateway of this state directory is {found.pid}"
     return ""

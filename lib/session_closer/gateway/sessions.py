@@ -48,6 +48,11 @@ class Gateway:
         for link in self.links:
             link.close()
 
+    def leave(self) -> None:
+        """End all connections and use none of them again."""
+        self.close()
+        self.links.clear()
+
 
 def meet(home: Home, *, looking_only: bool) -> Gateway:
     """Find the gateway and connect to it; a run that only looks starts no `openclaw`, which would write files."""

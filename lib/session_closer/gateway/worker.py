@@ -21,7 +21,7 @@ _WAIT_SECONDS = 60.0
 
 def main(words: list[str]) -> int:
     """Wait for the caller to end (bounded), restart, finish the record; the receipt shows how it ended."""
-    state, run, descriptor, caller, _, config = words
+    state, run, descriptor, caller, config = words
     deadline = time.monotonic() + _WAIT_SECONDS
     started = processes.start_ticks(int(caller))
     while processes.is_same(int(caller), started) and time.monotonic() < deadline:

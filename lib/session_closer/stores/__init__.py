@@ -26,13 +26,13 @@ class Store(Protocol):
 STORES = {"files": files.FileStore}
 
 
-def detect(home: Home, agent: str) -> Store | None:
-    """Return the agent's store by what is on disk, None where there is none; Refused where it is not ours to touch."""
+def detect(home: Home, agent: str) -> files.FileStore | None:
+    """Return the agent's store by what is on disk, None where there is none; Refused where we may not touch it."""
     database = sqlite.database(home.state, agent)
     tables = sqlite.session_tables(database)
     index = home.index(agent)
     has_index = os.path.lexists(index)
-    if tables and has_index and home.own_index(agent):
+    if tables and has_index and home.has_own_indexes():
         raise Refused(
             f"agent {agent} has both a session database and {index}: a stale file or an unfinished migration",
             "openclaw doctor",

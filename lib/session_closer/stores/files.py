@@ -28,7 +28,7 @@ class FileStore:
         self.agent = agent
         self.index = home.index(agent)
         self.folder = home.folder(agent)
-        self._own = home.own_index(agent)
+        self._own = home.has_own_indexes()
         self.document: Document[Session] | None = None
 
     @property
@@ -72,12 +72,8 @@ def read_index(path: str) -> tuple[bytes, os.stat_result]:
     except OSError as problem:
         if problem.errno == errno.EFBIG:
             limit = document.MAX_BYTES >> 20
-            raise CorruptStore(
-                f"{path} is larger than {limit} MiB, more than OpenClaw can read", _REMEDY
-            ) from None
-        raise Refused(
-            f"{path} cannot be read: {problem.strerror}", "check the file", name="unreadable"
-        ) from None
+            raise CorruptStore(f"{path} is larger than {limit} MiB, more than OpenClaw can read", _REMEDY) from None
+        raise Refused(f"{path} cannot be read: {problem.strerror}", "check the file", name="unreadable") from None
 
 
 def parse(raw: bytes, path: str, agent: str) -> Document[Session]:

@@ -1,0 +1,99 @@
+"""One run as it goes on: what was asked, what was found, and its journal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from . import __version__, closing, journal, locks
+from .files import Disk
+from .gateway.sessions import Gateway
+from .home import Home
+from .keys import Target
+from .model import GatewayView, Snapshot
+from .record import RunRecord, StoreRecord, with_store
+from .stores.files import FileStore
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked: `keep` turns the targets into the ones that stay."""
+
+    operation: str
+    targets: tuple[Target, ...]
+    keep: bool = False
+    agent: str | None = None
+
+    def agents(self) -> list[str]:
+        """Return the agents concerned, in order."""
+        return sorted({target.agent for target in self.targets} | ({self.agent} if self.agent else set()))
+
+    def candidates(self, given: str, agent: str) -> tuple[str, ...]:
+        """Return the keys that one of the names may stand for."""
+        return next(t.candidates for t in self.targets if (t.given, t.agent) == (given, agent))
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How it was asked; `again` is the command line, for the next command in a message."""
+
+    dry_run: bool = False
+    force: bool = False
+    yes: bool = False
+    limit: int = 100
+    via: str = "auto"
+    restart: str = "auto"
+    reason: str | None = None
+    missing_ok: bool = False
+    again: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Run:
+    """What the steps of one run share."""
+
+    home: Home
+    wish: Wish
+    options: Options
+    disk: Disk
+    tell: Callable[[str], None]
+    gateway: Gateway
+    view: GatewayView = field(default_factory=GatewayView)
+    stores: dict[str, FileStore] = field(default_factory=dict)
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    works: list[closing.Work] = field(default_factory=list)
+    record: RunRecord | None = None
+    journal: journal.Journal | None = None
+
+    @property
+    def receipt(self) -> str | None:
+        """Where the receipt is, or will be; None while nothing has been changed."""
+        return journal.receipt_path(self.home.state, self.record.id) if self.record else None
+
+    def warn(self, *warnings: str) -> None:
+        """Keep warnings for the report, each once."""
+        self.warnings += [warning for warning in dict.fromkeys(warnings) if warning not in self.warnings]
+
+    def note(self, store: StoreRecord) -> None:
+        """Write the journal: before the first change of a store, and whenever a name in it changes."""
+        if self.record is None or self.journal is None:
+            self.record = self._first_record(store)
+            self.journal = journal.Journal(self.disk, self.home.state, self.record.id)
+            self.journal.begin(self.record)
+        else:
+            self.record = with_store(self.record, store)
+            self.journal.write(self.record)
+
+    def _first_record(self, store: StoreRecord) -> RunRecord:
+        return RunRecord(
+            id=journal.new_id(journal.now()),
+            operation=self.wish.operation,
+            tool=__version__,
+            started_at=locks.iso_now(),
+            state_dir=self.home.state,
+            by={"uid": os.getuid(), "pid": os.getpid(), "host": os.uname().nodename},
+            reason=self.options.reason,
+            stores=(store,),
+        )
