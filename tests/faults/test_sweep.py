@@ -1,0 +1,87 @@
+"""Kill or fail at every step: nothing is lost at that instant, and the next run finishes the work."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+from oracle import World, violations
+from sweep import CLOSING, Counting, Torn, batch, fresh, in_child, killed_at
+
+from session_closer.model import Status
+from session_closer.report import exit_code
+
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EMFILE, errno.EINTR)
+
+
+def steps_of_a_batch(state: str) -> list[str]:
+    names: list[str] = []
+    batch(state, Counting(lambda _, name, when: names.append(name) if when == "before" else None))
+    return names
+
+
+def test_an_undisturbed_batch_holds_every_invariant(state: str, before: World) -> None:
+    report = batch(state, Counting(lambda *_: None))
+    assert exit_code(report) == 0
+    assert {row.status for row in report.results} == {Status.CLOSED}
+    assert violations(before, CLOSING, ended=True) == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_at_any_step_loses_nothing_and_the_next_run_finishes(
+    state: str, template: str, before: World, when: str
+) -> None:
+    total = len(steps_of_a_batch(state))
+    assert total > 40
+    broken = []
+    for point in range(total):
+        fresh(template, state)
+        assert killed_at(state, point, when), f"step {point} was not reached"
+        broken += [f"{when} {point}: {line}" for line in violations(before, CLOSING, ended=False)]
+        assert in_child(lambda: batch(state, Counting(lambda *_: None))) == 0
+        broken += [f"{when} {point}, next run: {line}" for line in violations(before, CLOSING, ended=True)]
+    assert broken == []
+
+
+def test_a_kill_of_the_recovery_at_any_of_its_steps_loses_nothing(state: str, template: str, before: World) -> None:
+    total = len(steps_of_a_batch(state))
+    broken = []
+    tried = 0
+    for first in range(3, total, 6):
+        for second in range(0, 60, 3):
+            fresh(template, state)
+            assert killed_at(state, first, "after")
+            if not killed_at(state, second, "before"):
+                break
+            tried += 1
+            broken += [f"{first}/{second}: {line}" for line in violations(before, CLOSING, ended=False)]
+            assert in_child(lambda: batch(state, Counting(lambda *_: None))) == 0
+            broken += [f"{first}/{second}, next: {line}" for line in violations(before, CLOSING, ended=True)]
+    assert tried > 50
+    assert broken == []
+
+
+def test_an_error_at_any_step_is_told_and_loses_nothing(state: str, template: str, before: World) -> None:
+    total = len(steps_of_a_batch(state))
+    broken = []
+    for point in range(total):
+        number = ERRORS[point % len(ERRORS)]
+
+        def fail(at: int, name: str, when: str, point: int = point, number: int = number) -> None:
+            if (at, when) == (point, "before"):
+                raise OSError(number, os.strerror(number), "injected")
+
+        fresh(template, state)
+        report = batch(state, Counting(fail))
+        if exit_code(report) == 0:
+            broken.append(f"{point}: {errno.errorcode[number]} was not told")
+        broken += [f"{point}: {line}" for line in violations(before, CLOSING, ended=False)]
+        in_child(lambda: batch(state, Counting(lambda *_: None)))
+        broken += [f"{point}, next run: {line}" for line in violations(before, CLOSING, ended=True)]
+    assert broken == []
+
+
+def test_short_writes_are_written_on(state: str, before: World) -> None:
+    assert exit_code(batch(state, Torn())) == 0
+    assert violations(before, CLOSING, ended=True) == []

@@ -1,0 +1,89 @@
+"""The rules of docs/design.md that a reader of one file cannot check."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import session_closer
+
+ROOT = Path(session_closer.__file__).parent
+PURE = ("errors", "keys", "model", "document", "names", "planning", "record", "report")
+DATA_ONLY = {
+    "__future__", "codecs", "collections", "dataclasses", "datetime", "difflib", "enum", "json", "re", "typing",
+    "unicodedata",
+}  # fmt: skip
+WRITERS = {
+    "open", "write", "rename", "renames", "replace", "unlink", "remove", "rmdir", "removedirs", "mkdir", "makedirs",
+    "link", "symlink", "chmod", "chown", "fchmod", "fchown", "utime", "truncate", "ftruncate", "mkfifo", "fsync",
+}  # fmt: skip
+
+
+def modules() -> dict[str, ast.Module]:
+    return {
+        str(path.relative_to(ROOT).with_suffix("")).replace("/", "."): ast.parse(path.read_text())
+        for path in ROOT.rglob("*.py")
+    }
+
+
+def imports(tree: ast.Module) -> set[str]:
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {name.name.split(".")[0] for name in node.names}
+        if isinstance(node, ast.ImportFrom):
+            inner = node.module or ""
+            found |= {"." + (inner or name.name) for name in node.names} if node.level else {inner.split(".")[0]}
+    return found
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_a_pure_module_imports_pure_modules_and_data_types_only(name: str) -> None:
+    allowed = DATA_ONLY | {"." + pure for pure in PURE}
+    assert imports(modules()[name]) - allowed == set()
+
+
+def test_only_files_py_changes_files() -> None:
+    allowed = {
+        "files": WRITERS,
+        # The sample of --demo is written into a temporary directory of its own.
+        "demo": {"open", "makedirs"},
+        # Descriptors of folders, for flock; lock files and the configuration, read only.
+        "locks": {"open"},
+        "journal": {"open"},
+        "home": {"open"},
+        "processes": {"open"},
+        # The sink for what a closed pipe cannot take.
+        "cli": {"open"},
+    }
+    wrong = []
+    for name, tree in modules().items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            function = node.func
+            called = "open" if isinstance(function, ast.Name) and function.id == "open" else ""
+            if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+                called = function.attr if function.value.id in ("os", "shutil", "fcntl") else ""
+            if called in WRITERS and called not in allowed.get(name, set()):
+                wrong.append(f"{name}:{node.lineno} {called}")
+    assert wrong == []
+
+
+def test_only_the_edge_prints() -> None:
+    wrong = []
+    for name, tree in modules().items():
+        for node in ast.walk(tree):
+            printing = isinstance(node, ast.Name) and node.id == "print"
+            stream = isinstance(node, ast.Attribute) and node.attr in ("stdout", "stderr", "stdin")
+            if (printing or stream) and name != "cli":
+                wrong.append(f"{name}:{node.lineno}")
+    assert wrong == []
+
+
+def test_nothing_reads_standard_input() -> None:
+    for name, tree in modules().items():
+        words = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        assert "input" not in words, name

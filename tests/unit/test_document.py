@@ -1,0 +1,150 @@
+"""The text of sessions.json: what is not cut keeps its bytes, and only what OpenClaw can read is accepted."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from session_closer.document import edit, merge, nothing, same_value, scan
+from session_closer.errors import CorruptStore
+
+keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+stores = st.dictionaries(keys, values, max_size=7)
+layouts = st.sampled_from([{"indent": 2}, {"indent": None}, {"separators": (",", ":")}, {"indent": 4}])
+
+
+def text_of(store: dict[str, Any], layout: dict[str, Any], *, plain: bool) -> bytes:
+    try:
+        return json.dumps(store, ensure_ascii=plain, **layout).encode()
+    except UnicodeEncodeError:
+        return json.dumps(store, ensure_ascii=True, **layout).encode()
+
+
+@given(stores, layouts, st.booleans())
+def test_every_member_is_found_where_it_stands(store: dict[str, Any], layout: dict[str, Any], plain: bool) -> None:
+    raw = text_of(store, layout, plain=plain)
+    document = scan(raw, lambda _, entry: entry)
+    assert {key: member.row for key, member in document.members.items()} == json.loads(raw)
+    for key in store:
+        assert json.loads(b"{" + document.member_bytes(key) + b"}") == {key: json.loads(raw)[key]}
+
+
+@given(stores, layouts, st.booleans(), st.data())
+def test_a_cut_leaves_the_other_members_byte_for_byte(
+    store: dict[str, Any], layout: dict[str, Any], plain: bool, data: st.DataObject
+) -> None:
+    raw = text_of(store, layout, plain=plain)
+    document = scan(raw, nothing)
+    gone = data.draw(st.sets(st.sampled_from(sorted(store)))) if store else set()
+    after = edit(document, remove=gone)
+    kept = scan(after, nothing)
+    assert list(kept.members) == [key for key in document.members if key not in gone]
+    for key in kept.members:
+        assert kept.member_bytes(key) == document.member_bytes(key)
+    if layout == {"indent": 2} and plain:
+        left = {key: value for key, value in json.loads(raw).items() if key not in gone}
+        assert after == json.dumps(left, indent=2).encode()
+    if not gone:
+        assert after == raw
+
+
+def test_an_empty_store_is_written_as_openclaw_writes_it() -> None:
+    document = scan(b'{\n  "a": {}\n}', nothing)
+    assert edit(document, remove={"a"}) == b"{}"
+
+
+@given(stores, stores, stores)
+def test_a_merge_keeps_what_others_wrote_and_what_we_did(
+    base: dict[str, Any], ours: dict[str, Any], theirs: dict[str, Any]
+) -> None:
+    documents = [scan(json.dumps(store, indent=2).encode(), nothing) for store in (base, ours, theirs)]
+    merged = json.loads(merge(*documents).raw)
+    base, ours, theirs = (json.loads(document.raw) for document in documents)
+    missing = object()
+    for key in {*base, *ours, *theirs}:
+        was, our, their = (store.get(key, missing) for store in (base, ours, theirs))
+        changed = our is not was and (our is missing or was is missing or json.dumps(our) != json.dumps(was))
+        untouched = their is was or (missing not in (their, was) and json.dumps(their) == json.dumps(was))
+        expected = our if changed and untouched else their
+        if expected is missing:
+            assert key not in merged
+        else:
+            assert json.dumps(merged[key]) == json.dumps(expected)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a": 1e400}',
+        b'{"a": -0.0, "b": 1E+2}',
+        b'{"a": ' + b"9" * 5000 + b"}",
+        b'{"__proto__": {"sessionId": "x"}, "constructor": {}}',
+        b'{"a": "\\ud800"}',
+        '{"a": "\u2028\U0001f600"}'.encode(),
+        b' \n\t{ "a" : 1 , "b" : [ ] } \n',
+        b"{}",
+    ],
+)
+def test_whatever_node_reads_is_accepted_and_kept(raw: bytes) -> None:
+    document = scan(raw, nothing)
+    assert edit(document) == raw
+
+
+@pytest.mark.parametrize(
+    ("raw", "what"),
+    [
+        (b"", "is empty"),
+        (b" \n ", "holds only blanks"),
+        (b"\0" * 4096, "holds NUL bytes"),
+        (b'{"a": {"b": 1', "is cut off"),
+        (b'{"a": {}', "is cut off"),
+        (b'{"a": "x', "is not valid JSON"),
+        (b"{} {}", "goes on after its object"),
+        (b'{"a": 1} x', "goes on after its object"),
+        (b'{"a": 1,}', "a key was expected"),
+        (b'{"a": 1 // c\n}', "is not valid JSON"),
+        (b'{"a" 1}', "a colon was expected"),
+        (b'{"a": NaN}', "NaN"),
+        (b'{"a": {"b": Infinity}}', "Infinity"),
+        (b'{"a": -Infinity}', "-Infinity"),
+        (b"[]", "is not a JSON object"),
+        (b"null", "is not a JSON object"),
+        (b'"x"', "is not a JSON object"),
+        (b'{"a": 1, "a": 2}', "twice"),
+        (b'{"a": 1, "\\u0061": 2}', "twice"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
+        ("\ufeff{}".encode("utf-16-le"), "byte order mark"),
+        (b'{"a": "\xff"}', "UTF-8"),
+        (b'{"a": "\xed\xa0\x80"}', "UTF-8"),
+        (b'{"a": "\n"}', "is not valid JSON"),
+        (b'{"a": 01}', "is not valid JSON"),
+        (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested"),
+    ],
+)
+def test_whatever_the_gateway_would_take_for_empty_is_refused(raw: bytes, what: str) -> None:
+    with pytest.raises(CorruptStore, match=what):
+        scan(raw, nothing)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_read_or_refused_and_what_is_read_is_json(raw: bytes) -> None:
+    try:
+        document = scan(raw, nothing)
+    except CorruptStore:
+        return
+    assert set(json.loads(raw)) == set(document.members)
+
+
+def test_two_layouts_of_one_value_are_the_same() -> None:
+    assert same_value(b'{"a": 1}', b'{\n "a":1}')
+    assert not same_value(b'{"a": 1}', b'{"a": 2}')
+    assert not same_value(b"{}", None)

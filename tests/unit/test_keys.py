@@ -1,0 +1,63 @@
+"""Session keys, agent ids and project ids as they come from a command line."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from session_closer import keys
+from session_closer.errors import UsageProblem
+
+
+def test_a_project_id_stands_for_canonical_legacy_and_bare_keys() -> None:
+    assert keys.target("kelly", None).candidates == (
+        "agent:project-lead:kelly",
+        "agent:project-lead:project-kelly",
+        "kelly",
+        "project-kelly",
+    )
+
+
+def test_a_full_key_names_its_own_agent() -> None:
+    assert keys.target("agent:researcher:kelly", None) == keys.Target(
+        "agent:researcher:kelly", "researcher", ("agent:researcher:kelly",)
+    )
+
+
+def test_a_key_of_another_agent_than_asked_for_is_a_usage_problem() -> None:
+    with pytest.raises(UsageProblem, match="researcher"):
+        keys.target("agent:researcher:kelly", "main")
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["", ".", "..", "a/b", "a\\b", "a\nb", "a\0b", "a\x1b[31m", "x" * 129, "agent:", "agent:a:", "agent::b", "agent:a"],
+)
+def test_a_name_that_can_only_be_a_slip_is_refused(word: str) -> None:
+    with pytest.raises(UsageProblem):
+        keys.target(word, None)
+
+
+@pytest.mark.parametrize("agent", ["", "Main", "-x", "a b", "../x", "a" * 65, "--dry-run"])
+def test_a_word_that_is_no_agent_id_is_refused(agent: str) -> None:
+    with pytest.raises(UsageProblem):
+        keys.check_agent(agent)
+
+
+@pytest.mark.parametrize(
+    "key", ["agent:a:main", "agent:A:MAIN", "agent:a:global", "global", "unknown", "main", "agent:a:ma\u017fn".replace("\u017f", "i")]
+)
+def test_main_sessions_are_recognised(key: str) -> None:
+    assert keys.is_main(key)
+
+
+@pytest.mark.parametrize("key", ["agent:a:main:thread:1", "agent:a:project-main", "agent:main:x", "agent:a:mainly", "x:main"])
+def test_other_sessions_are_not_taken_for_main(key: str) -> None:
+    assert not keys.is_main(key)
+
+
+@given(st.text())
+def test_no_control_character_reaches_a_message(text: str) -> None:
+    for shown in (keys.quoted(text), keys.plain(text)):
+        assert shown.isprintable()

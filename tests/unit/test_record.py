@@ -1,0 +1,80 @@
+"""The record of a run is read like hostile input: it says which files to rename."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from session_closer.model import Move
+from session_closer.record import Damaged, RunRecord, SessionRecord, StoreRecord, decode, encode
+
+STAMP = "2026-11-21T00-41-24.769Z"
+MOVE = Move("a1.jsonl", f"a1.jsonl.deleted.{STAMP}", 12, 34)
+SESSION = SessionRecord("agent:lead:kelly", "a1", 4, 20, "0" * 64, moves=(MOVE,))
+STORE = StoreRecord("lead", "files", "/s/sessions.json", "/s", f"sessions.json.bak-{STAMP}", 99, "0" * 64, (SESSION,))
+RECORD = RunRecord("20261121T004124.769Z-1a2b3c4d", "close-project", "0.1.0", "2026-11-21T00:41:24.769Z", "/state",
+                   {"uid": 1}, stores=(STORE,))  # fmt: skip
+
+
+def test_what_is_written_is_read_again() -> None:
+    assert decode(encode(RECORD)) == RECORD
+
+
+def changed(path: list[Any], value: Any) -> bytes:
+    data = json.loads(encode(RECORD))
+    at = data
+    for step in path[:-1]:
+        at = at[step]
+    at[path[-1]] = value
+    return json.dumps(data).encode()
+
+
+SESSION_AT = ["stores", 0, "sessions", 0]
+MOVE_AT = [*SESSION_AT, "moves", 0]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["format"], "session-closer/2"),
+        (["id"], "../../x"),
+        (["state"], "half"),
+        (["state_dir"], 5),
+        (["stores"], None),
+        (["stores", 0, "backup"], "../sessions.json.bak-1"),
+        (["stores", 0, "backup"], "a1.jsonl"),
+        (["stores", 0, "displaced"], ["/etc/passwd"]),
+        (["stores", 0, "path"], 7),
+        (["stores", 0, "size"], -1),
+        ([*SESSION_AT, "offset"], "4"),
+        ([*SESSION_AT, "length"], -1),
+        ([*SESSION_AT, "key"], None),
+        ([*MOVE_AT, "source"], "../a1.jsonl"),
+        ([*MOVE_AT, "source"], "sessions.json"),
+        ([*MOVE_AT, "target"], "a1.jsonl"),
+        ([*MOVE_AT, "target"], f"../a1.jsonl.deleted.{STAMP}"),
+        ([*MOVE_AT, "target"], f"b2.jsonl.deleted.{STAMP}"),
+        ([*MOVE_AT, "target"], "a1.jsonl.deleted.yesterday"),
+    ],
+)
+def test_a_record_that_was_tampered_with_is_refused(path: list[Any], value: Any) -> None:
+    with pytest.raises(Damaged):
+        decode(changed(path, value))
+
+
+@given(st.binary(max_size=200) | st.recursive(st.none() | st.text(), st.lists).map(lambda v: json.dumps(v).encode()))
+def test_any_other_bytes_are_refused(raw: bytes) -> None:
+    with pytest.raises(Damaged):
+        decode(raw)
+
+
+def test_a_cut_record_is_refused() -> None:
+    raw = encode(replace(RECORD, state="done")).rstrip()
+    for end in range(0, len(raw), 7):
+        with pytest.raises(Damaged):
+            decode(raw[:end])
