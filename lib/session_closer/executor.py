@@ -44,10 +44,18 @@ def execute(
     run = Run(where, wish, options, disk or Disk(), tell, gateway)
     try:
         return _perform(run)
+    except OSError as problem:
+        raise _storage(problem, where) from None
     finally:
         run.gateway.close()
         if run.journal is not None:
             run.journal.release()
+
+
+def _storage(problem: OSError, where: Home) -> StorageFailed:
+    return StorageFailed(
+        f"{problem.filename or where.state}: {problem.strerror or problem}", f"mend that, then {_ONCE_MORE}"
+    )
 
 
 def _check_place(where: Home, wish: Wish) -> None:
@@ -196,7 +204,6 @@ def _close(run: Run, agent: str, rows: list[PlannedRow], stamp: str) -> None:
         run.tell(f"closing {len(rows)} of agent {agent} through the gateway; receipt {run.receipt}")
         closing.through_gateway(run.disk, work, run.gateway, fall_back=run.options.via == "auto")
     closing.through_files(run.disk, work, run.gateway.found.life)
-    run.note(closing.settled(work))
 
 
 def _decide_again(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: Plan) -> Plan:
@@ -277,8 +284,9 @@ def _end(run: Run, plan: Plan, result: RestartResult) -> Report:
     last = run.record
     for work in run.works:
         last = with_store(last, closing.settled(work))
-    rows = [{name: value for name, value in asdict(row).items() if value not in (None, ())} for row in report.results]
-    last = replace(last, results=tuple(rows))
+    recorded = {(store.agent, session.key) for store in last.stores for session in store.sessions}
+    others = [row for row in report.results if (row.agent, row.key) not in recorded]
+    last = replace(last, results=tuple(asdict(row) for row in others))
     if result.result == "handed-off":
         run.journal.write(last)
         handoff.start(run.home, run.journal, last.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import names
@@ -88,8 +88,12 @@ def with_store(record: RunRecord, store: StoreRecord) -> RunRecord:
 
 
 def encode(record: RunRecord) -> bytes:
-    """Return the record as JSON."""
-    return (json.dumps({"format": FORMAT, **asdict(record)}, indent=1) + "\n").encode()
+    """Return the record as JSON, one line: a receipt of thousands of sessions is written in milliseconds."""
+    return (json.dumps({"format": FORMAT, **_fields(record)}, default=_fields) + "\n").encode()
+
+
+def _fields(part: Any) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in part.__slots__}
 
 
 def decode(raw: bytes) -> RunRecord:

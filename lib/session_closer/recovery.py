@@ -11,7 +11,7 @@ from .document import Document
 from .errors import Refused
 from .files import Disk
 from .home import Home
-from .journal import Journal, open_runs, receipt_path
+from .journal import Journal, now, open_runs, receipt_path
 from .locks import iso_now
 from .model import Move, Session
 from .names import TEMP_NEW, TEMP_SWAP
@@ -88,11 +88,14 @@ def _check_place(home: Home, store: StoreRecord) -> None:
 
 def _roll_forward(disk: Disk, store: StoreRecord, note: Callable[[StoreRecord], None]) -> StoreRecord:
     folder = os.path.dirname(store.path)
+    if not os.path.lexists(store.path):
+        raise Damaged(f"its store {store.path} is gone")
     with locks.folder(folder), locks.store(disk, folder) as lock:
         before = _backup(store)
         store = _merge_displaced(disk, store, before, lock, note)
         live = parse(read_index(store.path)[0], store.path, store.agent)
-        sessions = tuple(_one(disk, store, session, before, live) for session in store.sessions)
+        place = _Place(disk, store.transcripts, before, live)
+        sessions = tuple(place.settle(session) for session in store.sessions)
         if any(session.moves for session in sessions):
             disk.sync_folder(store.transcripts)
         return replace(store, sessions=sessions)
@@ -153,54 +156,48 @@ def _settle_swap(disk: Disk, place: commit.Place, store: StoreRecord, before: Do
         commit.keep(disk, place)
 
 
-def _one(
-    disk: Disk, store: StoreRecord, session: SessionRecord, before: Document[Session], live: Document[Session]
-) -> SessionRecord:
-    """Decide from the store what became of one session, and bring its files in line with it."""
-    was, now = before.value_bytes(session.key), live.value_bytes(session.key)
-    if was is None:
-        raise Damaged(f"its backup has no {session.key!r}")
-    if now is None:
-        claims = planning.Claims.of(member.row for member in live.members.values())
-        moves = tuple(_forward(disk, store.transcripts, move, claims) for move in session.moves)
-        return replace(session, status="closed", moves=moves)
-    for move in session.moves:
-        _back(disk, store.transcripts, move)
-    status = "dropped" if document.same_value(now, was) else "came_back"
-    return replace(session, status=status)
+class _Place:
+    """One store as an interrupted run left it: what was, what is, and who claims which file now."""
 
+    def __init__(self, disk: Disk, folder: str, before: Document[Session], live: Document[Session]) -> None:
+        self._disk, self._folder, self._before, self._live = disk, folder, before, live
+        self._claims = planning.Claims.of(member.row for member in live.members.values())
+        # The latest archive of each live name: the gateway chooses its own stamps.
+        self._shelf = {names.archived_from(name): name for name in sorted(_listed(folder))}
 
-def _forward(disk: Disk, folder: str, move: Move, claims: planning.Claims) -> Move:
-    source = os.path.join(folder, move.source)
-    if not os.path.lexists(source):
-        return _found_elsewhere(folder, move)
-    if claims.cover(move.source):
-        return move
-    while True:
-        try:
-            disk.rename_new(source, os.path.join(folder, move.target))
-        except FileExistsError:
-            from .journal import now
+    def settle(self, session: SessionRecord) -> SessionRecord:
+        """Decide from the store what became of one session, and bring its files in line with it."""
+        was, now = self._before.value_bytes(session.key), self._live.value_bytes(session.key)
+        if was is None:
+            raise Damaged(f"its backup has no {session.key!r}")
+        if now is None:
+            return replace(session, status="closed", moves=tuple(self._forward(move) for move in session.moves))
+        for move in session.moves:
+            self._back(move)
+        return replace(session, status="dropped" if document.same_value(now, was) else "came_back")
 
-            stamp = names.free_stamp(now(), os.listdir(folder))
-            move = replace(move, target=names.archive_name(move.source, stamp))
-        else:
+    def _forward(self, move: Move) -> Move:
+        source = os.path.join(self._folder, move.source)
+        if not os.path.lexists(source):
+            there = os.path.lexists(os.path.join(self._folder, move.target))
+            return move if there else replace(move, target=self._shelf.get(move.source, move.target))
+        if self._claims.cover(move.source):
             return move
+        while True:
+            try:
+                self._disk.rename_new(source, os.path.join(self._folder, move.target))
+            except FileExistsError:
+                stamp = names.free_stamp(now(), _listed(self._folder))
+                move = replace(move, target=names.archive_name(move.source, stamp))
+            else:
+                return move
+
+    def _back(self, move: Move) -> None:
+        """An entry in the store must have its transcript at its live name (I6)."""
+        source, target = os.path.join(self._folder, move.source), os.path.join(self._folder, move.target)
+        if os.path.lexists(target) and not os.path.lexists(source):
+            self._disk.rename_new(target, source)
 
 
-def _found_elsewhere(folder: str, move: Move) -> Move:
-    """Return the move with the name under which the gateway archived the file, if it did."""
-    if os.path.lexists(os.path.join(folder, move.target)):
-        return move
-    for name in sorted(os.listdir(folder), reverse=True):
-        if names.archived_from(name) == move.source:
-            return replace(move, target=name)
-    return move
-
-
-def _back(disk: Disk, folder: str, move: Move) -> None:
-    """An entry in the store must have its transcript at its live name (I6)."""
-    source, target = os.path.join(folder, move.source), os.path.join(folder, move.target)
-    if os.path.lexists(target) and not os.path.lexists(source):
-        disk.rename_new(target, source)
-        disk.sync_folder(folder)
+def _listed(folder: str) -> list[str]:
+    return os.listdir(folder) if os.path.isdir(folder) else []

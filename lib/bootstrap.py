@@ -1,0 +1,206 @@
+"""Runs a command from a plain checkout: a new enough Python, the dependencies, nothing left in the tree.
+
+This file must parse on Python 3.6, so that an old interpreter gets one clear line and not a traceback.
+"""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Packages = list[tuple[str, str, tuple[int, ...], tuple[int, ...]]]
+
+MINIMUM = (3, 11)
+NEWER_PYTHONS = ("python3.14", "python3.13", "python3.12", "python3.11")
+RESTARTED = "SESSION_CLOSER_RESTARTED"
+MISSING_DEPENDENCY = 69
+# Where pytest, mypy, ruff and coverage would otherwise write into the tree.
+TOOL_CACHES = ("HYPOTHESIS_STORAGE_DIRECTORY", "MYPY_CACHE_DIR", "RUFF_CACHE_DIR", "COVERAGE_FILE")
+
+LIB = os.path.dirname(os.path.realpath(__file__))
+LOCK = os.path.join(LIB, "requirements.lock")
+NO_LIMIT = (sys.maxsize,)
+# What the commands import: name, a file that it must have, first version that serves, first that does not.
+PACKAGES = [
+    ("plumbum", "plumbum/__init__.py", (2, 0), (3,)),
+    ("psutil", "psutil/__init__.py", (6,), NO_LIMIT),
+    ("websockets", "websockets/__init__.py", (15,), NO_LIMIT),
+    ("json5", "json5/__init__.py", (0, 9), NO_LIMIT),
+]  # type: Packages
+if sys.version_info < (3, 13):
+    PACKAGES.append(("typing_extensions", "typing_extensions.py", (4,), NO_LIMIT))
+
+
+def run(command: str) -> None:
+    """Run `session_closer.commands.<command>` and exit with its code; 69 if it cannot be run here."""
+    require_python()
+    site = provide(LOCK, PACKAGES)
+    if site:
+        sys.path.insert(1, site)
+    from importlib import import_module
+
+    sys.exit(import_module("session_closer.commands." + command).main())
+
+
+def run_tool(lock: str, module: str) -> None:
+    """Run a module as `python -m` does, with the packages of `lock` importable, in child processes too."""
+    sites = [site for site in (provide(LOCK, PACKAGES), provide(lock, [])) if site]
+    sys.path[1:1] = sites
+    inherited = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([*sites, inherited] if inherited else sites)
+    if sys.pycache_prefix:
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    for variable in TOOL_CACHES:
+        os.environ.setdefault(variable, os.path.join(os.path.dirname(sites[-1]), "tools", variable.lower()))
+    import runpy
+
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def require_python() -> None:
+    """Go on in a newer Python from PATH if this one is too old; exit 69 if there is none."""
+    restarted = os.environ.pop(RESTARTED, None)
+    if sys.version_info >= MINIMUM:
+        return
+    import shutil
+    import subprocess
+
+    null = subprocess.DEVNULL
+    check = "import sys; sys.exit(sys.version_info < {})".format(MINIMUM)
+    for name in () if restarted else NEWER_PYTHONS:
+        python = shutil.which(name)
+        # A version manager puts shims on PATH even for versions that they cannot start.
+        if python and subprocess.call([python, "-c", check], stdin=null, stdout=null, stderr=null) == 0:
+            os.execve(python, [python, *sys.argv], dict(os.environ, **{RESTARTED: "1"}))
+    raise failure(
+        "needs Python 3.11 or newer, this is {}.{}.{}".format(*sys.version_info[:3]),
+        "put python3.11 or a later one on PATH",
+    )
+
+
+def provide(lock: str, packages: "Packages") -> str:
+    """Return the directory of the packages of `lock`, filled on first use; "" if none is needed."""
+    name = cache_name(lock)
+    root = cache_root(name)
+    keep_byte_code_out_of_the_tree(root)
+    site = os.path.join(root, name)
+    if root and is_filled(site, packages):
+        return site
+    if packages and all(is_importable(*package) for package in packages):
+        return ""
+    if not root:
+        raise failure("has no private directory for its dependencies", "set SESSION_CLOSER_CACHE to one")
+    import first_run
+
+    try:
+        first_run.fill(root, site, lock, lambda: is_filled(site, packages))
+    except first_run.Failed as error:
+        raise failure(error.message, error.remedy) from None
+    return site
+
+
+def cache_name(lock: str) -> str:
+    """Return the name of the directory for this lock file, Python, ABI and machine."""
+    import zlib
+
+    with open(lock, "rb") as file:
+        text = file.read()
+    abi = sys.implementation.cache_tag + getattr(sys, "abiflags", "")
+    system = getattr(sys.implementation, "_multiarch", sys.platform)
+    # The checksum tells versions of the lock apart and guards nothing: the installer checks every sha256.
+    # zlib costs 0.2 ms of each start, hashlib 3 ms.
+    return "{}-{}-{}-{:x}-{:08x}".format(abi, system, os.uname().machine, len(text), zlib.crc32(text))
+
+
+def cache_root(name: str) -> str:
+    """Return the first cache directory of ours that holds or can take `name`, "" if there is none."""
+    for path in cache_candidates():
+        if is_private(path) and (os.path.isdir(os.path.join(path, name)) or os.access(path, os.W_OK)):
+            return path
+    return ""
+
+
+def cache_candidates() -> "Iterator[str]":
+    """Yield the directories that may hold the cache, the preferred one first."""
+    chosen = os.environ.get("SESSION_CLOSER_CACHE")
+    if chosen:
+        yield os.path.realpath(os.path.expanduser(chosen))
+    caches = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(caches):
+        yield os.path.realpath(os.path.join(caches, "session-closer"))
+    home = os.path.expanduser("~")
+    # Under sudo HOME can be another user's, who could not use a cache directory that we made there.
+    if os.path.isdir(home) and os.stat(home).st_uid == os.getuid():
+        caches = "Library/Caches" if sys.platform == "darwin" else ".cache"
+        yield os.path.realpath(os.path.join(home, caches, "session-closer"))
+    import tempfile
+
+    # Not resolved any further: a link at this place is another user's.
+    yield os.path.join(os.path.realpath(tempfile.gettempdir()), "session-closer-{}".format(os.getuid()))
+
+
+def is_private(path: str) -> bool:
+    """Tell whether nobody but us and root can write in the directory; create it so if it is missing."""
+    import stat
+
+    try:
+        if not os.path.lexists(path):
+            os.makedirs(path, 0o700, exist_ok=True)
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid in (os.getuid(), 0) and not status.st_mode & 0o022
+
+
+def keep_byte_code_out_of_the_tree(root: str) -> None:
+    """Send byte code to the cache, else nowhere: a skill folder is copied with all that is in it."""
+    prefix = os.path.join(root, "pyc")
+    if not sys.pycache_prefix and root and is_private(prefix):
+        sys.pycache_prefix = prefix
+    sys.dont_write_bytecode = not sys.pycache_prefix
+
+
+def is_filled(site: str, packages: "Packages") -> bool:
+    """Tell whether `site` has all its packages: cleaners of temporary directories take files one by one."""
+    return os.path.isdir(site) and all(os.path.exists(os.path.join(site, package[1])) for package in packages)
+
+
+def is_importable(name: str, file: str, lowest: "tuple[int, ...]", too_high: "tuple[int, ...]") -> bool:
+    """Tell without importing it whether the package is on the path in a version that serves."""
+    import importlib.util
+
+    spec = importlib.util.find_spec(name)
+    origin = spec.origin if spec else None
+    if not origin or not origin.endswith(file):
+        return False
+    for entry in os.listdir(origin[: -len(file)]):
+        stem, kind = os.path.splitext(entry)
+        if kind in (".dist-info", ".egg-info") and stem.startswith(name + "-"):
+            version = tuple(int(part) for part in stem.split("-")[1].split(".")[:2] if part.isdigit())
+            return lowest <= version < too_high
+    return False
+
+
+def failure(message: str, remedy: str) -> SystemExit:
+    """Say what is missing and what to do, in JSON too if asked for, and return the exit to raise."""
+    if "--json" in sys.argv:
+        import json
+
+        error = {"code": MISSING_DEPENDENCY, "name": "missing_dependency"}  # type: dict[str, object]
+        error.update(message=message, remedy=remedy)
+        print(json.dumps({"ok": False, "error": error}))
+    print("session-closer: {}. Try: {}".format(message, remedy), file=sys.stderr)
+    return SystemExit(MISSING_DEPENDENCY)
+
+
+if __name__ == "__main__":
+    require_python()
+    if len(sys.argv) < 5 or sys.argv[1] != "--with" or sys.argv[3] != "-m":
+        print("usage: bootstrap.py --with LOCKFILE -m MODULE [ARGUMENT]...", file=sys.stderr)
+        sys.exit(2)
+    lock_file, tool = sys.argv[2], sys.argv[4]
+    sys.argv[:5] = [tool]
+    run_tool(lock_file, tool)

@@ -1,0 +1,124 @@
+"""Fills the cache of `bootstrap` with the packages of a lock file."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+INSTALL_SECONDS = 300
+STALE_SECONDS = 3600
+# Settings that would install somewhere else or something else.
+MISLEADING = {f"PIP_{name}" for name in ("TARGET", "PREFIX", "ROOT", "PYTHON", "CONSTRAINT", "REQUIREMENT")}
+MISLEADING |= {
+    f"UV_{name}" for name in ("TARGET", "PREFIX", "PYTHON", "CONSTRAINT", "OVERRIDE", "SYSTEM_PYTHON")
+}
+# Variables override the configuration file of pip, whose index must stay in force.
+NEUTRAL = {
+    "PIP_USER": "0",
+    "PIP_REQUIRE_VIRTUALENV": "0",
+    "PIP_DRY_RUN": "0",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+}
+WAYS_OUT = (
+    "pip install plumbum psutil websockets json5; or install uv or python3-pip and try again; "
+    "or pip install . in the checkout"
+)
+
+
+class Failed(Exception):
+    """The packages cannot be had here: why, and what to do."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+def fill(root: str, site: str, lock: str, is_filled: Callable[[], bool]) -> None:
+    """Install the packages of `lock` beside `site`, then rename them into place."""
+    with open(lock, encoding="utf-8") as file:
+        names = ", ".join(line.split("==")[0] for line in file if "==" in line and ";" not in line)
+    print(f"session-closer: first run: installing {names} into {site}", file=sys.stderr)
+    work = ""
+    try:
+        remove_leftovers(root)
+        work = tempfile.mkdtemp(prefix="new-", dir=root)
+        new = os.path.join(work, "site")
+        os.mkdir(new, 0o700)
+        install(lock, new, work)
+        try:
+            os.rename(new, site)
+        except OSError:
+            # What another process completed meanwhile must stay: it runs from there.
+            if not is_filled():
+                os.rename(site, os.path.join(work, "incomplete"))
+                os.rename(new, site)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except OSError as error:
+        raise Failed(
+            f"cannot fill its cache: {error}", "make room there, or set SESSION_CLOSER_CACHE"
+        ) from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def remove_leftovers(root: str) -> None:
+    """Remove what killed installations have left, once it is too old to belong to one that still runs."""
+    for name in os.listdir(root):
+        path = os.path.join(root, name)
+        try:
+            if name.startswith("new-") and os.stat(path).st_mtime < time.time() - STALE_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
+        except FileNotFoundError:
+            pass  # its owner was faster
+
+
+def install(lock: str, target: str, work: str) -> None:
+    """Install the packages of `lock` into `target`, temporary files into `work`."""
+    environment = {name: value for name, value in os.environ.items() if name not in MISLEADING}
+    environment = {"PIP_RETRIES": "1", **environment, **NEUTRAL, "TMPDIR": work}
+    reason = "found neither pip nor uv to install its dependencies with"
+    for installer in installers():
+        command = [*installer, "--quiet", "--require-hashes", "--no-deps", "--only-binary=:all:"]
+        command += ["--target", target, "-r", lock]
+        try:
+            output = run(command, environment)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            output = str(error)
+        if output is None:
+            return
+        lines = [line.strip() for line in output.splitlines() if line.strip()] or ["no output"]
+        errors = [line for line in lines if line.lower().startswith("error:")]
+        reason = f"cannot install its dependencies (offline?): {(errors or lines)[-1]}"
+    raise Failed(reason, WAYS_OUT)
+
+
+def installers() -> Iterator[list[str]]:
+    """Yield the command lines that this Python can install packages with, to be completed."""
+    if importlib.util.find_spec("pip"):
+        # -P: a pip.py in the caller's directory must not be run.
+        yield [sys.executable, "-P", "-m", "pip", "install", "--no-compile", "--no-input"]
+    uv = shutil.which("uv")
+    if uv:
+        yield [uv, "pip", "install", "--python", sys.executable, "--link-mode=copy"]
+
+
+def run(command: list[str], environment: dict[str, str]) -> str | None:
+    """Run an installer apart from our stdin and stdout; return its output if it fails, else None."""
+    done = subprocess.run(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=INSTALL_SECONDS,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    return done.stdout if done.returncode else None
