@@ -85,7 +85,8 @@ def _perform(run: Run) -> Report:
             run.stores[agent] = store
             run.snapshots[agent] = store.read()
     run.view = sessions.view(run.gateway, run.wish.agents())
-    plan = _decide(run, run.snapshots)
+    stamp = names.free_stamp(journal.now(), (name for found in run.snapshots.values() for name in found.files))
+    plan = _decide(run, run.snapshots, stamp)
     error = _refusal(run, plan)
     if error is not None or run.options.dry_run or not plan.closing:
         return summary.of(run, plan, _nothing_to_restart(run), error)
@@ -97,7 +98,7 @@ def _nothing_to_restart(run: Run) -> RestartResult:
     return RestartResult(result="nothing-to-restart" if down else "not-needed")
 
 
-def _decide(run: Run, snapshots: dict[str, Snapshot], stamp: str = "") -> Plan:
+def _decide(run: Run, snapshots: dict[str, Snapshot], stamp: str) -> Plan:
     choices = Choices(run.options.force, run.options.via, stamp)
     if run.wish.keep:
         assert run.wish.agent is not None

@@ -18,7 +18,7 @@ def of(run: Run, plan: Plan, restart: RestartResult, error: CloserError | None =
         run.warn(*work.warnings)
     run.warn(*plan.warnings)
     done: dict[tuple[str, str], Outcome] = {(row.agent, row.key): row for work in run.works for row in work.outcomes()}
-    planned = [_outcome(row) for row in plan.rows if (row.agent, row.key) not in done]
+    planned = [_outcome(run, row) for row in plan.rows if (row.agent, row.key) not in done]
     backups = {work.record.agent: os.path.join(work.store.place, work.record.backup) for work in run.works}
     return Report(
         operation=run.wish.operation,
@@ -42,7 +42,8 @@ def _place(run: Run) -> Callable[[Outcome], int]:
     return lambda row: places.get(row.given, len(places))
 
 
-def _outcome(row: PlannedRow) -> Outcome:
+def _outcome(run: Run, row: PlannedRow) -> Outcome:
+    folder = run.home.folder(row.agent)
     return Outcome(
         row.given,
         row.agent,
@@ -51,6 +52,6 @@ def _outcome(row: PlannedRow) -> Outcome:
         row.reason,
         session_id=row.session.session_id if row.session else None,
         route=row.route if row.status is Status.WOULD_CLOSE else None,
-        archives=tuple(move.target for move in row.moves),
+        archives=tuple(os.path.join(folder, move.target) for move in row.moves),
         error=None if row.status in _FINE else row.hint or None,
     )
