@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any, ClassVar, NoReturn
@@ -107,7 +108,7 @@ class Command(cli.Application):
 
             return demo.perform(self, wish)
         where = home.find(os.environ, state_dir=self.state_dir, profile=self.profile)
-        found = execute(where, wish, self.options(), tell=self.tell)
+        found = execute(where, wish, self.options(), tell=self.tell, progress=self.progress)
         self.show(found)
         return int(report.exit_code(found))
 
@@ -128,6 +129,8 @@ class Command(cli.Application):
         )
 
     given: tuple[str, ...] = ()
+    _started = time.monotonic()
+    _shown = False
 
     @cli.switch(["-h", "--help"], overridable=True, help="show this help")
     def help(self) -> None:
@@ -153,6 +156,14 @@ class Command(cli.Application):
     def tell(self, line: str) -> None:
         """Say a line at once, before slow work begins."""
         _say(sys.stderr, line)
+
+    def progress(self, done: int, total: int) -> None:
+        """Show on a terminal how far work is that has taken more than a second."""
+        if not sys.stderr.isatty() or (time.monotonic() - self._started < 1.0 and not self._shown):
+            return
+        self._shown = done < total
+        sys.stderr.write(f"\r{done} of {total}" if self._shown else "\r\033[K")
+        sys.stderr.flush()
 
     def say(self, *lines: str) -> None:
         """Print lines for people."""

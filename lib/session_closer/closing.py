@@ -31,7 +31,6 @@ class Work:
     record: StoreRecord
     note: Callable[[StoreRecord], None]
     edited: bool = False
-    deleted: bool = False
     outcome: dict[str, Status] = field(default_factory=dict)
     error: dict[str, str] = field(default_factory=dict)
     archives: dict[str, list[str]] = field(default_factory=dict)
@@ -95,10 +94,13 @@ def _measured(folder: str, move: Move) -> Move:
     return replace(move, size=found.st_size, mtime_ns=found.st_mtime_ns)
 
 
-def through_gateway(disk: Disk, work: Work, gateway: Gateway, *, fall_back: bool) -> None:
+def through_gateway(
+    disk: Disk, work: Work, gateway: Gateway, progress: Callable[[int, int], None], *, fall_back: bool
+) -> None:
     """Have the gateway delete the rows of its route; rows it cannot take go to the files route if that is allowed."""
     pending = [row for row in work.rows if row.route is Route.GATEWAY]
     for at, row in enumerate(pending):
+        progress(at, len(pending))
         try:
             archived = delete(gateway, row.key, delete_transcript=row.delete_transcript)
         except CallRefused as problem:
@@ -113,7 +115,7 @@ def through_gateway(disk: Disk, work: Work, gateway: Gateway, *, fall_back: bool
             work.archives[row.key] = _names_in(work.store.folder, archived)
     if not pending:
         return
-    work.deleted = True
+    progress(len(pending), len(pending))
     _look_again(work, pending)
     archive(disk, work, [row for row in pending if work.outcome.get(row.key) is Status.CLOSED])
 

@@ -37,11 +37,12 @@ def execute(
     *,
     disk: Disk | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Report:
     """Return the report of a run; CloserError where it ends before there is a plan."""
     _check_place(where, wish)
     gateway = sessions.meet(where, looking_only=options.dry_run)
-    run = Run(where, wish, options, disk or Disk(), tell, gateway)
+    run = Run(where, wish, options, disk or Disk(), tell, progress, gateway)
     try:
         return _perform(run)
     except OSError as problem:
@@ -98,8 +99,10 @@ def _nothing_to_restart(run: Run) -> RestartResult:
     return RestartResult(result="nothing-to-restart" if down else "not-needed")
 
 
-def _decide(run: Run, snapshots: dict[str, Snapshot], stamp: str) -> Plan:
-    choices = Choices(run.options.force, run.options.via, stamp)
+def _decide(
+    run: Run, snapshots: dict[str, Snapshot], stamp: str, only: frozenset[tuple[str, str]] | None = None
+) -> Plan:
+    choices = Choices(run.options.force, run.options.via, stamp, only)
     if run.wish.keep:
         assert run.wish.agent is not None
         return planning.keep_only(run.wish.targets, snapshots[run.wish.agent], run.view, choices)
@@ -203,21 +206,17 @@ def _close(run: Run, agent: str, rows: list[PlannedRow], stamp: str) -> None:
     run.works.append(work)
     if any(row.route is Route.GATEWAY for row in rows):
         run.tell(f"closing {len(rows)} of agent {agent} through the gateway; receipt {run.receipt}")
-        closing.through_gateway(run.disk, work, run.gateway, fall_back=run.options.via == "auto")
+        closing.through_gateway(run.disk, work, run.gateway, run.progress, fall_back=run.options.via == "auto")
     closing.through_files(run.disk, work, run.gateway.found.life)
 
 
 def _decide_again(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: Plan) -> Plan:
     """Decide again for one store: only what the first plan closed may be closed, however the store has changed."""
-    plan = _decide(run, {agent: snapshot}, stamp)
     before = [row for row in first.closing if row.agent == agent]
-    named, allowed = {row.given for row in before}, {row.key for row in before}
-    rows = tuple(
-        row
-        for row in plan.rows
-        if (row.status is not Status.WOULD_CLOSE or row.key in allowed)
-        and not (row.status in (Status.NOT_FOUND, Status.ALREADY_CLOSED) and row.given in named)
-    )
+    plan = _decide(run, {agent: snapshot}, stamp, frozenset((row.agent, row.key) for row in before))
+    named = {row.given for row in before}
+    absent = (Status.NOT_FOUND, Status.ALREADY_CLOSED)
+    rows = tuple(row for row in plan.rows if row.status not in absent or row.given not in named)
     vanished = tuple(
         replace(row, status=Status.ALREADY_CLOSED, moves=()) for row in before if row.key not in snapshot.sessions
     )

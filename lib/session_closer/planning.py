@@ -13,11 +13,15 @@ from .model import GatewayView, Life, Move, Plan, PlannedRow, Reason, Route, Ses
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """The options that change decisions: `via` is auto, gateway or files; `stamp` goes into archive names."""
+    """What changes decisions: `via` is auto, gateway or files; `stamp` goes into archive names.
+
+    `only` holds the (agent, key) pairs that may be closed at all, None for any.
+    """
 
     force: bool = False
     via: str = "auto"
     stamp: str = ""
+    only: frozenset[tuple[str, str]] | None = None
 
 
 def close(targets: Sequence[Target], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices) -> Plan:
@@ -68,6 +72,8 @@ def _decide(
     doubles = {agent: _doubles(snapshots[agent].sessions) for agent in {agent for agent, _ in wanted}}
     rows = []
     for (agent, key), given in wanted.items():
+        if choices.only is not None and (agent, key) not in choices.only:
+            continue
         snapshot = snapshots[agent]
         session = snapshot.sessions[key]
         row = PlannedRow(given, agent, key, Status.WOULD_CLOSE, session=session)

@@ -58,6 +58,7 @@ class Run:
     options: Options
     disk: Disk
     tell: Callable[[str], None]
+    progress: Callable[[int, int], None]
     gateway: Gateway
     view: GatewayView = field(default_factory=GatewayView)
     stores: dict[str, FileStore] = field(default_factory=dict)

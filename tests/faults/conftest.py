@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from oracle import World, look
+from faults.oracle import World, look
 
 from session_closer import demo
 

@@ -6,8 +6,8 @@ import errno
 import os
 
 import pytest
-from oracle import World, violations
-from sweep import CLOSING, Counting, Torn, batch, fresh, in_child, killed_at
+from faults.oracle import World, violations
+from faults.sweep import CLOSING, Counting, Torn, batch, fresh, in_child, killed_at
 
 from session_closer.model import Status
 from session_closer.report import exit_code

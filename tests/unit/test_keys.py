@@ -46,13 +46,24 @@ def test_a_word_that_is_no_agent_id_is_refused(agent: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["agent:a:main", "agent:A:MAIN", "agent:a:global", "global", "unknown", "main", "agent:a:ma\u017fn".replace("\u017f", "i")]
+    "key",
+    [
+        "agent:a:main",
+        "agent:A:MAIN",
+        "agent:a:global",
+        "global",
+        "unknown",
+        "main",
+        "agent:a:ma\u017fn".replace("\u017f", "i"),
+    ],
 )
 def test_main_sessions_are_recognised(key: str) -> None:
     assert keys.is_main(key)
 
 
-@pytest.mark.parametrize("key", ["agent:a:main:thread:1", "agent:a:project-main", "agent:main:x", "agent:a:mainly", "x:main"])
+@pytest.mark.parametrize(
+    "key", ["agent:a:main:thread:1", "agent:a:project-main", "agent:main:x", "agent:a:mainly", "x:main"]
+)
 def test_other_sessions_are_not_taken_for_main(key: str) -> None:
     assert not keys.is_main(key)
 

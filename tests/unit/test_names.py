@@ -55,6 +55,8 @@ def test_transcripts_are_archived_as_deleted_and_companions_as_bak() -> None:
         assert names.archived_from(f"{companion}.bak.{stamp}") == companion
 
 
-@pytest.mark.parametrize("value", ["", "..", "../../x", "/etc/passwd", "a b", "a\n", "a\0", "a" * 129, ".a", None, 5, []])
+@pytest.mark.parametrize(
+    "value", ["", "..", "../../x", "/etc/passwd", "a b", "a\n", "a\0", "a" * 129, ".a", None, 5, []]
+)
 def test_a_session_id_that_is_no_plain_name_builds_no_path(value: object) -> None:
     assert not names.is_session_id(value)

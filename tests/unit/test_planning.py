@@ -14,7 +14,18 @@ from session_closer.planning import Choices, Claims
 STAMP = "2026-11-21T00-41-24.769Z"
 ids = st.sampled_from(["a1", "b2", "c3", "a1-topic-5", "x.trajectory", "..", "../../x", "n o", ""])
 tails = st.sampled_from(
-    ["main", "MAIN", "kelly", "project-kelly", "Kelly", "main:thread:1", "cron:x", "cron:x:run:1", "global", "subagent:z"]
+    [
+        "main",
+        "MAIN",
+        "kelly",
+        "project-kelly",
+        "Kelly",
+        "main:thread:1",
+        "cron:x",
+        "cron:x:run:1",
+        "global",
+        "subagent:z",
+    ]
 )
 stored_keys = st.one_of(
     st.builds(lambda agent, tail: f"agent:{agent}:{tail}", st.sampled_from(["lead", "other"]), tails),
@@ -27,7 +38,9 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     sessions = {}
     for key in draw(st.lists(stored_keys, unique=True, max_size=8)):
         session_id = draw(ids)
-        named = draw(st.sampled_from([None, f"/s/{session_id}.jsonl", "/s/b2.jsonl", "/elsewhere/a1.jsonl", "b2.jsonl"]))
+        named = draw(
+            st.sampled_from([None, f"/s/{session_id}.jsonl", "/s/b2.jsonl", "/elsewhere/a1.jsonl", "b2.jsonl"])
+        )
         status = draw(st.sampled_from([None, "running", "done"]))
         usable = names.is_session_id(session_id)
         sessions[key] = Session("lead", key, session_id, named, status, id_usable=usable)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from ..home import Home
@@ -13,6 +14,8 @@ from .openclaw import CommandLink, OpenClaw
 _LIST_SECONDS = 60.0
 _DELETE_SECONDS = 60.0
 _ALL = 1_000_000
+_START_SECONDS = 15.0
+_PAUSE = 0.25
 
 
 @dataclass(slots=True)
@@ -56,7 +59,7 @@ class Gateway:
 
 def meet(home: Home, *, looking_only: bool) -> Gateway:
     """Find the gateway and connect to it; a run that only looks starts no `openclaw`, which would write files."""
-    found = find(home)
+    found = _awake(home)
     gateway = Gateway(home, found, [], [])
     if found.life is Life.DOWN or found.port is None:
         return gateway
@@ -76,6 +79,16 @@ def meet(home: Home, *, looking_only: bool) -> Gateway:
     if gateway.found.life is Life.UP and not looking_only and gateway.command().words:
         gateway.links.append(CommandLink(gateway.command()))
     return gateway
+
+
+def _awake(home: Home) -> Found:
+    """Return the gateway, given time to open its port where it has just been started."""
+    deadline = time.monotonic() + _START_SECONDS
+    found = find(home)
+    while found.life is Life.UP and found.port is None and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+        found = find(home)
+    return found
 
 
 def _connect(gateway: Gateway, port: int) -> SocketLink | None:
