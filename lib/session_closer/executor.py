@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from . import closing, commit, home, journal, keys, locks, names, planning, recovery, stores, summary
 from .errors import (
@@ -25,6 +25,7 @@ from .home import Home
 from .model import Life, Plan, PlannedRow, Report, RestartResult, Route, Snapshot, Status
 from .planning import Choices
 from .record import RestartRecord, with_store
+from .report import result as result_row
 from .run import Options, Run, Wish
 
 _ONCE_MORE = "run the same command again: it finishes what was begun"
@@ -286,7 +287,8 @@ def _end(run: Run, plan: Plan, result: RestartResult) -> Report:
         last = with_store(last, closing.settled(work))
     recorded = {(store.agent, session.key) for store in last.stores for session in store.sessions}
     others = [row for row in report.results if (row.agent, row.key) not in recorded]
-    last = replace(last, results=tuple(asdict(row) for row in others))
+    rows = tuple(result_row(row, missing_ok=run.options.missing_ok) for row in others)
+    last = replace(last, results=rows)
     if result.result == "handed-off":
         run.journal.write(last)
         handoff.start(run.home, run.journal, last.id)

@@ -93,7 +93,18 @@ def encode(record: RunRecord) -> bytes:
 
 
 def _fields(part: Any) -> dict[str, Any]:
-    return {name: getattr(part, name) for name in part.__slots__}
+    return {_camel(name): getattr(part, name) for name in part.__slots__}
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _arguments(kind: type[Any], item: dict[str, Any]) -> dict[str, Any]:
+    """Return the members of an object by the names of a dataclass's fields; TypeError for one too many or too few."""
+    fields = {_camel(name): name for name in kind.__slots__}
+    return {fields.get(name, name): value for name, value in item.items()}
 
 
 def decode(raw: bytes) -> RunRecord:
@@ -102,6 +113,7 @@ def decode(raw: bytes) -> RunRecord:
         data = json.loads(raw)
         if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
             raise Damaged("is not a record of this version")
+        data = _arguments(RunRecord, data)
         restart = RestartRecord(**data.pop("restart"))
         stores = tuple(_store(item) for item in data.pop("stores"))
         results = tuple(data.pop("results"))
@@ -117,6 +129,7 @@ def decode(raw: bytes) -> RunRecord:
 
 def _store(item: dict[str, Any]) -> StoreRecord:
     sessions = tuple(_session(one) for one in item.pop("sessions"))
+    item = _arguments(StoreRecord, item)
     store = StoreRecord(**{**item, "displaced": tuple(item.get("displaced", ()))}, sessions=sessions)
     for text in (store.agent, store.path, store.transcripts, store.backup, store.sha256):
         if not isinstance(text, str) or "\0" in text:
@@ -130,8 +143,8 @@ def _store(item: dict[str, Any]) -> StoreRecord:
 
 
 def _session(item: dict[str, Any]) -> SessionRecord:
-    moves = tuple(Move(**move) for move in item.pop("moves"))
-    session = SessionRecord(**item, moves=moves)
+    moves = tuple(Move(**_arguments(Move, move)) for move in item.pop("moves"))
+    session = SessionRecord(**_arguments(SessionRecord, item), moves=moves)
     for move in moves:
         if not (_plain_name(move.source) and _plain_name(move.target)):
             raise Damaged("moves a file that is not in its folder")

@@ -44,7 +44,7 @@ def as_json(report: Report) -> str:
             {"agent": store.agent, "path": store.path, "era": store.era, "backup": store.backup}
             for store in report.stores
         ],
-        "results": [_row(row, missing_ok=report.missing_ok) for row in report.results],
+        "results": [result(row, missing_ok=report.missing_ok) for row in report.results],
         "kept": report.kept,
         "gateway": _gateway(report.gateway),
         "restart": _restart(report.restart),
@@ -56,7 +56,8 @@ def as_json(report: Report) -> str:
     return json.dumps(envelope) + "\n"
 
 
-def _row(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
+def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
+    """Return one row of `results` (docs/json.md)."""
     return {
         "input": row.given,
         "agent": row.agent,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from faults.oracle import World, look
-
 from session_closer import demo
 
 

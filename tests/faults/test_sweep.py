@@ -8,7 +8,6 @@ import os
 import pytest
 from faults.oracle import World, violations
 from faults.sweep import CLOSING, Counting, Torn, batch, fresh, in_child, killed_at
-
 from session_closer.model import Status
 from session_closer.report import exit_code
 

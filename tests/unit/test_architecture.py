@@ -6,7 +6,6 @@ import ast
 from pathlib import Path
 
 import pytest
-
 import session_closer
 
 ROOT = Path(session_closer.__file__).parent

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from session_closer.document import edit, merge, nothing, same_value, scan
 from session_closer.errors import CorruptStore
 

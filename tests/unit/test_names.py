@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from session_closer import names
 
 # dist/artifacts of openclaw@2026.5.7: ARCHIVE_TIMESTAMP_RE.

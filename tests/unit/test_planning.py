@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from session_closer import keys, names, planning
 from session_closer.model import GatewayView, Life, Plan, Reason, Route, Session, Snapshot, Status
 from session_closer.planning import Choices, Claims
@@ -45,7 +44,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         usable = names.is_session_id(session_id)
         sessions[key] = Session("lead", key, session_id, named, status, id_usable=usable)
     live = draw(st.sets(st.sampled_from(FILES)))
-    odd = {name: "link" for name in draw(st.sets(st.sampled_from(FILES), max_size=2)) - live}
+    odd = dict.fromkeys(draw(st.sets(st.sampled_from(FILES), max_size=2)) - live, "link")
     by_owner: dict[str, tuple[str, ...]] = {}
     for name in (*live, *odd):
         for owner in names.owners(name):

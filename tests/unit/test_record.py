@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from session_closer.model import Move
 from session_closer.record import Damaged, RunRecord, SessionRecord, StoreRecord, decode, encode
 
@@ -44,7 +43,7 @@ MOVE_AT = [*SESSION_AT, "moves", 0]
         (["format"], "session-closer/2"),
         (["id"], "../../x"),
         (["state"], "half"),
-        (["state_dir"], 5),
+        (["stateDir"], 5),
         (["stores"], None),
         (["stores", 0, "backup"], "../sessions.json.bak-1"),
         (["stores", 0, "backup"], "a1.jsonl"),
