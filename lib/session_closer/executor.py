@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
-from . import closing, commit, home, journal, keys, locks, names, planning, recovery, stores, summary
+from . import archiving, closing, commit, home, journal, keys, locks, names, planning, recovery, stores, summary
 from .errors import (
     Busy,
     ChangedUnderneath,
@@ -27,6 +27,7 @@ from .planning import Choices
 from .record import RestartRecord, with_store
 from .report import result as result_row
 from .run import Options, Run, Wish
+from .work import Work, prepare, settled
 
 _ONCE_MORE = "run the same command again: it finishes what was begun"
 
@@ -201,9 +202,10 @@ def _change_store(run: Run, agent: str, first: Plan) -> list[PlannedRow]:
 
 def _close(run: Run, agent: str, rows: list[PlannedRow], stamp: str) -> None:
     store = run.stores[agent]
-    record = closing.prepare(run.disk, store, rows, stamp)
+    assert store.document is not None
+    record = prepare(run.disk, store, rows, stamp)
     run.note(record)
-    work = closing.Work(store, rows, record, run.note)
+    work = Work(store, rows, record, run.note, store.document)
     run.works.append(work)
     if any(row.route is Route.GATEWAY for row in rows):
         run.tell(f"closing {len(rows)} of agent {agent} through the gateway; receipt {run.receipt}")
@@ -257,7 +259,7 @@ def _restart_once(run: Run) -> RestartResult:
     for work in run.works:
         if work.edited:
             with locks.folder(work.store.place):
-                closing.look_after_restart(run.disk, work)
+                archiving.look_after_restart(run.disk, work)
     return result
 
 
@@ -284,7 +286,7 @@ def _end(run: Run, plan: Plan, result: RestartResult) -> Report:
         return report
     last = run.record
     for work in run.works:
-        last = with_store(last, closing.settled(work))
+        last = with_store(last, settled(work))
     recorded = {(store.agent, session.key) for store in last.stores for session in store.sessions}
     others = [row for row in report.results if (row.agent, row.key) not in recorded]
     rows = tuple(result_row(row, missing_ok=run.options.missing_ok) for row in others)

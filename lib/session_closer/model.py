@@ -110,6 +110,7 @@ class PlannedRow:
     route: Route = Route.FILES
     moves: tuple[Move, ...] = ()
     delete_transcript: bool = True
+    was_running: bool = False
     hint: str = ""
 
 

@@ -88,9 +88,13 @@ def _decide(
                 reason=Reason.AMBIGUOUS,
                 hint=f"differ only by case or normalisation: {listed}",
             )
-        elif not choices.force and is_running(session, snapshot, view):
-            row = replace(
-                row, status=Status.REFUSED, reason=Reason.RUNNING, hint="a run is in flight: wait, or --force"
+        elif is_running(session, snapshot, view):
+            row = (
+                replace(row, was_running=True)
+                if choices.force
+                else replace(
+                    row, status=Status.REFUSED, reason=Reason.RUNNING, hint="a run is in flight: wait, or --force"
+                )
             )
         rows.append(row)
     return rows

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from . import __version__, closing, journal, locks
+from . import __version__, journal, locks
 from .files import Disk
 from .gateway.sessions import Gateway
 from .home import Home
@@ -14,6 +14,7 @@ from .keys import Target
 from .model import GatewayView, Snapshot
 from .record import RunRecord, StoreRecord, with_store
 from .stores.files import FileStore
+from .work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Run:
     stores: dict[str, FileStore] = field(default_factory=dict)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    works: list[closing.Work] = field(default_factory=list)
+    works: list[Work] = field(default_factory=list)
     record: RunRecord | None = None
     journal: journal.Journal | None = None
 

@@ -78,7 +78,23 @@ def meet(home: Home, *, looking_only: bool) -> Gateway:
         gateway.links.append(link)
     if gateway.found.life is Life.UP and not looking_only and gateway.command().words:
         gateway.links.append(CommandLink(gateway.command()))
+        if link is None:
+            _probe(gateway)
     return gateway
+
+
+def _probe(gateway: Gateway) -> None:
+    """Drop the `openclaw` command as a link where the gateway would not let it delete sessions.
+
+    `update.status` changes nothing and asks for the same scope; that a version does not know it proves the scope, too.
+    """
+    try:
+        gateway.links[-1].call("update.status", {}, _LIST_SECONDS)
+    except CallRefused:
+        return
+    except (LinkRefused, LinkLost) as problem:
+        gateway.notes.append(f"openclaw gateway call was refused: {problem}")
+        gateway.links.pop().close()
 
 
 def _awake(home: Home) -> Found:

@@ -1,0 +1,114 @@
+"""Rename the files of closed sessions to their archive names, and back where a session came back."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from . import names, planning
+from .files import Disk
+from .journal import now
+from .model import Move, PlannedRow, Route, Snapshot, Status
+from .stores.files import parse, read_index
+from .work import Work, measured
+
+# An aborted run needs about 10 ms to end after its session was deleted; measured on 2026.5.7.
+ABORT_SECONDS = 5.0
+_PAUSE = 0.02
+
+
+def archive(disk: Disk, work: Work, rows: Sequence[PlannedRow]) -> None:
+    """Rename the files of closed sessions to their archive names; nothing is overwritten (I5)."""
+    folder = work.store.folder
+    moved: dict[str, str] = {}
+    for row in rows:
+        names_of_row = work.archives.setdefault(row.key, [])
+        for move in row.moves:
+            target = moved.get(move.source) or _rename(disk, work, folder, move)
+            if target is not None:
+                moved[move.source] = target
+                names_of_row.append(target)
+    if moved:
+        disk.sync_folder(folder)
+
+
+def _rename(disk: Disk, work: Work, folder: str, move: Move) -> str | None:
+    """Rename one file to its archive name; return that name, None where the gateway has archived it already."""
+    while True:
+        try:
+            disk.rename_new(os.path.join(folder, move.source), os.path.join(folder, move.target))
+        except FileNotFoundError:
+            return None
+        except FileExistsError:
+            move = _other_name(work, folder, move)
+        else:
+            return move.target
+
+
+def _other_name(work: Work, folder: str, move: Move) -> Move:
+    """Return the move with an archive name that is free, noted in the journal before it is used."""
+    stamp = names.free_stamp(now(), os.listdir(folder))
+    other = replace(move, target=names.archive_name(move.source, stamp))
+    sessions = tuple(
+        replace(
+            session,
+            moves=tuple(replace(m, target=other.target) if m.source == move.source else m for m in session.moves),
+        )
+        for session in work.record.sessions
+    )
+    work.record = replace(work.record, sessions=sessions)
+    work.note(work.record)
+    return other
+
+
+def archive_late_files(disk: Disk, work: Work, rows: Sequence[PlannedRow]) -> None:
+    """Archive what an aborted run still wrote after `sessions.delete` had answered.
+
+    The run's last write comes before its transcript lock goes (docs/measurements.md).
+    """
+    if not rows:
+        return
+    store = work.store
+    deadline = time.monotonic() + ABORT_SECONDS
+    while (snapshot := store.read()).locked and time.monotonic() < deadline:
+        held = {row.key for row in rows if snapshot.locked.intersection(_own_files(row, snapshot))}
+        if not held:
+            break
+        time.sleep(_PAUSE)
+    claims = planning.Claims.of(snapshot.sessions.values())
+    stamp = names.free_stamp(now(), snapshot.files)
+    late = []
+    for row in rows:
+        left = [name for name in _own_files(row, snapshot) if name in snapshot.files and not claims.cover(name)]
+        moves = tuple(measured(store.folder, Move(name, names.archive_name(name, stamp))) for name in left)
+        late.append(replace(row, moves=moves))
+    found = {row.key: row.moves for row in late}
+    sessions = tuple(
+        replace(session, moves=(*session.moves, *found.get(session.key, ()))) for session in work.record.sessions
+    )
+    if any(found.values()):
+        work.record = replace(work.record, sessions=sessions)
+        work.note(work.record)
+        archive(disk, work, late)
+
+
+def _own_files(row: PlannedRow, snapshot: Snapshot) -> list[str]:
+    assert row.session is not None
+    return planning.transcripts(row.session, snapshot)
+
+
+def look_after_restart(disk: Disk, work: Work) -> None:
+    """Report an entry that the gateway wrote back while it stopped; its files go back to it (I6)."""
+    store = work.store
+    current = parse(read_index(store.index)[0], store.index, store.agent)
+    for row in work.rows:
+        if row.route is Route.FILES and work.outcome.get(row.key) is Status.CLOSED and row.key in current.members:
+            work.outcome[row.key] = Status.CAME_BACK
+            work.error[row.key] = "the gateway wrote it back while it stopped: close it again"
+            for name in work.archives.pop(row.key, []):
+                live = names.archived_from(name)
+                if live is not None and not os.path.lexists(os.path.join(store.folder, live)):
+                    disk.rename_new(os.path.join(store.folder, name), os.path.join(store.folder, live))
+            disk.sync_folder(store.folder)

@@ -1,0 +1,100 @@
+"""One store's share of a run: what is planned, what has become of it, and its record."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from . import commit, names
+from .document import Document
+from .files import Disk
+from .model import Move, Outcome, PlannedRow, Session, Status
+from .record import SessionRecord, StoreRecord
+from .stores.files import FileStore
+
+
+@dataclass(slots=True)
+class Work:
+    """One store's share of a run, as it goes on."""
+
+    store: FileStore
+    rows: list[PlannedRow]
+    record: StoreRecord
+    note: Callable[[StoreRecord], None]
+    planned: Document[Session]
+    edited: bool = False
+    outcome: dict[str, Status] = field(default_factory=dict)
+    error: dict[str, str] = field(default_factory=dict)
+    archives: dict[str, list[str]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def outcomes(self) -> list[Outcome]:
+        """Return a result for each planned row."""
+        return [
+            Outcome(
+                row.given,
+                row.agent,
+                row.key,
+                self.outcome.get(row.key, Status.FAILED),
+                session_id=row.session.session_id if row.session else None,
+                route=row.route,
+                archives=tuple(os.path.join(self.store.folder, name) for name in self.archives.get(row.key, ())),
+                error=self.error.get(row.key, None if row.key in self.outcome else "not finished"),
+            )
+            for row in self.rows
+        ]
+
+
+def prepare(disk: Disk, store: FileStore, rows: Sequence[PlannedRow], stamp: str) -> StoreRecord:
+    """Back up the store and return the record of what is going to happen to it; nothing else is changed."""
+    assert store.document is not None
+    raw = store.document.raw
+    backup = commit.publish_backup(disk, store.place, raw, names.backup_name(stamp))
+    sessions = tuple(_session_record(store, row) for row in rows)
+    return StoreRecord(
+        agent=store.agent,
+        era=store.era,
+        path=store.index,
+        transcripts=store.folder,
+        backup=backup,
+        size=len(raw),
+        sha256=hashlib.sha256(raw).hexdigest(),
+        sessions=sessions,
+    )
+
+
+def _session_record(store: FileStore, row: PlannedRow) -> SessionRecord:
+    assert store.document is not None
+    member = store.document.members[row.key]
+    entry = store.document.member_bytes(row.key)
+    return SessionRecord(
+        key=row.key,
+        session_id=row.session.session_id if row.session else None,
+        offset=member.start,
+        length=len(entry),
+        sha256=hashlib.sha256(entry).hexdigest(),
+        route=str(row.route),
+        moves=tuple(measured(store.folder, move) for move in row.moves),
+    )
+
+
+def measured(folder: str, move: Move) -> Move:
+    """Return the move with size and time of its file, which make tampering visible."""
+    try:
+        found = os.lstat(os.path.join(folder, move.source))
+    except FileNotFoundError:
+        return move
+    return replace(move, size=found.st_size, mtime_ns=found.st_mtime_ns)
+
+
+def settled(work: Work) -> StoreRecord:
+    """Return the record with what became of each session and the archive names that are really there."""
+    status = {row.key: work.outcome.get(row.key, Status.FAILED) for row in work.rows}
+    sessions = []
+    for session in work.record.sessions:
+        named = {names.archived_from(name): name for name in work.archives.get(session.key, ())}
+        moves = tuple(replace(move, target=named.get(move.source, move.target)) for move in session.moves)
+        sessions.append(replace(session, status=str(status.get(session.key, session.status)), moves=moves))
+    return replace(work.record, sessions=tuple(sessions))

@@ -1,0 +1,1 @@
+"""Tests against real OpenClaw gateways, in temporary state directories."""

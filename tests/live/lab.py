@@ -1,0 +1,304 @@
+"""A state directory of its own for a real OpenClaw: gateway, sessions, and our commands run beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .gateway import Gateway, Rpc, free_port, wait_until
+from .install import Install, Unavailable, cache_root
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+AGENTS = ("main", "project-lead")
+TOKEN = {"mode": "token", "token": "live-suite-token"}
+PASSWORD = {"mode": "password", "password": "live-suite-password"}
+COMMAND_SECONDS = 180
+RUN_SECONDS = 60
+MISSING_DEPENDENCY = 69
+# A gateway of a test must not see the developer's own settings, keys or service manager.
+INHERITED = ("LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS")
+QUIET = {
+    "OPENCLAW_SKIP_CHANNELS": "1",
+    "OPENCLAW_SKIP_CRON": "1",
+    "OPENCLAW_SKIP_BROWSER_CONTROL_SERVER": "1",
+    "OPENCLAW_SKIP_CANVAS_HOST": "1",
+    "OPENCLAW_SKIP_GMAIL_WATCHER": "1",
+    "OPENCLAW_DISABLE_BONJOUR": "1",
+    "NO_COLOR": "1",
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one of our commands answered."""
+
+    code: int
+    json: dict[str, Any]
+    stdout: str
+    stderr: str
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The rows of the answer by key."""
+        return {str(row["key"]): row for row in self.json["results"]}
+
+    def statuses(self) -> dict[str, str]:
+        """Return the status of each key."""
+        return {key: str(row["status"]) for key, row in self.rows.items()}
+
+    def backup(self, agent: str) -> Path:
+        """Return the path of the backup of an agent's store."""
+        (found,) = [store["backup"] for store in self.json["stores"] if store["agent"] == agent]
+        return Path(str(found))
+
+
+@dataclass
+class Lab:
+    """One temporary state directory, its environment and at most one gateway."""
+
+    install: Install
+    root: Path
+    port: int = field(default_factory=free_port)
+    auth: dict[str, str] = field(default_factory=lambda: dict(TOKEN))
+    gateway: Gateway | None = None
+    silent: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
+
+    def __post_init__(self) -> None:
+        for path in (self.state, self.home, self.root / "tmp", self.root / "workspaces"):
+            path.mkdir(mode=0o700)
+        self.configure()
+
+    @property
+    def state(self) -> Path:
+        """The state directory."""
+        return self.root / "state"
+
+    @property
+    def home(self) -> Path:
+        """An empty home."""
+        return self.root / "home"
+
+    def configure(
+        self, name: str = "openclaw.json", *, port: int | None = None, auth: dict[str, str] | None = None
+    ) -> Path:
+        """Write a configuration, for this lab's own port and secret unless told otherwise; its path."""
+        agents = [{"id": agent, "workspace": str(self.workspace(agent))} for agent in AGENTS]
+        # The backlog takes connections that nobody answers: a run with this model never ends.
+        address = f"http://127.0.0.1:{self.silent.getsockname()[1]}/v1"
+        model = {
+            "id": "silent",
+            "name": "silent",
+            "input": ["text"],
+            "contextWindow": 32_000,
+            "maxTokens": 1000,
+        }
+        provider = {"baseUrl": address, "apiKey": "none", "api": "openai-completions", "models": [model]}
+        gateway = {"mode": "local", "port": port or self.port, "bind": "loopback"}
+        config = {
+            "gateway": {**gateway, "auth": auth or self.auth},
+            "agents": {
+                "defaults": {"model": {"primary": "silent/silent"}},
+                "list": [{**agents[0], "default": True}, *agents[1:]],
+            },
+            "models": {"providers": {"silent": provider}},
+            "session": {"maintenance": {"mode": "warn"}},
+            "logging": {"file": str(self.root / "openclaw.log")},
+            "update": {"checkOnStart": False},
+        }
+        path = self.state / name
+        path.write_text(json.dumps(config))
+        path.chmod(0o600)
+        return path
+
+    def workspace(self, agent: str) -> Path:
+        """Return an agent's workspace."""
+        return self.root / "workspaces" / agent
+
+    def environ(self) -> dict[str, str]:
+        """Return the environment of the gateway, of the `openclaw` command and of our commands."""
+        path = [str(self.install.shims), str(self.install.node_bin), str(Path(sys.executable).parent)]
+        return {
+            **{name: os.environ[name] for name in INHERITED if name in os.environ},
+            **QUIET,
+            "PATH": os.pathsep.join([*path, os.environ.get("PATH", os.defpath)]),
+            "HOME": str(self.home),
+            "TMPDIR": str(self.root / "tmp"),
+            "OPENCLAW_STATE_DIR": str(self.state),
+            "OPENCLAW_CONFIG_PATH": str(self.state / "openclaw.json"),
+        }
+
+    def start(self, mode: str = "service") -> Gateway:
+        """Start the gateway as its service unit does, or as a person does with `openclaw gateway run`."""
+        assert self.gateway is None, "this lab has a gateway already"
+        if mode == "service":
+            command = [str(self.install.node), str(self.install.entry), "gateway", "--port", str(self.port)]
+        else:
+            command = [str(self.install.shims / "openclaw"), "gateway", "run", "--port", str(self.port)]
+        log = self.root / f"gateway-{len(list(self.root.glob('gateway-*.log'))) + 1}.log"
+        self.gateway = Gateway(command, self.environ(), log, self.port, self.auth)
+        try:
+            self.gateway.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self.gateway
+
+    def stop(self) -> None:
+        """End the gateway if there is one."""
+        if self.gateway is not None:
+            self.gateway.stop()
+            self.gateway = None
+
+    def restarting(self, times: int) -> contextlib.AbstractContextManager[None]:
+        """Assert that the running gateway restarts so often meanwhile."""
+        assert self.gateway is not None, "no gateway runs"
+        return self.gateway.restarting(times)
+
+    def rpc(self) -> contextlib.AbstractContextManager[Rpc]:
+        """Return a new connection to the running gateway."""
+        assert self.gateway is not None, "no gateway runs"
+        return self.gateway.rpc()
+
+    def sessions(self, agent: str) -> Path:
+        """Return an agent's sessions directory."""
+        return self.state / "agents" / agent / "sessions"
+
+    def index(self, agent: str) -> Path:
+        """Return an agent's sessions.json."""
+        return self.sessions(agent) / "sessions.json"
+
+    def entries(self, agent: str) -> dict[str, dict[str, Any]]:
+        """Return the entries of an agent's sessions.json."""
+        return dict(json.loads(self.index(agent).read_bytes()))
+
+    def write_entries(self, agent: str, entries: dict[str, dict[str, Any]]) -> None:
+        """Replace an agent's sessions.json, written as OpenClaw writes it."""
+        path = self.index(agent)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = path.with_name("by-hand")
+        fresh.write_text(json.dumps(entries, indent=2, ensure_ascii=False))
+        fresh.chmod(0o600)
+        fresh.replace(path)
+
+    def transcript(self, agent: str, key: str) -> Path:
+        """Return the transcript of a session that has spoken."""
+        return Path(str(self.entries(agent)[key]["sessionFile"]))
+
+    def add_companions(self, agent: str, key: str) -> dict[str, bytes]:
+        """Put the three kinds of companions beside a session's transcript; their names and bytes."""
+        name = str(self.entries(agent)[key]["sessionId"])
+        made = {
+            f"{name}.trajectory.jsonl": b'{"type":"session.started"}\n',
+            f"{name}.trajectory-path.json": b'{"traceSchema":"openclaw-trajectory-pointer"}\n',
+            f"{name}.checkpoint.{uuid.uuid4()}.jsonl": b'{"type":"session","version":3}\n',
+        }
+        for file, content in made.items():
+            (self.sessions(agent) / file).write_bytes(content + name.encode())
+        return {file: content + name.encode() for file, content in made.items()}
+
+    def openclaw(self, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run the real `openclaw` command to its end."""
+        return subprocess.run(
+            [str(self.install.shims / "openclaw"), *arguments],
+            env=self.environ(),
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+
+
+@contextlib.contextmanager
+def laboratory(install: Install, auth: dict[str, str] | None = None) -> Iterator[Lab]:
+    """Give a lab that leaves neither process nor file behind."""
+    root = Path(tempfile.mkdtemp(prefix="session-closer-lab-")).resolve()
+    lab = Lab(install, root, auth=dict(auth or TOKEN))
+    try:
+        yield lab
+    finally:
+        lab.stop()
+        lab.silent.close()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def create(rpc: Rpc, *keys: str, messages: int = 1) -> dict[str, str]:
+    """Create sessions with a real transcript each; key -> session id."""
+    made = {}
+    for key in keys:
+        made[key] = str(rpc("sessions.create", key=key)["sessionId"])
+        for number in range(messages):
+            rpc("chat.inject", sessionKey=key, message=f"message {number} of {key}")
+    return made
+
+
+def start_run(rpc: Rpc, lab: Lab, agent: str, key: str) -> Path:
+    """Let an agent begin to answer a message, which it never finishes; the lock file of its transcript."""
+    lock = lab.transcript(agent, key).with_suffix(".jsonl.lock")
+    rpc("chat.send", sessionKey=key, message="hello", idempotencyKey=str(uuid.uuid4()))
+
+    def is_running() -> bool:
+        return lock.exists() and lab.entries(agent)[key].get("status") == "running"
+
+    wait_until(is_running, RUN_SECONDS, f"a run of {key}")
+    return lock
+
+
+def run(
+    lab: Lab,
+    name: str,
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+    repository: Path = REPOSITORY,
+) -> Result:
+    """Run one of our commands in the lab's environment, with stdin closed."""
+    done = subprocess.run(
+        [str(repository / "bin" / name), "--json", *arguments],
+        env={**lab.environ(), **closer_environ(), **(environ or {})},
+        cwd=lab.home,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+    try:
+        document = json.loads(done.stdout)
+    except ValueError:
+        message = f"{name} {' '.join(arguments)} -> {done.returncode}, no JSON:\n{done.stdout}\n{done.stderr}"
+        raise AssertionError(message) from None
+    assert isinstance(document, dict), f"{name} printed no object: {done.stdout}"
+    return Result(done.returncode, document, done.stdout, done.stderr)
+
+
+def closer_environ() -> dict[str, str]:
+    """Return where our commands keep their dependencies while the home is an empty one."""
+    return {"SESSION_CLOSER_CACHE": str(cache_root() / "closer")}
+
+
+def prepare_commands() -> None:
+    """Let our commands fetch their dependencies once; Unavailable where they cannot."""
+    done = subprocess.run(
+        [str(REPOSITORY / "bin" / "close-project-batch"), "--help"],
+        env={**os.environ, **closer_environ()},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+    if done.returncode == MISSING_DEPENDENCY:
+        raise Unavailable(f"our dependencies cannot be installed: {done.stderr.strip().splitlines()[-1]}")
+    assert done.returncode == 0, f"--help ends with {done.returncode}: {done.stderr}"

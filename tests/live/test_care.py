@@ -1,0 +1,241 @@
+"""What must not be hurt: shared transcripts, runs, other agents' sessions, a gateway's own writes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import uuid
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from .gateway import Rpc, wait_until
+from .lab import Lab, create, run, start_run
+from .snapshots import change, digests, rows, without
+
+pytestmark = pytest.mark.live
+
+BARE = "project-hydration-tracker"
+# How two entries come to use one transcript: a cron run and its base, or an entry that was reset.
+SHARING = {"sessionId": ("sessionId", "sessionFile"), "sessionFile": ("sessionFile",)}
+
+
+def share(lab: Lab, base: str, borrower: str, fields: tuple[str, ...]) -> Path:
+    """Let one entry use the transcript of another; its path."""
+    entries = lab.entries("main")
+    entries[borrower].update({name: entries[base][name] for name in fields})
+    lab.write_entries("main", entries)
+    return lab.transcript("main", base)
+
+
+def remembers(rpc: Rpc, key: str) -> bool:
+    """Tell whether the gateway still finds what was said in a session."""
+    return f"message 0 of {key}" in str(rpc("chat.history", sessionKey=key)["messages"])
+
+
+@pytest.mark.parametrize("how", SHARING)
+def test_a_running_gateway_keeps_a_transcript_that_another_session_uses(shared: Lab, how: str) -> None:
+    base = f"agent:main:cron:{how.lower()}"
+    borrower = f"{base}:run:1"
+    with shared.rpc() as rpc:
+        create(rpc, base, borrower)
+        listed = rows(rpc)
+        transcript = share(shared, base, borrower, SHARING[how])
+        content, files = transcript.read_bytes(), digests(shared)
+
+        with shared.restarting(0):
+            result = run(shared, "close-project", "--session-key", borrower)
+
+        assert (result.code, result.statuses()) == (0, {borrower: "closed"}), result
+        assert result.rows[borrower]["route"] == "gateway"
+        assert any(transcript.name in warning for warning in result.json["warnings"])
+        assert transcript.read_bytes() == content
+        assert str(transcript.relative_to(shared.state)) not in change(files, digests(shared)).archived
+        # A gateway never lists the runs of a cron job, so its list stays as it was.
+        assert borrower not in shared.entries("main")
+        assert rows(rpc) == listed
+        assert remembers(rpc, base)
+
+        last = run(shared, "close-project", "--session-key", base)
+        assert (last.code, last.statuses()) == (0, {base: "closed"}), last
+        assert not transcript.exists()
+
+
+def test_a_stopped_gateway_keeps_a_transcript_that_another_session_uses(lab: Lab) -> None:
+    pairs = {f"agent:main:cron:{how.lower()}": f"agent:main:cron:{how.lower()}:run:1" for how in SHARING}
+    lab.start()
+    with lab.rpc() as rpc:
+        create(rpc, *pairs, *pairs.values())
+    lab.stop()
+    transcripts = [share(lab, *pair, fields) for pair, fields in zip(pairs.items(), SHARING.values(), strict=True)]
+    contents = [transcript.read_bytes() for transcript in transcripts]
+
+    result = run(lab, "close-project-batch", *pairs.values())
+
+    assert (result.code, result.statuses()) == (0, dict.fromkeys(pairs.values(), "closed")), result
+    assert [transcript.read_bytes() for transcript in transcripts] == contents
+    lab.start()
+    with lab.rpc() as rpc:
+        assert set(rows(rpc)) == set(pairs)
+        assert all(remembers(rpc, base) for base in pairs)
+
+
+def test_a_transcript_in_another_agents_folder_stays(shared: Lab) -> None:
+    greedy, owner = "agent:main:greedy", "agent:project-lead:owner"
+    with shared.rpc() as rpc:
+        create(rpc, greedy, owner)
+        listed = rows(rpc)
+        victim = shared.transcript("project-lead", owner)
+        entries = shared.entries("main")
+        entries[greedy]["sessionFile"] = str(victim)
+        shared.write_entries("main", entries)
+        content = victim.read_bytes()
+
+        result = run(shared, "close-project", "--session-key", greedy)
+
+        assert (result.code, result.statuses()) == (0, {greedy: "closed"}), result
+        assert result.json["warnings"]
+        assert victim.read_bytes() == content
+        assert rows(rpc) == without(listed, greedy)
+        assert remembers(rpc, owner)
+
+
+def add_bare(lab: Lab, key: str) -> None:
+    """Write a bare key into project-lead's store, below a running gateway: a start would rewrite it."""
+    name = str(uuid.uuid4())
+    transcript = lab.sessions("project-lead") / f"{name}.jsonl"
+    transcript.write_text(f'{{"type":"session","version":3,"id":"{name}"}}\n')
+    entry = {"sessionId": name, "updatedAt": time.time_ns() // 1_000_000, "sessionFile": str(transcript)}
+    lab.write_entries("project-lead", {**lab.entries("project-lead"), key: entry})
+
+
+def test_a_bare_key_goes_and_the_default_agents_session_of_that_name_stays(shared: Lab) -> None:
+    namesake = f"agent:main:{BARE}"
+    with shared.rpc() as rpc:
+        create(rpc, namesake)
+        listed = rows(rpc)
+    add_bare(shared, BARE)
+    files = digests(shared)
+
+    with shared.restarting(1):
+        result = run(shared, "close-project", "hydration-tracker")
+
+    assert (result.code, result.statuses()) == (0, {BARE: "closed"}), result
+    assert result.rows[BARE]["route"] == "files"
+    assert len(change(files, digests(shared)).archived) == 1
+    with shared.rpc() as rpc:
+        assert rows(rpc) == listed
+        assert remembers(rpc, namesake)
+
+
+def test_a_bare_key_beside_its_full_form_goes_with_it(shared: Lab) -> None:
+    full = f"agent:project-lead:{BARE}"
+    with shared.rpc() as rpc:
+        create(rpc, full)
+        listed = rows(rpc)
+    # From here on the gateway lists the bare entry under the full key, also after the full one was deleted.
+    add_bare(shared, BARE)
+    files = digests(shared)
+
+    with shared.restarting(1):
+        result = run(shared, "close-project", "hydration-tracker")
+
+    assert (result.code, result.statuses()) == (0, {full: "closed", BARE: "closed"}), result
+    assert {key: row["route"] for key, row in result.rows.items()} == {full: "gateway", BARE: "files"}
+    assert len(change(files, digests(shared)).archived) == 2
+    with shared.rpc() as rpc:
+        assert rows(rpc) == without(listed, full)
+
+
+def test_a_session_in_the_middle_of_a_run_is_refused(shared: Lab) -> None:
+    busy, idle = "agent:project-lead:project-busy", "agent:project-lead:project-idle"
+    with shared.rpc() as rpc, shared.restarting(0):
+        create(rpc, busy, idle)
+        lock = start_run(rpc, shared, "project-lead", busy)
+        content = lock.read_bytes()
+        for via in ("auto", "files"):
+            refused = run(shared, "close-project", "--via", via, "busy")
+            assert (refused.code, refused.statuses()) == (3, {busy: "refused"}), refused
+            assert refused.rows[busy]["reason"] == "running"
+
+        batch = run(shared, "close-project-batch", "busy", "idle")
+        assert (batch.code, batch.statuses()) == (1, {busy: "refused", idle: "closed"}), batch
+        assert idle not in rows(rpc)
+        assert rows(rpc)[busy]["hasActiveRun"] is True
+        assert lock.read_bytes() == content
+        rpc("sessions.abort", key=busy)
+        wait_until(partial(is_gone, lock), 10, "the end of the run")
+
+
+def test_force_closes_running_sessions_and_nothing_of_them_stays_behind(shared: Lab) -> None:
+    # The run that is cut off writes on for some milliseconds, and not every time too late: hence more than one.
+    for name in [f"forced-{number}" for number in range(4)]:
+        key = f"agent:project-lead:{name}"
+        with shared.rpc() as rpc:
+            create(rpc, key)
+            lock = start_run(rpc, shared, "project-lead", key)
+            forced = run(shared, "close-project", "--force", name)
+            assert (forced.code, forced.statuses()) == (0, {key: "closed"}), forced
+            assert key not in rows(rpc)
+        wait_until(partial(is_gone, lock), 10, "the end of the run")
+        own = {path.name for path in lock.parent.glob(f"{forced.rows[key]['sessionId']}*")}
+        assert own, "a run leaves a transcript and a trajectory"
+        assert not {path for path in own if path.endswith((".jsonl", ".json"))}, own
+
+
+def is_gone(path: Path) -> bool:
+    return not path.exists()
+
+
+def test_what_a_killed_gateway_left_running_can_be_closed(lab: Lab) -> None:
+    key = "agent:project-lead:project-orphaned"
+    gateway = lab.start()
+    with lab.rpc() as rpc:
+        create(rpc, key)
+        lock = start_run(rpc, lab, "project-lead", key)
+    os.kill(gateway.pid, signal.SIGKILL)
+    lab.stop()
+    assert lock.exists(), "a killed gateway leaves its lock file behind"
+    assert lab.entries("project-lead")[key]["status"] == "running"
+
+    result = run(lab, "close-project", "orphaned")
+
+    assert (result.code, result.statuses()) == (0, {key: "closed"}), result
+    assert result.json["warnings"]
+    assert lab.entries("project-lead") == {}
+    lab.start()
+    with lab.rpc() as rpc:
+        assert not rows(rpc)
+
+
+def test_what_the_gateway_writes_meanwhile_is_not_lost(shared: Lab) -> None:
+    doomed = [f"agent:project-lead:project-doomed-{number}" for number in range(30)]
+    with shared.rpc() as rpc:
+        create(rpc, *doomed)
+        listed = rows(rpc)
+    made: list[str] = []
+    stop = threading.Event()
+
+    def write() -> None:
+        with shared.rpc() as writer:
+            while not stop.is_set():
+                key = f"agent:project-lead:project-fresh-{len(made)}"
+                create(writer, key)
+                made.append(key)
+
+    thread = threading.Thread(target=write)
+    with shared.restarting(0):
+        thread.start()
+        try:
+            result = run(shared, "close-project-batch", *(key.rpartition(":")[2] for key in doomed))
+        finally:
+            stop.set()
+            thread.join()
+    assert len(made) > 5, "nothing was written meanwhile: nothing was tested"
+    assert (result.code, result.statuses()) == (0, dict.fromkeys(doomed, "closed")), result
+    with shared.rpc() as rpc:
+        assert set(rows(rpc)) == set(without(listed, *doomed)) | set(made)
+        assert all(remembers(rpc, key) for key in made)

@@ -1,0 +1,273 @@
+"""Closing sessions: what was named goes, with everything that belongs to it, and nothing else does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .lab import Lab, create, run
+from .snapshots import Change, change, digests, rows, tree, without
+
+pytestmark = pytest.mark.live
+
+ALPHA = "agent:project-lead:alpha"
+BETA = "agent:project-lead:project-beta"
+GAMMA = ("agent:project-lead:gamma", "agent:project-lead:project-gamma")
+DELTA = "agent:main:project-delta"
+GOES = (ALPHA, BETA, *GAMMA, DELTA)
+NAMES = ("alpha", "beta", "gamma", DELTA)
+STAYS = (
+    "agent:project-lead:main",
+    "agent:project-lead:alphabet",
+    "agent:project-lead:project-alpha-two",
+    "agent:project-lead:project-delta",
+    "agent:main:main",
+    "agent:main:alpha",
+    "agent:main:project-beta",
+)
+AGENTS = ("main", "project-lead")
+
+
+def agent_of(key: str) -> str:
+    return key.split(":")[1]
+
+
+def names_of(found: Change) -> set[str]:
+    return {Path(path).name for path in found.archived.values()}
+
+
+def furnish(lab: Lab) -> dict[str, str]:
+    """Create what goes and what stays, with companions on both sides; key -> session id."""
+    with lab.rpc() as rpc:
+        made = create(rpc, *GOES, *STAYS)
+    for key in (ALPHA, DELTA, "agent:main:alpha"):
+        lab.add_companions(agent_of(key), key)
+    return made
+
+
+def live_files(lab: Lab, *keys: str) -> set[str]:
+    """Return the names of all files of these sessions."""
+    ids = [str(lab.entries(agent_of(key))[key]["sessionId"]) for key in keys]
+    return {Path(path).name for path in digests(lab) if any(name in path for name in ids)}
+
+
+def test_a_running_gateway_loses_what_was_named_and_nothing_else(lab: Lab) -> None:
+    lab.start()
+    ids = furnish(lab)
+    with lab.rpc() as rpc:
+        listed, files = rows(rpc), digests(lab)
+        images = {agent: lab.index(agent).read_bytes() for agent in AGENTS}
+        belonging = live_files(lab, *GOES)
+        assert len(belonging) == len(GOES) + 2 * 3, "a transcript each, and three companions for two of them"
+
+        with lab.restarting(0):
+            result = run(lab, "close-project-batch", *NAMES)
+
+        assert result.code == 0, result
+        assert result.statuses() == dict.fromkeys(GOES, "closed")
+        assert {row["route"] for row in result.rows.values()} == {"gateway"}
+        assert {key: row["sessionId"] for key, row in result.rows.items()} == {key: ids[key] for key in GOES}
+        assert rows(rpc) == without(listed, *GOES)
+        done = change(files, digests(lab))
+        assert {Path(path).name for path in done.archived} == belonging
+        told = [Path(name).name for row in result.rows.values() for name in row["archives"]]
+        assert sorted(told) == sorted(names_of(done))
+        assert len(done.backups) == len(AGENTS)
+        for agent in AGENTS:
+            backup = result.backup(agent)
+            assert backup.read_bytes() == images[agent]
+            assert backup.stat().st_mode & 0o777 == 0o600
+            kept = {key: entry for key, entry in json.loads(images[agent]).items() if key not in GOES}
+            assert lab.entries(agent) == kept
+    assert result.json["restart"]["needed"] is False
+
+
+def test_a_stopped_gateway_finds_exactly_the_rest_when_it_starts(lab: Lab) -> None:
+    lab.start()
+    ids = furnish(lab)
+    with lab.rpc() as rpc:
+        listed = rows(rpc)
+    lab.stop()
+    files = digests(lab)
+    images = {agent: lab.index(agent).read_bytes() for agent in AGENTS}
+    belonging = live_files(lab, *GOES)
+
+    result = run(lab, "close-project-batch", *NAMES)
+
+    assert result.code == 0, result
+    assert result.statuses() == dict.fromkeys(GOES, "closed")
+    assert {row["route"] for row in result.rows.values()} == {"files"}
+    done = change(files, digests(lab))
+    assert {Path(path).name for path in done.archived} == belonging
+    for agent in AGENTS:
+        assert result.backup(agent).read_bytes() == images[agent]
+        entries = json.loads(images[agent])
+        assert as_openclaw_writes(entries) == images[agent], "the yardstick must be right before anything is measured"
+        kept = {key: entry for key, entry in entries.items() if key not in GOES}
+        assert lab.index(agent).read_bytes() == as_openclaw_writes(kept)
+        assert lab.index(agent).stat().st_mode & 0o777 == 0o600
+
+    lab.start()
+    with lab.rpc() as rpc:
+        assert rows(rpc) == without(listed, *GOES)
+        again = create(rpc, *GOES)
+        assert not set(again.values()) & set(ids.values())
+        assert set(rows(rpc)) == set(listed)
+
+
+def as_openclaw_writes(entries: object) -> bytes:
+    return json.dumps(entries, indent=2, ensure_ascii=False).encode()
+
+
+def test_a_closed_key_is_free_again_and_can_be_closed_as_often_as_it_is_used(shared: Lab) -> None:
+    key = "agent:project-lead:project-phoenix"
+    with shared.rpc() as rpc:
+        for _ in range(2):
+            name = create(rpc, key)[key]
+            transcript = shared.transcript("project-lead", key)
+            content = transcript.read_bytes()
+            first = run(shared, "close-project", "phoenix")
+            assert (first.code, first.statuses()) == (0, {key: "closed"}), first
+            assert first.rows[key]["sessionId"] == name
+            assert key not in rows(rpc)
+            (archive,) = first.rows[key]["archives"]
+            assert transcript.with_name(Path(archive).name).read_bytes() == content
+            assert not transcript.exists()
+
+            files = digests(shared)
+            second = run(shared, "close-project", "phoenix")
+            assert (second.code, second.statuses()) == (0, {key: "already_closed"}), second
+            assert digests(shared) == files
+
+
+def test_a_key_that_was_never_there_is_not_found(shared: Lab) -> None:
+    files = digests(shared)
+    result = run(shared, "close-project", "never-seen-anywhere")
+    assert result.code == 1, result
+    assert [row["status"] for row in result.json["results"]] == ["not_found"]
+    assert digests(shared) == files
+
+
+def test_main_sessions_are_refused(lab: Lab) -> None:
+    mains = ["agent:main:main", "agent:project-lead:main"]
+    lab.start()
+    with lab.rpc() as rpc:
+        create(rpc, *mains)
+    for state in ("running", "stopped"):
+        if state == "stopped":
+            lab.stop()
+        before = tree(lab.state / "agents")
+        for words in (mains, ["main", "agent:main:main"], ["--force", "--yes", *mains]):
+            result = run(lab, "close-project-batch", *words)
+            assert result.code == 3, (state, result)
+            assert result.statuses() == dict.fromkeys(mains, "refused")
+            assert {row["reason"] for row in result.rows.values()} == {"main"}
+            assert tree(lab.state / "agents") == before
+    lab.start()
+    with lab.rpc() as rpc:
+        assert set(mains) <= set(rows(rpc))
+
+
+@pytest.mark.parametrize("is_running", [True, False], ids=["running", "stopped"])
+def test_keep_only_closes_the_rest_of_one_agent(lab: Lab, is_running: bool) -> None:
+    kept = ["agent:project-lead:main", "agent:project-lead:project-wanted", "agent:project-lead:needed"]
+    goes = [
+        "agent:project-lead:old",
+        "agent:project-lead:project-needed-not",
+        "agent:project-lead:project-old",
+    ]
+    others = ["agent:main:main", "agent:main:old"]
+    lab.start()
+    with lab.rpc() as rpc:
+        create(rpc, *kept, *goes, *others)
+        listed = rows(rpc)
+    if not is_running:
+        lab.stop()
+    before = tree(lab.state / "agents")
+
+    unknown = run(lab, "keep-only-sessions", "wanted", "neeeded")
+    assert unknown.code == 3, unknown
+    assert [row["status"] for row in unknown.json["results"]] == ["not_found"]
+    assert tree(lab.state / "agents") == before
+    assert not (lab.state / "session-closer").exists()
+
+    files = digests(lab)
+    result = run(lab, "keep-only-sessions", "wanted", kept[2])
+    assert result.code == 0, result
+    assert result.statuses() == dict.fromkeys(goes, "closed")
+    change(files, digests(lab))
+    if not is_running:
+        lab.start()
+    with lab.rpc() as rpc:
+        assert rows(rpc) == without(listed, *goes)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "predicted"),
+    [
+        (["rehearsed", DELTA], 0, {"agent:project-lead:rehearsed": "would_close", DELTA: "would_close"}),
+        (
+            ["rehearsed", "main"],
+            1,
+            {"agent:project-lead:rehearsed": "would_close", "agent:project-lead:main": "refused"},
+        ),
+        (["main"], 3, {"agent:project-lead:main": "refused"}),
+        (["rehearsed", "--via", "files", "--no-restart"], 0, {"agent:project-lead:rehearsed": "would_close"}),
+    ],
+    ids=["all-good", "one-refused", "all-refused", "files"],
+)
+def test_a_dry_run_changes_nothing_and_says_what_the_real_run_does(
+    shared: Lab, words: list[str], code: int, predicted: dict[str, str]
+) -> None:
+    with shared.rpc() as rpc:
+        create(rpc, "agent:project-lead:rehearsed", "agent:project-lead:main", DELTA)
+        listed = rows(rpc)
+        before = tree(shared.state)
+
+        dry = run(shared, "close-project-batch", "--dry-run", *words)
+
+        assert tree(shared.state) == before
+        assert rows(rpc) == listed
+        assert (dry.code, dry.statuses()) == (code, predicted), dry
+        assert dry.json["dryRun"] is True
+
+        real = run(shared, "close-project-batch", *words)
+        assert real.code == code, real
+        done = {key: status.replace("would_close", "closed") for key, status in predicted.items()}
+        assert real.statuses() == done
+        closed = [key for key, status in done.items() if status == "closed"]
+        assert rows(rpc) == without(listed, *closed)
+
+
+def test_archived_companions_are_counted_by_nobody(shared: Lab) -> None:
+    key = "agent:main:costly"
+    with shared.rpc() as rpc:
+        name = create(rpc, key)[key]
+        transcript = shared.transcript("main", key)
+        answer = {
+            "type": "message",
+            "id": "costly",
+            "parentId": None,
+            "timestamp": "2026-01-02T03:04:05.000Z",
+            "message": {
+                "role": "assistant",
+                "content": [{"type": "text", "text": "dear"}],
+                "provider": "silent",
+                "model": "silent",
+                "usage": {"input": 1000, "output": 100, "totalTokens": 1100},
+                "timestamp": 1767323045000,
+            },
+        }
+        with transcript.open("a") as file:
+            file.write(json.dumps(answer) + "\n")
+        for companion in shared.add_companions("main", key):
+            if companion.endswith(".jsonl"):
+                transcript.with_name(companion).write_bytes(transcript.read_bytes())
+
+        assert run(shared, "close-project", "--session-key", key).code == 0
+
+        usage = rpc("sessions.usage", startDate="2026-01-01", endDate="2026-01-03", limit=1000)
+        counted = {row["sessionId"]: row["usage"]["totalTokens"] for row in usage["sessions"] if row.get("usage")}
+        assert {other: tokens for other, tokens in counted.items() if name in other} == {name: 1100}

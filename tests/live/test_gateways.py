@@ -1,0 +1,190 @@
+"""Gateways as people run them: what is restarted, what is reported, whose gateway is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .install import Install
+from .lab import PASSWORD, Lab, create, laboratory, run
+from .snapshots import change, digests, rows, without
+
+pytestmark = pytest.mark.live
+
+ONE = "agent:project-lead:project-one"
+TWO = "agent:main:project-two"
+REST = ("agent:project-lead:main", "agent:main:project-one")
+WRONG = "wrong-token-that-nobody-may-see"
+
+
+@pytest.fixture(scope="module")
+def by_hand(install: Install) -> Iterator[Lab]:
+    """A lab whose gateway was started by hand, as `openclaw gateway run`."""
+    with laboratory(install) as made:
+        made.start("run")
+        yield made
+
+
+def with_wrong_token(lab: Lab) -> dict[str, str]:
+    """Return an environment with a wrong token; the gateway follows changes of its own configuration only."""
+    return {"OPENCLAW_CONFIG_PATH": str(lab.configure("wrong.json", auth={"mode": "token", "token": WRONG}))}
+
+
+def test_an_edit_below_a_gateway_restarts_it_once_for_the_whole_batch(shared: Lab) -> None:
+    with shared.rpc() as rpc:
+        create(rpc, ONE, TWO, *REST)
+        listed = rows(rpc)
+    files = digests(shared)
+
+    with shared.restarting(1):
+        result = run(shared, "close-project-batch", "--via", "files", "one", TWO)
+        assert shared.gateway is not None
+        assert shared.gateway.is_healthy(), "the command may only say restarted when the gateway answers again"
+
+    assert result.code == 0, result
+    assert result.statuses() == {ONE: "closed", TWO: "closed"}
+    assert {row["route"] for row in result.rows.values()} == {"files"}
+    assert result.json["restart"]["ok"] is True
+    change(files, digests(shared))
+    with shared.rpc() as rpc:
+        assert rows(rpc) == without(listed, ONE, TWO)
+
+
+def test_no_restart_leaves_the_gateway_alone(shared: Lab) -> None:
+    with shared.rpc() as rpc:
+        create(rpc, ONE, *REST)
+        listed = rows(rpc)
+        with shared.restarting(0):
+            result = run(shared, "close-project", "--via", "files", "--no-restart", "one")
+        assert (result.code, result.statuses()) == (0, {ONE: "closed"}), result
+        assert result.json["restart"]["needed"] is True
+        assert result.json["restart"]["ok"] is None
+        assert rows(rpc) == without(listed, ONE)
+
+
+def test_a_gateway_that_cannot_be_restarted_is_reported_and_the_sessions_are_closed(by_hand: Lab) -> None:
+    with by_hand.rpc() as rpc:
+        create(rpc, ONE, TWO, *REST)
+        listed = rows(rpc)
+
+        with by_hand.restarting(0):
+            result = run(by_hand, "close-project-batch", "--via", "files", "one", TWO)
+
+        assert result.code == 1, result
+        assert result.statuses() == {ONE: "closed", TWO: "closed"}
+        assert result.json["restart"]["ok"] is False
+        assert result.json["restart"]["result"] == "not-loaded"
+        assert rows(rpc) == without(listed, ONE, TWO)
+
+
+def test_a_gateway_run_by_hand_closes_sessions_as_well(by_hand: Lab) -> None:
+    with by_hand.rpc() as rpc:
+        create(rpc, ONE, TWO, *REST)
+        listed = rows(rpc)
+        with by_hand.restarting(0):
+            result = run(by_hand, "close-project-batch", "one", TWO)
+        assert result.code == 0, result
+        assert {row["route"] for row in result.rows.values()} == {"gateway"}
+        assert rows(rpc) == without(listed, ONE, TWO)
+
+
+def test_with_a_wrong_token_via_gateway_changes_nothing(shared: Lab) -> None:
+    with shared.rpc() as rpc:
+        create(rpc, ONE, TWO, *REST)
+    files = digests(shared)
+    with shared.restarting(0):
+        environ = with_wrong_token(shared)
+        result = run(shared, "close-project-batch", "--via", "gateway", "one", TWO, environ=environ)
+    assert result.code == 6, result
+    assert digests(shared) == files
+    assert WRONG not in result.stdout + result.stderr
+
+
+def test_with_a_wrong_token_the_files_are_edited_and_the_token_is_not_told(shared: Lab) -> None:
+    with shared.rpc() as rpc:
+        create(rpc, ONE, TWO, *REST)
+        listed = rows(rpc)
+    files = digests(shared)
+
+    with shared.restarting(1):
+        result = run(shared, "close-project-batch", "one", TWO, environ=with_wrong_token(shared))
+
+    assert result.code == 0, result
+    assert result.statuses() == {ONE: "closed", TWO: "closed"}, result
+    assert {row["route"] for row in result.rows.values()} == {"files"}
+    assert result.json["restart"]["ok"] is True
+    change(files, digests(shared))
+    with shared.rpc() as rpc:
+        assert rows(rpc) == without(listed, ONE, TWO)
+    assert WRONG not in result.stdout + result.stderr
+    records = [path for path in (shared.state / "session-closer").rglob("*") if path.is_file()]
+    assert records, "a change leaves a receipt"
+    for path in records:
+        assert WRONG.encode() not in path.read_bytes()
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_where_no_token_is_configured_the_openclaw_command_asks_the_gateway(install: Install) -> None:
+    with laboratory(install, PASSWORD) as lab:
+        lab.start()
+        with lab.rpc() as rpc:
+            create(rpc, ONE, TWO, *REST)
+            listed = rows(rpc)
+            with lab.restarting(0):
+                result = run(lab, "close-project-batch", "one", TWO)
+            assert result.code == 0, result
+            assert result.statuses() == {ONE: "closed", TWO: "closed"}
+            assert {row["route"] for row in result.rows.values()} == {"gateway"}
+            assert rows(rpc) == without(listed, ONE, TWO)
+        assert PASSWORD["password"] not in result.stdout + result.stderr
+
+
+def test_a_device_that_may_only_read_is_no_dead_end(install: Install) -> None:
+    with laboratory(install, PASSWORD) as lab:
+        lab.start()
+        with lab.rpc() as rpc:
+            create(rpc, ONE, *REST)
+            listed = rows(rpc)
+        # What a device is first used for decides what it may do until a person approves more.
+        assert lab.openclaw("gateway", "call", "sessions.list", "--params", "{}", "--json").returncode == 0
+        refused = lab.openclaw("gateway", "call", "sessions.delete", "--params", f'{{"key":"{ONE}"}}', "--json")
+        assert refused.returncode == 1
+        assert "scope upgrade pending approval" in refused.stderr
+
+        with lab.restarting(1):
+            result = run(lab, "close-project", "one")
+
+        assert (result.code, result.statuses()) == (0, {ONE: "closed"}), result
+        assert result.rows[ONE]["route"] == "files"
+        with lab.rpc() as rpc:
+            assert rows(rpc) == without(listed, ONE)
+
+
+def test_a_gateway_of_another_state_directory_is_never_touched(shared: Lab, lab: Lab) -> None:
+    lab.start()
+    with lab.rpc() as rpc:
+        create(rpc, ONE, *REST)
+        own = rows(rpc)
+    lab.stop()
+    with shared.rpc() as rpc:
+        create(rpc, ONE, *REST)
+        listed = rows(rpc)
+    files = digests(shared)
+    before = digests(lab)
+    lab.configure(port=shared.port, auth=shared.auth)
+
+    with shared.restarting(0):
+        first = run(lab, "close-project", "--restart", "always", "one")
+        second = run(lab, "close-project", "one")
+
+    assert (first.code, first.statuses()) == (0, {ONE: "closed"}), first
+    assert (second.code, second.statuses()) == (0, {ONE: "already_closed"}), second
+    change(before, digests(lab))
+    assert digests(shared) == files
+    with shared.rpc() as rpc:
+        assert rows(rpc) == listed
+    lab.configure()
+    lab.start()
+    with lab.rpc() as rpc:
+        assert rows(rpc) == without(own, ONE)
