@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -14,10 +15,8 @@ from plumbum import cli
 
 from . import __version__, home, keys, report
 from .errors import CloserError, ExitCode, Interrupted, UsageProblem
-from .executor import execute
 from .keys import quoted
-from .model import Report
-from .run import Options, Wish
+from .model import Options, Report, Wish
 
 EXIT_CODES = (
     "0 done, or already so",
@@ -52,7 +51,9 @@ def _count(value: str) -> int:
 _count.__name__ = "N"
 
 
-def _word(name: str) -> Any:
+def word(name: str) -> Any:
+    """Return a type of argument: any word but another option."""
+
     def check(value: str) -> str:
         if not value or value.startswith("-"):
             raise ValueError(f"a {name.lower()} was expected")
@@ -69,7 +70,7 @@ class Command(cli.Application):
     OPERATION: ClassVar[str] = ""
     POSITIONALS: ClassVar[str] = ""
 
-    agent = cli.SwitchAttr("--agent", _word("AGENT"), argname="AGENT", help="agent of the project ids (project-lead)")
+    agent = cli.SwitchAttr("--agent", word("AGENT"), argname="AGENT", help="agent of the project ids (project-lead)")
     dry_run = cli.Flag("--dry-run", help="show what would happen, change nothing")
     as_json = cli.Flag("--json", help="one JSON document on stdout, errors included")
     verbose = cli.Flag("--verbose", help="all rows and the evidence")
@@ -86,9 +87,9 @@ class Command(cli.Application):
         help="restart the gateway afterwards (auto: only after an edit below it)",
     )  # fmt: skip
     no_restart = cli.Flag("--no-restart", help="the same as --restart never")
-    reason = cli.SwitchAttr("--reason", str, argname="TEXT", help="why; it is kept in the receipt")
-    state_dir = cli.SwitchAttr("--state-dir", _word("DIR"), argname="DIR", help="OpenClaw's state directory")
-    profile = cli.SwitchAttr("--profile", _word("NAME"), argname="NAME", help="stands for ~/.openclaw-NAME")
+    reason = cli.SwitchAttr("--reason", word("TEXT"), argname="TEXT", help="why; it is kept in the receipt")
+    state_dir = cli.SwitchAttr("--state-dir", word("DIR"), argname="DIR", help="OpenClaw's state directory")
+    profile = cli.SwitchAttr("--profile", word("NAME"), argname="NAME", help="stands for ~/.openclaw-NAME")
     demo = cli.Flag("--demo", help="the same on a throw-away sample store")
 
     def wish(self, words: Sequence[str]) -> Wish:
@@ -107,6 +108,8 @@ class Command(cli.Application):
             from . import demo
 
             return demo.perform(self, wish)
+        from .executor import execute  # what touches a store is not loaded for --help
+
         where = home.find(os.environ, state_dir=self.state_dir, profile=self.profile)
         found = execute(where, wish, self.options(), tell=self.tell, progress=self.progress)
         self.show(found)
@@ -125,8 +128,12 @@ class Command(cli.Application):
             restart="never" if self.no_restart else self.restart,
             reason=self.reason,
             missing_ok=self.missing_ok,
-            again=(self.OPERATION, *self.given),
+            again=self._again(),
         )
+
+    def _again(self) -> str:
+        """Return this command line with --yes, ahead of a `--` that would make it a target."""
+        return " ".join(keys.shell_word(word) for word in (self.OPERATION, "--yes", *self.given))
 
     given: tuple[str, ...] = ()
     _started = time.monotonic()
@@ -226,7 +233,7 @@ def _plain_words(text: str) -> str:
 
 
 def _say(stream: Any, line: str) -> None:
-    stream.write(line + "\n")
+    stream.write(keys.shown(line) + "\n")
     stream.flush()
 
 
@@ -246,6 +253,9 @@ def targets(words: Sequence[str], agent: str | None) -> tuple[keys.Target, ...]:
 def start(command: type[Command]) -> int:
     """Run a command as a program: signals, broken pipes and bugs end in a documented exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # Completion words in the environment would make plumbum print and leave, whatever was asked.
     os.environ.pop("COMP_WORDS", None)
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import report
 from .executor import execute
 from .home import Home
-from .run import Wish
+from .model import Wish
 from .stores.files import FileStore
 
 if TYPE_CHECKING:

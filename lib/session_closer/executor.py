@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -22,11 +21,11 @@ from .files import Disk
 from .gateway import handoff, sessions
 from .gateway.restart import BY_HAND, restart
 from .home import Home
-from .model import Life, Plan, PlannedRow, Report, RestartResult, Route, Snapshot, Status
+from .model import Life, Options, Plan, PlannedRow, Report, RestartResult, Route, Snapshot, Status, Wish
 from .planning import Choices
 from .record import RestartRecord, with_store
 from .report import result as result_row
-from .run import Options, Run, Wish
+from .run import Run
 from .work import Work, prepare, settled
 
 _ONCE_MORE = "run the same command again: it finishes what was begun"
@@ -66,6 +65,9 @@ def _check_place(where: Home, wish: Wish) -> None:
         raise Refused(
             f"there is no state directory {where.state} ({where.said})", "--state-dir DIR", name="no_state_dir"
         )
+    for folder in journal.folders(where.state):
+        if os.path.islink(folder):
+            raise Refused(f"{folder} is a link to {os.path.realpath(folder)}", "replace it by a folder", name="link")
     places = [path for agent in wish.agents() for path in (where.folder(agent), where.index(agent))]
     home.check_owner(where, [*places, *(os.path.dirname(path) for path in places), journal.root(where.state)])
     root = os.path.join(where.state, "agents")
@@ -112,7 +114,8 @@ def _decide(
     plan = planning.close(targets, snapshots, run.view, choices)
     absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
     wanted = [(row.agent, key) for row in absent for key in run.wish.candidates(row.given, row.agent)]
-    before = journal.closed_before(run.home.state, wanted) if wanted else {}
+    # A dry run must know what the real run will have rolled forward.
+    before = journal.closed_before(run.home.state, wanted, unfinished=run.options.dry_run) if wanted else {}
     return replace(plan, rows=tuple(_remembered(run, row, before) for row in plan.rows))
 
 
@@ -139,15 +142,15 @@ def _refusal(run: Run, plan: Plan) -> CloserError | None:
     if count == 0:
         return None
     if count > run.options.limit and not run.options.yes:
-        again = shlex.join([*run.options.again, "--yes"])
-        return Refused(f"{count} sessions would be closed, more than --max {run.options.limit}", again, name="too_many")
+        what = f"{count} sessions would be closed, more than --max {run.options.limit}"
+        return Refused(what, run.options.again, name="too_many")
     return _gateway_refusal(run)
 
 
 def _gateway_refusal(run: Run) -> CloserError | None:
     options, gateway, life = run.options, run.gateway, run.gateway.found.life
     # A dry run starts no openclaw, so it cannot tell whether that way in would work.
-    untried = options.dry_run and life is Life.UP
+    untried = options.dry_run and life is Life.UP and bool(gateway.command().words)
     if options.via == "gateway" and not gateway.usable and not untried:
         why = gateway.notes[-1] if gateway.notes else f"no gateway of {run.home.state} answers"
         return GatewayNeeded(why, "openclaw gateway start, or leave out --via gateway")

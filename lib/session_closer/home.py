@@ -118,13 +118,13 @@ class Home:
 def _parse_config(text: str, path: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         import json5  # only configurations with comments or bare words need it
 
         try:
             return json5.loads(text)
-        except ValueError as problem:
-            reason = str(problem).splitlines()[0]
+        except (ValueError, RecursionError) as problem:
+            reason = quoted((str(problem).splitlines() or [""])[0])
             raise Refused(f"{path} is not JSON5: {reason}", "openclaw doctor", name="config") from None
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -25,6 +27,12 @@ def new_id(moment: datetime) -> str:
 def root(state: str) -> str:
     """Return our own folder in a state directory."""
     return os.path.join(state, ROOT)
+
+
+def folders(state: str) -> tuple[str, str, str]:
+    """Return our own folders in a state directory."""
+    own = root(state)
+    return own, os.path.join(own, _OPEN), os.path.join(own, _RECEIPTS)
 
 
 def receipt_path(state: str, run: str) -> str:
@@ -107,14 +115,20 @@ class Journal:
 def open_runs(state: str) -> list[str]:
     """Return the ids of runs that have not ended, oldest first."""
     try:
-        found = os.listdir(os.path.join(root(state), _OPEN))
+        with os.scandir(os.path.join(root(state), _OPEN)) as found:
+            return sorted(e.name for e in found if record.is_id(e.name) and e.is_dir(follow_symlinks=False))
     except OSError:
         return []
-    return sorted(run for run in found if record.is_id(run))
 
 
-def receipts(state: str) -> Iterator[tuple[str, bytes]]:
-    """Return path and bytes of every receipt, newest first."""
+def _unfinished(state: str) -> Iterator[bytes]:
+    for run in open_runs(state):
+        with contextlib.suppress(OSError):
+            yield read(os.path.join(root(state), _OPEN, run, _RECORD), _LIMIT)[0]
+
+
+def receipts(state: str) -> Iterator[bytes]:
+    """Return the bytes of every receipt, newest first."""
     folder = os.path.join(root(state), _RECEIPTS)
     try:
         found = os.listdir(folder)
@@ -122,18 +136,18 @@ def receipts(state: str) -> Iterator[tuple[str, bytes]]:
         return
     for name in sorted(found, reverse=True):
         if name.endswith(".json") and record.is_id(name[:-5]):
-            path = os.path.join(folder, name)
             with contextlib.suppress(OSError):
-                yield path, read(path, _LIMIT)[0]
+                yield read(os.path.join(folder, name), _LIMIT)[0]
 
 
-def closed_before(state: str, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Return, for those of the wanted (agent, key) that a receipt shows as closed, the session id they had."""
-    import json
+def closed_before(state: str, wanted: Sequence[tuple[str, str]], *, unfinished: bool) -> dict[tuple[str, str], str]:
+    """Return, for those of the wanted (agent, key) that a receipt shows as closed, the session id they had.
 
+    The wanted are in no store, so `unfinished` runs that were about to close them have done so.
+    """
     missing = {pair: json.dumps(pair[1]).encode() for pair in wanted}
     found: dict[tuple[str, str], str] = {}
-    for _, raw in receipts(state):
+    for raw in itertools.chain(_unfinished(state) if unfinished else (), receipts(state)):
         hits = [pair for pair, needle in missing.items() if needle in raw]
         if hits:
             with contextlib.suppress(Damaged):
@@ -152,7 +166,7 @@ def _closed(run: RunRecord) -> dict[tuple[str, str], str]:
         (store.agent, session.key): session.session_id or ""
         for store in run.stores
         for session in store.sessions
-        if session.status == "closed"
+        if session.status == "closed" or run.state == "open"
     }
 
 

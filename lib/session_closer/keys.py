@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from dataclasses import dataclass
 
@@ -125,6 +126,23 @@ def _escaped(c: str) -> str:
     if c in '"\\':
         return "\\" + c
     return c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
+
+
+def shown(line: str) -> str:
+    """Return a line for a terminal: whatever could move its cursor is escaped."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in line)
+
+
+def shell_word(word: str) -> str:
+    """Return a word for the shell's command line, printable whatever is in it."""
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = "".join(c if c.isprintable() and c not in "'\\" else _bytes(c) for c in word)
+    return f"$'{escaped}'"
+
+
+def _bytes(c: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in c.encode("utf-8", "surrogateescape"))
 
 
 def plain(text: str) -> str:

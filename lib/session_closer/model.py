@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from .errors import CloserError
+from .keys import Target
 
 
 class Status(StrEnum):
@@ -42,6 +43,39 @@ class Life(StrEnum):
     DOWN = "down"
     UP = "up"
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked: `keep` turns the targets into the ones that stay."""
+
+    operation: str
+    targets: tuple[Target, ...]
+    keep: bool = False
+    agent: str | None = None
+
+    def agents(self) -> list[str]:
+        """Return the agents concerned, in order."""
+        return sorted({target.agent for target in self.targets} | ({self.agent} if self.agent else set()))
+
+    def candidates(self, given: str, agent: str) -> tuple[str, ...]:
+        """Return the keys that one of the names may stand for."""
+        return next(t.candidates for t in self.targets if (t.given, t.agent) == (given, agent))
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How it was asked; `again` is the same command line with --yes, for a shell."""
+
+    dry_run: bool = False
+    force: bool = False
+    yes: bool = False
+    limit: int = 100
+    via: str = "auto"
+    restart: str = "auto"
+    reason: str | None = None
+    missing_ok: bool = False
+    again: str = "--yes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,27 +77,25 @@ def _decide(
         snapshot = snapshots[agent]
         session = snapshot.sessions[key]
         row = PlannedRow(given, agent, key, Status.WOULD_CLOSE, session=session)
+        running = is_running(session, snapshot, view)
         others = doubles[agent].get(keys.folded(key), ())
         if keys.is_main(key):
-            row = replace(row, status=Status.REFUSED, reason=Reason.MAIN, hint="a main session is never closed")
+            row = _refused(row, Reason.MAIN, "a main session is never closed")
         elif len(others) > 1:
             listed = " and ".join(quoted(other) for other in others)
-            row = replace(
-                row,
-                status=Status.REFUSED,
-                reason=Reason.AMBIGUOUS,
-                hint=f"differ only by case or normalisation: {listed}",
-            )
-        elif is_running(session, snapshot, view):
-            row = (
-                replace(row, was_running=True)
-                if choices.force
-                else replace(
-                    row, status=Status.REFUSED, reason=Reason.RUNNING, hint="a run is in flight: wait, or --force"
-                )
-            )
+            row = _refused(row, Reason.AMBIGUOUS, f"differ only by case or normalisation: {listed}")
+        elif running and not choices.force:
+            row = _refused(row, Reason.RUNNING, "a run is in flight: wait, or --force")
+        elif choices.via == "gateway" and view.usable and not deletable(session, snapshot):
+            row = replace(row, status=Status.FAILED, hint="the gateway cannot delete this key: leave out --via gateway")
+        else:
+            row = replace(row, was_running=running)
         rows.append(row)
     return rows
+
+
+def _refused(row: PlannedRow, reason: Reason, hint: str) -> PlannedRow:
+    return replace(row, status=Status.REFUSED, reason=reason, hint=hint)
 
 
 def _doubles(sessions: Iterable[str]) -> dict[str, list[str]]:
@@ -109,22 +107,30 @@ def _doubles(sessions: Iterable[str]) -> dict[str, list[str]]:
 
 def is_running(session: Session, snapshot: Snapshot, view: GatewayView) -> bool:
     """Tell whether a run is in flight: a live lock, the gateway's word, or a status nobody can rule out."""
-    if session.key in view.active or snapshot.locked.intersection(transcripts(session, snapshot)):
+    if session.key in view.active or _locked(session, snapshot):
         return True
     if session.status != "running" or view.life is Life.DOWN:
         return False
     return session.key not in view.known
 
 
+def _locked(session: Session, snapshot: Snapshot) -> bool:
+    """Tell whether a live process holds one of a session's transcripts, which need not exist yet."""
+    named = (session.session_file or "").rpartition("/")[2]
+    return any(name == named or session.session_id in names.owners(name) for name in snapshot.locked)
+
+
 def transcripts(session: Session, snapshot: Snapshot) -> list[str]:
     """Return the names of all live files of a session, transcripts first."""
     found: dict[str, None] = {}
+    if not session.id_usable:
+        return []
     named = _named_file(session, snapshot)
     if named:
         found[named] = None
         for name in snapshot.by_owner.get(named.removesuffix(".jsonl"), ()):
             found[name] = None
-    if session.id_usable and session.session_id:
+    if session.session_id:
         for name in snapshot.by_owner.get(session.session_id, ()):
             found[name] = None
     return sorted(found, key=lambda name: (names.is_companion(name), name))
@@ -206,7 +212,11 @@ def did_you_mean(row: PlannedRow, snapshot: Snapshot) -> str:
     """Return a hint with the keys that look most like the one that is not there, empty where none does."""
     import difflib
 
-    tails = {key.removeprefix(f"agent:{snapshot.agent}:").removeprefix("project-"): key for key in snapshot.sessions}
+    tails: dict[str, str] = {}
+    for key in snapshot.sessions:
+        tail = key.removeprefix(f"agent:{snapshot.agent}:").removeprefix("project-")
+        # Where a canonical and a legacy key share their project id, the id stands for both.
+        tails[tail] = tail if tail in tails else key
     wanted = row.given.removeprefix(f"agent:{snapshot.agent}:").removeprefix("project-")
     close = difflib.get_close_matches(wanted, tails, n=3, cutoff=0.6)
     return "did you mean " + ", ".join(keys.plain(tails[name]) for name in close) + "?" if close else ""

@@ -102,9 +102,9 @@ def _camel(name: str) -> str:
 
 
 def _arguments(kind: type[Any], item: dict[str, Any]) -> dict[str, Any]:
-    """Return the members of an object by the names of a dataclass's fields; TypeError for one too many or too few."""
+    """Return the members of an object by the names of a dataclass's fields; KeyError for an unknown one."""
     fields = {_camel(name): name for name in kind.__slots__}
-    return {fields.get(name, name): value for name, value in item.items()}
+    return {fields[name]: value for name, value in item.items()}
 
 
 def decode(raw: bytes) -> RunRecord:

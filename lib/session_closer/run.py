@@ -10,44 +10,10 @@ from . import __version__, journal, locks
 from .files import Disk
 from .gateway.sessions import Gateway
 from .home import Home
-from .keys import Target
-from .model import GatewayView, Snapshot
+from .model import GatewayView, Options, Snapshot, Wish
 from .record import RunRecord, StoreRecord, with_store
 from .stores.files import FileStore
 from .work import Work
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What was asked: `keep` turns the targets into the ones that stay."""
-
-    operation: str
-    targets: tuple[Target, ...]
-    keep: bool = False
-    agent: str | None = None
-
-    def agents(self) -> list[str]:
-        """Return the agents concerned, in order."""
-        return sorted({target.agent for target in self.targets} | ({self.agent} if self.agent else set()))
-
-    def candidates(self, given: str, agent: str) -> tuple[str, ...]:
-        """Return the keys that one of the names may stand for."""
-        return next(t.candidates for t in self.targets if (t.given, t.agent) == (given, agent))
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How it was asked; `again` is the command line, for the next command in a message."""
-
-    dry_run: bool = False
-    force: bool = False
-    yes: bool = False
-    limit: int = 100
-    via: str = "auto"
-    restart: str = "auto"
-    reason: str | None = None
-    missing_ok: bool = False
-    again: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from plumbum import cli
 
-from ..cli import Command, start, targets
+from ..cli import Command, start, targets, word
 from ..errors import UsageProblem
-from ..run import Wish
+from ..model import Wish
 
 
 class CloseProject(Command):
@@ -20,7 +20,7 @@ class CloseProject(Command):
     OPERATION = "close-project"
     POSITIONALS = "<project id | session key>"
 
-    session_key = cli.SwitchAttr("--session-key", str, argname="KEY", help="the session key, instead of the positional")
+    session_key = cli.SwitchAttr("--session-key", word("KEY"), argname="KEY", help="the key, instead of the positional")
 
     def wish(self, words: Sequence[str]) -> Wish:
         """Return the one target, from the positional or --session-key."""

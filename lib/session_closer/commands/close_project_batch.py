@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..cli import Command, no_words, start, targets
-from ..run import Wish
+from ..model import Wish
 
 
 class CloseProjectBatch(Command):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..cli import Command, no_words, start, targets
 from ..errors import UsageProblem
 from ..keys import DEFAULT_AGENT, quoted
-from ..run import Wish
+from ..model import Wish
 
 
 class KeepOnlySessions(Command):

@@ -77,6 +77,9 @@ class SocketLink:
         methods = features.get("methods") if isinstance(features, dict) else None
         self.state_dir = os.path.realpath(state) if isinstance(state, str) else None
         self.version: str | None = version if isinstance(version, str) else None
+        auth = hello.get("auth")
+        scopes = auth.get("scopes") if isinstance(auth, dict) else None
+        self._scopes = frozenset(s for s in scopes if isinstance(s, str)) if isinstance(scopes, list) else None
         self._methods = frozenset(m for m in methods if isinstance(m, str)) if isinstance(methods, list) else None
 
     def _greet(self, token: str) -> dict[str, Any]:
@@ -114,6 +117,11 @@ class SocketLink:
     def has(self, method: str) -> bool:
         """Tell whether the gateway offers a method, as far as it says."""
         return self._methods is None or method in self._methods
+
+    @property
+    def may_delete(self) -> bool:
+        """Tell whether the hello gives us what `sessions.delete` needs, as far as it says."""
+        return self.has("sessions.delete") and (self._scopes is None or "operator.admin" in self._scopes)
 
     def close(self) -> None:
         """End the connection."""

@@ -74,6 +74,10 @@ def meet(home: Home, *, looking_only: bool) -> Gateway:
         return gateway
     if link is not None and link.state_dir == home.state and found.life is Life.UNKNOWN:
         gateway.found = Found(Life.UP, found.pid, found.port, sure=True, evidence=found.evidence)
+    if link is not None and not link.may_delete:
+        gateway.notes.append("the gateway's hello does not let us delete sessions")
+        link.close()
+        link = None
     if link is not None:
         gateway.links.append(link)
     if gateway.found.life is Life.UP and not looking_only and gateway.command().words:
