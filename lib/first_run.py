@@ -13,9 +13,7 @@ INSTALL_SECONDS = 300
 STALE_SECONDS = 3600
 # Settings that would install somewhere else or something else.
 MISLEADING = {f"PIP_{name}" for name in ("TARGET", "PREFIX", "ROOT", "PYTHON", "CONSTRAINT", "REQUIREMENT")}
-MISLEADING |= {
-    f"UV_{name}" for name in ("TARGET", "PREFIX", "PYTHON", "CONSTRAINT", "OVERRIDE", "SYSTEM_PYTHON")
-}
+MISLEADING |= {f"UV_{name}" for name in ("TARGET", "PREFIX", "PYTHON", "CONSTRAINT", "OVERRIDE", "SYSTEM_PYTHON")}
 # Variables override the configuration file of pip, whose index must stay in force.
 NEUTRAL = {
     "PIP_USER": "0",
@@ -60,9 +58,7 @@ def fill(root: str, site: str, lock: str, is_filled: Callable[[], bool]) -> None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except OSError as error:
-        raise Failed(
-            f"cannot fill its cache: {error}", "make room there, or set SESSION_CLOSER_CACHE"
-        ) from None
+        raise Failed(f"cannot fill its cache: {error}", "make room there, or set SESSION_CLOSER_CACHE") from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

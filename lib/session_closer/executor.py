@@ -282,9 +282,17 @@ def _owed_restart(run: Run) -> RestartRecord:
     return RestartRecord(True, bool(result.ok), result.result, result.detail)
 
 
+def _locked_out(run: Run) -> CloserError | None:
+    """Return the error of a run that could do nothing: the gateway let it in, but refused the first deletion."""
+    closed = any(status is Status.CLOSED for work in run.works for status in work.outcome.values())
+    if run.options.via != "gateway" or run.gateway.links or closed or not run.works:
+        return None
+    return GatewayNeeded(run.gateway.notes[-1], "leave out --via gateway")
+
+
 def _end(run: Run, plan: Plan, result: RestartResult) -> Report:
     """Turn the journal into the receipt, or hand both to the process that restarts the gateway."""
-    report = summary.of(run, plan, result)
+    report = summary.of(run, plan, result, _locked_out(run))
     if run.record is None or run.journal is None:
         return report
     last = run.record

@@ -14,8 +14,7 @@ from session_closer import keys
 from session_closer.executor import execute
 from session_closer.files import Disk
 from session_closer.home import Home
-from session_closer.model import Report
-from session_closer.run import Options, Wish
+from session_closer.model import Options, Report, Wish
 
 STEPS = [name for name, _ in inspect.getmembers(Disk, inspect.isfunction) if not name.startswith("_")]
 TARGETS = (

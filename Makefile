@@ -1,0 +1,31 @@
+PYTHON ?= python3
+# No virtual environment: a skill folder is copied verbatim. The tools live in the cache, as the dependencies do.
+RUN := $(PYTHON) lib/bootstrap.py --with tests/requirements.lock -m
+
+help:
+	@echo 'make test      the tests, without those that need a real OpenClaw'
+	@echo 'make live      the tests against a real OpenClaw'
+	@echo 'make check     ruff and mypy'
+	@echo 'make format    format the sources'
+	@echo 'make coverage  branch coverage of the unit tests'
+
+test:
+	$(RUN) pytest -n 2 --dist worksteal
+
+live:
+	$(RUN) pytest tests/live -m live -rs
+
+check:
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy lib/session_closer lib/bootstrap.py lib/first_run.py
+
+format:
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+coverage:
+	$(RUN) coverage run -m pytest tests/unit
+	$(RUN) coverage report
+
+.PHONY: help test live check format coverage

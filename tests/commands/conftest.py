@@ -1,0 +1,75 @@
+"""Gateways for the tests of the commands: one stub process a session, told by each test whom to serve."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_closer import closing, processes
+from session_closer.gateway import restart
+from support import TOKEN, Stage, Store, build
+from support_gateway import StubGateway, StubOpenClaw, stub_gateway
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stub writes nothing of its own accord, so nobody has to wait for what it might write."""
+    monkeypatch.setattr(closing, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(restart, "_PAUSE", 0.02)
+    monkeypatch.setattr(restart, "HEALTH_SECONDS", 2.0)
+
+
+@pytest.fixture(scope="session")
+def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StubGateway]:
+    """The process."""
+    with stub_gateway(tmp_path_factory.mktemp("gateway")) as made:
+        yield made
+
+
+@pytest.fixture
+def served(tmp_path: Path, stub: StubGateway) -> Store:
+    """The sample store, with the stub as its gateway and no `openclaw` command."""
+    store = build(tmp_path / "state", stub.port)
+    stub.serve(store.state, TOKEN)
+    return store
+
+
+@pytest.fixture
+def openclaw(tmp_path: Path, stub: StubGateway, monkeypatch: pytest.MonkeyPatch) -> StubOpenClaw:
+    """An `openclaw` command that can restart the stub; ask for it after `served`."""
+    made = StubOpenClaw(tmp_path / "bin", stub)
+    monkeypatch.setenv("SESSION_CLOSER_OPENCLAW", str(made.path))
+    return made
+
+
+@pytest.fixture
+def stage(tmp_path: Path, stub: StubGateway, closed_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    """Return a maker of the sample store with its gateway down, up, mute, no-openclaw, no-delete or unknown.
+
+    Mute lets nobody in, but `openclaw` can restart it; no-delete lets us in and refuses to delete.
+    """
+    with contextlib.ExitStack() as held:
+
+        def make(life: str, **order: Any) -> Store:
+            if life == "down":
+                return build(tmp_path / "state", closed_port)
+            if life == "unknown":
+                # Somebody listens, and the process cannot be looked at: another user's, say.
+                stranger = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+                monkeypatch.setattr(processes, "listeners", dict)
+                store = build(tmp_path / "state", stranger.getsockname()[1])
+                store.configure(token=None)
+                return store
+            store = build(tmp_path / "state", stub.port)
+            refuse = {"mute": "connect", "no-openclaw": "connect", "no-delete": "delete"}.get(life)
+            stub.serve(store.state, TOKEN, refuse=refuse, **order)
+            if life != "no-openclaw":
+                command = StubOpenClaw(tmp_path / "bin", stub)
+                monkeypatch.setenv("SESSION_CLOSER_OPENCLAW", str(command.path))
+            return store
+
+        yield make

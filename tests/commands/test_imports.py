@@ -1,0 +1,73 @@
+"""Start-up stays cheap: what only one path needs is not imported on the others."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from support import MODULES, Store, run_process
+
+SHOW = """
+import atexit, json, os
+def show():
+    with open(os.environ["LOADED"], "w") as file:
+        json.dump(sorted(sys.modules), file)
+atexit.register(show)
+"""
+# Only a gateway, a configuration with comments or a database needs these.
+RARE = {"websockets", "json5", "sqlite3", "asyncio", "multiprocessing", "urllib.request", "http.client", "ssl"}
+# Only work on a store needs these.
+WORK = {"psutil", "ctypes", "uuid", "difflib", "hashlib", "socket", "tempfile", "subprocess"}
+
+
+@pytest.fixture(scope="module")
+def unavoidable() -> set[str]:
+    """What plumbum.cli imports itself, whatever we do."""
+    program = "import json, sys; import plumbum.cli; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    found = set(json.loads(done.stdout))
+    assert found.isdisjoint({"websockets", "json5", "sqlite3", "asyncio", "psutil", "ctypes"})
+    return found
+
+
+def loaded(store: Store, name: str, *words: str) -> set[str]:
+    """Return the modules that a command has imported when it ends."""
+    path = store.state.parent / "loaded"
+    result = run_process(name, *words, state=store.state, before=SHOW, env={"LOADED": str(path)})
+    assert result.code in (0, 2), result.stderr
+    return set(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("--no-such-flag",)])
+def test_words_that_touch_no_store_load_nothing_for_one(
+    store: Store, unavoidable: set[str], name: str, words: tuple[str, ...]
+) -> None:
+    found = loaded(store, name, *words)
+    assert "session_closer.cli" in found
+    assert found & (RARE | WORK) - unavoidable == set()
+
+
+@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("words", [("--dry-run", "alpha"), ("alpha",)])
+def test_a_small_file_store_without_a_gateway_loads_nothing_for_anything_else(
+    store: Store, unavoidable: set[str], name: str, words: tuple[str, ...]
+) -> None:
+    found = loaded(store, name, *words)
+    assert "session_closer.executor" in found
+    assert found & RARE - unavoidable == set()
+
+
+def test_json5_is_for_a_configuration_that_json_refuses(store: Store) -> None:
+    path = store.state / "openclaw.json"
+    path.write_text(path.read_text().replace("{", "{ // a comment\n", 1))
+    found = loaded(store, "close-project", "alpha")
+    assert "json5" in found
+
+
+def test_websockets_is_for_a_gateway(served: Store) -> None:
+    found = loaded(served, "close-project", "topics")
+    assert "websockets.sync.client" in found
+    assert "asyncio" not in found

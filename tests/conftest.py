@@ -1,0 +1,85 @@
+"""No test reaches the real home or a real gateway, and a guard proves it when the session ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import REAL_HOMES, Store, build
+
+OURS = ("session-closer", "sessions.json.bak-*", "sessions.json.session-closer-*")
+
+
+def traces(home: Path) -> dict[str, int]:
+    """Return what our commands would leave in a home: state directories, and in them our records and backups.
+
+    Only these: an OpenClaw that runs while the tests do may write whatever else it likes.
+    """
+    found = {}
+    for state in sorted([*home.glob(".openclaw*"), *home.glob(".clawdbot*")]):
+        found[str(state)] = 0
+        for pattern in OURS:
+            for path in state.rglob(pattern):
+                inside = [path, *path.rglob("*")] if path.is_dir() else [path]
+                found.update({str(each): each.lstat().st_mtime_ns for each in inside})
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _real_homes_stay_as_they_are() -> Iterator[None]:
+    before = {home: traces(home) for home in REAL_HOMES}
+    yield
+    assert {home: traces(home) for home in REAL_HOMES} == before, "a test has touched a real home"
+
+
+@pytest.fixture(autouse=True)
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Point HOME, TMPDIR, caches and PATH into an empty world; return it. Nothing of OpenClaw is in sight."""
+    made = tmp_path_factory.mktemp("world")
+    for name in os.environ:
+        if name.startswith(("OPENCLAW_", "CLAWDBOT_", "SESSION_CLOSER_")) and name != "SESSION_CLOSER_LIVE_CACHE":
+            monkeypatch.delenv(name)
+    # Restarting goes through the user's service manager: no test may reach it.
+    for name in ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "COMP_WORDS", "NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    (made / "home").mkdir(mode=0o700)
+    monkeypatch.setenv("HOME", str(made / "home"))
+    if request.node.get_closest_marker("live") is None:
+        (made / "tmp").mkdir(mode=0o700)
+        monkeypatch.setenv("TMPDIR", str(made / "tmp"))
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(made / "home" / ".cache"))
+        monkeypatch.setenv("PATH", os.pathsep.join(_path_without_openclaw()))
+    return made
+
+
+def _path_without_openclaw() -> list[str]:
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return [folder for folder in folders if shutil.which("openclaw", path=folder) is None]
+
+
+@pytest.fixture(scope="session")
+def closed_port() -> Iterator[int]:
+    """A port at which nothing listens and nobody can begin to while the tests run."""
+    with contextlib.ExitStack() as held:
+        four = held.enter_context(socket.socket(socket.AF_INET))
+        four.bind(("127.0.0.1", 0))
+        port: int = four.getsockname()[1]
+        with contextlib.suppress(OSError):
+            six = held.enter_context(socket.socket(socket.AF_INET6))
+            six.bind(("::1", port))
+        yield port
+
+
+@pytest.fixture
+def store(tmp_path: Path, closed_port: int) -> Store:
+    """The sample store in `tmp_path/state`; its gateway is down."""
+    return build(tmp_path / "state", closed_port)

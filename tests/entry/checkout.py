@@ -1,0 +1,94 @@
+"""A copy of this checkout in a world of its own: home, temporary directory, PATH, packages."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = ("close-project", "close-project-batch", "keep-only-sessions")
+FIRST_RUN = "session-closer: first run: installing "
+PACKAGES = {"plumbum", "psutil", "websockets", "json5"}
+
+
+class Checkout:
+    """A copy of the tree, and how to run things in it without the settings of whoever runs the tests."""
+
+    def __init__(self, scratch: Path, wheels: Path) -> None:
+        self.root = scratch / "checkout"
+        self.home = scratch / "home"
+        self.temp = scratch / "temp"
+        self.path = scratch / "path"
+        self.scratch = scratch
+        self.wheels = wheels
+        for directory in (self.home, self.temp, self.path):
+            directory.mkdir()
+        copy_tree(self.root)
+        self.put_on_path("python3", f'exec "{sys.executable}" "$@"')
+
+    @property
+    def cache(self) -> Path:
+        caches = "Library/Caches" if sys.platform == "darwin" else ".cache"
+        return self.home / caches / "session-closer"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Return a small environment in which pip finds our wheels and no index."""
+        return {
+            "HOME": str(self.home),
+            "PATH": f"{self.path}{os.pathsep}{os.defpath}",
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_FIND_LINKS": str(self.wheels),
+            "PIP_NO_INDEX": "1",
+            "TMPDIR": str(self.temp),
+            **more,
+        }
+
+    def run(self, *argv: str | Path, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a program there, `close-project --help` unless told, with no standard input."""
+        return subprocess.run(
+            argv or (self.root / "bin/close-project", "--help"),
+            cwd=cwd or self.scratch,
+            env=self.environment(**more),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def put_on_path(self, name: str, script: str) -> Path:
+        """Put a shell script on PATH, before all else, and return its path."""
+        program = self.path / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        return program
+
+
+def copy_tree(destination: Path) -> None:
+    """Copy the files that git knows or would add, so that the tests see what a clone would have."""
+    listing = subprocess.run(
+        ["git", "-c", "safe.directory=*", "ls-files", "-coz", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout
+    for name in map(os.fsdecode, filter(None, listing.split(b"\0"))):
+        if (ROOT / name).exists():
+            (destination / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, destination / name)
+
+
+def listing(directory: Path) -> dict[str, tuple[int, int, int]]:
+    """Return mode, size and time of all that is below the directory."""
+    entries = {}
+    for path in sorted(directory.rglob("*")):
+        status = path.lstat()
+        entries[str(path.relative_to(directory))] = (status.st_mode, status.st_size, status.st_mtime_ns)
+    return entries
+
+
+def package_directories(cache: Path) -> list[Path]:
+    """Return what is in the cache but byte code: filled directories, and what was left of others."""
+    return sorted(path for path in cache.glob("*") if path.name not in ("pyc", "tools"))

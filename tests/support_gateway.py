@@ -1,0 +1,244 @@
+"""A stub gateway: a process of its own that speaks OpenClaw's protocol over a real sessions.json.
+
+It is told what to serve by a file, so that one process can stand in for many gateways, one after another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+METHODS = ("sessions.list", "sessions.delete")
+DEFAULT_AGENT = "main"
+
+
+class StubGateway:
+    """The process, seen from a test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lock: Path | None = None
+        self.order: dict[str, Any] = {}
+        self._write({})
+        self.process = subprocess.Popen(
+            [sys.executable, "-B", __file__, str(folder)],
+            stdout=subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if not name.startswith("OPENCLAW_")},
+        )
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline())
+
+    def serve(self, state: Path, token: str, **more: Any) -> None:
+        """Serve a state directory from now on, as a lock file in $TMPDIR says.
+
+        `refuse`: "connect" or "delete"; `hello`: the state directory it claims; `lie`: says ok and deletes nothing;
+        `active`: keys with a run in flight; `old`: rows without hasActiveRun.
+        """
+        (self.folder / "calls").unlink(missing_ok=True)
+        self.order = {"state": str(state), "token": token, **more}
+        self._write(self.order)
+        folder = Path(os.environ["TMPDIR"], f"openclaw-{os.getuid()}")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self.lock = folder / "gateway.1a2b3c4d.lock"
+        self.write_lock("first start")
+
+    def write_lock(self, created: str) -> None:
+        """Write the lock file."""
+        assert self.lock is not None
+        config = str(Path(self.order["state"], "openclaw.json"))
+        self.lock.write_text(json.dumps({**self._identity(), "createdAt": created, "configPath": config}))
+
+    def _identity(self) -> dict[str, Any]:
+        from session_closer import processes
+
+        pid = self.process.pid
+        return {"pid": pid, "startTime": processes.start_ticks(pid), "port": self.port}
+
+    def tell(self, **more: Any) -> None:
+        """Change how it behaves."""
+        self.order.update(more)
+        self._write(self.order)
+
+    def calls(self, method: str) -> list[dict[str, Any]]:
+        """Return the parameters of all calls of a method."""
+        path = self.folder / "calls"
+        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [row["params"] for row in rows if row["method"] == method]
+
+    def stop(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def _write(self, order: dict[str, Any]) -> None:
+        path = self.folder / "order"
+        path.with_suffix(".new").write_text(json.dumps(order))
+        path.with_suffix(".new").replace(path)
+
+
+@contextlib.contextmanager
+def stub_gateway(folder: Path) -> Iterator[StubGateway]:
+    """Give a stub gateway that serves nobody yet."""
+    gateway = StubGateway(folder)
+    try:
+        yield gateway
+    finally:
+        gateway.stop()
+
+
+class StubOpenClaw:
+    """An `openclaw` command that knows `gateway status`, `gateway restart` and refuses `gateway call`."""
+
+    def __init__(self, folder: Path, gateway: StubGateway | None = None) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.path = folder / "openclaw"
+        self.answers("status", {"service": {"loaded": False}, "port": {"listeners": []}})
+        self.answers("restart", {"ok": True, "result": "restarted"})
+        self.answers("call", {}, code=1, complaint="missing scope: operator.admin")
+        restart = ""
+        if gateway is not None and gateway.lock is not None:
+            after = folder / "lock"
+            first = json.loads(gateway.lock.read_text())
+            after.write_text(json.dumps({**first, "createdAt": "second start"}))
+            restart = f"[ -e {folder}/no-effect ] || cp {after} {gateway.lock}"
+            self.answers("status", {"service": {"loaded": False}, "port": {"listeners": [{"pid": first["pid"]}]}})
+        self.path.write_text(
+            "#!/bin/sh\n"
+            f'echo "$*" >> {folder}/calls\n'
+            f'[ "$2" = restart ] && {{ {restart or ":"}; }}\n'
+            f'cat "{folder}/$2.err" >&2; cat "{folder}/$2.out"; exit "$(cat "{folder}/$2.code")"\n'
+        )
+        self.path.chmod(0o700)
+
+    def answers(self, word: str, answer: dict[str, Any], *, code: int = 0, complaint: str = "") -> None:
+        """Set the answer to `openclaw gateway WORD`."""
+        for suffix, text in (("out", json.dumps(answer) if answer else ""), ("err", complaint), ("code", str(code))):
+            (self.folder / f"{word}.{suffix}").write_text(text)
+
+    def has_no_effect(self) -> None:
+        """Let a restart say that all went well while nothing happens."""
+        (self.folder / "no-effect").touch()
+
+    def calls(self, word: str) -> list[str]:
+        """Return the command lines of `openclaw gateway WORD` so far."""
+        path = self.folder / "calls"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [line for line in lines if line.split()[1] == word]
+
+
+def main(folder: Path) -> None:
+    """Serve until killed; print the port."""
+    from websockets.exceptions import ConnectionClosed
+    from websockets.sync.server import ServerConnection, serve
+
+    def talk(connection: ServerConnection) -> None:
+        send = {"type": "event", "event": "connect.challenge", "payload": {"nonce": str(uuid.uuid4())}}
+        try:
+            connection.send(json.dumps(send))
+            for message in connection:
+                connection.send(json.dumps(answer(folder, json.loads(message))))
+        except ConnectionClosed:
+            pass
+
+    with serve(talk, "127.0.0.1", 0, compression=None) as server:
+        sys.stdout.write(f"{server.socket.getsockname()[1]}\n")
+        sys.stdout.flush()
+        server.serve_forever()
+
+
+class No(Exception):
+    """The gateway refuses a call."""
+
+
+def answer(folder: Path, frame: dict[str, Any]) -> dict[str, Any]:
+    """Return the response to a request."""
+    order = json.loads((folder / "order").read_text())
+    with open(folder / "calls", "a", encoding="utf-8") as file:
+        file.write(json.dumps({"method": frame["method"], "params": frame["params"]}) + "\n")
+    handlers = {"connect": connect, "sessions.list": list_sessions, "sessions.delete": delete}
+    head = {"type": "res", "id": frame["id"]}
+    try:
+        return {**head, "ok": True, "payload": handlers[frame["method"]](order, frame["params"])}
+    except No as problem:
+        return {**head, "ok": False, "error": {"code": "INVALID_REQUEST", "message": str(problem)}}
+
+
+def connect(order: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    """Greet."""
+    if params["auth"]["token"] != order.get("token") or order.get("refuse") == "connect":
+        raise No("unauthorized: gateway token mismatch")
+    return {
+        "type": "hello-ok",
+        "protocol": 3,
+        "server": {"version": "2026.5.7"},
+        "features": {"methods": list(METHODS)},
+        "snapshot": {"stateDir": order.get("hello", order["state"])},
+    }
+
+
+def list_sessions(order: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    """Return an agent's rows."""
+    rows = []
+    for key, entry in store_of(order, params["agentId"]).items():
+        row = {"key": key, "status": entry.get("status") if isinstance(entry, dict) else None}
+        rows.append(row if order.get("old") else {**row, "hasActiveRun": key in order.get("active", [])})
+    return {"sessions": rows}
+
+
+def delete(order: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    """Delete a session as 2026.5 does: bare keys are the default agent's, only its main is protected."""
+    if set(params) - {"key", "deleteTranscript"}:
+        raise No("invalid sessions.delete params: unexpected property")
+    if order.get("refuse") == "delete":
+        raise No("missing scope: operator.admin")
+    key = params["key"] if params["key"].startswith("agent:") else f"agent:{DEFAULT_AGENT}:{params['key']}"
+    if key == f"agent:{DEFAULT_AGENT}:main":
+        raise No("Cannot delete the main session")
+    agent = key.split(":")[1]
+    rows = store_of(order, agent)
+    if key not in rows or order.get("lie"):
+        return {"ok": True, "key": key, "deleted": False, "archived": []}
+    entry = rows.pop(key)
+    folder = Path(order["state"], "agents", agent, "sessions")
+    fresh = folder / f"sessions.json.{os.getpid()}.{uuid.uuid4()}.tmp"
+    fresh.write_text(json.dumps(rows, indent=2, ensure_ascii=False))
+    fresh.chmod(0o600)
+    fresh.replace(folder / "sessions.json")
+    archived = archive(folder, entry) if params["deleteTranscript"] else []
+    return {"ok": True, "key": key, "deleted": True, "archived": archived}
+
+
+def archive(folder: Path, entry: dict[str, Any]) -> list[str]:
+    """Rename the transcripts of an entry; whoever else uses them is not asked."""
+    live = {folder / f"{entry['sessionId']}.jsonl", *folder.glob(f"{entry['sessionId']}-topic-*.jsonl")}
+    if "sessionFile" in entry:
+        live.add(Path(entry["sessionFile"]))
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")[:-3] + "Z"
+    archived = []
+    for path in sorted(live):
+        if path.is_file() and not path.is_symlink():
+            shutil.move(path, f"{path}.deleted.{stamp}")
+            archived.append(f"{path}.deleted.{stamp}")
+    return archived
+
+
+def store_of(order: dict[str, Any], agent: str) -> dict[str, Any]:
+    """Return an agent's entries."""
+    path = Path(order["state"], "agents", agent, "sessions", "sessions.json")
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
