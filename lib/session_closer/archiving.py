@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from . import names, planning
 from .files import Disk
-from .journal import now
+from .history import now
 from .model import Move, PlannedRow, Route, Snapshot, Status
 from .stores.files import parse, read_index
 from .work import Work, measured
@@ -83,7 +83,7 @@ def archive_late_files(disk: Disk, work: Work, rows: Sequence[PlannedRow]) -> No
     for row in rows:
         left = [name for name in _own_files(row, snapshot) if name in snapshot.files and not claims.cover(name)]
         moves = tuple(measured(store.folder, Move(name, names.archive_name(name, stamp))) for name in left)
-        late.append(replace(row, moves=moves))
+        late.append(row._replace(moves=moves))
     found = {row.key: row.moves for row in late}
     sessions = tuple(
         replace(session, moves=(*session.moves, *found.get(session.key, ()))) for session in work.record.sessions

@@ -54,7 +54,7 @@ def _give_up(work: Work, rows: Sequence[PlannedRow], reason: str, *, fall_back: 
     if fall_back:
         work.warnings.append(f"the gateway does not let us delete sessions, so the file was edited: {reason}")
         gone = {row.key for row in rows}
-        work.rows = [replace(row, route=Route.FILES) if row.key in gone else row for row in work.rows]
+        work.rows = [row._replace(route=Route.FILES) if row.key in gone else row for row in work.rows]
         return
     for row in rows:
         work.error[row.key] = f"the gateway does not let us delete sessions: {reason}"

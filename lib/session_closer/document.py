@@ -10,8 +10,7 @@ import codecs
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 from .errors import CorruptStore
 
@@ -24,8 +23,7 @@ _COMMA = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
 Row = TypeVar("Row")
 
 
-@dataclass(frozen=True, slots=True)
-class Member(Generic[Row]):
+class Member(NamedTuple, Generic[Row]):
     """One top-level member: `start` at the key's quote, `value` at its value, `end` behind it; byte offsets."""
 
     start: int
@@ -34,14 +32,13 @@ class Member(Generic[Row]):
     row: Row
 
 
-@dataclass(frozen=True, slots=True)
-class Document(Generic[Row]):
+class Document(NamedTuple, Generic[Row]):
     """A store's bytes and the spans of its members, in file order."""
 
     raw: bytes
     inside: int
     close: int
-    members: dict[str, Member[Row]] = field(default_factory=dict)
+    members: dict[str, Member[Row]]
 
     def member_bytes(self, key: str) -> bytes:
         """Return `"key": value` as it stands in the file."""
@@ -224,8 +221,7 @@ def _parsed(value: bytes) -> Any:
     return _value(value.decode("utf-8"), 0)[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(NamedTuple):
     """The bytes of a three-way merge and the keys that both sides changed, where theirs was taken."""
 
     raw: bytes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import stat
@@ -178,6 +177,8 @@ def _rename_with(source: str, target: str, *, exchange: bool) -> bool:
 @cache
 def _native_rename() -> Callable[[bytes, bytes, int], int] | None:
     """Return renameat2 (Linux) or renamex_np (macOS) as a call that gives an errno, None where there is neither."""
+    import ctypes  # only what changes a store renames
+
     libc = ctypes.CDLL(None, use_errno=True)
     if sys.platform == "darwin":
         function: Any = getattr(libc, "renamex_np", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import UsageProblem
 
@@ -18,8 +18,7 @@ _CRON_TEMPLATE = re.compile(r"agent:[^:]+:cron:[^:]+")
 _GROUP = re.compile(r"agent:[^:]+:[^:]+:(?:group|channel)(?::.*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """One name from the command line: an agent, the words as given, and the keys it may stand for."""
 
     given: str

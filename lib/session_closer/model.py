@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
 
 from .errors import CloserError
 from .keys import Target
@@ -45,8 +47,7 @@ class Life(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What was asked: `keep` turns the targets into the ones that stay."""
 
     operation: str
@@ -63,8 +64,7 @@ class Wish:
         return next(t.candidates for t in self.targets if (t.given, t.agent) == (given, agent))
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """How it was asked; `again` is the same command line with --yes, for a shell."""
 
     dry_run: bool = False
@@ -78,8 +78,7 @@ class Options:
     again: str = "--yes"
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """One entry of a store, as far as a plan needs it."""
 
     agent: str
@@ -91,8 +90,7 @@ class Session:
     id_usable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """One agent's store at one moment: its sessions and the names in its transcripts folder.
 
     `files` are regular files, `odd` maps other names (symlink, directory, fifo, …) to what they are,
@@ -100,19 +98,18 @@ class Snapshot:
     """
 
     agent: str
-    index: str
+    path: str
     folder: str
     sessions: Mapping[str, Session]
     files: frozenset[str] = frozenset()
-    odd: Mapping[str, str] = field(default_factory=dict)
+    odd: Mapping[str, str] = MappingProxyType({})
     locked: frozenset[str] = frozenset()
-    by_owner: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    by_owner: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     own_index: bool = True
     era: str = "files"
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayView:
+class GatewayView(NamedTuple):
     """What is known of the gateway: `known` keys it listed, `active` those with a run in flight."""
 
     life: Life = Life.DOWN
@@ -131,8 +128,7 @@ class Move:
     mtime_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedRow:
+class PlannedRow(NamedTuple):
     """The decision about one session, or about a name for which there is none."""
 
     given: str
@@ -148,8 +144,7 @@ class PlannedRow:
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Everything that is to be done, decided; `kept` counts the sessions that stay in the stores concerned."""
 
     rows: tuple[PlannedRow, ...]
@@ -162,8 +157,7 @@ class Plan:
         return tuple(row for row in self.rows if row.status is Status.WOULD_CLOSE)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """One row of the result."""
 
     given: str
@@ -177,8 +171,7 @@ class Outcome:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoreResult:
+class StoreResult(NamedTuple):
     """One store of the result; `backup` is None where nothing was changed."""
 
     agent: str
@@ -187,8 +180,7 @@ class StoreResult:
     backup: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayResult:
+class GatewayResult(NamedTuple):
     """The gateway as it was found."""
 
     life: Life = Life.DOWN
@@ -198,8 +190,7 @@ class GatewayResult:
     evidence: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RestartResult:
+class RestartResult(NamedTuple):
     """Whether the gateway had to be restarted and what became of it; `ok` None: none was tried."""
 
     needed: bool = False
@@ -208,8 +199,7 @@ class RestartResult:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What a command has to say; `error` is set where the whole run ended early."""
 
     operation: str
@@ -217,7 +207,7 @@ class Report:
     stores: tuple[StoreResult, ...] = ()
     results: tuple[Outcome, ...] = ()
     gateway: GatewayResult | None = None
-    restart: RestartResult = field(default_factory=RestartResult)
+    restart: RestartResult = RestartResult()
     receipt: str | None = None
     undo: str | None = None
     warnings: tuple[str, ...] = ()

@@ -14,10 +14,16 @@ TEMP_SWAP = "sessions.json.session-closer-swap"
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d{3})?Z"
 _ARCHIVED = re.compile(rf"(?P<name>.+)\.(?P<how>deleted|reset|bak)\.{_STAMP}(?:\.[0-9a-f]{{32}}\.zst)?")
+_RUN_ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")
 _CHECKPOINT = re.compile(r"(?P<id>.+)\.checkpoint\.[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\.jsonl")
 _TRAJECTORY = re.compile(r"(?P<id>.+)\.trajectory(?:\.jsonl|-path\.json)")
 _TOPIC = re.compile(r"(?P<id>.+?)-topic-[A-Za-z0-9._%-]+\.jsonl")
 _TRANSCRIPT = re.compile(r"(?P<id>.+)\.jsonl")
+
+
+def is_run_id(text: str) -> bool:
+    """Tell whether a text is the id of one of our runs."""
+    return bool(_RUN_ID.fullmatch(text))
 
 
 def is_session_id(value: object) -> bool:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from . import keys, names
 from .keys import Target, quoted
 from .model import GatewayView, Life, Move, Plan, PlannedRow, Reason, Route, Session, Snapshot, Status
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
+class Choices(NamedTuple):
     """What changes decisions: `via` is auto, gateway or files; `stamp` goes into archive names.
 
     `only` holds the (agent, key) pairs that may be closed at all, None for any.
@@ -87,15 +86,15 @@ def _decide(
         elif running and not choices.force:
             row = _refused(row, Reason.RUNNING, "a run is in flight: wait, or --force")
         elif choices.via == "gateway" and view.usable and not deletable(session, snapshot):
-            row = replace(row, status=Status.FAILED, hint="the gateway cannot delete this key: leave out --via gateway")
+            row = row._replace(status=Status.FAILED, hint="the gateway cannot delete this key: leave out --via gateway")
         else:
-            row = replace(row, was_running=running)
+            row = row._replace(was_running=running)
         rows.append(row)
     return rows
 
 
 def _refused(row: PlannedRow, reason: Reason, hint: str) -> PlannedRow:
-    return replace(row, status=Status.REFUSED, reason=reason, hint=hint)
+    return row._replace(status=Status.REFUSED, reason=reason, hint=hint)
 
 
 def _doubles(sessions: Iterable[str]) -> dict[str, list[str]]:
@@ -196,8 +195,7 @@ def _with_files(
         if session.status == "running" and view.life is Life.DOWN:
             warnings.append(f"{quoted(session.key)} says running, but nothing runs: left over from a crash")
         out.append(
-            replace(
-                row,
+            row._replace(
                 moves=tuple(moves),
                 delete_transcript=whole and session.id_usable,
                 route=route(session, snapshot, view, choices.via),
@@ -222,8 +220,7 @@ def did_you_mean(row: PlannedRow, snapshot: Snapshot) -> str:
     return "did you mean " + ", ".join(keys.plain(tails[name]) for name in close) + "?" if close else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(NamedTuple):
     """The session ids and file names that sessions call their own."""
 
     ids: frozenset[str]

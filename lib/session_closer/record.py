@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,12 +11,6 @@ from . import names
 from .model import Move
 
 FORMAT = "session-closer/1"
-_ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")
-
-
-def is_id(text: str) -> bool:
-    """Tell whether a text is the id of a run."""
-    return bool(_ID.fullmatch(text))
 
 
 class Damaged(ValueError):
@@ -120,7 +113,7 @@ def decode(raw: bytes) -> RunRecord:
         record = RunRecord(**data, stores=stores, restart=restart, results=results)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
         raise Damaged(str(problem) or "is not readable") from None
-    if not isinstance(record.id, str) or not _ID.fullmatch(record.id) or record.state not in ("open", "done"):
+    if not isinstance(record.id, str) or not names.is_run_id(record.id) or record.state not in ("open", "done"):
         raise Damaged("names no run")
     if not isinstance(record.state_dir, str):
         raise Damaged("names no state directory")

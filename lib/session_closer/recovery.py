@@ -10,8 +10,9 @@ from . import commit, document, files, locks, names, planning, record
 from .document import Document
 from .errors import Refused
 from .files import Disk
+from .history import now, open_runs, receipt_path
 from .home import Home
-from .journal import Journal, now, open_runs, receipt_path
+from .journal import Journal
 from .locks import iso_now
 from .model import Move, Session
 from .names import TEMP_NEW, TEMP_SWAP
@@ -19,17 +20,6 @@ from .record import Damaged, RestartRecord, RunRecord, SessionRecord, StoreRecor
 from .stores.files import parse, read_index
 
 Restart = Callable[[], RestartRecord]
-
-
-def interrupted(home: Home) -> list[str]:
-    """Return what a run that only looks says about runs that have not ended."""
-    found = []
-    for run in open_runs(home.state):
-        journal = Journal(Disk(), home.state, run)
-        if journal.take():
-            found.append(f"run {run} was interrupted: the next changing command finishes it")
-        journal.release()
-    return found
 
 
 def recover(home: Home, disk: Disk, restart: Restart) -> list[str]:

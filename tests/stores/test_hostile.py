@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import document, journal, keys, names
+from session_closer import document, history, keys, names
 from session_closer.cli import Command
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
@@ -445,7 +445,7 @@ NOON = datetime(2026, 11, 21, 12, 0, 0, 0, UTC)
 def test_taken_archive_and_backup_names_give_the_next_millisecond(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "now", lambda: NOON)
+    monkeypatch.setattr(history, "now", lambda: NOON)
     store.transcript("t.jsonl")
     store.write({TARGET: {"sessionId": "t"}})
     taken = {
@@ -493,7 +493,7 @@ def test_a_name_that_is_taken_at_the_last_moment_is_not_overwritten(store: Store
 
 
 def test_two_runs_in_one_millisecond(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "now", lambda: NOON)
+    monkeypatch.setattr(history, "now", lambda: NOON)
     for word in ("alpha-review", "alpha", "topics"):
         assert close(store, word).code == 0
     assert len(store.backups()) == len(store.receipts()) == 3
@@ -501,7 +501,7 @@ def test_two_runs_in_one_millisecond(store: Store, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("year", [1970, 2106])
 def test_a_clock_that_is_wrong_harms_nothing(store: Store, monkeypatch: pytest.MonkeyPatch, year: int) -> None:
-    monkeypatch.setattr(journal, "now", lambda: NOON.replace(year=year))
+    monkeypatch.setattr(history, "now", lambda: NOON.replace(year=year))
     assert close(store, "topics").rows == [(LEAD + "topics", "closed")]
     assert close(store, "topics").rows == [(LEAD + "topics", "already_closed")]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 from session_closer import keys, names, planning
@@ -130,7 +128,7 @@ def test_the_gateway_is_never_sent_a_key_it_would_take_for_another(
     snapshot: Snapshot, given_words: list[str], choice: Choices
 ) -> None:
     view = GatewayView(Life.UP, True, frozenset(snapshot.sessions))
-    for row in plan_for(snapshot, given_words, view, replace(choice, force=True), keep=False).closing:
+    for row in plan_for(snapshot, given_words, view, choice._replace(force=True), keep=False).closing:
         if row.route is Route.GATEWAY:
             assert row.key.startswith("agent:lead:")
             assert row.key == row.key.lower()

@@ -5,16 +5,15 @@ from __future__ import annotations
 import glob
 import os
 import socket
-import tempfile
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .. import locks, processes
 from ..home import Home, state_dir_of
 from ..model import Life
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The gateway as its traces show it.
 
     `sure` means that a trace names this very state directory; `started` is its lock file's date, which changes with
@@ -65,7 +64,9 @@ def find(home: Home) -> Found:
 
 def lock_folders(home: Home) -> list[str]:
     """Return the folders in which a gateway of ours may have its lock file."""
-    bases = [home.environ.get("TMPDIR"), tempfile.gettempdir(), "/tmp", os.path.join(home.state, "tmp")]  # noqa: S108
+    # Node takes these variables, then /tmp; a gateway may have been started without what we have.
+    bases = [home.environ.get(name) for name in ("TMPDIR", "TMP", "TEMP")]
+    bases += ["/tmp", os.path.join(home.state, "tmp")]  # noqa: S108
     return list(dict.fromkeys(os.path.join(base, f"openclaw-{os.getuid()}") for base in bases if base))
 
 

@@ -48,7 +48,7 @@ class FileStore:
                 by_owner[owner].append(name)
         return Snapshot(
             agent=self.agent,
-            index=self.index,
+            path=self.index,
             folder=os.path.realpath(self.folder),
             sessions=sessions,
             files=frozenset(live),

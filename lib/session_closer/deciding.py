@@ -1,0 +1,52 @@
+"""Turn snapshots into a plan, with what earlier runs say about keys that are in no store."""
+
+from __future__ import annotations
+
+from . import history, planning
+from .errors import StorageFailed
+from .home import Home
+from .model import Life, Plan, PlannedRow, RestartResult, Snapshot, Status
+from .planning import Choices
+from .run import Run
+
+ONCE_MORE = "run the same command again: it finishes what was begun"
+
+
+def decide(
+    run: Run, snapshots: dict[str, Snapshot], stamp: str, only: frozenset[tuple[str, str]] | None = None
+) -> Plan:
+    """Return what is to be done with these stores; `only` restricts what may be closed."""
+    choices = Choices(run.options.force, run.options.via, stamp, only)
+    if run.wish.keep:
+        assert run.wish.agent is not None
+        return planning.keep_only(run.wish.targets, snapshots[run.wish.agent], run.view, choices)
+    targets = [target for target in run.wish.targets if target.agent in snapshots]
+    plan = planning.close(targets, snapshots, run.view, choices)
+    absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
+    wanted = [(row.agent, key) for row in absent for key in run.wish.candidates(row.given, row.agent)]
+    # A dry run must know what the real run will have rolled forward.
+    before = history.closed_before(run.home.state, wanted, unfinished=run.options.dry_run) if wanted else {}
+    return plan._replace(rows=tuple(_remembered(run, row, before) for row in plan.rows))
+
+
+def _remembered(run: Run, row: PlannedRow, before: dict[tuple[str, str], str]) -> PlannedRow:
+    """Return an absent row as what it is: closed by an earlier run, or never seen."""
+    if row.status is not Status.NOT_FOUND:
+        return row
+    for key in run.wish.candidates(row.given, row.agent):
+        if (row.agent, key) in before:
+            return row._replace(key=key, status=Status.ALREADY_CLOSED)
+    return row._replace(hint=planning.did_you_mean(row, run.snapshots[row.agent]))
+
+
+def nothing_to_restart(run: Run) -> RestartResult:
+    """Return the restart of a run that needs none."""
+    down = run.gateway.found.life is Life.DOWN
+    return RestartResult(result="nothing-to-restart" if down else "not-needed")
+
+
+def storage(problem: OSError, where: Home) -> StorageFailed:
+    """Return the error of a run that the file system stopped."""
+    return StorageFailed(
+        f"{problem.filename or where.state}: {problem.strerror or problem}", f"mend that, then {ONCE_MORE}"
+    )

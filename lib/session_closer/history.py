@@ -1,0 +1,116 @@
+"""What earlier runs left below `<state dir>/session-closer/`: open runs and receipts. Nothing here writes."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from . import locks, names
+from .files import read
+
+if TYPE_CHECKING:
+    from .record import RunRecord
+
+ROOT = "session-closer"
+OPEN, RECEIPTS, RECORD = "open", "receipts", "record.json"
+LIMIT = 256 << 20
+
+
+def root(state: str) -> str:
+    """Return our own folder in a state directory."""
+    return os.path.join(state, ROOT)
+
+
+def folders(state: str) -> tuple[str, str, str]:
+    """Return our own folders in a state directory."""
+    own = root(state)
+    return own, os.path.join(own, OPEN), os.path.join(own, RECEIPTS)
+
+
+def receipt_path(state: str, run: str) -> str:
+    """Return where a run's receipt is, or will be."""
+    return os.path.join(root(state), RECEIPTS, run + ".json")
+
+
+def open_runs(state: str) -> list[str]:
+    """Return the ids of runs that have not ended, oldest first."""
+    try:
+        with os.scandir(os.path.join(root(state), OPEN)) as found:
+            return sorted(e.name for e in found if names.is_run_id(e.name) and e.is_dir(follow_symlinks=False))
+    except OSError:
+        return []
+
+
+def interrupted(state: str) -> list[str]:
+    """Return a line for every run that has not ended and that no process works on."""
+    found = []
+    for run in open_runs(state):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(os.path.join(folders(state)[1], run), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                if locks.try_flock(descriptor):
+                    found.append(f"run {run} was interrupted: the next changing command finishes it")
+            finally:
+                os.close(descriptor)
+    return found
+
+
+def _unfinished(state: str) -> Iterator[bytes]:
+    for run in open_runs(state):
+        with contextlib.suppress(OSError):
+            yield read(os.path.join(root(state), OPEN, run, RECORD), LIMIT)[0]
+
+
+def receipts(state: str) -> Iterator[bytes]:
+    """Return the bytes of every receipt, newest first."""
+    folder = os.path.join(root(state), RECEIPTS)
+    try:
+        found = os.listdir(folder)
+    except OSError:
+        return
+    for name in sorted(found, reverse=True):
+        if name.endswith(".json") and names.is_run_id(name[:-5]):
+            with contextlib.suppress(OSError):
+                yield read(os.path.join(folder, name), LIMIT)[0]
+
+
+def closed_before(state: str, wanted: Sequence[tuple[str, str]], *, unfinished: bool) -> dict[tuple[str, str], str]:
+    """Return, for those of the wanted (agent, key) that a receipt shows as closed, the session id they had.
+
+    The wanted are in no store, so `unfinished` runs that were about to close them have done so.
+    """
+    from .record import Damaged, decode  # only a key that is in no store needs it
+
+    missing = {pair: json.dumps(pair[1]).encode() for pair in wanted}
+    found: dict[tuple[str, str], str] = {}
+    for raw in itertools.chain(_unfinished(state) if unfinished else (), receipts(state)):
+        hits = [pair for pair, needle in missing.items() if needle in raw]
+        if hits:
+            with contextlib.suppress(Damaged):
+                closed = _closed(decode(raw))
+                for pair in hits:
+                    if pair in closed:
+                        found[pair] = closed[pair]
+                        del missing[pair]
+        if not missing:
+            break
+    return found
+
+
+def _closed(run: RunRecord) -> dict[tuple[str, str], str]:
+    return {
+        (store.agent, session.key): session.session_id or ""
+        for store in run.stores
+        for session in store.sessions
+        if session.status == "closed" or run.state == "open"
+    }
+
+
+def now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
