@@ -57,6 +57,7 @@ def test_below_the_gateway_the_answer_comes_first_and_the_restart_is_handed_over
     assert code.read_text().strip() == "0"
     assert [row["status"] for row in answer["results"]] == ["closed"]
     assert (answer["restart"]["result"], answer["restart"]["ok"]) == ("handed-off", None)
+    assert not list((REPOSITORY / "lib").rglob("__pycache__")), "a skill folder is copied with all that is in it"
     written = json.loads(receipt.read_text())
     assert written["state"] == "done"
     assert written["restart"]["result"] == "restarted"

@@ -22,7 +22,8 @@ def start(home: Home, journal: Journal, run: str) -> int:
 
     It inherits the record's flock, so nobody takes the run for an interrupted one.
     """
-    words = [sys.executable, "-m", "session_closer.gateway.worker", home.state, run, str(journal.descriptor)]
+    # -B: a skill folder is copied with all that is in it, so nothing is left there.
+    words = [sys.executable, "-B", "-m", "session_closer.gateway.worker", home.state, run, str(journal.descriptor)]
     words += [str(os.getpid()), home.config_path]
     if processes.control_group(os.getpid()).endswith(".service") and shutil.which("systemd-run"):
         # A service that is stopped takes its whole control group along; a scope of its own escapes.
