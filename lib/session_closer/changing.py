@@ -49,7 +49,7 @@ def _change_store(run: Run, agent: str, first: Plan) -> list[PlannedRow]:
             if os.path.isdir(folder):
                 held.enter_context(locks.folder(folder))
         stamp = names.free_stamp(history.now(), [*_listed(store.place), *_listed(store.folder)])
-        place = commit.Place(store.index, agent, names.backup_name(stamp), lambda _: None, run.warn)
+        place = commit.Place(store.index, names.backup_name(stamp), lambda _: None, run.warn)
         commit.clean(run.disk, place)
         plan = _decide_again(run, agent, store.read(), stamp, first)
         run.warn(*plan.warnings)

@@ -127,7 +127,7 @@ def _install(disk: Disk, work: Work, live: Document[Session], going: Sequence[st
         work.record = replace(work.record, displaced=(*work.record.displaced, name))
         work.note(work.record)
 
-    place = commit.Place(work.store.index, work.store.agent, work.record.backup, displaced, work.warnings.append)
+    place = commit.Place(work.store.index, work.record.backup, displaced, work.warnings.append)
     return commit.install(disk, place, live, document.edit(live, remove=set(going)), lock)
 
 

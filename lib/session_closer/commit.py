@@ -6,14 +6,14 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from . import document, files, locks, names
 from .document import Document
 from .errors import ChangedUnderneath, CorruptStore
 from .files import Disk
-from .model import Session
 from .names import TEMP_NEW, TEMP_SWAP
-from .stores.files import parse
+from .stores.files import check
 
 ATTEMPTS = 20
 # OpenClaw 2026.2 notices an edit by its time stamp only, and the clock of a file system ticks every 4 ms.
@@ -28,7 +28,6 @@ class Place:
     """
 
     index: str
-    agent: str
     backup: str
     displaced: Callable[[str], None]
     warn: Callable[[str], None]
@@ -61,14 +60,14 @@ def publish(disk: Disk, folder: str, temp: str, name: str) -> str:
             return numbered
 
 
-def install(disk: Disk, place: Place, live: Document[Session], new: bytes, lock: locks.StoreLock) -> list[str]:
+def install(disk: Disk, place: Place, live: Document[Any], new: bytes, lock: locks.StoreLock) -> list[str]:
     """Make `new` the store; whatever others wrote in between is merged in. Return the keys both sides changed.
 
     After each exchange the displaced file shows what was live at that instant: nothing can slip through between a
     look and the swap. ChangedUnderneath after too many rounds: then every version is kept as a backup.
     """
     contested: list[str] = []
-    base, ours = live, parse(new, place.index, place.agent)  # I1: never install what we could not read back
+    base, ours = live, check(new, place.index)  # I1: never install what we could not read back
     for _ in range(ATTEMPTS):
         installed, displaced = _swap(disk, place, base.raw, ours.raw, lock)
         if displaced is None:
@@ -81,7 +80,7 @@ def install(disk: Disk, place: Place, live: Document[Session], new: bytes, lock:
         base = ours if installed else theirs
         if merged.raw == base.raw:
             return contested
-        ours = parse(merged.raw, place.index, place.agent)
+        ours = check(merged.raw, place.index)
     raise ChangedUnderneath(
         f"{place.index} was rewritten {ATTEMPTS} times while it was being changed; every version is kept beside it",
         "run the same command again, or --via gateway",
@@ -126,11 +125,11 @@ def _replace(disk: Disk, place: Place, swap: str, expected: bytes) -> tuple[bool
     return True, None
 
 
-def _keep_displaced(disk: Disk, place: Place, displaced: bytes) -> Document[Session] | None:
+def _keep_displaced(disk: Disk, place: Place, displaced: bytes) -> Document[Any] | None:
     """Publish what we displaced as a backup (I2) and return it parsed, None where it is no store at all."""
     keep(disk, place)
     try:
-        return parse(displaced, place.index, place.agent)
+        return check(displaced, place.index)
     except CorruptStore as problem:
         place.warn(f"somebody wrote a store that is not valid in between, it is kept as a backup: {problem.message}")
         return None

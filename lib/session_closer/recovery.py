@@ -105,7 +105,7 @@ def _merge_displaced(
         store = replace(store, displaced=(*store.displaced, name))
         note(store)
 
-    place = commit.Place(store.path, store.agent, store.backup, displaced, lambda _: None)
+    place = commit.Place(store.path, store.backup, displaced, lambda _: None)
     files.remove(disk, [os.path.join(place.folder, TEMP_NEW)])
     _settle_swap(disk, place, store, before)
     for name in store.displaced:

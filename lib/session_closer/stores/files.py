@@ -8,7 +8,7 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from .. import document, files, locks, names
 from ..document import Document
@@ -16,6 +16,7 @@ from ..errors import CorruptStore, Refused
 from ..home import Home
 from ..model import Session, Snapshot
 
+Row = TypeVar("Row")
 _REMEDY = "look at it with: openclaw doctor"
 
 
@@ -39,7 +40,9 @@ class FileStore:
     def read(self) -> Snapshot:
         """Return the store as it is now; raise CorruptStore, or Refused for a link or a special file."""
         raw, _ = read_index(self.index)
-        self.document = parse(raw, self.index, self.agent)
+        # Read again under the lock the store is mostly as it was: the same bytes need no second scan.
+        if self.document is None or raw != self.document.raw:
+            self.document = parse(raw, self.index, self.agent)
         sessions = {key: member.row for key, member in self.document.members.items()}
         live, odd = _listing(self.folder)
         by_owner: dict[str, list[str]] = defaultdict(list)
@@ -77,10 +80,19 @@ def read_index(path: str) -> tuple[bytes, os.stat_result]:
 
 
 def parse(raw: bytes, path: str, agent: str) -> Document[Session]:
-    """Return the members of an index; CorruptStore names the file."""
+    """Return the members of an index with their sessions; CorruptStore names the file."""
+    real = functools.cache(os.path.realpath)
+    return _scan(raw, path, lambda key, entry: session(agent, key, entry, real))
+
+
+def check(raw: bytes, path: str) -> Document[None]:
+    """Return the members of an index, nothing but their spans; CorruptStore names the file."""
+    return _scan(raw, path, document.nothing)
+
+
+def _scan(raw: bytes, path: str, pick: Callable[[str, Any], Row]) -> Document[Row]:
     try:
-        real = functools.cache(os.path.realpath)
-        return document.scan(raw, lambda key, entry: session(agent, key, entry, real))
+        return document.scan(raw, pick)
     except CorruptStore as problem:
         raise CorruptStore(f"{path} {problem.message}", _REMEDY) from None
 
