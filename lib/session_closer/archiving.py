@@ -99,16 +99,23 @@ def _own_files(row: PlannedRow, snapshot: Snapshot) -> list[str]:
     return planning.transcripts(row.session, snapshot)
 
 
-def look_after_restart(disk: Disk, work: Work) -> None:
-    """Report an entry that the gateway wrote back while it stopped; its files go back to it (I6)."""
+def look_again(disk: Disk, work: Work) -> None:
+    """Report an entry that was written back after it was taken out; files that it claims go back to it (I6)."""
     store = work.store
     current = parse(read_index(store.index)[0], store.index, store.agent)
+    claims = planning.Claims.of(member.row for member in current.members.values())
     for row in work.rows:
-        if row.route is Route.FILES and work.outcome.get(row.key) is Status.CLOSED and row.key in current.members:
-            work.outcome[row.key] = Status.CAME_BACK
-            work.error[row.key] = "the gateway wrote it back while it stopped: close it again"
-            for name in work.archives.pop(row.key, []):
-                live = names.archived_from(name)
-                if live is not None and not os.path.lexists(os.path.join(store.folder, live)):
-                    disk.rename_new(os.path.join(store.folder, name), os.path.join(store.folder, live))
-            disk.sync_folder(store.folder)
+        if (
+            row.route is not Route.FILES
+            or work.outcome.get(row.key) is not Status.CLOSED
+            or row.key not in current.members
+        ):
+            continue
+        work.outcome[row.key] = Status.CAME_BACK
+        work.error[row.key] = "it was written back after it had been taken out: close it again"
+        for name in work.archives.get(row.key, []):
+            live = names.archived_from(name)
+            if live and claims.cover(live) and not os.path.lexists(os.path.join(store.folder, live)):
+                disk.rename_new(os.path.join(store.folder, name), os.path.join(store.folder, live))
+                work.archives[row.key] = [other for other in work.archives[row.key] if other != name]
+        disk.sync_folder(store.folder)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 
-from . import __version__, archiving, closing, commit, history, journal, locks, names, summary
+from . import __version__, archiving, closing, commit, history, journal, locks, names, recovery, summary
 from .deciding import ONCE_MORE, decide, nothing_to_restart, storage
-from .errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, Refused
+from .errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
 from .gateway import handoff, sessions
 from .gateway.restart import BY_HAND, restart
 from .model import Life, Plan, PlannedRow, Report, RestartResult, Route, Snapshot, Status
@@ -18,6 +19,8 @@ from .report import result as result_row
 from .run import Run
 from .work import Work, prepare, settled
 
+_ROUNDS = 5
+
 
 def change(run: Run, plan: Plan) -> Report:
     """Do what was decided; every store is read and decided anew under its lock."""
@@ -25,16 +28,20 @@ def change(run: Run, plan: Plan) -> Report:
     result = nothing_to_restart(run)
     try:
         for agent in sorted({row.agent for row in plan.closing}):
-            rows += _change_store(run, agent, plan)
+            seen = {(row.agent, row.key) for row in rows}
+            rows += [row for row in _change_store(run, agent, plan) if (row.agent, row.key) not in seen]
         result = _restart_once(run)
         return _end(run, plan._replace(rows=tuple(rows)), result)
     except (Busy, ChangedUnderneath, Refused) as problem:
-        error: CloserError = problem
+        # Exit 3 promises that nothing was changed.
+        error: CloserError = PartlyDone(problem) if isinstance(problem, Refused) and run.works else problem
     except OSError as problem:
         error = storage(problem, run.home)
     except KeyboardInterrupt:
         error = Interrupted("interrupted", ONCE_MORE)
     # The journal stays open: the next changing command finishes the run.
+    for work in run.works:
+        work.give_up()
     reached = {(row.agent, row.key) for work in run.works for row in work.rows}
     left = [row for row in plan.closing if (row.agent, row.key) not in reached]
     rows += [row._replace(status=Status.FAILED, hint="not reached") for row in left]
@@ -44,18 +51,41 @@ def change(run: Run, plan: Plan) -> Report:
 def _change_store(run: Run, agent: str, first: Plan) -> list[PlannedRow]:
     """Close one agent's sessions; return the rows that were decided otherwise under the lock."""
     store = run.stores[agent]
-    with ExitStack() as held:
-        for folder in sorted({store.place, store.folder}):
-            if os.path.isdir(folder):
-                held.enter_context(locks.folder(folder))
+    with _locked(run, agent):
         stamp = names.free_stamp(history.now(), [*_listed(store.place), *_listed(store.folder)])
-        place = commit.Place(store.index, names.backup_name(stamp), lambda _: None, run.warn)
+        place = commit.Place(
+            store.index,
+            names.backup_name(os.path.basename(store.index), stamp),
+            commit.unnoted,
+            commit.unnoted,
+            run.warn,
+        )
         commit.clean(run.disk, place)
         plan = _decide_again(run, agent, store.read(), stamp, first)
         run.warn(*plan.warnings)
         if plan.closing:
             _close(run, agent, list(plan.closing), stamp)
         return [row for row in plan.rows if row.status is not Status.WOULD_CLOSE and row not in first.rows]
+
+
+@contextmanager
+def _locked(run: Run, agent: str) -> Iterator[None]:
+    """Hold an agent's folders, with no interrupted run left that concerns it: look again after taking the lock."""
+    store = run.stores[agent]
+    # One folder under two spellings may not be locked twice.
+    places = sorted({os.path.realpath(folder) for folder in (store.place, store.folder) if os.path.isdir(folder)})
+    tried: set[str] = set()
+    for _ in range(_ROUNDS):
+        with ExitStack() as held:
+            for folder in places:
+                held.enter_context(locks.folder(folder))
+            left = recovery.pending(run.home, agent) - tried
+            if not left:
+                yield
+                return
+            tried |= left
+        run.warn(*recovery.recover(run.home, run.disk, [agent], partial(owed_restart, run)))
+    raise Busy(f"runs on agent {agent} are interrupted again and again", "run the same command again")
 
 
 def _close(run: Run, agent: str, rows: list[PlannedRow], stamp: str) -> None:
@@ -69,6 +99,7 @@ def _close(run: Run, agent: str, rows: list[PlannedRow], stamp: str) -> None:
         run.tell(f"closing {len(rows)} of agent {agent} through the gateway; receipt {run.receipt}")
         closing.through_gateway(run.disk, work, run.gateway, run.progress, fall_back=run.options.via == "auto")
     closing.through_files(run.disk, work, run.gateway.found.life)
+    work.finished = True
 
 
 def note(run: Run, store: StoreRecord) -> None:
@@ -95,6 +126,9 @@ def _decide_again(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: P
     """Decide again for one store: only what the first plan closed may be closed, however the store has changed."""
     before = [row for row in first.closing if row.agent == agent]
     plan = decide(run, {agent: snapshot}, stamp, frozenset((row.agent, row.key) for row in before))
+    if run.wish.keep and any(row.status is Status.NOT_FOUND for row in plan.rows):
+        lost = "a session to keep has gone in this moment: look again"
+        return plan._replace(rows=tuple(row._replace(status=Status.FAILED, hint=lost, moves=()) for row in before))
     named = {row.given for row in before}
     absent = (Status.NOT_FOUND, Status.ALREADY_CLOSED)
     rows = tuple(row for row in plan.rows if row.status not in absent or row.given not in named)
@@ -137,14 +171,17 @@ def _restart_once(run: Run) -> RestartResult:
     for work in run.works:
         if work.edited:
             with locks.folder(work.store.place):
-                archiving.look_after_restart(run.disk, work)
+                archiving.look_again(run.disk, work)
     return result
 
 
 def owed_restart(run: Run) -> RestartRecord:
     """Restart the gateway for an interrupted run that edited a store below it."""
-    if run.gateway.found.life is not Life.UP or run.options.restart == "never":
+    if run.gateway.found.life is not Life.UP:
         return RestartRecord(needed=run.gateway.found.life is not Life.DOWN, result="nothing-to-restart")
+    if run.options.restart == "never":
+        run.warn(f"an interrupted run owes the gateway a restart (--restart never); by hand: {BY_HAND}")
+        return RestartRecord(needed=True, result="left-out")
     if handoff.below(run.gateway.found.pid):
         run.warn(f"an interrupted run owes the gateway a restart, which would end this command; later: {BY_HAND}")
         return RestartRecord(needed=True, result="left-out")

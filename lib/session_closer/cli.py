@@ -36,20 +36,16 @@ EXIT_CODES = (
 def _one_of(name: str, *words: str) -> Any:
     def check(value: str) -> str:
         if value not in words:
-            raise ValueError(f"{name} is one of {', '.join(words)}")
+            raise UsageProblem(f"{quoted(value)} is no value of {name}", f"{name} {'|'.join(words)}")
         return value
 
-    check.__name__ = "|".join(words)
     return check
 
 
 def _count(value: str) -> int:
     if not value.isdecimal() or not 0 < int(value) < 10**9:
-        raise ValueError("a number from 1 on")
+        raise UsageProblem(f"{quoted(value)} is no number from 1 on", "--max N")
     return int(value)
-
-
-_count.__name__ = "N"
 
 
 def word(name: str) -> Any:
@@ -57,10 +53,9 @@ def word(name: str) -> Any:
 
     def check(value: str) -> str:
         if not value or value.startswith("-"):
-            raise ValueError(f"a {name.lower()} was expected")
+            raise UsageProblem(f"{quoted(value)} is no {name}", f"give the {name} behind the option")
         return value
 
-    check.__name__ = name
     return check
 
 
@@ -134,7 +129,7 @@ class Command(cli.Application):
 
     def _again(self) -> str:
         """Return this command line with --yes, ahead of a `--` that would make it a target."""
-        return " ".join(keys.shell_word(word) for word in (self.OPERATION, "--yes", *self.given))
+        return " ".join(keys.shell_word(word) for word in (self.executable, "--yes", *self.given))
 
     given: tuple[str, ...] = ()
     _started = time.monotonic()
@@ -204,7 +199,7 @@ class Command(cli.Application):
         except KeyboardInterrupt:
             problem = Interrupted("interrupted", "run the same command again: it finishes what was begun")
         except cli.SwitchError as error:
-            problem = UsageProblem(_plain_words(str(error)), f"{self.OPERATION} --help")
+            problem = UsageProblem(_plain_words(str(error)), f"{self.executable} --help")
         self.as_json = asked_json
         self.show(Report(self.OPERATION, dry_run="--dry-run" in options, error=problem))
         return self, int(problem.code)
@@ -262,7 +257,9 @@ def start(command: type[Command]) -> int:
     # Completion words in the environment would make plumbum print and leave, whatever was asked.
     os.environ.pop("COMP_WORDS", None)
     try:
-        return command.run([command.OPERATION, *sys.argv[1:]], exit=False)[1]
+        # As it was called: the next command that a message prints has to be found, too.
+        called = sys.argv[0] if os.path.basename(sys.argv[0]) == command.OPERATION else command.OPERATION
+        return command.run([called, *sys.argv[1:]], exit=False)[1]
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.SOME_FAILED

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from . import commit, document, locks
-from .archiving import archive, archive_late_files
+from .archiving import archive, archive_late_files, look_again
 from .document import Document
 from .files import Disk
 from .gateway.link import CallRefused, LinkLost, LinkRefused
@@ -29,12 +29,18 @@ def through_gateway(
     pending = [row for row in work.rows if row.route is Route.GATEWAY]
     for at, row in enumerate(pending):
         progress(at, len(pending))
+        if not row.was_running and _began_meanwhile(work, row):
+            work.outcome[row.key] = Status.REFUSED
+            work.error[row.key] = "a run began in this moment: wait and repeat"
+            continue
         try:
             archived = delete(gateway, row.key, delete_transcript=row.delete_transcript)
         except CallRefused as problem:
             work.error[row.key] = f"the gateway refused: {problem}"
         except LinkLost as problem:
-            work.error[row.key] = f"the gateway gave no answer: {problem}"
+            # A gateway that is silent would take its time for each of the others, too.
+            work.error.update(dict.fromkeys((r.key for r in pending[at:]), f"the gateway gave no answer: {problem}"))
+            break
         except LinkRefused as problem:
             _give_up(work, pending[at:], str(problem), fall_back=fall_back)
             pending = pending[:at]
@@ -48,6 +54,12 @@ def through_gateway(
     closed = [row for row in pending if work.outcome.get(row.key) is Status.CLOSED]
     archive(disk, work, closed)
     archive_late_files(disk, work, [row for row in closed if row.was_running])
+
+
+def _began_meanwhile(work: Work, row: PlannedRow) -> bool:
+    assert row.session is not None
+    live = [move.source for move in row.moves] or [f"{row.session.session_id}.jsonl"]
+    return any(locks.run_in_flight(os.path.join(work.store.folder, name + ".lock")) for name in live)
 
 
 def _give_up(work: Work, rows: Sequence[PlannedRow], reason: str, *, fall_back: bool) -> None:
@@ -71,6 +83,8 @@ def _look_again(work: Work, rows: Sequence[PlannedRow]) -> None:
     now = parse(read_index(store.index)[0], store.index, store.agent)
     for row in rows:
         left = now.value_bytes(row.key)
+        if work.outcome.get(row.key) is Status.REFUSED:
+            continue
         if left is None:
             work.outcome[row.key] = Status.CLOSED
             work.error.pop(row.key, None)
@@ -87,13 +101,14 @@ def through_files(disk: Disk, work: Work, life: Life) -> None:
     if not rows:
         return
     store = work.store
-    with locks.store(disk, store.place) as lock:
+    with locks.store(disk, store.index) as lock:
         raw, _ = read_index(store.index)
         current = work.planned if raw == work.planned.raw else parse(raw, store.index, store.agent)
         _commit(disk, work, rows, current, lock)
         work.edited = True
         _verify(disk, work, rows, lock, settle=SETTLE_SECONDS if life is not Life.DOWN else 0.0)
         archive(disk, work, [row for row in rows if work.outcome.get(row.key) is Status.CLOSED])
+        look_again(disk, work)
 
 
 def _commit(
@@ -105,12 +120,14 @@ def _commit(
         left = current.value_bytes(row.key)
         if left is not None and not document.same_value(left, work.planned.value_bytes(row.key)):
             _came_back(work, row.key)
+        elif left is not None:
+            going.append(row.key)
         else:
             work.outcome[row.key] = Status.CLOSED
-            if left is not None:
-                going.append(row.key)
     if going:
-        for key in _install(disk, work, current, going, lock):
+        contested = _install(disk, work, current, going, lock)
+        work.outcome.update(dict.fromkeys(going, Status.CLOSED))
+        for key in contested:
             if key in work.outcome:
                 _came_back(work, key)
 
@@ -127,7 +144,12 @@ def _install(disk: Disk, work: Work, live: Document[Session], going: Sequence[st
         work.record = replace(work.record, displaced=(*work.record.displaced, name))
         work.note(work.record)
 
-    place = commit.Place(work.store.index, work.record.backup, displaced, work.warnings.append)
+    def merged() -> None:
+        if work.record.merged != len(work.record.displaced):
+            work.record = replace(work.record, merged=len(work.record.displaced))
+            work.note(work.record)
+
+    place = commit.Place(work.store.index, work.record.backup, displaced, merged, work.warnings.append)
     return commit.install(disk, place, live, document.edit(live, remove=set(going)), lock)
 
 

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import document, files, locks, names
+from . import document, files, locks
 from .document import Document
 from .errors import ChangedUnderneath, CorruptStore
 from .files import Disk
-from .names import TEMP_NEW, TEMP_SWAP
 from .stores.files import check
 
 ATTEMPTS = 20
@@ -24,12 +23,14 @@ _TICK_NS = 10_000_000
 class Place:
     """The index to be changed: `backup` is the name that further backups are numbered after.
 
-    `displaced` is told the name of each further backup, `warn` whatever else a person should know.
+    `displaced` is told the name of each further backup, `merged` that the live store contains all of them now,
+    `warn` whatever else a person should know.
     """
 
     index: str
     backup: str
     displaced: Callable[[str], None]
+    merged: Callable[[], None]
     warn: Callable[[str], None]
 
     @property
@@ -37,13 +38,32 @@ class Place:
         """The folder of the index."""
         return os.path.dirname(self.index)
 
+    @property
+    def fresh(self) -> str:
+        """Where a file is written that is not finished."""
+        return fresh_name(self.index)
 
-def publish_backup(disk: Disk, folder: str, raw: bytes, name: str) -> str:
+    @property
+    def swap(self) -> str:
+        """Where a finished store waits for the exchange, and the displaced one lies after it."""
+        return self.index + ".session-closer-swap"
+
+
+def unnoted(_name: str = "") -> None:
+    """Stand in for a callback where nothing is recorded."""
+
+
+def fresh_name(index: str) -> str:
+    """Return the path beside an index under which files are written."""
+    return index + ".session-closer-new"
+
+
+def publish_backup(disk: Disk, index: str, raw: bytes, name: str) -> str:
     """Write a backup that is complete from its first instant (I4) and overwrites nothing; return its name."""
-    temp = os.path.join(folder, TEMP_NEW)
+    temp = fresh_name(index)
     files.remove(disk, [temp])
     files.put(disk, temp, raw)
-    return publish(disk, folder, temp, name)
+    return publish(disk, os.path.dirname(index), temp, name)
 
 
 def publish(disk: Disk, folder: str, temp: str, name: str) -> str:
@@ -70,6 +90,8 @@ def install(disk: Disk, place: Place, live: Document[Any], new: bytes, lock: loc
     base, ours = live, check(new, place.index)  # I1: never install what we could not read back
     for _ in range(ATTEMPTS):
         installed, displaced = _swap(disk, place, base.raw, ours.raw, lock)
+        if installed:
+            place.merged()
         if displaced is None:
             return contested
         theirs = _keep_displaced(disk, place, displaced)
@@ -79,6 +101,7 @@ def install(disk: Disk, place: Place, live: Document[Any], new: bytes, lock: loc
         contested.extend(merged.contested)
         base = ours if installed else theirs
         if merged.raw == base.raw:
+            place.merged()
             return contested
         ours = check(merged.raw, place.index)
     raise ChangedUnderneath(
@@ -92,7 +115,7 @@ def _swap(disk: Disk, place: Place, expected: bytes, new: bytes, lock: locks.Sto
 
     Returns whether `new` is live now, and the bytes that were live where they are not the expected ones.
     """
-    fresh, swap = os.path.join(place.folder, TEMP_NEW), os.path.join(place.folder, TEMP_SWAP)
+    fresh, swap = place.fresh, place.swap
     files.remove(disk, [fresh])
     before = os.stat(place.index, follow_symlinks=False)
     files.put(disk, fresh, new, like=before)
@@ -137,21 +160,20 @@ def _keep_displaced(disk: Disk, place: Place, displaced: bytes) -> Document[Any]
 
 def keep(disk: Disk, place: Place) -> str | None:
     """Publish the file in the swap name, if there is one, as a further backup; return its name."""
-    swap = os.path.join(place.folder, TEMP_SWAP)
-    if not os.path.lexists(swap):
+    if not os.path.lexists(place.swap):
         return None
-    name = publish(disk, place.folder, swap, place.backup)
+    name = publish(disk, place.folder, place.swap, place.backup)
     place.displaced(name)
     return name
 
 
 def clean(disk: Disk, place: Place) -> None:
     """Remove what a killed run of ours left beside the store; a store in the swap name becomes a backup."""
-    files.remove(disk, [os.path.join(place.folder, TEMP_NEW)])
+    files.remove(disk, [place.fresh])
     name = keep(disk, place)
     if name is not None:
         place.warn(f"an interrupted run left a store behind, it is kept as {os.path.join(place.folder, name)}")
     for name in os.listdir(place.folder):
         path = os.path.join(place.folder, name)
-        if name.startswith(names.LOCK + ".") and locks.read(path).get("holder") == locks.HOLDER:
+        if path.startswith(locks.lock_path(place.index) + ".") and locks.read(path).get("holder") == locks.HOLDER:
             files.remove(disk, [path])

@@ -19,13 +19,13 @@ def decide(
     choices = Choices(run.options.force, run.options.via, stamp, only)
     if run.wish.keep:
         assert run.wish.agent is not None
-        return planning.keep_only(run.wish.targets, snapshots[run.wish.agent], run.view, choices)
+        plan = planning.keep_only(run.wish.targets, snapshots[run.wish.agent], run.view, choices)
+        return plan._replace(rows=tuple(_hinted(run, row) for row in plan.rows))
     targets = [target for target in run.wish.targets if target.agent in snapshots]
     plan = planning.close(targets, snapshots, run.view, choices)
     absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
     wanted = [(row.agent, key) for row in absent for key in run.wish.candidates(row.given, row.agent)]
-    # A dry run must know what the real run will have rolled forward.
-    before = history.closed_before(run.home.state, wanted, unfinished=run.options.dry_run) if wanted else {}
+    before = history.closed_before(run.home.state, wanted) if wanted else {}
     return plan._replace(rows=tuple(_remembered(run, row, before) for row in plan.rows))
 
 
@@ -36,7 +36,17 @@ def _remembered(run: Run, row: PlannedRow, before: dict[tuple[str, str], str]) -
     for key in run.wish.candidates(row.given, row.agent):
         if (row.agent, key) in before:
             return row._replace(key=key, status=Status.ALREADY_CLOSED)
-    return row._replace(hint=planning.did_you_mean(row, run.snapshots[row.agent]))
+    return _hinted(run, row)
+
+
+def _hinted(run: Run, row: PlannedRow) -> PlannedRow:
+    """Return an absent row with what its name may have meant."""
+    if row.status is not Status.NOT_FOUND:
+        return row
+    if row.agent not in run.stores:
+        there = ", ".join(run.home.agents()) or "none"
+        return row._replace(hint=f"agent {row.agent} has no sessions here; agents: {there}; name one with --agent")
+    return row._replace(hint=planning.did_you_mean(row, run.snapshots[row.agent]) or f"not in agent {row.agent}")
 
 
 def nothing_to_restart(run: Run) -> RestartResult:

@@ -214,7 +214,8 @@ def same_value(one: bytes | None, other: bytes | None) -> bool:
         return True
     if one is None or other is None:
         return False
-    return bool(_parsed(one) == _parsed(other))
+    # By text, since Python takes 1, 1.0 and true for equal.
+    return json.dumps(_parsed(one), sort_keys=True) == json.dumps(_parsed(other), sort_keys=True)
 
 
 def _parsed(value: bytes) -> Any:
@@ -228,8 +229,11 @@ class Merged(NamedTuple):
     contested: tuple[str, ...]
 
 
-def merge(base: Document[Any], ours: Document[Any], theirs: Document[Any]) -> Merged:
-    """Return theirs with what we changed since base; where both changed the same key, theirs stays."""
+def merge(base: Document[Any], ours: Document[Any], theirs: Document[Any], *, deletions: bool = True) -> Merged:
+    """Return theirs with what we changed since base; where both changed the same key, theirs stays.
+
+    Without `deletions` nothing is taken out of theirs.
+    """
     remove: set[str] = set()
     replace: dict[str, bytes] = {}
     append: list[bytes] = []
@@ -243,7 +247,7 @@ def merge(base: Document[Any], ours: Document[Any], theirs: Document[Any]) -> Me
                 contested.append(key)
             continue
         if our is None:
-            remove.add(key)
+            remove.update({key} if deletions else ())
         elif their is None:
             append.append(ours.member_bytes(key))
         else:

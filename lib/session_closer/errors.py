@@ -75,6 +75,15 @@ class GatewayNeeded(CloserError):
     name = "gateway_needed"
 
 
+class PartlyDone(CloserError):
+    """A refusal in the middle of a run: some of it is done."""
+
+    code = ExitCode.SOME_FAILED
+
+    def __init__(self, cause: CloserError) -> None:
+        super().__init__(cause.message, cause.remedy, name=cause.name)
+
+
 class StorageFailed(CloserError):
     """The file system refused a step; what was done until then is in the journal."""
 

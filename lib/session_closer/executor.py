@@ -46,22 +46,17 @@ def _check_place(where: Home, wish: Wish) -> None:
     for folder in history.folders(where.state):
         if os.path.islink(folder):
             raise Refused(f"{folder} is a link to {os.path.realpath(folder)}", "replace it by a folder", name="link")
-    places = [path for agent in wish.agents() for path in (where.folder(agent), where.index(agent))]
-    home.check_owner(where, [*places, *(os.path.dirname(path) for path in places), history.root(where.state)])
-    root = os.path.join(where.state, "agents")
-    for agent in wish.agents():
-        folder = os.path.realpath(where.folder(agent))
-        if os.path.commonpath([os.path.realpath(root), folder]) != os.path.realpath(root):
-            raise Refused(f"the sessions of agent {agent} are in {folder}, outside {root}", "work there", name="link")
+    home.check_owner(where, [history.root(where.state)])
+    home.check_folders(where, wish.agents())
 
 
 def _perform(run: Run) -> Report:
     if run.options.dry_run:
         run.warn(*history.interrupted(run.home.state))
-    elif history.open_runs(run.home.state):
+    elif history.open_runs(run.home.state) or history.unborn_runs(run.home.state):
         from . import changing, recovery  # what changes a store is not loaded to look at one
 
-        run.warn(*recovery.recover(run.home, run.disk, lambda: changing.owed_restart(run)))
+        run.warn(*recovery.recover(run.home, run.disk, run.wish.agents(), lambda: changing.owed_restart(run)))
     for agent in run.wish.agents():
         store = stores.detect(run.home, agent)
         if store is None:
@@ -86,7 +81,7 @@ def _refusal(run: Run, plan: Plan) -> CloserError | None:
     if run.wish.keep and unknown:
         return Refused(
             f"nothing was changed: not found in agent {run.wish.agent}: {', '.join(map(keys.plain, unknown))}",
-            "name sessions that are there; see them with: openclaw sessions",
+            f"name sessions that are there; see them with: openclaw sessions --agent {run.wish.agent} --json",
             name="unknown_name",
         )
     count = len(plan.closing)

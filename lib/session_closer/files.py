@@ -121,7 +121,9 @@ def put(disk: Disk, path: str, data: bytes, *, like: os.stat_result | None = Non
             disk.sync(descriptor)
         finally:
             disk.close(descriptor)
-    except OSError:
+    except OSError as problem:
+        problem.filename = problem.filename or path
+        # What is left of the file is put away by the next run, too.
         with contextlib.suppress(OSError):
             disk.unlink(path)
         raise

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ROOT = "session-closer"
 OPEN, RECEIPTS, RECORD = "open", "receipts", "record.json"
+# The prefix of a run's folder until its record is complete.
+UNBORN = "new-"
 LIMIT = 256 << 20
 
 
@@ -46,6 +48,15 @@ def open_runs(state: str) -> list[str]:
         return []
 
 
+def unborn_runs(state: str) -> list[str]:
+    """Return the folders of runs that are just beginning, or were killed then."""
+    try:
+        found = os.listdir(folders(state)[1])
+    except OSError:
+        return []
+    return sorted(name for name in found if name.startswith(UNBORN) and names.is_run_id(name.removeprefix(UNBORN)))
+
+
 def interrupted(state: str) -> list[str]:
     """Return a line for every run that has not ended and that no process works on."""
     found = []
@@ -53,7 +64,8 @@ def interrupted(state: str) -> list[str]:
         with contextlib.suppress(OSError):
             descriptor = os.open(os.path.join(folders(state)[1], run), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                if locks.try_flock(descriptor):
+                # Shared: a look must not keep a changing command from the run.
+                if locks.try_flock(descriptor, shared=True):
                     found.append(f"run {run} was interrupted: the next changing command finishes it")
             finally:
                 os.close(descriptor)
@@ -79,16 +91,17 @@ def receipts(state: str) -> Iterator[bytes]:
                 yield read(os.path.join(folder, name), LIMIT)[0]
 
 
-def closed_before(state: str, wanted: Sequence[tuple[str, str]], *, unfinished: bool) -> dict[tuple[str, str], str]:
+def closed_before(state: str, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Return, for those of the wanted (agent, key) that a receipt shows as closed, the session id they had.
 
-    The wanted are in no store, so `unfinished` runs that were about to close them have done so.
+    The wanted are in no store, so runs that have not ended and were about to close them have done so. Those come first:
+    a run that ends meanwhile is found among the receipts.
     """
     from .record import Damaged, decode  # only a key that is in no store needs it
 
     missing = {pair: json.dumps(pair[1]).encode() for pair in wanted}
     found: dict[tuple[str, str], str] = {}
-    for raw in itertools.chain(_unfinished(state) if unfinished else (), receipts(state)):
+    for raw in itertools.chain(_unfinished(state), receipts(state)):
         hits = [pair for pair, needle in missing.items() if needle in raw]
         if hits:
             with contextlib.suppress(Damaged):

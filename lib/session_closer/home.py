@@ -47,7 +47,16 @@ class Home:
         except (OSError, ValueError) as problem:
             raise Refused(f"{self.config_path} cannot be read: {problem}", "check the file", name="config") from None
         found = _parse_config(text, self.config_path)
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            return {}
+        for part in (found, found.get("session"), found.get("gateway")):
+            if isinstance(part, dict) and "$include" in part:
+                raise Refused(
+                    f"{self.config_path} uses $include, which may name another store or gateway and is not read yet",
+                    "write session and gateway settings into the file itself",
+                    name="config",
+                )
+        return found
 
     def setting(self, *path: str) -> Any:
         """Return one value of the configuration, None where it is not set."""
@@ -91,11 +100,19 @@ class Home:
         """Return the path of an agent's sessions.json."""
         template = self.setting("session", "store")
         if isinstance(template, str) and template.strip():
-            path = template.strip().replace("{agentId}", agent)
+            path = self._expanded(template.strip()).replace("{agentId}", agent)
             if path == "~" or path.startswith("~/"):
                 path = _home_of(self.environ) + path[1:]
-            return os.path.abspath(path)
+            path = os.path.abspath(path)
+            return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         return os.path.join(self.folder(agent), "sessions.json")
+
+    def _expanded(self, text: str) -> str:
+        """Return a setting with its ${VARIABLES}; Refused for one that is not set here."""
+        for name in _VARIABLE.findall(text):
+            if name not in self.environ:
+                raise Refused(f"{self.config_path} needs ${{{name}}}, which is not set", f"set {name}", name="config")
+        return _VARIABLE.sub(lambda found: self.environ[found[1]], text)
 
     def folder(self, agent: str) -> str:
         """Return the folder of an agent's transcripts, a custom store or not."""
@@ -186,3 +203,14 @@ def check_owner(home: Home, paths: list[str]) -> None:
             raise Refused(f"{path} cannot be looked at: {problem.strerror}", "run as its owner", name="owner") from None
         if owner != me:
             raise Refused(f"{path} belongs to uid {owner}, this runs as uid {me}", "run as that user", name="owner")
+
+
+def check_folders(home: Home, agents: list[str]) -> None:
+    """Refuse agents whose sessions are somebody else's, or outside the state directory."""
+    places = [path for agent in agents for path in (home.folder(agent), home.index(agent))]
+    check_owner(home, [*places, *(os.path.dirname(path) for path in places)])
+    root = os.path.realpath(os.path.join(home.state, "agents"))
+    for agent in agents:
+        folder = os.path.realpath(home.folder(agent))
+        if os.path.commonpath([root, folder]) != root:
+            raise Refused(f"the sessions of agent {agent} are in {folder}, outside {root}", "work there", name="link")

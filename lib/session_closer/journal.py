@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from datetime import datetime
 
 from . import locks, record
 from .files import Disk, put, read, remove
-from .history import LIMIT, OPEN, RECORD, receipt_path, root
+from .history import LIMIT, OPEN, RECORD, UNBORN, receipt_path, root, unborn_runs
 from .record import Damaged, RunRecord
 
 _TEMP = "record.json.tmp"
@@ -31,19 +32,33 @@ class Journal:
         self.descriptor = -1
 
     def begin(self, first: RunRecord) -> None:
-        """Create the folder, take its flock and write the record, durable before anything else changes."""
-        for folder in (root(self._state), os.path.join(root(self._state), OPEN), self._folder):
+        """Write the record and take its flock, then make the run known, durable before anything else changes.
+
+        The folder gets its name last: nobody can find a run that is not yet held and written.
+        """
+        for folder in (root(self._state), os.path.join(root(self._state), OPEN)):
             with contextlib.suppress(FileExistsError):
                 self._disk.make_folder(folder)
                 self._disk.sync_folder(os.path.dirname(folder))
+        known, self._folder = self._folder, os.path.join(os.path.dirname(self._folder), UNBORN + self._run)
+        self._disk.make_folder(self._folder)
         self.take()
         self.write(first)
+        self._disk.rename(self._folder, known)
+        self._folder = known
+        self._disk.sync_folder(os.path.dirname(known))
 
     def take(self) -> bool:
-        """Take the flock on the record's folder; False where another process is at it."""
-        if self.descriptor < 0:
-            self.descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        return locks.try_flock(self.descriptor)
+        """Take the flock on the record's folder; False where another process is at it or has finished it."""
+        try:
+            if self.descriptor < 0:
+                self.descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            if not locks.try_flock(self.descriptor):
+                return False
+            # Look again: it may have been finished between the look and the lock.
+            return os.path.samestat(os.fstat(self.descriptor), os.stat(self._folder, follow_symlinks=False))
+        except FileNotFoundError:
+            return False
 
     def write(self, now: RunRecord) -> None:
         """Replace the record, durable before it returns."""
@@ -82,7 +97,12 @@ class Journal:
     def drop(self) -> None:
         """Remove the run's folder: nothing is left in it that anybody needs."""
         remove(self._disk, [os.path.join(self._folder, name) for name in (_TEMP, RECORD)])
-        self._disk.remove_folder(self._folder)
+        try:
+            self._disk.remove_folder(self._folder)
+        except OSError as problem:
+            # Somebody else's file in it is left; an empty run is dropped again each time.
+            if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                raise
         self.release()
 
     def release(self) -> None:
@@ -90,3 +110,16 @@ class Journal:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
+
+
+def bury_unborn(disk: Disk, state: str) -> None:
+    """Remove what a run left that was killed before it was known: it has changed nothing."""
+    place = os.path.join(root(state), OPEN)
+    for name in unborn_runs(state):
+        run = Journal(disk, state, name.removeprefix(UNBORN))
+        run._folder = os.path.join(place, name)  # noqa: SLF001
+        try:
+            if run.take():
+                run.drop()
+        finally:
+            run.release()

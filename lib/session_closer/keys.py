@@ -69,7 +69,7 @@ def target(given: str, agent: str | None) -> Target:
     if agent is not None and agent != own:
         raise UsageProblem(
             f"{quoted(given)} belongs to agent {own}, --agent says {agent}",
-            f"leave out --agent, or say --agent {own}",
+            f"leave out --agent, and write each session as a full key: agent:{agent}:...",
         )
     return Target(given, own, (given,))
 
@@ -93,7 +93,8 @@ def _check_name(given: str) -> None:
 
 def folded(key: str) -> str:
     """Return the form in which two keys that a person could mistake for each other are equal."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).casefold())
+    # OpenClaw trims keys, too.
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).casefold()).strip()
 
 
 def is_main(key: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from . import names, processes
+from . import processes
 from .errors import Busy
 from .files import Disk, put
 
@@ -39,19 +39,19 @@ def folder(path: str, wait: float = FOLDER_WAIT) -> Iterator[int]:
         os.close(descriptor)
 
 
-def try_flock(descriptor: int) -> bool:
+def try_flock(descriptor: int, *, shared: bool = False) -> bool:
     """Take the flock if it is free."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
 @contextlib.contextmanager
-def store(disk: Disk, folder_path: str, wait: float = STORE_WAIT) -> Iterator[StoreLock]:
-    """Hold `sessions.json.lock` the way OpenClaw up to 2026.4 does; the caller holds the folder's flock."""
-    lock = StoreLock(disk, folder_path)
+def store(disk: Disk, index: str, wait: float = STORE_WAIT) -> Iterator[StoreLock]:
+    """Hold an index's lock file the way OpenClaw up to 2026.4 does; the caller holds the folder's flock."""
+    lock = StoreLock(disk, index)
     lock.acquire(wait)
     try:
         yield lock
@@ -62,9 +62,9 @@ def store(disk: Disk, folder_path: str, wait: float = STORE_WAIT) -> Iterator[St
 class StoreLock:
     """`sessions.json.lock`, recognised as ours by a random token (inode numbers are no identity everywhere)."""
 
-    def __init__(self, disk: Disk, folder_path: str) -> None:
+    def __init__(self, disk: Disk, index: str) -> None:
         self._disk = disk
-        self._path = os.path.join(os.path.realpath(folder_path), names.LOCK)
+        self._path = lock_path(index)
         self._token = secrets.token_hex(8)
 
     def acquire(self, wait: float) -> None:
@@ -107,6 +107,11 @@ class StoreLock:
         if self.still_ours():
             with contextlib.suppress(FileNotFoundError):
                 self._disk.unlink(self._path)
+
+
+def lock_path(index: str) -> str:
+    """Return where OpenClaw looks for the lock of an index: beside it, in its real folder."""
+    return os.path.join(os.path.realpath(os.path.dirname(index)), os.path.basename(index) + ".lock")
 
 
 def read(path: str) -> dict[str, Any]:

@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 INDEX = "sessions.json"
-LOCK = "sessions.json.lock"
-TEMP_NEW = "sessions.json.session-closer-new"
-TEMP_SWAP = "sessions.json.session-closer-swap"
+MAX_BYTES = 255
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d{3})?Z"
@@ -89,6 +87,6 @@ def archive_name(live: str, text: str) -> str:
     return f"{live}.{'bak' if is_companion(live) else 'deleted'}.{text}"
 
 
-def backup_name(text: str, number: int = 0) -> str:
+def backup_name(index: str, text: str) -> str:
     """Return a backup's name; the dash keeps it out of OpenClaw's retention, which matches `.bak.`."""
-    return f"{INDEX}.bak-{text}" + (f"-{number}" if number else "")
+    return f"{index}.bak-{text}"

@@ -56,10 +56,16 @@ def keep_only(targets: Sequence[Target], snapshot: Snapshot, view: GatewayView, 
     wanted = {
         (snapshot.agent, key): key
         for key in snapshot.sessions
-        if key not in kept and not keys.is_main(key) and keys.agent_of(key) in (None, snapshot.agent)
+        if key not in kept and not keys.is_main(key) and _is_own(key, snapshot)
     }
     rows = _decide(wanted, {snapshot.agent: snapshot}, view, choices)
     return _finish(rows, {snapshot.agent: snapshot}, view, choices)
+
+
+def _is_own(key: str, snapshot: Snapshot) -> bool:
+    """Tell whether a row is the agent's own: in a file for all agents a bare key may be anybody's."""
+    agent = keys.agent_of(key)
+    return snapshot.own_index if agent is None else agent == snapshot.agent
 
 
 def _decide(
@@ -158,7 +164,7 @@ def _finish(rows: Sequence[PlannedRow], snapshots: Mapping[str, Snapshot], view:
         for row in _with_files(of_agent, snapshots[agent], view, choices, warnings)
     }
     done = [finished.get((row.agent, row.key), row) if row.status is Status.WOULD_CLOSE else row for row in rows]
-    kept = sum(len(snapshot.sessions) for snapshot in snapshots.values()) - len(finished)
+    kept = sum(len(sessions) for sessions in {s.path: s.sessions for s in snapshots.values()}.values()) - len(finished)
     return Plan(tuple(done), tuple(warnings), kept)
 
 
@@ -182,6 +188,9 @@ def _with_files(
             elif kept.cover(name):
                 whole = False
                 warnings.append(f"{quoted(name)} is used by another session too: left where it is")
+            elif len(names.archive_name(name, choices.stamp).encode()) > names.MAX_BYTES:
+                whole = False
+                warnings.append(f"{quoted(name)} is too long a name to be archived: left where it is")
             elif name in snapshot.files:
                 stamped = names.archive_name(name, choices.stamp)
                 move = moved.setdefault(name, Move(name, stamped))
@@ -255,4 +264,4 @@ def route(session: Session, snapshot: Snapshot, view: GatewayView, via: str) -> 
 def deletable(session: Session, snapshot: Snapshot) -> bool:
     """Tell whether `sessions.delete` would find exactly this entry and no other."""
     own = keys.agent_of(session.key) == snapshot.agent and snapshot.own_index
-    return own and session.key == session.key.lower()
+    return own and session.key == session.key.lower().strip() and session.key.isprintable()

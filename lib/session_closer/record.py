@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import names
+from . import keys, names
 from .model import Move
 
 FORMAT = "session-closer/1"
@@ -33,7 +33,10 @@ class SessionRecord:
 
 @dataclass(frozen=True, slots=True)
 class StoreRecord:
-    """One store: `backup` is a plain name beside `path`, `size` its bytes."""
+    """One store: `backup` is a plain name beside `path`, `size` its bytes.
+
+    `displaced` names further backups, the first `merged` of which the live store contains.
+    """
 
     agent: str
     era: str
@@ -44,6 +47,7 @@ class StoreRecord:
     sha256: str
     sessions: tuple[SessionRecord, ...] = ()
     displaced: tuple[str, ...] = ()
+    merged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +132,12 @@ def _store(item: dict[str, Any]) -> StoreRecord:
         if not isinstance(text, str) or "\0" in text:
             raise Damaged("holds a path that is no text")
     for name in (store.backup, *store.displaced):
-        if not _plain_name(name) or not name.startswith(names.INDEX + ".bak-"):
+        if not _plain_name(name) or not name.startswith(names.backup_name(store.path.rpartition("/")[2], "")):
             raise Damaged("names a backup that is not one of ours")
+    if not keys.is_agent_id(store.agent):
+        raise Damaged("names an agent that cannot be")
+    if type(store.merged) is not int or not 0 <= store.merged <= len(store.displaced):
+        raise Damaged("counts stores that it does not name")
     if type(store.size) is not int or store.size < 0:
         raise Damaged("holds a size that is no number")
     return store
@@ -143,7 +151,7 @@ def _session(item: dict[str, Any]) -> SessionRecord:
             raise Damaged("moves a file that is not in its folder")
         if names.archived_from(move.target) != move.source or names.is_archive(move.source):
             raise Damaged("moves a file to a name that is not its archive")
-        if not (names.is_transcript(move.source) or names.is_companion(move.source)):
+        if not names.owners(move.source):
             raise Damaged("moves a file that is no transcript")
     numbers = (session.offset, session.length)
     if any(type(number) is not int or number < 0 for number in numbers) or not isinstance(session.key, str):

@@ -2,56 +2,84 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
 
-from . import commit, document, files, locks, names, planning, record
+from . import commit, document, files, journal, locks, names, planning, record
 from .document import Document
-from .errors import Refused
+from .errors import CloserError, Refused
 from .files import Disk
-from .history import now, open_runs, receipt_path
-from .home import Home
+from .history import folders, now, open_runs, receipt_path
+from .home import Home, check_folders
 from .journal import Journal
 from .locks import iso_now
 from .model import Move, Session
-from .names import TEMP_NEW, TEMP_SWAP
 from .record import Damaged, RestartRecord, RunRecord, SessionRecord, StoreRecord
 from .stores.files import parse, read_index
 
 Restart = Callable[[], RestartRecord]
 
 
-def recover(home: Home, disk: Disk, restart: Restart) -> list[str]:
-    """Finish every interrupted run; return a line for each. `restart` restarts the gateway if it runs."""
+def recover(home: Home, disk: Disk, agents: list[str], restart: Restart) -> list[str]:
+    """Finish every interrupted run; return a line for each. `restart` restarts the gateway if it runs.
+
+    A run that cannot be finished is an error where it concerns these agents, else a warning.
+    """
     said = []
+    journal.bury_unborn(disk, home.state)
     for run in open_runs(home.state):
-        journal = Journal(disk, home.state, run)
+        begun = Journal(disk, home.state, run)
+        place = os.path.join(folders(home.state)[1], run)
+        concerned = True
         try:
-            if journal.take():
-                line = _finish(home, disk, journal, run, restart)
-                if line:
-                    said.append(line)
+            if begun.take():
+                concerned = _concerns(begun, agents)
+                said += _finish(home, disk, begun, run, restart)
         except Damaged as problem:
-            place = os.path.join(os.path.dirname(os.path.dirname(receipt_path(home.state, run))), "open", run)
             said.append(f"the record of run {run} is damaged ({problem}): left as it is in {place}")
+        except (CloserError, OSError) as problem:
+            if concerned:
+                raise
+            said.append(f"run {run} was interrupted and cannot be finished now: {problem}")
         finally:
-            journal.release()
+            begun.release()
     return said
 
 
-def _finish(home: Home, disk: Disk, journal: Journal, run: str, restart: Restart) -> str | None:
-    found = journal.read()
+def pending(home: Home, agent: str) -> set[str]:
+    """Return the interrupted runs that concern this agent and that nobody is finishing."""
+    found = set()
+    for run in open_runs(home.state):
+        begun = Journal(Disk(), home.state, run)
+        try:
+            if begun.take() and _concerns(begun, [agent]):
+                found.add(run)
+        except Damaged:
+            continue  # nobody can finish it
+        finally:
+            begun.release()
+    return found
+
+
+def _concerns(begun: Journal, agents: list[str]) -> bool:
+    found = begun.read()
+    return found is None or any(store.agent in agents for store in found.stores)
+
+
+def _finish(home: Home, disk: Disk, begun: Journal, run: str, restart: Restart) -> list[str]:
+    found = begun.read()
     if found is None or os.path.exists(receipt_path(home.state, run)):
-        journal.drop()
-        return None
+        begun.drop()
+        return []
     if found.state == "done":
-        journal.finish(found)
-        return None
+        begun.finish(found)
+        return []
     for store in found.stores:
         _check_place(home, store)
     for store in found.stores:
-        found = record.with_store(found, _roll_forward(disk, store, _noting(journal, found)))
+        found = record.with_store(found, _roll_forward(disk, store, _noting(begun, found)))
     stores = found.stores
     closed = sum(session.status == "closed" for store in stores for session in store.sessions)
     dropped = sum(session.status == "dropped" for store in stores for session in store.sessions)
@@ -62,25 +90,26 @@ def _finish(home: Home, disk: Disk, journal: Journal, run: str, restart: Restart
     if not owed.done and (owed.needed or edited):
         owed = restart()
     last: RunRecord = replace(found, stores=stores, restart=owed, state="done", finished_at=iso_now())
-    journal.finish(last)
-    return f"run {run} was interrupted and is finished now: {closed} closed, {dropped} left as they were"
+    begun.finish(last)
+    return [f"run {run} was interrupted and is finished now: {closed} closed, {dropped} left as they were"]
 
 
-def _noting(journal: Journal, run: RunRecord) -> Callable[[StoreRecord], None]:
-    return lambda store: journal.write(record.with_store(run, store))
+def _noting(begun: Journal, run: RunRecord) -> Callable[[StoreRecord], None]:
+    return lambda store: begun.write(record.with_store(run, store))
 
 
 def _check_place(home: Home, store: StoreRecord) -> None:
     """A record may only speak of stores that this state directory has (I8)."""
     if store.path != home.index(store.agent) or store.transcripts != home.folder(store.agent):
         raise Damaged(f"points to {store.path}")
+    check_folders(home, [store.agent])
 
 
 def _roll_forward(disk: Disk, store: StoreRecord, note: Callable[[StoreRecord], None]) -> StoreRecord:
     folder = os.path.dirname(store.path)
     if not os.path.lexists(store.path):
         raise Damaged(f"its store {store.path} is gone")
-    with locks.folder(folder), locks.store(disk, folder) as lock:
+    with locks.folder(folder), locks.store(disk, store.path) as lock:
         before = _backup(store)
         store = _merge_displaced(disk, store, before, lock, note)
         live = parse(read_index(store.path)[0], store.path, store.agent)
@@ -105,18 +134,25 @@ def _merge_displaced(
         store = replace(store, displaced=(*store.displaced, name))
         note(store)
 
-    place = commit.Place(store.path, store.backup, displaced, lambda _: None)
-    files.remove(disk, [os.path.join(place.folder, TEMP_NEW)])
+    def merged() -> None:
+        nonlocal store
+        store = replace(store, merged=len(store.displaced))
+        note(store)
+
+    place = commit.Place(store.path, store.backup, displaced, merged, lambda _: None)
+    files.remove(disk, [place.fresh])
     _settle_swap(disk, place, store, before)
-    for name in store.displaced:
+    base = before
+    for name in store.displaced[store.merged :]:
         try:
             theirs = parse(files.read(os.path.join(place.folder, name), document.MAX_BYTES)[0], name, store.agent)
         except (Refused, OSError):
             continue  # not a store: it is kept under its name, and there is nothing in it to merge
         live = parse(read_index(store.path)[0], store.path, store.agent)
-        merged = document.merge(before, theirs, live)
-        if merged.raw != live.raw:
-            commit.install(disk, place, live, merged.raw, lock)
+        both = document.merge(base, theirs, live, deletions=False)
+        base = theirs
+        if both.raw != live.raw:
+            commit.install(disk, place, live, both.raw, lock)
     return store
 
 
@@ -126,22 +162,20 @@ def _backup(store: StoreRecord) -> Document[Session]:
         raw, _ = files.read(path, document.MAX_BYTES)
     except OSError as problem:
         raise Damaged(f"its backup {path} cannot be read: {problem.strerror}") from None
-    try:
-        return parse(raw, path, store.agent)
-    except Refused as problem:
-        raise Damaged(f"its backup: {problem.message}") from None
+    if len(raw) != store.size or hashlib.sha256(raw).hexdigest() != store.sha256:
+        raise Damaged(f"its backup {path} is not what it was")
+    return parse(raw, path, store.agent)
 
 
 def _settle_swap(disk: Disk, place: commit.Place, store: StoreRecord, before: Document[Session]) -> None:
     """Decide about a file in the swap name: a new store of ours that was not installed goes, the rest is kept."""
-    swap = os.path.join(place.folder, TEMP_SWAP)
     try:
-        raw, _ = files.read(swap, document.MAX_BYTES)
+        raw, _ = files.read(place.swap, document.MAX_BYTES)
     except FileNotFoundError:
         return
     wanted = {session.key for session in store.sessions if session.route == "files"}
     if raw in (before.raw, document.edit(before, remove=wanted)):
-        disk.unlink(swap)
+        disk.unlink(place.swap)
     else:
         commit.keep(disk, place)
 
@@ -163,7 +197,8 @@ class _Place:
         if now is None:
             return replace(session, status="closed", moves=tuple(self._forward(move) for move in session.moves))
         for move in session.moves:
-            self._back(move)
+            if self._claims.cover(move.source):
+                self._back(move)
         return replace(session, status="dropped" if document.same_value(now, was) else "came_back")
 
     def _forward(self, move: Move) -> Move:

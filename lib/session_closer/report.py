@@ -121,7 +121,9 @@ def _headline(report: Report) -> str:
     count = Counter(row.status for row in report.results)
     words = [f"{count[status]} {status.replace('_', ' ')}" for status in Status if count[status]]
     kept = f", {report.kept} kept" if report.kept is not None else ""
-    return ("dry run, nothing changed: " if report.dry_run else "") + ", ".join(words) + kept
+    planned_only = not count[Status.CLOSED] and count[Status.WOULD_CLOSE] and report.error is not None
+    ahead = "dry run, nothing changed: " if report.dry_run else "nothing changed: " if planned_only else ""
+    return ahead + ", ".join(words) + kept
 
 
 def _table(report: Report, *, verbose: bool) -> list[str]:

@@ -31,7 +31,7 @@ def of(run: Run, plan: Plan, restart: RestartResult, error: CloserError | None =
         restart=restart,
         receipt=run.receipt,
         warnings=tuple(run.warnings),
-        kept=plan.kept,
+        kept=plan.kept + sum(row.status is not Status.CLOSED for row in done.values()),
         missing_ok=run.options.missing_ok,
         error=error,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from . import commit, names
 from .document import Document
 from .files import Disk
-from .model import Move, Outcome, PlannedRow, Session, Status
+from .model import Move, Outcome, PlannedRow, Reason, Session, Status
 from .record import SessionRecord, StoreRecord
 from .stores.files import FileStore
 
@@ -25,10 +25,16 @@ class Work:
     note: Callable[[StoreRecord], None]
     planned: Document[Session]
     edited: bool = False
+    finished: bool = False
     outcome: dict[str, Status] = field(default_factory=dict)
     error: dict[str, str] = field(default_factory=dict)
     archives: dict[str, list[str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+
+    def give_up(self) -> None:
+        """Call nothing closed of what was under way when an error ended the run."""
+        if not self.finished:
+            self.outcome = {key: status for key, status in self.outcome.items() if status is not Status.CLOSED}
 
     def outcomes(self) -> list[Outcome]:
         """Return a result for each planned row."""
@@ -38,6 +44,7 @@ class Work:
                 row.agent,
                 row.key,
                 self.outcome.get(row.key, Status.FAILED),
+                Reason.RUNNING if self.outcome.get(row.key) is Status.REFUSED else None,
                 session_id=row.session.session_id if row.session else None,
                 route=row.route,
                 archives=tuple(os.path.join(self.store.folder, name) for name in self.archives.get(row.key, ())),
@@ -51,7 +58,7 @@ def prepare(disk: Disk, store: FileStore, rows: Sequence[PlannedRow], stamp: str
     """Back up the store and return the record of what is going to happen to it; nothing else is changed."""
     assert store.document is not None
     raw = store.document.raw
-    backup = commit.publish_backup(disk, store.place, raw, names.backup_name(stamp))
+    backup = commit.publish_backup(disk, store.index, raw, names.backup_name(os.path.basename(store.index), stamp))
     sessions = tuple(_session_record(store, row) for row in rows)
     return StoreRecord(
         agent=store.agent,

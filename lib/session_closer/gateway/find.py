@@ -109,15 +109,20 @@ def _serves_us(home: Home, pid: int) -> bool:
 
 
 def _look_at_ports(home: Home, traces: _Traces, open_ports: list[int], listeners: dict[int, set[int]]) -> list[int]:
-    """Note the listeners; return the ports of those that nobody can look at."""
+    """Note the listeners; return the ports of those of which nobody can tell whom they serve."""
     strangers = []
+    looks = set(processes.gateways()) if open_ports else set()
     for port in open_ports:
         pids = [pid for pid, ports in listeners.items() if port in ports]
         for pid in pids:
             named = "OPENCLAW_STATE_DIR" in (processes.environment(pid) or {})
             if pid not in traces.ours and named and _serves_us(home, pid):
                 traces.ours[pid] = False
-            if pid not in traces.ours:
+            if pid not in traces.ours and pid in looks and not named:
+                # `openclaw --profile NAME` sets its state directory inside the process, where nobody sees it.
+                traces.evidence.append(f"port {port} belongs to process {pid}, a gateway of nobody knows which profile")
+                strangers.append(port)
+            elif pid not in traces.ours:
                 traces.evidence.append(f"port {port} belongs to process {pid}, which serves something else")
         if not pids:
             traces.evidence.append(f"port {port} answers, but its process cannot be looked at")

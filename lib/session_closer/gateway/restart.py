@@ -24,7 +24,7 @@ BY_HAND = "openclaw gateway restart"
 
 def restart(home: Home, found: Found) -> RestartResult:
     """Restart the gateway; only `result: restarted` followed by a healthy answer is a success."""
-    if found.life is not Life.UP or found.pid is None:
+    if found.life is not Life.UP or found.pid is None or not found.sure:
         return RestartResult(True, False, "not-proven", "no gateway of this state directory is proven to run")
     command = OpenClaw(home, found.pid, found.port)
     try:

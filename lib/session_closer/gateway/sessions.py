@@ -72,8 +72,8 @@ def meet(home: Home, *, looking_only: bool) -> Gateway:
         else:
             gateway.found = Found(Life.DOWN, evidence=found.evidence)
         return gateway
-    if link is not None and link.state_dir == home.state and found.life is Life.UNKNOWN:
-        gateway.found = Found(Life.UP, found.pid, found.port, sure=True, evidence=found.evidence)
+    if link is not None and link.state_dir == home.state:
+        gateway.found = found._replace(life=Life.UP, sure=True)
     if link is not None and not link.may_delete:
         gateway.notes.append("the gateway's hello does not let us delete sessions")
         link.close()

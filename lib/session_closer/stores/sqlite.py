@@ -21,8 +21,8 @@ def session_tables(path: str) -> list[str]:
     import sqlite3
     from urllib.parse import quote
 
-    # Without a -wal nobody has it open for writing; then only `immutable` leaves no -shm and -wal behind.
-    mode = "mode=ro" if os.path.exists(path + "-wal") else "immutable=1"
+    # Without a -shm nobody has it open; then only `immutable` leaves no -shm and -wal behind.
+    mode = "mode=ro" if os.path.exists(path + "-shm") else "immutable=1"
     try:
         connection = sqlite3.connect(f"file:{quote(path)}?{mode}", uri=True, timeout=5)
         try:
