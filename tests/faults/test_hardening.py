@@ -85,6 +85,19 @@ def test_nothing_is_called_closed_that_an_error_left_in_the_store(state: str, st
         assert Status.CLOSED not in {row.status for row in report.results}
 
 
+def test_a_session_whose_transcript_could_not_be_archived_is_not_called_closed(state: str) -> None:
+    class Failing(Disk):
+        def rename_new(self, source: str, target: str) -> None:
+            if source.endswith(".jsonl"):
+                raise OSError(errno.EIO, os.strerror(errno.EIO), source)
+            super().rename_new(source, target)
+
+    report = close(state, "kelly-dashboard", disk=Failing())
+    assert exit_code(report) == 1
+    assert {row.status for row in report.results} == {Status.FAILED}
+    assert {row.status for row in close(state, "kelly-dashboard").results} == {Status.ALREADY_CLOSED}
+
+
 def test_a_record_of_an_agent_that_is_a_path_moves_nothing(state: str, tmp_path: Path) -> None:
     assert killed_at(state, 20, "after")
     (run,) = history.open_runs(state)
@@ -176,7 +189,8 @@ def test_a_run_that_is_being_looked_at_is_no_interrupted_run(state: str) -> None
 def test_a_key_that_a_living_run_is_closing_is_already_closed_and_not_unknown(state: str) -> None:
     assert killed_at(state, 40, "after")
     (run,) = history.open_runs(state)
-    gone = [key for keys_of in CLOSING.values() for key in keys_of if key not in {**entries(state), **entries(state, "researcher")}]
+    left = {**entries(state), **entries(state, "researcher")}
+    gone = [key for closing in CLOSING.values() for key in closing if key not in left]
     descriptor = os.open(Path(state, "session-closer", "open", run), os.O_RDONLY)
     try:
         assert locks.try_flock(descriptor)
