@@ -168,6 +168,23 @@ def test_archives_of_a_closed_session_stay_archived_when_its_key_is_used_again(s
     assert {path.name for path in folder.glob("*.jsonl.deleted.*")} == archived
 
 
+def test_an_entry_that_was_written_back_gets_its_transcript_back(state: str) -> None:
+    folder = Path(sessions_folder(state, "researcher"))
+    names = {path.name for path in folder.glob("*.jsonl")}
+    batch(state, Disk())
+    (receipt,) = Path(state, "session-closer", "receipts").iterdir()
+    place = Path(state, "session-closer", "open", receipt.stem)
+    place.mkdir(mode=0o700)
+    record = json.loads(receipt.read_bytes())
+    receipt.unlink()
+    (place / "record.json").write_text(json.dumps({**record, "state": "open"}))
+    (backup,) = folder.glob("sessions.json.bak-*")
+    shutil.copyfile(backup, folder / "sessions.json")
+    close(state, "never-spoken")
+    assert "agent:researcher:kelly-dashboard" in entries(state, "researcher")
+    assert {path.name for path in folder.glob("*.jsonl")} == names
+
+
 def test_a_run_that_is_being_looked_at_is_no_interrupted_run(state: str) -> None:
     """A dry run probes for interrupted runs while another begins: the other must not notice."""
     stop = threading.Event()
