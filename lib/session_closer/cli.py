@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from abc import abstractmethod
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any, ClassVar, NoReturn
@@ -88,9 +89,9 @@ class Command(cli.Application):
     profile = cli.SwitchAttr("--profile", word("NAME"), argname="NAME", help="stands for ~/.openclaw-NAME")
     demo = cli.Flag("--demo", help="the same on a throw-away sample store")
 
+    @abstractmethod
     def wish(self, words: Sequence[str]) -> Wish:
         """Return what these positionals ask for; UsageProblem where they make no sense."""
-        raise NotImplementedError
 
     def main(self, *words: str) -> int:
         """Do what was asked; plumbum calls this with the positionals."""
