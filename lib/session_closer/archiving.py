@@ -10,7 +10,7 @@ from dataclasses import replace
 from . import names, planning
 from .files import Disk
 from .history import now
-from .model import Move, PlannedRow, Route, Snapshot, Status
+from .model import Move, PlannedRow, Route, Session, Snapshot, Status
 from .stores.files import parse, read_index
 from .work import Work, measured
 
@@ -72,11 +72,13 @@ def archive_late_files(disk: Disk, work: Work, rows: Sequence[PlannedRow]) -> No
         return
     store = work.store
     deadline = time.monotonic() + ABORT_SECONDS
-    while (snapshot := store.read()).locked and time.monotonic() < deadline:
-        held = {row.key for row in rows if snapshot.locked.intersection(_own_files(row, snapshot))}
-        if not held:
+    # The lock outlives the name of its transcript, which is archived already.
+    sessions_of_rows = [row.session for row in rows if row.session is not None]
+    while _any_locked(sessions_of_rows, store.read()):
+        if time.monotonic() >= deadline:
             break
         time.sleep(_PAUSE)
+    snapshot = store.read()
     claims = planning.Claims.of(snapshot.sessions.values())
     stamp = names.free_stamp(now(), snapshot.files)
     late = []
@@ -92,6 +94,10 @@ def archive_late_files(disk: Disk, work: Work, rows: Sequence[PlannedRow]) -> No
         work.record = replace(work.record, sessions=sessions)
         work.note(work.record)
         archive(disk, work, late)
+
+
+def _any_locked(sessions: Sequence[Session], snapshot: Snapshot) -> bool:
+    return any(planning.is_locked(session, snapshot) for session in sessions)
 
 
 def _own_files(row: PlannedRow, snapshot: Snapshot) -> list[str]:

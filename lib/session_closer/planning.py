@@ -112,14 +112,14 @@ def _doubles(sessions: Iterable[str]) -> dict[str, list[str]]:
 
 def is_running(session: Session, snapshot: Snapshot, view: GatewayView) -> bool:
     """Tell whether a run is in flight: a live lock, the gateway's word, or a status nobody can rule out."""
-    if session.key in view.active or _locked(session, snapshot):
+    if session.key in view.active or is_locked(session, snapshot):
         return True
     if session.status != "running" or view.life is Life.DOWN:
         return False
     return session.key not in view.known
 
 
-def _locked(session: Session, snapshot: Snapshot) -> bool:
+def is_locked(session: Session, snapshot: Snapshot) -> bool:
     """Tell whether a live process holds one of a session's transcripts, which need not exist yet."""
     named = (session.session_file or "").rpartition("/")[2]
     return any(name == named or session.session_id in names.owners(name) for name in snapshot.locked)

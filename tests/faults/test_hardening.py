@@ -14,11 +14,15 @@ import pytest
 from faults.oracle import World, look, sessions_folder, violations
 from faults.sweep import CLOSING, Counting, batch, fresh, in_child, killed_at
 from session_closer import history, keys, locks
+from session_closer.archiving import archive_late_files
 from session_closer.executor import execute
 from session_closer.files import Disk
 from session_closer.home import Home
-from session_closer.model import Options, Report, Status, Wish
+from session_closer.model import Options, PlannedRow, Report, Status, Wish
+from session_closer.record import SessionRecord, StoreRecord
 from session_closer.report import exit_code
+from session_closer.stores.files import FileStore
+from session_closer.work import Work
 
 ALPHA = "agent:project-lead:kelly-dashboard"
 
@@ -245,3 +249,32 @@ def test_the_oracle_sees_what_it_is_for(state: str, before: World) -> None:
     os.unlink(os.path.join(sessions_folder(state, "main"), "sessions.json"))
     assert violations(before, CLOSING, ended=False)
     assert look  # the world is looked at in a fixture
+
+
+def test_an_aborted_run_is_waited_for_though_its_transcript_is_archived_already(state: str) -> None:
+    """Its lock is still held, and what it writes last is archived, too."""
+    home = Home(state, "demo", {}, isolated=True)
+    store = FileStore(home, "project-lead")
+    session = store.read().sessions[ALPHA]._replace(session_file=None)
+    folder = Path(store.folder)
+    lock, late = folder / f"{session.session_id}.jsonl.lock", folder / f"{session.session_id}.trajectory.jsonl"
+    for path in folder.glob(f"{session.session_id}*"):
+        path.unlink()
+    rewrite(state, lambda rows: rows.pop(ALPHA))
+    lock.write_text(json.dumps({"pid": os.getpid()}))
+
+    def end() -> None:
+        late.write_text("{}\n")
+        lock.unlink()
+
+    entry = SessionRecord(ALPHA, session.session_id, 0, 0, "")
+    record = StoreRecord("project-lead", "files", store.index, store.folder, "sessions.json.bak-x", 0, "", (entry,))
+    row = PlannedRow("x", "project-lead", ALPHA, Status.WOULD_CLOSE, session=session, was_running=True)
+    assert store.document is not None
+    work = Work(store, [row], record, lambda _: None, store.document)
+    ending = threading.Timer(0.3, end)
+    ending.start()
+    archive_late_files(Disk(), work, [row])
+    ending.join()
+    assert not late.exists()
+    assert len(work.archives[ALPHA]) == 1
