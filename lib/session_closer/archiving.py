@@ -12,14 +12,14 @@ from .files import Disk
 from .history import now
 from .model import Move, PlannedRow, Route, Session, Snapshot, Status
 from .stores.files import parse, read_index
-from .work import Work, measured
+from .work import FileWork, measured
 
 # An aborted run needs about 10 ms to end after its session was deleted; measured on 2026.5.7.
 ABORT_SECONDS = 5.0
 _PAUSE = 0.02
 
 
-def archive(disk: Disk, work: Work, rows: Sequence[PlannedRow]) -> None:
+def archive(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -> None:
     """Rename the files of closed sessions to their archive names; nothing is overwritten (I5)."""
     folder = work.store.folder
     moved: dict[str, str] = {}
@@ -34,7 +34,7 @@ def archive(disk: Disk, work: Work, rows: Sequence[PlannedRow]) -> None:
         disk.sync_folder(folder)
 
 
-def _rename(disk: Disk, work: Work, folder: str, move: Move) -> str | None:
+def _rename(disk: Disk, work: FileWork, folder: str, move: Move) -> str | None:
     """Rename one file to its archive name; return that name, None where the gateway has archived it already."""
     while True:
         try:
@@ -47,7 +47,7 @@ def _rename(disk: Disk, work: Work, folder: str, move: Move) -> str | None:
             return move.target
 
 
-def _other_name(work: Work, folder: str, move: Move) -> Move:
+def _other_name(work: FileWork, folder: str, move: Move) -> Move:
     """Return the move with an archive name that is free, noted in the journal before it is used."""
     stamp = names.free_stamp(now(), os.listdir(folder))
     other = replace(move, target=names.archive_name(move.source, stamp))
@@ -63,7 +63,7 @@ def _other_name(work: Work, folder: str, move: Move) -> Move:
     return other
 
 
-def archive_late_files(disk: Disk, work: Work, rows: Sequence[PlannedRow]) -> None:
+def archive_late_files(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -> None:
     """Archive what an aborted run still wrote after `sessions.delete` had answered.
 
     The run's last write comes before its transcript lock goes (docs/measurements.md).
@@ -105,7 +105,7 @@ def _own_files(row: PlannedRow, snapshot: Snapshot) -> list[str]:
     return planning.transcripts(row.session, snapshot)
 
 
-def look_again(disk: Disk, work: Work) -> None:
+def look_again(disk: Disk, work: FileWork) -> None:
     """Report an entry that was written back after it was taken out; files that it claims go back to it (I6)."""
     store = work.store
     current = parse(read_index(store.index)[0], store.index, store.agent)

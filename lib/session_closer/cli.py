@@ -10,6 +10,7 @@ import sys
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from types import FrameType
 from typing import Any, ClassVar, NoReturn
 
@@ -60,6 +61,35 @@ def word(name: str) -> Any:
     return check
 
 
+def _address(value: str) -> str:
+    """Take a WebSocket address: plain `ws` to this machine only, since a token goes along; nothing secret in it."""
+    from urllib.parse import urlsplit
+
+    problem = ""
+    try:
+        found = urlsplit(value)
+        host, secret = found.hostname or "", found.username or found.password or found.query or found.fragment
+        if found.scheme not in ("ws", "wss") or not host or found.port == 0:
+            problem = "is no address of a gateway"
+        elif secret:
+            problem = "holds more than an address"
+        elif found.scheme == "ws" and host not in ("localhost", "::1") and not host.startswith("127."):
+            problem = "would send the token in clear text"
+    except ValueError:
+        problem = "is no address of a gateway"
+    if problem:
+        # The value may hold a secret, so it is not repeated.
+        raise UsageProblem(f"the value of --url {problem}", "--url ws://127.0.0.1:18789, or wss:// for another machine")
+    return value
+
+
+def _path(value: str) -> str:
+    found = word("FILE")(value)
+    if not os.path.isfile(found):
+        raise UsageProblem(f"{quoted(found)} is no file", "--token-file FILE, with nothing but the token in it")
+    return str(found)
+
+
 class Command(cli.Application):
     """What all commands share; a command adds its positionals and says what it wishes."""
 
@@ -84,9 +114,15 @@ class Command(cli.Application):
         help="restart the gateway afterwards (auto: only after an edit below it)",
     )  # fmt: skip
     no_restart = cli.Flag("--no-restart", help="the same as --restart never")
+    archive = cli.Flag("--archive", help="sessions in SQLite: hide and keep them, delete nothing")
     reason = cli.SwitchAttr("--reason", word("TEXT"), argname="TEXT", help="why; it is kept in the receipt")
     state_dir = cli.SwitchAttr("--state-dir", word("DIR"), argname="DIR", help="OpenClaw's state directory")
     profile = cli.SwitchAttr("--profile", word("NAME"), argname="NAME", help="stands for ~/.openclaw-NAME")
+    url = cli.SwitchAttr("--url", _address, argname="URL", help="the gateway, where it is not found by itself")
+    token_file = cli.SwitchAttr("--token-file", _path, argname="FILE", help="the gateway's token, in a file")
+    gateway_state = cli.SwitchAttr(
+        "--gateway-state-dir", word("DIR"), argname="DIR", help="what the gateway itself calls the state directory"
+    )
     demo = cli.Flag("--demo", help="the same on a throw-away sample store")
 
     @abstractmethod
@@ -100,14 +136,19 @@ class Command(cli.Application):
     def perform(self, wish: Wish) -> int:
         """Run a wish, print its report, return its exit code."""
         if self.demo:
-            if self.state_dir is not None or self.profile is not None:
-                raise UsageProblem("--demo works on a sample store of its own", "leave out --state-dir and --profile")
+            if any(given is not None for given in (self.state_dir, self.profile, self.url, self.token_file)):
+                raise UsageProblem(
+                    "--demo works on a sample store of its own", "leave out --state-dir, --profile, --url, --token-file"
+                )
             from . import demo
 
             return demo.perform(self, wish)
         from .executor import execute  # what touches a store is not loaded for --help
 
         where = home.find(os.environ, state_dir=self.state_dir, profile=self.profile)
+        if self.url is None and (self.token_file is not None or self.gateway_state is not None):
+            raise UsageProblem("--token-file and --gateway-state-dir belong to --url", "--url URL")
+        where = replace(where, url=self.url, token_file=self.token_file, gateway_state=self.gateway_state)
         found = execute(where, wish, self.options(), tell=self.tell, progress=self.progress)
         self.show(found)
         return int(report.exit_code(found))
@@ -125,6 +166,7 @@ class Command(cli.Application):
             restart="never" if self.no_restart else self.restart,
             reason=self.reason,
             missing_ok=self.missing_ok,
+            archive=self.archive,
             again=self._again(),
         )
 
@@ -162,8 +204,12 @@ class Command(cli.Application):
         _say(sys.stderr, line)
 
     def progress(self, done: int, total: int) -> None:
-        """Show on a terminal how far work is that has taken more than a second."""
-        if not sys.stderr.isatty() or (time.monotonic() - self._started < 1.0 and not self._shown):
+        """Show how far work is: on a terminal if it has taken more than a second, else with --verbose every ten."""
+        if not sys.stderr.isatty():
+            if self.verbose and done and (done % 10 == 0 or done == total):
+                _say(sys.stderr, f"{done} of {total}")
+            return
+        if time.monotonic() - self._started < 1.0 and not self._shown:
             return
         self._shown = done < total
         sys.stderr.write(f"\r{done} of {total}" if self._shown else "\r\033[K")

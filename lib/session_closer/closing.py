@@ -15,7 +15,7 @@ from .gateway.link import CallRefused, LinkLost, LinkRefused
 from .gateway.sessions import Gateway, delete
 from .model import Life, PlannedRow, Route, Session, Status
 from .stores.files import parse, read_index
-from .work import Work
+from .work import FileWork
 
 ATTEMPTS = 20
 # A gateway without locks that read the store before the swap writes its stale image back within this time.
@@ -23,7 +23,7 @@ SETTLE_SECONDS = 1.0
 
 
 def through_gateway(
-    disk: Disk, work: Work, gateway: Gateway, progress: Callable[[int, int], None], *, fall_back: bool
+    disk: Disk, work: FileWork, gateway: Gateway, progress: Callable[[int, int], None], *, fall_back: bool
 ) -> None:
     """Have the gateway delete the rows of its route; rows it cannot take go to the files route if that is allowed."""
     pending = [row for row in work.rows if row.route is Route.GATEWAY]
@@ -56,13 +56,13 @@ def through_gateway(
     archive_late_files(disk, work, [row for row in closed if row.was_running])
 
 
-def _began_meanwhile(work: Work, row: PlannedRow) -> bool:
+def _began_meanwhile(work: FileWork, row: PlannedRow) -> bool:
     assert row.session is not None
     live = [move.source for move in row.moves] or [f"{row.session.session_id}.jsonl"]
     return any(locks.run_in_flight(os.path.join(work.store.folder, name + ".lock")) for name in live)
 
 
-def _give_up(work: Work, rows: Sequence[PlannedRow], reason: str, *, fall_back: bool) -> None:
+def _give_up(work: FileWork, rows: Sequence[PlannedRow], reason: str, *, fall_back: bool) -> None:
     if fall_back:
         work.warnings.append(f"the gateway does not let us delete sessions, so the file was edited: {reason}")
         gone = {row.key for row in rows}
@@ -77,7 +77,7 @@ def _names_in(folder: str, paths: Iterable[str]) -> list[str]:
     return [os.path.basename(path) for path in paths if os.path.realpath(os.path.dirname(path)) == real]
 
 
-def _look_again(work: Work, rows: Sequence[PlannedRow]) -> None:
+def _look_again(work: FileWork, rows: Sequence[PlannedRow]) -> None:
     """Decide by the store itself what became of each key: `ok: true` proves nothing."""
     store = work.store
     now = parse(read_index(store.index)[0], store.index, store.agent)
@@ -95,7 +95,7 @@ def _look_again(work: Work, rows: Sequence[PlannedRow]) -> None:
             work.error[row.key] = "in use again: the gateway wrote it anew"
 
 
-def through_files(disk: Disk, work: Work, life: Life) -> None:
+def through_files(disk: Disk, work: FileWork, life: Life) -> None:
     """Take the rows of the files route out of `sessions.json`, then archive their files."""
     rows = [row for row in work.rows if row.route is Route.FILES]
     if not rows:
@@ -112,7 +112,7 @@ def through_files(disk: Disk, work: Work, life: Life) -> None:
 
 
 def _commit(
-    disk: Disk, work: Work, rows: Sequence[PlannedRow], current: Document[Session], lock: locks.StoreLock
+    disk: Disk, work: FileWork, rows: Sequence[PlannedRow], current: Document[Session], lock: locks.StoreLock
 ) -> None:
     """Take the rows' entries out, unless somebody has changed them since they were planned."""
     going = []
@@ -132,12 +132,14 @@ def _commit(
                 _came_back(work, key)
 
 
-def _came_back(work: Work, key: str) -> None:
+def _came_back(work: FileWork, key: str) -> None:
     work.outcome[key] = Status.CAME_BACK
     work.error[key] = "in use again: it was written anew while it was being closed"
 
 
-def _install(disk: Disk, work: Work, live: Document[Session], going: Sequence[str], lock: locks.StoreLock) -> list[str]:
+def _install(
+    disk: Disk, work: FileWork, live: Document[Session], going: Sequence[str], lock: locks.StoreLock
+) -> list[str]:
     """Install the store without these keys; return those that somebody changed in the same moment."""
 
     def displaced(name: str) -> None:
@@ -149,13 +151,14 @@ def _install(disk: Disk, work: Work, live: Document[Session], going: Sequence[st
             work.record = replace(work.record, merged=len(work.record.displaced))
             work.note(work.record)
 
+    assert work.record.backup is not None
     place = commit.Place(work.store.index, work.record.backup, displaced, merged, work.warnings.append)
     return commit.install(disk, place, live, document.edit(live, remove=set(going)), lock)
 
 
 def _verify(
     disk: Disk,
-    work: Work,
+    work: FileWork,
     rows: Sequence[PlannedRow],
     lock: locks.StoreLock,
     *,

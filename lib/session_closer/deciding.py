@@ -16,7 +16,7 @@ def decide(
     run: Run, snapshots: dict[str, Snapshot], stamp: str, only: frozenset[tuple[str, str]] | None = None
 ) -> Plan:
     """Return what is to be done with these stores; `only` restricts what may be closed."""
-    choices = Choices(run.options.force, run.options.via, stamp, only)
+    choices = Choices(run.options.force, run.options.via, stamp, only, run.options.archive)
     if run.wish.keep:
         assert run.wish.agent is not None
         plan = planning.keep_only(run.wish.targets, snapshots[run.wish.agent], run.view, choices)
@@ -27,6 +27,22 @@ def decide(
     wanted = [(row.agent, key) for row in absent for key in run.wish.candidates(row.given, row.agent)]
     before = history.closed_before(run.home.state, wanted) if wanted else {}
     return plan._replace(rows=tuple(_remembered(run, row, before) for row in plan.rows))
+
+
+def decide_again(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: Plan) -> Plan:
+    """Decide again for one store: only what the first plan closed may be closed, however the store has changed."""
+    before = [row for row in first.closing if row.agent == agent]
+    plan = decide(run, {agent: snapshot}, stamp, frozenset((row.agent, row.key) for row in before))
+    if run.wish.keep and any(row.status is Status.NOT_FOUND for row in plan.rows):
+        lost = "a session to keep has gone in this moment: look again"
+        return plan._replace(rows=tuple(row._replace(status=Status.FAILED, hint=lost, moves=()) for row in before))
+    named = {row.given for row in before}
+    absent = (Status.NOT_FOUND, Status.ALREADY_CLOSED)
+    rows = tuple(row for row in plan.rows if row.status not in absent or row.given not in named)
+    vanished = tuple(
+        row._replace(status=Status.ALREADY_CLOSED, moves=()) for row in before if row.key not in snapshot.sessions
+    )
+    return plan._replace(rows=(*rows, *vanished))
 
 
 def _remembered(run: Run, row: PlannedRow, before: dict[tuple[str, str], str]) -> PlannedRow:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from . import history, home, keys, names, stores, summary
+from . import history, home, keys, migration, names, stores, summary
 from .deciding import decide, nothing_to_restart, storage
 from .errors import CloserError, GatewayNeeded, Refused
 from .files import Disk
@@ -13,6 +13,7 @@ from .gateway import sessions
 from .home import Home
 from .model import Life, Options, Plan, Report, Snapshot, Status, Wish
 from .run import Run
+from .stores import Store
 
 
 def execute(
@@ -54,9 +55,9 @@ def _perform(run: Run) -> Report:
     if run.options.dry_run:
         run.warn(*history.interrupted(run.home.state))
     elif history.open_runs(run.home.state) or history.unborn_runs(run.home.state):
-        from . import changing, recovery  # what changes a store is not loaded to look at one
+        from . import recovery  # what changes a store is not loaded to look at one
 
-        run.warn(*recovery.recover(run.home, run.disk, run.wish.agents(), lambda: changing.owed_restart(run)))
+        run.warn(*recovery.recover(run, run.wish.agents()))
     for agent in run.wish.agents():
         store = stores.detect(run.home, agent)
         if store is None:
@@ -64,7 +65,8 @@ def _perform(run: Run) -> Report:
         else:
             run.stores[agent] = store
             run.snapshots[agent] = store.read()
-    run.view = sessions.view(run.gateway, run.wish.agents())
+    databases = any(store.era == "sqlite" for store in run.stores.values())
+    run.view = sessions.view(run.gateway, run.wish.agents(), by_command=databases)
     stamp = names.free_stamp(history.now(), (name for found in run.snapshots.values() for name in found.files))
     plan = decide(run, run.snapshots, stamp)
     error = _refusal(run, plan)
@@ -90,16 +92,44 @@ def _refusal(run: Run, plan: Plan) -> CloserError | None:
     if count > run.options.limit and not run.options.yes:
         what = f"{count} sessions would be closed, more than --max {run.options.limit}"
         return Refused(what, run.options.again, name="too_many")
-    return _gateway_refusal(run)
+    eras = {row.agent: run.stores[row.agent] for row in plan.closing}
+    return _store_refusal(run, list(eras.values())) or _gateway_refusal(run, list(eras.values()))
 
 
-def _gateway_refusal(run: Run) -> CloserError | None:
+def _store_refusal(run: Run, closing: Sequence[Store]) -> CloserError | None:
+    """Return why the stores to be changed do not take what was asked."""
+    for store in closing:
+        if store.era == "sqlite" and run.options.via == "files":
+            return Refused(
+                f"agent {store.agent} keeps its sessions in SQLite ({store.index}), which only its gateway may change",
+                "leave out --via files",
+                name="sqlite_store",
+            )
+        if store.era == "files" and run.options.archive:
+            return Refused(
+                f"agent {store.agent} keeps its sessions in a file ({store.index}), which knows no archived ones",
+                "leave out --archive: a close archives the transcript, and can be undone",
+                name="no_archive",
+            )
+        if store.era == "files" and (found := migration.owed(run, store)) is not None:
+            return found
+    return None
+
+
+def _gateway_refusal(run: Run, closing: Sequence[Store]) -> CloserError | None:
     options, gateway, life = run.options, run.gateway, run.gateway.found.life
     # A dry run starts no openclaw, so it cannot tell whether that way in would work.
     untried = options.dry_run and life is Life.UP and bool(gateway.command().words)
     if options.via == "gateway" and not gateway.usable and not untried:
         why = gateway.notes[-1] if gateway.notes else f"no gateway of {run.home.state} answers"
         return GatewayNeeded(why, "openclaw gateway start, or leave out --via gateway")
+    databases = [store.agent for store in closing if store.era == "sqlite"]
+    if databases and not gateway.usable and not untried:
+        why = gateway.notes[-1] if gateway.notes else f"no gateway of {run.home.state} answers"
+        return GatewayNeeded(
+            f"the sessions of agent {databases[0]} are in SQLite, which only a gateway may change: {why}",
+            "openclaw gateway start, or --url and --token-file" if life is not Life.UP else "openclaw gateway status",
+        )
     if life is Life.UNKNOWN and options.via != "files":
         return GatewayNeeded(
             f"whether a gateway serves {run.home.state} cannot be told: {'; '.join(gateway.result().evidence)}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -10,23 +9,29 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from . import keys
+from . import config, keys
 from .errors import Refused, UsageProblem
 from .keys import quoted
 
 DEFAULT_PORT = 18789
-_VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True)
 class Home:
-    """One state directory, seen from one environment; `said` tells whose word it was."""
+    """One state directory, seen from one environment; `said` tells whose word it was.
+
+    `url` names its gateway, `token_file` the file with its token, `gateway_state` what the gateway itself calls its
+    state directory; None: found out.
+    """
 
     state: str
     said: str
     environ: Mapping[str, str]
     isolated: bool = False
+    url: str | None = None
+    token_file: str | None = None
+    gateway_state: str | None = None
 
     @cached_property
     def config_path(self) -> str:
@@ -39,24 +44,7 @@ class Home:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The configuration, empty where there is none; Refused where it cannot be read."""
-        try:
-            with open(self.config_path, encoding="utf-8") as file:
-                text = file.read()
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as problem:
-            raise Refused(f"{self.config_path} cannot be read: {problem}", "check the file", name="config") from None
-        found = _parse_config(text, self.config_path)
-        if not isinstance(found, dict):
-            return {}
-        for part in (found, found.get("session"), found.get("gateway")):
-            if isinstance(part, dict) and "$include" in part:
-                raise Refused(
-                    f"{self.config_path} uses $include, which may name another store or gateway and is not read yet",
-                    "write session and gateway settings into the file itself",
-                    name="config",
-                )
-        return found
+        return config.load(self.config_path, self.environ)
 
     def setting(self, *path: str) -> Any:
         """Return one value of the configuration, None where it is not set."""
@@ -86,14 +74,13 @@ class Home:
     @property
     def token(self) -> str | None:
         """The gateway's token, None where only the `openclaw` command can find it."""
+        if self.token_file is not None:
+            return config.secret_file(self.token_file)
         value = self.setting("gateway", "auth", "token")
-        if isinstance(value, dict) and value.get("source") == "env" and isinstance(value.get("id"), str):
-            value = self.environ.get(value["id"])
+        if isinstance(value, dict):
+            return config.secret(self.config, value, self.environ, _home_of(self.environ))
         if isinstance(value, str) and value:
-            missing = [name for name in _VARIABLE.findall(value) if name not in self.environ]
-            if missing:
-                return None
-            return _VARIABLE.sub(lambda found: self.environ[found[1]], value)
+            return config.expanded(value, self.environ)
         return self.environ.get("OPENCLAW_GATEWAY_TOKEN") or None
 
     def index(self, agent: str) -> str:
@@ -109,14 +96,19 @@ class Home:
 
     def _expanded(self, text: str) -> str:
         """Return a setting with its ${VARIABLES}; Refused for one that is not set here."""
-        for name in _VARIABLE.findall(text):
-            if name not in self.environ:
-                raise Refused(f"{self.config_path} needs ${{{name}}}, which is not set", f"set {name}", name="config")
-        return _VARIABLE.sub(lambda found: self.environ[found[1]], text)
+        found = config.expanded(text, self.environ)
+        if found is None:
+            name = config.missing(text, self.environ)
+            raise Refused(f"{self.config_path} needs ${{{name}}}, which is not set", f"set {name}", name="config")
+        return found
 
     def folder(self, agent: str) -> str:
         """Return the folder of an agent's transcripts, a custom store or not."""
         return os.path.join(self.state, "agents", agent, "sessions")
+
+    def database(self, agent: str) -> str:
+        """Return the path of an agent's session database."""
+        return os.path.join(self.state, "agents", agent, "agent", "openclaw-agent.sqlite")
 
     def has_own_indexes(self) -> bool:
         """Tell whether each agent has an index of its own: a template without {agentId} is one for all."""
@@ -130,19 +122,6 @@ class Home:
         except OSError:
             return []
         return sorted(name for name in found if keys.is_agent_id(name))
-
-
-def _parse_config(text: str, path: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        import json5  # only configurations with comments or bare words need it
-
-        try:
-            return json5.loads(text)
-        except (ValueError, RecursionError) as problem:
-            reason = quoted((str(problem).splitlines() or [""])[0])
-            raise Refused(f"{path} is not JSON5: {reason}", "openclaw doctor", name="config") from None
 
 
 def find(environ: Mapping[str, str], *, state_dir: str | None = None, profile: str | None = None) -> Home:
@@ -207,10 +186,11 @@ def check_owner(home: Home, paths: list[str]) -> None:
 
 def check_folders(home: Home, agents: list[str]) -> None:
     """Refuse agents whose sessions are somebody else's, or outside the state directory."""
-    places = [path for agent in agents for path in (home.folder(agent), home.index(agent))]
+    places = [path for agent in agents for path in (home.folder(agent), home.index(agent), home.database(agent))]
     check_owner(home, [*places, *(os.path.dirname(path) for path in places)])
     root = os.path.realpath(os.path.join(home.state, "agents"))
     for agent in agents:
-        folder = os.path.realpath(home.folder(agent))
-        if os.path.commonpath([root, folder]) != root:
-            raise Refused(f"the sessions of agent {agent} are in {folder}, outside {root}", "work there", name="link")
+        for part in (home.folder(agent), home.database(agent)):
+            real = os.path.realpath(part)
+            if os.path.commonpath([root, real]) != root:
+                raise Refused(f"the sessions of agent {agent} are in {real}, outside {root}", "work there", name="link")

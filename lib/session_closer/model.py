@@ -20,8 +20,14 @@ class Status(StrEnum):
     ALREADY_CLOSED = "already_closed"
     NOT_FOUND = "not_found"
     REFUSED = "refused"
+    ARCHIVED = "archived"
+    WOULD_ARCHIVE = "would_archive"
     CAME_BACK = "came_back"
     FAILED = "failed"
+
+
+FINE = frozenset({Status.CLOSED, Status.WOULD_CLOSE, Status.ALREADY_CLOSED, Status.ARCHIVED, Status.WOULD_ARCHIVE})
+CHANGED = frozenset({Status.CLOSED, Status.WOULD_CLOSE, Status.ARCHIVED, Status.WOULD_ARCHIVE})
 
 
 class Reason(StrEnum):
@@ -75,6 +81,7 @@ class Options(NamedTuple):
     restart: str = "auto"
     reason: str | None = None
     missing_ok: bool = False
+    archive: bool = False
     again: str = "--yes"
 
 
@@ -88,6 +95,7 @@ class Session(NamedTuple):
     status: str | None = None
     pinned: bool = False
     id_usable: bool = True
+    archived: bool = False
 
 
 class Snapshot(NamedTuple):

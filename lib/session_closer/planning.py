@@ -14,13 +14,14 @@ from .model import GatewayView, Life, Move, Plan, PlannedRow, Reason, Route, Ses
 class Choices(NamedTuple):
     """What changes decisions: `via` is auto, gateway or files; `stamp` goes into archive names.
 
-    `only` holds the (agent, key) pairs that may be closed at all, None for any.
+    `only` holds the (agent, key) pairs that may be closed at all, None for any. `archive`: hide, delete nothing.
     """
 
     force: bool = False
     via: str = "auto"
     stamp: str = ""
     only: frozenset[tuple[str, str]] | None = None
+    archive: bool = False
 
 
 def close(targets: Sequence[Target], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices) -> Plan:
@@ -42,7 +43,7 @@ def close(targets: Sequence[Target], snapshots: Mapping[str, Snapshot], view: Ga
 def keep_only(targets: Sequence[Target], snapshot: Snapshot, view: GatewayView, choices: Choices) -> Plan:
     """Return the plan that closes all of one agent's sessions but the named ones and those that always stay.
 
-    A name that is not there plans nothing at all.
+    A name that is not there plans nothing at all. Archived sessions stay: they are out of the way already.
     """
     kept: set[str] = set()
     unknown: list[PlannedRow] = []
@@ -56,7 +57,7 @@ def keep_only(targets: Sequence[Target], snapshot: Snapshot, view: GatewayView, 
     wanted = {
         (snapshot.agent, key): key
         for key in snapshot.sessions
-        if key not in kept and not keys.is_main(key) and _is_own(key, snapshot)
+        if key not in kept and not keys.is_main(key) and _is_own(key, snapshot) and not snapshot.sessions[key].archived
     }
     rows = _decide(wanted, {snapshot.agent: snapshot}, view, choices)
     return _finish(rows, {snapshot.agent: snapshot}, view, choices)
@@ -91,6 +92,10 @@ def _decide(
             row = _refused(row, Reason.AMBIGUOUS, f"differ only by case or normalisation: {listed}")
         elif running and not choices.force:
             row = _refused(row, Reason.RUNNING, "a run is in flight: wait, or --force")
+        elif choices.archive and session.archived:
+            row = row._replace(status=Status.ALREADY_CLOSED)
+        elif snapshot.era == "sqlite" and not deletable(session, snapshot):
+            row = row._replace(status=Status.FAILED, hint="the gateway cannot tell this key from another one's")
         elif choices.via == "gateway" and view.usable and not deletable(session, snapshot):
             row = row._replace(status=Status.FAILED, hint="the gateway cannot delete this key: leave out --via gateway")
         else:
@@ -256,6 +261,8 @@ class Claims(NamedTuple):
 
 def route(session: Session, snapshot: Snapshot, view: GatewayView, via: str) -> Route:
     """Return who takes the entry out; the table stands in docs/design.md."""
+    if snapshot.era == "sqlite":
+        return Route.GATEWAY
     if via == "files" or not view.usable:
         return Route.FILES
     return Route.GATEWAY if deletable(session, snapshot) else Route.FILES
@@ -264,4 +271,6 @@ def route(session: Session, snapshot: Snapshot, view: GatewayView, via: str) -> 
 def deletable(session: Session, snapshot: Snapshot) -> bool:
     """Tell whether `sessions.delete` would find exactly this entry and no other."""
     own = keys.agent_of(session.key) == snapshot.agent and snapshot.own_index
-    return own and session.key == session.key.lower().strip() and session.key.isprintable()
+    # In a database a key may have upper case (a Matrix room), and the session id that goes along tells rows apart.
+    plain = session.key if snapshot.era == "sqlite" else session.key.lower()
+    return own and session.key == plain.strip() and session.key.isprintable()

@@ -19,7 +19,11 @@ class Damaged(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """One session: its member in the backup (`offset`, `length` in bytes, `sha256`) and its files."""
+    """One session and its files; `sha256` is the entry's, `length` its bytes.
+
+    File store: the entry is the member at `offset` in the backup. SQLite: `entry` is the row's `entry_json`, `events`
+    the number of its last transcript event (-1: none), `archived_at` when we archived it (ms since 1970).
+    """
 
     key: str
     session_id: str | None
@@ -29,25 +33,30 @@ class SessionRecord:
     route: str = "files"
     status: str = "planned"
     moves: tuple[Move, ...] = ()
+    entry: str | None = None
+    events: int = -1
+    archived_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoreRecord:
-    """One store: `backup` is a plain name beside `path`, `size` its bytes.
+    """One store: `backup` is a plain name beside `path`, `size` its bytes; None for a database.
 
-    `displaced` names further backups, the first `merged` of which the live store contains.
+    `displaced` names further backups, the first `merged` of which the live store contains. `archive`: the sessions were
+    to be archived, not deleted.
     """
 
     agent: str
     era: str
     path: str
     transcripts: str
-    backup: str
-    size: int
-    sha256: str
+    backup: str | None = None
+    size: int = 0
+    sha256: str = ""
     sessions: tuple[SessionRecord, ...] = ()
     displaced: tuple[str, ...] = ()
     merged: int = 0
+    archive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +137,14 @@ def _store(item: dict[str, Any]) -> StoreRecord:
     sessions = tuple(_session(one) for one in item.pop("sessions"))
     item = _arguments(StoreRecord, item)
     store = StoreRecord(**{**item, "displaced": tuple(item.get("displaced", ()))}, sessions=sessions)
-    for text in (store.agent, store.path, store.transcripts, store.backup, store.sha256):
+    if store.era not in ("files", "sqlite"):
+        raise Damaged("speaks of a kind of store that this version does not know")
+    for text in (store.agent, store.path, store.transcripts, store.sha256):
         if not isinstance(text, str) or "\0" in text:
             raise Damaged("holds a path that is no text")
-    for name in (store.backup, *store.displaced):
+    if (store.backup is None) is not (store.era == "sqlite"):
+        raise Damaged("has a backup of a database, or none of a file")
+    for name in (*([store.backup] if store.backup is not None else []), *store.displaced):
         if not _plain_name(name) or not name.startswith(names.backup_name(store.path.rpartition("/")[2], "")):
             raise Damaged("names a backup that is not one of ours")
     if not keys.is_agent_id(store.agent):
@@ -156,6 +169,10 @@ def _session(item: dict[str, Any]) -> SessionRecord:
     numbers = (session.offset, session.length)
     if any(type(number) is not int or number < 0 for number in numbers) or not isinstance(session.key, str):
         raise Damaged("holds an entry that is nowhere")
+    if not isinstance(session.entry, str | None) or type(session.events) is not int:
+        raise Damaged("holds a row that is none")
+    if session.archived_at is not None and type(session.archived_at) is not int:
+        raise Damaged("holds a time that is no number")
     return session
 
 

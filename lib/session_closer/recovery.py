@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 
-from . import commit, document, files, journal, locks, names, planning, record
+from . import asking, commit, document, files, journal, locks, names, planning, record
 from .document import Document
 from .errors import CloserError, Refused
 from .files import Disk
@@ -16,17 +16,19 @@ from .home import Home, check_folders
 from .journal import Journal
 from .locks import iso_now
 from .model import Move, Session
-from .record import Damaged, RestartRecord, RunRecord, SessionRecord, StoreRecord
+from .record import Damaged, RunRecord, SessionRecord, StoreRecord
+from .restarting import owed_restart
+from .run import Run
 from .stores.files import parse, read_index
+from .stores.sqlite import SqliteStore
 
-Restart = Callable[[], RestartRecord]
 
-
-def recover(home: Home, disk: Disk, agents: list[str], restart: Restart) -> list[str]:
-    """Finish every interrupted run; return a line for each. `restart` restarts the gateway if it runs.
+def recover(current: Run, agents: list[str]) -> list[str]:
+    """Finish every interrupted run, through the gateway of the current one; return a line for each.
 
     A run that cannot be finished is an error where it concerns these agents, else a warning.
     """
+    home, disk = current.home, current.disk
     said = []
     journal.bury_unborn(disk, home.state)
     for run in open_runs(home.state):
@@ -36,7 +38,7 @@ def recover(home: Home, disk: Disk, agents: list[str], restart: Restart) -> list
         try:
             if begun.take():
                 concerned = _concerns(begun, agents)
-                said += _finish(home, disk, begun, run, restart)
+                said += _finish(current, begun, run)
         except Damaged as problem:
             said.append(f"the record of run {run} is damaged ({problem}): left as it is in {place}")
         except (CloserError, OSError) as problem:
@@ -68,8 +70,8 @@ def _concerns(begun: Journal, agents: list[str]) -> bool:
     return found is None or any(store.agent in agents for store in found.stores)
 
 
-def _finish(home: Home, disk: Disk, begun: Journal, run: str, restart: Restart) -> list[str]:
-    found = begun.read()
+def _finish(current: Run, begun: Journal, run: str) -> list[str]:
+    home, found = current.home, begun.read()
     if found is None or os.path.exists(receipt_path(home.state, run)):
         begun.drop()
         return []
@@ -79,16 +81,17 @@ def _finish(home: Home, disk: Disk, begun: Journal, run: str, restart: Restart) 
     for store in found.stores:
         _check_place(home, store)
     for store in found.stores:
-        found = record.with_store(found, _roll_forward(disk, store, _noting(begun, found)))
+        finish = _ask if store.era == "sqlite" else _roll_forward
+        found = record.with_store(found, finish(current, store, _noting(begun, found)))
     stores = found.stores
-    closed = sum(session.status == "closed" for store in stores for session in store.sessions)
+    closed = sum(session.status in ("closed", "archived") for store in stores for session in store.sessions)
     dropped = sum(session.status == "dropped" for store in stores for session in store.sessions)
     edited = any(
         session.route == "files" and session.status == "closed" for store in stores for session in store.sessions
     )
     owed = found.restart
     if not owed.done and (owed.needed or edited):
-        owed = restart()
+        owed = owed_restart(current)
     last: RunRecord = replace(found, stores=stores, restart=owed, state="done", finished_at=iso_now())
     begun.finish(last)
     return [f"run {run} was interrupted and is finished now: {closed} closed, {dropped} left as they were"]
@@ -100,13 +103,21 @@ def _noting(begun: Journal, run: RunRecord) -> Callable[[StoreRecord], None]:
 
 def _check_place(home: Home, store: StoreRecord) -> None:
     """A record may only speak of stores that this state directory has (I8)."""
-    if store.path != home.index(store.agent) or store.transcripts != home.folder(store.agent):
+    paths = {"files": home.index(store.agent), "sqlite": home.database(store.agent)}
+    if store.path != paths[store.era] or store.transcripts != home.folder(store.agent):
         raise Damaged(f"points to {store.path}")
     check_folders(home, [store.agent])
 
 
-def _roll_forward(disk: Disk, store: StoreRecord, note: Callable[[StoreRecord], None]) -> StoreRecord:
-    folder = os.path.dirname(store.path)
+def _ask(current: Run, store: StoreRecord, _note: Callable[[StoreRecord], None]) -> StoreRecord:
+    if not os.path.lexists(store.path):
+        raise Damaged(f"its store {store.path} is gone")
+    with locks.folder(os.path.dirname(store.path)):
+        return asking.finish(SqliteStore(current.home, store.agent), store, current.gateway)
+
+
+def _roll_forward(current: Run, store: StoreRecord, note: Callable[[StoreRecord], None]) -> StoreRecord:
+    disk, folder = current.disk, os.path.dirname(store.path)
     if not os.path.lexists(store.path):
         raise Damaged(f"its store {store.path} is gone")
     with locks.folder(folder), locks.store(disk, store.path) as lock:
@@ -139,6 +150,7 @@ def _merge_displaced(
         store = replace(store, merged=len(store.displaced))
         note(store)
 
+    assert store.backup is not None
     place = commit.Place(store.path, store.backup, displaced, merged, lambda _: None)
     files.remove(disk, [place.fresh])
     _settle_swap(disk, place, store, before)
@@ -157,6 +169,7 @@ def _merge_displaced(
 
 
 def _backup(store: StoreRecord) -> Document[Session]:
+    assert store.backup is not None
     path = os.path.join(os.path.dirname(store.path), store.backup)
     try:
         raw, _ = files.read(path, document.MAX_BYTES)

@@ -8,15 +8,14 @@ from typing import Any
 
 from .errors import CloserError, ExitCode
 from .keys import plain
-from .model import GatewayResult, Life, Outcome, Report, RestartResult, Status
+from .model import CHANGED, FINE, GatewayResult, Life, Outcome, Report, RestartResult, Status
 
 SHOWN_ROWS = 20
-_FINE = frozenset({Status.CLOSED, Status.WOULD_CLOSE, Status.ALREADY_CLOSED})
 
 
 def is_fine(row: Outcome, *, missing_ok: bool) -> bool:
     """Tell whether a row is what the caller wanted."""
-    return row.status in _FINE or (missing_ok and row.status is Status.NOT_FOUND)
+    return row.status in FINE or (missing_ok and row.status is Status.NOT_FOUND)
 
 
 def exit_code(report: Report) -> ExitCode:
@@ -26,7 +25,7 @@ def exit_code(report: Report) -> ExitCode:
     bad = [row for row in report.results if not is_fine(row, missing_ok=report.missing_ok)]
     if not bad:
         return ExitCode.SOME_FAILED if report.restart.ok is False else ExitCode.OK
-    changed = any(row.status in (Status.CLOSED, Status.WOULD_CLOSE) for row in report.results)
+    changed = any(row.status in CHANGED for row in report.results)
     if not changed and all(row.status is Status.REFUSED for row in bad):
         return ExitCode.REFUSED
     return ExitCode.SOME_FAILED
@@ -127,11 +126,16 @@ def _headline(report: Report) -> str:
 
 
 def _table(report: Report, *, verbose: bool) -> list[str]:
-    rows = sorted(report.results, key=lambda row: row.status in _FINE)
+    rows = sorted(report.results, key=lambda row: row.status in FINE)
     shown = rows if verbose else rows[:SHOWN_ROWS]
     status = max((len(row.status) for row in shown), default=0)
     width = max((min(len(_name(row)), 64) for row in shown), default=0)
-    out = [f"  {row.status:<{status}}  {_name(row):<{width}}  {_detail(row)}".rstrip() for row in shown]
+    databases = {store.agent for store in report.stores if store.era == "sqlite"}
+    details = [_detail(row, in_files=row.agent not in databases) for row in shown]
+    out = [
+        f"  {row.status:<{status}}  {_name(row):<{width}}  {detail}".rstrip()
+        for row, detail in zip(shown, details, strict=True)
+    ]
     if len(rows) > len(shown):
         out.append(f"  … and {len(rows) - len(shown)} more (--verbose shows all)")
     return out
@@ -141,11 +145,13 @@ def _name(row: Outcome) -> str:
     return plain(row.given if row.status is Status.NOT_FOUND else row.key)
 
 
-def _detail(row: Outcome) -> str:
+def _detail(row: Outcome, *, in_files: bool) -> str:
     if row.error:
         return f"{row.reason}: {row.error}" if row.reason else row.error
     if row.status in (Status.CLOSED, Status.WOULD_CLOSE):
         number = len(row.archives)
+        if not number and not in_files:
+            return ""
         word = "" if row.status is Status.CLOSED else " to archive"
         return f"{number} file{'' if number == 1 else 's'}{word or ' archived'}" if number else "no transcript"
     return ""

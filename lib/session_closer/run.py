@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .home import Home
     from .journal import Journal
     from .record import RunRecord
-    from .stores.files import FileStore
+    from .stores import Store
     from .work import Work
 
 
@@ -31,7 +31,7 @@ class Run:
     progress: Callable[[int, int], None]
     gateway: Gateway
     view: GatewayView = field(default_factory=GatewayView)
-    stores: dict[str, FileStore] = field(default_factory=dict)
+    stores: dict[str, Store] = field(default_factory=dict)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     works: list[Work] = field(default_factory=list)

@@ -6,10 +6,8 @@ import os
 from collections.abc import Callable
 
 from .errors import CloserError
-from .model import Outcome, Plan, PlannedRow, Report, RestartResult, Status, StoreResult
+from .model import CHANGED, FINE, Outcome, Plan, PlannedRow, Report, RestartResult, Status, StoreResult
 from .run import Run
-
-_FINE = frozenset({Status.CLOSED, Status.WOULD_CLOSE, Status.ALREADY_CLOSED})
 
 
 def of(run: Run, plan: Plan, restart: RestartResult, error: CloserError | None = None) -> Report:
@@ -19,7 +17,11 @@ def of(run: Run, plan: Plan, restart: RestartResult, error: CloserError | None =
     run.warn(*plan.warnings)
     done: dict[tuple[str, str], Outcome] = {(row.agent, row.key): row for work in run.works for row in work.outcomes()}
     planned = [_outcome(run, row) for row in plan.rows if (row.agent, row.key) not in done]
-    backups = {work.record.agent: os.path.join(work.store.place, work.record.backup) for work in run.works}
+    backups = {
+        work.record.agent: os.path.join(work.store.place, work.record.backup)
+        for work in run.works
+        if work.record.backup is not None
+    }
     return Report(
         operation=run.wish.operation,
         dry_run=run.options.dry_run,
@@ -31,7 +33,7 @@ def of(run: Run, plan: Plan, restart: RestartResult, error: CloserError | None =
         restart=restart,
         receipt=run.receipt,
         warnings=tuple(run.warnings),
-        kept=plan.kept + sum(row.status is not Status.CLOSED for row in done.values()),
+        kept=plan.kept + sum(row.status not in CHANGED for row in done.values()),
         missing_ok=run.options.missing_ok,
         error=error,
     )
@@ -48,10 +50,10 @@ def _outcome(run: Run, row: PlannedRow) -> Outcome:
         row.given,
         row.agent,
         row.key,
-        row.status,
+        Status.WOULD_ARCHIVE if run.options.archive and row.status is Status.WOULD_CLOSE else row.status,
         row.reason,
         session_id=row.session.session_id if row.session else None,
         route=row.route if row.status is Status.WOULD_CLOSE else None,
         archives=tuple(os.path.join(folder, move.target) for move in row.moves),
-        error=None if row.status in _FINE else row.hint or None,
+        error=None if row.status in FINE else row.hint or None,
     )

@@ -7,23 +7,24 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from . import commit, names
+from . import __version__, commit, history, journal, locks, names
 from .document import Document
 from .files import Disk
 from .model import Move, Outcome, PlannedRow, Reason, Session, Status
-from .record import SessionRecord, StoreRecord
+from .record import RunRecord, SessionRecord, StoreRecord, with_store
+from .run import Run
+from .stores import Store
 from .stores.files import FileStore
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Work:
-    """One store's share of a run, as it goes on."""
+    """One store's share of a run, as it goes on; `archives` are names in the store's folder."""
 
-    store: FileStore
+    store: Store
     rows: list[PlannedRow]
     record: StoreRecord
     note: Callable[[StoreRecord], None]
-    planned: Document[Session]
     edited: bool = False
     finished: bool = False
     outcome: dict[str, Status] = field(default_factory=dict)
@@ -52,6 +53,34 @@ class Work:
             )
             for row in self.rows
         ]
+
+
+@dataclass(slots=True, kw_only=True)
+class FileWork(Work):
+    """A file store's share of a run; `planned` is the text that was backed up."""
+
+    store: FileStore
+    planned: Document[Session]
+
+
+def note(run: Run, store: StoreRecord) -> None:
+    """Write the journal: before the first change of a store, and whenever a name in it changes."""
+    if run.record is None or run.journal is None:
+        run.record = RunRecord(
+            id=journal.new_id(history.now()),
+            operation=run.wish.operation,
+            tool=__version__,
+            started_at=locks.iso_now(),
+            state_dir=run.home.state,
+            by={"uid": os.getuid(), "pid": os.getpid(), "host": os.uname().nodename},
+            reason=run.options.reason,
+            stores=(store,),
+        )
+        run.journal = journal.Journal(run.disk, run.home.state, run.record.id)
+        run.journal.begin(run.record)
+    else:
+        run.record = with_store(run.record, store)
+        run.journal.write(run.record)
 
 
 def prepare(disk: Disk, store: FileStore, rows: Sequence[PlannedRow], stamp: str) -> StoreRecord:

@@ -22,7 +22,7 @@ from session_closer.model import Options, PlannedRow, Report, Status, Wish
 from session_closer.record import SessionRecord, StoreRecord
 from session_closer.report import exit_code
 from session_closer.stores.files import FileStore
-from session_closer.work import Work
+from session_closer.work import FileWork
 
 ALPHA = "agent:project-lead:kelly-dashboard"
 
@@ -271,7 +271,7 @@ def test_an_aborted_run_is_waited_for_though_its_transcript_is_archived_already(
     record = StoreRecord("project-lead", "files", store.index, store.folder, "sessions.json.bak-x", 0, "", (entry,))
     row = PlannedRow("x", "project-lead", ALPHA, Status.WOULD_CLOSE, session=session, was_running=True)
     assert store.document is not None
-    work = Work(store, [row], record, lambda _: None, store.document)
+    work = FileWork(store=store, rows=[row], record=record, note=lambda _: None, planned=store.document)
     ending = threading.Timer(0.3, end)
     ending.start()
     archive_late_files(Disk(), work, [row])

@@ -13,6 +13,9 @@ from .. import __version__
 PROTOCOLS = (3, 4)
 SCOPES = ("operator.admin", "operator.read", "operator.write")
 _CONNECT_SECONDS = 10.0
+# A gateway that has just started says for some seconds that it is not ready, also to `connect`.
+_STARTING_SECONDS = 30.0
+_LEAST_PAUSE, _MOST_PAUSE = 0.1, 5.0
 
 
 class LinkRefused(Exception):
@@ -24,7 +27,19 @@ class LinkLost(Exception):
 
 
 class CallRefused(Exception):
-    """The gateway understood the call and said no."""
+    """The gateway understood the call and said no; `changed`: because the session is not the one that was meant."""
+
+    def __init__(self, message: str, *, changed: bool = False) -> None:
+        super().__init__(message)
+        self.changed = changed
+
+
+class _NotYet(Exception):
+    """The gateway asks to be asked again, after so many seconds."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = min(max(seconds, _LEAST_PAUSE), _MOST_PAUSE)
 
 
 class Link(Protocol):
@@ -52,29 +67,39 @@ class SocketLink:
 
         self._broken: tuple[type[Exception], ...] = (WebSocketException, OSError, TimeoutError, EOFError)
         self._count = 0
-        try:
-            self._context = connect(
-                url,
-                max_size=None,
-                open_timeout=_CONNECT_SECONDS,
-                close_timeout=2,
-                compression=None,
-                proxy=None,
-            )
-            self._socket = self._context.__enter__()
-        except self._broken as problem:
-            raise LinkLost(f"no WebSocket at {url}: {problem}") from None
-        try:
-            hello = self._greet(token)
-        except BaseException:
-            self.close()
-            raise
+        deadline = time.monotonic() + _STARTING_SECONDS
+        while True:
+            try:
+                # ValueError: what is there speaks no WebSocket, or the address is none.
+                self._context = connect(
+                    url,
+                    max_size=None,
+                    open_timeout=_CONNECT_SECONDS,
+                    close_timeout=2,
+                    compression=None,
+                    proxy=None,
+                )
+                self._socket = self._context.__enter__()
+            except (*self._broken, ValueError) as problem:
+                raise LinkLost(f"no WebSocket at {url}: {problem}") from None
+            try:
+                hello = self._greet(token)
+                break
+            except _NotYet as problem:
+                self.close()
+                if time.monotonic() + problem.seconds > deadline:
+                    raise LinkLost(str(problem)) from None
+                time.sleep(problem.seconds)
+            except BaseException:
+                self.close()
+                raise
         snapshot = hello.get("snapshot")
         server = hello.get("server")
         features = hello.get("features")
         state = snapshot.get("stateDir") if isinstance(snapshot, dict) else None
         version = server.get("version") if isinstance(server, dict) else None
         methods = features.get("methods") if isinstance(features, dict) else None
+        self.said_state_dir = state if isinstance(state, str) else None
         self.state_dir = os.path.realpath(state) if isinstance(state, str) else None
         self.version: str | None = version if isinstance(version, str) else None
         auth = hello.get("auth")
@@ -94,15 +119,24 @@ class SocketLink:
             "auth": {"token": token},
         }
         try:
-            return self.call("connect", params, _CONNECT_SECONDS)
+            return self._ask("connect", params, time.monotonic() + _CONNECT_SECONDS)
         except CallRefused as problem:
             raise LinkRefused(str(problem)) from None
 
     def call(self, method: str, params: dict[str, Any], seconds: float = 60.0) -> dict[str, Any]:
-        """Return the payload, or raise LinkRefused, LinkLost or CallRefused."""
+        """Return the payload, or raise LinkRefused, LinkLost or CallRefused; `seconds` bound the wait for it."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return self._ask(method, params, deadline)
+            except _NotYet as problem:
+                if time.monotonic() + problem.seconds > deadline:
+                    raise CallRefused(str(problem)) from None
+                time.sleep(problem.seconds)
+
+    def _ask(self, method: str, params: dict[str, Any], deadline: float) -> dict[str, Any]:
         self._count += 1
         number = str(self._count)
-        deadline = time.monotonic() + seconds
         try:
             self._socket.send(json.dumps({"type": "req", "id": number, "method": method, "params": params}))
             while True:
@@ -137,4 +171,13 @@ def _payload(frame: dict[str, Any]) -> dict[str, Any]:
     message = str(error.get("message", "refused"))
     if "missing scope" in message or "pairing required" in message:
         raise LinkRefused(message)
-    raise CallRefused(message)
+    if error.get("retryable") is True:
+        pause = error.get("retryAfterMs")
+        raise _NotYet(message, pause / 1000 if isinstance(pause, int) else 0.0)
+    raise CallRefused(message, changed=was_changed(error))
+
+
+def was_changed(error: dict[str, Any]) -> bool:
+    """Tell whether an error says that the session is not the one that was meant."""
+    details = error.get("details")
+    return isinstance(details, dict) and details.get("reason") == "session-changed"

@@ -95,8 +95,8 @@ class CommandLink:
         if code == 0:
             return first_object(out)
         said = " ".join((err or out).split())
-        if "INVALID_REQUEST" in said or "Cannot delete" in said:
-            raise CallRefused(said[:300])
+        if "INVALID_REQUEST" in said or "Cannot delete" in said or "changed before" in said:
+            raise CallRefused(said[:300], changed="changed before" in said)
         if "timeout" in said.lower():
             raise LinkLost(said[:300])
         raise LinkRefused(said[:300] or f"openclaw gateway call ended with {code}")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from ..errors import GatewayNeeded
 from ..home import Home
+from ..keys import quoted
 from ..model import GatewayResult, GatewayView, Life
 from .find import Found, find
-from .link import CallRefused, Link, LinkLost, LinkRefused, SocketLink
+from .link import CallRefused, Link, LinkLost, LinkRefused, SocketLink, was_changed
 from .openclaw import CommandLink, OpenClaw
 
-_LIST_SECONDS = 60.0
-_DELETE_SECONDS = 60.0
+PATCH_MANY = 100
+_CALL_SECONDS = 60.0
 _ALL = 1_000_000
 _START_SECONDS = 15.0
 _PAUSE = 0.25
@@ -59,15 +64,19 @@ class Gateway:
 
 def meet(home: Home, *, looking_only: bool) -> Gateway:
     """Find the gateway and connect to it; a run that only looks starts no `openclaw`, which would write files."""
+    if home.url is not None:
+        return _meet_named(home, home.url)
     found = _awake(home)
     gateway = Gateway(home, found, [], [])
     if found.life is Life.DOWN or found.port is None:
         return gateway
     link = _connect(gateway, found.port)
     if link is not None and link.state_dir not in (None, home.state):
-        gateway.notes.append(f"the gateway at port {found.port} serves another state directory")
+        gateway.notes.append(f"the gateway at port {found.port} serves {quoted(link.said_state_dir or '')}")
         link.close()
-        if found.sure:
+        # In a container our own state directory has another name, and its process is not to be seen from here.
+        elsewhere = not os.path.isdir(link.state_dir or "")
+        if found.sure or elsewhere:
             gateway.found = Found(Life.UNKNOWN, found.pid, found.port, evidence=found.evidence)
         else:
             gateway.found = Found(Life.DOWN, evidence=found.evidence)
@@ -87,13 +96,39 @@ def meet(home: Home, *, looking_only: bool) -> Gateway:
     return gateway
 
 
+def _meet_named(home: Home, url: str) -> Gateway:
+    """Connect to the gateway at a URL that was given; raise GatewayNeeded where it is not the one that is meant."""
+    if home.token is None:
+        raise GatewayNeeded(f"no token for the gateway at {url}", "--token-file FILE, with nothing but the token in it")
+    try:
+        link = SocketLink(url, home.token)
+    except (LinkRefused, LinkLost) as problem:
+        what = f"the gateway at {url} does not let us in: {problem}"
+        raise GatewayNeeded(what, "check --url and --token-file") from None
+    theirs, ours = link.said_state_dir, home.gateway_state or home.state
+    if ours not in ((theirs,) if home.gateway_state else (theirs, link.state_dir)):
+        link.close()
+        raise GatewayNeeded(
+            f"the gateway at {url} serves {quoted(theirs or 'nothing that it names')}, not {ours}",
+            "if that is the same folder, seen from a container: --gateway-state-dir DIR",
+            name="other_gateway",
+        )
+    evidence = (f"named by --url: {url}",)
+    gateway = Gateway(home, Found(Life.UP, evidence=evidence), [link], [])
+    if not link.may_delete:
+        link.close()
+        gateway.links.clear()
+        gateway.notes.append("the gateway's hello does not let us delete sessions")
+    return gateway
+
+
 def _probe(gateway: Gateway) -> None:
     """Drop the `openclaw` command as a link where the gateway would not let it delete sessions.
 
     `update.status` changes nothing and asks for the same scope; that a version does not know it proves the scope, too.
     """
     try:
-        gateway.links[-1].call("update.status", {}, _LIST_SECONDS)
+        gateway.links[-1].call("update.status", {}, _CALL_SECONDS)
     except CallRefused:
         return
     except (LinkRefused, LinkLost) as problem:
@@ -123,11 +158,14 @@ def _connect(gateway: Gateway, port: int) -> SocketLink | None:
         return None
 
 
-def view(gateway: Gateway, agents: list[str]) -> GatewayView:
-    """Return which sessions the gateway lists and which of them have a run in flight."""
+def view(gateway: Gateway, agents: list[str], *, by_command: bool = False) -> GatewayView:
+    """Return which sessions the gateway lists and which of them have a run in flight.
+
+    `by_command`: ask through the `openclaw` command where there is no other link; it takes seconds.
+    """
     known: set[str] = set()
     active: set[str] = set()
-    link = next((link for link in gateway.links if isinstance(link, SocketLink)), None)
+    link = next((link for link in gateway.links if by_command or isinstance(link, SocketLink)), None)
     if link is not None and link.has("sessions.list"):
         for agent in agents:
             rows = _rows(link, agent)
@@ -137,32 +175,70 @@ def view(gateway: Gateway, agents: list[str]) -> GatewayView:
 
 
 def _rows(link: Link, agent: str) -> list[tuple[str, bool]]:
-    params = {"agentId": agent, "limit": _ALL, "includeGlobal": True, "includeUnknown": True}
     try:
-        sessions = link.call("sessions.list", params, _LIST_SECONDS).get("sessions")
+        sessions = link.call("sessions.list", _everything(agent), _CALL_SECONDS).get("sessions")
     except (CallRefused, LinkRefused, LinkLost):
         # Nothing is known then, and a status that says running counts.
         return []
-    rows = [row for row in sessions if isinstance(row, dict)] if isinstance(sessions, list) else []
     return [
         (str(row.get("key")), bool(row.get("hasActiveRun")))
-        for row in rows
+        for row in _objects(sessions)
         if row.get("hasActiveRun") is not None or row.get("status") not in (None, "running")
     ]
 
 
-def delete(gateway: Gateway, key: str, *, delete_transcript: bool) -> list[str]:
-    """Have the gateway delete one session; return the archives it names.
+def delete(gateway: Gateway, key: str, *, delete_transcript: bool, session_id: str | None = None) -> list[str]:
+    """Have the gateway delete one session, if it still has this session id; return the archives it names.
 
     Raises CallRefused if it says no, LinkLost if nobody knows whether it did, LinkRefused when no link is left.
     """
-    params = {"key": key, "deleteTranscript": delete_transcript}
+    params: dict[str, Any] = {"key": key, "deleteTranscript": delete_transcript}
+    if session_id is not None:
+        params["expectedSessionId"] = session_id
+    archived = _call(gateway, "sessions.delete", params).get("archived")
+    return [path for path in archived if isinstance(path, str)] if isinstance(archived, list) else []
+
+
+def archive(gateway: Gateway, targets: Sequence[tuple[str, str]], *, archived: bool = True) -> dict[str, CallRefused]:
+    """Have the gateway archive sessions (key, session id), or take them back; return why it refused some, by key.
+
+    At most PATCH_MANY targets. Raises as `delete` does.
+    """
+    params = {
+        "targets": [{"key": key, "expectedSessionId": session_id} for key, session_id in targets],
+        "patch": {"archived": archived},
+    }
+    outcomes = _call(gateway, "sessions.patchMany", params).get("outcomes")
+    refused = {}
+    for outcome in _objects(outcomes):
+        if outcome.get("ok") is not True:
+            error = outcome.get("error")
+            error = error if isinstance(error, dict) else {}
+            why = CallRefused(str(error.get("message", "refused")), changed=was_changed(error))
+            refused[str(outcome.get("key"))] = why
+    return refused
+
+
+def listed(gateway: Gateway, agent: str) -> dict[str, str | None]:
+    """Return the session id of every session of an agent that the gateway lists, by key. Raises as `delete` does."""
+    rows = _call(gateway, "sessions.list", _everything(agent)).get("sessions")
+    return {str(row.get("key")): row.get("sessionId") for row in _objects(rows)}
+
+
+def _call(gateway: Gateway, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Call a method over the best link that may; raise LinkRefused when none is left."""
     while gateway.links:
         try:
-            archived = gateway.links[0].call("sessions.delete", params, _DELETE_SECONDS).get("archived")
+            return gateway.links[0].call(method, params, _CALL_SECONDS)
         except LinkRefused as problem:
-            gateway.notes.append(f"sessions.delete was refused: {problem}")
+            gateway.notes.append(f"{method} was refused: {problem}")
             gateway.links.pop(0).close()
-            continue
-        return [path for path in archived if isinstance(path, str)] if isinstance(archived, list) else []
     raise LinkRefused(gateway.notes[-1] if gateway.notes else "no link to the gateway is left")
+
+
+def _everything(agent: str) -> dict[str, Any]:
+    return {"agentId": agent, "limit": _ALL, "includeGlobal": True, "includeUnknown": True}
+
+
+def _objects(found: object) -> list[dict[str, Any]]:
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []

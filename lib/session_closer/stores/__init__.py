@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Protocol
 
 from ..errors import Refused
@@ -12,36 +13,36 @@ from . import files, sqlite
 
 
 class Store(Protocol):
-    """One agent's sessions; `read` looks, everything that changes goes through the executor."""
+    """One agent's sessions; `index` holds them, `folder` their transcripts and archives, `place` what we lock."""
 
-    era: str
     agent: str
     index: str
     folder: str
 
+    @property
+    def era(self) -> str:
+        """The kind of store, as in STORES."""
+
+    @property
+    def place(self) -> str:
+        """The folder of the index."""
+
     def read(self) -> Snapshot:
-        """Return the store as it is now; raise CorruptStore."""
+        """Return the store as it is now; raise CorruptStore or Refused."""
 
 
-STORES = {"files": files.FileStore}
+STORES: dict[str, Callable[[Home, str], Store]] = {"files": files.FileStore, "sqlite": sqlite.SqliteStore}
 
 
-def detect(home: Home, agent: str) -> files.FileStore | None:
-    """Return the agent's store by what is on disk, None where there is none; Refused where we may not touch it."""
-    database = sqlite.database(home.state, agent)
-    tables = sqlite.session_tables(database)
-    index = home.index(agent)
+def detect(home: Home, agent: str) -> Store | None:
+    """Return the agent's store by what is on disk, None where there is none; Refused where the evidence is mixed."""
+    database, index = home.database(agent), home.index(agent)
     has_index = os.path.lexists(index)
-    if tables and has_index and home.has_own_indexes():
+    kind = "sqlite" if sqlite.holds_sessions(database) else "files" if has_index else None
+    if kind == "sqlite" and has_index and home.has_own_indexes():
         raise Refused(
             f"agent {agent} has both a session database and {index}: a stale file or an unfinished migration",
-            "openclaw doctor",
+            "openclaw gateway stop, openclaw doctor --fix, openclaw gateway start",
             name="mixed_store",
         )
-    if tables:
-        raise Refused(
-            f"agent {agent} keeps its sessions in SQLite ({database}), this version closes file stores",
-            f"openclaw sessions delete KEY --agent {agent} --yes",
-            name="sqlite_store",
-        )
-    return STORES["files"](home, agent) if has_index else None
+    return STORES[kind](home, agent) if kind is not None else None

@@ -1,35 +1,153 @@
-"""Recognise OpenClaw's session database (from 2026.8.1 on) without changing a byte."""
+"""The SQLite store: rows of `session_nodes` in an agent's own database (OpenClaw from 2026.8.1 on), read only."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
+from .. import names
 from ..errors import Refused
+from ..home import Home
+from ..model import Session, Snapshot
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
 
 _SESSION_TABLES = ("session_nodes", "session_entries", "transcript_events")
+_NEEDED = {
+    "session_nodes": {"session_key", "current_session_id", "entry_json", "status", "pinned_at", "archived_at"},
+    "transcript_events": {"session_id", "seq"},
+}
+_CHUNK = 500
+_BUSY_SECONDS = 10
 
 
-def database(state: str, agent: str) -> str:
-    """Return where the agent's database would be."""
-    return os.path.join(state, "agents", agent, "agent", "openclaw-agent.sqlite")
+class Row(NamedTuple):
+    """One session as its row shows it.
+
+    `archived_at` is in ms since 1970, None while it is not archived; `events` is the number of its last transcript
+    event, -1 while it has none.
+    """
+
+    key: str
+    session_id: str
+    entry: str
+    archived_at: int | None
+    status: str | None
+    events: int
 
 
-def session_tables(path: str) -> list[str]:
-    """Return the session tables in a database: a file of that name without one belongs to something else."""
-    if not os.path.exists(path):
-        return []
-    import sqlite3
+class SqliteStore:
+    """One agent's session database and the folder that gets the archives of its transcripts."""
+
+    era = "sqlite"
+
+    def __init__(self, home: Home, agent: str) -> None:
+        self.agent = agent
+        self.index = home.database(agent)
+        self.folder = home.folder(agent)
+
+    @property
+    def place(self) -> str:
+        """The folder of the database."""
+        return os.path.dirname(self.index)
+
+    def read(self) -> Snapshot:
+        """Return the store as it is now; raise Refused where it cannot be read."""
+        query = "select session_key, current_session_id, status, pinned_at, archived_at from session_nodes"
+        with reading(self.index) as connection:
+            sessions = {
+                key: Session(
+                    self.agent,
+                    key,
+                    session_id,
+                    None,
+                    status,
+                    pinned=pinned is not None,
+                    id_usable=names.is_session_id(session_id),
+                    archived=archived is not None,
+                )
+                for key, session_id, status, pinned, archived in connection.execute(query)
+            }
+        return Snapshot(
+            self.agent, self.index, os.path.realpath(self.folder), sessions, files=_listed(self.folder), era=self.era
+        )
+
+    def rows(self, keys: Sequence[str]) -> dict[str, Row]:
+        """Return those of the keys that are in the store, with their entries; raise Refused."""
+        found: dict[str, Row] = {}
+        with reading(self.index) as connection:
+            for some in _chunks(keys):
+                marks = ",".join("?" * len(some))
+                query = (
+                    "select n.session_key, n.current_session_id, n.entry_json, n.archived_at, n.status,"  # noqa: S608
+                    " (select max(seq) from transcript_events e where e.session_id = n.current_session_id)"
+                    f" from session_nodes n where n.session_key in ({marks})"
+                )
+                for key, session_id, entry, archived, status, events in connection.execute(query, some):
+                    last = -1 if events is None else int(events)
+                    found[key] = Row(key, session_id, entry, archived, status, last)
+        return found
+
+
+def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    for at in range(0, len(keys), _CHUNK):
+        yield keys[at : at + _CHUNK]
+
+
+def _listed(folder: str) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))
+    except FileNotFoundError:
+        return frozenset()
+
+
+@contextmanager
+def reading(path: str) -> Iterator[Connection]:
+    """Give a read-only connection that leaves no file behind; raise Refused where the database cannot be read."""
+    import sqlite3  # an agent without a database does not need it
     from urllib.parse import quote
 
-    # Without a -shm nobody has it open; then only `immutable` leaves no -shm and -wal behind.
-    mode = "mode=ro" if os.path.exists(path + "-shm") else "immutable=1"
+    # What is not checkpointed yet is in the -wal, which `immutable` does not see; without one nobody has the
+    # database open, and only `immutable` leaves no -shm and -wal behind.
+    living = any(os.path.exists(path + suffix) for suffix in ("-wal", "-shm"))
+    mode = "mode=ro" if living else "immutable=1"
     try:
-        connection = sqlite3.connect(f"file:{quote(path)}?{mode}", uri=True, timeout=5)
+        connection = sqlite3.connect(f"file:{quote(path)}?{mode}", uri=True, timeout=_BUSY_SECONDS)
         try:
-            rows = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
+            yield connection
         finally:
             connection.close()
     except sqlite3.Error as problem:
         raise Refused(f"{path} cannot be read: {problem}", "openclaw doctor", name="unknown_store") from None
-    names = {str(row[0]) for row in rows}
-    return [name for name in _SESSION_TABLES if name in names]
+
+
+def holds_sessions(path: str) -> bool:
+    """Tell whether a database has session tables that we can read: another one of that name has no sessions.
+
+    Refused where it has some that we do not know.
+    """
+    if not os.path.exists(path):
+        return False
+    with reading(path) as connection:
+        tables = _names(connection, "select name from sqlite_master where type = 'table'")
+        if tables.isdisjoint(_SESSION_TABLES):
+            return False
+        for table, needed in _NEEDED.items():
+            missing = needed - _names(connection, f"select name from pragma_table_info('{table}')")  # noqa: S608
+            if missing:
+                version = connection.execute("pragma user_version").fetchone()[0]
+                raise Refused(
+                    f"{path} has session tables that this version does not know (schema {version}, "
+                    f"{table} without {', '.join(sorted(missing))})",
+                    "update OpenClaw or session-closer; until then: openclaw sessions --help",
+                    name="unknown_store",
+                )
+    return True
+
+
+def _names(connection: Connection, query: str) -> set[str]:
+    rows: Iterable[tuple[object, ...]] = connection.execute(query)
+    return {str(row[0]) for row in rows}

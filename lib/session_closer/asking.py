@@ -1,0 +1,226 @@
+"""Ask the gateway of a SQLite store to archive and to delete; tell by the rows what became of each session."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from . import keys, names
+from .errors import GatewayNeeded
+from .gateway import sessions
+from .gateway.link import CallRefused, LinkLost, LinkRefused
+from .gateway.sessions import PATCH_MANY, Gateway
+from .model import Move, PlannedRow, Status
+from .record import SessionRecord, StoreRecord
+from .stores.sqlite import Row, SqliteStore
+from .work import Work
+
+AGAIN = "openclaw gateway start, then the same command again: it finishes what was begun"
+_IN_USE = "in use again: it was used while it was being closed"
+
+
+def archive(work: Work, store: SqliteStore, gateway: Gateway) -> list[PlannedRow]:
+    """Archive the sessions, at once for every list; return the rows that are archived now and unused since planned.
+
+    Raises LinkLost or LinkRefused.
+    """
+    pending = [row for row in work.rows if row.session is not None and not row.session.archived]
+    for at in range(0, len(pending), PATCH_MANY):
+        some = pending[at : at + PATCH_MANY]
+        try:
+            refused = sessions.archive(gateway, [(row.key, _session_id(row)) for row in some])
+        except CallRefused as problem:
+            refused = {row.key: problem for row in some}
+        work.error.update({key: f"the gateway refused: {problem}" for key, problem in refused.items()})
+    return _still_idle(work, store, gateway)
+
+
+def _still_idle(work: Work, store: SqliteStore, gateway: Gateway) -> list[PlannedRow]:
+    now = store.rows([row.key for row in work.rows])
+    planned = {session.key: session for session in work.record.sessions}
+    idle, back = [], []
+    for row in work.rows:
+        found, before = now.get(row.key), planned[row.key]
+        if found is None or found.session_id != before.session_id or found.archived_at is None:
+            continue
+        if not row.was_running and _was_used(row, found, before):
+            back.append(row)
+        else:
+            idle.append(row)
+    _take_back(work, gateway, [row for row in back if row.session is not None and not row.session.archived])
+    for row in back:
+        work.outcome[row.key] = Status.CAME_BACK
+        work.error[row.key] = _IN_USE
+    archived = {row.key: now[row.key].archived_at for row in idle}
+    marked = tuple(replace(s, archived_at=archived.get(s.key)) for s in work.record.sessions)
+    work.record = replace(work.record, sessions=marked)
+    work.note(work.record)
+    return idle
+
+
+def _was_used(row: PlannedRow, now: Row, before: SessionRecord) -> bool:
+    """Tell whether somebody spoke in a session since it was planned, or a run of it was ended by archiving it."""
+    assert row.session is not None
+    return now.events != before.events or (now.status == "killed" and row.session.status != "killed")
+
+
+def _take_back(work: Work, gateway: Gateway, rows: Sequence[PlannedRow]) -> None:
+    for at in range(0, len(rows), PATCH_MANY):
+        some = rows[at : at + PATCH_MANY]
+        try:
+            refused = sessions.archive(gateway, [(row.key, _session_id(row)) for row in some], archived=False)
+        except CallRefused as problem:
+            refused = {row.key: problem for row in some}
+        for key, why in refused.items():
+            work.warnings.append(f"{keys.plain(key)} was used meanwhile, and is archived all the same: {why}")
+
+
+def delete(work: Work, gateway: Gateway, rows: Sequence[PlannedRow], progress: Callable[[int, int], None]) -> None:
+    """Delete archived sessions, one by one; OpenClaw serves no two at once. Raises LinkLost or LinkRefused."""
+    for at, row in enumerate(rows):
+        progress(at, len(rows))
+        try:
+            paths = sessions.delete(gateway, row.key, delete_transcript=True, session_id=_session_id(row))
+        except CallRefused as problem:
+            if not problem.changed:
+                work.error[row.key] = f"the gateway refused: {problem}"
+        except (LinkLost, LinkRefused) as problem:
+            work.error.update(dict.fromkeys((r.key for r in rows[at:]), f"the gateway gave no answer: {problem}"))
+            raise
+        else:
+            work.archives[row.key] = _names_in(work.store.folder, paths)
+    progress(len(rows), len(rows))
+
+
+def _session_id(row: PlannedRow) -> str:
+    assert row.session is not None
+    return row.session.session_id or ""
+
+
+def _names_in(folder: str, paths: Iterable[str]) -> list[str]:
+    """Return the names of archives that are really there: a gateway may have another name for the folder."""
+    return [name for name in map(os.path.basename, paths) if os.path.isfile(os.path.join(folder, name))]
+
+
+def judge(work: Work, store: SqliteStore) -> None:
+    """Decide by the rows what became of each session: an answer proves nothing."""
+    now = store.rows([row.key for row in work.rows])
+    for row in work.rows:
+        found = now.get(row.key)
+        if found is None:
+            work.outcome[row.key] = Status.CLOSED
+            work.error.pop(row.key, None)
+            if not work.archives.get(row.key):
+                work.archives[row.key] = archives_of(work.store.folder, _session_id(row))
+        elif found.session_id != _session_id(row):
+            work.outcome[row.key] = Status.CAME_BACK
+            work.error[row.key] = "in use again: the gateway wrote it anew"
+        elif work.outcome.get(row.key) is Status.CAME_BACK:
+            continue
+        elif found.archived_at is not None and work.record.archive:
+            work.outcome[row.key] = Status.ARCHIVED
+            work.error.pop(row.key, None)
+        else:
+            work.outcome[row.key] = Status.FAILED
+            word = "archived, but not deleted" if found.archived_at is not None else "not closed"
+            work.error[row.key] = f"{word}: {work.error.get(row.key, 'not reached')}"
+
+
+def check_lists(work: Work, gateway: Gateway) -> None:
+    """Look whether the gateway still lists what is gone. Raises LinkLost or LinkRefused."""
+    gone = [row for row in work.rows if work.outcome.get(row.key) in (Status.CLOSED, Status.ARCHIVED)]
+    if not gone:
+        return
+    try:
+        listed = sessions.listed(gateway, work.store.agent)
+    except CallRefused as problem:
+        work.warnings.append(f"the gateway does not list its sessions ({problem}): only the database was looked at")
+        return
+    for row in gone:
+        if row.key in listed and listed[row.key] == _session_id(row):
+            work.outcome[row.key] = Status.FAILED
+            work.error[row.key] = "gone from the database, but the gateway lists it still"
+        elif row.key in listed:
+            work.outcome[row.key] = Status.CAME_BACK
+            work.error[row.key] = "closed, and in use again already"
+
+
+def archives_of(folder: str, session_id: str) -> list[str]:
+    """Return the archives of one session's transcripts, oldest first."""
+    try:
+        found = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in found if names.archived_from(name) == f"{session_id}.jsonl")
+
+
+def settled(work: Work) -> StoreRecord:
+    """Return the record with what became of each session, and its archives."""
+    return replace(
+        work.record,
+        sessions=tuple(
+            replace(
+                session,
+                status=str(work.outcome.get(session.key, Status.FAILED)),
+                moves=_moves(work.store.folder, work.archives.get(session.key, ())),
+            )
+            for session in work.record.sessions
+        ),
+    )
+
+
+def _moves(folder: str, archives: Iterable[str]) -> tuple[Move, ...]:
+    moves = []
+    for name in archives:
+        live = names.archived_from(name)
+        if live is not None and names.owners(live):
+            found = os.stat(os.path.join(folder, name))
+            moves.append(Move(live, name, found.st_size, found.st_mtime_ns))
+    return tuple(moves)
+
+
+def finish(store: SqliteStore, record: StoreRecord, gateway: Gateway) -> StoreRecord:
+    """Finish what an interrupted run began in one store: delete what it archived; what was used since stays.
+
+    Raises GatewayNeeded where something is to be asked of a gateway that does not answer.
+    """
+    now = store.rows([session.key for session in record.sessions])
+    ended = (_finish(store, record, session, now.get(session.key), gateway) for session in record.sessions)
+    return replace(record, sessions=tuple(ended))
+
+
+def _finish(
+    store: SqliteStore, record: StoreRecord, session: SessionRecord, now: Row | None, gateway: Gateway
+) -> SessionRecord:
+    if now is None:
+        archives = archives_of(store.folder, session.session_id or "")
+        return replace(session, status="closed", moves=_moves(store.folder, archives))
+    if now.session_id != session.session_id:
+        return replace(session, status="came_back")
+    if now.archived_at is None or session.status == "came_back" or _archived_before(session):
+        return replace(session, status="dropped")
+    if now.events != session.events or (session.archived_at is not None and now.archived_at != session.archived_at):
+        # Taken out of the archive and put there again by somebody else.
+        return replace(session, status="dropped")
+    if record.archive:
+        return replace(session, status="archived")
+    try:
+        if session.archived_at is None:
+            # Whether it was used between the plan and the archive was not looked at any more.
+            sessions.archive(gateway, [(session.key, now.session_id)], archived=False)
+            return replace(session, status="dropped")
+        sessions.delete(gateway, session.key, delete_transcript=True, session_id=now.session_id)
+    except CallRefused:
+        return replace(session, status="dropped")
+    except (LinkLost, LinkRefused) as problem:
+        what = f"an interrupted run archived {keys.plain(session.key)}, which is to be deleted: {problem}"
+        raise GatewayNeeded(what, AGAIN) from None
+    if store.rows([session.key]):
+        return replace(session, status="dropped")
+    return replace(session, status="closed", moves=_moves(store.folder, archives_of(store.folder, now.session_id)))
+
+
+def _archived_before(session: SessionRecord) -> bool:
+    return json.loads(session.entry or "{}").get("archivedAt") is not None

@@ -1,0 +1,65 @@
+"""Recognise a file store that OpenClaw has been updated past: its owner has to migrate it first."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+from . import files
+from .errors import Refused
+from .gateway.link import LinkLost, LinkRefused
+from .gateway.openclaw import OpenClaw
+from .model import Life
+from .run import Run
+from .stores import Store
+
+_VERSION = re.compile(r"(\d{4})\.(\d+)\.(\d+)(?:-(beta)\.\d+|-\d+)?")
+# Sessions are in SQLite from 2026.8.1 on, and in the betas of 2026.7.2; 2026.7.33 to 2026.7.35 are older branches.
+_FIRST, _FIRST_BETA = (2026, 8, 1), (2026, 7, 2)
+_PACKAGE_BYTES = 4 << 20
+_SECONDS = 20.0
+
+
+def owed(run: Run, store: Store) -> Refused | None:
+    """Return why a file store may not be changed: the installed OpenClaw would not read it."""
+    if run.gateway.found.life is Life.UP or run.home.isolated:
+        return None
+    version = installed(OpenClaw(run.home, None, None))
+    if version is None or not is_sqlite_era(version):
+        return None
+    return Refused(
+        f"openclaw {version} keeps sessions in SQLite, those of agent {store.agent} are not migrated: {store.index}",
+        "openclaw doctor --fix, then openclaw gateway start; or SESSION_CLOSER_OPENCLAW=PATH of the one that is used",
+        name="unmigrated_store",
+    )
+
+
+def is_sqlite_era(version: str) -> bool:
+    """Tell whether a version of OpenClaw keeps sessions in SQLite; one that cannot be read does not."""
+    found = _VERSION.fullmatch(version)
+    if found is None:
+        return False
+    number = (int(found[1]), int(found[2]), int(found[3]))
+    return number >= _FIRST or (number == _FIRST_BETA and found[4] is not None)
+
+
+def installed(command: OpenClaw) -> str | None:
+    """Return the version of an `openclaw` command, from its package where that can be found; None: not to be told."""
+    if not command.words:
+        return None
+    folder = os.path.dirname(os.path.realpath(command.words[-1]))
+    for _ in range(3):
+        try:
+            package = json.loads(files.read(os.path.join(folder, "package.json"), _PACKAGE_BYTES)[0])
+        except (OSError, ValueError, RecursionError):
+            package = None
+        if isinstance(package, dict) and package.get("name") == "openclaw":
+            return str(package.get("version"))
+        folder = os.path.dirname(folder)
+    try:
+        _, out, _ = command.run("--version", seconds=_SECONDS)
+    except (LinkRefused, LinkLost):
+        return None
+    found = _VERSION.search(out)
+    return found[0] if found else None

@@ -1,0 +1,69 @@
+"""The one restart of a run: only after an edit of a file store below a running gateway."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from . import archiving, locks
+from .deciding import nothing_to_restart
+from .gateway import handoff, sessions
+from .gateway.restart import BY_HAND, restart
+from .model import Life, RestartResult
+from .record import RestartRecord
+from .run import Run
+from .work import FileWork
+
+
+def restart_once(run: Run) -> RestartResult:
+    found, wanted = run.gateway.found, run.options.restart
+    if found.life is Life.DOWN:
+        if wanted == "always":
+            run.warn("there is no gateway to restart")
+        return nothing_to_restart(run)
+    needed = any(work.edited for work in run.works)
+    edits = [work for work in run.works if isinstance(work, FileWork)]
+    if wanted == "always" and run.works and not edits:
+        run.warn("sessions in SQLite never need a restart, so the gateway was not restarted")
+    if not needed and (wanted != "always" or not edits):
+        return nothing_to_restart(run)
+    if wanted == "never":
+        run.warn(f"the running gateway was not restarted (--restart never); by hand: {BY_HAND}")
+        return RestartResult(needed, None, "left-out")
+    if found.life is Life.UNKNOWN:
+        run.warn("no gateway of this state directory is proven, so none was restarted")
+        return RestartResult(needed, None, "not-proven")
+    assert run.record is not None
+    assert run.journal is not None
+    run.record = replace(run.record, restart=RestartRecord(needed=True))
+    run.journal.write(run.record)
+    if handoff.below(found.pid):
+        return RestartResult(
+            True, None, "handed-off", "this runs below the gateway, so a process of its own restarts it"
+        )
+    run.tell(f"restarting the gateway, process {found.pid}; receipt {run.receipt}")
+    run.gateway.leave()
+    result = restart(run.home, found)
+    for work in edits:
+        if work.edited:
+            with locks.folder(work.store.place):
+                archiving.look_again(run.disk, work)
+    return result
+
+
+def owed_restart(run: Run) -> RestartRecord:
+    """Restart the gateway for an interrupted run that edited a store below it."""
+    if run.gateway.found.life is not Life.UP:
+        return RestartRecord(needed=run.gateway.found.life is not Life.DOWN, result="nothing-to-restart")
+    if run.options.restart == "never":
+        run.warn(f"an interrupted run owes the gateway a restart (--restart never); by hand: {BY_HAND}")
+        return RestartRecord(needed=True, result="left-out")
+    if handoff.below(run.gateway.found.pid):
+        run.warn(f"an interrupted run owes the gateway a restart, which would end this command; later: {BY_HAND}")
+        return RestartRecord(needed=True, result="left-out")
+    result = restart(run.home, run.gateway.found)
+    run.gateway.leave()
+    if result.ok:
+        run.gateway = sessions.meet(run.home, looking_only=False)
+    else:
+        run.warn(f"the gateway was not restarted: {result.detail}")
+    return RestartRecord(True, bool(result.ok), result.result, result.detail)

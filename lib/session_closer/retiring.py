@@ -1,0 +1,86 @@
+"""One SQLite store's share of a run: its rows recorded, archived, deleted by the gateway, and looked at again."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+
+from . import asking
+from .claiming import locked
+from .deciding import decide_again
+from .errors import GatewayNeeded
+from .gateway import sessions
+from .gateway.link import LinkLost, LinkRefused
+from .model import Plan, PlannedRow, Route, Status
+from .record import SessionRecord, StoreRecord
+from .run import Run
+from .stores.sqlite import Row, SqliteStore
+from .work import Work, note
+
+
+def change_store(run: Run, agent: str, first: Plan) -> list[PlannedRow]:
+    """Close one agent's sessions; return the rows that were decided otherwise under the lock."""
+    store = run.stores[agent]
+    assert isinstance(store, SqliteStore)
+    with locked(run, agent):
+        # A run may have begun since the first look, and archiving would end it.
+        run.view = sessions.view(run.gateway, run.wish.agents(), by_command=True)
+        plan = decide_again(run, agent, store.read(), "", first)
+        run.warn(*plan.warnings)
+        rows = list(plan.closing)
+        found = store.rows([row.key for row in rows])
+        gone = [row for row in rows if row.key not in found]
+        rows = [row for row in rows if row.key in found]
+        if rows:
+            _close(run, store, rows, found)
+        changed = [row for row in plan.rows if row.status is not Status.WOULD_CLOSE and row not in first.rows]
+        return [*changed, *(row._replace(status=Status.ALREADY_CLOSED) for row in gone)]
+
+
+def _close(run: Run, store: SqliteStore, rows: list[PlannedRow], found: dict[str, Row]) -> None:
+    record = StoreRecord(
+        agent=store.agent,
+        era=store.era,
+        path=store.index,
+        transcripts=store.folder,
+        sessions=tuple(_recorded(found[row.key]) for row in rows),
+        archive=run.options.archive,
+    )
+    note(run, record)
+    work = Work(store=store, rows=rows, record=record, note=partial(note, run))
+    run.works.append(work)
+    word = "archiving" if run.options.archive else "closing"
+    run.tell(f"{word} {len(rows)} of agent {store.agent} through the gateway; receipt {run.receipt}")
+    lost: Exception | None = None
+    try:
+        archived = asking.archive(work, store, run.gateway)
+        if not run.options.archive:
+            asking.delete(work, run.gateway, archived, run.progress)
+    except (LinkLost, LinkRefused) as problem:
+        lost = problem
+    finally:
+        # Also where a signal ends the run: the record says which keys are done.
+        asking.judge(work, store)
+        work.finished = True
+        note(run, asking.settled(work))
+    if lost is None:
+        try:
+            asking.check_lists(work, run.gateway)
+        except (LinkLost, LinkRefused) as problem:
+            lost = problem
+    if lost is not None:
+        raise GatewayNeeded(f"the gateway stopped answering: {lost}", asking.AGAIN)
+
+
+def _recorded(row: Row) -> SessionRecord:
+    raw = row.entry.encode("utf-8", "surrogatepass")
+    return SessionRecord(
+        key=row.key,
+        session_id=row.session_id,
+        offset=0,
+        length=len(raw),
+        sha256=hashlib.sha256(raw).hexdigest(),
+        route=str(Route.GATEWAY),
+        entry=row.entry,
+        events=row.events,
+    )
