@@ -440,7 +440,9 @@ def database(store: Store, table: str, agent: str = "project-lead") -> None:
 @pytest.mark.parametrize("beside", [False, True])
 @pytest.mark.parametrize("table", SESSION_TABLES)
 @pytest.mark.parametrize("life", ["down", "up"])
-def test_session_tables_of_an_unknown_shape_are_refused(stage: Stage, life: str, table: str, beside: bool, command: Any) -> None:
+def test_session_tables_of_an_unknown_shape_are_refused(
+    stage: Stage, life: str, table: str, beside: bool, command: Any
+) -> None:
     store = stage(life)
     database(store, table)
     if not beside:
