@@ -114,6 +114,9 @@ def judge(work: Work, store: SqliteStore) -> None:
             work.error.pop(row.key, None)
             if not work.archives.get(row.key):
                 work.archives[row.key] = archives_of(work.store.folder, _session_id(row))
+            if not work.archives[row.key]:
+                what = "it never had one, or another session uses it too"
+                work.warnings.append(f"{keys.plain(row.key)} left no archive of a transcript: {what}")
         elif found.session_id != _session_id(row):
             work.outcome[row.key] = Status.CAME_BACK
             work.error[row.key] = "in use again: the gateway wrote it anew"

@@ -42,7 +42,7 @@ def change(run: Run, plan: Plan) -> Report:
     reached = {(row.agent, row.key) for work in run.works for row in work.rows}
     left = [row for row in plan.closing if (row.agent, row.key) not in reached]
     rows += [row._replace(status=Status.FAILED, hint="not reached") for row in left]
-    return summary.of(run, plan._replace(rows=tuple(rows)), result, error)
+    return summary.of(run, plan._replace(rows=tuple(rows)), result, error, unfinished=True)
 
 
 def _locked_out(run: Run) -> CloserError | None:

@@ -31,6 +31,11 @@ class Journal:
         self._folder = os.path.join(root(state), OPEN, run)
         self.descriptor = -1
 
+    @property
+    def path(self) -> str:
+        """Where the record is while the run lasts."""
+        return os.path.join(self._folder, RECORD)
+
     def begin(self, first: RunRecord) -> None:
         """Write the record and take its flock, then make the run known, durable before anything else changes.
 

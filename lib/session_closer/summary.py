@@ -10,8 +10,13 @@ from .model import CHANGED, FINE, Outcome, Plan, PlannedRow, Report, RestartResu
 from .run import Run
 
 
-def of(run: Run, plan: Plan, restart: RestartResult, error: CloserError | None = None) -> Report:
-    """Return the report: rows in the order of the command line, what was really done before what was planned."""
+def of(
+    run: Run, plan: Plan, restart: RestartResult, error: CloserError | None = None, *, unfinished: bool = False
+) -> Report:
+    """Return the report: rows in the order of the command line, what was really done before what was planned.
+
+    `unfinished`: the record stays where the next changing command finds it.
+    """
     for work in run.works:
         run.warn(*work.warnings)
     run.warn(*plan.warnings)
@@ -31,7 +36,7 @@ def of(run: Run, plan: Plan, restart: RestartResult, error: CloserError | None =
         results=tuple(sorted([*planned, *done.values()], key=_place(run))),
         gateway=run.gateway.result(),
         restart=restart,
-        receipt=run.receipt,
+        receipt=run.journal.path if unfinished and run.journal is not None else run.receipt,
         warnings=tuple(run.warnings),
         kept=plan.kept + sum(row.status not in CHANGED for row in done.values()),
         missing_ok=run.options.missing_ok,
