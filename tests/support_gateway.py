@@ -1,4 +1,4 @@
-"""A stub gateway: a process of its own that speaks OpenClaw's protocol over a real sessions.json.
+"""A stub gateway: a process of its own that speaks OpenClaw's protocol over a real sessions.json or database.
 
 It is told what to serve by a file, so that one process can stand in for many gateways, one after another.
 """
@@ -9,16 +9,26 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
+import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import support_sqlite
+from support_sqlite import No
+
 METHODS = ("sessions.list", "sessions.delete")
 DEFAULT_AGENT = "main"
+ERAS = {"files": ("2026.5.7", METHODS), "sqlite": ("2026.9.6", (*METHODS, "sessions.patchMany"))}
+COUNTS: Counter[tuple[str, str]] = Counter()
+ONE_AT_A_TIME = threading.Lock()
 
 
 class StubGateway:
@@ -42,9 +52,15 @@ class StubGateway:
 
         `refuse`: "connect" or "delete"; `hello`: the state directory it claims; `lie`: says ok and deletes nothing;
         `active`: keys with a run in flight; `old`: rows without hasActiveRun.
+
+        Over databases, `faults` is a list of what goes wrong: {method ("*": any), call (its numbers from 1 on; none:
+        each), do, ...}. `do` is "drop-before" or "drop-after" (the connection ends before or after the call has taken
+        effect), "retryable", "error" (`error`: what it answers), "lie" (ok and nothing done), "write-before" or
+        "write-after" (`agent`, `sql`: what somebody else writes) or "wait" (`seconds`, before it takes effect).
+        `ghosts`: rows that `sessions.list` adds; `stale`: keys whose `status: running` is left over.
         """
         (self.folder / "calls").unlink(missing_ok=True)
-        self.order = {"state": str(state), "token": token, **more}
+        self.order = {"state": str(state), "token": token, "serial": str(uuid.uuid4()), **more}
         self._write(self.order)
         folder = Path(os.environ["TMPDIR"], f"openclaw-{os.getuid()}")
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -70,9 +86,15 @@ class StubGateway:
 
     def calls(self, method: str) -> list[dict[str, Any]]:
         """Return the parameters of all calls of a method."""
+        return [row["params"] for row in self._log() if row["method"] == method]
+
+    def methods(self) -> list[str]:
+        """Return the methods of all calls, in order."""
+        return [row["method"] for row in self._log()]
+
+    def _log(self) -> list[dict[str, Any]]:
         path = self.folder / "calls"
-        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        return [row["params"] for row in rows if row["method"] == method]
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def stop(self) -> None:
         """End the process."""
@@ -148,8 +170,13 @@ def main(folder: Path) -> None:
         try:
             connection.send(json.dumps(send))
             for message in connection:
-                connection.send(json.dumps(answer(folder, json.loads(message))))
-        except ConnectionClosed:
+                with ONE_AT_A_TIME:
+                    said = answer(folder, json.loads(message))
+                if said is None:
+                    connection.socket.shutdown(socket.SHUT_RDWR)
+                    return
+                connection.send(json.dumps(said))
+        except (ConnectionClosed, OSError):
             pass
 
     with serve(talk, "127.0.0.1", 0, compression=None) as server:
@@ -158,32 +185,76 @@ def main(folder: Path) -> None:
         server.serve_forever()
 
 
-class No(Exception):
-    """The gateway refuses a call."""
-
-
-def answer(folder: Path, frame: dict[str, Any]) -> dict[str, Any]:
-    """Return the response to a request."""
+def answer(folder: Path, frame: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the response to a request, None where the connection is to end without one."""
     order = json.loads((folder / "order").read_text())
+    method, params = frame["method"], frame["params"]
     with open(folder / "calls", "a", encoding="utf-8") as file:
-        file.write(json.dumps({"method": frame["method"], "params": frame["params"]}) + "\n")
-    handlers = {"connect": connect, "sessions.list": list_sessions, "sessions.delete": delete}
+        file.write(json.dumps({"method": method, "params": params}) + "\n")
+    held = support_sqlite.hold(order) if order.get("state") else {}
+    faults = {fault["do"]: fault for fault in due(order, method)}
     head = {"type": "res", "id": frame["id"]}
+    if "drop-before" in faults:
+        return None
+    time.sleep(faults.get("wait", {}).get("seconds", 0))
     try:
-        return {**head, "ok": True, "payload": handlers[frame["method"]](order, frame["params"])}
+        if "retryable" in faults:
+            raise No("the gateway is starting", code="UNAVAILABLE", retryable=True, retryAfterMs=50)
+        if "error" in faults:
+            raise No(**faults["error"]["error"])
+        write(held, faults.get("write-before"))
+        payload = perform(order, held, method, params, lie="lie" in faults)
+        write(held, faults.get("write-after"))
     except No as problem:
-        return {**head, "ok": False, "error": {"code": "INVALID_REQUEST", "message": str(problem)}}
+        return {**head, "ok": False, "error": problem.error}
+    return None if "drop-after" in faults else {**head, "ok": True, "payload": payload}
 
 
-def connect(order: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+def due(order: dict[str, Any], method: str) -> list[dict[str, Any]]:
+    """Return the faults of this call; it is counted."""
+    counted = {}
+    for name in (method, "*"):
+        COUNTS[order.get("serial", ""), name] += 1
+        counted[name] = COUNTS[order.get("serial", ""), name]
+    return [
+        fault
+        for fault in order.get("faults", [])
+        if fault["method"] in counted and counted[fault["method"]] in fault.get("call", counted.values())
+    ]
+
+
+def write(held: dict[str, Any], fault: dict[str, Any] | None) -> None:
+    """Do what somebody else does to an agent's rows."""
+    if fault is not None:
+        for statement in fault["sql"]:
+            held[fault["agent"]].execute(*statement)
+
+
+def perform(order: dict[str, Any], held: dict[str, Any], method: str, params: dict[str, Any], *, lie: bool) -> Any:
+    """Do a call and return its payload, by the kind of store that the agent has."""
+    if method == "connect":
+        return connect(order, params, ERAS["sqlite" if held else "files"])
+    if method == "sessions.patchMany" and held:
+        return support_sqlite.patch_many(order, held, params, lie=lie)
+    agent = params["agentId"] if "agentId" in params else support_sqlite.agent_of(params["key"])
+    if agent in held:
+        over_rows = {"sessions.list": support_sqlite.list_sessions, "sessions.delete": support_sqlite.delete}
+        return over_rows[method](order, held[agent], agent, params, lie=lie)
+    if method not in METHODS:
+        raise No(f"unknown method: {method}")
+    return {"sessions.list": list_sessions, "sessions.delete": delete}[method](order, params)
+
+
+def connect(order: dict[str, Any], params: dict[str, Any], era: tuple[str, tuple[str, ...]]) -> dict[str, Any]:
     """Greet."""
     if params["auth"]["token"] != order.get("token") or order.get("refuse") == "connect":
         raise No("unauthorized: gateway token mismatch")
+    version, methods = era
     return {
         "type": "hello-ok",
         "protocol": 3,
-        "server": {"version": "2026.5.7"},
-        "features": {"methods": list(METHODS)},
+        "server": {"version": version},
+        "features": {"methods": list(methods)},
         "snapshot": {"stateDir": order.get("hello", order["state"])},
     }
 
