@@ -10,9 +10,10 @@ from dataclasses import replace
 from . import names, planning
 from .files import Disk
 from .history import now
+from .measuring import Measure
 from .model import Move, PlannedRow, Route, Session, Snapshot, Status
 from .stores.files import parse, read_index
-from .work import FileWork, measured
+from .work import FileWork
 
 # An aborted run needs about 10 ms to end after its session was deleted; measured on 2026.5.7.
 ABORT_SECONDS = 5.0
@@ -81,10 +82,10 @@ def archive_late_files(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -
     snapshot = store.read()
     claims = planning.Claims.of(snapshot.sessions.values())
     stamp = names.free_stamp(now(), snapshot.files)
-    late = []
+    late, measure = [], Measure()
     for row in rows:
         left = [name for name in _own_files(row, snapshot) if name in snapshot.files and not claims.cover(name)]
-        moves = tuple(measured(store.folder, Move(name, names.archive_name(name, stamp))) for name in left)
+        moves = tuple(measure.live(store.folder, Move(name, names.archive_name(name, stamp))) for name in left)
         late.append(row._replace(moves=moves))
     found = {row.key: row.moves for row in late}
     sessions = tuple(

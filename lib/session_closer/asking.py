@@ -12,6 +12,7 @@ from .errors import GatewayNeeded
 from .gateway import sessions
 from .gateway.link import CallRefused, LinkLost, LinkRefused
 from .gateway.sessions import PATCH_MANY, Gateway
+from .measuring import Measure
 from .model import Move, PlannedRow, Status
 from .record import SessionRecord, StoreRecord
 from .stores.sqlite import Row, SqliteStore
@@ -175,12 +176,11 @@ def settled(work: Work) -> StoreRecord:
 
 
 def _moves(folder: str, archives: Iterable[str]) -> tuple[Move, ...]:
-    moves = []
+    measure, moves = Measure(), []
     for name in archives:
         live = names.archived_from(name)
         if live is not None and names.owners(live):
-            found = os.stat(os.path.join(folder, name))
-            moves.append(Move(live, name, found.st_size, found.st_mtime_ns))
+            moves.append(measure.archived(folder, Move(live, name)))
     return tuple(moves)
 
 

@@ -63,20 +63,24 @@ def word(name: str) -> Any:
 
 def _address(value: str) -> str:
     """Take a WebSocket address: plain `ws` to this machine only, since a token goes along; nothing secret in it."""
+    import ipaddress
     from urllib.parse import urlsplit
 
-    problem = ""
+    problem = "" if value.isascii() and value.isprintable() else "is no address of a gateway"
     try:
         found = urlsplit(value)
         host, secret = found.hostname or "", found.username or found.password or found.query or found.fragment
-        if found.scheme not in ("ws", "wss") or not host or found.port == 0:
+        if problem:
+            pass
+        elif found.scheme not in ("ws", "wss") or not host or found.port == 0:
             problem = "is no address of a gateway"
         elif secret:
             problem = "holds more than an address"
-        elif found.scheme == "ws" and host not in ("localhost", "::1") and not host.startswith("127."):
+        elif found.scheme == "ws" and host != "localhost" and not ipaddress.ip_address(host).is_loopback:
             problem = "would send the token in clear text"
     except ValueError:
-        problem = "is no address of a gateway"
+        # Also a name where only a number can be told to be this machine.
+        problem = "is no address of a gateway on this machine, nor one that is encrypted"
     if problem:
         # The value may hold a secret, so it is not repeated.
         raise UsageProblem(f"the value of --url {problem}", "--url ws://127.0.0.1:18789, or wss:// for another machine")

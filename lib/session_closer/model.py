@@ -22,12 +22,23 @@ class Status(StrEnum):
     REFUSED = "refused"
     ARCHIVED = "archived"
     WOULD_ARCHIVE = "would_archive"
+    RESTORED = "restored"
+    WOULD_RESTORE = "would_restore"
+    ALREADY_RESTORED = "already_restored"
+    DEFERRED = "deferred"
+    WOULD_DEFER = "would_defer"
+    CONFLICT = "conflict"
     CAME_BACK = "came_back"
     FAILED = "failed"
 
 
-FINE = frozenset({Status.CLOSED, Status.WOULD_CLOSE, Status.ALREADY_CLOSED, Status.ARCHIVED, Status.WOULD_ARCHIVE})
-CHANGED = frozenset({Status.CLOSED, Status.WOULD_CLOSE, Status.ARCHIVED, Status.WOULD_ARCHIVE})
+CHANGED = frozenset(
+    {
+        Status.CLOSED, Status.WOULD_CLOSE, Status.ARCHIVED, Status.WOULD_ARCHIVE, Status.RESTORED,
+        Status.WOULD_RESTORE, Status.DEFERRED, Status.WOULD_DEFER,
+    }
+)  # fmt: skip
+FINE = CHANGED | {Status.ALREADY_CLOSED, Status.ALREADY_RESTORED}
 
 
 class Reason(StrEnum):
@@ -128,12 +139,16 @@ class GatewayView(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One file to be archived, by plain names in the transcripts folder; size in bytes, 0 while not looked at."""
+    """One file to be archived, by plain names in the transcripts folder; size in bytes, 0 while not looked at.
+
+    `sha256` is None where reading the file would have cost too much.
+    """
 
     source: str
     target: str
     size: int = 0
     mtime_ns: int = 0
+    sha256: str | None = None
 
 
 class PlannedRow(NamedTuple):
@@ -177,6 +192,7 @@ class Outcome(NamedTuple):
     route: Route | None = None
     archives: tuple[str, ...] = ()
     error: str | None = None
+    until: str | None = None
 
 
 class StoreResult(NamedTuple):
@@ -207,6 +223,20 @@ class RestartResult(NamedTuple):
     detail: str = ""
 
 
+class ReceiptRow(NamedTuple):
+    """One receipt of a list: `sessions` that it has changed, `restorable` those that an undo could bring back."""
+
+    id: str
+    operation: str
+    state: str
+    started_at: str
+    reason: str | None
+    agents: tuple[str, ...]
+    sessions: int
+    restorable: int
+    path: str
+
+
 class Report(NamedTuple):
     """What a command has to say; `error` is set where the whole run ended early."""
 
@@ -222,3 +252,4 @@ class Report(NamedTuple):
     kept: int | None = None
     missing_ok: bool = False
     error: CloserError | None = None
+    receipts: tuple[ReceiptRow, ...] | None = None

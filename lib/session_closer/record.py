@@ -160,6 +160,8 @@ def _session(item: dict[str, Any]) -> SessionRecord:
     moves = tuple(Move(**_arguments(Move, move)) for move in item.pop("moves"))
     session = SessionRecord(**_arguments(SessionRecord, item), moves=moves)
     for move in moves:
+        if not (type(move.size) is int and type(move.mtime_ns) is int and isinstance(move.sha256, str | None)):
+            raise Damaged("holds a file's size or time that is no number")
         if not (_plain_name(move.source) and _plain_name(move.target)):
             raise Damaged("moves a file that is not in its folder")
         if names.archived_from(move.target) != move.source or names.is_archive(move.source):

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from . import __version__, commit, history, journal, locks, names
 from .document import Document
 from .files import Disk
-from .model import Move, Outcome, PlannedRow, Reason, Session, Status
+from .measuring import Measure
+from .model import Outcome, PlannedRow, Reason, Session, Status
 from .record import RunRecord, SessionRecord, StoreRecord, with_store
 from .run import Run
 from .stores import Store
@@ -88,7 +89,8 @@ def prepare(disk: Disk, store: FileStore, rows: Sequence[PlannedRow], stamp: str
     assert store.document is not None
     raw = store.document.raw
     backup = commit.publish_backup(disk, store.index, raw, names.backup_name(os.path.basename(store.index), stamp))
-    sessions = tuple(_session_record(store, row) for row in rows)
+    measure = Measure()
+    sessions = tuple(_session_record(store, row, measure) for row in rows)
     return StoreRecord(
         agent=store.agent,
         era=store.era,
@@ -101,7 +103,7 @@ def prepare(disk: Disk, store: FileStore, rows: Sequence[PlannedRow], stamp: str
     )
 
 
-def _session_record(store: FileStore, row: PlannedRow) -> SessionRecord:
+def _session_record(store: FileStore, row: PlannedRow, measure: Measure) -> SessionRecord:
     assert store.document is not None
     member = store.document.members[row.key]
     entry = store.document.member_bytes(row.key)
@@ -112,25 +114,19 @@ def _session_record(store: FileStore, row: PlannedRow) -> SessionRecord:
         length=len(entry),
         sha256=hashlib.sha256(entry).hexdigest(),
         route=str(row.route),
-        moves=tuple(measured(store.folder, move) for move in row.moves),
+        moves=tuple(measure.live(store.folder, move) for move in row.moves),
     )
-
-
-def measured(folder: str, move: Move) -> Move:
-    """Return the move with size and time of its file, which make tampering visible."""
-    try:
-        found = os.lstat(os.path.join(folder, move.source))
-    except FileNotFoundError:
-        return move
-    return replace(move, size=found.st_size, mtime_ns=found.st_mtime_ns)
 
 
 def settled(work: Work) -> StoreRecord:
     """Return the record with what became of each session and the archive names that are really there."""
     status = {row.key: work.outcome.get(row.key, Status.FAILED) for row in work.rows}
+    measure = Measure()
     sessions = []
     for session in work.record.sessions:
         named = {names.archived_from(name): name for name in work.archives.get(session.key, ())}
         moves = tuple(replace(move, target=named.get(move.source, move.target)) for move in session.moves)
+        if status.get(session.key) is Status.CLOSED:
+            moves = tuple(measure.archived(work.store.folder, move) for move in moves)
         sessions.append(replace(session, status=str(status.get(session.key, session.status)), moves=moves))
     return replace(work.record, sessions=tuple(sessions))

@@ -1,0 +1,67 @@
+"""Size, time and, where it costs little, hash of the files that a run renames: they make tampering visible."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import replace
+
+from .files import read
+from .model import Move
+
+# A transcript of a thousand messages; more than this is not worth the time a batch would take.
+_FILE_BYTES = 256 << 10
+_RUN_BYTES = 4 << 20
+
+
+class Measure:
+    """What a run measures, within what it may read in all."""
+
+    def __init__(self) -> None:
+        self._left = _RUN_BYTES
+
+    def live(self, folder: str, move: Move) -> Move:
+        """Return the move with what its file is now, before it is renamed; as it was where there is no file."""
+        return self._of(folder, move, move.source)
+
+    def archived(self, folder: str, move: Move) -> Move:
+        """Return the move with what its archive is now: a run that was cut off may have written on."""
+        return self._of(folder, move, move.target)
+
+    def _of(self, folder: str, move: Move, name: str) -> Move:
+        path = os.path.join(folder, name)
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            return move
+        if (move.size, move.mtime_ns) == (found.st_size, found.st_mtime_ns) and move.sha256 is not None:
+            return move
+        digest = None
+        if found.st_size <= min(_FILE_BYTES, self._left):
+            self._left -= found.st_size
+            digest = sha256(path)
+        return replace(move, size=found.st_size, mtime_ns=found.st_mtime_ns, sha256=digest)
+
+
+def sha256(path: str) -> str | None:
+    """Return the hash of a small regular file, None where it cannot be read."""
+    try:
+        return hashlib.sha256(read(path, _FILE_BYTES)[0]).hexdigest()
+    except OSError:
+        return None
+
+
+def change(folder: str, move: Move) -> str | None:
+    """Return what is wrong with an archive: it is gone, or not what was archived; None where it is the same."""
+    path = os.path.join(folder, move.target)
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return "is gone"
+    if (move.size, move.mtime_ns) == (0, 0):
+        return None
+    if found.st_size != move.size:
+        return f"has {found.st_size} bytes, {move.size} were archived"
+    if move.sha256 is not None:
+        return None if sha256(path) == move.sha256 else "does not hold what was archived"
+    return None if found.st_mtime_ns == move.mtime_ns else "was written to since it was archived"
