@@ -1,0 +1,254 @@
+"""The connection to a gateway: what is asked again, for how long, and what every answer means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import websockets.sync.client
+from session_closer.gateway import link
+from session_closer.gateway.link import CallRefused, LinkLost, LinkRefused, SocketLink
+
+LATER = {"code": "UNAVAILABLE", "message": "the gateway is starting", "retryable": True}
+Script = Callable[[dict[str, Any]], list[Any]]
+
+
+class Clock:
+    """Time that passes only while somebody sleeps or waits."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+class Socket:
+    """A socket whose other end follows a script: what it says to each request; an exception is raised."""
+
+    def __init__(self, clock: Clock, script: Script) -> None:
+        self.clock, self.script = clock, script
+        self.asked: list[dict[str, Any]] = []
+        self.waiting: list[Any] = []
+        self.closed = 0
+
+    def __enter__(self) -> Socket:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closed += 1
+
+    def send(self, text: str) -> None:
+        self.asked.append(json.loads(text))
+        self.waiting = self.script(self.asked[-1])
+
+    def recv(self, timeout: float) -> str:
+        if not self.waiting:
+            self.clock.now += timeout
+            raise TimeoutError("timed out")
+        found = self.waiting.pop(0)
+        if isinstance(found, BaseException):
+            raise found
+        return found if isinstance(found, str) else json.dumps(found)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(link, "time", made)
+    return made
+
+
+@pytest.fixture
+def dial(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], tuple[SocketLink, list[Socket]]]:
+    """Connect to a gateway that follows a script; return the link and every socket that was opened."""
+
+    def make(script: Script) -> tuple[SocketLink, list[Socket]]:
+        sockets: list[Socket] = []
+
+        def connect(url: str, **_: Any) -> Socket:
+            sockets.append(Socket(clock, script))
+            return sockets[-1]
+
+        monkeypatch.setattr(websockets.sync.client, "connect", connect)
+        return SocketLink("ws://127.0.0.1:1", "token"), sockets
+
+    return make
+
+
+Dial = Callable[[Script], tuple[SocketLink, list[Socket]]]
+
+
+def yes(frame: dict[str, Any], **payload: Any) -> dict[str, Any]:
+    return {"type": "res", "id": frame["id"], "ok": True, "payload": payload}
+
+
+def no(frame: dict[str, Any], error: Any) -> dict[str, Any]:
+    return {"type": "res", "id": frame["id"], "ok": False, "error": error}
+
+
+def hello_then(script: Script, **hello: Any) -> Script:
+    return lambda frame: [yes(frame, **hello)] if frame["method"] == "connect" else script(frame)
+
+
+def times(count: int, error: dict[str, Any]) -> Script:
+    """Refuse so many times, then do it."""
+    left = [count]
+
+    def script(frame: dict[str, Any]) -> list[Any]:
+        left[0] -= 1
+        return [no(frame, error)] if left[0] >= 0 else [yes(frame, done=True)]
+
+    return script
+
+
+def test_a_call_is_asked_again_until_it_is_done(dial: Dial, clock: Clock) -> None:
+    made, (socket,) = dial(hello_then(times(3, {**LATER, "retryAfterMs": 500})))
+    assert made.call("sessions.delete", {"key": "x"}) == {"done": True}
+    assert clock.slept == [0.5] * 3
+    assert [frame["params"] for frame in socket.asked[1:]] == [{"key": "x"}] * 4
+    assert len({frame["id"] for frame in socket.asked}) == 5
+
+
+@pytest.mark.parametrize(
+    ("after", "pause"),
+    [(None, 0.1), (0, 0.1), (-5, 0.1), (1, 0.1), (250, 0.25), (3_600_000, 5.0), ("soon", 0.1), (0.5, 0.1)],
+)
+def test_the_pause_is_what_the_gateway_says_within_bounds(dial: Dial, clock: Clock, after: Any, pause: float) -> None:
+    made, _ = dial(hello_then(times(1, {**LATER, "retryAfterMs": after})))
+    made.call("x", {})
+    assert clock.slept == [pause]
+
+
+def test_a_gateway_that_is_never_ready_refuses_the_call_in_the_end(dial: Dial, clock: Clock) -> None:
+    made, _ = dial(hello_then(times(10**6, {**LATER, "retryAfterMs": 1000})))
+    begun = clock.now
+    with pytest.raises(CallRefused, match="starting"):
+        made.call("x", {}, seconds=20)
+    assert 15 < clock.now - begun <= 20
+
+
+@pytest.mark.parametrize("retryable", [False, None, "true", 1])
+def test_a_refusal_that_is_not_to_be_asked_again_is_final(dial: Dial, clock: Clock, retryable: Any) -> None:
+    made, (socket,) = dial(hello_then(lambda frame: [no(frame, {**LATER, "retryable": retryable})]))
+    with pytest.raises(CallRefused):
+        made.call("x", {})
+    assert clock.slept == []
+    assert len(socket.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "changed"),
+    [
+        ({"message": "Session k changed before deletion. Retry.", "details": {"reason": "session-changed"}}, True),
+        ({"message": "no", "details": {"reason": "something-else"}}, False),
+        ({"message": "no", "details": "session-changed"}, False),
+        ({}, False),
+        (None, False),
+        ("no", False),
+    ],
+)
+def test_a_refusal_tells_whether_the_session_has_changed(dial: Dial, error: Any, changed: bool) -> None:
+    made, _ = dial(hello_then(lambda frame: [no(frame, error)]))
+    with pytest.raises(CallRefused) as caught:
+        made.call("x", {})
+    assert caught.value.changed is changed
+
+
+@pytest.mark.parametrize("message", ["missing scope: operator.admin", "pairing required: scope upgrade"])
+def test_a_scope_that_we_do_not_have_is_a_matter_of_the_link(dial: Dial, message: str) -> None:
+    made, _ = dial(hello_then(lambda frame: [no(frame, {"message": message, "retryable": True})]))
+    with pytest.raises(LinkRefused):
+        made.call("x", {})
+
+
+@pytest.mark.parametrize("broken", [ConnectionResetError("reset"), EOFError(), "{", "\u0000"])
+def test_a_connection_that_breaks_leaves_it_open_what_was_done(dial: Dial, broken: Any) -> None:
+    made, (socket,) = dial(hello_then(lambda _: [broken]))
+    with pytest.raises(LinkLost):
+        made.call("x", {})
+    assert len(socket.asked) == 2, "nothing is sent twice"
+
+
+def test_no_answer_at_all_ends_the_wait(dial: Dial, clock: Clock) -> None:
+    made, _ = dial(hello_then(lambda _: []))
+    begun = clock.now
+    with pytest.raises(LinkLost):
+        made.call("x", {}, seconds=7)
+    assert clock.now - begun == pytest.approx(7)
+
+
+def test_events_and_answers_to_other_calls_are_passed_over(dial: Dial) -> None:
+    others = [{"type": "event", "event": "tick"}, {"type": "res", "id": "99", "ok": True, "payload": {}}, [], "5"]
+    made, _ = dial(hello_then(lambda frame: [*others, yes(frame, mine=True)]))
+    assert made.call("x", {}) == {"mine": True}
+
+
+def test_a_gateway_that_is_starting_is_dialled_again(dial: Dial, clock: Clock) -> None:
+    made, sockets = dial(times(2, {**LATER, "retryAfterMs": 50}))
+    assert len(sockets) == 3
+    assert [socket.closed for socket in sockets] == [1, 1, 0]
+    assert clock.slept == [0.1, 0.1]
+    made.close()
+    assert sockets[-1].closed == 1
+
+
+def test_a_gateway_that_never_lets_us_in_is_given_up_and_every_socket_closed(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sockets: list[Socket] = []
+
+    def connect(url: str, **_: Any) -> Socket:
+        sockets.append(Socket(clock, times(10**6, {**LATER, "retryAfterMs": 4000})))
+        return sockets[-1]
+
+    monkeypatch.setattr(websockets.sync.client, "connect", connect)
+    begun = clock.now
+    with pytest.raises(LinkLost, match="starting"):
+        SocketLink("ws://127.0.0.1:1", "token")
+    assert 20 < clock.now - begun <= 30
+    assert all(socket.closed == 1 for socket in sockets)
+
+
+def test_a_wrong_token_is_refused_at_once_and_the_socket_closed(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    socket = Socket(clock, lambda frame: [no(frame, {"message": "unauthorized: gateway token mismatch"})])
+    monkeypatch.setattr(websockets.sync.client, "connect", lambda *_, **__: socket)
+    with pytest.raises(LinkRefused, match="token mismatch"):
+        SocketLink("ws://127.0.0.1:1", "a-secret")
+    assert (clock.slept, socket.closed) == ([], 1)
+
+
+def test_the_hello_says_whom_the_gateway_serves_and_what_it_lets_us_do(dial: Dial, tmp_path: Any) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    hello = {"snapshot": {"stateDir": str(tmp_path / "link")}, "server": {"version": "2026.9.6"},
+             "features": {"methods": ["sessions.delete"]}, "auth": {"scopes": ["operator.admin"]}}  # fmt: skip
+    made, (socket,) = dial(lambda frame: [yes(frame, **hello)])
+    assert (made.said_state_dir, made.state_dir) == (str(tmp_path / "link"), str(tmp_path.resolve()))
+    assert (made.version, made.may_delete, made.has("sessions.patchMany")) == ("2026.9.6", True, False)
+    params = socket.asked[0]["params"]
+    assert params["auth"] == {"token": "token"}
+    assert (params["minProtocol"], params["maxProtocol"]) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    "hello",
+    [{}, {"snapshot": [], "server": 5, "features": "x", "auth": None}, {"snapshot": {"stateDir": 5}}],
+)
+def test_a_hello_that_says_nothing_names_nobody(dial: Dial, hello: dict[str, Any]) -> None:
+    made, _ = dial(lambda frame: [yes(frame, **hello)])
+    assert (made.said_state_dir, made.state_dir, made.version) == (None, None, None)
+    assert made.may_delete
+
+
+@pytest.mark.parametrize("scopes", [[], ["operator.read", "operator.write"], [5]])
+def test_without_the_scope_nothing_is_deleted(dial: Dial, scopes: list[Any]) -> None:
+    made, _ = dial(lambda frame: [yes(frame, auth={"scopes": scopes})])
+    assert not made.may_delete
