@@ -170,8 +170,7 @@ def main(folder: Path) -> None:
         try:
             connection.send(json.dumps(send))
             for message in connection:
-                with ONE_AT_A_TIME:
-                    said = answer(folder, json.loads(message))
+                said = answer(folder, json.loads(message))
                 if said is None:
                     connection.socket.shutdown(socket.SHUT_RDWR)
                     return
@@ -187,16 +186,25 @@ def main(folder: Path) -> None:
 
 def answer(folder: Path, frame: dict[str, Any]) -> dict[str, Any] | None:
     """Return the response to a request, None where the connection is to end without one."""
-    order = json.loads((folder / "order").read_text())
-    method, params = frame["method"], frame["params"]
-    with open(folder / "calls", "a", encoding="utf-8") as file:
-        file.write(json.dumps({"method": method, "params": params}) + "\n")
-    held = support_sqlite.hold(order) if order.get("state") else {}
-    faults = {fault["do"]: fault for fault in due(order, method)}
-    head = {"type": "res", "id": frame["id"]}
+    with ONE_AT_A_TIME:
+        order = json.loads((folder / "order").read_text())
+        with open(folder / "calls", "a", encoding="utf-8") as file:
+            file.write(json.dumps({"method": frame["method"], "params": frame["params"]}) + "\n")
+        faults = {fault["do"]: fault for fault in due(order, frame["method"])}
     if "drop-before" in faults:
         return None
     time.sleep(faults.get("wait", {}).get("seconds", 0))
+    with ONE_AT_A_TIME:
+        held = support_sqlite.hold(order) if order.get("state") else {}
+        said = respond(order, held, frame, faults)
+    return None if "drop-after" in faults else said
+
+
+def respond(
+    order: dict[str, Any], held: dict[str, Any], frame: dict[str, Any], faults: dict[str, Any]
+) -> dict[str, Any]:
+    """Do a call and return the response."""
+    head, method, params = {"type": "res", "id": frame["id"]}, frame["method"], frame["params"]
     try:
         if "retryable" in faults:
             raise No("the gateway is starting", code="UNAVAILABLE", retryable=True, retryAfterMs=50)
@@ -207,7 +215,7 @@ def answer(folder: Path, frame: dict[str, Any]) -> dict[str, Any] | None:
         write(held, faults.get("write-after"))
     except No as problem:
         return {**head, "ok": False, "error": problem.error}
-    return None if "drop-after" in faults else {**head, "ok": True, "payload": payload}
+    return {**head, "ok": True, "payload": payload}
 
 
 def due(order: dict[str, Any], method: str) -> list[dict[str, Any]]:

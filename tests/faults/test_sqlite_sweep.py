@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -34,6 +35,7 @@ TARGETS = (ALPHA, BETA, CRON_RUN, LEAD + "never-spoken", PUT_AWAY, GAMMA, RESEAR
 OTHER = LEAD + "pinned"
 AGENTS = ("project-lead", "researcher")
 FINE = {Status.CLOSED, Status.ALREADY_CLOSED}
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT)
 
 
 @pytest.fixture(scope="module")
@@ -354,6 +356,60 @@ def test_a_connection_that_breaks_at_any_call_loses_nothing_and_the_next_run_fin
             if (row["status"] == "closed") is there:
                 broken.append(f"{where}: {row['key']} is called {row['status']}, and is {'there' if there else 'gone'}")
         broken += [f"{where}: {line}" for line in violations(scene, ended=False)]
+        broken += [f"{where}, next run: {line}" for line in finishes(scene)]
+    assert broken == []
+
+
+# The first part of a run goes on in the gateway though its caller is dead
+
+
+def killed_in_a_call(scene: Scene, method: str, targets: tuple[str, ...] = TARGETS) -> None:
+    """Kill the batch with SIGKILL just after it has sent its first call of a method; the gateway goes on with it."""
+    from websockets.sync.connection import Connection
+
+    real = Connection.send
+
+    def send(self: Connection, message: Any, *arguments: Any, **more: Any) -> None:
+        real(self, message, *arguments, **more)
+        if json.loads(message).get("method") == method:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def work() -> None:
+        with replaced(Connection, "send", send):
+            scene.batch(targets=targets)
+
+    assert os.WIFSIGNALED(in_child(work))
+
+
+@pytest.mark.parametrize("method", ["sessions.patchMany", "sessions.delete"])
+def test_a_call_that_was_still_under_way_when_its_caller_was_killed_disturbs_nobody(lab: Lab, method: str) -> None:
+    scene = lab.fresh(faults=[{"method": method, "call": [1], "do": "wait", "seconds": 0.7}])
+    killed_in_a_call(scene, method)
+    assert finishes(scene) == []
+
+
+# A file system that says no
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_an_error_at_any_step_is_told_and_loses_nothing(lab: Lab, part: int) -> None:
+    steps = lab.fresh().steps()
+    broken = []
+    for point in range(steps.index("make_folder") + part, len(steps), 2):
+        if not hasattr(Disk, steps[point]):
+            continue
+        number = ERRORS[point % len(ERRORS)]
+
+        def fail(at: int, name: str, when: str, point: int = point, number: int = number) -> None:
+            if (at, when) == (point, "before"):
+                raise OSError(number, os.strerror(number), "injected")
+
+        scene = lab.fresh()
+        report = scene.counted(fail)
+        where = f"{errno.errorcode[number]} at {point} ({steps[point]})"
+        if exit_code(report) == 0:
+            broken.append(f"{where}: not told")
+        broken += [f"{where}: {line}" for line in [*truthful(scene, report), *violations(scene, ended=False)]]
         broken += [f"{where}, next run: {line}" for line in finishes(scene)]
     assert broken == []
 

@@ -9,6 +9,7 @@ import stat
 import sys
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -442,12 +443,13 @@ def test_an_archived_session_that_is_used_stays_archived(bases: Bases, stub: Stu
 # A gateway that lies, stumbles or is slow
 
 
+@pytest.mark.parametrize("words", [(), ("--archive",)])
 def test_an_archive_that_did_not_happen_is_no_closed_session_and_nothing_is_deleted(
-    bases: Bases, stub: StubGateway
+    bases: Bases, stub: StubGateway, words: tuple[str, ...]
 ) -> None:
     stub.tell(faults=[{"method": "sessions.patchMany", "do": "lie"}])
     before = picture(bases)
-    answer = close(bases, "alpha")
+    answer = close(bases, "alpha", *words)
     assert (answer.code, answer.rows) == (1, [(LEAD + "alpha", "failed")])
     assert picture(bases) == before
     assert not stub.calls("sessions.delete")
@@ -656,6 +658,26 @@ def test_a_connection_that_breaks_is_exit_6_and_the_same_command_finishes(
     assert (again.code, {status for _, status in again.rows}) == (0, {"already_closed"})
     assert others(bases, before, *(LEAD + tail for tail in ("alpha", "beta", "kelly-dashboard")))
     assert not bases.store.open_runs()
+
+
+def test_two_commands_at_once_close_everything_once(bases: Bases) -> None:
+    targets = [f"{LEAD}many-{number}" for number in range(12)]
+    for key in targets:
+        bases.add(key)
+    before = picture(bases)
+    with ThreadPoolExecutor() as pool:
+        parts = (targets[:8], targets[4:])
+        running = [
+            pool.submit(run_process, "close-project-batch", "--json", *part, state=bases.store.state) for part in parts
+        ]
+    results = [each.result() for each in running]
+    assert [result.code for result in results] == [0, 0], results
+    rows = [row for result in results for row in json.loads(result.stdout)["results"]]
+    assert {row["status"] for row in rows} <= {"closed", "already_closed"}
+    closed = [row["key"] for row in rows if row["status"] == "closed"]
+    assert sorted(closed) == sorted(targets)
+    assert others(bases, before, *targets)
+    assert len(bases.archives()) == len(targets)
 
 
 # --url, --token-file, --gateway-state-dir
