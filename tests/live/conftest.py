@@ -6,20 +6,41 @@ from collections.abc import Iterator
 
 import pytest
 
-from .install import Install, Unavailable, provide
+from .install import ERAS, Install, Unavailable, provide
 from .lab import Lab, laboratory, prepare_commands
 
-VERSIONS = ("2026.5.7",)
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make known the marker that names the eras or versions a test is about; without it, it runs on all."""
+    config.addinivalue_line("markers", "openclaw(name, ...): the eras or the versions that a test is about")
 
 
-@pytest.fixture(scope="session", params=VERSIONS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on each version that it is about."""
+    if "install" in metafunc.fixturenames:
+        marks = [set(mark.args) for mark in metafunc.definition.iter_markers("openclaw")]
+        versions = [version for version, era in ERAS.items() if all({version, era} & names for names in marks)]
+        metafunc.parametrize("install", versions, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def install(request: pytest.FixtureRequest) -> Install:
     """One version of OpenClaw; without it, and without our own dependencies, the tests are skipped."""
+    return _provided(request.param)
+
+
+@pytest.fixture(scope="session")
+def older() -> Install:
+    """A version of OpenClaw that keeps its sessions in files, for a test of what comes after it."""
+    return _provided(next(version for version, era in ERAS.items() if era == "files"))
+
+
+def _provided(version: str) -> Install:
     try:
         prepare_commands()
-        return provide(request.param)
+        return provide(version)
     except Unavailable as reason:
-        pytest.skip(f"no OpenClaw {request.param} to test with: {reason}")
+        pytest.skip(f"no OpenClaw {version} to test with: {reason}")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 SETTLE_SECONDS = 10.0
+RETRY_SECONDS = 30.0
 # One line each per start of the server, also of a restart within the process.
 LISTENING = re.compile(r"\[gateway\] http server listening")
 READY = re.compile(r"\[gateway\] ready")
@@ -59,8 +60,13 @@ class Rpc:
         )
 
     def __call__(self, method: str, **params: Any) -> dict[str, Any]:
-        """Return the payload of a call that the gateway accepts; AssertionError where it does not."""
+        """Return the payload of a call that the gateway accepts in the end; AssertionError where it does not."""
+        deadline = time.monotonic() + RETRY_SECONDS
         answer = self.raw(method, **params)
+        # A gateway that is healthy may still be starting what the call needs.
+        while (error := answer.get("error") or {}).get("retryable") is True and time.monotonic() < deadline:
+            time.sleep(error.get("retryAfterMs", 500) / 1000)
+            answer = self.raw(method, **params)
         assert answer.get("ok") is True, f"{method}: {answer.get('error')}"
         payload = answer.get("payload")
         return payload if isinstance(payload, dict) else {}
@@ -85,8 +91,8 @@ class Gateway:
         self.port = port
         self._auth = auth
         self.log = log
-        self._locks = Path(environ["TMPDIR"])
         self._state = environ["OPENCLAW_STATE_DIR"]
+        self._locks = (Path(environ["TMPDIR"]), Path(self._state, "tmp"))
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
@@ -166,8 +172,8 @@ class Gateway:
 
     def _successor(self) -> int | None:
         """Return the process in the lock file: outside a container a restart goes on under a new process id."""
-        # The folder is this lab's own, so only gateways that descend from ours write there.
-        for path in self._locks.glob("openclaw-*/gateway.*.lock"):
+        # The folders are this lab's own, so only gateways that descend from ours write there.
+        for path in [path for folder in self._locks for path in folder.glob("openclaw-*/gateway.*.lock")]:
             try:
                 pid = int(json.loads(path.read_text())["pid"])
                 if psutil.Process(pid).environ().get("OPENCLAW_STATE_DIR") == self._state:

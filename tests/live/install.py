@@ -19,6 +19,8 @@ NODE_NAME = "node-24"
 OVERRIDES = {"linkedom": "0.18.12"}
 COMPLETE = ".complete"
 INSTALL_SECONDS = 600
+# The versions that the tests run on, and how each keeps its sessions.
+ERAS = {"2026.5.7": "files", "2026.7.35": "files", "2026.9.6": "sqlite"}
 # What installers print where the registry cannot be reached or does not hold a package.
 UNREACHABLE = (
     "ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH",
@@ -41,6 +43,11 @@ class Install:
     version: str
     node_bin: Path
     modules: Path
+
+    @property
+    def era(self) -> str:
+        """How this version keeps its sessions: `files` or `sqlite`."""
+        return ERAS[self.version]
 
     @property
     def node(self) -> Path:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,11 +19,13 @@ from typing import Any
 
 from .gateway import Gateway, Rpc, free_port, wait_until
 from .install import Install, Unavailable, cache_root
+from .stores import Database, Files, Store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 AGENTS = ("main", "project-lead")
 TOKEN = {"mode": "token", "token": "live-suite-token"}
 PASSWORD = {"mode": "password", "password": "live-suite-password"}
+WRONG = "wrong-token-that-nobody-may-see"
 COMMAND_SECONDS = 180
 RUN_SECONDS = 60
 MISSING_DEPENDENCY = 69
@@ -71,6 +74,7 @@ class Lab:
     root: Path
     port: int = field(default_factory=free_port)
     auth: dict[str, str] = field(default_factory=lambda: dict(TOKEN))
+    agents: tuple[str, ...] = AGENTS
     gateway: Gateway | None = None
     silent: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
 
@@ -85,6 +89,11 @@ class Lab:
         return self.root / "state"
 
     @property
+    def era(self) -> str:
+        """How sessions are kept here: `files` or `sqlite`."""
+        return self.install.era
+
+    @property
     def home(self) -> Path:
         """An empty home."""
         return self.root / "home"
@@ -93,7 +102,7 @@ class Lab:
         self, name: str = "openclaw.json", *, port: int | None = None, auth: dict[str, str] | None = None
     ) -> Path:
         """Write a configuration, for this lab's own port and secret unless told otherwise; its path."""
-        agents = [{"id": agent, "workspace": str(self.workspace(agent))} for agent in AGENTS]
+        agents = {agent: {"workspace": str(self.workspace(agent))} for agent in self.agents}
         # The backlog takes connections that nobody answers: a run with this model never ends.
         address = f"http://127.0.0.1:{self.silent.getsockname()[1]}/v1"
         model = {
@@ -104,13 +113,13 @@ class Lab:
             "maxTokens": 1000,
         }
         provider = {"baseUrl": address, "apiKey": "none", "api": "openai-completions", "models": [model]}
-        gateway = {"mode": "local", "port": port or self.port, "bind": "loopback"}
+        gateway: dict[str, Any] = {"mode": "local", "port": port or self.port, "bind": "loopback"}
+        if self.era == "sqlite":
+            # It would copy its files into the state directory.
+            gateway["controlUi"] = {"enabled": False}
         config = {
             "gateway": {**gateway, "auth": auth or self.auth},
-            "agents": {
-                "defaults": {"model": {"primary": "silent/silent"}},
-                "list": [{**agents[0], "default": True}, *agents[1:]],
-            },
+            "agents": {"defaults": {"model": {"primary": "silent/silent"}}, **self._listed(agents)},
             "models": {"providers": {"silent": provider}},
             "session": {"maintenance": {"mode": "warn"}},
             "logging": {"file": str(self.root / "openclaw.log")},
@@ -120,6 +129,11 @@ class Lab:
         path.write_text(json.dumps(config))
         path.chmod(0o600)
         return path
+
+    def _listed(self, agents: dict[str, dict[str, str]]) -> dict[str, Any]:
+        if self.era == "sqlite":
+            return {"ownership": "explicit", "entries": agents}
+        return {"list": [{"id": agent, "default": agent == AGENTS[0], **more} for agent, more in agents.items()]}
 
     def workspace(self, agent: str) -> Path:
         """Return an agent's workspace."""
@@ -178,9 +192,14 @@ class Lab:
         """Return an agent's sessions.json."""
         return self.sessions(agent) / "sessions.json"
 
+    @property
+    def store(self) -> Store:
+        """What lies on the disk, as this version keeps it."""
+        return Database(self.state, self.install.node) if self.era == "sqlite" else Files(self.state)
+
     def entries(self, agent: str) -> dict[str, dict[str, Any]]:
-        """Return the entries of an agent's sessions.json."""
-        return dict(json.loads(self.index(agent).read_bytes()))
+        """Return the entries of an agent's sessions."""
+        return self.store.entries(agent)
 
     def write_entries(self, agent: str, entries: dict[str, dict[str, Any]]) -> None:
         """Replace an agent's sessions.json, written as OpenClaw writes it."""
@@ -194,6 +213,10 @@ class Lab:
     def transcript(self, agent: str, key: str) -> Path:
         """Return the transcript of a session that has spoken."""
         return Path(str(self.entries(agent)[key]["sessionFile"]))
+
+    def lock(self, agent: str, key: str) -> Path:
+        """Return the lock file of a session's transcript, which is there while the session runs."""
+        return self.transcript(agent, key).with_suffix(".jsonl.lock")
 
     def add_companions(self, agent: str, key: str) -> dict[str, bytes]:
         """Put the three kinds of companions beside a session's transcript; their names and bytes."""
@@ -244,16 +267,34 @@ def create(rpc: Rpc, *keys: str, messages: int = 1) -> dict[str, str]:
     return made
 
 
-def start_run(rpc: Rpc, lab: Lab, agent: str, key: str) -> Path:
-    """Let an agent begin to answer a message, which it never finishes; the lock file of its transcript."""
-    lock = lab.transcript(agent, key).with_suffix(".jsonl.lock")
+def start_run(rpc: Rpc, lab: Lab, agent: str, key: str) -> None:
+    """Let an agent begin to answer a message, which it never finishes."""
     rpc("chat.send", sessionKey=key, message="hello", idempotencyKey=str(uuid.uuid4()))
 
     def is_running() -> bool:
-        return lock.exists() and lab.entries(agent)[key].get("status") == "running"
+        if lab.era == "files":
+            return lab.lock(agent, key).exists() and lab.entries(agent)[key].get("status") == "running"
+        return has_run(rpc, key)
 
     wait_until(is_running, RUN_SECONDS, f"a run of {key}")
-    return lock
+
+
+def end_run(rpc: Rpc, lab: Lab, agent: str, key: str) -> None:
+    """Cut a run off, and wait until nothing of it is written any more."""
+    rpc("sessions.abort", key=key)
+
+    def is_over() -> bool:
+        if lab.era == "files":
+            return not lab.lock(agent, key).exists()
+        return not has_run(rpc, key) and lab.entries(agent)[key].get("status") == "killed"
+
+    wait_until(is_over, RUN_SECONDS, f"the end of the run of {key}")
+
+
+def has_run(rpc: Rpc, key: str) -> bool:
+    """Tell whether the gateway says that a session runs."""
+    answer = rpc("sessions.list", limit=100_000)
+    return any(row.get("hasActiveRun") is True for row in answer["sessions"] if row["key"] == key)
 
 
 def run(
@@ -264,23 +305,53 @@ def run(
     repository: Path = REPOSITORY,
 ) -> Result:
     """Run one of our commands in the lab's environment, with stdin closed."""
-    done = subprocess.run(
-        [str(repository / "bin" / name), "--json", *arguments],
-        env={**lab.environ(), **closer_environ(), **(environ or {})},
-        cwd=lab.home,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-        check=False,
-    )
+    return finish(begin(lab, name, *arguments, environ=environ, repository=repository))
+
+
+def begin(
+    lab: Lab,
+    name: str,
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+    repository: Path = REPOSITORY,
+) -> subprocess.Popen[str]:
+    """Start one of our commands; `finish` waits for it."""
+    # A shell lets what it runs in the background ignore this signal, and so would our command.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        document = json.loads(done.stdout)
+        return subprocess.Popen(
+            [str(repository / "bin" / name), "--json", *arguments],
+            env={**lab.environ(), **closer_environ(), **(environ or {})},
+            cwd=lab.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def finish(process: subprocess.Popen[str]) -> Result:
+    """Return what a command answers in the end."""
+    with process:
+        try:
+            stdout, stderr = process.communicate(timeout=COMMAND_SECONDS)
+        except BaseException:
+            process.kill()
+            raise
+    try:
+        document = json.loads(stdout)
     except ValueError:
-        message = f"{name} {' '.join(arguments)} -> {done.returncode}, no JSON:\n{done.stdout}\n{done.stderr}"
+        message = f"{process.args!r} -> {process.returncode}, no JSON:\n{stdout}\n{stderr}"
         raise AssertionError(message) from None
-    assert isinstance(document, dict), f"{name} printed no object: {done.stdout}"
-    return Result(done.returncode, document, done.stdout, done.stderr)
+    assert isinstance(document, dict), f"{process.args!r} printed no object: {stdout}"
+    return Result(process.returncode, document, stdout, stderr)
+
+
+def with_wrong_token(lab: Lab) -> dict[str, str]:
+    """Return an environment with a wrong token; the gateway follows changes of its own configuration only."""
+    return {"OPENCLAW_CONFIG_PATH": str(lab.configure("wrong.json", auth={"mode": "token", "token": WRONG}))}
 
 
 def closer_environ() -> dict[str, str]:

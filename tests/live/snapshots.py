@@ -14,13 +14,19 @@ from .lab import Lab
 
 INDEX = "sessions.json"
 STAMP = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z"
+ZSTD = r"(\.[0-9a-f]{32}\.zst)?"
+# The gateway says when it made the list.
+VOLATILE = ("snapshotAt",)
+# A gateway has its databases open, and makes folders for media a while after its start.
+ITS_OWN = re.compile(r"\.sqlite(-shm|-wal)?$|^media(/|$)|^\.$")
 COMPANION = re.compile(r"\.trajectory\.jsonl$|\.trajectory-path\.json$|\.checkpoint\.[0-9a-f-]{36}\.jsonl$")
 
 
 def rows(rpc: Rpc) -> dict[str, dict[str, Any]]:
     """Return the gateway's own list of all sessions, by key; no field of an idle one changes by itself."""
     answer = rpc("sessions.list", limit=100_000, includeGlobal=True, includeUnknown=True)
-    found = {str(row["key"]): row for row in answer["sessions"]}
+    listed = [{name: value for name, value in row.items() if name not in VOLATILE} for row in answer["sessions"]]
+    found = {str(row["key"]): row for row in listed}
     assert len(found) == len(answer["sessions"]), "the gateway lists a key twice"
     return found
 
@@ -28,16 +34,18 @@ def rows(rpc: Rpc) -> dict[str, dict[str, Any]]:
 def without(listed: dict[str, dict[str, Any]], *gone: str) -> dict[str, dict[str, Any]]:
     """Return a list of sessions without some that must have been in it."""
     assert set(gone) <= set(listed), f"not listed to begin with: {set(gone) - set(listed)}"
-    return {key: row for key, row in listed.items() if key not in gone}
+    return {key: _without_children(row, gone) for key, row in listed.items() if key not in gone}
+
+
+def _without_children(row: dict[str, Any], gone: tuple[str, ...]) -> dict[str, Any]:
+    children = [key for key in row.get("childSessions", ()) if key not in gone]
+    rest = {name: value for name, value in row.items() if name != "childSessions"}
+    return {**rest, "childSessions": children} if children else rest
 
 
 def digests(lab: Lab) -> dict[str, str]:
-    """Return the sha256 of every file in every sessions directory, by path below the state directory."""
-    return {
-        str(path.relative_to(lab.state)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(lab.state.glob("agents/*/sessions/**/*"))
-        if path.is_file()
-    }
+    """Return the sha256 of all that is kept of sessions, by path below the state directory."""
+    return lab.store.digests()
 
 
 def tree(root: Path) -> dict[str, tuple[int, int, int, str]]:
@@ -50,9 +58,18 @@ def tree(root: Path) -> dict[str, tuple[int, int, int, str]]:
     return found
 
 
+def everything(lab: Lab) -> dict[str, Any]:
+    """Return the tree of the state directory, with what is in the databases instead of those a gateway has open."""
+    found: dict[str, Any] = dict(tree(lab.state))
+    if lab.gateway is None or lab.era == "files":
+        return found
+    kept = {path: what for path, what in found.items() if ITS_OWN.search(path) is None}
+    return kept | {f"content of {path}": digest for path, digest in digests(lab).items()}
+
+
 @dataclass(frozen=True)
 class Change:
-    """What became of the files in the sessions directories: archived live paths, new backups."""
+    """What became of what is kept of sessions: archived live paths, new backups."""
 
     archived: dict[str, str]
     backups: tuple[str, ...]
@@ -63,12 +80,14 @@ def change(before: dict[str, str], after: dict[str, str]) -> Change:
     archived = {}
     new = set(after) - set(before)
     for path, digest in before.items():
+        if "#" in path and path not in after:
+            continue
         if path in after:
             assert Path(path).name == INDEX or after[path] == digest, f"{path} was changed"
             continue
         # OpenClaw takes a companion that is archived as `.deleted.` for a session of its own.
         suffix = "bak" if COMPANION.search(path) else "deleted"
-        found = [name for name in new if re.fullmatch(rf"{re.escape(path)}\.{suffix}\.{STAMP}", name)]
+        found = [name for name in new if re.fullmatch(rf"{re.escape(path)}\.{suffix}\.{STAMP}{ZSTD}", name)]
         assert len(found) == 1, f"{path} is gone and has {len(found)} archives among {sorted(new)}"
         assert after[found[0]] == digest, f"{found[0]} does not hold the bytes of {path}"
         archived[path] = found[0]

@@ -40,6 +40,7 @@ def exec_below(lab: Lab, *words: str) -> tuple[Path, Path]:
     return out, code
 
 
+@pytest.mark.openclaw("files")
 def test_below_the_gateway_the_answer_comes_first_and_the_restart_is_handed_over(lab: Lab) -> None:
     allow_exec(lab)
     lab.start()

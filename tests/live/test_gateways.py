@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from .install import Install
-from .lab import PASSWORD, Lab, create, laboratory, run
+from .lab import PASSWORD, WRONG, Lab, create, laboratory, run, with_wrong_token
 from .snapshots import change, digests, rows, without
 
 pytestmark = pytest.mark.live
@@ -15,7 +15,6 @@ pytestmark = pytest.mark.live
 ONE = "agent:project-lead:project-one"
 TWO = "agent:main:project-two"
 REST = ("agent:project-lead:main", "agent:main:project-one")
-WRONG = "wrong-token-that-nobody-may-see"
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +25,7 @@ def by_hand(install: Install) -> Iterator[Lab]:
         yield made
 
 
-def with_wrong_token(lab: Lab) -> dict[str, str]:
-    """Return an environment with a wrong token; the gateway follows changes of its own configuration only."""
-    return {"OPENCLAW_CONFIG_PATH": str(lab.configure("wrong.json", auth={"mode": "token", "token": WRONG}))}
-
-
+@pytest.mark.openclaw("files")
 def test_an_edit_below_a_gateway_restarts_it_once_for_the_whole_batch(shared: Lab) -> None:
     with shared.rpc() as rpc:
         create(rpc, ONE, TWO, *REST)
@@ -51,6 +46,7 @@ def test_an_edit_below_a_gateway_restarts_it_once_for_the_whole_batch(shared: La
         assert rows(rpc) == without(listed, ONE, TWO)
 
 
+@pytest.mark.openclaw("files")
 def test_no_restart_leaves_the_gateway_alone(shared: Lab) -> None:
     with shared.rpc() as rpc:
         create(rpc, ONE, *REST)
@@ -63,6 +59,7 @@ def test_no_restart_leaves_the_gateway_alone(shared: Lab) -> None:
         assert rows(rpc) == without(listed, ONE)
 
 
+@pytest.mark.openclaw("2026.5.7")
 def test_a_gateway_that_cannot_be_restarted_is_reported_and_the_sessions_are_closed(by_hand: Lab) -> None:
     with by_hand.rpc() as rpc:
         create(rpc, ONE, TWO, *REST)
@@ -92,15 +89,17 @@ def test_a_gateway_run_by_hand_closes_sessions_as_well(by_hand: Lab) -> None:
 def test_with_a_wrong_token_via_gateway_changes_nothing(shared: Lab) -> None:
     with shared.rpc() as rpc:
         create(rpc, ONE, TWO, *REST)
-    files = digests(shared)
+    environ = with_wrong_token(shared)
+    before = digests(shared)
     with shared.restarting(0):
-        environ = with_wrong_token(shared)
         result = run(shared, "close-project-batch", "--via", "gateway", "one", TWO, environ=environ)
     assert result.code == 6, result
-    assert digests(shared) == files
+    assert result.json["error"]["name"] == "gateway_needed"
+    assert digests(shared) == before
     assert WRONG not in result.stdout + result.stderr
 
 
+@pytest.mark.openclaw("files")
 def test_with_a_wrong_token_the_files_are_edited_and_the_token_is_not_told(shared: Lab) -> None:
     with shared.rpc() as rpc:
         create(rpc, ONE, TWO, *REST)
@@ -140,6 +139,7 @@ def test_where_no_token_is_configured_the_openclaw_command_asks_the_gateway(inst
         assert PASSWORD["password"] not in result.stdout + result.stderr
 
 
+@pytest.mark.openclaw("2026.5.7")
 def test_a_device_that_may_only_read_is_no_dead_end(install: Install) -> None:
     with laboratory(install, PASSWORD) as lab:
         lab.start()
@@ -161,6 +161,7 @@ def test_a_device_that_may_only_read_is_no_dead_end(install: Install) -> None:
             assert rows(rpc) == without(listed, ONE)
 
 
+@pytest.mark.openclaw("files")
 def test_a_gateway_of_another_state_directory_is_never_touched(shared: Lab, lab: Lab) -> None:
     lab.start()
     with lab.rpc() as rpc:
