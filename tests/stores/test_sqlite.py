@@ -451,6 +451,7 @@ def test_an_archive_that_did_not_happen_is_no_closed_session_and_nothing_is_dele
     before = picture(bases)
     answer = close(bases, "alpha", *words)
     assert (answer.code, answer.rows) == (1, [(LEAD + "alpha", "failed")])
+    assert "not closed" in the_row(answer)["error"]
     assert picture(bases) == before
     assert not stub.calls("sessions.delete")
 
@@ -907,6 +908,14 @@ def test_without_a_token_the_openclaw_command_is_asked(bases: Bases, openclaw: P
     calls = [json.loads(line) for line in openclaw.read_text().splitlines()]
     assert {place for _, place in calls} == {str(bases.store.state)}
     assert {words[2] for words, _ in calls} >= {"sessions.list", "sessions.patchMany", "sessions.delete"}
+
+
+def test_without_a_token_a_session_that_was_reset_stays(bases: Bases, openclaw: Path, stub: StubGateway) -> None:
+    stub.tell(faults=[{"method": "sessions.delete", "do": "write-before", "agent": "project-lead",
+                       "sql": reset(LEAD + "alpha", "a-new-session")}])  # fmt: skip
+    assert close(bases, "alpha").rows == [(LEAD + "alpha", "came_back")]
+    assert bases.rows()[LEAD + "alpha"]["current_session_id"] == "a-new-session"
+    assert ("a-new-session", 0) in bases.events()
 
 
 def test_without_a_token_a_run_in_flight_is_seen_all_the_same(bases: Bases, openclaw: Path, stub: StubGateway) -> None:
