@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
@@ -19,6 +20,8 @@ from .stores.sqlite import Row, SqliteStore
 from .work import Work
 
 AGAIN = "openclaw gateway start, then the same command again: it finishes what was begun"
+# The most that a gateway needed for the call during which its caller was killed: 100 sessions in 0.3 s.
+_UNDER_WAY_SECONDS = 2.0
 _IN_USE = "in use again: it was used while it was being closed"
 
 
@@ -50,10 +53,10 @@ def _still_idle(work: Work, store: SqliteStore, gateway: Gateway) -> list[Planne
             back.append(row)
         else:
             idle.append(row)
-    _take_back(work, gateway, [row for row in back if row.session is not None and not row.session.archived])
     for row in back:
         work.outcome[row.key] = Status.CAME_BACK
         work.error[row.key] = _IN_USE
+    _take_back(work, store, gateway, [row for row in back if row.session is not None and not row.session.archived])
     archived = {row.key: now[row.key].archived_at for row in idle}
     marked = tuple(replace(s, archived_at=archived.get(s.key)) for s in work.record.sessions)
     work.record = replace(work.record, sessions=marked)
@@ -67,15 +70,19 @@ def _was_used(row: PlannedRow, now: Row, before: SessionRecord) -> bool:
     return now.events != before.events or (now.status == "killed" and row.session.status != "killed")
 
 
-def _take_back(work: Work, gateway: Gateway, rows: Sequence[PlannedRow]) -> None:
+def _take_back(work: Work, store: SqliteStore, gateway: Gateway, rows: Sequence[PlannedRow]) -> None:
+    if not rows:
+        return
     for at in range(0, len(rows), PATCH_MANY):
         some = rows[at : at + PATCH_MANY]
-        try:
-            refused = sessions.archive(gateway, [(row.key, _session_id(row)) for row in some], archived=False)
-        except CallRefused as problem:
-            refused = {row.key: problem for row in some}
-        for key, why in refused.items():
-            work.warnings.append(f"{keys.plain(key)} was used meanwhile, and is archived all the same: {why}")
+        with contextlib.suppress(CallRefused):  # the rows tell
+            sessions.archive(gateway, [(row.key, _session_id(row)) for row in some], archived=False)
+    now = store.rows([row.key for row in rows])
+    for key, row in now.items():
+        if row.archived_at is not None:
+            hidden = "the gateway does not take it out of the archive again: it is hidden"
+            work.error[key] = f"{_IN_USE}; {hidden}"
+            work.warnings.append(f"{keys.plain(key)}: {hidden}")
 
 
 def delete(work: Work, gateway: Gateway, rows: Sequence[PlannedRow], progress: Callable[[int, int], None]) -> None:
@@ -184,11 +191,14 @@ def _moves(folder: str, archives: Iterable[str]) -> tuple[Move, ...]:
     return tuple(moves)
 
 
-def finish(store: SqliteStore, record: StoreRecord, gateway: Gateway) -> StoreRecord:
+def finish(store: SqliteStore, record: StoreRecord, gateway: Gateway, *, young: bool) -> StoreRecord:
     """Finish what an interrupted run began in one store: delete what it archived; what was used since stays.
 
-    Raises GatewayNeeded where something is to be asked of a gateway that does not answer.
+    `young`: its last call may be under way still. Raises GatewayNeeded where something is to be asked of a gateway that
+    does not answer, or does not do it.
     """
+    if young and any(session.archived_at is None for session in record.sessions):
+        time.sleep(_UNDER_WAY_SECONDS)
     now = store.rows([session.key for session in record.sessions])
     ended = (_finish(store, record, session, now.get(session.key), gateway) for session in record.sessions)
     return replace(record, sessions=tuple(ended))
@@ -202,28 +212,34 @@ def _finish(
         return replace(session, status="closed", moves=_moves(store.folder, archives))
     if now.session_id != session.session_id:
         return replace(session, status="came_back")
-    if now.archived_at is None or session.status == "came_back" or _archived_before(session):
+    if now.archived_at is None or session.status == "came_back" or session.archived_before:
         return replace(session, status="dropped")
     if now.events != session.events or (session.archived_at is not None and now.archived_at != session.archived_at):
         # Taken out of the archive and put there again by somebody else.
         return replace(session, status="dropped")
     if record.archive:
         return replace(session, status="archived")
+    # Whether it was used between the plan and the archive was not looked at any more, if its time was not noted.
+    hidden = session.archived_at is None
+    why: object = ""
     try:
-        if session.archived_at is None:
-            # Whether it was used between the plan and the archive was not looked at any more.
-            sessions.archive(gateway, [(session.key, now.session_id)], archived=False)
-            return replace(session, status="dropped")
-        sessions.delete(gateway, session.key, delete_transcript=True, session_id=now.session_id)
-    except CallRefused:
-        return replace(session, status="dropped")
+        if hidden:
+            why = sessions.archive(gateway, [(session.key, now.session_id)], archived=False).get(session.key, "")
+        else:
+            sessions.delete(gateway, session.key, delete_transcript=True, session_id=now.session_id)
+    except CallRefused as problem:
+        why = problem
     except (LinkLost, LinkRefused) as problem:
-        what = f"an interrupted run archived {keys.plain(session.key)}, which is to be deleted: {problem}"
+        what = f"an interrupted run archived {keys.plain(session.key)}, which is not finished: {problem}"
         raise GatewayNeeded(what, AGAIN) from None
-    if store.rows([session.key]):
-        return replace(session, status="dropped")
-    return replace(session, status="closed", moves=_moves(store.folder, archives_of(store.folder, now.session_id)))
-
-
-def _archived_before(session: SessionRecord) -> bool:
-    return json.loads(session.entry or "{}").get("archivedAt") is not None
+    then = store.rows([session.key]).get(session.key)
+    if then is None:
+        return replace(session, status="closed", moves=_moves(store.folder, archives_of(store.folder, now.session_id)))
+    if then.session_id != session.session_id:
+        return replace(session, status="came_back")
+    if hidden and then.archived_at is not None:
+        what = (
+            f"an interrupted run left {keys.plain(session.key)} archived, and the gateway does not take it back: {why}"
+        )
+        raise GatewayNeeded(what, "openclaw gateway restart, then the same command again")
+    return replace(session, status="dropped")

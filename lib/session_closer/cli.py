@@ -94,31 +94,21 @@ def _path(value: str) -> str:
     return str(found)
 
 
-class Command(cli.Application):
-    """What all commands share; a command adds its positionals and says what it wishes."""
+class Base(cli.Application):
+    """What all commands share: how they read their words, what they print, how they end."""
 
     VERSION = __version__
     OPERATION: ClassVar[str] = ""
     POSITIONALS: ClassVar[str] = ""
 
-    agent = cli.SwitchAttr("--agent", word("AGENT"), argname="AGENT", help="agent of the project ids (project-lead)")
     dry_run = cli.Flag("--dry-run", help="show what would happen, change nothing")
     as_json = cli.Flag("--json", help="one JSON document on stdout, errors included")
     verbose = cli.Flag("--verbose", help="all rows and the evidence")
-    force = cli.Flag("--force", help="close sessions that are running, too")
-    yes = cli.Flag("--yes", help="close more than --max sessions at once")
-    limit = cli.SwitchAttr("--max", _count, default=100, argname="N", help="most sessions closed without --yes (100)")
-    missing_ok = cli.Flag("--missing-ok", help="a target that is not found is no failure")
-    via = cli.SwitchAttr(
-        "--via", _one_of("--via", "auto", "gateway", "files"), default="auto", argname="auto|gateway|files",
-        help="who takes the entries out (auto)",
-    )  # fmt: skip
     restart = cli.SwitchAttr(
         "--restart", _one_of("--restart", "auto", "always", "never"), default="auto", argname="auto|always|never",
         help="restart the gateway afterwards (auto: only after an edit below it)",
     )  # fmt: skip
     no_restart = cli.Flag("--no-restart", help="the same as --restart never")
-    archive = cli.Flag("--archive", help="sessions in SQLite: hide and keep them, delete nothing")
     reason = cli.SwitchAttr("--reason", word("TEXT"), argname="TEXT", help="why; it is kept in the receipt")
     state_dir = cli.SwitchAttr("--state-dir", word("DIR"), argname="DIR", help="OpenClaw's state directory")
     profile = cli.SwitchAttr("--profile", word("NAME"), argname="NAME", help="stands for ~/.openclaw-NAME")
@@ -127,35 +117,17 @@ class Command(cli.Application):
     gateway_state = cli.SwitchAttr(
         "--gateway-state-dir", word("DIR"), argname="DIR", help="what the gateway itself calls the state directory"
     )
-    demo = cli.Flag("--demo", help="the same on a throw-away sample store")
 
     @abstractmethod
-    def wish(self, words: Sequence[str]) -> Wish:
-        """Return what these positionals ask for; UsageProblem where they make no sense."""
-
     def main(self, *words: str) -> int:
         """Do what was asked; plumbum calls this with the positionals."""
-        return self.perform(self.wish(words))
 
-    def perform(self, wish: Wish) -> int:
-        """Run a wish, print its report, return its exit code."""
-        if self.demo:
-            if any(given is not None for given in (self.state_dir, self.profile, self.url, self.token_file)):
-                raise UsageProblem(
-                    "--demo works on a sample store of its own", "leave out --state-dir, --profile, --url, --token-file"
-                )
-            from . import demo
-
-            return demo.perform(self, wish)
-        from .executor import execute  # what touches a store is not loaded for --help
-
+    def place(self) -> home.Home:
+        """Return the state directory that is meant."""
         where = home.find(os.environ, state_dir=self.state_dir, profile=self.profile)
         if self.url is None and (self.token_file is not None or self.gateway_state is not None):
             raise UsageProblem("--token-file and --gateway-state-dir belong to --url", "--url URL")
-        where = replace(where, url=self.url, token_file=self.token_file, gateway_state=self.gateway_state)
-        found = execute(where, wish, self.options(), tell=self.tell, progress=self.progress)
-        self.show(found)
-        return int(report.exit_code(found))
+        return replace(where, url=self.url, token_file=self.token_file, gateway_state=self.gateway_state)
 
     def options(self) -> Options:
         """Return the switches as data."""
@@ -163,20 +135,22 @@ class Command(cli.Application):
             raise UsageProblem("--no-restart and --restart always contradict each other", "give one of them")
         return Options(
             dry_run=self.dry_run,
-            force=self.force,
-            yes=self.yes,
-            limit=self.limit,
-            via=self.via,
             restart="never" if self.no_restart else self.restart,
             reason=self.reason,
-            missing_ok=self.missing_ok,
-            archive=self.archive,
             again=self._again(),
+            undo=self._undo(),
         )
 
+    def _undo(self) -> str:
+        """Return the command that takes a receipt's id: beside this one, for the same state directory."""
+        words = [os.path.join(os.path.dirname(self.executable), "restore-sessions")]
+        for name, value in (("--state-dir", self.state_dir), ("--profile", self.profile)):
+            words += [name, value] if value is not None else []
+        return " ".join(keys.shell_word(word) for word in words)
+
     def _again(self) -> str:
-        """Return this command line with --yes, ahead of a `--` that would make it a target."""
-        return " ".join(keys.shell_word(word) for word in (self.executable, "--yes", *self.given))
+        """Return this command line for a shell."""
+        return " ".join(keys.shell_word(word) for word in (self.executable, *self.given))
 
     given: tuple[str, ...] = ()
     _started = time.monotonic()
@@ -267,7 +241,67 @@ class Command(cli.Application):
 
 
 # Abbreviations that plumbum would take for something else, and switches that make no sense here.
-Command.unbind_switches("-v", "--help-all", "--completions")
+Base.unbind_switches("-v", "--help-all", "--completions")
+
+
+class Command(Base):
+    """What the closing commands share; a command adds its positionals and says what it wishes."""
+
+    agent = cli.SwitchAttr("--agent", word("AGENT"), argname="AGENT", help="agent of the project ids (project-lead)")
+    force = cli.Flag("--force", help="close sessions that are running, too")
+    yes = cli.Flag("--yes", help="close more than --max sessions at once")
+    limit = cli.SwitchAttr("--max", _count, default=100, argname="N", help="most sessions closed without --yes (100)")
+    missing_ok = cli.Flag("--missing-ok", help="a target that is not found is no failure")
+    via = cli.SwitchAttr(
+        "--via", _one_of("--via", "auto", "gateway", "files"), default="auto", argname="auto|gateway|files",
+        help="who takes the entries out (auto)",
+    )  # fmt: skip
+    archive = cli.Flag("--archive", help="sessions in SQLite: hide and keep them, delete nothing")
+    demo = cli.Flag("--demo", help="the same on a throw-away sample store")
+
+    @abstractmethod
+    def wish(self, words: Sequence[str]) -> Wish:
+        """Return what these positionals ask for; UsageProblem where they make no sense."""
+
+    def main(self, *words: str) -> int:
+        """Do what was asked; plumbum calls this with the positionals."""
+        return self.perform(self.wish(words))
+
+    def perform(self, wish: Wish) -> int:
+        """Run a wish, print its report, return its exit code."""
+        if self.demo:
+            if any(given is not None for given in (self.state_dir, self.profile, self.url, self.token_file)):
+                raise UsageProblem(
+                    "--demo works on a sample store of its own", "leave out --state-dir, --profile, --url, --token-file"
+                )
+            from . import demo
+
+            return demo.perform(self, wish)
+        from .executor import execute  # what touches a store is not loaded for --help
+
+        found = execute(self.place(), wish, self.options(), tell=self.tell, progress=self.progress)
+        self.show(found)
+        return int(report.exit_code(found))
+
+    def options(self) -> Options:
+        """Return the switches as data."""
+        return (
+            super()
+            .options()
+            ._replace(
+                force=self.force,
+                yes=self.yes,
+                limit=self.limit,
+                via=self.via,
+                missing_ok=self.missing_ok,
+                archive=self.archive,
+                undo="" if self.demo else self._undo(),
+            )
+        )
+
+    def _again(self) -> str:
+        """Return this command line with --yes, ahead of a `--` that would make it a target."""
+        return " ".join(keys.shell_word(word) for word in (self.executable, "--yes", *self.given))
 
 
 def _spelled(info: Any) -> str:
@@ -297,7 +331,7 @@ def targets(words: Sequence[str], agent: str | None) -> tuple[keys.Target, ...]:
     return tuple(keys.target(word, agent) for word in words)
 
 
-def start(command: type[Command]) -> int:
+def start(command: type[Base]) -> int:
     """Run a command as a program: signals, broken pipes and bugs end in a documented exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     # The entries of a large store are many and hold no cycles: looking for some costs a tenth of the run.
@@ -320,7 +354,7 @@ def start(command: type[Command]) -> int:
         return _bug(command, problem)
 
 
-def _bug(command: type[Command], problem: Exception) -> int:
+def _bug(command: type[Base], problem: Exception) -> int:
     import traceback
 
     place = traceback.extract_tb(problem.__traceback__)[-1]

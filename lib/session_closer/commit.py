@@ -66,11 +66,18 @@ def publish_backup(disk: Disk, index: str, raw: bytes, name: str) -> str:
     return publish(disk, os.path.dirname(index), temp, name)
 
 
-def publish(disk: Disk, folder: str, temp: str, name: str) -> str:
-    """Give a finished file its name, or the first numbered one that is free; return it, durable."""
+def publish(disk: Disk, folder: str, temp: str, name: str, note: Callable[[str], None] = unnoted) -> str:
+    """Give a finished file its name, or the first numbered one that is free; return it, durable.
+
+    `note` is told each name before it is tried.
+    """
     number = 0
     while True:
         numbered = f"{name}-{number}" if number else name
+        if os.path.lexists(os.path.join(folder, numbered)):
+            number += 1
+            continue
+        note(numbered)
         try:
             disk.rename_new(temp, os.path.join(folder, numbered))
         except FileExistsError:
@@ -162,9 +169,8 @@ def keep(disk: Disk, place: Place) -> str | None:
     """Publish the file in the swap name, if there is one, as a further backup; return its name."""
     if not os.path.lexists(place.swap):
         return None
-    name = publish(disk, place.folder, place.swap, place.backup)
-    place.displaced(name)
-    return name
+    # Noted before it has its name: what others wrote may be nowhere else, and has to be merged whenever we die.
+    return publish(disk, place.folder, place.swap, place.backup, place.displaced)
 
 
 def clean(disk: Disk, place: Place) -> None:
@@ -173,7 +179,3 @@ def clean(disk: Disk, place: Place) -> None:
     name = keep(disk, place)
     if name is not None:
         place.warn(f"an interrupted run left a store behind, it is kept as {os.path.join(place.folder, name)}")
-    for name in os.listdir(place.folder):
-        path = os.path.join(place.folder, name)
-        if path.startswith(locks.lock_path(place.index) + ".") and locks.read(path).get("holder") == locks.HOLDER:
-            files.remove(disk, [path])

@@ -208,6 +208,15 @@ def edit(
     return b"".join([view[: document.inside], lead, *pieces, tail, view[document.close :]])
 
 
+def value_of_member(member: str) -> str:
+    """Return the value of one member's text, `"key": value`."""
+    _, end = _value(member, 0)
+    colon = _COLON.match(member, end)
+    if colon is None:
+        raise CorruptStore("is not a member of a store")
+    return member[colon.end() :]
+
+
 def same_value(one: bytes | None, other: bytes | None) -> bool:
     """Tell whether two values are equal: as bytes, or as JSON (a gateway writes its own layout)."""
     if one == other:

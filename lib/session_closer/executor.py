@@ -26,7 +26,7 @@ def execute(
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Report:
     """Return the report of a run; CloserError where it ends before there is a plan."""
-    _check_place(where, wish)
+    check_place(where, wish.agents())
     gateway = sessions.meet(where, looking_only=options.dry_run)
     run = Run(where, wish, options, disk or Disk(), tell, progress, gateway)
     try:
@@ -39,7 +39,8 @@ def execute(
             run.journal.release()
 
 
-def _check_place(where: Home, wish: Wish) -> None:
+def check_place(where: Home, agents: list[str]) -> None:
+    """Refuse a state directory that is not there, or is not ours alone."""
     if not os.path.isdir(where.state):
         raise Refused(
             f"there is no state directory {where.state} ({where.said})", "--state-dir DIR", name="no_state_dir"
@@ -48,7 +49,7 @@ def _check_place(where: Home, wish: Wish) -> None:
         if os.path.islink(folder):
             raise Refused(f"{folder} is a link to {os.path.realpath(folder)}", "replace it by a folder", name="link")
     home.check_owner(where, [history.root(where.state)])
-    home.check_folders(where, wish.agents())
+    home.check_folders(where, agents)
 
 
 def _perform(run: Run) -> Report:

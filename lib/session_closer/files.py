@@ -72,10 +72,15 @@ class Disk:
 
     def rename_new(self, source: str, target: str) -> None:
         """Rename; FileExistsError where the target exists."""
-        if _rename_with(source, target, exchange=False):
-            return
-        # No RENAME_NOREPLACE on this file system: a link never replaces either.
-        os.link(source, target, follow_symlinks=False)
+        try:
+            if _rename_with(source, target, exchange=False):
+                return
+            # No RENAME_NOREPLACE on this file system: a link never replaces either.
+            os.link(source, target, follow_symlinks=False)
+        except FileExistsError:
+            # Killed between link and unlink, a file has both names.
+            if not os.path.samestat(os.lstat(source), os.lstat(target)):
+                raise
         os.unlink(source)
 
     def exchange(self, one: str, other: str) -> bool:
@@ -148,6 +153,17 @@ def read(path: str, limit: int) -> tuple[bytes, os.stat_result]:
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             raw = file.read()
         return raw, os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def piece(path: str, offset: int, length: int) -> bytes:
+    """Return so many bytes of a regular file; fewer where it is shorter."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file", path)
+        return os.pread(descriptor, length, offset)
     finally:
         os.close(descriptor)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -37,6 +36,17 @@ def folders(state: str) -> tuple[str, str, str]:
 def receipt_path(state: str, run: str) -> str:
     """Return where a run's receipt is, or will be."""
     return os.path.join(root(state), RECEIPTS, run + ".json")
+
+
+def record_path(state: str, run: str) -> str:
+    """Return where the record of a run is while it lasts."""
+    return os.path.join(root(state), OPEN, run, RECORD)
+
+
+def all_records(state: str) -> Iterator[bytes]:
+    """Return the bytes of every record: of runs that have not ended, then every receipt, newest first."""
+    yield from _unfinished(state)
+    yield from receipts(state)
 
 
 def open_runs(state: str) -> list[str]:
@@ -75,7 +85,7 @@ def interrupted(state: str) -> list[str]:
 def _unfinished(state: str) -> Iterator[bytes]:
     for run in open_runs(state):
         with contextlib.suppress(OSError):
-            yield read(os.path.join(root(state), OPEN, run, RECORD), LIMIT)[0]
+            yield read(record_path(state, run), LIMIT)[0]
 
 
 def receipts(state: str) -> Iterator[bytes]:
@@ -101,7 +111,7 @@ def closed_before(state: str, wanted: Sequence[tuple[str, str]]) -> dict[tuple[s
 
     missing = {pair: json.dumps(pair[1]).encode() for pair in wanted}
     found: dict[tuple[str, str], str] = {}
-    for raw in itertools.chain(_unfinished(state), receipts(state)):
+    for raw in all_records(state):
         hits = [pair for pair, needle in missing.items() if needle in raw]
         if hits:
             with contextlib.suppress(Damaged):

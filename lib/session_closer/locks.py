@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 from . import processes
 from .errors import Busy
-from .files import Disk, put
+from .files import Disk, put, remove
 
 HOLDER = "session-closer"
 FOLDER_WAIT = 10.0
@@ -22,6 +23,7 @@ STORE_WAIT = 10.0
 # OpenClaw itself takes a lock over after 30 s; nobody may reclaim one earlier whose pid is merely invisible.
 STALE_AFTER = 30.0
 _PAUSE = 0.05
+_TOKEN = re.compile(r"[0-9a-f]{16}")
 
 
 @contextlib.contextmanager
@@ -69,6 +71,8 @@ class StoreLock:
 
     def acquire(self, wait: float) -> None:
         """Publish the lock complete, by link; raise Busy after `wait` seconds."""
+        # The caller holds the folder's flock, so whoever wrote another of these was killed.
+        remove(self._disk, _fresh_locks(self._path))
         fresh = f"{self._path}.{self._token}"
         put(self._disk, fresh, self._content())
         try:
@@ -112,6 +116,13 @@ class StoreLock:
 def lock_path(index: str) -> str:
     """Return where OpenClaw looks for the lock of an index: beside it, in its real folder."""
     return os.path.join(os.path.realpath(os.path.dirname(index)), os.path.basename(index) + ".lock")
+
+
+def _fresh_locks(lock: str) -> list[str]:
+    """Return locks of ours that have not been published, by name: a kill may have left one empty."""
+    folder, name = os.path.split(lock)
+    found = [other for other in os.listdir(folder) if other.startswith(name + ".")]
+    return [os.path.join(folder, other) for other in found if _TOKEN.fullmatch(other, len(name) + 1)]
 
 
 def read(path: str) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class Wish(NamedTuple):
 
 
 class Options(NamedTuple):
-    """How it was asked; `again` is the same command line with --yes, for a shell."""
+    """How it was asked; `again` is the same command line with --yes, `undo` the command that takes a receipt's id."""
 
     dry_run: bool = False
     force: bool = False
@@ -94,6 +94,7 @@ class Options(NamedTuple):
     missing_ok: bool = False
     archive: bool = False
     again: str = "--yes"
+    undo: str = "restore-sessions"
 
 
 class Session(NamedTuple):
@@ -224,7 +225,7 @@ class RestartResult(NamedTuple):
 
 
 class ReceiptRow(NamedTuple):
-    """One receipt of a list: `sessions` that it has changed, `restorable` those that an undo could bring back."""
+    """One receipt of a list: `sessions` that it was about, `closed` those that it closed or archived."""
 
     id: str
     operation: str
@@ -233,7 +234,7 @@ class ReceiptRow(NamedTuple):
     reason: str | None
     agents: tuple[str, ...]
     sessions: int
-    restorable: int
+    closed: int
     path: str
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 INDEX = "sessions.json"
 MAX_BYTES = 255
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d{3})?Z"
-_ARCHIVED = re.compile(rf"(?P<name>.+)\.(?P<how>deleted|reset|bak)\.{_STAMP}(?:\.[0-9a-f]{{32}}(?:\.zst)?)?")
+_ARCHIVED = re.compile(rf"(?P<name>.+)\.(?P<how>deleted|reset|bak)\.(?P<stamp>{_STAMP})(?:\.[0-9a-f]{{32}}(?:\.zst)?)?")
 _RUN_ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")
 _CHECKPOINT = re.compile(r"(?P<id>.+)\.checkpoint\.[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\.jsonl")
 _TRAJECTORY = re.compile(r"(?P<id>.+)\.trajectory(?:\.jsonl|-path\.json)")
@@ -49,6 +49,20 @@ def archived_from(name: str) -> str | None:
     """Return the live name that an archive was made from, None if it is no archive."""
     found = _ARCHIVED.fullmatch(name)
     return found["name"] if found else None
+
+
+def archived_at(name: str) -> datetime | None:
+    """Return the UTC moment in an archive's name, None if it is no archive."""
+    found = _ARCHIVED.fullmatch(name)
+    if found is None:
+        return None
+    text = found["stamp"]
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H-%M-%S.%fZ" if "." in text else "%Y-%m-%dT%H-%M-%SZ").replace(
+            tzinfo=UTC
+        )
+    except ValueError:
+        return None
 
 
 def owners(name: str) -> set[str]:

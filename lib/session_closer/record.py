@@ -22,7 +22,8 @@ class SessionRecord:
     """One session and its files; `sha256` is the entry's, `length` its bytes.
 
     File store: the entry is the member at `offset` in the backup. SQLite: `entry` is the row's `entry_json`, `events`
-    the number of its last transcript event (-1: none), `archived_at` when we archived it (ms since 1970).
+    the number of its last transcript event (-1: none), `archived_at` when we archived it (ms since 1970),
+    `archived_before` whether it was archived already.
     """
 
     key: str
@@ -36,6 +37,7 @@ class SessionRecord:
     entry: str | None = None
     events: int = -1
     archived_at: int | None = None
+    archived_before: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class StoreRecord:
     """One store: `backup` is a plain name beside `path`, `size` its bytes; None for a database.
 
     `displaced` names further backups, the first `merged` of which the live store contains. `archive`: the sessions were
-    to be archived, not deleted.
+    to be archived, not deleted. `restores`: they were to be brought back; then `entry` holds the member of a file
+    store, too, and `moves` are undone.
     """
 
     agent: str
@@ -57,6 +60,7 @@ class StoreRecord:
     displaced: tuple[str, ...] = ()
     merged: int = 0
     archive: bool = False
+    restores: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +175,22 @@ def _session(item: dict[str, Any]) -> SessionRecord:
     numbers = (session.offset, session.length)
     if any(type(number) is not int or number < 0 for number in numbers) or not isinstance(session.key, str):
         raise Damaged("holds an entry that is nowhere")
-    if not isinstance(session.entry, str | None) or type(session.events) is not int:
+    texts = (session.key, *(text for text in (session.entry, session.session_id) if text is not None))
+    if not all(isinstance(text, str) and _is_utf8(text) for text in texts) or type(session.events) is not int:
+        raise Damaged("holds a row that is none")
+    if type(session.archived_before) is not bool:
         raise Damaged("holds a row that is none")
     if session.archived_at is not None and type(session.archived_at) is not int:
         raise Damaged("holds a time that is no number")
     return session
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _plain_name(name: object) -> bool:

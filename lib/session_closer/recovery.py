@@ -6,8 +6,9 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 
-from . import asking, commit, document, files, journal, locks, names, planning, record
+from . import asking, commit, document, files, importing, journal, locks, names, planning, record
 from .document import Document
 from .errors import CloserError, Refused
 from .files import Disk
@@ -21,6 +22,8 @@ from .restarting import owed_restart
 from .run import Run
 from .stores.files import parse, read_index
 from .stores.sqlite import SqliteStore
+
+_YOUNG_SECONDS = 120.0
 
 
 def recover(current: Run, agents: list[str]) -> list[str]:
@@ -81,24 +84,35 @@ def _finish(current: Run, begun: Journal, run: str) -> list[str]:
     for store in found.stores:
         _check_place(home, store)
     for store in found.stores:
-        finish = _ask if store.era == "sqlite" else _roll_forward
-        found = record.with_store(found, finish(current, store, _noting(begun, found)))
+        finish = _ask if store.era == "sqlite" else _put_back if store.restores else _roll_forward
+        found = record.with_store(found, finish(current, store, begun, found))
     stores = found.stores
     closed = sum(session.status in ("closed", "archived") for store in stores for session in store.sessions)
     dropped = sum(session.status == "dropped" for store in stores for session in store.sessions)
     edited = any(
-        session.route == "files" and session.status == "closed" for store in stores for session in store.sessions
+        session.route == "files" and session.status in ("closed", "restored")
+        for store in stores
+        for session in store.sessions
     )
     owed = found.restart
     if not owed.done and (owed.needed or edited):
-        owed = owed_restart(current)
+        owed = importing.owed_start(current) if owed.result == importing.STOPPED else owed_restart(current)
     last: RunRecord = replace(found, stores=stores, restart=owed, state="done", finished_at=iso_now())
     begun.finish(last)
-    return [f"run {run} was interrupted and is finished now: {closed} closed, {dropped} left as they were"]
+    back = sum(session.status == "restored" for store in stores for session in store.sessions)
+    done = f"{back} restored" if any(store.restores for store in stores) else f"{closed} closed"
+    return [f"run {run} was interrupted and is finished now: {done}, {dropped} left as they were"]
 
 
 def _noting(begun: Journal, run: RunRecord) -> Callable[[StoreRecord], None]:
     return lambda store: begun.write(record.with_store(run, store))
+
+
+def _is_young(run: RunRecord) -> bool:
+    try:
+        return now() - datetime.fromisoformat(run.started_at) < timedelta(seconds=_YOUNG_SECONDS)
+    except (ValueError, TypeError):
+        return True
 
 
 def _check_place(home: Home, store: StoreRecord) -> None:
@@ -109,20 +123,50 @@ def _check_place(home: Home, store: StoreRecord) -> None:
     check_folders(home, [store.agent])
 
 
-def _ask(current: Run, store: StoreRecord, _note: Callable[[StoreRecord], None]) -> StoreRecord:
+def _ask(current: Run, store: StoreRecord, _begun: Journal, run: RunRecord) -> StoreRecord:
     if not os.path.lexists(store.path):
         raise Damaged(f"its store {store.path} is gone")
     with locks.folder(os.path.dirname(store.path)):
-        return asking.finish(SqliteStore(current.home, store.agent), store, current.gateway)
+        rows = SqliteStore(current.home, store.agent)
+        if store.restores:
+            return importing.finish(current.disk, current.home.index(store.agent), rows, store)
+        return asking.finish(rows, store, current.gateway, young=_is_young(run))
 
 
-def _roll_forward(current: Run, store: StoreRecord, note: Callable[[StoreRecord], None]) -> StoreRecord:
+def _put_back(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
+    """Finish an interrupted restore of a file store: files without an entry are put away again."""
+    disk = current.disk
+    if not os.path.lexists(store.path):
+        raise Damaged(f"its store {store.path} is gone")
+    with locks.folder(os.path.dirname(store.path)), locks.store(disk, store.path) as lock:
+        store = _merge_displaced(disk, store, _backup(store), lock, _noting(begun, run))
+        live = parse(read_index(store.path)[0], store.path, store.agent)
+        claims = planning.Claims.of(member.row for member in live.members.values())
+        sessions = []
+        for session in store.sessions:
+            member = live.members.get(session.key)
+            back = member is not None and member.row.session_id == session.session_id
+            for move in session.moves:
+                if not back and not claims.cover(move.source):
+                    _rename_if_there(disk, store.transcripts, move.source, move.target)
+            sessions.append(replace(session, status="restored" if back else "dropped"))
+        disk.sync_folder(store.transcripts)
+        return replace(store, sessions=tuple(sessions))
+
+
+def _rename_if_there(disk: Disk, folder: str, source: str, target: str) -> None:
+    live, archive = os.path.join(folder, source), os.path.join(folder, target)
+    if os.path.lexists(live) and not os.path.lexists(archive):
+        disk.rename_new(live, archive)
+
+
+def _roll_forward(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
     disk, folder = current.disk, os.path.dirname(store.path)
     if not os.path.lexists(store.path):
         raise Damaged(f"its store {store.path} is gone")
     with locks.folder(folder), locks.store(disk, store.path) as lock:
         before = _backup(store)
-        store = _merge_displaced(disk, store, before, lock, note)
+        store = _merge_displaced(disk, store, before, lock, _noting(begun, run))
         live = parse(read_index(store.path)[0], store.path, store.agent)
         place = _Place(disk, store.transcripts, before, live)
         sessions = tuple(place.settle(session) for session in store.sessions)
@@ -186,11 +230,18 @@ def _settle_swap(disk: Disk, place: commit.Place, store: StoreRecord, before: Do
         raw, _ = files.read(place.swap, document.MAX_BYTES)
     except FileNotFoundError:
         return
-    wanted = {session.key for session in store.sessions if session.route == "files"}
-    if raw in (before.raw, document.edit(before, remove=wanted)):
+    if raw in (before.raw, _intended(store, before)):
         disk.unlink(place.swap)
     else:
         commit.keep(disk, place)
+
+
+def _intended(store: StoreRecord, before: Document[Session]) -> bytes:
+    """Return the store that the run was about to install, if nobody else wrote."""
+    sessions = [session for session in store.sessions if session.route == "files"]
+    if store.restores:
+        return document.edit(before, append=[(session.entry or "").encode("utf-8") for session in sessions])
+    return document.edit(before, remove={session.key for session in sessions})
 
 
 class _Place:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from .errors import CloserError, ExitCode
-from .keys import plain
-from .model import CHANGED, FINE, GatewayResult, Life, Outcome, Report, RestartResult, Status
+from .keys import plain, quoted
+from .model import CHANGED, FINE, GatewayResult, Life, Outcome, ReceiptRow, Report, RestartResult, Status
 
 SHOWN_ROWS = 20
 
@@ -52,6 +53,8 @@ def as_json(report: Report) -> str:
         "warnings": list(report.warnings),
         "error": _error(report.error),
     }
+    if report.receipts is not None:
+        envelope["receipts"] = [_receipt(row) for row in report.receipts]
     return json.dumps(envelope) + "\n"
 
 
@@ -68,6 +71,21 @@ def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
         "route": str(row.route) if row.route else None,
         "archives": list(row.archives),
         "error": row.error,
+        **({"until": row.until} if row.until is not None else {}),
+    }
+
+
+def _receipt(row: ReceiptRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "operation": row.operation,
+        "state": row.state,
+        "startedAt": row.started_at,
+        "reason": row.reason,
+        "agents": list(row.agents),
+        "sessions": row.sessions,
+        "closed": row.closed,
+        "path": row.path,
     }
 
 
@@ -106,21 +124,38 @@ def _error(error: CloserError | None) -> dict[str, Any] | None:
 def lines(report: Report, *, verbose: bool = False) -> list[str]:
     """Return the lines that a person reads on stdout; bounded unless `verbose`."""
     out: list[str] = []
+    if report.receipts is not None and report.error is None:
+        return _receipts(report.receipts, verbose=verbose)
     if report.results:
         out.append(_headline(report))
         out += _table(report, verbose=verbose)
     elif report.error is None:
-        out.append("nothing to close")
+        out.append(f"nothing to {'restore' if report.operation == 'restore-sessions' else 'close'}")
     if report.results and report.error is None:
         out += _footer(report, verbose=verbose)
     return out
+
+
+def _receipts(receipts: Sequence[ReceiptRow], *, verbose: bool) -> list[str]:
+    shown = receipts if verbose else receipts[:SHOWN_ROWS]
+    width = max((len(row.operation) for row in shown), default=0)
+    out = [
+        f"{row.id}  {row.operation:<{width}}  {row.closed:>4} of {row.sessions:>4} closed"
+        f"{'' if row.state == 'done' else '  interrupted'}  {', '.join(map(plain, row.agents))}"
+        f"{'  ' + quoted(row.reason) if row.reason else ''}"
+        for row in shown
+    ]
+    if len(receipts) > len(shown):
+        out.append(f"… and {len(receipts) - len(shown)} more (--verbose shows all)")
+    return out or ["no receipts"]
 
 
 def _headline(report: Report) -> str:
     count = Counter(row.status for row in report.results)
     words = [f"{count[status]} {status.replace('_', ' ')}" for status in Status if count[status]]
     kept = f", {report.kept} kept" if report.kept is not None else ""
-    planned_only = not count[Status.CLOSED] and count[Status.WOULD_CLOSE] and report.error is not None
+    planned = count[Status.WOULD_CLOSE] + count[Status.WOULD_ARCHIVE] + count[Status.WOULD_RESTORE]
+    planned_only = planned and report.receipt is None and report.error is not None
     ahead = "dry run, nothing changed: " if report.dry_run else "nothing changed: " if planned_only else ""
     return ahead + ", ".join(words) + kept
 
@@ -148,6 +183,8 @@ def _name(row: Outcome) -> str:
 def _detail(row: Outcome, *, in_files: bool) -> str:
     if row.error:
         return f"{row.reason}: {row.error}" if row.reason else row.error
+    if row.until:
+        return f"until {row.until}"
     if row.status in (Status.CLOSED, Status.WOULD_CLOSE):
         number = len(row.archives)
         if not number and not in_files:

@@ -83,4 +83,5 @@ def _recorded(row: Row) -> SessionRecord:
         route=str(Route.GATEWAY),
         entry=row.entry,
         events=row.events,
+        archived_before=row.archived_at is not None,
     )

@@ -43,6 +43,10 @@ class Run:
         """Where the receipt is, or will be; None while nothing has been changed."""
         return history.receipt_path(self.home.state, self.record.id) if self.record else None
 
+    def undo(self) -> str | None:
+        """Return the command that undoes the run, None while nothing has been changed."""
+        return f"{self.options.undo} {self.record.id}" if self.record and self.options.undo else None
+
     def warn(self, *warnings: str) -> None:
         """Keep warnings for the report, each once."""
         self.warnings += [warning for warning in dict.fromkeys(warnings) if warning not in self.warnings]

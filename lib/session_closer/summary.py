@@ -37,6 +37,7 @@ def of(
         gateway=run.gateway.result(),
         restart=restart,
         receipt=run.journal.path if unfinished and run.journal is not None else run.receipt,
+        undo=run.undo() if error is None else None,
         warnings=tuple(run.warnings),
         kept=plan.kept + sum(row.status not in CHANGED for row in done.values()),
         missing_ok=run.options.missing_ok,

@@ -23,6 +23,7 @@ class OpenClaw:
 
     def __init__(self, home: Home, pid: int | None, port: int | None) -> None:
         self.words = command_words(home, pid)
+        self._path = home.environ.get("PATH")
         self._settings = {
             "OPENCLAW_STATE_DIR": home.state,
             "OPENCLAW_CONFIG_PATH": home.config_path,
@@ -45,6 +46,11 @@ class OpenClaw:
         except (CommandNotFound, OSError) as problem:
             raise LinkRefused(f"{self.words[0]} cannot be started: {problem}") from None
         return code, out, err
+
+    def node(self) -> str | None:
+        """Return the Node that runs this command, None where it is not to be found."""
+        named = self.words[0] if len(self.words) > 1 else None
+        return named or shutil.which("node", path=self._path)
 
     def answer(self, *arguments: str, seconds: float) -> dict[str, Any]:
         """Return the JSON object that a command prints, empty where it prints none."""

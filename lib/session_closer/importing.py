@@ -1,0 +1,223 @@
+"""Bring deleted sessions back into a database: by OpenClaw's own importer, with the gateway stopped.
+
+The importer wants a `sessions.json` beside the database, and no gateway starts with one. So a record is there before it
+is written, and what a killed run left of it is put away by the next one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from . import files, keys, names
+from .document import same_value
+from .errors import GatewayNeeded, Refused
+from .files import Disk
+from .gateway import handoff
+from .gateway.find import find
+from .gateway.link import LinkLost, LinkRefused
+from .gateway.openclaw import OpenClaw, first_object
+from .gateway.restart import healthy
+from .gateway.sessions import Gateway
+from .model import Life, RestartResult, Status
+from .record import RestartRecord, SessionRecord, StoreRecord
+from .run import Run
+from .stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from .restorable import Item
+
+STOPPED = "stopped"
+_STOP_SECONDS, _START_SECONDS, _IMPORT_SECONDS, _NODE_SECONDS = 90.0, 120.0, 600.0, 60.0
+_PAUSE = 0.25
+_TRANSCRIPT_BYTES = 2 << 30
+FRESH = ".session-closer-new"
+# Python has zstd from 3.14 on; OpenClaw's own Node always has it.
+_UNPACK = (
+    'const end=()=>process.exit(1);require("fs").createReadStream(process.argv[1]).on("error",end)'
+    '.pipe(require("zlib").createZstdDecompress()).on("error",end).pipe(process.stdout)'
+)
+
+
+def recorded(item: Item) -> SessionRecord:
+    """Return what the record of a restore says about one session."""
+    raw = item.entry.encode("utf-8", "surrogatepass")
+    return SessionRecord(
+        item.key,
+        item.session_id,
+        0,
+        len(raw),
+        hashlib.sha256(raw).hexdigest(),
+        "files" if item.how == "file" else "gateway",
+        moves=item.moves,
+        entry=item.entry,
+    )
+
+
+def index_for(store: SqliteStore, items: Sequence[Item]) -> bytes:
+    """Return the `sessions.json` that the importer is to take."""
+    entries = {}
+    for item in items:
+        entries[item.key] = dict(json.loads(item.entry))
+        if item.moves:
+            entries[item.key]["sessionFile"] = os.path.join(store.folder, f"{item.session_id}.jsonl")
+    return json.dumps(entries, indent=2).encode()
+
+
+def make_folder(disk: Disk, folder: str) -> None:
+    """Make the sessions folder, which a database does not need."""
+    if not os.path.isdir(folder):
+        disk.make_folder(folder)
+        disk.sync_folder(os.path.dirname(folder))
+
+
+def write_transcripts(run: Run, store: SqliteStore, item: Item) -> None:
+    """Put one session's transcript where the importer looks for it; Refused where its archive is damaged."""
+    for move in item.moves:
+        archive, live = os.path.join(store.folder, move.target), os.path.join(store.folder, move.source)
+        packed = move.target.endswith(".zst")
+        text = _unpacked(run, archive) if packed else files.read(archive, _TRANSCRIPT_BYTES)[0]
+        if str(item.session_id).encode() not in text.partition(b"\n")[0]:
+            raise Refused(f"{archive} does not hold the transcript of {item.session_id}", "restore the others by name")
+        files.put(run.disk, live, text)
+
+
+def _unpacked(run: Run, archive: str) -> bytes:
+    node = OpenClaw(run.home, None, None).node()
+    if node is None:
+        raise Refused("there is no node to unpack the archived transcript with", "put OpenClaw's node on PATH")
+    process = subprocess.Popen(
+        [node, "-e", _UNPACK, archive], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        text, complaint = process.communicate(timeout=_NODE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        text, complaint = process.communicate()
+    if process.returncode != 0 or not text:
+        said = " ".join(complaint.decode(errors="replace").split())[-200:]
+        raise Refused(f"{archive} cannot be unpacked: {said or 'it is damaged'}", "restore the others by name")
+    return text
+
+
+def run_importer(run: Run, agent: str) -> str:
+    """Run the importer; return what it said where it failed."""
+    words = ("doctor", "--session-sqlite", "import", "--session-sqlite-agent", agent, "--json")
+    try:
+        code, out, err = OpenClaw(run.home, None, None).run(*words, seconds=_IMPORT_SECONDS)
+    except (LinkRefused, LinkLost) as problem:
+        return str(problem)
+    return "" if code == 0 else " ".join((err or out).split())[-300:] or f"exit {code}"
+
+
+def judge(run: Run, store: SqliteStore, todo: Sequence[Item], done: dict[tuple[str, str], Item], said: str) -> None:
+    now = store.rows([item.key for item in todo])
+    for item in todo:
+        row = now.get(item.key)
+        if row is None or row.session_id != item.session_id:
+            why = f"OpenClaw did not import it: {said or 'it gave no reason'}"
+            done[item.agent, item.key] = item._replace(status=Status.FAILED, error=why)
+            continue
+        done[item.agent, item.key] = item._replace(status=Status.RESTORED)
+        if not same_value(row.entry.encode("utf-8", "surrogatepass"), item.entry.encode("utf-8", "surrogatepass")):
+            run.warn(f"OpenClaw changed the entry of {keys.plain(item.key)} when it imported it")
+
+
+def clean(disk: Disk, index: str, record: StoreRecord) -> None:
+    """Put away what we wrote for the importer and it did not take, and nothing else."""
+    files.remove(disk, [index + FRESH])
+    try:
+        raw, _ = files.read(index, record.size)
+    except FileNotFoundError:
+        raw = b""
+    except OSError:
+        return
+    if raw and hashlib.sha256(raw).hexdigest() != record.sha256:
+        return
+    files.remove(disk, [index])
+    for session in record.sessions:
+        for move in session.moves:
+            live, archive = (os.path.join(record.transcripts, name) for name in (move.source, move.target))
+            # What is archived is not lost: the copy was written for the importer, which moves what it takes.
+            if os.path.isfile(live) and os.path.isfile(archive) and names.is_transcript(move.source):
+                files.remove(disk, [live])
+    if os.path.isdir(record.transcripts):
+        disk.sync_folder(record.transcripts)
+
+
+def finish(disk: Disk, index: str, store: SqliteStore, record: StoreRecord) -> StoreRecord:
+    """Settle an interrupted restore: what the rows have is restored, the rest is dropped."""
+    imported = record.size > 0
+    if imported:
+        clean(disk, index, record)
+    now = store.rows([session.key for session in record.sessions])
+    sessions = []
+    for session in record.sessions:
+        row = now.get(session.key)
+        back = row is not None and row.session_id == session.session_id and (imported or row.archived_at is None)
+        sessions.append(replace(session, status="restored" if back else "dropped"))
+    return replace(record, sessions=tuple(sessions))
+
+
+def stop(run: Run) -> None:
+    """Stop the gateway through its service and prove that it is down; the record says that it has to be started."""
+    found = run.gateway.found
+    assert run.record is not None
+    assert run.journal is not None
+    if handoff.below(found.pid):
+        raise Refused("this runs below the gateway, so it cannot stop it", by_hand(run), name="gateway_running")
+    command = OpenClaw(run.home, found.pid, found.port)
+    try:
+        service = command.answer("gateway", "status", "--json", seconds=_NODE_SECONDS).get("service")
+        if not (isinstance(service, dict) and service.get("loaded") is True):
+            what = "no service runs the gateway, so nothing here could start it again"
+            raise Refused(what, by_hand(run), name="gateway_running")
+        run.record = replace(run.record, restart=RestartRecord(needed=True, result=STOPPED))
+        run.journal.write(run.record)
+        run.gateway.leave()
+        command.run("gateway", "stop", "--json", seconds=_STOP_SECONDS)
+    except (LinkRefused, LinkLost) as problem:
+        raise GatewayNeeded(f"the gateway was not stopped: {problem}", by_hand(run)) from None
+    deadline = time.monotonic() + _STOP_SECONDS
+    while (now := find(run.home)).life is not Life.DOWN:
+        if time.monotonic() > deadline:
+            raise GatewayNeeded(f"the gateway was told to stop and still runs: {'; '.join(now.evidence)}", by_hand(run))
+        time.sleep(_PAUSE)
+    run.gateway = Gateway(run.home, now, [], [])
+
+
+def by_hand(run: Run) -> str:
+    """Return the commands that a person can give instead."""
+    return f"openclaw gateway stop; {run.options.again}; openclaw gateway start"
+
+
+def start(run: Run) -> RestartResult:
+    """Start the gateway again and wait until it answers."""
+    by = "by hand: openclaw gateway start"
+    try:
+        words = ("gateway", "start", "--json")
+        code, out, err = OpenClaw(run.home, None, None).run(*words, seconds=_START_SECONDS)
+    except (LinkRefused, LinkLost) as problem:
+        return RestartResult(True, False, "not-started", f"{problem}; {by}")
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        now = find(run.home)
+        if now.life is Life.UP and now.port is not None and healthy(run.home, now.port):
+            return RestartResult(True, True, "started", f"healthy again, process {now.pid}")
+        time.sleep(_PAUSE)
+    said = str(first_object(out).get("message") or " ".join((err or out).split())[:200] or f"exit {code}")
+    return RestartResult(True, False, "not-healthy", f"{said}; {by}")
+
+
+def owed_start(run: Run) -> RestartRecord:
+    """Start the gateway that an interrupted restore has stopped."""
+    if run.gateway.found.life is Life.UP:
+        return RestartRecord(needed=True, done=True, result="started", detail="it runs again")
+    result = start(run)
+    return RestartRecord(True, bool(result.ok), result.result, result.detail)

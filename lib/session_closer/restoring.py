@@ -1,0 +1,473 @@
+"""Bring closed sessions back: files to their live names, entries into the store, rows through OpenClaw's own words."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from . import commit, document, executor, files, history, importing, locks, names, recovery, restorable
+from .asking import AGAIN
+from .claiming import locked
+from .deciding import ONCE_MORE, nothing_to_restart, storage
+from .document import Document
+from .errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
+from .files import Disk
+from .gateway import sessions
+from .gateway.link import CallRefused, LinkLost, LinkRefused
+from .gateway.sessions import PATCH_MANY
+from .home import Home
+from .keys import Target
+from .model import Life, Move, Options, Outcome, Report, RestartResult, Session, Status, StoreResult, Wish
+from .record import RestartRecord, RunRecord, StoreRecord
+from .report import result as result_row
+from .restarting import restart_once
+from .restorable import RESTORE, Chosen, Item
+from .run import Run
+from .stores.files import FileStore, parse, read_index
+from .stores.sqlite import SqliteStore
+from .work import FileWork, Work, note
+
+_SETTLE_SECONDS = 1.0
+_ATTEMPTS = 20
+
+
+class Ask(NamedTuple):
+    """What is to be brought back: a receipt's id, `last`, or the path of a backup; `keys` none: all of it."""
+
+    which: str = restorable.LAST
+    keys: tuple[str, ...] = ()
+    stop_gateway: bool = False
+
+
+def execute(
+    where: Home,
+    ask: Ask,
+    options: Options,
+    *,
+    disk: Disk | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Report:
+    """Return the report of a restore; CloserError where it ends before there is a plan."""
+    executor.check_place(where, [])
+    if not options.dry_run and (history.open_runs(where.state) or history.unborn_runs(where.state)):
+        _recover(where, options, disk or Disk(), tell, progress)
+    backup = ".bak-" in os.path.basename(ask.which)
+    source = restorable.from_backup(where, ask.which) if backup else restorable.choose(where, ask.which)
+    chosen, unknown = restorable.select(source, ask.keys)
+    if restorable.is_restore(source):
+        return executor.execute(
+            where, _closing_again(source, ask.keys), options, disk=disk, tell=tell, progress=progress
+        )
+    executor.check_place(where, sorted({store.agent for store, _, _ in chosen}))
+    run = Run(where, Wish(RESTORE, ()), options, disk or Disk(), tell, progress, _meet(where, options))
+    try:
+        return _perform(run, ask, chosen, unknown)
+    except OSError as problem:
+        raise storage(problem, where) from None
+    finally:
+        run.gateway.close()
+        if run.journal is not None:
+            run.journal.release()
+
+
+def _meet(where: Home, options: Options) -> sessions.Gateway:
+    return sessions.meet(where, looking_only=options.dry_run)
+
+
+def _recover(
+    where: Home, options: Options, disk: Disk, tell: Callable[[str], None], progress: Callable[[int, int], None]
+) -> None:
+    """Finish interrupted runs first: the receipt that is meant may be one of theirs."""
+    run = Run(where, Wish(RESTORE, ()), options, disk, tell, progress, _meet(where, options))
+    try:
+        for line in recovery.recover(run, where.agents()):
+            tell(line)
+    except OSError as problem:
+        raise storage(problem, where) from None
+    finally:
+        run.gateway.close()
+
+
+def _closing_again(source: RunRecord, wanted: Sequence[str]) -> Wish:
+    """Return the wish that undoes a restore: close what it brought back."""
+    pairs = [(store.agent, s.key) for store in source.stores for s in store.sessions if s.status == "restored"]
+    return Wish(RESTORE, tuple(Target(key, agent, (key,)) for agent, key in pairs if not wanted or key in wanted))
+
+
+def _perform(run: Run, ask: Ask, chosen: Sequence[Chosen], unknown: Sequence[str]) -> Report:
+    by_agent: dict[str, list[Chosen]] = defaultdict(list)
+    for one in chosen:
+        by_agent[one[0].agent].append(one)
+    items: list[Item] = []
+    for agent, some in by_agent.items():
+        store, found = restorable.look(run.home, agent, some)
+        assert store is not None
+        run.stores[agent] = store
+        items += found
+    missing = [_unknown(name) for name in unknown]
+    todo = [item for item in items if item.status is Status.WOULD_RESTORE]
+    error = _refusal(run, ask, todo)
+    if error is not None or run.options.dry_run or not todo:
+        return _report(run, [*map(_outcome, items), *missing], nothing_to_restart(run), error)
+    return _change(run, by_agent, items, missing)
+
+
+def _refusal(run: Run, ask: Ask, todo: Sequence[Item]) -> CloserError | None:
+    """Return why nothing may be brought back now."""
+    life, how = run.gateway.found.life, {item.how for item in todo}
+    if life is Life.UNKNOWN and todo:
+        return GatewayNeeded(
+            f"whether a gateway serves {run.home.state} cannot be told: {'; '.join(run.gateway.result().evidence)}",
+            "openclaw gateway status",
+        )
+    if "unarchive" in how and life is not Life.UP:
+        return GatewayNeeded(
+            "archived sessions are brought back by the gateway, which does not answer", "openclaw gateway start"
+        )
+    if "unarchive" in how and not run.gateway.usable and not run.options.dry_run:
+        return GatewayNeeded("the gateway does not let us take sessions out of the archive", "openclaw gateway status")
+    if "import" in how and life is Life.UP and not ask.stop_gateway:
+        return Refused(
+            "deleted sessions are brought back into a database while the gateway is stopped",
+            f"openclaw gateway stop; {run.options.again}; openclaw gateway start; or add --stop-gateway",
+            name="gateway_running",
+        )
+    return None
+
+
+def _change(
+    run: Run,
+    by_agent: dict[str, list[Chosen]],
+    items: list[Item],
+    missing: list[Outcome],
+) -> Report:
+    error: CloserError | None = None
+    result = nothing_to_restart(run)
+    done: dict[tuple[str, str], Item] = {(item.agent, item.key): item for item in items}
+    try:
+        for agent in sorted({item.agent for item in items if item.status is Status.WOULD_RESTORE}):
+            some = by_agent[agent]
+            wanted = {item.key for item in items if item.agent == agent and item.status is Status.WOULD_RESTORE}
+            some = [one for one in some if one[1].key in wanted]
+            store = run.stores[agent]
+            if isinstance(store, SqliteStore):
+                _unarchive(run, store, some, done)
+                if any(done[agent, one[1].key].how == "import" for one in some):
+                    _import_rows(run, store, some, done)
+            else:
+                _restore_files(run, agent, some, done)
+        result = restart_once(run)
+        _look_again(run, done)
+    except (Busy, ChangedUnderneath, GatewayNeeded, Refused) as problem:
+        error = PartlyDone(problem) if isinstance(problem, Refused) and run.works else problem
+    except OSError as problem:
+        error = storage(problem, run.home)
+    except KeyboardInterrupt:
+        error = Interrupted("interrupted", ONCE_MORE)
+    finally:
+        if run.record is not None and run.record.restart.result == importing.STOPPED:
+            result = importing.start(run)
+    ended = [_not_reached(item) if item.status is Status.WOULD_RESTORE else item for item in done.values()]
+    report = _report(run, [*map(_outcome, ended), *missing], result, error)
+    if error is None and run.record is not None and run.journal is not None:
+        _finish(run, report, ended, result)
+    return report
+
+
+def _not_reached(item: Item) -> Item:
+    return item._replace(status=Status.FAILED, error=item.error or "not reached")
+
+
+def _finish(run: Run, report: Report, ended: Sequence[Item], result: RestartResult) -> None:
+    assert run.record is not None
+    assert run.journal is not None
+    status = {(item.agent, item.key): str(item.status) for item in ended}
+    stores = tuple(
+        replace(
+            store,
+            sessions=tuple(replace(s, status=status.get((store.agent, s.key), s.status)) for s in store.sessions),
+        )
+        for store in run.record.stores
+    )
+    recorded = {(store.agent, s.key) for store in stores for s in store.sessions}
+    rows = tuple(result_row(row, missing_ok=False) for row in report.results if (row.agent, row.key) not in recorded)
+    owed = RestartRecord(result.needed, bool(result.ok), result.result, result.detail)
+    run.journal.finish(
+        replace(run.record, stores=stores, results=rows, restart=owed, state="done", finished_at=locks.iso_now())
+    )
+
+
+def _restore_files(
+    run: Run,
+    agent: str,
+    some: Sequence[Chosen],
+    done: dict[tuple[str, str], Item],
+) -> None:
+    """Bring an agent's sessions back into its `sessions.json`: their files first (I6), then their entries."""
+    with locked(run, agent):
+        store, items = restorable.look(run.home, agent, some)
+        assert isinstance(store, FileStore)
+        assert store.document is not None
+        run.stores[agent] = store
+        done.update({(agent, item.key): item for item in items})
+        stamp = names.free_stamp(history.now(), os.listdir(store.place))
+        name = names.backup_name(os.path.basename(store.index), stamp)
+        commit.clean(run.disk, commit.Place(store.index, name, commit.unnoted, commit.unnoted, run.warn))
+        todo = [item for item in items if item.status is Status.WOULD_RESTORE]
+        if not todo:
+            return
+        raw = store.document.raw
+        record = StoreRecord(
+            agent,
+            store.era,
+            store.index,
+            store.folder,
+            commit.publish_backup(run.disk, store.index, raw, name),
+            len(raw),
+            hashlib.sha256(raw).hexdigest(),
+            tuple(map(importing.recorded, todo)),
+            restores=True,
+        )
+        note(run, record)
+        work = FileWork(store=store, rows=[], record=record, note=partial(note, run), planned=store.document)
+        run.works.append(work)
+        back = [item for item in todo if _files_back(run.disk, store, item, done)]
+        run.disk.sync_folder(store.folder)
+        if back:
+            closed_in = next((one.store for one in some if one.store.path == store.index), None)
+            _entries_back(run, work, back, done, closed_in)
+
+
+def _files_back(disk: Disk, store: FileStore, item: Item, done: dict[tuple[str, str], Item]) -> bool:
+    """Rename one session's archives to their live names; where one cannot be, none is."""
+    moved: list[Move] = []
+    for move in item.moves:
+        live, archive = os.path.join(store.folder, move.source), os.path.join(store.folder, move.target)
+        try:
+            disk.rename_new(archive, live)
+        except FileExistsError:
+            problem = f"{move.source} is there again"
+        except FileNotFoundError:
+            if os.path.lexists(live):
+                continue  # another session of this run shares it
+            problem = f"{move.target} is gone"
+        else:
+            moved.append(move)
+            continue
+        _files_away(disk, store, moved)
+        done[item.agent, item.key] = item._replace(status=Status.CONFLICT, error=problem)
+        return False
+    return True
+
+
+def _files_away(disk: Disk, store: FileStore, moves: Sequence[Move]) -> None:
+    for move in moves:
+        disk.rename_new(os.path.join(store.folder, move.source), os.path.join(store.folder, move.target))
+
+
+def _entries_back(
+    run: Run,
+    work: FileWork,
+    items: Sequence[Item],
+    done: dict[tuple[str, str], Item],
+    closed_in: StoreRecord | None,
+) -> None:
+    store = work.store
+    settle = _SETTLE_SECONDS if run.gateway.found.life is not Life.DOWN else 0.0
+    with locks.store(run.disk, store.index) as lock:
+        for _ in range(_ATTEMPTS):
+            live = parse(read_index(store.index)[0], store.index, store.agent)
+            absent = [item for item in items if item.key not in live.members]
+            if not absent:
+                break
+            _install(run, work, live, _with_entries(live, absent, closed_in), lock)
+            work.edited = True
+            if settle:
+                time.sleep(settle)
+        live = parse(read_index(store.index)[0], store.index, store.agent)
+        for item in items:
+            member = live.members.get(item.key)
+            if member is not None and member.row.session_id == item.session_id:
+                done[item.agent, item.key] = item._replace(status=Status.RESTORED)
+                continue
+            _files_away(run.disk, store, [move for move in item.moves if _unclaimed(live, move)])
+            problem = "the key was taken into use in this moment" if member is not None else "it was written away again"
+            done[item.agent, item.key] = item._replace(status=Status.CONFLICT, error=problem)
+        run.disk.sync_folder(store.folder)
+
+
+def _unclaimed(live: Document[Session], move: Move) -> bool:
+    from .planning import Claims
+
+    return not Claims.of(member.row for member in live.members.values()).cover(move.source)
+
+
+def _with_entries(live: Document[Session], items: Sequence[Item], closed_in: StoreRecord | None) -> bytes:
+    """Return the store with the entries: where they were if nothing else has changed since, else at the end."""
+    if closed_in is not None and closed_in.backup is not None:
+        try:
+            raw, _ = read_index(os.path.join(os.path.dirname(closed_in.path), closed_in.backup))
+            before = parse(raw, closed_in.path, closed_in.agent)
+        except CloserError:
+            before = None
+        if before is not None:
+            gone = set(before.members) - set(live.members)
+            if document.edit(before, remove=gone) == live.raw:
+                return document.edit(before, remove=gone - {item.key for item in items})
+    return document.edit(live, append=[item.entry.encode("utf-8") for item in items])
+
+
+def _install(run: Run, work: FileWork, live: Document[Session], new: bytes, lock: locks.StoreLock) -> None:
+    def displaced(name: str) -> None:
+        work.record = replace(work.record, displaced=(*work.record.displaced, name))
+        work.note(work.record)
+
+    def merged() -> None:
+        if work.record.merged != len(work.record.displaced):
+            work.record = replace(work.record, merged=len(work.record.displaced))
+            work.note(work.record)
+
+    assert work.record.backup is not None
+    place = commit.Place(work.store.index, work.record.backup, displaced, merged, run.warn)
+    commit.install(run.disk, place, live, new, lock)
+
+
+def _look_again(run: Run, done: dict[tuple[str, str], Item]) -> None:
+    """Look whether a gateway that was restarted has kept what was brought back."""
+    for work in run.works:
+        if not (isinstance(work, FileWork) and work.edited):
+            continue
+        live = parse(read_index(work.store.index)[0], work.store.index, work.store.agent)
+        for (agent, key), item in done.items():
+            if agent == work.store.agent and item.status is Status.RESTORED and key not in live.members:
+                why = "it was brought back, and the gateway has written it away since: bring it back again"
+                done[agent, key] = item._replace(status=Status.FAILED, error=why)
+
+
+def _unarchive(
+    run: Run,
+    store: SqliteStore,
+    some: Sequence[Chosen],
+    done: dict[tuple[str, str], Item],
+) -> None:
+    """Have the gateway take sessions out of the archive: each only if it still has its session id."""
+    with locked(run, store.agent):
+        _, items = restorable.look(run.home, store.agent, some)
+        done.update({(item.agent, item.key): item for item in items})
+        todo = [item for item in items if item.status is Status.WOULD_RESTORE and item.how == "unarchive"]
+        if not todo:
+            return
+        record = StoreRecord(
+            store.agent,
+            store.era,
+            store.index,
+            store.folder,
+            sessions=tuple(map(importing.recorded, todo)),
+            restores=True,
+        )
+        note(run, record)
+        run.works.append(Work(store=store, rows=[], record=record, note=partial(note, run)))
+        refused: dict[str, CallRefused] = {}
+        try:
+            for at in range(0, len(todo), PATCH_MANY):
+                targets = [(item.key, item.session_id or "") for item in todo[at : at + PATCH_MANY]]
+                try:
+                    refused.update(sessions.archive(run.gateway, targets, archived=False))
+                except CallRefused as problem:
+                    refused.update(dict.fromkeys((key for key, _ in targets), problem))
+        except (LinkLost, LinkRefused) as problem:
+            raise GatewayNeeded(f"the gateway stopped answering: {problem}", AGAIN) from None
+        finally:
+            now = store.rows([item.key for item in todo])
+            for item in todo:
+                row = now.get(item.key)
+                back = row is not None and row.session_id == item.session_id and row.archived_at is None
+                why = f"the gateway refused: {refused.get(item.key, 'no answer')}"
+                done[item.agent, item.key] = (
+                    item._replace(status=Status.RESTORED) if back else item._replace(status=Status.FAILED, error=why)
+                )
+
+
+def _import_rows(run: Run, store: SqliteStore, chosen: Sequence[Chosen], done: dict[tuple[str, str], Item]) -> None:
+    """Import deleted sessions of one agent; what became of each is read from the rows."""
+    with locked(run, store.agent):
+        _, items = restorable.look(run.home, store.agent, chosen)
+        todo = [item for item in items if item.status is Status.WOULD_RESTORE and item.how == "import"]
+        done.update({(item.agent, item.key): item for item in items if item.how == "import"})
+        if not todo:
+            return
+        index = run.home.index(store.agent)
+        text = importing.index_for(store, todo)
+        record = StoreRecord(
+            store.agent,
+            store.era,
+            store.index,
+            store.folder,
+            size=len(text),
+            sha256=hashlib.sha256(text).hexdigest(),
+            sessions=tuple(map(importing.recorded, todo)),
+            restores=True,
+        )
+        note(run, record)
+        run.works.append(Work(store=store, rows=[], record=record, note=partial(note, run)))
+        if run.gateway.found.life is not Life.DOWN:
+            importing.stop(run)
+        run.tell(f"importing {len(todo)} sessions of agent {store.agent}; receipt {run.receipt}")
+        importing.make_folder(run.disk, store.folder)
+        said = ""
+        try:
+            for item in todo:
+                importing.write_transcripts(run, store, item)
+            files.put(run.disk, index + importing.FRESH, text)
+            run.disk.rename_new(index + importing.FRESH, index)
+            run.disk.sync_folder(store.folder)
+            said = importing.run_importer(run, store.agent)
+        finally:
+            importing.clean(run.disk, index, record)
+            importing.judge(run, store, todo, done, said)
+
+
+def _unknown(name: str) -> Outcome:
+    return Outcome(name, "", name, Status.NOT_FOUND, error="the receipt closed no session of this name")
+
+
+def _outcome(item: Item) -> Outcome:
+    return Outcome(
+        item.given,
+        item.agent,
+        item.key,
+        item.status,
+        session_id=item.session_id,
+        error=item.error if item.status not in (Status.RESTORED, Status.WOULD_RESTORE) else None,
+        until=item.until if item.status is Status.WOULD_RESTORE else None,
+    )
+
+
+def _report(run: Run, rows: Sequence[Outcome], restart: RestartResult, error: CloserError | None) -> Report:
+    backups = {
+        work.record.agent: os.path.join(work.store.place, work.record.backup)
+        for work in run.works
+        if work.record.backup is not None
+    }
+    unfinished = error is not None and run.journal is not None
+    return Report(
+        operation=RESTORE,
+        dry_run=run.options.dry_run,
+        stores=tuple(
+            StoreResult(agent, store.index, store.era, backups.get(agent)) for agent, store in run.stores.items()
+        ),
+        results=tuple(rows),
+        gateway=run.gateway.result(),
+        restart=restart,
+        receipt=run.journal.path if unfinished and run.journal is not None else run.receipt,
+        undo=run.undo(),
+        warnings=tuple(run.warnings),
+        error=error,
+    )
