@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from faults.oracle import _private
 from faults.sweep import Counting, in_child
 from session_closer import asking, keys
 from session_closer.commands.close_project_batch import CloseProjectBatch
@@ -28,7 +27,7 @@ from session_closer.model import Options, Report, Status, Wish
 from session_closer.report import exit_code
 from support import LIB, TOKEN, Store, run_json
 from support_gateway import StubGateway, stub_gateway
-from support_sqlite import CRON_RUN, LEAD, RESEARCHER, Bases, build_sqlite, event
+from support_sqlite import CRON_RUN, LEAD, RESEARCHER, Bases, begun_run, build_sqlite, event
 
 ALPHA, BETA, GAMMA, PUT_AWAY = LEAD + "alpha", LEAD + "beta", RESEARCHER + "gamma", LEAD + "put-away"
 TARGETS = (ALPHA, BETA, CRON_RUN, LEAD + "never-spoken", PUT_AWAY, GAMMA, RESEARCHER + "kelly-dashboard")
@@ -192,7 +191,8 @@ def violations(scene: Scene, *, targets: tuple[str, ...] = TARGETS, ended: bool,
                 found.append(f"end: {key} is not archived")
         found += [f"{path.name} was put there" for path in scene.bases.store.folder(agent).iterdir()
                   if ".jsonl.deleted." not in path.name]  # fmt: skip
-    found += _private(os.path.join(scene.state, "session-closer"))
+    own = Path(scene.state, "session-closer").rglob("*")
+    found += [f"others may read {path.name}" for path in own if path.lstat().st_mode & 0o077]
     if ended:
         found += [f"end: open run {path.name}" for path in Path(scene.state, "session-closer", "open").glob("*")]
     return found
@@ -586,6 +586,25 @@ def test_a_dry_run_says_that_a_run_was_interrupted_and_leaves_it(halfway: Scene)
     report = halfway.batch(targets=(OTHER,), dry_run=True)
     assert any("interrupted" in warning for warning in report.warnings)
     assert (halfway.bases.rows(), halfway.records()) == (before, records)
+
+
+@pytest.mark.parametrize("used", ["a run"])
+def test_what_was_used_just_before_a_killed_run_archived_it_is_taken_out_again(lab: Lab, used: str) -> None:
+    """Nobody had looked yet whether it was used: it is neither deleted nor left where no list shows it."""
+    point = lab.fresh().steps().index("sessions.patchMany") + 1
+    scene = lab.fresh()
+    session = scene.bases.rows()[ALPHA]["current_session_id"]
+    sql = event(session, 9) if used == "a message" else begun_run(ALPHA)
+    fault = {"method": "sessions.patchMany", "call": [1], "do": "write-before", "agent": "project-lead", "sql": [sql]}
+    lab.stub.tell(faults=[fault])
+    assert scene.killed_at(point)
+    assert ALPHA in left_hidden(scene)
+    lab.stub.tell(faults=[])
+    assert exit_code(scene.batch(targets=(OTHER,))) == 0
+    row = scene.bases.rows()[ALPHA]
+    assert (row["current_session_id"], row["archived_at"]) == (session, None)
+    assert (session, 9) in scene.bases.events() or used == "a run"
+    assert left_hidden(scene) == []
 
 
 # A record that somebody has tampered with
