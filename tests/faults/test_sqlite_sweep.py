@@ -19,6 +19,7 @@ import pytest
 from faults.sweep import Counting, in_child
 from session_closer import asking, keys
 from session_closer.commands.close_project_batch import CloseProjectBatch
+from session_closer.errors import CloserError
 from session_closer.executor import execute
 from session_closer.files import Disk
 from session_closer.gateway.link import SocketLink
@@ -27,7 +28,7 @@ from session_closer.model import Options, Report, Status, Wish
 from session_closer.report import exit_code
 from support import LIB, TOKEN, Store, run_json
 from support_gateway import StubGateway, stub_gateway
-from support_sqlite import CRON_RUN, LEAD, RESEARCHER, Bases, begun_run, build_sqlite, event
+from support_sqlite import CRON_RUN, LEAD, RESEARCHER, Bases, begun_run, build_sqlite, event, window
 
 ALPHA, BETA, GAMMA, PUT_AWAY = LEAD + "alpha", LEAD + "beta", RESEARCHER + "gamma", LEAD + "put-away"
 TARGETS = (ALPHA, BETA, CRON_RUN, LEAD + "never-spoken", PUT_AWAY, GAMMA, RESEARCHER + "kelly-dashboard")
@@ -559,15 +560,18 @@ def test_what_was_spoken_in_since_is_not_deleted(halfway: Scene) -> None:
 
 
 def test_a_key_that_has_a_new_session_keeps_it(halfway: Scene) -> None:
+    """Though it is archived, too, at the same time, and as long."""
     with halfway.bases.open("project-lead") as connection:
-        connection.execute("delete from session_nodes where session_key = ?", (ALPHA,))
-    fresh = halfway.bases.add(ALPHA, agent="project-lead", note="new")
-    with halfway.bases.open("project-lead") as connection:
+        for statement in (window("anew", ALPHA), event("anew", 0), event("anew", 1)):
+            connection.execute(*statement)
         connection.execute("update session_nodes set current_session_id = 'anew' where session_key = ?", (ALPHA,))
     before = halfway.bases.rows()[ALPHA]
-    assert fresh
     assert exit_code(halfway.batch(targets=(OTHER,))) == 0
     assert halfway.bases.rows()[ALPHA] == before
+    assert ("anew", 1) in halfway.bases.events()
+    status = {session["key"]: session["status"] for record in halfway.records() for store in record["stores"]
+              for session in store["sessions"]}  # fmt: skip
+    assert (status[ALPHA], status[BETA]) == ("came_back", "closed")
 
 
 def test_without_a_gateway_an_interrupted_run_waits(halfway: Scene, lab: Lab) -> None:
@@ -604,6 +608,55 @@ def test_what_was_used_just_before_a_killed_run_archived_it_is_taken_out_again(l
     row = scene.bases.rows()[ALPHA]
     assert (row["current_session_id"], row["archived_at"]) == (session, None)
     assert (session, 9) in scene.bases.events() or used == "a run"
+    assert left_hidden(scene) == []
+
+
+# What the gateway says is not what it does
+
+
+def test_a_deletion_that_was_still_under_way_counts(halfway: Scene) -> None:
+    gone = ("delete from session_nodes where session_key = ?", (ALPHA,))
+    fault = {"method": "sessions.delete", "call": [1], "do": "write-before", "agent": "project-lead", "sql": [gone]}
+    halfway.lab.stub.tell(serial="again", faults=[fault])
+    report = halfway.batch()
+    assert {row.key: row.status for row in report.results if row.status not in FINE} == {}
+    assert exit_code(report) == 0
+
+
+def test_a_session_in_use_that_stays_archived_is_told(lab: Lab) -> None:
+    scene = lab.fresh()
+    session = scene.bases.rows()[ALPHA]["current_session_id"]
+    spoken = {"method": "sessions.patchMany", "call": [1], "do": "write-before", "agent": "project-lead",
+              "sql": [event(session, 9)]}  # fmt: skip
+    lab.stub.tell(faults=[spoken, {"method": "sessions.patchMany", "call": [2], "do": "lie"}])
+    report = scene.batch(targets=(ALPHA, BETA))
+    assert left_hidden(scene) == [ALPHA]
+    (row,) = [row for row in report.results if row.key == ALPHA]
+    assert row.status is Status.CAME_BACK
+    assert "hidden" in " ".join([row.error or "", *report.warnings])
+
+
+@pytest.mark.parametrize("do", ["lie", "error"])
+def test_what_the_recovery_could_not_take_out_of_the_archive_is_told(lab: Lab, do: str) -> None:
+    point = lab.fresh().steps().index("sessions.patchMany") + 1
+    scene = lab.fresh()
+    assert scene.killed_at(point)
+    hidden = left_hidden(scene)
+    assert len(hidden) > 2
+    fault = {"method": "sessions.patchMany", "call": [1, 2, 3, 4], "do": do, "error": {"message": "the disk is full"}}
+    lab.stub.tell(serial="again", faults=[fault])
+    with contextlib.suppress(CloserError):
+        report = scene.batch(targets=(OTHER,))
+        told = " ".join(report.warnings)
+        assert scene.bases.store.open_runs() or all(key in told for key in hidden)
+
+
+def test_an_archive_that_was_still_under_way_is_taken_up(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_UNDER_WAY_SECONDS", 1.5, raising=False)
+    scene = lab.fresh(faults=[{"method": "sessions.patchMany", "call": [1], "do": "wait", "seconds": 0.5}])
+    killed_in_a_call(scene, "sessions.patchMany")
+    assert exit_code(scene.batch(targets=(OTHER,))) == 0
+    assert len(lab.stub.calls("sessions.patchMany")) > 1
     assert left_hidden(scene) == []
 
 
@@ -666,4 +719,19 @@ def test_a_record_that_names_another_key_deletes_nothing(halfway: Scene, key: st
     before = {agent: halfway.bases.rows(agent) for agent in AGENTS}
     halfway.batch(targets=(BETA,))
     before["project-lead"].pop(BETA)
+    assert {agent: halfway.bases.rows(agent) for agent in AGENTS} == before
+
+
+CRASHING = {
+    "key is half a character": each("key", LEAD + "\ud800"),
+}
+
+
+@pytest.mark.parametrize("name", CRASHING)
+def test_a_record_that_reads_like_ours_and_makes_no_sense_stops_nobody(halfway: Scene, name: str) -> None:
+    tamper(halfway, CRASHING[name])
+    before = {agent: halfway.bases.rows(agent) for agent in AGENTS}
+    report = halfway.batch(targets=(OTHER,))
+    assert [row.status for row in report.results] == [Status.CLOSED]
+    before["project-lead"].pop(OTHER)
     assert {agent: halfway.bases.rows(agent) for agent in AGENTS} == before
