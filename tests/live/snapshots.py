@@ -19,6 +19,8 @@ ZSTD = r"(\.[0-9a-f]{32}\.zst)?"
 VOLATILE = ("snapshotAt",)
 # A gateway has its databases open, and makes folders for media a while after its start.
 ITS_OWN = re.compile(r"\.sqlite(-shm|-wal)?$|^media(/|$)|^\.$")
+# An archive that OpenClaw was writing when it was killed; it writes it again.
+UNFINISHED = re.compile(r"\.zst\.[0-9a-f-]{36}\.tmp$")
 COMPANION = re.compile(r"\.trajectory\.jsonl$|\.trajectory-path\.json$|\.checkpoint\.[0-9a-f-]{36}\.jsonl$")
 
 
@@ -78,7 +80,7 @@ class Change:
 def change(before: dict[str, str], after: dict[str, str]) -> Change:
     """Compare two `digests`; AssertionError for anything but archives, backups and new stores."""
     archived = {}
-    new = set(after) - set(before)
+    new = {path for path in set(after) - set(before) if UNFINISHED.search(path) is None}
     for path, digest in before.items():
         if "#" in path and path not in after:
             continue
