@@ -22,6 +22,9 @@ from .work import Work
 AGAIN = "openclaw gateway start, then the same command again: it finishes what was begun"
 # The most that a gateway needed for the call during which its caller was killed: 100 sessions in 0.3 s.
 _UNDER_WAY_SECONDS = 2.0
+# A row goes a moment before its archive is there, which counts where the answer was not waited for.
+_ARCHIVE_SECONDS = 1.5
+_PAUSE = 0.1
 _IN_USE = "in use again: it was used while it was being closed"
 
 
@@ -115,15 +118,19 @@ def _names_in(folder: str, paths: Iterable[str]) -> list[str]:
 def judge(work: Work, store: SqliteStore) -> None:
     """Decide by the rows what became of each session: an answer proves nothing."""
     now = store.rows([row.key for row in work.rows])
+    deadline = time.monotonic() + _ARCHIVE_SECONDS
     for row in work.rows:
         found = now.get(row.key)
         if found is None:
             work.outcome[row.key] = Status.CLOSED
             work.error.pop(row.key, None)
-            if not work.archives.get(row.key):
+            while not work.archives.get(row.key):
                 work.archives[row.key] = archives_of(work.store.folder, _session_id(row))
+                if work.archives[row.key] or time.monotonic() > deadline:
+                    break
+                time.sleep(_PAUSE)
             if not work.archives[row.key]:
-                what = "it never had one, or another session uses it too"
+                what = "it never had one, another session uses it too, or OpenClaw has not written it yet"
                 work.warnings.append(f"{keys.plain(row.key)} left no archive of a transcript: {what}")
         elif found.session_id != _session_id(row):
             work.outcome[row.key] = Status.CAME_BACK

@@ -13,22 +13,25 @@ from .record import RestartRecord, with_store
 from .report import result as result_row
 from .restarting import restart_once
 from .run import Run
-from .work import FileWork, settled
+from .work import FileWork, begin, settled
 
 CHANGERS = {"files": editing.change_store, "sqlite": retiring.change_store}
 
 
 def change(run: Run, plan: Plan) -> Report:
     """Do what was decided; every store is read and decided anew under its lock."""
-    rows: list[PlannedRow] = [row for row in plan.rows if row.status is not Status.WOULD_CLOSE]
+    rows: list[PlannedRow] = [row for row in plan.rows if row.status not in (Status.WOULD_CLOSE, Status.WOULD_DEFER)]
     result = nothing_to_restart(run)
     try:
         for agent in sorted({row.agent for row in plan.closing}):
             seen = {(row.agent, row.key) for row in rows}
             change_store = CHANGERS[run.stores[agent].era]
             rows += [row for row in change_store(run, agent, plan) if (row.agent, row.key) not in seen]
+        deferred = [row._replace(status=Status.DEFERRED) for row in plan.deferred]
+        if deferred:
+            begin(run)
         result = restart_once(run)
-        return _end(run, plan._replace(rows=tuple(rows)), result)
+        return _end(run, plan._replace(rows=(*rows, *deferred)), result)
     except (Busy, ChangedUnderneath, GatewayNeeded, Refused) as problem:
         # Exit 3 promises that nothing was changed.
         error: CloserError = PartlyDone(problem) if isinstance(problem, Refused) and run.works else problem
@@ -40,7 +43,7 @@ def change(run: Run, plan: Plan) -> Report:
     for work in run.works:
         work.give_up()
     reached = {(row.agent, row.key) for work in run.works for row in work.rows}
-    left = [row for row in plan.closing if (row.agent, row.key) not in reached]
+    left = [row for row in (*plan.closing, *plan.deferred) if (row.agent, row.key) not in reached]
     rows += [row._replace(status=Status.FAILED, hint="not reached") for row in left]
     return summary.of(run, plan._replace(rows=tuple(rows)), result, error, unfinished=True)
 
@@ -65,9 +68,9 @@ def _end(run: Run, plan: Plan, result: RestartResult) -> Report:
     others = [row for row in report.results if (row.agent, row.key) not in recorded]
     rows = tuple(result_row(row, missing_ok=run.options.missing_ok) for row in others)
     last = replace(last, results=rows)
-    if result.result == "handed-off":
-        run.journal.write(last)
-        handoff.start(run.home, run.journal, last.id)
+    if result.result == "handed-off" or any(row.status is Status.DEFERRED for row in plan.rows):
+        run.journal.write(replace(last, restart=RestartRecord(result.needed, bool(result.ok), result.result)))
+        handoff.start(run.home, run.journal, last.id, run.options)
         return report
     owed = RestartRecord(result.needed, bool(result.ok), result.result, result.detail)
     run.journal.finish(replace(last, restart=owed, state="done", finished_at=locks.iso_now()))

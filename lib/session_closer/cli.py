@@ -256,6 +256,9 @@ class Command(Base):
         "--via", _one_of("--via", "auto", "gateway", "files"), default="auto", argname="auto|gateway|files",
         help="who takes the entries out (auto)",
     )  # fmt: skip
+    own = cli.SwitchAttr(
+        "--self", word("KEY"), list=True, argname="KEY", help="your own session: it is closed when your turn has ended"
+    )
     archive = cli.Flag("--archive", help="sessions in SQLite: hide and keep them, delete nothing")
     demo = cli.Flag("--demo", help="the same on a throw-away sample store")
 
@@ -295,6 +298,7 @@ class Command(Base):
                 via=self.via,
                 missing_ok=self.missing_ok,
                 archive=self.archive,
+                own=tuple(self.own),
                 undo="" if self.demo else self._undo(),
             )
         )

@@ -16,7 +16,7 @@ def decide(
     run: Run, snapshots: dict[str, Snapshot], stamp: str, only: frozenset[tuple[str, str]] | None = None
 ) -> Plan:
     """Return what is to be done with these stores; `only` restricts what may be closed."""
-    choices = Choices(run.options.force, run.options.via, stamp, only, run.options.archive)
+    choices = Choices(run.options.force, run.options.via, stamp, only, run.options.archive, frozenset(run.options.own))
     if run.wish.keep:
         assert run.wish.agent is not None
         plan = planning.keep_only(run.wish.targets, snapshots[run.wish.agent], run.view, choices)

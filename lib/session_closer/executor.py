@@ -71,7 +71,7 @@ def _perform(run: Run) -> Report:
     stamp = names.free_stamp(history.now(), (name for found in run.snapshots.values() for name in found.files))
     plan = decide(run, run.snapshots, stamp)
     error = _refusal(run, plan)
-    if error is not None or run.options.dry_run or not plan.closing:
+    if error is not None or run.options.dry_run or not (plan.closing or plan.deferred):
         return summary.of(run, plan, nothing_to_restart(run), error)
     from . import changing
 
@@ -87,13 +87,13 @@ def _refusal(run: Run, plan: Plan) -> CloserError | None:
             f"name sessions that are there; see them with: openclaw sessions --agent {run.wish.agent} --json",
             name="unknown_name",
         )
-    count = len(plan.closing)
+    count = len(plan.closing) + len(plan.deferred)
     if count == 0:
         return None
     if count > run.options.limit and not run.options.yes:
         what = f"{count} sessions would be closed, more than --max {run.options.limit}"
         return Refused(what, run.options.again, name="too_many")
-    eras = {row.agent: run.stores[row.agent] for row in plan.closing}
+    eras = {row.agent: run.stores[row.agent] for row in (*plan.closing, *plan.deferred)}
     return _store_refusal(run, list(eras.values())) or _gateway_refusal(run, list(eras.values()))
 
 
@@ -125,6 +125,8 @@ def _gateway_refusal(run: Run, closing: Sequence[Store]) -> CloserError | None:
         why = gateway.notes[-1] if gateway.notes else f"no gateway of {run.home.state} answers"
         return GatewayNeeded(why, "openclaw gateway start, or leave out --via gateway")
     databases = [store.agent for store in closing if store.era == "sqlite"]
+    if untried and not gateway.usable and (databases or options.via == "gateway"):
+        run.warn("a dry run starts no openclaw, so whether that command may close sessions was not tried")
     if databases and not gateway.usable and not untried:
         why = gateway.notes[-1] if gateway.notes else f"no gateway of {run.home.state} answers"
         return GatewayNeeded(

@@ -134,6 +134,15 @@ def put(disk: Disk, path: str, data: bytes, *, like: os.stat_result | None = Non
         raise
 
 
+def sync_file(disk: Disk, path: str) -> None:
+    """Make a file durable that somebody else has written."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        disk.sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def remove(disk: Disk, paths: Iterable[str]) -> None:
     """Remove files, those that are gone included."""
     for path in paths:

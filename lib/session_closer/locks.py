@@ -107,10 +107,11 @@ class StoreLock:
         return read(self._path).get("token") == self._token
 
     def release(self) -> None:
-        """Remove the lock if it is still ours."""
+        """Remove the lock if it is still ours, durable: after a power cut nobody would look for it again."""
         if self.still_ours():
             with contextlib.suppress(FileNotFoundError):
                 self._disk.unlink(self._path)
+            self._disk.sync_folder(os.path.dirname(self._path))
 
 
 def lock_path(index: str) -> str:

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     MAIN = "main"
     RUNNING = "running"
     AMBIGUOUS = "ambiguous"
+    SELF = "self"
 
 
 class Route(StrEnum):
@@ -82,7 +83,11 @@ class Wish(NamedTuple):
 
 
 class Options(NamedTuple):
-    """How it was asked; `again` is the same command line with --yes, `undo` the command that takes a receipt's id."""
+    """How it was asked.
+
+    `own`: keys of the caller's own session. `again` is the same command line with --yes, `undo` the command that takes
+    a receipt's id, both for a shell.
+    """
 
     dry_run: bool = False
     force: bool = False
@@ -93,6 +98,7 @@ class Options(NamedTuple):
     reason: str | None = None
     missing_ok: bool = False
     archive: bool = False
+    own: tuple[str, ...] = ()
     again: str = "--yes"
     undo: str = "restore-sessions"
 
@@ -179,6 +185,11 @@ class Plan(NamedTuple):
     def closing(self) -> tuple[PlannedRow, ...]:
         """The rows whose sessions are to be closed."""
         return tuple(row for row in self.rows if row.status is Status.WOULD_CLOSE)
+
+    @property
+    def deferred(self) -> tuple[PlannedRow, ...]:
+        """The rows of the caller's own session: to be closed when its turn has ended."""
+        return tuple(row for row in self.rows if row.status is Status.WOULD_DEFER)
 
 
 class Outcome(NamedTuple):

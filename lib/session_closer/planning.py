@@ -15,6 +15,7 @@ class Choices(NamedTuple):
     """What changes decisions: `via` is auto, gateway or files; `stamp` goes into archive names.
 
     `only` holds the (agent, key) pairs that may be closed at all, None for any. `archive`: hide, delete nothing.
+    `own` are the keys of the caller's own session.
     """
 
     force: bool = False
@@ -22,6 +23,7 @@ class Choices(NamedTuple):
     stamp: str = ""
     only: frozenset[tuple[str, str]] | None = None
     archive: bool = False
+    own: frozenset[str] = frozenset()
 
 
 def close(targets: Sequence[Target], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices) -> Plan:
@@ -59,7 +61,12 @@ def keep_only(targets: Sequence[Target], snapshot: Snapshot, view: GatewayView, 
         for key in snapshot.sessions
         if key not in kept and not keys.is_main(key) and _is_own(key, snapshot) and not snapshot.sessions[key].archived
     }
-    rows = _decide(wanted, {snapshot.agent: snapshot}, view, choices)
+    rows = [
+        _refused(row, Reason.SELF, "the caller's own session was not named")
+        if row.status is Status.WOULD_DEFER
+        else row
+        for row in _decide(wanted, {snapshot.agent: snapshot}, view, choices)
+    ]
     return _finish(rows, {snapshot.agent: snapshot}, view, choices)
 
 
@@ -90,6 +97,8 @@ def _decide(
         elif len(others) > 1:
             listed = " and ".join(quoted(other) for other in others)
             row = _refused(row, Reason.AMBIGUOUS, f"differ only by case or normalisation: {listed}")
+        elif key in choices.own:
+            row = row._replace(status=Status.WOULD_DEFER)
         elif running and not choices.force:
             row = _refused(row, Reason.RUNNING, "a run is in flight: wait, or --force")
         elif choices.archive and session.archived:

@@ -183,6 +183,8 @@ def _name(row: Outcome) -> str:
 def _detail(row: Outcome, *, in_files: bool) -> str:
     if row.error:
         return f"{row.reason}: {row.error}" if row.reason else row.error
+    if row.status in (Status.DEFERRED, Status.WOULD_DEFER):
+        return "your own session: closed when its turn has ended; the receipt shows how"
     if row.until:
         return f"until {row.until}"
     if row.status in (Status.CLOSED, Status.WOULD_CLOSE):

@@ -64,21 +64,28 @@ class FileWork(Work):
     planned: Document[Session]
 
 
+def begin(run: Run, *stores: StoreRecord) -> None:
+    """Begin the journal, unless it has been begun."""
+    if run.record is not None and run.journal is not None:
+        return
+    run.record = RunRecord(
+        id=journal.new_id(history.now()),
+        operation=run.wish.operation,
+        tool=__version__,
+        started_at=locks.iso_now(),
+        state_dir=run.home.state,
+        by={"uid": os.getuid(), "pid": os.getpid(), "host": os.uname().nodename},
+        reason=run.options.reason,
+        stores=stores,
+    )
+    run.journal = journal.Journal(run.disk, run.home.state, run.record.id)
+    run.journal.begin(run.record)
+
+
 def note(run: Run, store: StoreRecord) -> None:
     """Write the journal: before the first change of a store, and whenever a name in it changes."""
     if run.record is None or run.journal is None:
-        run.record = RunRecord(
-            id=journal.new_id(history.now()),
-            operation=run.wish.operation,
-            tool=__version__,
-            started_at=locks.iso_now(),
-            state_dir=run.home.state,
-            by={"uid": os.getuid(), "pid": os.getpid(), "host": os.uname().nodename},
-            reason=run.options.reason,
-            stores=(store,),
-        )
-        run.journal = journal.Journal(run.disk, run.home.state, run.record.id)
-        run.journal.begin(run.record)
+        begin(run, store)
     else:
         run.record = with_store(run.record, store)
         run.journal.write(run.record)

@@ -1,7 +1,8 @@
-"""Leave the restart to a process that survives it, where this command runs below the gateway."""
+"""Leave what cannot be done while the caller lives to a process that survives it: a restart, its own session."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from .. import processes
 from ..home import Home
 from ..journal import Journal
+from ..model import Options
 
 
 def below(pid: int | None) -> bool:
@@ -17,14 +19,27 @@ def below(pid: int | None) -> bool:
     return pid is not None and pid in processes.ancestors(os.getpid())
 
 
-def start(home: Home, journal: Journal, run: str) -> int:
-    """Start the process that waits for this one to end, restarts the gateway and finishes the record.
+def start(home: Home, journal: Journal, run: str, options: Options) -> int:
+    """Start the process that waits for this one to end, does what is left and finishes the record; its id.
 
     It inherits the record's flock, so nobody takes the run for an interrupted one.
     """
+    task = {
+        "state": home.state,
+        "config": home.config_path,
+        "url": home.url,
+        "tokenFile": os.path.abspath(home.token_file) if home.token_file else None,
+        "gatewayState": home.gateway_state,
+        "run": run,
+        "descriptor": journal.descriptor,
+        "caller": os.getpid(),
+        "via": options.via,
+        "archive": options.archive,
+        "restart": options.restart,
+        "reason": options.reason,
+    }
     # -B: a skill folder is copied with all that is in it, so nothing is left there.
-    words = [sys.executable, "-B", "-m", "session_closer.gateway.worker", home.state, run, str(journal.descriptor)]
-    words += [str(os.getpid()), home.config_path]
+    words = [sys.executable, "-B", "-m", "session_closer.gateway.worker", json.dumps(task)]
     if processes.control_group(os.getpid()).endswith(".service") and shutil.which("systemd-run"):
         # A service that is stopped takes its whole control group along; a scope of its own escapes.
         words = ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--", *words]

@@ -1,42 +1,117 @@
-"""The process that restarts the gateway after the command that closed the sessions has ended."""
+"""The process that outlives the command: it closes the caller's own session, restarts the gateway, ends the record."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from .. import processes
+from ..errors import CloserError
 from ..files import Disk
 from ..home import Home
 from ..journal import Journal
+from ..keys import Target
 from ..locks import iso_now
-from ..record import RestartRecord
+from ..model import Options, Outcome, Reason, Report, Status, Wish
+from ..record import RestartRecord, RunRecord
+from ..report import result
 from .find import find
 from .restart import restart
 
-_WAIT_SECONDS = 60.0
+_CALLER_SECONDS = 60.0
+# A turn may go on for long after the command that was its last act, as agents were told it should be.
+TURN_SECONDS = 1800.0
+_PAUSE = 2.0
 
 
-def main(words: list[str]) -> int:
-    """Wait for the caller to end (bounded), restart, finish the record; the receipt shows how it ended."""
-    state, run, descriptor, caller, config = words
-    deadline = time.monotonic() + _WAIT_SECONDS
-    started = processes.start_ticks(int(caller))
-    while processes.is_same(int(caller), started) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    where = Home(state, "worker", {**os.environ, "OPENCLAW_CONFIG_PATH": config})
-    journal = Journal(Disk(), state, run)
-    journal.descriptor = int(descriptor)
+def main(task: Mapping[str, Any]) -> int:
+    """Wait for the caller to end (bounded), do what it left, finish the record, which shows how it ended."""
+    _wait_for(int(task["caller"]))
+    where = Home(
+        task["state"],
+        "worker",
+        {**os.environ, "OPENCLAW_CONFIG_PATH": task["config"]},
+        url=task["url"],
+        token_file=task["tokenFile"],
+        gateway_state=task["gatewayState"],
+    )
+    journal = Journal(Disk(), where.state, task["run"])
+    journal.descriptor = int(task["descriptor"])
     record = journal.read()
     if record is None:
         return 1
-    result = restart(where, find(where))
-    owed = RestartRecord(True, bool(result.ok), result.result, result.detail)
+    edited = False
+    rows: list[Mapping[str, Any]] = []
+    for row in record.results:
+        if row.get("status") != Status.DEFERRED:
+            rows.append(row)
+            continue
+        ended, below = _close_own(where, record, row, task)
+        edited = edited or below
+        rows.append({**row, **ended})
+        journal.write(replace(record, results=(*rows, *record.results[len(rows) :])))
+    record = replace(record, results=tuple(rows))
+    owed = record.restart
+    if (owed.result == "handed-off" or edited) and task["restart"] != "never":
+        done = restart(where, find(where))
+        owed = RestartRecord(True, bool(done.ok), done.result, done.detail)
     journal.finish(replace(record, restart=owed, state="done", finished_at=iso_now()))
-    return 0 if result.ok else 1
+    return 0 if owed.done or not owed.needed else 1
+
+
+def _wait_for(caller: int) -> None:
+    deadline = time.monotonic() + _CALLER_SECONDS
+    started = processes.start_ticks(caller)
+    while processes.is_same(caller, started) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _close_own(
+    where: Home, record: RunRecord, row: Mapping[str, Any], task: Mapping[str, Any]
+) -> tuple[dict[str, Any], bool]:
+    """Close the caller's own session once its turn has ended; return how it ended, and whether a store was edited."""
+    deadline = time.monotonic() + TURN_SECONDS
+    key = str(row["key"])
+    wish = Wish(record.operation, (Target(str(row["input"]), str(row["agent"]), (key,)),))
+    options = Options(
+        via=task["via"], restart="never", reason=task["reason"], archive=bool(task["archive"]), missing_ok=True
+    )
+    while True:
+        try:
+            found = _attempt(where, wish, options)
+        except CloserError as problem:
+            return _ended(Outcome(key, "", key, Status.FAILED, error=problem.message), None), False
+        ended = found.results[0] if found.results else None
+        if ended is not None and not (ended.status is Status.REFUSED and ended.reason is Reason.RUNNING):
+            if found.error is not None and ended.error is None:
+                ended = ended._replace(error=found.error.message)
+            return _ended(ended, found.receipt), found.restart.needed
+        if time.monotonic() > deadline:
+            late = f"its turn did not end within {TURN_SECONDS / 60:.0f} minutes: close it later"
+            return _ended(Outcome(key, "", key, Status.FAILED, error=late), None), False
+        time.sleep(_PAUSE)
+
+
+def _attempt(where: Home, wish: Wish, options: Options) -> Report:
+    """Try once: a look first, since a session that is running is left alone without a trace."""
+    from ..executor import execute
+
+    look = execute(where, wish, options._replace(dry_run=True))
+    if any(row.status is Status.REFUSED for row in look.results):
+        return look
+    return execute(where, wish, options)
+
+
+def _ended(row: Outcome, receipt: str | None) -> dict[str, Any]:
+    plain = result(row, missing_ok=True)
+    kept = ("ok", "status", "reason", "route", "archives", "error")
+    return {**{name: plain[name] for name in kept}, "receipt": receipt}
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(json.loads(sys.argv[1])))
