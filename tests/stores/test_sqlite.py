@@ -566,10 +566,11 @@ def test_tables_without_the_columns_that_are_read_are_refused(bases: Bases) -> N
     with bases.open("project-lead") as connection:
         connection.execute("alter table session_nodes rename column entry_json to entry_text")
     before = picture(bases)
-    answer = close(bases, "alpha")
-    assert (answer.code, answer.error) == (3, "unknown_store")
-    assert "entry_json" in answer.data["error"]["message"]
-    assert picture(bases) == before
+    for words in ((), ("--dry-run",)):
+        answer = close(bases, "alpha", *words)
+        assert (answer.code, answer.error) == (3, "unknown_store")
+        assert "entry_json" in answer.data["error"]["message"]
+        assert picture(bases) == before
 
 
 @pytest.mark.parametrize("version", [23, 24, 99])
