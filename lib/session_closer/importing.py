@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from . import files, keys, names
 from .document import same_value
-from .errors import GatewayNeeded, Refused
+from .errors import CloserError, GatewayNeeded, Refused
 from .files import Disk
 from .gateway import handoff
 from .gateway.find import find
@@ -165,23 +165,32 @@ def finish(disk: Disk, index: str, store: SqliteStore, record: StoreRecord) -> S
     return replace(record, sessions=tuple(sessions))
 
 
+def cannot_stop(run: Run) -> CloserError | None:
+    """Return why the gateway cannot be stopped and started again from here, None where it can."""
+    found = run.gateway.found
+    if handoff.below(found.pid):
+        return Refused("this runs below the gateway, so it cannot stop it", by_hand(run), name="gateway_running")
+    try:
+        command = OpenClaw(run.home, found.pid, found.port)
+        service = command.answer("gateway", "status", "--json", seconds=_NODE_SECONDS).get("service")
+    except (LinkRefused, LinkLost) as problem:
+        return GatewayNeeded(f"whether a service runs the gateway cannot be told: {problem}", by_hand(run))
+    if not (isinstance(service, dict) and service.get("loaded") is True):
+        what = "no service runs the gateway, so nothing here could start it again"
+        return Refused(what, by_hand(run), name="gateway_running")
+    return None
+
+
 def stop(run: Run) -> None:
     """Stop the gateway through its service and prove that it is down; the record says that it has to be started."""
     found = run.gateway.found
     assert run.record is not None
     assert run.journal is not None
-    if handoff.below(found.pid):
-        raise Refused("this runs below the gateway, so it cannot stop it", by_hand(run), name="gateway_running")
-    command = OpenClaw(run.home, found.pid, found.port)
+    run.record = replace(run.record, restart=RestartRecord(needed=True, result=STOPPED))
+    run.journal.write(run.record)
+    run.gateway.leave()
     try:
-        service = command.answer("gateway", "status", "--json", seconds=_NODE_SECONDS).get("service")
-        if not (isinstance(service, dict) and service.get("loaded") is True):
-            what = "no service runs the gateway, so nothing here could start it again"
-            raise Refused(what, by_hand(run), name="gateway_running")
-        run.record = replace(run.record, restart=RestartRecord(needed=True, result=STOPPED))
-        run.journal.write(run.record)
-        run.gateway.leave()
-        command.run("gateway", "stop", "--json", seconds=_STOP_SECONDS)
+        OpenClaw(run.home, found.pid, found.port).run("gateway", "stop", "--json", seconds=_STOP_SECONDS)
     except (LinkRefused, LinkLost) as problem:
         raise GatewayNeeded(f"the gateway was not stopped: {problem}", by_hand(run)) from None
     deadline = time.monotonic() + _STOP_SECONDS
@@ -194,7 +203,8 @@ def stop(run: Run) -> None:
 
 def by_hand(run: Run) -> str:
     """Return the commands that a person can give instead."""
-    return f"openclaw gateway stop; {run.options.again}; openclaw gateway start"
+    again = run.options.again.replace(" --stop-gateway", "")
+    return f"openclaw gateway stop; {again}; openclaw gateway start"
 
 
 def start(run: Run) -> RestartResult:

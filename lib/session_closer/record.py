@@ -134,6 +134,8 @@ def decode(raw: bytes) -> RunRecord:
         raise Damaged("names no run")
     if not isinstance(record.state_dir, str):
         raise Damaged("names no state directory")
+    if not all(isinstance(row, dict) for row in record.results):
+        raise Damaged("holds a result that is none")
     return record
 
 

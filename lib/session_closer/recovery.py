@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from . import asking, commit, document, files, importing, journal, locks, names, planning, record
 from .document import Document
@@ -16,7 +17,7 @@ from .history import folders, now, open_runs, receipt_path
 from .home import Home, check_folders
 from .journal import Journal
 from .locks import iso_now
-from .model import Move, Session
+from .model import Move, Session, Status
 from .record import Damaged, RunRecord, SessionRecord, StoreRecord
 from .restarting import owed_restart
 from .run import Run
@@ -97,11 +98,18 @@ def _finish(current: Run, begun: Journal, run: str) -> list[str]:
     owed = found.restart
     if not owed.done and (owed.needed or edited):
         owed = importing.owed_start(current) if owed.result == importing.STOPPED else owed_restart(current)
-    last: RunRecord = replace(found, stores=stores, restart=owed, state="done", finished_at=iso_now())
+    results = tuple(map(_not_deferred_any_more, found.results))
+    last: RunRecord = replace(found, stores=stores, results=results, restart=owed, state="done", finished_at=iso_now())
     begun.finish(last)
     back = sum(session.status == "restored" for store in stores for session in store.sessions)
     done = f"{back} restored" if any(store.restores for store in stores) else f"{closed} closed"
     return [f"run {run} was interrupted and is finished now: {done}, {dropped} left as they were"]
+
+
+def _not_deferred_any_more(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    if row.get("status") != Status.DEFERRED:
+        return row
+    return {**row, "ok": False, "status": str(Status.FAILED), "error": "the process that was to close it was ended"}
 
 
 def _noting(begun: Journal, run: RunRecord) -> Callable[[StoreRecord], None]:

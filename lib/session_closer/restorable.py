@@ -102,10 +102,26 @@ def choose(home: Home, which: str) -> RunRecord:
     if len(rows) != 1:
         said = f"{len(rows)} receipts begin with" if rows else "there is no receipt"
         raise _no_receipt(f"{said} {keys.plain(wanted)} in {home.state}")
+    return _with_deferred(home, _read(rows[0].path))
+
+
+def _read(path: str) -> RunRecord:
     try:
-        return decode(files.read(rows[0].path, history.LIMIT)[0])
+        return decode(files.read(path, history.LIMIT)[0])
     except (OSError, Damaged) as problem:
-        raise _no_receipt(f"{rows[0].path} cannot be read: {problem}") from None
+        raise _no_receipt(f"{path} cannot be read: {problem}") from None
+
+
+def _with_deferred(home: Home, record: RunRecord) -> RunRecord:
+    """Return a receipt with the session that was closed for it later, which has a receipt of its own."""
+    more: list[StoreRecord] = []
+    for row in record.results:
+        path = row.get("receipt")
+        if isinstance(path, str):
+            name = os.path.basename(path).removesuffix(".json")
+            if names.is_run_id(name) and path == history.receipt_path(home.state, name):
+                more += _read(path).stores
+    return replace(record, stores=(*record.stores, *more))
 
 
 def _no_receipt(what: str) -> Refused:

@@ -38,11 +38,15 @@ _ATTEMPTS = 20
 
 
 class Ask(NamedTuple):
-    """What is to be brought back: a receipt's id, `last`, or the path of a backup; `keys` none: all of it."""
+    """What is to be brought back: a receipt's id, `last`, or the path of a backup; `keys` none: all of it.
+
+    `check`: whether it still can be, however the gateway is now.
+    """
 
     which: str = restorable.LAST
     keys: tuple[str, ...] = ()
     stop_gateway: bool = False
+    check: bool = False
 
 
 def execute(
@@ -113,7 +117,7 @@ def _perform(run: Run, ask: Ask, chosen: Sequence[Chosen], unknown: Sequence[str
         items += found
     missing = [_unknown(name) for name in unknown]
     todo = [item for item in items if item.status is Status.WOULD_RESTORE]
-    error = _refusal(run, ask, todo)
+    error = None if ask.check else _refusal(run, ask, todo)
     if error is not None or run.options.dry_run or not todo:
         return _report(run, [*map(_outcome, items), *missing], nothing_to_restart(run), error)
     return _change(run, by_agent, items, missing)
@@ -134,11 +138,10 @@ def _refusal(run: Run, ask: Ask, todo: Sequence[Item]) -> CloserError | None:
     if "unarchive" in how and not run.gateway.usable and not run.options.dry_run:
         return GatewayNeeded("the gateway does not let us take sessions out of the archive", "openclaw gateway status")
     if "import" in how and life is Life.UP and not ask.stop_gateway:
-        return Refused(
-            "deleted sessions are brought back into a database while the gateway is stopped",
-            f"openclaw gateway stop; {run.options.again}; openclaw gateway start; or add --stop-gateway",
-            name="gateway_running",
-        )
+        what = "deleted sessions are brought back into a database while the gateway is stopped"
+        return Refused(what, f"{importing.by_hand(run)}; or add --stop-gateway", name="gateway_running")
+    if "import" in how and life is Life.UP and not run.options.dry_run:
+        return importing.cannot_stop(run)
     return None
 
 

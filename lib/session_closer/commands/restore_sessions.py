@@ -46,7 +46,7 @@ class RestoreSessions(Base):
             raise UsageProblem("no receipt was given", "restore-sessions last, or one of restore-sessions --list")
         from .. import restoring
 
-        ask = restoring.Ask(words[0], words[1:], self.stop_gateway)
+        ask = restoring.Ask(words[0], words[1:], self.stop_gateway, self.check)
         return restoring.execute(self.place(), ask, self.options(), tell=self.tell, progress=self.progress)
 
     def options(self) -> Options:
