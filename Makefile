@@ -5,6 +5,7 @@ RUN := $(PYTHON) lib/bootstrap.py --with tests/requirements.lock -m
 help:
 	@echo 'make test      the tests, without those that need a real OpenClaw'
 	@echo 'make live      the tests against a real OpenClaw'
+	@echo 'make prove     kills, errors, power cuts, races and mutants; ALL=1 for everything, PART=NAME for one part'
 	@echo 'make check     ruff and mypy'
 	@echo 'make format    format the sources'
 	@echo 'make coverage  branch coverage of the unit tests'
@@ -14,6 +15,9 @@ test:
 
 live:
 	$(RUN) pytest tests/live -m live -rs
+
+prove:
+	PYTHONPATH=$(CURDIR)/tests $(RUN) prove $(PART) $(if $(ALL),--all)
 
 check:
 	$(RUN) ruff check
@@ -28,4 +32,4 @@ coverage:
 	$(RUN) coverage run -m pytest tests/unit
 	$(RUN) coverage report
 
-.PHONY: help test live check format coverage
+.PHONY: help test live prove check format coverage

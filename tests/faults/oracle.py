@@ -7,11 +7,15 @@ import json
 import os
 import re
 import stat
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}\.\d{3}Z"
 ARCHIVE = re.compile(rf"(?P<live>.+)\.(?:deleted|bak)\.{STAMP}")
-BACKUP = re.compile(rf"sessions\.json\.bak-{STAMP}(?:-\d+)*")
+OURS = "session-closer"
+# What somebody else wrote into the stores while we worked, oldest first: agent, key, value.
+Written = Sequence[tuple[str, str, Any]]
 
 
 @dataclass(frozen=True)
@@ -21,94 +25,273 @@ class World:
     state: str
     indexes: dict[str, bytes]
     files: dict[str, dict[str, str]]
-    outside: frozenset[str]
+    outside: Mapping[str, str]
+    paths: dict[str, str]
+    modes: dict[str, int]
+    # The digest of each backup when it was first seen: it may never change.
+    seen: dict[str, str] = field(default_factory=dict)
+
+    def fresh(self) -> World:
+        """Return the same world with no backup seen yet: for the next injection."""
+        return World(self.state, self.indexes, self.files, self.outside, self.paths, self.modes)
 
 
 def sessions_folder(state: str, agent: str) -> str:
     return os.path.join(state, "agents", agent, "sessions")
 
 
-def look(state: str) -> World:
-    indexes, files = {}, {}
-    for agent in sorted(os.listdir(os.path.join(state, "agents"))):
+def default_index(state: str, agent: str) -> str:
+    return os.path.join(sessions_folder(state, agent), "sessions.json")
+
+
+def look(state: str, index: Callable[[str, str], str] = default_index) -> World:
+    indexes, files, modes = {}, {}, {}
+    agents = sorted(os.listdir(os.path.join(state, "agents")))
+    paths = {agent: index(state, agent) for agent in agents}
+    for agent in agents:
         folder = sessions_folder(state, agent)
-        indexes[agent] = _read(os.path.join(folder, "sessions.json"))
-        files[agent] = {name: _digest(folder, name) for name in os.listdir(folder) if name != "sessions.json"}
-    return World(state, indexes, files, frozenset(_outside(state)))
+        indexes[agent] = _read(paths[agent])
+        modes[agent] = stat.S_IMODE(os.stat(paths[agent]).st_mode)
+        files[agent] = {n: _digest(folder, n) for n in os.listdir(folder) if os.path.join(folder, n) != paths[agent]}
+    return World(state, indexes, files, dict(_outside(state, paths)), paths, modes)
 
 
-def _outside(state: str) -> list[str]:
-    found = []
+def _outside(state: str, paths: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield what is none of our business, with its content: all but sessions folders, indexes and our own folder."""
+    ours = {os.path.join(state, OURS), *(sessions_folder(state, agent) for agent in paths)}
+    beside = tuple(paths.values())
     for place, folders, names in os.walk(state):
-        inside = os.path.relpath(place, state)
-        if inside.startswith(("session-closer", os.path.join("agents", ""))):
-            continue
-        found += [os.path.join(inside, name) for name in (*folders, *names) if name != "session-closer"]
-    return found
+        folders[:] = [name for name in folders if os.path.join(place, name) not in ours]
+        for name in folders:
+            yield os.path.join(place, name), "folder"
+        for name in names:
+            path = os.path.join(place, name)
+            if not any(path == index or _names_backup_or_temp(path, index) for index in beside):
+                yield path, _digest(place, name)
 
 
-def violations(before: World, closing: dict[str, set[str]], *, ended: bool) -> list[str]:
-    """Return what is broken; `ended` adds what must hold after a run that was not interrupted."""
-    found: list[str] = []
-    for agent, raw in before.indexes.items():
-        found += [f"{agent}: {line}" for line in _agent(before, agent, raw, closing.get(agent, set()), ended=ended)]
-    if frozenset(_outside(before.state)) != before.outside:
-        found.append("I8: something outside was created or removed")
-    found += _private(os.path.join(before.state, "session-closer"))
-    if ended and os.path.isdir(os.path.join(before.state, "session-closer", "open")):
-        found += [f"open run left: {run}" for run in os.listdir(os.path.join(before.state, "session-closer", "open"))]
-    return found
+def _names_backup_or_temp(path: str, index: str) -> bool:
+    """Tell whether a path is one that a run may make beside an index."""
+    rest = path.removeprefix(index)
+    return rest != path and bool(
+        re.fullmatch(rf"\.bak-{STAMP}(?:-\d+)*|\.lock|\.lock\.[0-9a-f]{{16}}|\.session-closer-(?:new|swap)", rest)
+    )
 
 
-def _agent(before: World, agent: str, raw: bytes, closing: set[str], *, ended: bool) -> list[str]:
-    found: list[str] = []
-    folder = sessions_folder(before.state, agent)
-    index = os.path.join(folder, "sessions.json")
-    try:
-        now = _read(index)
-        store = json.loads(now)
-        assert isinstance(store, dict)
-    except (OSError, ValueError, AssertionError) as problem:
-        return [f"I1: {problem!r}"]
-    was = json.loads(raw)
-    names = set(os.listdir(folder))
-    backups = [name for name in names if BACKUP.fullmatch(name)]
-    found += [f"I4: {name} differs" for name in backups if _read(os.path.join(folder, name)) != raw]
-    found += [f"I2: {key} is nowhere" for key in was if key not in store and not backups]
-    found += [f"I3: {key} changed" for key in was if key not in closing and _span(now, key) != _span(raw, key)]
-    found += [f"I3: {key} appeared" for key in store if key not in was]
-    if stat.S_IMODE(os.stat(index).st_mode) != 0o600:
-        found.append("I7: mode of the store")
-    found += _files(before.files[agent], folder, names, was, store, ended=ended)
-    if ended:
-        expected = {key: value for key, value in was.items() if key not in closing}
-        if store != expected:
-            found.append(f"end: {sorted(set(store) ^ set(expected))}")
-        if closing & set(was) and not backups:
-            found.append("end: no backup")
-        found += [f"end: {name} left behind" for name in names if "session-closer" in name or name.endswith(".lock")]
-    return found
-
-
-def _files(
-    before: dict[str, str], folder: str, names: set[str], was: dict[str, dict], store: dict[str, dict], *, ended: bool
+def violations(
+    before: World, closing: Mapping[str, set[str]], *, ended: bool, written: Written = (), torn: bool = False
 ) -> list[str]:
-    found = []
-    kept_ids = {entry.get("sessionId") for entry in store.values()}
-    for live, digest in before.items():
-        places = [live] if live in names else []
-        places += [name for name in names if (m := ARCHIVE.fullmatch(name)) and m["live"] == live]
-        if len(places) != 1:
-            found.append(f"I5: {live} is in {places}")
-            continue
-        if _digest(folder, places[0]) != digest:
-            found.append(f"I5: bytes of {live} changed")
-        owner = live.split(".")[0]
-        if owner in kept_ids and places[0] != live:
-            found.append(f"I6/I9: {live} was torn from its entry")
-        if ended and owner not in kept_ids and places[0] == live:
-            found.append(f"end: {live} was left behind as an orphan")
+    """Return what is broken; `ended` adds what must hold after a run that was not interrupted.
+
+    `torn`: a run was killed where a file had two names for a moment, since its file system renames by link and unlink.
+    """
+    found: list[str] = []
+    for agent in before.indexes:
+        theirs = {key: value for owner, key, value in written if owner == agent}
+        check = _Agent(before, agent, closing.get(agent, set()), theirs, torn=torn)
+        found += [f"{agent}: {line}" for line in check.violations(ended=ended)]
+    outside = dict(_outside(before.state, before.paths))
+    found += [f"I8: {path}" for path in sorted(set(outside) ^ set(before.outside))]
+    found += [f"I8: {path} changed" for path, was in before.outside.items() if outside.get(path, was) != was]
+    found += _private(os.path.join(before.state, OURS))
+    if ended:
+        found += _own_folder(before, closing, written)
     return found
+
+
+def backups(index: str) -> list[str]:
+    """Return the paths of an index's backups."""
+    folder, name = os.path.split(index)
+    pattern = re.compile(re.escape(name) + rf"\.bak-{STAMP}(?:-\d+)*")
+    return [os.path.join(folder, found) for found in sorted(os.listdir(folder)) if pattern.fullmatch(found)]
+
+
+class _Agent:
+    """One agent's store, then and now."""
+
+    def __init__(
+        self, before: World, agent: str, closing: set[str], theirs: Mapping[str, Any], *, torn: bool = False
+    ) -> None:
+        self.before, self.agent, self.closing, self.theirs, self.torn = before, agent, closing, theirs, torn
+        self.raw, self.index = before.indexes[agent], before.paths[agent]
+        self.was: dict[str, Any] = json.loads(self.raw)
+        self.folder = sessions_folder(before.state, agent)
+
+    def violations(self, *, ended: bool) -> list[str]:
+        try:
+            now = _read(self.index)
+            store = json.loads(now)
+            assert isinstance(store, dict)
+        except (OSError, ValueError, AssertionError) as problem:
+            return [f"I1: {problem!r}"]
+        copies, found = self._backups()
+        found += self._entries(now, store, copies)
+        found += self._modes()
+        names = set(os.listdir(self.folder))
+        found += self._files(names, store, ended=ended)
+        if ended:
+            found += self._end(store, copies)
+        return found
+
+    def _backups(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """A backup is complete, never changes, and holds nothing that was not in the store at some time (I4)."""
+        copies, found = [], []
+        exact = False
+        for path in backups(self.index):
+            raw = _read(path)
+            name = os.path.basename(path)
+            digest = hashlib.sha256(raw).hexdigest()
+            if self.before.seen.setdefault(path, digest) != digest:
+                found.append(f"I4: {name} was changed")
+            try:
+                copy = json.loads(raw)
+                assert isinstance(copy, dict)
+            except (ValueError, AssertionError) as problem:
+                found.append(f"I4: {name}: {problem!r}")
+                continue
+            exact = exact or raw == self.raw
+            copies.append(copy)
+            if raw != self.raw:
+                known = (self.was, self.theirs)
+                strange = [key for key in copy if all(copy[key] != each.get(key, ...) for each in known)]
+                if strange and not self.theirs:
+                    found.append(f"I4: {name} holds what never was: {strange}")
+                if not self.theirs and any(_span(raw, key) != _span(self.raw, key) for key in copy):
+                    found.append(f"I4: {name} is no copy of a store")
+        if copies and not exact:
+            found.append("I4: no backup equals the store as it was")
+        return (copies if exact else []), found
+
+    def _entries(self, now: bytes, store: dict[str, Any], copies: list[dict[str, Any]]) -> list[str]:
+        found = []
+        for key, value in self.was.items():
+            if store.get(key, ...) != value and not any(copy.get(key, ...) == value for copy in copies):
+                found.append(f"I2: {key} is nowhere")
+            if key not in self.closing and key not in self.theirs and _span(now, key) != _span(self.raw, key):
+                found.append(f"I3: {key} changed")
+        for key, value in self.theirs.items():
+            if store.get(key, ...) != value and not any(copy.get(key, ...) == value for copy in self._all_copies()):
+                found.append(f"I2: {key}, written by somebody else, is nowhere")
+        found += [f"I3: {key} appeared" for key in store if key not in self.was and key not in self.theirs]
+        return found
+
+    def _all_copies(self) -> Iterator[dict[str, Any]]:
+        # What was live until the exchange lies in the swap name for a moment; it is kept from there.
+        for path in [*backups(self.index), self.index + ".session-closer-swap"]:
+            if os.path.exists(path):
+                try:
+                    yield json.loads(_read(path))
+                except ValueError:
+                    continue
+
+    def _modes(self) -> list[str]:
+        found = []
+        mode = self.before.modes[self.agent]
+        if (now := stat.S_IMODE(os.stat(self.index).st_mode)) != mode:
+            found.append(f"I7: mode of the store: {now:o}")
+        beside, name = os.path.split(self.index)
+        for other in os.listdir(beside):
+            if other.startswith(name + "."):
+                now = stat.S_IMODE(os.stat(os.path.join(beside, other)).st_mode)
+                if now != 0o600 and not (now == mode and ".session-closer-" in other):
+                    found.append(f"I7: mode of {other}: {now:o}")
+        return found
+
+    def _files(self, names: set[str], store: dict[str, Any], *, ended: bool) -> list[str]:
+        found = []
+        ids, kept_ids = _ids(self.was), _ids(store)
+        known = {os.path.basename(self.index)}
+        for live, digest in self.before.files[self.agent].items():
+            places = [live] if live in names else []
+            places += [name for name in names if (m := ARCHIVE.fullmatch(name)) and m["live"] == live]
+            known.update(places)
+            if len(places) != 1 and not (self.torn and self._one_file(places)):
+                found.append(f"I5: {live} is in {places}")
+                continue
+            if _digest(self.folder, places[0]) != digest:
+                found.append(f"I5: bytes of {live} changed")
+            owners = _owners(live)
+            if owners & kept_ids and places[0] != live:
+                found.append(f"I6/I9: {live} was torn from its entry")
+            if ended and owners & ids and not owners & kept_ids and places[0] == live:
+                found.append(f"end: {live} was left behind as an orphan")
+        strange = (n for n in names - known if not _names_backup_or_temp(os.path.join(self.folder, n), self.index))
+        return found + [f"I8: {name} appeared" for name in strange]
+
+    def _one_file(self, places: list[str]) -> bool:
+        """Tell whether two names are one file: a rename by link and unlink, half done."""
+        return len(places) == 2 and os.path.samefile(*(os.path.join(self.folder, name) for name in places))
+
+    def _end(self, store: dict[str, Any], copies: list[dict[str, Any]]) -> list[str]:
+        found = []
+        for key, value in {**self.was, **self.theirs}.items():
+            there = key in store
+            if key in self.closing and there and key not in self.theirs:
+                found.append(f"end: {key} is still there")
+            if key not in self.closing and (not there or store[key] != value):
+                found.append(f"end: {key} is not as it should be")
+        if self.closing & set(self.was) and not copies:
+            found.append("end: no backup")
+        beside, name = os.path.split(self.index)
+        found += [f"end: {other} left behind" for other in os.listdir(beside) if _is_ours(other, name)]
+        return found
+
+
+def _ids(store: Mapping[str, Any]) -> set[str]:
+    return {str(entry.get("sessionId")) for entry in store.values() if isinstance(entry, dict)}
+
+
+def _owners(live: str) -> set[str]:
+    """Return the session ids whose file this may be; none for an archive that was there before."""
+    stem = live.split(".", maxsplit=1)[0]
+    return set() if ARCHIVE.fullmatch(live) or ".reset." in live else {stem, stem.split("-topic-")[0]}
+
+
+def _is_ours(name: str, index: str) -> bool:
+    return name.startswith(index) and (".session-closer-" in name or ".lock" in name)
+
+
+def _own_folder(before: World, closing: Mapping[str, set[str]], written: Written) -> list[str]:
+    """After a run that ended: no open run, and for each closed entry a receipt that leads to its bytes."""
+    found = []
+    root = os.path.join(before.state, OURS)
+    place = os.path.join(root, "open")
+    if os.path.isdir(place):
+        found += [f"end: open run left: {run}" for run in os.listdir(place)]
+    told: set[tuple[str, str]] = set()
+    folder = os.path.join(root, "receipts")
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        try:
+            receipt = json.loads(_read(os.path.join(folder, name)))
+        except ValueError as problem:
+            found.append(f"end: receipt {name}: {problem!r}")
+            continue
+        if receipt["state"] != "done":
+            found.append(f"end: receipt {name} is {receipt['state']}")
+        for store in receipt["stores"]:
+            told |= {(store["agent"], s["key"]) for s in store["sessions"] if s["status"] == "closed"}
+            found += [f"end: receipt {name}: {line}" for line in _receipt(store)]
+    changed = {(agent, key) for agent, key, _ in written}
+    wanted = {(agent, key) for agent, keys in closing.items() for key in keys & set(json.loads(before.indexes[agent]))}
+    return found + [f"end: no receipt of {key}" for agent, key in sorted(wanted - told - changed)]
+
+
+def _receipt(store: dict[str, Any]) -> Iterator[str]:
+    try:
+        backup = _read(os.path.join(os.path.dirname(store["path"]), store["backup"]))
+    except OSError as problem:
+        yield repr(problem)
+        return
+    if hashlib.sha256(backup).hexdigest() != store["sha256"] or len(backup) != store["size"]:
+        yield f"{store['backup']} is another one"
+    for session in store["sessions"]:
+        entry = backup[session["offset"] : session["offset"] + session["length"]]
+        if hashlib.sha256(entry).hexdigest() != session["sha256"] or json.dumps(session["key"]) not in entry.decode():
+            yield f"the entry of {session['key']} is not where it says"
+        for move in session["moves"] if session["status"] == "closed" else ():
+            target, source = (os.path.join(store["transcripts"], move[end]) for end in ("target", "source"))
+            if not os.path.exists(target) and not os.path.exists(source):
+                yield f"{move['target']} is not there"
 
 
 def _span(raw: bytes, key: str) -> bytes | None:
@@ -137,4 +320,7 @@ def _read(path: str) -> bytes:
 
 
 def _digest(folder: str, name: str) -> str:
-    return hashlib.sha256(_read(os.path.join(folder, name))).hexdigest()
+    path = os.path.join(folder, name)
+    if not os.path.isfile(path) or os.path.islink(path):
+        return f"no file, mode {os.lstat(path).st_mode:o}"
+    return hashlib.sha256(_read(path)).hexdigest()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 from faults.oracle import World, violations
-from faults.sweep import CLOSING, Counting, Torn, batch, fresh, in_child, killed_at
+from faults.sweep import CLOSING, SCENARIOS, Bench, Counting, Scenario, Torn, batch, fresh, in_child, killed_at
 from session_closer.model import Status
 from session_closer.report import exit_code
 
@@ -84,3 +85,29 @@ def test_an_error_at_any_step_is_told_and_loses_nothing(state: str, template: st
 def test_short_writes_are_written_on(state: str, before: World) -> None:
     assert exit_code(batch(state, Torn())) == 0
     assert violations(before, CLOSING, ended=True) == []
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: str(scenario.name))
+def test_every_scenario_ends_as_it_should_and_the_next_run_leaves_it_so(scenario: Scenario, tmp_path: Path) -> None:
+    """Also where others write in the middle of it: what they wrote is in the store."""
+    bench = Bench(scenario, str(tmp_path / "bench"))
+    ended = bench.run()
+    assert ended.code == (1 if scenario.name == "displaced" else 0)
+    assert bool(bench.written()) is (scenario.meddle is not None)
+    bench.check_words("run", ended)
+    bench.check("run", ended=True)
+    bench.finish("run")
+    assert bench.broken == []
+
+
+@pytest.mark.parametrize(
+    "scenario", [s for s in SCENARIOS[1:] if s.name != "displaced"], ids=lambda scenario: str(scenario.name)
+)
+def test_a_kill_at_every_fifth_step_of_every_scenario_loses_nothing(scenario: Scenario, tmp_path: Path) -> None:
+    bench = Bench(scenario, str(tmp_path / "bench"))
+    names = bench.run().steps
+    for point in range(0, len(names), 5):
+        assert bench.kill(point, "after")
+        bench.finish(f"killed after step {point} ({names[point]})")
+    assert bench.tried > 10
+    assert bench.broken == []

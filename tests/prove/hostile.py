@@ -1,0 +1,53 @@
+"""The hostile inputs: the tests that hold them, run and counted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import session_closer
+
+from .parts import Given, Skipped, Tally
+
+ROOT = Path(__file__).resolve().parents[2]
+_TESTS = ("tests/stores/test_hostile.py", "tests/faults/test_hardening.py")
+
+
+def hostile(given: Given) -> Tally:
+    """Give the commands every hostile store, record, lock and configuration of the reference."""
+    with given.folder() as place:
+        report = os.path.join(place, "report.xml")
+        # The program that is on the path, which is a mutant at times.
+        lib = Path(session_closer.__file__).resolve().parents[1]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:xdist",
+            "--junitxml",
+            report,
+            "-o",
+            f"pythonpath={lib} tests",
+        ]
+        done = subprocess.run(
+            [*command, *(["-x"] if given.first else []), *_TESTS],
+            cwd=ROOT,
+            env={**os.environ, "TMPDIR": place},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if not os.path.exists(report):
+            raise Skipped(f"pytest did not run: {(done.stdout + done.stderr)[-300:]}")
+        tally = Tally()
+        for case in ElementTree.parse(report).iter("testcase"):
+            if case.find("skipped") is None:
+                tally.points += 1
+            if case.find("failure") is not None or case.find("error") is not None:
+                tally.broken.append(f"{case.get('classname')}::{case.get('name')}")
+        return tally

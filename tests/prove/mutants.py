@@ -1,0 +1,380 @@
+"""The mutants: each safety step of the program taken out of a copy of it; the proof must then find something."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import session_closer
+
+from .parts import Given, Tally, say
+
+LIB = Path(session_closer.__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parents[1]
+_SECONDS = 900
+
+
+class Mutant(NamedTuple):
+    """One safety step taken out: edits of files as (file, text there now, text instead), and who should notice."""
+
+    name: str
+    edits: tuple[tuple[str, str, str], ...]
+    seen_by: tuple[str, ...]
+
+
+def _one(name: str, file: str, old: str, new: str, *seen_by: str) -> Mutant:
+    return Mutant(name, ((file, old, new),), seen_by)
+
+
+_RENAMED = "        self._disk.rename(temp, os.path.join(self._folder, RECORD))\n"
+_KNOWN = "        self._folder = known\n"
+_ENTRY_OUT = "        _commit(disk, work, rows, current, lock)\n"
+_ROUTES = "    closing.through_files(run.disk, work, run.gateway.found.life)\n"
+_BACKUP = (
+    "backup = commit.publish_backup(disk, store.index, raw, names.backup_name(os.path.basename(store.index), stamp))"
+)
+MUTANTS = (
+    _one(
+        "files are not synced",
+        "files.py",
+        "            disk.sync(descriptor)\n        finally",
+        "        finally",
+        "power",
+    ),
+    _one(
+        "a backup's name is not synced",
+        "commit.py",
+        "            disk.sync_folder(folder)\n            return numbered",
+        "            return numbered",
+        "power",
+    ),
+    _one(
+        "the exchange is not synced",
+        "commit.py",
+        "    disk.sync_folder(place.folder)\n    displaced, _ =",
+        "    displaced, _ =",
+        "power",
+    ),
+    _one(
+        "archive names are not synced", "archiving.py", "    if moved:\n        disk.sync_folder(folder)\n", "", "power"
+    ),
+    _one(
+        "the record's name is not synced",
+        "journal.py",
+        _RENAMED + "        self._disk.sync_folder(self._folder)\n",
+        _RENAMED,
+        "power",
+    ),
+    _one(
+        "a run's folder is not synced",
+        "journal.py",
+        _KNOWN + "        self._disk.sync_folder(os.path.dirname(known))\n",
+        _KNOWN,
+        "power",
+    ),
+    _one(
+        "our own folder is not synced",
+        "journal.py",
+        "                self._disk.make_folder(folder)\n"
+        "                self._disk.sync_folder(os.path.dirname(folder))\n",
+        "                self._disk.make_folder(folder)\n",
+        "power",
+    ),
+    _one(
+        "the folder of receipts is not synced",
+        "journal.py",
+        "            self._disk.make_folder(folder)\n            self._disk.sync_folder(root(self._state))\n",
+        "            self._disk.make_folder(folder)\n",
+        "power",
+    ),
+    _one(
+        "the receipt's name is not synced",
+        "journal.py",
+        "        self._disk.sync_folder(folder)\n        self.drop()",
+        "        self.drop()",
+        "power",
+    ),
+    _one(
+        "the store is renamed over, not exchanged",
+        "commit.py",
+        "    if not disk.exchange(swap, place.index):\n        return _replace(disk, place, swap, expected)\n",
+        "    disk.rename(swap, place.index)\n    return True, None\n",
+        "kills:displaced",
+    ),
+    _one(
+        "a look and a rename, no exchange",
+        "commit.py",
+        "    if not disk.exchange(swap, place.index):\n",
+        "    if True:\n",
+        "kills:displaced",
+    ),
+    _one(
+        "the displaced store is not compared",
+        "commit.py",
+        "    if displaced != expected:\n",
+        "    if False:\n",
+        "kills:displaced",
+    ),
+    _one(
+        "the merge leaves out the others' changes",
+        "commit.py",
+        "merged = document.merge(base, ours, theirs)",
+        "merged = document.merge(base, ours, base)",
+        "kills:displaced",
+    ),
+    _one(
+        "a displaced store is not kept", "commit.py", "    keep(disk, place)\n    try:", "    try:", "kills:displaced"
+    ),
+    _one(
+        "a displaced store is noted after it has its name",
+        "commit.py",
+        "    return publish(disk, place.folder, place.swap, place.backup, place.displaced)",
+        "    name = publish(disk, place.folder, place.swap, place.backup)\n    place.displaced(name)\n    return name",
+        "kills:displaced",
+    ),
+    _one(
+        "no backup",
+        "work.py",
+        _BACKUP,
+        "backup = names.backup_name(os.path.basename(store.index), stamp)",
+        "kills:batch",
+    ),
+    Mutant(
+        "the backup comes after the commit",
+        (
+            ("work.py", _BACKUP, "backup = names.backup_name(os.path.basename(store.index), stamp)"),
+            (
+                "editing.py",
+                _ROUTES,
+                "    raw = store.document.raw\n"
+                + _ROUTES
+                + "    assert record.backup is not None\n"
+                + "    commit.publish_backup(run.disk, store.index, raw, record.backup)\n",
+            ),
+        ),
+        ("kills:batch",),
+    ),
+    _one(
+        "a backup is written under its final name",
+        "commit.py",
+        "    files.put(disk, temp, raw)\n    return publish(disk, os.path.dirname(index), temp, name)",
+        "    files.put(disk, os.path.join(os.path.dirname(index), name), raw)\n    return name",
+        "kills:batch",
+    ),
+    Mutant(
+        "the journal comes after the commit",
+        (
+            ("editing.py", "    note(run, record)\n", ""),
+            ("editing.py", _ROUTES, _ROUTES + "    note(run, record)\n"),
+        ),
+        ("kills:batch",),
+    ),
+    _one(
+        "a run is known before its record is written",
+        "journal.py",
+        "        self.take()\n        self.write(first)\n        self._disk.rename(self._folder, known)\n",
+        "        self.take()\n        self._disk.rename(self._folder, known)\n",
+        "kills:batch",
+    ),
+    _one(
+        "transcripts go before their entries",
+        "closing.py",
+        _ENTRY_OUT,
+        "        archive(disk, work, rows)\n" + _ENTRY_OUT,
+        "kills:batch",
+    ),
+    _one(
+        "a rename may replace",
+        "files.py",
+        "            if _rename_with(source, target, exchange=False):\n                return\n",
+        "            os.rename(source, target)\n            return\n",
+        "hostile",
+    ),
+    _one(
+        "half a rename gets another name",
+        "files.py",
+        "            if not os.path.samestat(os.lstat(source), os.lstat(target)):\n                raise\n",
+        "            raise\n",
+        "strace:renameat2",
+    ),
+    _one(
+        "nobody looks whether an entry was written back",
+        "closing.py",
+        "        _verify(disk, work, rows, lock, settle=SETTLE_SECONDS if life is not Life.DOWN else 0.0)\n",
+        "",
+        "kills:stale",
+    ),
+    _one(
+        "recovery moves no file",
+        "recovery.py",
+        "moves=tuple(self._forward(move) for move in session.moves))",
+        "moves=session.moves)",
+        "kills:batch",
+    ),
+    _one(
+        "recovery merges nothing",
+        "recovery.py",
+        "        if both.raw != live.raw:\n",
+        "        if False:\n",
+        "kills:displaced",
+    ),
+    _one(
+        "recovery trusts any backup",
+        "recovery.py",
+        "    if len(raw) != store.size or hashlib.sha256(raw).hexdigest() != store.sha256:\n",
+        "    if False:\n",
+        "hostile",
+    ),
+    _one(
+        "recovery trusts any path",
+        "recovery.py",
+        "    if store.path != paths[store.era] or store.transcripts != home.folder(store.agent):\n",
+        "    if False:\n",
+        "hostile",
+    ),
+    _one(
+        "recovery puts no transcript back",
+        "recovery.py",
+        "                self._back(move)\n",
+        "                pass\n",
+        "hostile",
+    ),
+    _one(
+        "interrupted runs are left alone",
+        "executor.py",
+        "    elif history.open_runs(run.home.state) or history.unborn_runs(run.home.state):\n",
+        "    elif False:\n",
+        "kills:batch",
+    ),
+    _one(
+        "what a killed run left beside the store stays",
+        "editing.py",
+        "        commit.clean(run.disk, place)\n",
+        "",
+        "kills:batch",
+    ),
+    _one(
+        "no flock",
+        "locks.py",
+        "        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)\n",
+        "        pass\n",
+        "closers",
+    ),
+    _one(
+        "sessions.json.lock is not waited for",
+        "locks.py",
+        "        except FileExistsError:\n            return False\n",
+        "        except FileExistsError:\n            return True\n",
+        "hostile",
+    ),
+    _one(
+        "any lock is taken for a stale one",
+        "locks.py",
+        "    return age > STALE_AFTER\n",
+        "    return True\n",
+        "hostile",
+    ),
+    _one(
+        "a link is followed",
+        "stores/files.py",
+        "    if os.path.islink(path):\n",
+        "    path = os.path.realpath(path)\n    if False:\n",
+        "hostile",
+    ),
+    _one(
+        "the store gets another mode",
+        "commit.py",
+        "files.put(disk, fresh, new, like=before)",
+        "files.put(disk, fresh, new)",
+        "kills:custom session.store",
+    ),
+    _one(
+        "files of ours can be read by others", "files.py", "PRIVATE_FILE = 0o600", "PRIVATE_FILE = 0o644", "kills:batch"
+    ),
+    _one(
+        "a short write is taken for a whole one",
+        "files.py",
+        "                view = view[written:]\n",
+        "                view = view[len(view) :]\n",
+        "torn:batch",
+    ),
+    _one(
+        "errors of fsync are swallowed",
+        "files.py",
+        "            os.fsync(descriptor)\n\n    def close",
+        "            with contextlib.suppress(OSError):\n                os.fsync(descriptor)\n\n    def close",
+        "strace:fsync",
+    ),
+    _one(
+        "a shared transcript is archived all the same",
+        "planning.py",
+        "            elif kept.cover(name):\n",
+        "            elif False:\n",
+        "kills:batch",
+    ),
+)
+
+
+def mutants(given: Given) -> Tally:
+    """Take out one safety step after the other; a mutant that nothing notices is a violation."""
+    chosen = MUTANTS if given.everything else MUTANTS[::4]
+    if given.only:
+        chosen = tuple(mutant for mutant in MUTANTS if given.only in mutant.name)
+    hints = sorted({hint for mutant in chosen for hint in mutant.seen_by})
+    clean = given.spread(hints, _without_a_mutant)
+    red = {hint for hint in hints for line in clean.broken if line.startswith(f"{hint} finds")}
+    tally = given.spread([mutant for mutant in chosen if not red.intersection(mutant.seen_by)], _one_mutant)
+    return Tally(tally.points, clean.broken + tally.broken)
+
+
+def _without_a_mutant(hint: str, place: str) -> Tally:
+    assert not os.listdir(place)
+    line = _look(hint, LIB)
+    return Tally(0, [f"{hint} finds something without any mutant: {line}"] if line else [])
+
+
+def _one_mutant(mutant: Mutant, place: str) -> Tally:
+    lib = Path(place, "lib")
+    shutil.copytree(LIB, lib, ignore=shutil.ignore_patterns("__pycache__"))
+    for file, old, new in mutant.edits:
+        path = lib / "session_closer" / file
+        text = path.read_text()
+        if text.count(old) != 1:
+            return Tally(
+                1, [f"{mutant.name}: its text is {text.count(old)} times in {file}: bring the table up to date"]
+            )
+        path.write_text(text.replace(old, new))
+        compile(path.read_text(), str(path), "exec")
+    for hint in mutant.seen_by:
+        line = _look(hint, lib)
+        if line:
+            say(f"    {mutant.name}: {hint}: {line[:160]}")
+            return Tally(1)
+    return Tally(1, [f"{mutant.name}: not noticed by {', '.join(mutant.seen_by)}"])
+
+
+def _look(hint: str, lib: Path) -> str:
+    """Run one part on a copy of the program; return its first violation, "" where it finds none."""
+    part, _, only = hint.partition(":")
+    command = [sys.executable, "-m", "prove", part, "--first", "--jobs", "1", "--only", only]
+    path = os.pathsep.join([str(lib), str(TESTS), os.environ.get("PYTHONPATH", "")])
+    try:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"did not end within {_SECONDS} s"
+    lines = done.stdout.splitlines()
+    if done.returncode == 0:
+        return ""
+    found = [line.strip() for at, line in enumerate(lines) if line.startswith("    ") and " violations " in lines[0]]
+    return found[0] if found else f"exit {done.returncode}: {done.stderr.strip()[-200:]}"

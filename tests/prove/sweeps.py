@@ -1,0 +1,157 @@
+"""The fork sweeps: kills, kills of the recovery, errors, torn writes; a child process for each."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Callable
+from functools import partial
+
+from faults import sweep
+from faults.sweep import ERRORS, NO_CHANGE, SCENARIOS, Bench, Counting, Image, Scenario, Tearing, first_kills
+
+from .parts import Given, Tally
+
+# How many processes share the work of one scenario at most.
+_SLICES = 8
+_FULL = ("create", "write", "make_folder", "link")
+
+
+def kills(given: Given) -> Tally:
+    """Kill before and after every step."""
+
+    def work(item: tuple[Scenario, int], place: str) -> Tally:
+        scenario, part = item
+        bench = Bench(scenario, os.path.join(place, "bench"))
+        bench.reset()
+        names = bench.run().steps
+        for point in range(part, len(names), _SLICES):
+            for when in ("before", "after"):
+                if not bench.kill(point, when):
+                    bench.broken.append(f"{scenario.name}: step {point} was not reached")
+                bench.finish(f"killed {when} step {point} ({names[point]})")
+                if given.first and bench.broken:
+                    return Tally(bench.tried, bench.broken)
+        return Tally(bench.tried, bench.broken)
+
+    return given.spread([(s, part) for s in SCENARIOS if given.takes(s) for part in range(_SLICES)], work)
+
+
+def pairs(given: Given) -> Tally:
+    """Kill at a step, then kill the run that recovers at each of its steps."""
+    return _second(given, _kill_again)
+
+
+def errors_of_recovery(given: Given) -> Tally:
+    """Kill at a step, then let each step of the run that recovers fail."""
+    return _second(given, _fail_again)
+
+
+def _second(given: Given, again: Callable[..., None]) -> Tally:
+    """Do something at each step of the recovery from each kill; a sample of the kills unless everything is run."""
+
+    def work(item: tuple[Scenario, int], place: str) -> Tally:
+        scenario, part = item
+        bench = Bench(scenario, os.path.join(place, "bench"))
+        firsts = list(first_kills(bench, every=given.everything))
+        share = 1 if given.everything or (scenario.name == "batch" and again is _kill_again) else 4
+        for point, when in firsts[::share][part::_SLICES]:
+            if not bench.kill(point, when):
+                continue
+            image, written = Image.of(bench.state), bench.written()
+            again(bench, f"killed {when} step {point}", image, written, everything=given.everything)
+            if given.first and bench.broken:
+                break
+        return Tally(bench.tried, bench.broken)
+
+    return given.spread([(s, part) for s in SCENARIOS if given.takes(s) for part in range(_SLICES)], work)
+
+
+def _kill_again(bench: Bench, first: str, image: Image, written: sweep.Written, *, everything: bool) -> None:
+    names = bench.steps(image, written)
+    bench.reset(image, written)
+    names = bench.run().steps or names
+    for point, name in enumerate(names):
+        for when in ("before", "after"):
+            if not everything and (when == "before" or name in NO_CHANGE):
+                continue
+            if bench.kill(point, when, image, written):
+                bench.finish(f"{first}, then {when} step {point} ({name})")
+
+
+def _fail_again(bench: Bench, first: str, image: Image, written: sweep.Written, *, everything: bool) -> None:
+    names = bench.steps(image, written)
+    for point, name in enumerate(names):
+        for number in ERRORS if everything else (ERRORS[point % len(ERRORS)],):
+            what = f"{first}, then {errno.errorcode[number]} at step {point} ({name})"
+            bench.error(what, sweep.fail_at(point, "before", number), image, written)
+
+
+def errors(given: Given) -> Tally:
+    """Let every step fail with every error, before and after its effect, once and from then on; press control-C."""
+
+    def work(item: tuple[Scenario, int], place: str) -> Tally:
+        scenario, part = item
+        bench = Bench(scenario, os.path.join(place, "bench"))
+        bench.reset()
+        names = bench.run().steps
+        thorough = given.everything or scenario.name == "batch"
+        for point in range(part, len(names), _SLICES):
+            for number in ERRORS if thorough else (ERRORS[point % len(ERRORS)],):
+                code = errno.errorcode[number]
+                at = f"{code} at step {point} ({names[point]})"
+                bench.error(at, sweep.fail_at(point, "before", number))
+                if thorough and number in (errno.EIO, errno.EINTR):
+                    bench.error(f"{at}, after its effect", sweep.fail_at(point, "after", number))
+            bench.error(f"full from step {point} on", sweep.fail_from(point, _FULL, errno.ENOSPC))
+            bench.error(f"read-only from step {point} on", sweep.fail_from(point, sweep.STEPS, errno.EROFS))
+            bench.error(f"control-C at step {point}", sweep.interrupt_at(point))
+            if given.first and bench.broken:
+                break
+        return Tally(bench.tried, bench.broken)
+
+    return given.spread([(s, part) for s in SCENARIOS if given.takes(s) for part in range(_SLICES)], work)
+
+
+def torn(given: Given) -> Tally:
+    """Let every write put down nothing, a byte, a half or nearly all; then go on, be killed, or fail."""
+
+    def fail(number: int) -> None:
+        raise OSError(number, os.strerror(number), "injected")
+
+    ways = {
+        "short": lambda: None,
+        "killed": sweep.kill,
+        "ENOSPC": partial(fail, errno.ENOSPC),
+        "EIO": partial(fail, errno.EIO),
+    }
+
+    def work(scenario: Scenario, place: str) -> Tally:
+        bench = Bench(scenario, os.path.join(place, "bench"))
+        writes = [point for point, name in enumerate(bench.steps()) if name == "write"]
+        for point in writes:
+            for share in (0.0, 0.01, 0.5, 0.99):
+                for way, then in ways.items():
+                    bench.reset()
+                    what = f"{share:.0%} of the write at step {point}, {way}"
+                    ended = bench.run(disk=partial(_tearing, point=point, share=share, then=then))
+                    if (ended.code is None) is not (way == "killed"):
+                        bench.broken.append(f"{scenario.name}: {what}: ended with {ended.code}")
+                    if way in ("ENOSPC", "EIO") and ended.code == 0:
+                        bench.broken.append(f"{scenario.name}: {what}: was not told")
+                    bench.check_words(what, ended)
+                    bench.finish(what)
+        return Tally(bench.tried, bench.broken)
+
+    return given.spread([s for s in SCENARIOS if given.takes(s) and s.disk is Counting], work)
+
+
+def _tearing(at: sweep.At, *, point: int, share: float, then: Callable[[], None]) -> Tearing:
+    return Tearing(at, point, share, then)
+
+
+def folder_for_the_sweeps() -> str:
+    """Return a folder in memory where there is one, else in the temporary directory."""
+    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    return tempfile.mkdtemp(prefix="session-closer-prove-", dir=place)
