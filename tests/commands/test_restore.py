@@ -1,0 +1,1024 @@
+"""restore-sessions over file stores: what comes back, what stands in its way, and that nothing is overwritten."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_closer import restoring
+from session_closer.commands.close_project_batch import CloseProjectBatch
+from session_closer.commands.restore_sessions import RestoreSessions
+from support import (
+    LEAD,
+    LIB,
+    Answer,
+    Killed,
+    KilledDisk,
+    Stage,
+    Store,
+    build,
+    interrupt,
+    run,
+    run_json,
+    session_id,
+    tree,
+    write,
+)
+from support_gateway import StubGateway, StubOpenClaw
+
+KELLY, LEGACY = LEAD + "kelly-dashboard", LEAD + "project-kelly-dashboard"
+ALPHA, REVIEW, TOPICS = LEAD + "alpha", LEAD + "alpha-review", LEAD + "topics"
+NIGHTLY, NIGHTLY_RUN = LEAD + "cron:nightly", LEAD + "cron:nightly:run:7f3a"
+READER = "agent:researcher:kelly-dashboard"
+# Companions, topics, a legacy and a bare key, an older transcript, a shared one, none at all, two agents.
+MANY = ("kelly-dashboard", "topics", "invoices", "after-reset", ALPHA, REVIEW, "never-spoken", READER)
+MANY_KEYS = {KELLY, LEGACY, TOPICS, "project-invoices", LEAD + "after-reset", ALPHA, REVIEW,
+             LEAD + "never-spoken", READER}  # fmt: skip
+BIN = LIB.parent / "bin"
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restoring, "_SETTLE_SECONDS", 0.01)
+
+
+def close(store: Store, *words: str) -> dict[str, Any]:
+    """Close sessions; the answer, all of it closed."""
+    answer = run_json(CloseProjectBatch, *words, state=store.state)
+    assert answer.code == 0, answer
+    return answer.data
+
+
+def restore(store: Store, *words: str) -> Answer:
+    return run_json(RestoreSessions, *words, state=store.state)
+
+
+def rows(answer: Answer) -> dict[str, dict[str, Any]]:
+    return {row["key"]: row for row in answer.data["results"]}
+
+
+def statuses(answer: Answer) -> dict[str, str]:
+    return dict(answer.rows)
+
+
+def receipt_of(store: Store, data: dict[str, Any]) -> str:
+    """Return the id of the receipt of an answer, which is there."""
+    path = Path(data["receipt"])
+    assert path.parent == store.state / "session-closer" / "receipts"
+    return path.stem
+
+
+def picture(store: Store) -> dict[str, tuple[Any, ...]]:
+    """Return what is in the agents' folders but backups: names, modes, content; times of all but the indexes."""
+    found = {}
+    for name, (mode, time, content) in tree(store.state / "agents").items():
+        if ".bak-" not in name:
+            changes = stat.S_ISDIR(mode) or name.endswith("sessions.json")
+            found[name] = (mode, None if changes else time, content)
+    return found
+
+
+def ends(store: Store, key: str = KELLY, ending: str = ".jsonl") -> tuple[Path, Path]:
+    """Return the live name and the archive of that file of a closed session which has this behind its id."""
+    (session,) = [s for each in store.receipts()[0]["stores"] for s in each["sessions"] if s["key"] == key]
+    (found,) = [move for move in session["moves"] if move["source"] == session["sessionId"] + ending]
+    folder = store.folder(key.split(":")[1])
+    return folder / found["source"], folder / found["target"]
+
+
+def edit_receipt(store: Store, change: Any) -> Path:
+    """Rewrite the only receipt; return its path."""
+    (path,) = (store.state / "session-closer" / "receipts").iterdir()
+    data = json.loads(path.read_bytes())
+    change(data)
+    path.write_text(json.dumps(data))
+    return path
+
+
+# What comes back
+
+
+def test_a_restore_after_a_close_is_the_identity(store: Store) -> None:
+    """Two agents, companions, topics, shared and older transcripts: each byte, mode and time is as it was."""
+    before = picture(store)
+    closed = close(store, *MANY)
+    assert {row["key"] for row in closed["results"]} == MANY_KEYS
+    assert picture(store) != before
+    answer = restore(store, "last")
+    assert (answer.code, statuses(answer)) == (0, dict.fromkeys(MANY_KEYS, "restored"))
+    assert picture(store) == before
+    assert store.open_runs() == []
+
+
+def test_the_answer_names_stores_backups_receipt_and_undo(store: Store) -> None:
+    close(store, "alpha", READER)
+    closed = store.index().read_bytes()
+    answer = restore(store, "last")
+    data = answer.data
+    assert (data["ok"], data["operation"], data["dryRun"], data["error"]) == (True, "restore-sessions", False, None)
+    assert data["restart"]["result"] == "nothing-to-restart"
+    assert {(found["agent"], found["era"]) for found in data["stores"]} == {
+        ("project-lead", "files"),
+        ("researcher", "files"),
+    }
+    (lead,) = [found for found in data["stores"] if found["agent"] == "project-lead"]
+    assert Path(lead["backup"]).read_bytes() == closed
+    assert stat.S_IMODE(Path(lead["backup"]).stat().st_mode) == 0o600
+    name = receipt_of(store, data)
+    assert data["undo"].endswith(f" {name}")
+    assert store.receipts()[-1]["operation"] == "restore-sessions"
+    assert {s["status"] for each in store.receipts()[-1]["stores"] for s in each["sessions"]} == {"restored"}
+
+
+def test_entries_come_back_with_equal_values_where_something_else_has_changed(store: Store) -> None:
+    before = store.entries()
+    close(store, "kelly-dashboard", "topics")
+    text = store.index().read_bytes()
+    rest = text.replace(b'"chatType": "direct"', b'"chatType":   "channel"')
+    assert rest != text
+    write(store.index(), rest)
+    assert restore(store, "last").code == 0
+    after = store.index().read_bytes()
+    assert after.startswith(rest.rstrip().removesuffix(b"}").rstrip())
+    before[ALPHA]["chatType"] = "channel"
+    assert store.entries() == before
+    assert store.listed()[-3:] == [KELLY, LEGACY, TOPICS]
+
+
+def test_what_a_person_reads(store: Store) -> None:
+    close(store, "alpha", "topics")
+    result = run(RestoreSessions, "last", state=store.state)
+    assert (result.code, result.stderr) == (0, "")
+    assert result.stdout.startswith("2 restored\n")
+    assert f"  restored  {ALPHA}" in result.stdout
+    assert "receipt  " in result.stdout
+    assert "undo     restore-sessions --state-dir " in result.stdout
+
+
+@pytest.mark.parametrize("word", [KELLY, TOPICS, "topics"])
+def test_only_what_was_named_comes_back(store: Store, word: str) -> None:
+    before, names = store.entries(), store.names()
+    close(store, "kelly-dashboard", "topics", READER)
+    answer = restore(store, "last", word)
+    key = word if word.startswith("agent:") else TOPICS
+    assert (answer.code, answer.rows) == (0, [(key, "restored")])
+    gone = {KELLY, LEGACY, TOPICS} - {key}
+    assert store.entries() == {name: value for name, value in before.items() if name not in gone}
+    ids = {before[name]["sessionId"] for name in gone}
+    left = {name for name in names if any(name.startswith(found) for found in ids)}
+    assert left
+    assert names - store.names() == left
+    assert READER not in store.listed("researcher")
+
+
+def test_a_project_id_stands_for_all_its_sessions_of_every_agent(store: Store) -> None:
+    close(store, "kelly-dashboard", "topics", READER)
+    answer = restore(store, "last", "kelly-dashboard")
+    assert (answer.code, statuses(answer)) == (0, dict.fromkeys((KELLY, LEGACY, READER), "restored"))
+    assert {row["input"] for row in answer.data["results"]} == {"kelly-dashboard"}
+    assert TOPICS not in store.listed()
+
+
+def test_what_was_left_is_brought_back_by_the_same_receipt_later(store: Store) -> None:
+    before = picture(store)
+    name = receipt_of(store, close(store, *MANY))
+    assert restore(store, name, "topics").code == 0
+    answer = restore(store, name)
+    assert answer.code == 0
+    assert statuses(answer) == dict.fromkeys(MANY_KEYS, "restored") | {TOPICS: "already_restored"}
+    assert picture(store) == before
+
+
+def test_a_transcript_of_two_sessions_comes_back_with_the_first_and_serves_the_second(store: Store) -> None:
+    before = picture(store)
+    close(store, ALPHA, REVIEW)
+    for key in (REVIEW, ALPHA):
+        answer = restore(store, "last", key)
+        assert (answer.code, answer.rows) == (0, [(key, "restored")])
+        assert Path(store.entries()[key]["sessionFile"]).is_file()
+    assert picture(store) == before
+
+
+def test_a_transcript_that_stayed_with_another_session_is_not_touched(store: Store) -> None:
+    before = picture(store)
+    close(store, ALPHA)
+    assert restore(store, "last").rows == [(ALPHA, "restored")]
+    assert picture(store) == before
+
+
+def test_receipts_that_are_restored_from_the_latest_on_lead_back_byte_for_byte(store: Store) -> None:
+    before = picture(store)
+    names = [receipt_of(store, close(store, *words)) for words in (("kelly-dashboard", "topics"), (ALPHA, REVIEW))]
+    for name in reversed(names):
+        assert restore(store, name).code == 0
+    assert picture(store) == before
+
+
+def test_an_earlier_receipt_is_restored_beside_later_ones(store: Store) -> None:
+    before, names = store.entries(), store.names()
+    first = receipt_of(store, close(store, "kelly-dashboard", "topics"))
+    second = receipt_of(store, close(store, ALPHA, REVIEW))
+    assert restore(store, first).code == 0
+    assert set(before) - set(store.listed()) == {ALPHA, REVIEW}
+    assert restore(store, second).code == 0
+    assert store.entries() == before
+    assert {name for name in store.names() if ".bak-" not in name} == names
+
+
+def test_a_session_that_was_closed_twice_comes_back_as_it_was_each_time(store: Store) -> None:
+    old = store.entries()[TOPICS]
+    first = receipt_of(store, close(store, "topics"))
+    new = {"sessionId": session_id("anew"), "updatedAt": 1}
+    store.add((TOPICS, new))
+    second = receipt_of(store, close(store, "topics"))
+    assert restore(store, second).rows == [(TOPICS, "restored")]
+    assert store.entries()[TOPICS] == new
+    assert restore(store, first).rows == [(TOPICS, "conflict")]
+    assert close(store, "topics")
+    assert restore(store, first).rows == [(TOPICS, "restored")]
+    assert store.entries()[TOPICS] == old
+
+
+def test_a_second_restore_finds_everything_there_and_changes_nothing(store: Store) -> None:
+    close(store, *MANY)
+    assert restore(store, "last").code == 0
+    before = tree(store.state)
+    answer = restore(store, "last")
+    assert (answer.code, statuses(answer)) == (0, dict.fromkeys(MANY_KEYS, "already_restored"))
+    assert (answer.data["receipt"], answer.data["undo"]) == (None, None)
+    assert tree(store.state) == before
+
+
+def test_a_custom_index_gets_its_entries_back(store: Store) -> None:
+    place = store.state / "stores"
+    place.mkdir(mode=0o700)
+    store.configure(session={"store": str(place / "{agentId}.json")})
+    for agent in ("main", "project-lead", "researcher"):
+        shutil.move(store.index(agent), place / f"{agent}.json")
+    before = {path.name: path.read_bytes() for path in place.iterdir()}
+    close(store, "kelly-dashboard", READER)
+    assert restore(store, "last").code == 0
+    assert {path.name: path.read_bytes() for path in place.iterdir() if ".bak-" not in path.name} == before
+    assert Path(json.loads(before["project-lead.json"])[KELLY]["sessionFile"]).is_file()
+
+
+# Undo of a restore
+
+
+def test_the_receipt_of_a_restore_closes_again_what_it_brought_back(store: Store) -> None:
+    close(store, *MANY)
+    closed = {name: kind for name, kind in picture(store).items() if "sessions/" in name}
+    again = receipt_of(store, restore(store, "last").data)
+    answer = restore(store, again)
+    assert (answer.code, statuses(answer)) == (0, dict.fromkeys(MANY_KEYS, "closed"))
+    now = {name: kind for name, kind in picture(store).items() if "sessions/" in name}
+    assert {name for name in now if name.endswith((".jsonl", ".json"))} == {
+        name for name in closed if name.endswith((".jsonl", ".json"))
+    }
+    for agent in ("project-lead", "researcher"):
+        index = f"{agent}/sessions/sessions.json"
+        assert now[index][2] == closed[index][2]
+    assert statuses(restore(store, "last")) == dict.fromkeys(MANY_KEYS, "restored")
+
+
+def test_undoing_a_restore_closes_only_what_was_named(store: Store) -> None:
+    close(store, "alpha", "topics")
+    again = receipt_of(store, restore(store, "last").data)
+    answer = restore(store, again, TOPICS)
+    assert (answer.code, answer.rows) == (0, [(TOPICS, "closed")])
+    assert ALPHA in store.listed()
+
+
+def test_last_is_never_a_restore(store: Store) -> None:
+    close(store, "alpha")
+    restored = receipt_of(store, restore(store, "last").data)
+    assert restored == store.receipts()[-1]["id"]
+    assert restore(store, "last").rows == [(ALPHA, "already_restored")]
+    assert ALPHA in store.listed()
+
+
+# Conflicts
+
+
+def in_use_again(store: Store) -> None:
+    store.add((KELLY, {"sessionId": session_id("anew"), "updatedAt": 1}))
+
+
+def transcript_is_there(store: Store) -> None:
+    write(ends(store)[0], "somebody else's\n")
+
+
+def companion_is_there(store: Store) -> None:
+    write(ends(store, ending=".trajectory.jsonl")[0], "somebody else's\n")
+
+
+def link_to_nowhere_is_there(store: Store) -> None:
+    ends(store)[0].symlink_to(store.state / "nowhere")
+
+
+def folder_is_there(store: Store) -> None:
+    ends(store)[0].mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (in_use_again, "in use again"),
+        (transcript_is_there, "there again"),
+        (companion_is_there, "there again"),
+        (link_to_nowhere_is_there, "there again"),
+        (folder_is_there, "there again"),
+    ],
+)
+def test_what_exists_now_is_a_conflict_and_the_rest_comes_back(store: Store, spoil: Any, says: str) -> None:
+    was = store.entries()
+    close(store, "kelly-dashboard", "topics", READER)
+    spoil(store)
+    spoilt, entry = tree(store.folder()), store.entries().get(KELLY)
+    for words in (("--dry-run",), ("--check",), ()):
+        answer = restore(store, "last", *words)
+        assert answer.code == 1
+        fine = "would_restore" if words else "restored"
+        assert statuses(answer) == {KELLY: "conflict", LEGACY: fine, TOPICS: fine, READER: fine}
+        assert says in rows(answer)[KELLY]["error"]
+        assert rows(answer)[KELLY]["ok"] is False
+    assert store.entries().get(KELLY) == entry
+    assert {key: store.entries()[key] for key in (LEGACY, TOPICS)} == {key: was[key] for key in (LEGACY, TOPICS)}
+    now, kelly = tree(store.folder()), was[KELLY]["sessionId"]
+    assert {name: now.get(name) for name in spoilt if kelly in name} == {
+        name: kind for name, kind in spoilt.items() if kelly in name
+    }
+
+
+def test_a_session_in_conflict_comes_back_when_its_place_is_free_again(store: Store) -> None:
+    before = picture(store)
+    close(store, *MANY)
+    transcript_is_there(store)
+    assert restore(store, "last").code == 1
+    ends(store)[0].unlink()
+    assert statuses(restore(store, "last"))[KELLY] == "restored"
+    assert {name: kind for name, kind in picture(store).items() if not name.endswith("sessions.json")} == {
+        name: kind for name, kind in before.items() if not name.endswith("sessions.json")
+    }
+
+
+def test_one_that_shares_its_transcript_with_a_conflict_is_not_torn_from_it(store: Store) -> None:
+    was = store.entries()
+    close(store, ALPHA, REVIEW)
+    store.add((ALPHA, {"sessionId": session_id("anew"), "updatedAt": 1}))
+    answer = restore(store, "last")
+    assert statuses(answer) == {ALPHA: "conflict", REVIEW: "restored"}
+    assert store.entries()[REVIEW] == was[REVIEW]
+    assert Path(was[REVIEW]["sessionFile"]).is_file()
+
+
+def test_where_everything_is_in_conflict_nothing_is_changed(store: Store) -> None:
+    close(store, "topics")
+    store.add((TOPICS, {"sessionId": session_id("anew"), "updatedAt": 1}))
+    before = tree(store.state)
+    answer = restore(store, "last")
+    assert (answer.code, answer.rows) == (1, [(TOPICS, "conflict")])
+    assert tree(store.state) == before
+
+
+# Archives and backups that are not what they were
+
+
+def size(store: Store) -> None:
+    with ends(store)[1].open("a") as file:
+        file.write("more\n")
+
+
+def content(store: Store) -> None:
+    path = ends(store)[1]
+    status, raw = path.stat(), path.read_bytes()
+    path.write_bytes(raw.swapcase())
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def purged(store: Store) -> None:
+    ends(store)[1].unlink()
+
+
+def companion_purged(store: Store) -> None:
+    ends(store, ending=".trajectory.jsonl")[1].unlink()
+
+
+def a_link(store: Store) -> None:
+    path = ends(store)[1]
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def a_folder(store: Store) -> None:
+    path = ends(store)[1]
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (size, "bytes"),
+        (content, "does not hold what was archived"),
+        (purged, "is gone"),
+        (companion_purged, "is gone"),
+        (a_link, ""),
+        (a_folder, ""),
+    ],
+)
+def test_an_archive_that_is_not_what_it_was_is_not_brought_back_and_the_rest_is(
+    store: Store, spoil: Any, says: str
+) -> None:
+    close(store, "kelly-dashboard", "topics")
+    spoil(store)
+    spoilt = tree(store.folder())
+    for words in (("--dry-run",), ("--check",), ()):
+        answer = restore(store, "last", *words)
+        assert answer.code == 1
+        fine = "would_restore" if words else "restored"
+        assert statuses(answer) == {KELLY: "failed", LEGACY: fine, TOPICS: fine}
+        assert says in rows(answer)[KELLY]["error"]
+        assert ".deleted." in rows(answer)[KELLY]["error"] or ".bak." in rows(answer)[KELLY]["error"]
+    assert KELLY not in store.listed()
+    kelly = ends(store)[0].name.removesuffix(".jsonl")
+    now = tree(store.folder())
+    assert {name: kind for name, kind in now.items() if kelly in name} == {
+        name: kind for name, kind in spoilt.items() if kelly in name
+    }
+
+
+def test_a_small_archive_is_known_by_its_hash_and_not_by_its_time(store: Store) -> None:
+    before = store.entries()
+    close(store, "kelly-dashboard")
+    os.utime(ends(store)[1], (1, 1))
+    assert restore(store, "last").code == 0
+    assert store.entries() == before
+
+
+def test_a_large_archive_is_known_by_its_size_and_time(store: Store) -> None:
+    """What would take long to hash is not: its time has to tell."""
+    path = store.folder() / f"{store.entries()[TOPICS]['sessionId']}-topic-42.jsonl"
+    write(path, b"x" * (300 << 10))
+    close(store, "topics")
+    (session,) = store.receipts()[0]["stores"][0]["sessions"]
+    (found,) = session["moves"]
+    assert (found["size"], found["sha256"]) == (300 << 10, None)
+    archive = store.folder() / found["target"]
+    status = archive.stat()
+    os.utime(archive, (1, 1))
+    answer = restore(store, "last")
+    assert (answer.code, answer.rows) == (1, [(TOPICS, "failed")])
+    assert "written to" in rows(answer)[TOPICS]["error"]
+    os.utime(archive, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert restore(store, "last").rows == [(TOPICS, "restored")]
+
+
+def test_the_receipt_holds_size_time_and_hash_of_each_small_file(store: Store) -> None:
+    files = {path.name: path for path in store.folder().iterdir()}
+    hashes = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    close(store, "kelly-dashboard", "topics", ALPHA, REVIEW)
+    moves = [move for s in store.receipts()[0]["stores"][0]["sessions"] for move in s["moves"]]
+    assert len({move["source"] for move in moves}) == 7
+    for found in moves:
+        archive = store.folder() / found["target"]
+        assert found["sha256"] == hashes[found["source"]]
+        assert (found["size"], found["mtimeNs"]) == (archive.stat().st_size, archive.stat().st_mtime_ns)
+
+
+def backup_of(store: Store) -> Path:
+    (found,) = store.backups()
+    return found
+
+
+@pytest.mark.parametrize("how", ["gone", "changed", "short", "link"])
+def test_without_the_backup_that_it_had_an_entry_is_not_made_up(store: Store, how: str) -> None:
+    close(store, "kelly-dashboard", READER)
+    path = backup_of(store)
+    if how == "gone":
+        path.unlink()
+    elif how == "changed":
+        path.write_bytes(path.read_bytes().replace(b"agent:project-lead:", b"agent:project-LEAD:"))
+    elif how == "short":
+        path.write_bytes(path.read_bytes()[:20])
+    else:
+        path.rename(path.with_name("elsewhere"))
+        path.symlink_to("elsewhere")
+    before = store.index().read_bytes()
+    names = store.names()
+    answer = restore(store, "last")
+    assert answer.code == 1
+    assert statuses(answer) == {KELLY: "failed", LEGACY: "failed", READER: "restored"}
+    assert path.name in rows(answer)[KELLY]["error"]
+    assert (store.index().read_bytes(), store.names()) == (before, names)
+
+
+def test_an_entry_is_taken_from_a_backup_in_which_others_were_changed(store: Store) -> None:
+    """The entry itself has to be what it was: its place and its hash are in the receipt."""
+    before = store.entries()
+    close(store, "topics")
+    path = backup_of(store)
+    path.write_bytes(path.read_bytes().replace(b'"chatType": "direct"', b'"chatType": "DIRECT"'))
+    assert restore(store, "last").rows == [(TOPICS, "restored")]
+    assert store.entries() == before
+
+
+# Which receipt
+
+
+def test_without_a_receipt_there_is_nothing_to_restore(store: Store) -> None:
+    before = tree(store.state)
+    for word in ("last", "20261121T064003.544Z-c21858e1", "2026"):
+        answer = restore(store, word)
+        assert (answer.code, answer.error) == (3, "no_receipt")
+        assert answer.data["error"]["remedy"].endswith("--list")
+    assert tree(store.state) == before
+
+
+def test_a_receipt_is_named_by_its_id_its_beginning_or_its_path(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = close(store, "topics")
+    name = receipt_of(store, data)
+    for word in (name, name[:12], data["receipt"]):
+        answer = restore(store, word, "--dry-run")
+        assert (answer.code, answer.rows) == (0, [(TOPICS, "would_restore")]), word
+    monkeypatch.chdir(Path(data["receipt"]).parent)
+    assert restore(store, f"./{name}.json", "--dry-run").rows == [(TOPICS, "would_restore")]
+
+
+def test_a_beginning_that_two_receipts_have_is_refused(store: Store) -> None:
+    first, second = (receipt_of(store, close(store, word)) for word in ("topics", "alpha"))
+    before = tree(store.state)
+    shared = first[:4]
+    assert second.startswith(shared)
+    answer = restore(store, shared)
+    assert (answer.code, answer.error) == (3, "no_receipt")
+    assert "2 receipts" in answer.data["error"]["message"]
+    assert tree(store.state) == before
+
+
+HOSTILE = (
+    "", "..", "../x", "/etc/passwd", "../receipts/x.json", "x\x00y", "\x1b[31m", "*", "%", "last.json", "x" * 1200,
+)  # fmt: skip
+
+
+def test_a_word_that_is_no_receipt_changes_nothing(store: Store) -> None:
+    close(store, "topics")
+    before = tree(store.state)
+    for word in (*HOSTILE, "--", "--last"):
+        result = run(RestoreSessions, word, state=store.state)
+        assert result.code == (2 if word.startswith("--") else 3), word
+        assert result.stdout == ""
+        assert result.stderr.startswith("error: ")
+        assert "\x1b" not in result.stderr
+    assert tree(store.state) == before
+
+
+def test_a_path_outside_is_no_receipt_whatever_is_in_it(store: Store, tmp_path: Path) -> None:
+    data = close(store, "topics")
+    name = receipt_of(store, data)
+    before = tree(store.state)
+    for place in (tmp_path, store.state, Path(data["receipt"]).parent / "sub"):
+        place.mkdir(exist_ok=True)
+        copy = place / f"{name}.json"
+        shutil.copyfile(data["receipt"], copy)
+        answer = restore(store, str(copy))
+        assert (answer.code, answer.error) == (3, "no_receipt")
+        copy.unlink()
+    (Path(data["receipt"]).parent / "sub").rmdir()
+    assert {name: kind[2] for name, kind in tree(store.state).items()} == {
+        name: kind[2] for name, kind in before.items()
+    }
+
+
+DAMAGED: list[Any] = [
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b"\xff\xfe",
+    b'{"format": "session-closer/1"}',
+    b"[" * 200_000,
+    b'{"format": "session-closer/99"}',
+]
+
+
+def test_a_damaged_receipt_is_no_receipt(store: Store) -> None:
+    path = Path(close(store, "topics")["receipt"])
+    for raw in DAMAGED:
+        path.write_bytes(raw)
+        before = tree(store.state)
+        for word in (path.stem, "last", str(path)):
+            answer = restore(store, word)
+            assert (answer.code, answer.error) == (3, "no_receipt"), raw[:40]
+        assert restore(store, "--list").data["receipts"] == []
+        assert tree(store.state) == before
+
+
+HOSTILE_JSON: dict[str, Any] = {
+    "target outside": lambda data: _move(data, target="../../../../victim.deleted.2026-11-01T00-00-00.000Z"),
+    "source outside": lambda data: _move(data, source="../victim"),
+    "source is the index": lambda data: _move(
+        data, source="sessions.json", target="sessions.json.deleted.2026-11-01T00-00-00.000Z"
+    ),
+    "other source": lambda data: _move(data, source=f"{session_id('x')}.jsonl"),
+    "no number": lambda data: _move(data, size="1"),
+    "agent outside": lambda data: data["stores"][0].update(agent="../../outside"),
+    "backup outside": lambda data: data["stores"][0].update(backup="../sessions.json.bak-x"),
+    "backup is another file": lambda data: data["stores"][0].update(backup="victim"),
+    "offset below": lambda data: data["stores"][0]["sessions"][0].update(offset=-1),
+    "unknown member": lambda data: data.update(extra=1),
+    "key is no text": lambda data: data["stores"][0]["sessions"][0].update(key=7),
+    "lone surrogate": lambda data: data["stores"][0]["sessions"][0].update(key="agent:project-lead:\ud800"),
+    "id is a path": lambda data: data.update(id="../../x"),
+    "state is none": lambda data: data.update(state="half"),
+    "era is none": lambda data: data["stores"][0].update(era="paper"),
+}
+
+
+def _move(data: dict[str, Any], **change: Any) -> None:
+    data["stores"][0]["sessions"][0]["moves"][0].update(change)
+
+
+def test_a_receipt_that_we_could_not_have_written_moves_nothing(store: Store) -> None:
+    write(store.folder() / "victim", "precious")
+    path = Path(close(store, "topics")["receipt"])
+    good = path.read_bytes()
+    for what, change in HOSTILE_JSON.items():
+        path.write_bytes(good)
+        edit_receipt(store, change)
+        before = tree(store.state)
+        for word in ("last", path.stem):
+            answer = restore(store, word)
+            assert (answer.code, answer.error) == (3, "no_receipt"), what
+        assert tree(store.state) == before, what
+    path.write_bytes(good)
+    assert restore(store, "last").rows == [(TOPICS, "restored")]
+
+
+def test_a_receipt_whose_key_is_not_that_of_its_entry_brings_nothing_back(store: Store) -> None:
+    close(store, "topics")
+    edit_receipt(store, lambda data: data["stores"][0]["sessions"][0].update(key=LEAD + "another"))
+    before = store.index().read_bytes()
+    answer = restore(store, "last")
+    assert answer.code != 0
+    assert store.index().read_bytes() == before
+    assert not [path for path in store.folder().glob("*topic-42.jsonl") if path.exists()]
+
+
+def test_the_receipt_of_another_state_directory_brings_nothing_back(store: Store, tmp_path: Path) -> None:
+    other = build(tmp_path / "other", store.port)
+    path = Path(close(other, "topics")["receipt"])
+    close(store, "topics")
+    own = store.receipts()[0]["id"]
+    (store.state / "session-closer" / "receipts" / f"{own}.json").unlink()
+    shutil.copyfile(path, store.state / "session-closer" / "receipts" / path.name)
+    before, elsewhere = tree(store.state), tree(other.state)
+    answer = restore(store, "last")
+    assert answer.code != 0
+    assert "restored" not in statuses(answer).values()
+    assert store.entries().keys().isdisjoint({TOPICS})
+    assert {name: kind[2] for name, kind in tree(store.state).items() if "sessions/" in name} == {
+        name: kind[2] for name, kind in before.items() if "sessions/" in name
+    }
+    assert tree(other.state) == elsewhere
+
+
+def test_a_name_that_the_receipt_does_not_have_is_not_found_and_the_rest_comes_back(store: Store) -> None:
+    close(store, "alpha", "topics")
+    answer = restore(store, "last", "topics", "kelly-dashboard", "agent:project-lead:never-seen")
+    assert answer.code == 1
+    assert statuses(answer) == {
+        TOPICS: "restored",
+        "kelly-dashboard": "not_found",
+        "agent:project-lead:never-seen": "not_found",
+    }
+    assert ALPHA not in store.listed()
+
+
+@pytest.mark.parametrize("word", ["", "..", "a/b", "agent:", "agent:x", "agent:../x:y"])
+def test_a_name_that_is_no_session_is_a_usage_error(store: Store, word: str) -> None:
+    close(store, "alpha")
+    before = tree(store.state)
+    answer = restore(store, "last", word)
+    assert (answer.code, answer.error) == (2, "usage")
+    assert tree(store.state) == before
+
+
+def test_the_words_of_the_closing_commands_are_no_words_of_this_one(store: Store) -> None:
+    close(store, "alpha")
+    before = tree(store.state)
+    for words in (("last", "--force"), ("last", "--max", "3"), ("last", "--via", "files"), ("--list", "last"), ()):
+        assert restore(store, *words).code == 2
+    assert tree(store.state) == before
+
+
+# --dry-run, --check, --list
+
+
+@pytest.mark.parametrize("word", ["--dry-run", "--check"])
+def test_a_look_leaves_every_byte_as_it_is_and_says_what_the_real_run_does(store: Store, word: str) -> None:
+    close(store, *MANY)
+    before = tree(store.state)
+    answer = restore(store, word, "last", "topics", READER)
+    assert tree(store.state) == before
+    assert (answer.code, statuses(answer)) == (0, {TOPICS: "would_restore", READER: "would_restore"})
+    assert (answer.data["dryRun"], answer.data["receipt"], answer.data["undo"]) == (True, None, None)
+    assert statuses(restore(store, "last", "topics", READER)) == {TOPICS: "restored", READER: "restored"}
+
+
+DAY = timedelta(days=1)
+MAINTENANCE: list[tuple[dict[str, Any] | None, timedelta | None]] = [
+    (None, 30 * DAY),
+    ({}, 30 * DAY),
+    ({"pruneAfter": "7d"}, 7 * DAY),
+    ({"pruneAfter": 3}, 3 * DAY),
+    ({"resetArchiveRetention": "12h"}, DAY / 2),
+    ({"resetArchiveRetention": "2w", "pruneAfter": "7d"}, 14 * DAY),
+    ({"resetArchiveRetention": False}, None),
+    ({"resetArchiveRetention": False, "pruneAfter": "7d"}, None),
+    ({"mode": "enforce", "pruneAfter": "7d"}, 7 * DAY),
+    ({"mode": "warn"}, None),
+    ({"mode": "warn", "resetArchiveRetention": "12h"}, None),
+]
+
+
+def test_check_says_until_when_openclaw_keeps_the_archives(store: Store) -> None:
+    close(store, "topics", "never-spoken")
+    stamp = next(iter(store.folder().glob("*topic-42.jsonl.deleted.*"))).name.rpartition(".deleted.")[2]
+    archived = datetime.strptime(stamp + "+0000", "%Y-%m-%dT%H-%M-%S.%fZ%z")
+    for maintenance, kept in MAINTENANCE:
+        if maintenance is not None:
+            store.configure(session={"maintenance": maintenance})
+        answer = restore(store, "last", "--check")
+        assert answer.code == 0
+        assert "until" not in rows(answer)[LEAD + "never-spoken"]
+        until = rows(answer)[TOPICS].get("until")
+        end = None if kept is None else (archived + kept).replace(microsecond=0)
+        assert (until and datetime.fromisoformat(until)) == end, maintenance
+        assert ("until " in run(RestoreSessions, "last", "--check", state=store.state).stdout) is (kept is not None)
+
+
+def test_check_of_what_is_back_or_lost_says_so(store: Store) -> None:
+    close(store, "topics", "kelly-dashboard")
+    purged(store)
+    assert restore(store, "last", "topics").code == 0
+    answer = restore(store, "last", "--check")
+    assert answer.code == 1
+    assert statuses(answer) == {KELLY: "failed", LEGACY: "would_restore", TOPICS: "already_restored"}
+
+
+LIST_ROW = {"id", "operation", "state", "startedAt", "reason", "agents", "sessions", "closed", "path"}
+
+
+def test_the_list_shows_every_receipt_newest_first_and_runs_that_were_interrupted(store: Store) -> None:
+    assert restore(store, "--list").data["receipts"] == []
+    assert run(RestoreSessions, "--list", state=store.state).stdout == "no receipts\n"
+    one = receipt_of(store, close(store, "topics", READER, "--reason", "spring \x1b[31mcleaning"))
+    two = receipt_of(store, restore(store, "last", "--reason", "regret").data)
+    interrupt(store, "alpha", committed=True)
+    (three,) = store.open_runs()
+    before = tree(store.state)
+    answer = restore(store, "--list")
+    found = answer.data["receipts"]
+    assert (answer.code, answer.data["results"], answer.data["error"]) == (0, [], None)
+    assert [row["id"] for row in found] == [three, two, one]
+    assert all(set(row) == LIST_ROW for row in found)
+    assert [row["state"] for row in found] == ["open", "done", "done"]
+    assert [row["closed"] for row in found] == [0, 0, 2]
+    assert [row["sessions"] for row in found] == [1, 2, 2]
+    assert [row["reason"] for row in found] == [None, "regret", "spring \x1b[31mcleaning"]
+    assert [row["operation"] for row in found] == ["close-project-batch", "restore-sessions", "close-project-batch"]
+    assert found[2]["agents"] == ["project-lead", "researcher"]
+    assert [Path(row["path"]).is_file() for row in found] == [True, True, True]
+    shown = run(RestoreSessions, "--list", state=store.state).stdout
+    assert [line.split()[0] for line in shown.splitlines()] == [three, two, one]
+    assert "interrupted" in shown.splitlines()[0]
+    assert "\x1b" not in shown
+    assert tree(store.state) == before
+
+
+def test_a_long_list_is_cut_for_people(store: Store) -> None:
+    path = Path(close(store, "topics")["receipt"])
+    data = json.loads(path.read_bytes())
+    for number in range(30):
+        name = f"20251121T0640{number:02}.544Z-c21858e1"
+        path.with_name(f"{name}.json").write_text(json.dumps({**data, "id": name}))
+    assert len(restore(store, "--list").data["receipts"]) == 31
+    shown = run(RestoreSessions, "--list", state=store.state).stdout.splitlines()
+    assert len(shown) < 31
+    assert "11 more" in shown[-1]
+    assert len(run(RestoreSessions, "--list", "--verbose", state=store.state).stdout.splitlines()) == 31
+
+
+# After a run that was cut off
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_an_interrupted_close_is_finished_before_anything_is_restored(store: Store, committed: bool) -> None:
+    before = picture(store)
+    interrupt(store, "kelly-dashboard", "topics", committed=committed)
+    answer = restore(store, "last")
+    assert store.open_runs() == []
+    if committed:
+        assert (answer.code, statuses(answer)) == (0, dict.fromkeys((KELLY, LEGACY, TOPICS), "restored"))
+    else:
+        assert (answer.code, answer.error) == (3, "no_receipt")
+    assert picture(store) == before
+
+
+@pytest.mark.parametrize(
+    ("step", "after"), [("set_times", True), ("exchange", False), ("exchange", True), ("remove_folder", False)]
+)
+def test_an_interrupted_restore_is_finished_by_the_same_command(
+    store: Store, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+) -> None:
+    before = picture(store)
+    close(store, "kelly-dashboard", "topics")
+    with monkeypatch.context() as patched:
+        patched.setattr(restoring, "Disk", lambda: KilledDisk(step, after=after))
+        with pytest.raises(Killed):
+            restore(store, "last")
+    assert store.open_runs()
+    answer = restore(store, "last")
+    assert answer.code == 0
+    assert set(statuses(answer).values()) <= {"restored", "already_restored"}
+    assert picture(store) == before
+    assert store.open_runs() == []
+
+
+def test_a_dry_run_finishes_nothing(store: Store) -> None:
+    close(store, "alpha")
+    interrupt(store, "topics", committed=True)
+    before = tree(store.state)
+    assert restore(store, "last", "--dry-run").rows == [(ALPHA, "would_restore")]
+    assert tree(store.state) == before
+
+
+# The gateway
+
+
+def test_below_a_running_gateway_the_file_is_edited_and_it_is_restarted_once(
+    served: Store, openclaw: StubOpenClaw
+) -> None:
+    before = served.entries()
+    close(served, "kelly-dashboard", "topics")
+    assert openclaw.calls("restart") == []
+    answer = restore(served, "last")
+    assert (answer.code, statuses(answer)) == (0, dict.fromkeys((KELLY, LEGACY, TOPICS), "restored"))
+    assert answer.data["restart"] == {**answer.data["restart"], "needed": True, "ok": True, "result": "restarted"}
+    assert len(openclaw.calls("restart")) == 1
+    assert served.entries() == before
+    assert served.receipts()[-1]["restart"]["done"] is True
+
+
+def test_several_agents_below_a_gateway_need_one_restart(served: Store, openclaw: StubOpenClaw) -> None:
+    close(served, "topics", READER)
+    assert restore(served, "last").code == 0
+    assert len(openclaw.calls("restart")) == 1
+    assert restore(served, "last").data["restart"]["result"] == "not-needed"
+    assert len(openclaw.calls("restart")) == 1
+
+
+def test_no_restart_leaves_it_out_and_says_so(served: Store, openclaw: StubOpenClaw) -> None:
+    close(served, "topics")
+    answer = restore(served, "last", "--no-restart")
+    assert (answer.code, answer.rows) == (0, [(TOPICS, "restored")])
+    assert answer.data["restart"] == {**answer.data["restart"], "needed": True, "ok": None, "result": "left-out"}
+    assert "openclaw gateway restart" in answer.stderr
+    assert openclaw.calls("restart") == []
+
+
+def test_a_restart_that_fails_is_exit_1_and_the_session_is_back(served: Store, openclaw: StubOpenClaw) -> None:
+    close(served, "topics")
+    openclaw.answers("restart", {"ok": True, "result": "not-loaded"})
+    answer = restore(served, "last")
+    assert (answer.code, answer.rows) == (1, [(TOPICS, "restored")])
+    assert answer.data["restart"]["ok"] is False
+    assert TOPICS in served.listed()
+
+
+def test_a_look_below_a_gateway_restarts_nothing(served: Store, openclaw: StubOpenClaw) -> None:
+    close(served, "topics")
+    before = tree(served.state)
+    for word in ("--dry-run", "--check"):
+        assert restore(served, "last", word).rows == [(TOPICS, "would_restore")]
+    assert tree(served.state) == before
+    assert openclaw.calls("restart") == []
+
+
+def test_where_nobody_can_tell_whether_a_gateway_runs_nothing_is_restored(
+    stage: Stage, stub: StubGateway, tmp_path: Path
+) -> None:
+    store = stage("unknown")
+    assert run_json(CloseProjectBatch, "--via", "files", "topics", state=store.state).code == 0
+    before = tree(store.state)
+    for words in ((), ("--dry-run",)):
+        answer = restore(store, "last", *words)
+        assert (answer.code, answer.error) == (6, "gateway_needed")
+    assert restore(store, "last", "--check").rows == [(TOPICS, "would_restore")]
+    assert tree(store.state) == before
+
+
+# What a close without a receipt left
+
+
+def leave_over(store: Store, *words: str) -> Path:
+    """Close sessions and forget the receipt; return the backup."""
+    close(store, *words)
+    shutil.rmtree(store.state / "session-closer")
+    return backup_of(store)
+
+
+def test_a_backup_without_a_receipt_brings_back_what_the_store_has_no_more(store: Store) -> None:
+    before = picture(store)
+    backup = leave_over(store, *(word for word in MANY if word != READER))
+    answer = restore(store, str(backup))
+    assert (answer.code, statuses(answer)) == (0, dict.fromkeys(MANY_KEYS - {READER}, "restored"))
+    assert picture(store) == before
+    again = restore(store, receipt_of(store, answer.data))
+    assert set(statuses(again).values()) == {"closed"}
+
+
+def test_of_a_backup_only_what_was_named_comes_back(store: Store) -> None:
+    backup = leave_over(store, "kelly-dashboard", "topics")
+    answer = restore(store, str(backup), "topics", "never-seen")
+    assert (answer.code, statuses(answer)) == (1, {TOPICS: "restored", "never-seen": "not_found"})
+    assert KELLY not in store.listed()
+
+
+def test_a_backup_never_overwrites_what_is_there_now(store: Store) -> None:
+    backup = leave_over(store, "kelly-dashboard", "topics")
+    anew = {"sessionId": session_id("anew"), "updatedAt": 1}
+    store.add((KELLY, anew))
+    answer = restore(store, str(backup))
+    assert statuses(answer) == {LEGACY: "restored", TOPICS: "restored"}
+    assert store.entries()[KELLY] == anew
+
+
+def test_a_backup_whose_archives_are_gone_fails_or_comes_back_without_them(store: Store) -> None:
+    was = store.entries()[TOPICS]
+    backup = leave_over(store, "topics")
+    for path in store.folder().glob("*topic-42.jsonl.deleted.*"):
+        path.unlink()
+    answer = restore(store, str(backup))
+    assert answer.rows == [(TOPICS, "restored")]
+    assert store.entries()[TOPICS] == was
+
+
+@pytest.mark.parametrize("kind", ["receipt", "index", "elsewhere", "foreign", "missing", "torn", "link"])
+def test_a_file_that_is_no_backup_of_this_state_directory_is_refused(store: Store, tmp_path: Path, kind: str) -> None:
+    backup = leave_over(store, "topics")
+    other = build(tmp_path / "other", store.port)
+    paths = {
+        "receipt": store.state / "openclaw.json",
+        "index": store.index(),
+        "elsewhere": tmp_path / backup.name,
+        "foreign": other.folder() / backup.name,
+        "missing": backup.with_name("sessions.json.bak-2026-01-01T00-00-00.000Z"),
+        "torn": backup.with_name("sessions.json.bak-torn"),
+        "link": tmp_path / "sessions.json.bak-link",
+    }
+    for copy in ("elsewhere", "foreign"):
+        shutil.copyfile(backup, paths[copy])
+    paths["torn"].write_bytes(backup.read_bytes()[:-30])
+    paths["link"].symlink_to(paths["elsewhere"])
+    before = tree(tmp_path)
+    answer = restore(store, str(paths[kind]))
+    assert answer.code == 3
+    assert answer.error in ("no_receipt", "corrupt_store", "unreadable", "link")
+    assert tree(tmp_path) == before
+
+
+# The command that a close prints
+
+
+@pytest.mark.parametrize("name", ["state", 'it\'s a "state" dir; $HOME `x` ñ', "tab\tand\nnewline"])
+def test_the_undo_that_a_close_prints_works_in_a_shell(tmp_path: Path, closed_port: int, name: str) -> None:
+    store = build(tmp_path / name, closed_port)
+    before = picture(store)
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    words = [sys.executable, "-B", str(BIN / "close-project"), "--json", "--state-dir", str(store.state), "topics"]
+    closed = subprocess.run(words, env=environ, capture_output=True, text=True, check=True)
+    undo = json.loads(closed.stdout)["undo"]
+    assert undo.isprintable()
+    assert shlex.split(undo)[0] == str(BIN / "restore-sessions")
+    # A script of the checkout is started by the Python on PATH, which has our dependencies here.
+    place = tmp_path / "path"
+    place.mkdir()
+    (place / "python3").symlink_to(sys.executable)
+    environ["PATH"] = os.pathsep.join([str(place), environ["PATH"]])
+    shell = shutil.which("bash") or "/bin/bash"
+    done = subprocess.run([shell, "-c", undo], env=environ, capture_output=True, text=True, cwd="/", check=False)
+    assert done.returncode == 0, done.stderr
+    assert "1 restored" in done.stdout
+    assert picture(store) == before
