@@ -59,11 +59,20 @@ def _still_idle(work: Work, store: SqliteStore, gateway: Gateway) -> list[Planne
     for row in back:
         work.outcome[row.key] = Status.CAME_BACK
         work.error[row.key] = _IN_USE
-    _take_back(work, store, gateway, [row for row in back if row.session is not None and not row.session.archived])
-    archived = {row.key: now[row.key].archived_at for row in idle}
-    marked = tuple(replace(s, archived_at=archived.get(s.key)) for s in work.record.sessions)
-    work.record = replace(work.record, sessions=marked)
+    # What is noted here tells the next run, if this one ends, whose archive it is and which of them to take back.
+    work.record = replace(
+        work.record,
+        sessions=tuple(
+            replace(
+                session,
+                archived_at=now[session.key].archived_at if session.key in now else None,
+                status=str(work.outcome.get(session.key, session.status)),
+            )
+            for session in work.record.sessions
+        ),
+    )
     work.note(work.record)
+    _take_back(work, store, gateway, [row for row in back if row.session is not None and not row.session.archived])
     return idle
 
 
@@ -219,34 +228,40 @@ def _finish(
         return replace(session, status="closed", moves=_moves(store.folder, archives))
     if now.session_id != session.session_id:
         return replace(session, status="came_back")
-    if now.archived_at is None or session.status == "came_back" or session.archived_before:
-        return replace(session, status="dropped")
-    if now.events != session.events or (session.archived_at is not None and now.archived_at != session.archived_at):
-        # Taken out of the archive and put there again by somebody else.
-        return replace(session, status="dropped")
-    if record.archive:
+    used = session.status == "came_back" or now.events != session.events
+    left = replace(session, status="came_back" if used else "dropped")
+    ours = session.archived_at in (None, now.archived_at)
+    if now.archived_at is None or session.archived_before or not ours:
+        return left
+    if record.archive and not used:
         return replace(session, status="archived")
     # Whether it was used between the plan and the archive was not looked at any more, if its time was not noted.
-    hidden = session.archived_at is None
-    why: object = ""
-    try:
-        if hidden:
-            why = sessions.archive(gateway, [(session.key, now.session_id)], archived=False).get(session.key, "")
-        else:
-            sessions.delete(gateway, session.key, delete_transcript=True, session_id=now.session_id)
-    except CallRefused as problem:
-        why = problem
-    except (LinkLost, LinkRefused) as problem:
-        what = f"an interrupted run archived {keys.plain(session.key)}, which is not finished: {problem}"
-        raise GatewayNeeded(what, AGAIN) from None
-    then = store.rows([session.key]).get(session.key)
+    hidden = used or session.archived_at is None
+    then, why = _asked_again(store, session, gateway, delete=not hidden)
     if then is None:
         return replace(session, status="closed", moves=_moves(store.folder, archives_of(store.folder, now.session_id)))
     if then.session_id != session.session_id:
         return replace(session, status="came_back")
     if hidden and then.archived_at is not None:
-        what = (
-            f"an interrupted run left {keys.plain(session.key)} archived, and the gateway does not take it back: {why}"
-        )
+        what = f"an interrupted run archived {keys.plain(session.key)}, and the gateway does not take it back: {why}"
         raise GatewayNeeded(what, "openclaw gateway restart, then the same command again")
-    return replace(session, status="dropped")
+    return left
+
+
+def _asked_again(
+    store: SqliteStore, session: SessionRecord, gateway: Gateway, *, delete: bool
+) -> tuple[Row | None, object]:
+    """Delete one archived session, or take it out of the archive; return its row then, and why it was refused."""
+    session_id = session.session_id or ""
+    why: object = ""
+    try:
+        if delete:
+            sessions.delete(gateway, session.key, delete_transcript=True, session_id=session_id)
+        else:
+            why = sessions.archive(gateway, [(session.key, session_id)], archived=False).get(session.key, "")
+    except CallRefused as problem:
+        why = problem
+    except (LinkLost, LinkRefused) as problem:
+        what = f"an interrupted run archived {keys.plain(session.key)}, which is not finished: {problem}"
+        raise GatewayNeeded(what, AGAIN) from None
+    return store.rows([session.key]).get(session.key), why

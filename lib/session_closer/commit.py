@@ -169,7 +169,7 @@ def keep(disk: Disk, place: Place) -> str | None:
     """Publish the file in the swap name, if there is one, as a further backup; return its name."""
     if not os.path.lexists(place.swap):
         return None
-    files.sync_file(disk, place.swap)
+    files.own(disk, place.swap)
     # Noted before it has its name: what others wrote may be nowhere else, and has to be merged whenever we die.
     return publish(disk, place.folder, place.swap, place.backup, place.displaced)
 

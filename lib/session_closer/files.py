@@ -134,10 +134,11 @@ def put(disk: Disk, path: str, data: bytes, *, like: os.stat_result | None = Non
         raise
 
 
-def sync_file(disk: Disk, path: str) -> None:
-    """Make a file durable that somebody else has written."""
+def own(disk: Disk, path: str) -> None:
+    """Make a file durable, and private, that somebody else has written."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
+        disk.set_mode(descriptor, 0o600)
         disk.sync(descriptor)
     finally:
         os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -182,6 +183,8 @@ def _session(item: dict[str, Any]) -> SessionRecord:
         raise Damaged("holds a row that is none")
     if type(session.archived_before) is not bool:
         raise Damaged("holds a row that is none")
+    if session.entry is not None and hashlib.sha256(session.entry.encode()).hexdigest() != session.sha256:
+        raise Damaged("holds an entry that is not what it was")
     if session.archived_at is not None and type(session.archived_at) is not int:
         raise Damaged("holds a time that is no number")
     return session

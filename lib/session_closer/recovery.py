@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import Any
 
 from . import asking, commit, document, files, importing, journal, locks, names, planning, record
@@ -21,10 +21,10 @@ from .model import Move, Session, Status
 from .record import Damaged, RunRecord, SessionRecord, StoreRecord
 from .restarting import owed_restart
 from .run import Run
-from .stores.files import parse, read_index
+from .stores.files import check, parse, read_index
 from .stores.sqlite import SqliteStore
 
-_YOUNG_SECONDS = 120.0
+_YOUNG_SECONDS = 60.0
 
 
 def recover(current: Run, agents: list[str]) -> list[str]:
@@ -116,11 +116,9 @@ def _noting(begun: Journal, run: RunRecord) -> Callable[[StoreRecord], None]:
     return lambda store: begun.write(record.with_store(run, store))
 
 
-def _is_young(run: RunRecord) -> bool:
-    try:
-        return now() - datetime.fromisoformat(run.started_at) < timedelta(seconds=_YOUNG_SECONDS)
-    except (ValueError, TypeError):
-        return True
+def _is_young(begun: Journal) -> bool:
+    """Tell whether a run was alive a moment ago: it writes its record ahead of each call."""
+    return time.time() - os.stat(begun.path).st_mtime < _YOUNG_SECONDS
 
 
 def _check_place(home: Home, store: StoreRecord) -> None:
@@ -131,14 +129,14 @@ def _check_place(home: Home, store: StoreRecord) -> None:
     check_folders(home, [store.agent])
 
 
-def _ask(current: Run, store: StoreRecord, _begun: Journal, run: RunRecord) -> StoreRecord:
+def _ask(current: Run, store: StoreRecord, begun: Journal, _run: RunRecord) -> StoreRecord:
     if not os.path.lexists(store.path):
         raise Damaged(f"its store {store.path} is gone")
     with locks.folder(os.path.dirname(store.path)):
         rows = SqliteStore(current.home, store.agent)
         if store.restores:
             return importing.finish(current.disk, current.home.index(store.agent), rows, store)
-        return asking.finish(rows, store, current.gateway, young=_is_young(run))
+        return asking.finish(rows, store, current.gateway, young=_is_young(begun))
 
 
 def _put_back(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
@@ -206,18 +204,32 @@ def _merge_displaced(
     place = commit.Place(store.path, store.backup, displaced, merged, lambda _: None)
     files.remove(disk, [place.fresh])
     _settle_swap(disk, place, store, before)
-    base = before
-    for name in store.displaced[store.merged :]:
+    if store.merged == len(store.displaced):
+        return store
+    steps = _replayed(place, store, before)
+    live = parse(read_index(store.path)[0], store.path, store.agent)
+    # How far the run had come when it died: its last note may be one exchange behind.
+    reached = [number for number, step in enumerate(steps) if step.raw == live.raw]
+    base = steps[max(reached, default=min(store.merged, len(steps) - 1))]
+    both = document.merge(base, steps[-1], live)
+    if both.raw != live.raw:
+        commit.install(disk, place, live, both.raw, lock)
+    return store
+
+
+def _replayed(place: commit.Place, store: StoreRecord, before: Document[Session]) -> list[Document[Any]]:
+    """Return what the run installed, or would have, after each store that it displaced."""
+    base: Document[Any] = before
+    steps: list[Document[Any]] = [check(_intended(store, before), store.path)]
+    for name in store.displaced:
         try:
             theirs = parse(files.read(os.path.join(place.folder, name), document.MAX_BYTES)[0], name, store.agent)
         except (Refused, OSError):
             continue  # not a store: it is kept under its name, and there is nothing in it to merge
-        live = parse(read_index(store.path)[0], store.path, store.agent)
-        both = document.merge(base, theirs, live, deletions=False)
-        base = theirs
-        if both.raw != live.raw:
-            commit.install(disk, place, live, both.raw, lock)
-    return store
+        merged = document.merge(base, steps[-1], theirs)
+        base = steps[-1]
+        steps.append(check(merged.raw, store.path))
+    return steps
 
 
 def _backup(store: StoreRecord) -> Document[Session]:

@@ -592,7 +592,7 @@ def test_a_dry_run_says_that_a_run_was_interrupted_and_leaves_it(halfway: Scene)
     assert (halfway.bases.rows(), halfway.records()) == (before, records)
 
 
-@pytest.mark.parametrize("used", ["a run"])
+@pytest.mark.parametrize("used", ["a message", "a run"])
 def test_what_was_used_just_before_a_killed_run_archived_it_is_taken_out_again(lab: Lab, used: str) -> None:
     """Nobody had looked yet whether it was used: it is neither deleted nor left where no list shows it."""
     point = lab.fresh().steps().index("sessions.patchMany") + 1
@@ -660,6 +660,40 @@ def test_an_archive_that_was_still_under_way_is_taken_up(lab: Lab, monkeypatch: 
     assert left_hidden(scene) == []
 
 
+@pytest.mark.parametrize("do", ["drop-before", "drop-after"])
+def test_what_was_used_is_taken_out_of_the_archive_though_the_connection_broke(lab: Lab, do: str) -> None:
+    scene = lab.fresh()
+    session = scene.bases.rows()[ALPHA]["current_session_id"]
+    spoken = {"method": "sessions.patchMany", "call": [1], "do": "write-before", "agent": "project-lead",
+              "sql": [event(session, 9)]}  # fmt: skip
+    lab.stub.tell(faults=[spoken, {"method": "sessions.patchMany", "call": [2], "do": do}])
+    assert scene.command().code == 6
+    lab.stub.tell(faults=[])
+    assert exit_code(scene.batch(targets=(OTHER,))) == 0
+    assert left_hidden(scene) == []
+    assert (session, 9) in scene.bases.events()
+
+
+def test_a_session_that_is_used_meanwhile_is_never_lost_from_sight_by_a_kill(lab: Lab) -> None:
+    steps = lab.fresh().steps()
+    broken = []
+    first = steps.index("sessions.patchMany")
+    for point in [*range(first, first + 10), *range(first + 10, len(steps), 6)]:
+        scene = lab.fresh()
+        session = scene.bases.rows()[ALPHA]["current_session_id"]
+        lab.stub.tell(faults=[{"method": "sessions.patchMany", "call": [1], "do": "write-before",
+                               "agent": "project-lead", "sql": [event(session, 9)]}])  # fmt: skip
+        assert scene.killed_at(point)
+        lab.stub.tell(faults=[])
+        where = f"before {point} ({steps[point]})"
+        if exit_code(scene.batch(targets=(OTHER,))) != 0:
+            broken.append(f"{where}: exit code")
+        if ALPHA not in scene.bases.rows():
+            broken.append(f"{where}: deleted")
+        broken += [f"{where}: {key} is hidden" for key in left_hidden(scene)]
+    assert broken == []
+
+
 # A record that somebody has tampered with
 
 
@@ -723,6 +757,9 @@ def test_a_record_that_names_another_key_deletes_nothing(halfway: Scene, key: st
 
 
 CRASHING = {
+    "entry is no JSON": each("entry", "{"),
+    "entry is a list": each("entry", "[]"),
+    "entry is nested too deep": each("entry", "[" * 100_000),
     "key is half a character": each("key", LEAD + "\ud800"),
 }
 

@@ -12,7 +12,7 @@ ROOT = Path(session_closer.__file__).parent
 PURE = ("errors", "keys", "model", "document", "names", "planning", "record", "report")
 DATA_ONLY = {
     "__future__", "codecs", "collections", "dataclasses", "datetime", "difflib", "enum", "json", "re", "typing",
-    "shlex", "types", "unicodedata",
+    "hashlib", "shlex", "types", "unicodedata",
 }  # fmt: skip
 WRITERS = {
     "open", "write", "rename", "renames", "replace", "unlink", "remove", "rmdir", "removedirs", "mkdir", "makedirs",
