@@ -208,13 +208,13 @@ def edit(
     return b"".join([view[: document.inside], lead, *pieces, tail, view[document.close :]])
 
 
-def value_of_member(member: str) -> str:
-    """Return the value of one member's text, `"key": value`."""
-    _, end = _value(member, 0)
-    colon = _COLON.match(member, end)
-    if colon is None:
+def member(text: str) -> tuple[str, str]:
+    """Return key and value of one member, `"key": value`, the value as text; raise CorruptStore."""
+    key, end = _value(text, 0)
+    colon = _COLON.match(text, end)
+    if colon is None or not isinstance(key, str):
         raise CorruptStore("is not a member of a store")
-    return member[colon.end() :]
+    return key, text[colon.end() :]
 
 
 def same_value(one: bytes | None, other: bytes | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -162,7 +163,8 @@ def _put_back(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) 
 
 def _rename_if_there(disk: Disk, folder: str, source: str, target: str) -> None:
     live, archive = os.path.join(folder, source), os.path.join(folder, target)
-    if os.path.lexists(live) and not os.path.lexists(archive):
+    # Both names may be one file's: killed between link and unlink. Another file keeps its name.
+    with contextlib.suppress(FileExistsError, FileNotFoundError):
         disk.rename_new(live, archive)
 
 

@@ -15,6 +15,7 @@ from .document import Document
 from .errors import CloserError, Refused
 from .home import Home
 from .model import Move, ReceiptRow, Session, Status
+from .planning import Claims
 from .record import Damaged, RunRecord, SessionRecord, StoreRecord, decode
 from .stores import Store
 from .stores.files import FileStore, parse, read_index
@@ -22,7 +23,7 @@ from .stores.sqlite import SqliteStore
 
 LAST = "last"
 RESTORE = "restore-sessions"
-_UNDONE = ("closed", "archived")
+UNDONE = ("closed", "archived")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 # OpenClaw's own default for archived transcripts of a file store; those of a database it keeps.
@@ -75,7 +76,7 @@ def receipts(home: Home) -> list[ReceiptRow]:
                 record.reason,
                 tuple(store.agent for store in record.stores),
                 len(sessions),
-                0 if is_restore(record) else sum(session.status in _UNDONE for session in sessions),
+                0 if is_restore(record) else sum(session.status in UNDONE for session in sessions),
                 path,
             )
         )
@@ -102,14 +103,22 @@ def choose(home: Home, which: str) -> RunRecord:
     if len(rows) != 1:
         said = f"{len(rows)} receipts begin with" if rows else "there is no receipt"
         raise _no_receipt(f"{said} {keys.plain(wanted)} in {home.state}")
-    return _with_deferred(home, _read(rows[0].path))
+    return _with_deferred(home, _read(home, rows[0].path))
 
 
-def _read(path: str) -> RunRecord:
+def _read(home: Home, path: str) -> RunRecord:
+    """Return a receipt that speaks of stores of this state directory alone (I8)."""
     try:
-        return decode(files.read(path, history.LIMIT)[0])
+        found = decode(files.read(path, history.LIMIT)[0])
     except (OSError, Damaged) as problem:
         raise _no_receipt(f"{path} cannot be read: {problem}") from None
+    if found.state_dir != home.state:
+        raise _no_receipt(f"{path} is a receipt of {found.state_dir}")
+    for store in found.stores:
+        own = home.database(store.agent) if store.era == "sqlite" else home.index(store.agent)
+        if (store.path, store.transcripts) != (own, home.folder(store.agent)):
+            raise _no_receipt(f"{path} speaks of {store.path}, agent {store.agent} has {own}")
+    return found
 
 
 def _with_deferred(home: Home, record: RunRecord) -> RunRecord:
@@ -120,7 +129,7 @@ def _with_deferred(home: Home, record: RunRecord) -> RunRecord:
         if isinstance(path, str):
             name = os.path.basename(path).removesuffix(".json")
             if names.is_run_id(name) and path == history.receipt_path(home.state, name):
-                more += _read(path).stores
+                more += _read(home, path).stores
     return replace(record, stores=(*record.stores, *more))
 
 
@@ -128,9 +137,11 @@ def _no_receipt(what: str) -> Refused:
     return Refused(what, "restore-sessions --list", name="no_receipt")
 
 
-def select(record: RunRecord, wanted: Sequence[str]) -> tuple[list[Chosen], list[str]]:
-    """Return the sessions of a receipt that were closed and are wanted (all if none is named), and unknown names."""
-    closed = [(store, session) for store in record.stores for session in store.sessions if session.status in _UNDONE]
+def select(
+    record: RunRecord, wanted: Sequence[str], statuses: Sequence[str] = UNDONE
+) -> tuple[list[Chosen], list[str]]:
+    """Return the sessions of a receipt with such an end that are wanted (all if none is named), and unknown names."""
+    closed = [(store, session) for store in record.stores for session in store.sessions if session.status in statuses]
     if not wanted:
         return [Chosen(store, session, session.key) for store, session in closed], []
     chosen: dict[tuple[str, str], Chosen] = {}
@@ -160,11 +171,14 @@ def look(home: Home, agent: str, chosen: Sequence[Chosen]) -> tuple[Store | None
     store = FileStore(home, agent)
     live = parse(read_index(store.index)[0], store.index, agent)
     store.document = live
-    return store, [_into_file(home, store, live, one) for one in chosen]
+    claims = Claims.of(member.row for member in live.members.values())
+    return store, [_into_file(home, store, claims, one) for one in chosen]
 
 
-def _into_file(home: Home, store: FileStore, live: Document[Session], one: Chosen) -> Item:
+def _into_file(home: Home, store: FileStore, claims: Claims, one: Chosen) -> Item:
     recorded, session, given = one
+    assert store.document is not None
+    live = store.document
     item = Item(given, store.agent, session.key, session.session_id, Status.WOULD_RESTORE)
     member = live.members.get(session.key)
     if member is not None and member.row.session_id == session.session_id:
@@ -177,15 +191,19 @@ def _into_file(home: Home, store: FileStore, live: Document[Session], one: Chose
         entry = entry_of(recorded, session)
     except CloserError as problem:
         return item._replace(status=Status.FAILED, error=problem.message)
-    return _with_files(home, store, item._replace(entry=entry), session, keep_days=True)
+    return _with_files(home, store, item._replace(entry=entry), session, claims)
 
 
-def _with_files(home: Home, store: Store, item: Item, session: SessionRecord, *, keep_days: bool) -> Item:
-    """Return the item with the renames to be undone, or with what stands in their way."""
+def _with_files(home: Home, store: Store, item: Item, session: SessionRecord, claims: Claims | None) -> Item:
+    """Return the item with the renames to be undone, or with what stands in their way.
+
+    `claims` of the sessions that are there now, None for a database, whose archives OpenClaw does not delete by age.
+    """
     moves = []
     for move in session.moves:
         live, archive = os.path.join(store.folder, move.source), os.path.join(store.folder, move.target)
-        if os.path.lexists(live) and not os.path.lexists(archive) and _is_what_was(store.folder, move):
+        shared = claims is not None and claims.cover(move.source)
+        if os.path.lexists(live) and not os.path.lexists(archive) and (shared or _is_what_was(store.folder, move)):
             continue
         wrong = measuring.change(store.folder, move)
         if wrong is not None:
@@ -193,7 +211,7 @@ def _with_files(home: Home, store: Store, item: Item, session: SessionRecord, *,
         if os.path.lexists(live):
             return item._replace(status=Status.CONFLICT, error=f"{keys.quoted(move.source)} is there again")
         moves.append(move)
-    return item._replace(moves=tuple(moves), until=_until(home, moves, keep_days=keep_days))
+    return item._replace(moves=tuple(moves), until=_until(home, moves, keep_days=claims is not None))
 
 
 def _is_what_was(folder: str, move: Move) -> bool:
@@ -210,7 +228,10 @@ def entry_of(recorded: StoreRecord, session: SessionRecord) -> str:
         raise Refused(f"its backup {path} cannot be read: {problem.strerror}") from None
     if hashlib.sha256(raw).hexdigest() != session.sha256:
         raise Refused(f"its backup {path} is not what it was")
-    return raw.decode("utf-8")
+    entry = raw.decode("utf-8")
+    if document.member(entry)[0] != session.key:
+        raise Refused(f"what {path} has there is another session's")
+    return entry
 
 
 def _into_database(home: Home, store: SqliteStore, chosen: Sequence[Chosen]) -> list[Item]:
@@ -233,7 +254,7 @@ def _into_database(home: Home, store: SqliteStore, chosen: Sequence[Chosen]) -> 
 
 def _to_import(home: Home, store: SqliteStore, item: Item, recorded: StoreRecord, session: SessionRecord) -> Item:
     try:
-        entry = session.entry if session.entry is not None else document.value_of_member(entry_of(recorded, session))
+        entry = session.entry if session.entry is not None else document.member(entry_of(recorded, session))[1]
     except CloserError as problem:
         return item._replace(status=Status.FAILED, error=problem.message)
     transcripts = tuple(move for move in session.moves if move.source == f"{session.session_id}.jsonl")
@@ -241,7 +262,7 @@ def _to_import(home: Home, store: SqliteStore, item: Item, recorded: StoreRecord
         return item._replace(
             status=Status.FAILED, error="the archive of its transcript was not found when it was closed"
         )
-    found = _with_files(home, store, item._replace(entry=entry), session, keep_days=recorded.era == "files")
+    found = _with_files(home, store, item._replace(entry=entry), session, None)
     return found._replace(moves=transcripts) if found.status is Status.WOULD_RESTORE else found
 
 

@@ -11,7 +11,20 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from . import commit, document, executor, files, history, importing, locks, names, recovery, restorable
+from . import (
+    commit,
+    document,
+    executor,
+    files,
+    history,
+    importing,
+    keys,
+    locks,
+    names,
+    recovery,
+    restorable,
+    stores,
+)
 from .asking import AGAIN
 from .claiming import locked
 from .deciding import ONCE_MORE, nothing_to_restart, storage
@@ -23,7 +36,7 @@ from .gateway.link import CallRefused, LinkLost, LinkRefused
 from .gateway.sessions import PATCH_MANY
 from .home import Home
 from .keys import Target
-from .model import Life, Move, Options, Outcome, Report, RestartResult, Session, Status, StoreResult, Wish
+from .model import Life, Move, Options, Outcome, Report, RestartResult, Session, Snapshot, Status, StoreResult, Wish
 from .record import RestartRecord, RunRecord, StoreRecord
 from .report import result as result_row
 from .restarting import restart_once
@@ -66,9 +79,9 @@ def execute(
     source = restorable.from_backup(where, ask.which) if backup else restorable.choose(where, ask.which)
     chosen, unknown = restorable.select(source, ask.keys)
     if restorable.is_restore(source):
-        return executor.execute(
-            where, _closing_again(source, ask.keys), options, disk=disk, tell=tell, progress=progress
-        )
+        wish, conflicts = _closing_again(where, source, ask.keys)
+        report = executor.execute(where, wish, options, disk=disk, tell=tell, progress=progress)
+        return report._replace(results=(*report.results, *conflicts))
     executor.check_place(where, sorted({store.agent for store, _, _ in chosen}))
     run = Run(where, Wish(RESTORE, ()), options, disk or Disk(), tell, progress, _meet(where, options))
     try:
@@ -91,7 +104,8 @@ def _recover(
     """Finish interrupted runs first: the receipt that is meant may be one of theirs."""
     run = Run(where, Wish(RESTORE, ()), options, disk, tell, progress, _meet(where, options))
     try:
-        for line in recovery.recover(run, where.agents()):
+        # What concerns the agents of the receipt is told again, as an error, when they are locked.
+        for line in recovery.recover(run, []):
             tell(line)
     except OSError as problem:
         raise storage(problem, where) from None
@@ -99,10 +113,29 @@ def _recover(
         run.gateway.close()
 
 
-def _closing_again(source: RunRecord, wanted: Sequence[str]) -> Wish:
-    """Return the wish that undoes a restore: close what it brought back."""
-    pairs = [(store.agent, s.key) for store in source.stores for s in store.sessions if s.status == "restored"]
-    return Wish(RESTORE, tuple(Target(key, agent, (key,)) for agent, key in pairs if not wanted or key in wanted))
+def _closing_again(where: Home, source: RunRecord, wanted: Sequence[str]) -> tuple[Wish, list[Outcome]]:
+    """Return the wish that undoes a restore, and what it brought back that another session has replaced since."""
+    chosen, unknown = restorable.select(source, wanted, ("restored",))
+    there: dict[str, Snapshot] = {}
+    targets, conflicts = [], []
+    for store, session, given in chosen:
+        found = there.get(store.agent) or _snapshot(where, store.agent)
+        there[store.agent] = found
+        now = found.sessions.get(session.key)
+        if now is not None and now.session_id != session.session_id:
+            why = "the key is in use again, by another session"
+            row = Outcome(given, store.agent, session.key, Status.CONFLICT, session_id=session.session_id, error=why)
+            conflicts.append(row)
+        else:
+            targets.append(Target(given, store.agent, (session.key,)))
+    agent = source.stores[0].agent
+    targets += [keys.target(name, None if name.startswith("agent:") else agent) for name in unknown]
+    return Wish(RESTORE, tuple(targets)), conflicts
+
+
+def _snapshot(where: Home, agent: str) -> Snapshot:
+    store = stores.detect(where, agent)
+    return store.read() if store is not None else Snapshot(agent, where.index(agent), where.folder(agent), {})
 
 
 def _perform(run: Run, ask: Ask, chosen: Sequence[Chosen], unknown: Sequence[str]) -> Report:
