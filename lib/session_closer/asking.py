@@ -22,9 +22,6 @@ from .work import Work
 AGAIN = "openclaw gateway start, then the same command again: it finishes what was begun"
 # The most that a gateway needed for the call during which its caller was killed: 100 sessions in 0.3 s.
 _UNDER_WAY_SECONDS = 2.0
-# A row goes a moment before its archive is there, which counts where the answer was not waited for.
-_ARCHIVE_SECONDS = 1.5
-_PAUSE = 0.1
 _IN_USE = "in use again: it was used while it was being closed"
 
 
@@ -127,19 +124,16 @@ def _names_in(folder: str, paths: Iterable[str]) -> list[str]:
 def judge(work: Work, store: SqliteStore) -> None:
     """Decide by the rows what became of each session: an answer proves nothing."""
     now = store.rows([row.key for row in work.rows])
-    deadline = time.monotonic() + _ARCHIVE_SECONDS
+    silent = [_session_id(row) for row in work.rows if row.key not in now and not work.archives.get(row.key)]
+    archives = archives_of(store, silent)
     for row in work.rows:
         found = now.get(row.key)
         if found is None:
             work.outcome[row.key] = Status.CLOSED
             work.error.pop(row.key, None)
-            while not work.archives.get(row.key):
-                work.archives[row.key] = archives_of(work.store.folder, _session_id(row))
-                if work.archives[row.key] or time.monotonic() > deadline:
-                    break
-                time.sleep(_PAUSE)
+            work.archives[row.key] = work.archives.get(row.key) or archives[_session_id(row)]
             if not work.archives[row.key]:
-                what = "it never had one, another session uses it too, or OpenClaw has not written it yet"
+                what = "it never had one, or another session uses it too"
                 work.warnings.append(f"{keys.plain(row.key)} left no archive of a transcript: {what}")
         elif found.session_id != _session_id(row):
             work.outcome[row.key] = Status.CAME_BACK
@@ -174,13 +168,19 @@ def check_lists(work: Work, gateway: Gateway) -> None:
             work.error[row.key] = "closed, and in use again already"
 
 
-def archives_of(folder: str, session_id: str) -> list[str]:
-    """Return the archives of one session's transcripts, oldest first."""
+def archives_of(store: SqliteStore, session_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return the archive of each deleted session: the latest that OpenClaw knows of, else the latest in the folder."""
+    known = store.archives(session_ids)
     try:
-        found = os.listdir(folder)
+        listed = sorted(os.listdir(store.folder))
     except FileNotFoundError:
-        return []
-    return sorted(name for name in found if names.archived_from(name) == f"{session_id}.jsonl")
+        listed = []
+    beside: dict[str, list[str]] = {session_id: [] for session_id in session_ids}
+    for name in listed:
+        session_id = (names.archived_from(name) or "").removesuffix(".jsonl")
+        if session_id in beside:
+            beside[session_id].append(name)
+    return {session_id: (known.get(session_id) or beside[session_id])[-1:] for session_id in session_ids}
 
 
 def settled(work: Work) -> StoreRecord:
@@ -224,8 +224,7 @@ def _finish(
     store: SqliteStore, record: StoreRecord, session: SessionRecord, now: Row | None, gateway: Gateway
 ) -> SessionRecord:
     if now is None:
-        archives = archives_of(store.folder, session.session_id or "")
-        return replace(session, status="closed", moves=_moves(store.folder, archives))
+        return _closed(store, session)
     if now.session_id != session.session_id:
         return replace(session, status="came_back")
     used = session.status == "came_back" or now.events != session.events
@@ -239,13 +238,19 @@ def _finish(
     hidden = used or session.archived_at is None
     then, why = _asked_again(store, session, gateway, delete=not hidden)
     if then is None:
-        return replace(session, status="closed", moves=_moves(store.folder, archives_of(store.folder, now.session_id)))
+        return _closed(store, session)
     if then.session_id != session.session_id:
         return replace(session, status="came_back")
     if hidden and then.archived_at is not None:
         what = f"an interrupted run archived {keys.plain(session.key)}, and the gateway does not take it back: {why}"
         raise GatewayNeeded(what, "openclaw gateway restart, then the same command again")
     return left
+
+
+def _closed(store: SqliteStore, session: SessionRecord) -> SessionRecord:
+    session_id = session.session_id or ""
+    archives = archives_of(store, [session_id])[session_id]
+    return replace(session, status="closed", moves=_moves(store.folder, archives))
 
 
 def _asked_again(

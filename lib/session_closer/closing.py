@@ -143,8 +143,9 @@ def _install(
     """Install the store without these keys; return those that somebody changed in the same moment."""
 
     def displaced(name: str) -> None:
-        work.record = replace(work.record, displaced=(*work.record.displaced, name))
-        work.note(work.record)
+        if name not in work.record.displaced:
+            work.record = replace(work.record, displaced=(*work.record.displaced, name))
+            work.note(work.record)
 
     def merged() -> None:
         if work.record.merged != len(work.record.displaced):

@@ -194,8 +194,10 @@ def _merge_displaced(
 
     def displaced(name: str) -> None:
         nonlocal store
-        store = replace(store, displaced=(*store.displaced, name))
-        note(store)
+        # Noted before the rename: killed in between, it gets the same name again.
+        if name not in store.displaced:
+            store = replace(store, displaced=(*store.displaced, name))
+            note(store)
 
     def merged() -> None:
         nonlocal store

@@ -362,8 +362,9 @@ def _with_entries(live: Document[Session], items: Sequence[Item], closed_in: Sto
 
 def _install(run: Run, work: FileWork, live: Document[Session], new: bytes, lock: locks.StoreLock) -> None:
     def displaced(name: str) -> None:
-        work.record = replace(work.record, displaced=(*work.record.displaced, name))
-        work.note(work.record)
+        if name not in work.record.displaced:
+            work.record = replace(work.record, displaced=(*work.record.displaced, name))
+            work.note(work.record)
 
     def merged() -> None:
         if work.record.merged != len(work.record.displaced):

@@ -83,7 +83,7 @@ def _close_own(
     )
     while True:
         try:
-            found = _attempt(where, wish, options)
+            found = _attempt(where, wish, options, row.get("sessionId"))
         except CloserError as problem:
             return _ended(Outcome(key, "", key, Status.FAILED, error=problem.message), None), False
         ended = found.results[0] if found.results else None
@@ -97,13 +97,18 @@ def _close_own(
         time.sleep(_PAUSE)
 
 
-def _attempt(where: Home, wish: Wish, options: Options) -> Report:
-    """Try once: a look first, since a session that is running is left alone without a trace."""
+def _attempt(where: Home, wish: Wish, options: Options, session_id: object) -> Report:
+    """Try once: a look first, since a session that is running, or that is another one by now, is left alone."""
     from ..executor import execute
 
     look = execute(where, wish, options._replace(dry_run=True))
-    if any(row.status is Status.REFUSED for row in look.results):
-        return look
+    other = "the key is in use again, by another session"
+    rows = tuple(
+        row._replace(status=Status.CAME_BACK, error=other) if row.session_id not in (None, session_id) else row
+        for row in look.results
+    )
+    if any(row.status in (Status.REFUSED, Status.CAME_BACK) for row in rows):
+        return look._replace(results=rows)
     return execute(where, wish, options)
 
 

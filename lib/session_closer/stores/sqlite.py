@@ -91,6 +91,22 @@ class SqliteStore:
                     found[key] = Row(key, session_id, entry, archived, status, last)
         return found
 
+    def archives(self, session_ids: Sequence[str]) -> dict[str, list[str]]:
+        """Return the archive names that OpenClaw has for deleted sessions, also those of archives not written yet."""
+        found: dict[str, list[str]] = {}
+        with reading(self.index) as connection:
+            if not _names(connection, "select name from pragma_table_info('session_transcript_archives')"):
+                return found
+            for some in _chunks(session_ids):
+                marks = ",".join("?" * len(some))
+                query = (
+                    "select session_id, archive_name from session_transcript_archives"  # noqa: S608
+                    f" where reason = 'deleted' and session_id in ({marks}) order by created_at"
+                )
+                for session_id, name in connection.execute(query, some):
+                    found.setdefault(session_id, []).append(name)
+        return found
+
 
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     for at in range(0, len(keys), _CHUNK):
