@@ -340,6 +340,43 @@ def delete(
     if not lie:
         query = "select event_json from transcript_events where session_id = ? order by seq"
         events = [found[0] for found in connection.execute(query, (row["current_session_id"],))]
-        path.write_text("".join(f"{line}\n" for line in ['{"type": "session"}', *events]))
+        head = json.dumps({"type": "session", "id": row["current_session_id"]})
+        path.write_text("".join(f"{line}\n" for line in [head, *events]))
         connection.execute("delete from session_nodes where session_key = ?", (key,))
     return {"ok": True, "key": key, "deleted": True, "archived": [str(path)] if params["deleteTranscript"] else []}
+
+
+# What its importer does, while no gateway runs
+
+
+def import_files(state: str | Path, agent: str, *, limit: int | None = None) -> int:
+    """Take the sessions of a `sessions.json` into the agent's database and move away what was read; their number."""
+    folder = Path(state, "agents", agent, "sessions")
+    index, away = folder / "sessions.json", folder.parent / "session-sqlite-import-archive"
+    entries = list(json.loads(index.read_text()).items())[:limit]
+    read = []
+    with contextlib.closing(opened(database(state, agent))) as connection:
+        connection.execute("begin immediate")
+        for key, entry in entries:
+            named = entry.pop("sessionFile", None)
+            _import_row(connection, key, entry)
+            if named is not None:
+                read.append(Path(named))
+                for seq, line in enumerate(Path(named).read_text().splitlines()[1:]):
+                    columns = "session_id, seq, event_json, created_at"
+                    values = (entry["sessionId"], seq, line, BORN + seq)
+                    connection.execute(f"insert into transcript_events ({columns}) values (?, ?, ?, ?)", values)
+        connection.execute("commit")
+    if limit is None:
+        away.mkdir(mode=0o700, exist_ok=True)
+        for path in (*read, index):
+            path.replace(away / f"{path.name}.imported-{_now()}")
+    return len(entries)
+
+
+def _import_row(connection: sqlite3.Connection, key: str, entry: dict[str, Any]) -> None:
+    text = json.dumps(entry, ensure_ascii=False, separators=(", ", ":"))
+    columns = "session_key, current_session_id, entry_json, updated_at, archived_at"
+    values = (key, entry["sessionId"], text, entry["updatedAt"], entry.get("archivedAt"))
+    connection.execute(f"insert into session_nodes ({columns}) values (?, ?, ?, ?, ?)", values)
+    connection.execute(*window(entry["sessionId"], key))

@@ -7,20 +7,23 @@ import json
 import os
 import shlex
 import shutil
+import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from session_closer import restoring
+from session_closer import importing, restoring
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
 from support import (
     LEAD,
     LIB,
+    TOKEN,
     Answer,
     Killed,
     KilledDisk,
@@ -34,7 +37,8 @@ from support import (
     tree,
     write,
 )
-from support_gateway import StubGateway, StubOpenClaw
+from support_gateway import Service, StubGateway, StubOpenClaw
+from support_sqlite import CRON_RUN, RESEARCHER, Bases, build_sqlite, reset
 
 KELLY, LEGACY = LEAD + "kelly-dashboard", LEAD + "project-kelly-dashboard"
 ALPHA, REVIEW, TOPICS = LEAD + "alpha", LEAD + "alpha-review", LEAD + "topics"
@@ -1022,3 +1026,401 @@ def test_the_undo_that_a_close_prints_works_in_a_shell(tmp_path: Path, closed_po
     assert done.returncode == 0, done.stderr
     assert "1 restored" in done.stdout
     assert picture(store) == before
+
+
+# Sessions in SQLite
+
+
+BETA, GAMMA, PUT_AWAY, SILENT = LEAD + "beta", RESEARCHER + "gamma", LEAD + "put-away", LEAD + "never-spoken"
+ROWS = (ALPHA, BETA, CRON_RUN, SILENT, GAMMA)
+
+
+class Down(NamedTuple):
+    """Databases whose gateway was stopped after it had deleted sessions."""
+
+    bases: Bases
+    service: Service
+    closed: Answer
+    before: dict[str, Any]
+
+    @property
+    def store(self) -> Store:
+        return self.bases.store
+
+    def archive(self, key: str) -> Path:
+        """Return the archive of a session's transcript."""
+        name = self.before["project-lead"][0][key][0]["sessionId"]
+        (found,) = [path for path in self.bases.archives() if path.name.startswith(name)]
+        return found
+
+    def files(self, agent: str = "project-lead") -> set[str]:
+        """Return what lies in an agent's sessions folder but archives."""
+        return {name for name in self.store.names(agent) if ".jsonl.deleted." not in name}
+
+
+def held(bases: Bases) -> dict[str, Any]:
+    """Return the entries and the transcripts of all agents: an importer may write an entry's text anew."""
+    return {
+        agent: (
+            {key: (json.loads(row["entry_json"]), row["archived_at"]) for key, row in bases.rows(agent).items()},
+            bases.events(agent),
+        )
+        for agent in ("project-lead", "researcher")
+    }
+
+
+@pytest.fixture
+def bases(tmp_path: Path, stub: StubGateway) -> Bases:
+    """Databases with a gateway that runs."""
+    made = build_sqlite(Store(tmp_path / "state", stub.port))
+    stub.serve(made.store.state, TOKEN)
+    return made
+
+
+@pytest.fixture
+def service(bases: Bases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """The command of a gateway that is a service, at a port of its own; it does not run yet."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    made = Service(tmp_path / "service", bases.store.state, TOKEN, port)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(made.folder), os.environ["PATH"]]))
+    monkeypatch.setattr(importing, "_PAUSE", 0.02)
+    yield made
+    if made.pid is not None:
+        made.run("gateway", "stop")
+
+
+@pytest.fixture
+def down(bases: Bases, stub: StubGateway, service: Service) -> Down:
+    before = held(bases)
+    closed = run_json(CloseProjectBatch, *ROWS, state=bases.store.state)
+    assert closed.code == 0
+    # From here on the gateway is the service's, and that does not run.
+    bases.store.port = service.port
+    bases.store.configure()
+    assert stub.lock is not None
+    stub.lock.unlink()
+    return Down(bases, service, closed, before)
+
+
+def test_an_archived_row_is_taken_out_of_the_archive_by_the_running_gateway(bases: Bases, stub: StubGateway) -> None:
+    before = held(bases)
+    closed = run_json(CloseProjectBatch, "--archive", *ROWS, state=bases.store.state)
+    assert set(statuses(closed).values()) == {"archived"}
+    look = run_json(RestoreSessions, "last", "--dry-run", state=bases.store.state)
+    assert statuses(look) == dict.fromkeys(ROWS, "would_restore")
+    answer = restore(bases.store, "last")
+    assert (answer.code, statuses(answer)) == (0, dict.fromkeys(ROWS, "restored"))
+    assert answer.data["restart"]["result"] == "not-needed"
+    after = held(bases)
+    for agent, (entries, events) in before.items():
+        assert after[agent][1] == events
+        for key, (entry, archived_at) in entries.items():
+            found, now = after[agent][0][key]
+            assert ({**found, "updatedAt": 0}, now) == ({**entry, "updatedAt": 0}, archived_at)
+    asked = [(target["key"], target["expectedSessionId"]) for call in stub.calls("sessions.patchMany")[-2:]
+             for target in call["targets"] if call["patch"] == {"archived": False}]  # fmt: skip
+    assert {key for key, _ in asked} == set(ROWS)
+    assert all(expected == before[key.split(":")[1]][0][key][0]["sessionId"] for key, expected in asked)
+    second = restore(bases.store, "last")
+    assert (second.code, statuses(second)) == (0, dict.fromkeys(ROWS, "already_restored"))
+
+
+def test_the_receipt_of_a_restore_closes_rows_again(bases: Bases) -> None:
+    run_json(CloseProjectBatch, "--archive", ALPHA, state=bases.store.state)
+    again = receipt_of(bases.store, restore(bases.store, "last").data)
+    assert restore(bases.store, again).rows == [(ALPHA, "closed")]
+    assert ALPHA not in bases.listed()
+
+
+def test_an_archived_row_that_is_another_session_now_is_a_conflict(bases: Bases) -> None:
+    run_json(CloseProjectBatch, "--archive", ALPHA, BETA, state=bases.store.state)
+    with bases.open("project-lead") as connection:
+        for statement in reset(ALPHA, session_id("anew")):
+            connection.execute(*statement)
+    row = bases.rows()[ALPHA]
+    answer = restore(bases.store, "last")
+    assert (answer.code, statuses(answer)) == (1, {ALPHA: "conflict", BETA: "restored"})
+    assert bases.rows()[ALPHA] == row
+
+
+def test_a_gateway_that_refuses_or_lies_brings_nothing_back(bases: Bases, stub: StubGateway) -> None:
+    run_json(CloseProjectBatch, "--archive", ALPHA, state=bases.store.state)
+    row = bases.rows()[ALPHA]
+    for fault in ({"do": "lie"}, {"do": "error", "error": {"message": "no"}}):
+        stub.tell(faults=[{"method": "sessions.patchMany", **fault}])
+        answer = restore(bases.store, "last")
+        assert (answer.code, answer.rows) == (1, [(ALPHA, "failed")])
+        assert bases.rows()[ALPHA] == row
+    stub.tell(faults=[])
+    assert restore(bases.store, "last").rows == [(ALPHA, "restored")]
+
+
+def test_archived_rows_need_their_gateway(bases: Bases, stub: StubGateway, closed_port: int) -> None:
+    run_json(CloseProjectBatch, "--archive", ALPHA, state=bases.store.state)
+    bases.store.port = closed_port
+    bases.store.configure()
+    assert stub.lock is not None
+    stub.lock.unlink()
+    before = tree(bases.store.state)
+    answer = restore(bases.store, "last")
+    assert (answer.code, answer.error) == (6, "gateway_needed")
+    assert "openclaw gateway start" in answer.data["error"]["remedy"]
+    assert restore(bases.store, "last", "--check").rows == [(ALPHA, "would_restore")]
+    assert tree(bases.store.state) == before
+
+
+def test_deleted_rows_and_a_running_gateway_are_refused_with_the_commands(bases: Bases) -> None:
+    run_json(CloseProjectBatch, "alpha", "beta", state=bases.store.state)
+    before, names = held(bases), tree(bases.store.folder())
+    for words in ((), ("--dry-run",)):
+        answer = restore(bases.store, "last", *words, "alpha")
+        assert (answer.code, answer.error) == (3, "gateway_running")
+        remedy = answer.data["error"]["remedy"]
+        for command in (
+            "openclaw gateway stop",
+            "restore-sessions",
+            " last",
+            "openclaw gateway start",
+            "--stop-gateway",
+        ):
+            assert command in remedy
+        assert remedy.index("gateway stop") < remedy.index(" last") < remedy.index("gateway start")
+    assert restore(bases.store, "last", "--check").code == 0
+    assert (held(bases), tree(bases.store.folder())) == (before, names)
+    assert len(list((bases.store.state / "session-closer" / "receipts").iterdir())) == 1
+
+
+def test_deleted_rows_are_imported_while_the_gateway_is_stopped(down: Down) -> None:
+    for word in ("--dry-run", "--check"):
+        before = tree(down.store.state)
+        answer = restore(down.store, "last", word)
+        assert (answer.code, statuses(answer)) == (0, dict.fromkeys(ROWS, "would_restore"))
+        assert tree(down.store.state) == before
+    answer = restore(down.store, "last")
+    assert (answer.code, statuses(answer)) == (0, dict.fromkeys(ROWS, "restored"))
+    assert held(down.bases) == down.before
+    assert down.files() == down.files("researcher") == set()
+    assert [line.split()[:3] for line in down.service.calls()] == [["doctor", "--session-sqlite", "import"]] * 2
+    assert answer.data["restart"]["needed"] is False
+    assert down.store.open_runs() == []
+    second = restore(down.store, "last")
+    assert (second.code, statuses(second)) == (0, dict.fromkeys(ROWS, "already_restored"))
+    assert len(down.service.calls()) == 2
+
+
+def test_only_the_row_that_was_named_is_imported(down: Down) -> None:
+    assert restore(down.store, "last", "alpha").rows == [(ALPHA, "restored")]
+    assert ALPHA in down.bases.listed()
+    assert {BETA, CRON_RUN, SILENT}.isdisjoint(down.bases.listed())
+    assert down.files() == set()
+
+
+def test_a_plain_archive_is_imported_as_it_is(down: Down) -> None:
+    path = down.archive(ALPHA)
+    plain = path.with_name(path.name.rpartition(".deleted.")[0] + ".deleted.2026-11-01T00-00-00.000Z")
+    path.rename(plain)
+    edit_receipt(
+        down.store,
+        lambda data: [
+            move.update(target=plain.name)
+            for each in data["stores"]
+            for session in each["sessions"]
+            for move in session["moves"]
+            if move["target"] == path.name
+        ],
+    )
+    (down.service.folder / "node").unlink()
+    assert restore(down.store, "last", "alpha").rows == [(ALPHA, "restored")]
+    events = {at: text for at, text in down.before["project-lead"][1].items() if at in down.bases.events()}
+    assert down.bases.events() == events
+    assert down.before["project-lead"][0][ALPHA][0]["sessionId"] in {session for session, _ in events}
+
+
+@pytest.mark.parametrize("how", ["fails", "lies"])
+def test_an_importer_that_takes_nothing_leaves_nothing_behind(down: Down, how: str) -> None:
+    down.service.tell(importer=how)
+    names = tree(down.store.folder())
+    answer = restore(down.store, "last")
+    assert (answer.code, statuses(answer)) == (1, dict.fromkeys(ROWS, "failed"))
+    assert all("import" in row["error"] for row in answer.data["results"])
+    assert down.files() == down.files("researcher") == set()
+    assert {name for name in tree(down.store.folder()) if name != "."} == {name for name in names if name != "."}
+    assert down.store.open_runs() == []
+    down.service.tell(importer=None)
+    assert set(statuses(restore(down.store, "last")).values()) == {"restored"}
+    assert held(down.bases) == down.before
+
+
+def test_an_importer_that_stops_half_way_is_told_row_by_row(down: Down) -> None:
+    down.service.tell(importer="half")
+    answer = restore(down.store, "last", ALPHA, BETA)
+    assert answer.code == 1
+    assert sorted(statuses(answer).values()) == ["failed", "restored"]
+    (back,) = [key for key, status in answer.rows if status == "restored"]
+    assert {ALPHA, BETA} & down.bases.listed() == {back}
+    assert down.files() == set()
+    down.service.tell(importer=None)
+    assert set(statuses(restore(down.store, "last")).values()) == {"restored", "already_restored"}
+    assert held(down.bases) == down.before
+
+
+@pytest.mark.parametrize("how", ["no node", "damaged", "other session"])
+def test_a_transcript_that_cannot_be_had_stops_the_import_and_leaves_nothing(
+    down: Down, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if how == "no node":
+        (down.service.folder / "node").unlink()
+        monkeypatch.setenv("PATH", str(down.service.folder))
+    elif how == "damaged":
+        (down.service.folder / "node").write_text('#!/bin/sh\nhead -c 20 "$3"; exit 1\n')
+    else:
+        (down.service.folder / "node").write_text("#!/bin/sh\necho '{}'\n")
+    before = held(down.bases)
+    answer = restore(down.store, "last", "alpha")
+    assert answer.code == 1
+    assert "restored" not in statuses(answer).values()
+    assert held(down.bases) == before
+    assert down.files() == set()
+    assert down.service.calls() == []
+
+
+def test_an_archive_of_a_row_that_is_not_what_it_was_fails_and_the_rest_comes_back(down: Down) -> None:
+    path = next(
+        path for path in down.bases.archives() if down.before["project-lead"][0][ALPHA][0]["sessionId"] in path.name
+    )
+    status = path.stat()
+    path.write_bytes(path.read_bytes().swapcase())
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    gone = next(
+        path for path in down.bases.archives() if down.before["project-lead"][0][BETA][0]["sessionId"] in path.name
+    )
+    gone.unlink()
+    answer = restore(down.store, "last")
+    assert answer.code == 1
+    assert statuses(answer) == dict.fromkeys(ROWS, "restored") | {ALPHA: "failed", BETA: "failed"}
+    assert {ALPHA, BETA}.isdisjoint(down.bases.listed())
+    assert down.files() == set()
+
+
+def test_a_key_of_a_database_that_is_in_use_again_is_a_conflict(down: Down) -> None:
+    with down.bases.open("project-lead") as connection:
+        columns = "session_key, current_session_id, entry_json, updated_at"
+        values = (ALPHA, session_id("anew"), '{"sessionId": "anew", "updatedAt": 1}', 1)
+        connection.execute(f"insert into session_nodes ({columns}) values (?, ?, ?, ?)", values)
+    row = down.bases.rows()[ALPHA]
+    answer = restore(down.store, "last")
+    assert (answer.code, statuses(answer)) == (1, dict.fromkeys(ROWS, "restored") | {ALPHA: "conflict"})
+    assert down.bases.rows()[ALPHA] == row
+
+
+def test_a_row_says_until_when_only_where_openclaw_deletes_the_archives_of_databases(down: Down) -> None:
+    assert all("until" not in row for row in restore(down.store, "last", "--check").data["results"])
+    down.store.configure(session={"maintenance": {"resetArchiveRetention": "7d"}})
+    found = rows(restore(down.store, "last", "--check"))
+    stamp = down.archive(ALPHA).name.partition(".deleted.")[2].partition("Z")[0]
+    archived = datetime.strptime(stamp + "+0000", "%Y-%m-%dT%H-%M-%S.%f%z")
+    assert datetime.fromisoformat(found[ALPHA]["until"]) == (archived + 7 * DAY).replace(microsecond=0)
+
+
+# --stop-gateway
+
+
+def test_the_gateway_is_stopped_through_its_service_and_started_again(down: Down) -> None:
+    down.service.run("gateway", "start")
+    first = down.service.pid
+    answer = restore(down.store, "last", "--stop-gateway")
+    assert (answer.code, statuses(answer)) == (0, dict.fromkeys(ROWS, "restored"))
+    assert held(down.bases) == down.before
+    assert answer.data["restart"] == {**answer.data["restart"], "needed": True, "ok": True, "result": "started"}
+    assert down.service.pid not in (None, first)
+    words = [" ".join(line.split()[:2]) for line in down.service.calls()[1:]]
+    assert words == ["gateway status", "gateway stop", *["doctor --session-sqlite"] * 2, "gateway start"]
+    assert down.store.receipts()[-1]["restart"]["result"] == "started"
+    assert down.files() == set()
+
+
+def test_without_a_service_the_gateway_is_not_stopped(down: Down) -> None:
+    down.service.run("gateway", "start")
+    down.service.tell(loaded=False)
+    before = tree(down.store.folder())
+    answer = restore(down.store, "last", "--stop-gateway")
+    assert (answer.code, answer.error) == (3, "gateway_running")
+    assert "openclaw gateway stop" in answer.data["error"]["remedy"]
+    assert "--stop-gateway" not in answer.data["error"]["remedy"]
+    assert down.service.pid is not None
+    assert tree(down.store.folder()) == before
+
+
+@pytest.mark.parametrize("importer", ["fails", "lies"])
+def test_the_gateway_is_started_again_after_an_importer_that_failed(down: Down, importer: str) -> None:
+    down.service.run("gateway", "start")
+    down.service.tell(importer=importer)
+    answer = restore(down.store, "last", "--stop-gateway")
+    assert (answer.code, set(statuses(answer).values())) == (1, {"failed"})
+    assert answer.data["restart"]["result"] == "started"
+    assert down.service.pid is not None
+    assert down.files() == set()
+
+
+def test_a_gateway_that_does_not_stop_is_told_and_nothing_is_written(
+    down: Down, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "_STOP_SECONDS", 1.0)
+    down.service.run("gateway", "start")
+    down.service.tell(stop="lies")
+    before = held(down.bases)
+    answer = restore(down.store, "last", "--stop-gateway")
+    assert (answer.code, answer.error) == (6, "gateway_needed")
+    assert "restored" not in statuses(answer).values()
+    assert (held(down.bases), down.files()) == (before, set())
+    assert not [line for line in down.service.calls() if line.startswith("doctor")]
+    assert down.service.pid is not None
+
+
+def test_a_gateway_that_does_not_start_again_is_told(down: Down, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "_START_SECONDS", 1.0)
+    down.service.run("gateway", "start")
+    down.service.tell(start="fails")
+    answer = restore(down.store, "last", "--stop-gateway")
+    assert (answer.code, set(statuses(answer).values())) == (1, {"restored"})
+    assert answer.data["restart"]["ok"] is False
+    assert "openclaw gateway start" in answer.data["restart"]["detail"]
+
+
+@pytest.mark.parametrize("command", [RestoreSessions, CloseProjectBatch])
+def test_a_gateway_that_a_killed_restore_has_stopped_is_started_by_the_next_command(
+    down: Down, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down.service.run("gateway", "start")
+
+    def killed(*_: Any) -> str:
+        assert (down.store.index()).is_file()
+        assert down.service.pid is None
+        raise Killed
+
+    def dead(*_: Any) -> Any:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(importing, "run_importer", killed)
+        patched.setattr(importing, "clean", dead)
+        patched.setattr(importing, "start", dead)
+        with pytest.raises(Killed):
+            restore(down.store, "last", "--stop-gateway")
+    assert down.service.pid is None
+    assert down.store.index().is_file()
+    (killed_run,) = down.store.open_runs()
+    words = ("last",) if command is RestoreSessions else ("--dry-run", "pinned")
+    run_json(command, *words, state=down.store.state)
+    if command is CloseProjectBatch:
+        # A look changes nothing, whatever is owed.
+        assert down.store.index().is_file()
+        run_json(command, "pinned", state=down.store.state)
+    assert down.files() == down.files("researcher") == set()
+    assert down.service.pid is not None
+    assert down.store.open_runs() == []
+    (receipt,) = [receipt for receipt in down.store.receipts() if receipt["id"] == killed_run]
+    assert (receipt["restart"]["done"], receipt["restart"]["result"]) == (True, "started")
+    assert set(statuses(restore(down.store, "last", "--stop-gateway", ALPHA)).values()) == {"restored"}
+    assert ALPHA in down.bases.listed()
