@@ -213,6 +213,18 @@ def test_a_transcript_of_two_sessions_comes_back_with_the_first_and_serves_the_s
     assert picture(store) == before
 
 
+def test_a_transcript_that_went_on_since_the_first_came_back_serves_the_second(store: Store) -> None:
+    was = store.entries()
+    close(store, ALPHA, REVIEW)
+    assert restore(store, "last", ALPHA).code == 0
+    path = Path(was[ALPHA]["sessionFile"])
+    write(path, path.read_text() + "more\n")
+    answer = restore(store, "last")
+    assert (answer.code, statuses(answer)) == (0, {ALPHA: "already_restored", REVIEW: "restored"})
+    assert store.entries()[REVIEW] == was[REVIEW]
+    assert path.read_text().endswith("more\n")
+
+
 def test_a_transcript_that_stayed_with_another_session_is_not_touched(store: Store) -> None:
     before = picture(store)
     close(store, ALPHA)
@@ -301,6 +313,26 @@ def test_undoing_a_restore_closes_only_what_was_named(store: Store) -> None:
     answer = restore(store, again, TOPICS)
     assert (answer.code, answer.rows) == (0, [(TOPICS, "closed")])
     assert ALPHA in store.listed()
+
+
+def test_undoing_a_restore_takes_project_ids_and_tells_unknown_names(store: Store) -> None:
+    close(store, "alpha", "topics")
+    again = receipt_of(store, restore(store, "last").data)
+    answer = restore(store, again, "topics", "typo")
+    assert answer.code == 1
+    assert [row["status"] for row in answer.data["results"]] == ["closed", "not_found"]
+    assert TOPICS not in store.listed()
+    assert ALPHA in store.listed()
+
+
+def test_undoing_a_restore_leaves_a_session_that_is_new_since(store: Store) -> None:
+    close(store, "alpha", "topics")
+    again = receipt_of(store, restore(store, "last").data)
+    anew = {"sessionId": session_id("anew"), "updatedAt": 1}
+    store.write({**store.entries(), TOPICS: anew})
+    answer = restore(store, again)
+    assert (answer.code, statuses(answer)) == (1, {ALPHA: "closed", TOPICS: "conflict"})
+    assert store.entries()[TOPICS] == anew
 
 
 def test_last_is_never_a_restore(store: Store) -> None:
@@ -669,32 +701,40 @@ def test_a_receipt_that_we_could_not_have_written_moves_nothing(store: Store) ->
     assert restore(store, "last").rows == [(TOPICS, "restored")]
 
 
-def test_a_receipt_whose_key_is_not_that_of_its_entry_brings_nothing_back(store: Store) -> None:
-    close(store, "topics")
-    edit_receipt(store, lambda data: data["stores"][0]["sessions"][0].update(key=LEAD + "another"))
-    before = store.index().read_bytes()
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_receipt_whose_key_is_not_that_of_its_entry_brings_nothing_back(store: Store, changed: bool) -> None:
+    close(store, "topics", "kelly-dashboard")
+    if changed:
+        store.add((LEAD + "new", {"sessionId": session_id("new"), "updatedAt": 1}))
+    sessions = store.receipts()[0]["stores"][0]["sessions"]
+    (number,) = [number for number, session in enumerate(sessions) if session["key"] == TOPICS]
+    edit_receipt(store, lambda data: data["stores"][0]["sessions"][number].update(key=LEAD + "another"))
+    names = {name for name in store.names() if "topic-42" in name}
     answer = restore(store, "last")
-    assert answer.code != 0
-    assert store.index().read_bytes() == before
-    assert not [path for path in store.folder().glob("*topic-42.jsonl") if path.exists()]
+    assert answer.code == 1
+    assert statuses(answer) == {KELLY: "restored", LEGACY: "restored", LEAD + "another": "failed"}
+    assert {TOPICS, LEAD + "another"}.isdisjoint(store.listed())
+    assert {name for name in store.names() if "topic-42" in name} == names
 
 
-def test_the_receipt_of_another_state_directory_brings_nothing_back(store: Store, tmp_path: Path) -> None:
+def test_the_receipt_of_another_state_directory_is_none_of_this(store: Store, tmp_path: Path) -> None:
+    """Even where its archives are here, too: the backup that it names is not."""
     other = build(tmp_path / "other", store.port)
     path = Path(close(other, "topics")["receipt"])
-    close(store, "topics")
-    own = store.receipts()[0]["id"]
-    (store.state / "session-closer" / "receipts" / f"{own}.json").unlink()
-    shutil.copyfile(path, store.state / "session-closer" / "receipts" / path.name)
+    own = store.state / "session-closer" / "receipts" / path.name
+    own.parent.mkdir(mode=0o700, parents=True)
+    shutil.copyfile(path, own)
+    store.write({key: entry for key, entry in store.entries().items() if key != TOPICS})
+    for archive in other.folder().glob("*topic-42.jsonl.deleted.*"):
+        shutil.copy2(archive, store.folder())
+    for live in store.folder().glob("*topic-42.jsonl"):
+        live.unlink()
     before, elsewhere = tree(store.state), tree(other.state)
-    answer = restore(store, "last")
-    assert answer.code != 0
-    assert "restored" not in statuses(answer).values()
-    assert store.entries().keys().isdisjoint({TOPICS})
-    assert {name: kind[2] for name, kind in tree(store.state).items() if "sessions/" in name} == {
-        name: kind[2] for name, kind in before.items() if "sessions/" in name
-    }
-    assert tree(other.state) == elsewhere
+    for word in ("last", path.stem):
+        answer = restore(store, word)
+        assert (answer.code, answer.error) == (3, "no_receipt")
+        assert str(other.state) in answer.data["error"]["message"] or word == "last"
+    assert (tree(store.state), tree(other.state)) == (before, elsewhere)
 
 
 def test_a_name_that_the_receipt_does_not_have_is_not_found_and_the_rest_comes_back(store: Store) -> None:
@@ -838,6 +878,15 @@ def test_an_interrupted_close_is_finished_before_anything_is_restored(store: Sto
     else:
         assert (answer.code, answer.error) == (3, "no_receipt")
     assert picture(store) == before
+
+
+def test_an_interrupted_run_of_another_agent_that_cannot_be_finished_stops_no_restore(store: Store) -> None:
+    close(store, "topics")
+    interrupt(store, READER, committed=True)
+    store.index("researcher").write_bytes(b"")
+    answer = restore(store, "last")
+    assert (answer.code, answer.rows) == (0, [(TOPICS, "restored")])
+    assert store.index("researcher").read_bytes() == b""
 
 
 @pytest.mark.parametrize(

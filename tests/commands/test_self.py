@@ -17,7 +17,7 @@ from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.commands.restore_sessions import RestoreSessions
 from session_closer.gateway import handoff, worker
-from support import LEAD, TOKEN, Answer, Stage, Store, run, run_json, run_process, tree
+from support import LEAD, TOKEN, Answer, Stage, Store, run, run_json, run_process, session_id, tree
 from support_gateway import StubGateway, StubOpenClaw
 from support_sqlite import Bases, build_sqlite
 
@@ -369,3 +369,13 @@ def test_a_real_process_survives_the_command_and_ends_by_itself(store: Store) ->
     assert row(receipts(store)[Path(data["receipt"]).stem])["status"] == "closed"
     assert ME not in store.listed()
     assert store.open_runs() == []
+
+
+def test_a_session_of_the_same_key_that_is_new_by_then_is_another_one(store: Store, left: Left) -> None:
+    answer = batch(store, "alpha", "topics")
+    entries = store.entries()
+    entries[ME] = {"sessionId": session_id("anew"), "updatedAt": 1}
+    store.write(entries)
+    left.finish()
+    assert store.entries()[ME] == entries[ME]
+    assert row(receipts(store)[Path(answer.data["receipt"]).stem])["status"] != "closed"
