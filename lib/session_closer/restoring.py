@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -31,7 +32,7 @@ from .deciding import ONCE_MORE, nothing_to_restart, storage
 from .document import Document
 from .errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
 from .files import Disk
-from .gateway import sessions
+from .gateway import handoff, sessions
 from .gateway.link import CallRefused, LinkLost, LinkRefused
 from .gateway.sessions import PATCH_MANY
 from .home import Home
@@ -235,9 +236,12 @@ def _finish(run: Run, report: Report, ended: Sequence[Item], result: RestartResu
     recorded = {(store.agent, s.key) for store in stores for s in store.sessions}
     rows = tuple(result_row(row, missing_ok=False) for row in report.results if (row.agent, row.key) not in recorded)
     owed = RestartRecord(result.needed, bool(result.ok), result.result, result.detail)
-    run.journal.finish(
-        replace(run.record, stores=stores, results=rows, restart=owed, state="done", finished_at=locks.iso_now())
-    )
+    last = replace(run.record, stores=stores, results=rows, restart=owed)
+    if result.result == "handed-off":
+        run.journal.write(last)
+        handoff.start(run.home, run.journal, last.id, run.options)
+        return
+    run.journal.finish(replace(last, state="done", finished_at=locks.iso_now()))
 
 
 def _restore_files(
@@ -305,7 +309,9 @@ def _files_back(disk: Disk, store: FileStore, item: Item, done: dict[tuple[str, 
 
 def _files_away(disk: Disk, store: FileStore, moves: Sequence[Move]) -> None:
     for move in moves:
-        disk.rename_new(os.path.join(store.folder, move.source), os.path.join(store.folder, move.target))
+        # Another session of this run that shares the file may have put it away already.
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            disk.rename_new(os.path.join(store.folder, move.source), os.path.join(store.folder, move.target))
 
 
 def _entries_back(
