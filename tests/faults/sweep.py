@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from faults.oracle import Written, default_index, look, sessions_folder, violations
-from session_closer import demo, keys
+from session_closer import demo, keys, restoring
 from session_closer.executor import execute
 from session_closer.files import Disk
 from session_closer.home import Home
@@ -253,7 +253,18 @@ class Scenario:
     meddle: Callable[[Bench, str, str], None] | None = None
     meddle_at: tuple[tuple[str, str], ...] = (("exchange", "before"), ("rename", "before"))
 
+    restores: bool = False
+
+    def begin(self, state: str) -> None:
+        """Bring the state to where the scenario begins, once the world was looked at."""
+        if self.restores:
+            assert exit_code(execute(Home(state, "demo", {}, isolated=True), self.wish, Options())) == 0
+
     def run(self, state: str, disk: Disk) -> Report:
+        if self.restores:
+            receipt = min(os.listdir(os.path.join(state, "session-closer", "receipts")))
+            ask = restoring.Ask(receipt.removesuffix(".json"))
+            return restoring.execute(Home(state, "demo", {}, isolated=True), ask, Options(), disk=disk)
         return execute(Home(state, "demo", {}, isolated=True), self.wish, Options(), disk=disk)
 
 
@@ -345,6 +356,9 @@ SCENARIOS = (
     Scenario("displaced", _wish(*TARGETS), CLOSING, meddle=_others_write),
     Scenario("stale", _wish(*TARGETS), CLOSING, meddle=_write_stale, meddle_at=(("exchange", "after"),)),
     Scenario("no renameat2", _wish(*TARGETS), CLOSING, disk=Plain),
+    Scenario("restore", _wish(*TARGETS), CLOSING, restores=True),
+    Scenario("restore, custom session.store", _wish(*TARGETS), CLOSING, _build_custom, _custom_index, restores=True),
+    Scenario("restore, no renameat2", _wish(*TARGETS), CLOSING, disk=Plain, restores=True),
 )
 
 
@@ -353,6 +367,7 @@ class Ended(NamedTuple):
 
     code: int | None
     closed: list[tuple[str, str]] = []  # noqa: RUF012
+    restored: list[tuple[str, str]] = []  # noqa: RUF012
     steps: list[str] = []  # noqa: RUF012
 
 
@@ -370,8 +385,9 @@ class Bench:
         self.log = os.path.join(self.folder, "written")
         os.makedirs(self.state, mode=0o700)
         self.scenario.build(self.state)
-        self.start = Image.of(self.state)
         self.world = look(self.state, self.scenario.index)
+        self.scenario.begin(self.state)
+        self.start = Image.of(self.state)
 
     def reset(self, image: Image | None = None, written: Written = ()) -> None:
         """Go back to the start, or to another state that was reached from it."""
@@ -424,11 +440,13 @@ class Bench:
             try:
                 report = self.scenario.run(self.state, (disk or self.scenario.disk)(step))
             except KeyboardInterrupt:
-                code, closed = 130, []
+                code, closed, restored = 130, [], []
             else:
                 code = int(exit_code(report))
-                closed = [(row.agent, row.key) for row in report.results if row.status is Status.CLOSED]
-            os.write(writing, json.dumps((code, closed, names)).encode())
+                told = [(row.agent, row.key, row.status) for row in report.results]
+                closed = [(agent, key) for agent, key, status in told if status is Status.CLOSED]
+                restored = [(agent, key) for agent, key, status in told if status is Status.RESTORED]
+            os.write(writing, json.dumps((code, closed, restored, names)).encode())
 
         status = in_child(work)
         os.close(writing)
@@ -440,8 +458,8 @@ class Bench:
         if os.WEXITSTATUS(status) != 0:
             self.broken.append("a traceback")
             return Ended(99)
-        code, closed, steps = json.loads(told)
-        return Ended(code, [(agent, key) for agent, key in closed], steps)
+        code, closed, restored, steps = json.loads(told)
+        return Ended(code, closed, restored, steps)
 
     def steps(self, image: Image | None = None, written: Written = ()) -> list[str]:
         """Return the names of the steps of an undisturbed run from a state."""
@@ -452,7 +470,7 @@ class Bench:
         """Note which invariants do not hold now; `torn`: as for violations()."""
         found = violations(
             self.world,
-            self.scenario.closing,
+            {} if ended and self.scenario.restores else self.scenario.closing,
             ended=ended,
             written=self.written(),
             torn=(torn or self.scenario.disk is Plain) and not ended,
@@ -460,10 +478,13 @@ class Bench:
         self.broken += [f"{self.scenario.name}: {what}: {line}" for line in found]
 
     def check_words(self, what: str, ended: Ended) -> None:
-        """Note what the program called closed although it is there."""
+        """Note what the program called closed although it is there, or restored although it is not."""
         for agent, key in ended.closed:
             if key in json.loads(_bytes(self.world.paths[agent])):
                 self.broken.append(f"{self.scenario.name}: {what}: {key} was called closed and is there")
+        for agent, key in ended.restored:
+            if key not in json.loads(_bytes(self.world.paths[agent])):
+                self.broken.append(f"{self.scenario.name}: {what}: {key} was called restored and is not there")
 
     def finish(self, what: str) -> None:
         """Count an injection: whatever it left must hold, and the next run must put it right."""

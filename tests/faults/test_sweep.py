@@ -100,9 +100,7 @@ def test_every_scenario_ends_as_it_should_and_the_next_run_leaves_it_so(scenario
     assert bench.broken == []
 
 
-@pytest.mark.parametrize(
-    "scenario", [s for s in SCENARIOS[1:] if s.name != "displaced"], ids=lambda scenario: str(scenario.name)
-)
+@pytest.mark.parametrize("scenario", SCENARIOS[1:], ids=lambda scenario: str(scenario.name))
 def test_a_kill_at_every_fifth_step_of_every_scenario_loses_nothing(scenario: Scenario, tmp_path: Path) -> None:
     bench = Bench(scenario, str(tmp_path / "bench"))
     names = bench.run().steps

@@ -70,7 +70,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--all", action="store_true", help="everything, not the share that CI runs")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     parser.add_argument("--first", action="store_true", help="stop a part at its first violation")
-    parser.add_argument("--only", default="", help="a single scenario of the sweeps")
+    parser.add_argument(
+        "--only", default="", help="a single scenario of the sweeps, some injections of strace, some mutants"
+    )
     found = parser.parse_args()
     unknown = set(found.parts) - {part.name for part in PARTS}
     if unknown:

@@ -21,6 +21,8 @@ def cuts(given: Given) -> Tally:
         bench = Bench(scenario, os.path.join(place, "bench"))
         for what, image in power.states(bench):
             power.cut(bench, what, image)
+            if given.first and bench.broken:
+                break
         return Tally(bench.tried, bench.broken)
 
     return given.spread([scenario for scenario in _ALONE if given.takes(scenario)], work)

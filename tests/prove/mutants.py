@@ -199,7 +199,7 @@ MUTANTS = (
         "files.py",
         "            if not os.path.samestat(os.lstat(source), os.lstat(target)):\n                raise\n",
         "            raise\n",
-        "strace:renameat2",
+        "strace:unlink without renameat2",
     ),
     _one(
         "nobody looks whether an entry was written back",
@@ -251,9 +251,9 @@ MUTANTS = (
         "kills:batch",
     ),
     _one(
-        "what a killed run left beside the store stays",
-        "editing.py",
-        "        commit.clean(run.disk, place)\n",
+        "what a killed run left of a lock stays",
+        "locks.py",
+        "        remove(self._disk, _fresh_locks(self._path))\n",
         "",
         "kills:batch",
     ),
@@ -307,7 +307,7 @@ MUTANTS = (
         "files.py",
         "            os.fsync(descriptor)\n\n    def close",
         "            with contextlib.suppress(OSError):\n                os.fsync(descriptor)\n\n    def close",
-        "strace:fsync",
+        "strace:error=EIO fsync",
     ),
     _one(
         "a shared transcript is archived all the same",
@@ -339,7 +339,8 @@ def _without_a_mutant(hint: str, place: str) -> Tally:
 
 def _one_mutant(mutant: Mutant, place: str) -> Tally:
     lib = Path(place, "lib")
-    shutil.copytree(LIB, lib, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("lib", "bin"):
+        shutil.copytree(LIB.parent / name, Path(place, name), ignore=shutil.ignore_patterns("__pycache__"))
     for file, old, new in mutant.edits:
         path = lib / "session_closer" / file
         text = path.read_text()

@@ -9,14 +9,17 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
+import session_closer
 from faults.oracle import look
 from faults.sweep import BATCH, TARGETS, Bench, Image
 
 from .parts import Given, Skipped, Tally
 
-BIN = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "bin")
+# Beside the program that is on the path, which is a mutant at times.
+BIN = Path(session_closer.__file__).resolve().parents[2] / "bin"
 CALLS = (
     "write", "pwrite64", "rename", "renameat", "renameat2", "link", "linkat", "unlink", "unlinkat", "fsync",
     "fdatasync", "mkdir", "mkdirat", "rmdir", "ftruncate", "fchmod", "fchown", "utimensat", "flock",
@@ -61,7 +64,7 @@ def traced(given: Given) -> Tally:
         for when in range(1, plain.get(call, 0) + 1)
     ]
     if given.only:
-        injections = [each for each in injections if given.only in each.what]
+        injections = [each for each in injections if set(given.only.split()) <= set(each.what.split())]
     elif not given.everything:
         kills = [each for each in injections if "SIGKILL" in each.action]
         injections = kills[::2] + [each for each in injections if "error=" in each.action][::13]
@@ -87,7 +90,7 @@ def _environment(bench_folder: str, state: str) -> dict[str, str]:
 
 
 def _program() -> list[str]:
-    return [os.path.realpath(sys.executable), os.path.join(BIN, "close-project-batch"), "--json", *TARGETS]
+    return [os.path.realpath(sys.executable), str(BIN / "close-project-batch"), "--json", *TARGETS]
 
 
 def _run(bench: Bench, inject: tuple[str, ...]) -> tuple[subprocess.CompletedProcess[str], str]:
