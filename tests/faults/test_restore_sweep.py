@@ -161,9 +161,7 @@ class Bench:
             if places != [live] and any(key in store.members for key in owners):
                 yield f"{live} is archived, and its entry is there"
         for name in set(files) - known:
-            if not re.fullmatch(
-                rf"sessions\.json\.(?:bak-{STAMP}{TOLERATED}|lock|lock\.[0-9a-f]{{16}}|session-closer-\w+)", name
-            ):
+            if not BESIDE.fullmatch(name):
                 yield f"{name} appeared"
         images = {hashlib.sha256(raw).hexdigest() for raw in (was.raw, closed.raw)}
         for name, digest in files.items():
