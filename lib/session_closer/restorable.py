@@ -242,7 +242,7 @@ def _into_database(home: Home, store: SqliteStore, chosen: Sequence[Chosen]) -> 
         row = now.get(session.key)
         if row is not None and row.session_id != session.session_id:
             item = item._replace(status=Status.CONFLICT, error="the key is in use again, by another session")
-        elif row is not None and row.archived_at is None:
+        elif row is not None and (row.archived_at is None or session.archived_before):
             item = item._replace(status=Status.ALREADY_RESTORED)
         elif row is not None:
             item = item._replace(how="unarchive")

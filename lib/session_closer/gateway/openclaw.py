@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+import subprocess
+import tempfile
+from typing import IO, TYPE_CHECKING, Any
 
 from .. import processes
 from ..home import Home
@@ -34,18 +36,28 @@ class OpenClaw:
 
     def run(self, *arguments: str, seconds: float) -> tuple[int, str, str]:
         """Return exit code, stdout and stderr; LinkRefused where it cannot be started, LinkLost after `seconds`."""
-        from plumbum import CommandNotFound, ProcessTimedOut, local
+        from plumbum import CommandNotFound, local
 
         if not self.words:
             raise LinkRefused("there is no openclaw command on PATH")
-        try:
-            command: BaseCommand = local[self.words[0]][(*self.words[1:], *arguments)]
-            code, out, err = command.with_env(**self._settings).run(retcode=None, timeout=seconds)
-        except ProcessTimedOut:
-            raise LinkLost(f"openclaw {' '.join(arguments[:3])} gave no answer within {seconds:.0f} s") from None
-        except (CommandNotFound, OSError) as problem:
-            raise LinkRefused(f"{self.words[0]} cannot be started: {problem}") from None
-        return code, out, err
+        # Files, not pipes: a process that it leaves behind would keep a pipe open, and us waiting, for ever.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            try:
+                command: BaseCommand = local[self.words[0]][(*self.words[1:], *arguments)]
+                process: Any = command.with_env(**self._settings).popen(stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            except (CommandNotFound, OSError) as problem:
+                raise LinkRefused(f"{self.words[0]} cannot be started: {problem}") from None
+            try:
+                code = process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                said = f"openclaw {' '.join(arguments[:3])} gave no answer within {seconds:.0f} s"
+                raise LinkLost(said) from None
+            finally:
+                # Also where a signal ends the wait: nothing of ours is left behind.
+                if process.returncode is None:
+                    process.kill()
+                    process.wait()
+            return code, _text(out), _text(err)
 
     def node(self) -> str | None:
         """Return the Node that runs this command, None where it is not to be found."""
@@ -56,6 +68,11 @@ class OpenClaw:
         """Return the JSON object that a command prints, empty where it prints none."""
         _, out, _ = self.run(*arguments, seconds=seconds)
         return first_object(out)
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", "replace")
 
 
 def first_object(text: str) -> dict[str, Any]:
