@@ -44,7 +44,8 @@ class OpenClaw:
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             try:
                 command: BaseCommand = local[self.words[0]][(*self.words[1:], *arguments)]
-                process: Any = command.with_env(**self._settings).popen(stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+                own = command.with_env(**self._settings)
+                process: Any = own.popen(stdin=subprocess.DEVNULL, stdout=out, stderr=err)
             except (CommandNotFound, OSError) as problem:
                 raise LinkRefused(f"{self.words[0]} cannot be started: {problem}") from None
             try:
