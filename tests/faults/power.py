@@ -240,7 +240,7 @@ def _torn(node: Node) -> list[bytes]:
 
 
 def _subsets(changes: list[Change]) -> Iterator[list[Change]]:
-    for count in range(len(changes)):
+    for count in range(len(changes) + 1):
         yield changes[:count]
     for dropped in range(len(changes) - 1):
         yield changes[:dropped] + changes[dropped + 1 :]
