@@ -47,7 +47,7 @@ class StoreRecord:
 
     `displaced` names further backups, the first `merged` of which the live store contains. `archive`: the sessions were
     to be archived, not deleted. `restores`: they were to be brought back; then `entry` holds the member of a file
-    store, too, and `moves` are undone.
+    store, too, `moves` are undone, and `installs` is the sha256 of the index that is about to be installed.
     """
 
     agent: str
@@ -62,6 +62,7 @@ class StoreRecord:
     merged: int = 0
     archive: bool = False
     restores: bool = False
+    installs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def _store(item: dict[str, Any]) -> StoreRecord:
     store = StoreRecord(**{**item, "displaced": tuple(item.get("displaced", ()))}, sessions=sessions)
     if store.era not in ("files", "sqlite"):
         raise Damaged("speaks of a kind of store that this version does not know")
-    for text in (store.agent, store.path, store.transcripts, store.sha256):
+    for text in (store.agent, store.path, store.transcripts, store.sha256, store.installs):
         if not isinstance(text, str) or "\0" in text:
             raise Damaged("holds a path that is no text")
     if (store.backup is None) is not (store.era == "sqlite"):

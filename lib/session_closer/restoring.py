@@ -329,7 +329,10 @@ def _entries_back(
             absent = [item for item in items if item.key not in live.members]
             if not absent:
                 break
-            _install(run, work, live, _with_entries(live, absent, closed_in), lock)
+            new = _with_entries(live, absent, closed_in)
+            work.record = replace(work.record, installs=hashlib.sha256(new).hexdigest())
+            work.note(work.record)
+            _install(run, work, live, new, lock)
             work.edited = True
             if settle:
                 time.sleep(settle)
