@@ -20,6 +20,7 @@ import pytest
 from session_closer import importing, restoring
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
+from session_closer.files import Disk
 from support import (
     LEAD,
     LIB,
@@ -416,6 +417,61 @@ def test_one_that_shares_its_transcript_with_a_conflict_is_not_torn_from_it(stor
     assert statuses(answer) == {ALPHA: "conflict", REVIEW: "restored"}
     assert store.entries()[REVIEW] == was[REVIEW]
     assert Path(was[REVIEW]["sessionFile"]).is_file()
+
+
+class Meddling(Disk):
+    """A disk on which somebody else writes just ahead of one step."""
+
+    def __init__(self, step: str, write: Any) -> None:
+        self.step, self.meddle = step, write
+
+    def rename_new(self, source: str, target: str) -> None:
+        if self.step == "rename_new" and ".deleted." in source:
+            self.meddle(source, target)
+        super().rename_new(source, target)
+
+    def exchange(self, one: str, other: str) -> bool:
+        if self.step == "exchange":
+            self.meddle(one, other)
+        return super().exchange(one, other)
+
+
+def test_a_transcript_that_appears_in_the_last_moment_is_not_overwritten(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close(store, "kelly-dashboard", "topics")
+    live, archive = ends(store)
+    raw = archive.read_bytes()
+
+    def appear(_source: str, target: str) -> None:
+        if target == str(live) and not live.exists():
+            write(live, "somebody else's\n")
+
+    monkeypatch.setattr(restoring, "Disk", lambda: Meddling("rename_new", appear))
+    answer = restore(store, "last")
+    assert (answer.code, statuses(answer)) == (1, {KELLY: "conflict", LEGACY: "restored", TOPICS: "restored"})
+    assert (live.read_text(), archive.read_bytes()) == ("somebody else's\n", raw)
+    assert ends(store, ending=".trajectory.jsonl")[1].is_file()
+    assert KELLY not in store.listed()
+
+
+def test_a_key_that_is_taken_into_use_in_the_last_moment_keeps_what_it_has(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close(store, "kelly-dashboard", "topics")
+    anew, unrelated = ({"sessionId": session_id(word), "updatedAt": 1} for word in ("anew", "unrelated"))
+
+    def use(_one: str, _other: str) -> None:
+        if LEAD + "unrelated" not in store.listed():
+            store.add((KELLY, anew), (LEAD + "unrelated", unrelated))
+
+    monkeypatch.setattr(restoring, "Disk", lambda: Meddling("exchange", use))
+    answer = restore(store, "last")
+    assert (answer.code, statuses(answer)) == (1, {KELLY: "conflict", LEGACY: "restored", TOPICS: "restored"})
+    assert (store.entries()[KELLY], store.entries()[LEAD + "unrelated"]) == (anew, unrelated)
+    for ending in (".jsonl", ".trajectory.jsonl"):
+        live, archive = ends(store, ending=ending)
+        assert (live.exists(), archive.is_file()) == (False, True)
 
 
 def test_where_everything_is_in_conflict_nothing_is_changed(store: Store) -> None:
@@ -1082,6 +1138,8 @@ def test_the_undo_that_a_close_prints_works_in_a_shell(tmp_path: Path, closed_po
 
 BETA, GAMMA, PUT_AWAY, SILENT = LEAD + "beta", RESEARCHER + "gamma", LEAD + "put-away", LEAD + "never-spoken"
 ROWS = (ALPHA, BETA, CRON_RUN, SILENT, GAMMA)
+# One of them was archived before it was deleted.
+DELETED = (*ROWS, PUT_AWAY)
 
 
 class Down(NamedTuple):
@@ -1142,7 +1200,7 @@ def service(bases: Bases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 @pytest.fixture
 def down(bases: Bases, stub: StubGateway, service: Service) -> Down:
     before = held(bases)
-    closed = run_json(CloseProjectBatch, *ROWS, state=bases.store.state)
+    closed = run_json(CloseProjectBatch, *DELETED, state=bases.store.state)
     assert closed.code == 0
     # From here on the gateway is the service's, and that does not run.
     bases.store.port = service.port
@@ -1244,17 +1302,17 @@ def test_deleted_rows_are_imported_while_the_gateway_is_stopped(down: Down) -> N
     for word in ("--dry-run", "--check"):
         before = tree(down.store.state)
         answer = restore(down.store, "last", word)
-        assert (answer.code, statuses(answer)) == (0, dict.fromkeys(ROWS, "would_restore"))
+        assert (answer.code, statuses(answer)) == (0, dict.fromkeys(DELETED, "would_restore"))
         assert tree(down.store.state) == before
     answer = restore(down.store, "last")
-    assert (answer.code, statuses(answer)) == (0, dict.fromkeys(ROWS, "restored"))
+    assert (answer.code, statuses(answer)) == (0, dict.fromkeys(DELETED, "restored"))
     assert held(down.bases) == down.before
     assert down.files() == down.files("researcher") == set()
     assert [line.split()[:3] for line in down.service.calls()] == [["doctor", "--session-sqlite", "import"]] * 2
     assert answer.data["restart"]["needed"] is False
     assert down.store.open_runs() == []
     second = restore(down.store, "last")
-    assert (second.code, statuses(second)) == (0, dict.fromkeys(ROWS, "already_restored"))
+    assert (second.code, statuses(second)) == (0, dict.fromkeys(DELETED, "already_restored"))
     assert len(down.service.calls()) == 2
 
 
@@ -1291,7 +1349,7 @@ def test_an_importer_that_takes_nothing_leaves_nothing_behind(down: Down, how: s
     down.service.tell(importer=how)
     names = tree(down.store.folder())
     answer = restore(down.store, "last")
-    assert (answer.code, statuses(answer)) == (1, dict.fromkeys(ROWS, "failed"))
+    assert (answer.code, statuses(answer)) == (1, dict.fromkeys(DELETED, "failed"))
     assert all("import" in row["error"] for row in answer.data["results"])
     assert down.files() == down.files("researcher") == set()
     assert {name for name in tree(down.store.folder()) if name != "."} == {name for name in names if name != "."}
@@ -1347,7 +1405,7 @@ def test_an_archive_of_a_row_that_is_not_what_it_was_fails_and_the_rest_comes_ba
     gone.unlink()
     answer = restore(down.store, "last")
     assert answer.code == 1
-    assert statuses(answer) == dict.fromkeys(ROWS, "restored") | {ALPHA: "failed", BETA: "failed"}
+    assert statuses(answer) == dict.fromkeys(DELETED, "restored") | {ALPHA: "failed", BETA: "failed"}
     assert {ALPHA, BETA}.isdisjoint(down.bases.listed())
     assert down.files() == set()
 
@@ -1359,7 +1417,7 @@ def test_a_key_of_a_database_that_is_in_use_again_is_a_conflict(down: Down) -> N
         connection.execute(f"insert into session_nodes ({columns}) values (?, ?, ?, ?)", values)
     row = down.bases.rows()[ALPHA]
     answer = restore(down.store, "last")
-    assert (answer.code, statuses(answer)) == (1, dict.fromkeys(ROWS, "restored") | {ALPHA: "conflict"})
+    assert (answer.code, statuses(answer)) == (1, dict.fromkeys(DELETED, "restored") | {ALPHA: "conflict"})
     assert down.bases.rows()[ALPHA] == row
 
 
@@ -1379,7 +1437,7 @@ def test_the_gateway_is_stopped_through_its_service_and_started_again(down: Down
     down.service.run("gateway", "start")
     first = down.service.pid
     answer = restore(down.store, "last", "--stop-gateway")
-    assert (answer.code, statuses(answer)) == (0, dict.fromkeys(ROWS, "restored"))
+    assert (answer.code, statuses(answer)) == (0, dict.fromkeys(DELETED, "restored"))
     assert held(down.bases) == down.before
     assert answer.data["restart"] == {**answer.data["restart"], "needed": True, "ok": True, "result": "started"}
     assert down.service.pid not in (None, first)
