@@ -6,6 +6,7 @@ help:
 	@echo 'make test      the tests, without those that need a real OpenClaw'
 	@echo 'make live      the tests against a real OpenClaw'
 	@echo 'make prove     kills, errors, power cuts, races and mutants; ALL=1 for everything, PART=NAME for one part'
+	@echo 'make bench     ratios against what people would use instead'
 	@echo 'make check     ruff and mypy'
 	@echo 'make format    format the sources'
 	@echo 'make coverage  branch coverage of the unit tests'
@@ -18,6 +19,9 @@ live:
 
 prove:
 	PYTHONPATH=$(CURDIR)/tests $(RUN) prove $(PART) $(if $(ALL),--all)
+
+bench:
+	PYTHONPATH=$(CURDIR)/tests $(RUN) bench
 
 check:
 	$(RUN) ruff check
@@ -32,4 +36,4 @@ coverage:
 	$(RUN) coverage run -m pytest tests/unit
 	$(RUN) coverage report
 
-.PHONY: help test live prove check format coverage
+.PHONY: help test live prove bench check format coverage
