@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from session_closer import restoring
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
@@ -305,6 +306,25 @@ def test_no_restart_is_heeded_by_the_process_that_stays(stage: Stage, left: Left
     calls = tmp_path / "bin" / "calls"
     assert ME not in store.listed()
     assert not calls.exists() or "gateway restart" not in calls.read_text()
+
+
+def test_a_restore_below_the_gateway_leaves_the_restart_to_the_process_that_stays(
+    served: Store, openclaw: StubOpenClaw, left: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_json(CloseProject, "topics", state=served.state)
+    monkeypatch.setattr(handoff, "below", lambda pid: True)
+    monkeypatch.setattr(restoring, "_SETTLE_SECONDS", 0.01)
+    answer = run_json(RestoreSessions, "last", state=served.state)
+    assert (answer.code, answer.rows) == (0, [(OTHER, "restored")])
+    assert (answer.data["restart"]["result"], answer.data["restart"]["ok"]) == ("handed-off", None)
+    main = Path(answer.data["receipt"]).stem
+    assert (served.open_runs(), openclaw.calls("restart")) == ([main], [])
+    assert left.finish() == 0
+    assert (served.open_runs(), len(openclaw.calls("restart"))) == ([], 1)
+    receipt = receipts(served)[main]
+    assert (receipt["state"], receipt["restart"]["result"]) == ("done", "restarted")
+    again = run_json(RestoreSessions, main, "--dry-run", state=served.state)
+    assert again.rows == [(OTHER, "would_close")]
 
 
 @pytest.fixture
