@@ -1193,6 +1193,7 @@ def service(bases: Bases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setenv("PATH", os.pathsep.join([str(made.folder), os.environ["PATH"]]))
     monkeypatch.setattr(importing, "_PAUSE", 0.02)
     yield made
+    made.tell(stop=None)
     if made.pid is not None:
         made.run("gateway", "stop")
 
