@@ -68,8 +68,10 @@ class Recorder(Disk):
         self.open: dict[int, Node] = {}
         self.steps = 0
         self.seen: dict[str, tuple[str, Image]] = {}
+        nodes: dict[str, Node] = {}
         for relative, (mode, content) in sorted(start.nodes.items()):
-            node = Node(mode, content, content, mode)
+            same = start.links.get(relative, relative)
+            node = nodes.setdefault(same, Node(mode, content, content, mode))
             if relative:
                 parent, _, name = relative.rpartition("/")
                 self._find(parent).names[name] = node
@@ -223,15 +225,19 @@ class Recorder(Disk):
             nodes[relative] = (node.mode, None)
             names = _applied(node.names, choice.get(node, []))
             todo += [(f"{relative}/{name}".lstrip("/"), child) for name, child in names.items()]
+        first: dict[Node, str] = {}
+        for relative, node in sorted(files.items()):
+            first.setdefault(node, relative)
+        links = {relative: first[node] for relative, node in files.items() if first[node] != relative}
         unsynced = {node for node in files.values() if node.durable is None or node.durable != node.content}
-        yield Image(nodes)
+        yield Image(nodes, links)
         for node in unsynced:
             for content in _torn(node):
                 changed = {relative: (node.durable_mode, content) for relative, each in files.items() if each is node}
-                yield Image({**nodes, **changed})
+                yield Image({**nodes, **changed}, links)
         if len(unsynced) > 1:
             lost = {r: (each.durable_mode, each.durable or b"") for r, each in files.items() if each in unsynced}
-            yield Image({**nodes, **lost})
+            yield Image({**nodes, **lost}, links)
 
 
 def _torn(node: Node) -> list[bytes]:

@@ -218,8 +218,8 @@ MUTANTS = (
     _one(
         "recovery merges nothing",
         "recovery.py",
-        "        if both.raw != live.raw:\n",
-        "        if False:\n",
+        "    if both.raw != live.raw:\n",
+        "    if False:\n",
         "kills:displaced",
     ),
     _one(

@@ -55,7 +55,7 @@ def _second(given: Given, again: Callable[..., None]) -> Tally:
         scenario, part = item
         bench = Bench(scenario, os.path.join(place, "bench"))
         firsts = list(first_kills(bench, every=given.everything))
-        share = 1 if given.everything or (scenario.name == "batch" and again is _kill_again) else 4
+        share = 1 if given.everything else 2 if (scenario.name, again) == ("batch", _kill_again) else 16
         for point, when in firsts[::share][part::_SLICES]:
             if not bench.kill(point, when):
                 continue
@@ -97,7 +97,7 @@ def errors(given: Given) -> Tally:
         bench.reset()
         names = bench.run().steps
         thorough = given.everything or scenario.name == "batch"
-        for point in range(part, len(names), _SLICES):
+        for point in range(part, len(names), _SLICES if thorough else 2 * _SLICES):
             for number in ERRORS if thorough else (ERRORS[point % len(ERRORS)],):
                 code = errno.errorcode[number]
                 at = f"{code} at step {point} ({names[point]})"
