@@ -55,6 +55,8 @@ BIN = LIB.parent / "bin"
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restoring, "_SETTLE_SECONDS", 0.01)
+    # No power is cut here.
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def close(store: Store, *words: str) -> dict[str, Any]:
