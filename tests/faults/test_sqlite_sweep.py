@@ -479,7 +479,11 @@ def _told(scene: Scene, data: dict[str, Any]) -> list[str]:
 def test_ctrl_c_while_the_gateway_deletes_ends_in_130_and_leaves_the_rest_to_the_next_run(lab: Lab) -> None:
     scene = lab.fresh(faults=[{"method": "sessions.delete", "call": [2], "do": "wait", "seconds": 1.5}])
     (lab.folder / "token").write_text(TOKEN)
-    program = "import sys; from session_closer.commands.close_project_batch import main; sys.exit(main())"
+    # Whoever runs the tests in the background has SIGINT ignored, and a child inherits that.
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from session_closer.commands.close_project_batch import main; sys.exit(main())"
+    )
     words = ["--json", "--state-dir", scene.state, "--token-file", str(lab.folder / "token"),
              "--url", f"ws://127.0.0.1:{lab.stub.port}", *TARGETS]  # fmt: skip
     process = subprocess.Popen(
