@@ -129,7 +129,8 @@ def torn(given: Given) -> Tally:
 
     def work(scenario: Scenario, place: str) -> Tally:
         bench = Bench(scenario, os.path.join(place, "bench"))
-        writes = [point for point, name in enumerate(bench.steps()) if name == "write"]
+        names = bench.run().steps
+        writes = [point for point, name in enumerate(names) if name == "write"]
         for point in writes:
             for share in (0.0, 0.01, 0.5, 0.99):
                 for way, then in ways.items():
