@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
-from . import commit, document, locks
+from . import document, locks
 from .archiving import archive, archive_late_files, look_again
 from .document import Document
 from .files import Disk
@@ -15,7 +14,7 @@ from .gateway.link import CallRefused, LinkLost, LinkRefused
 from .gateway.sessions import Gateway, delete
 from .model import Life, PlannedRow, Route, Session, Status
 from .stores.files import parse, read_index
-from .work import FileWork
+from .work import FileWork, install
 
 ATTEMPTS = 20
 # A gateway without locks that read the store before the swap writes its stale image back within this time.
@@ -141,20 +140,7 @@ def _install(
     disk: Disk, work: FileWork, live: Document[Session], going: Sequence[str], lock: locks.StoreLock
 ) -> list[str]:
     """Install the store without these keys; return those that somebody changed in the same moment."""
-
-    def displaced(name: str) -> None:
-        if name not in work.record.displaced:
-            work.record = replace(work.record, displaced=(*work.record.displaced, name))
-            work.note(work.record)
-
-    def merged() -> None:
-        if work.record.merged != len(work.record.displaced):
-            work.record = replace(work.record, merged=len(work.record.displaced))
-            work.note(work.record)
-
-    assert work.record.backup is not None
-    place = commit.Place(work.store.index, work.record.backup, displaced, merged, work.warnings.append)
-    return commit.install(disk, place, live, document.edit(live, remove=set(going)), lock)
+    return install(disk, work, live, document.edit(live, remove=set(going)), lock)
 
 
 def _verify(

@@ -45,7 +45,7 @@ from .restorable import RESTORE, Chosen, Item
 from .run import Run
 from .stores.files import FileStore, parse, read_index
 from .stores.sqlite import SqliteStore
-from .work import FileWork, Work, note
+from .work import FileWork, Work, install, note
 
 _SETTLE_SECONDS = 1.0
 _ATTEMPTS = 20
@@ -332,7 +332,7 @@ def _entries_back(
             new = _with_entries(live, absent, closed_in)
             work.record = replace(work.record, installs=hashlib.sha256(new).hexdigest())
             work.note(work.record)
-            _install(run, work, live, new, lock)
+            install(run.disk, work, live, new, lock)
             work.edited = True
             if settle:
                 time.sleep(settle)
@@ -367,22 +367,6 @@ def _with_entries(live: Document[Session], items: Sequence[Item], closed_in: Sto
             if document.edit(before, remove=gone) == live.raw:
                 return document.edit(before, remove=gone - {item.key for item in items})
     return document.edit(live, append=[item.entry.encode("utf-8") for item in items])
-
-
-def _install(run: Run, work: FileWork, live: Document[Session], new: bytes, lock: locks.StoreLock) -> None:
-    def displaced(name: str) -> None:
-        if name not in work.record.displaced:
-            work.record = replace(work.record, displaced=(*work.record.displaced, name))
-            work.note(work.record)
-
-    def merged() -> None:
-        if work.record.merged != len(work.record.displaced):
-            work.record = replace(work.record, merged=len(work.record.displaced))
-            work.note(work.record)
-
-    assert work.record.backup is not None
-    place = commit.Place(work.store.index, work.record.backup, displaced, merged, run.warn)
-    commit.install(run.disk, place, live, new, lock)
 
 
 def _look_again(run: Run, done: dict[tuple[str, str], Item]) -> None:
@@ -502,6 +486,8 @@ def _report(run: Run, rows: Sequence[Outcome], restart: RestartResult, error: Cl
         for work in run.works
         if work.record.backup is not None
     }
+    for work in run.works:
+        run.warn(*work.warnings)
     unfinished = error is not None and run.journal is not None
     return Report(
         operation=RESTORE,

@@ -64,6 +64,24 @@ class FileWork(Work):
     planned: Document[Session]
 
 
+def install(disk: Disk, work: FileWork, live: Document[Session], new: bytes, lock: locks.StoreLock) -> list[str]:
+    """Install a store, and note whatever that displaces; return the keys that both sides changed."""
+
+    def displaced(name: str) -> None:
+        if name not in work.record.displaced:
+            work.record = replace(work.record, displaced=(*work.record.displaced, name))
+            work.note(work.record)
+
+    def merged() -> None:
+        if work.record.merged != len(work.record.displaced):
+            work.record = replace(work.record, merged=len(work.record.displaced))
+            work.note(work.record)
+
+    assert work.record.backup is not None
+    place = commit.Place(work.store.index, work.record.backup, displaced, merged, work.warnings.append)
+    return commit.install(disk, place, live, new, lock)
+
+
 def begin(run: Run, *stores: StoreRecord) -> None:
     """Begin the journal, unless it has been begun."""
     if run.record is not None and run.journal is not None:
