@@ -74,8 +74,9 @@ def execute(
 ) -> Report:
     """Return the report of a restore; CloserError where it ends before there is a plan."""
     executor.check_place(where, [])
+    said: list[str] = []
     if not options.dry_run and (history.open_runs(where.state) or history.unborn_runs(where.state)):
-        _recover(where, options, disk or Disk(), tell, progress)
+        said = _recover(where, options, disk or Disk(), tell, progress)
     backup = ".bak-" in os.path.basename(ask.which)
     source = restorable.from_backup(where, ask.which) if backup else restorable.choose(where, ask.which)
     chosen, unknown = restorable.select(source, ask.keys)
@@ -85,6 +86,7 @@ def execute(
         return report._replace(results=(*report.results, *conflicts))
     executor.check_place(where, sorted({store.agent for store, _, _ in chosen}))
     run = Run(where, Wish(RESTORE, ()), options, disk or Disk(), tell, progress, _meet(where, options))
+    run.warn(*said)
     try:
         return _perform(run, ask, chosen, unknown)
     except OSError as problem:
@@ -101,13 +103,12 @@ def _meet(where: Home, options: Options) -> sessions.Gateway:
 
 def _recover(
     where: Home, options: Options, disk: Disk, tell: Callable[[str], None], progress: Callable[[int, int], None]
-) -> None:
-    """Finish interrupted runs first: the receipt that is meant may be one of theirs."""
+) -> list[str]:
+    """Finish interrupted runs first, since the receipt that is meant may be one of theirs; return a line for each."""
     run = Run(where, Wish(RESTORE, ()), options, disk, tell, progress, _meet(where, options))
     try:
-        # What concerns the agents of the receipt is told again, as an error, when they are locked.
-        for line in recovery.recover(run, []):
-            tell(line)
+        # What cannot be finished is an error only for the agents of the receipt, which is not known yet.
+        return recovery.recover(run, [])
     except OSError as problem:
         raise storage(problem, where) from None
     finally:
@@ -143,6 +144,9 @@ def _perform(run: Run, ask: Ask, chosen: Sequence[Chosen], unknown: Sequence[str
     by_agent: dict[str, list[Chosen]] = defaultdict(list)
     for one in chosen:
         by_agent[one[0].agent].append(one)
+    # One that could not be finished a moment ago is an error now that the agents are known.
+    if not run.options.dry_run and any(recovery.pending(run.home, agent) for agent in by_agent):
+        run.warn(*recovery.recover(run, list(by_agent)))
     items: list[Item] = []
     for agent, some in by_agent.items():
         store, found = restorable.look(run.home, agent, some)
