@@ -64,7 +64,7 @@ class Rpc:
         deadline = time.monotonic() + RETRY_SECONDS
         answer = self.raw(method, **params)
         # A gateway that is healthy may still be starting what the call needs.
-        while (error := answer.get("error") or {}).get("retryable") is True and time.monotonic() < deadline:
+        while _is_passing(error := answer.get("error") or {}) and time.monotonic() < deadline:
             time.sleep(error.get("retryAfterMs", 500) / 1000)
             answer = self.raw(method, **params)
         assert answer.get("ok") is True, f"{method}: {answer.get('error')}"
@@ -80,6 +80,10 @@ class Rpc:
             frame = json.loads(self._socket.recv(timeout=60))
             if frame.get("type") == "res" and frame.get("id") == number:
                 return dict(frame)
+
+
+def _is_passing(error: dict[str, Any]) -> bool:
+    return error.get("retryable") is True or "code=overloaded" in str(error.get("message"))
 
 
 class Gateway:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .gateway import Rpc
+from .gateway import Rpc, wait_until
 from .lab import Lab
 
 INDEX = "sessions.json"
+QUIET_SECONDS = 0.5
 STAMP = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z"
 ZSTD = r"(\.[0-9a-f]{32}\.zst)?"
 # The gateway says when it made the list.
@@ -48,6 +50,19 @@ def _without_children(row: dict[str, Any], gone: tuple[str, ...]) -> dict[str, A
 def digests(lab: Lab) -> dict[str, str]:
     """Return the sha256 of all that is kept of sessions, by path below the state directory."""
     return lab.store.digests()
+
+
+def settled(lab: Lab) -> dict[str, str]:
+    """Return `digests` once they no longer change: a gateway may still be writing what it has acknowledged."""
+    found = [digests(lab)]
+
+    def is_quiet() -> bool:
+        time.sleep(QUIET_SECONDS)
+        found.append(digests(lab))
+        return found[-1] == found[-2]
+
+    wait_until(is_quiet, 30, "a store that is not written to")
+    return found[-1]
 
 
 def tree(root: Path) -> dict[str, tuple[int, int, int, str]]:

@@ -9,7 +9,7 @@ import pytest
 
 from .gateway import wait_until
 from .lab import Lab, create, run
-from .snapshots import Change, change, digests, everything, rows, without
+from .snapshots import Change, change, digests, everything, rows, settled, without
 
 pytestmark = pytest.mark.live
 
@@ -193,7 +193,7 @@ def keep_only(lab: Lab, *, is_running: bool) -> None:
         listed = rows(rpc)
     if not is_running:
         lab.stop()
-    before = digests(lab)
+    before = settled(lab)
 
     unknown = run(lab, "keep-only-sessions", "wanted", "neeeded")
     assert unknown.code == 3, unknown

@@ -145,6 +145,32 @@ def test_a_refusal_that_is_not_to_be_asked_again_is_final(dial: Dial, clock: Clo
     assert len(socket.asked) == 2
 
 
+OVERLOADED = {"code": "UNAVAILABLE", "message": "WorkerTaskError: worker task capacity reached: code=overloaded"}
+
+
+def test_a_gateway_that_is_overloaded_is_asked_again(dial: Dial, clock: Clock) -> None:
+    made, (socket,) = dial(hello_then(times(2, OVERLOADED)))
+    assert made.call("x", {}) == {"done": True}
+    assert clock.slept == [0.5, 0.5]
+    assert len(socket.asked) == 4
+
+
+def test_a_gateway_that_stays_overloaded_is_not_waited_for_as_long_as_one_that_starts(dial: Dial, clock: Clock) -> None:
+    made, _ = dial(hello_then(times(10**6, OVERLOADED)))
+    begun = clock.now
+    with pytest.raises(CallRefused, match="overloaded"):
+        made.call("x", {}, seconds=60)
+    assert 8 < clock.now - begun <= 10
+
+
+@pytest.mark.parametrize("other", [{"code": "INTERNAL"}, {"message": "worker gone: code=closed"}])
+def test_what_is_not_said_to_be_overload_is_final(dial: Dial, clock: Clock, other: dict[str, str]) -> None:
+    made, _ = dial(hello_then(times(1, OVERLOADED | other)))
+    with pytest.raises(CallRefused):
+        made.call("x", {})
+    assert clock.slept == []
+
+
 @pytest.mark.parametrize(
     ("error", "changed"),
     [

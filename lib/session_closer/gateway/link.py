@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -16,6 +17,10 @@ _CONNECT_SECONDS = 10.0
 # A gateway that has just started says for some seconds that it is not ready, also to `connect`.
 _STARTING_SECONDS = 30.0
 _LEAST_PAUSE, _MOST_PAUSE = 0.1, 5.0
+# A gateway whose worker pool is full says so without `retryable`; it needs about a second.
+_OVERLOADED = "code=overloaded"
+_OVERLOADED_PAUSE = 0.5
+_OVERLOADED_SECONDS = 10.0
 
 
 class LinkRefused(Exception):
@@ -35,11 +40,12 @@ class CallRefused(Exception):
 
 
 class _NotYet(Exception):
-    """The gateway asks to be asked again, after so many seconds."""
+    """The gateway asks to be asked again, after so many seconds; `patience`: for how many seconds that makes sense."""
 
-    def __init__(self, message: str, seconds: float) -> None:
+    def __init__(self, message: str, seconds: float, patience: float = math.inf) -> None:
         super().__init__(message)
         self.seconds = min(max(seconds, _LEAST_PAUSE), _MOST_PAUSE)
+        self.patience = patience
 
 
 class Link(Protocol):
@@ -125,12 +131,12 @@ class SocketLink:
 
     def call(self, method: str, params: dict[str, Any], seconds: float = 60.0) -> dict[str, Any]:
         """Return the payload, or raise LinkRefused, LinkLost or CallRefused; `seconds` bound the wait for it."""
-        deadline = time.monotonic() + seconds
+        begun = time.monotonic()
         while True:
             try:
-                return self._ask(method, params, deadline)
+                return self._ask(method, params, begun + seconds)
             except _NotYet as problem:
-                if time.monotonic() + problem.seconds > deadline:
+                if time.monotonic() + problem.seconds > begun + min(seconds, problem.patience):
                     raise CallRefused(str(problem)) from None
                 time.sleep(problem.seconds)
 
@@ -174,6 +180,8 @@ def _payload(frame: dict[str, Any]) -> dict[str, Any]:
     if error.get("retryable") is True:
         pause = error.get("retryAfterMs")
         raise _NotYet(message, pause / 1000 if isinstance(pause, int) else 0.0)
+    if error.get("code") == "UNAVAILABLE" and _OVERLOADED in message:
+        raise _NotYet(message, _OVERLOADED_PAUSE, _OVERLOADED_SECONDS)
     raise CallRefused(message, changed=was_changed(error))
 
 
