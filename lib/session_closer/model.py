@@ -104,7 +104,7 @@ class Options(NamedTuple):
 
 
 class Session(NamedTuple):
-    """One entry of a store, as far as a plan needs it."""
+    """One entry of a store, as far as a plan needs it; `updated_at` in ms since 1970, None where it is not usable."""
 
     agent: str
     key: str
@@ -114,6 +114,9 @@ class Session(NamedTuple):
     pinned: bool = False
     id_usable: bool = True
     archived: bool = False
+    updated_at: int | None = None
+    chat_type: str | None = None
+    model: str | None = None
 
 
 class Snapshot(NamedTuple):

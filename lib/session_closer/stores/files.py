@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import functools
+import math
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from .. import document, files, locks, names
@@ -17,6 +18,8 @@ from ..home import Home
 from ..model import Session, Snapshot
 
 Row = TypeVar("Row")
+# 9999-12-31, in ms; a later time is no time.
+_NEVER = 253_402_214_400_000
 _REMEDY = "look at it with: openclaw doctor"
 
 
@@ -112,7 +115,30 @@ def session(agent: str, key: str, entry: Any, real: Callable[[str], str] = os.pa
         status if isinstance(status, str) else None,
         pinned=bool(entry.get("pinnedAt")),
         id_usable=names.is_session_id(session_id) or (session_id is None and isinstance(path, str)),
+        updated_at=moment(entry.get("updatedAt")),
+        chat_type=_chat_type(entry),
+        model=model(entry),
     )
+
+
+def moment(value: Any) -> int | None:
+    """Return a time of an entry in ms since 1970, None where it cannot be one."""
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return int(value) if 0 < value < _NEVER else None
+    return None
+
+
+def model(entry: Mapping[str, Any]) -> str | None:
+    """Return the model of an entry, None where it names none."""
+    value = entry.get("model")
+    return value if isinstance(value, str) and value else None
+
+
+def _chat_type(entry: Mapping[str, Any]) -> str | None:
+    value = entry.get("chatType")
+    if value is None and isinstance(entry.get("origin"), dict):
+        value = entry["origin"].get("chatType")
+    return value if isinstance(value, str) else None
 
 
 def _real_parent(path: str, real: Callable[[str], str]) -> str:

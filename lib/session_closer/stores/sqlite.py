@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 _SESSION_TABLES = ("session_nodes", "session_entries", "transcript_events")
 _NEEDED = {
-    "session_nodes": {"session_key", "current_session_id", "entry_json", "status", "pinned_at", "archived_at"},
+    "session_nodes": {"session_key", "current_session_id", "entry_json", "status", "pinned_at", "archived_at", "updated_at"},
     "transcript_events": {"session_id", "seq"},
 }
+_TEXT = "case when json_valid(entry_json) and json_type(entry_json, '{0}') = 'text' then json_extract(entry_json, '{0}') end"
 _CHUNK = 500
 _BUSY_SECONDS = 10
 
@@ -56,7 +57,10 @@ class SqliteStore:
 
     def read(self) -> Snapshot:
         """Return the store as it is now; raise Refused where it cannot be read."""
-        query = "select session_key, current_session_id, status, pinned_at, archived_at from session_nodes"
+        query = (
+            "select session_key, current_session_id, status, pinned_at, archived_at, updated_at,"
+            f" {_TEXT.format('$.chatType')}, {_TEXT.format('$.model')} from session_nodes"
+        )
         with reading(self.index) as connection:
             sessions = {
                 key: Session(
@@ -68,8 +72,11 @@ class SqliteStore:
                     pinned=pinned is not None,
                     id_usable=names.is_session_id(session_id),
                     archived=archived is not None,
+                    updated_at=updated if isinstance(updated, int) and updated > 0 else None,
+                    chat_type=chat_type,
+                    model=model,
                 )
-                for key, session_id, status, pinned, archived in connection.execute(query)
+                for key, session_id, status, pinned, archived, updated, chat_type, model in connection.execute(query)
             }
         return Snapshot(
             self.agent, self.index, os.path.realpath(self.folder), sessions, files=_listed(self.folder), era=self.era
