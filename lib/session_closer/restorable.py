@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from . import document, files, history, keys, measuring, names, stores
+from . import document, durations, files, history, keys, measuring, names, stores
 from .document import Document
 from .errors import CloserError, Refused
 from .home import Home
@@ -24,10 +23,8 @@ from .stores.sqlite import SqliteStore
 LAST = "last"
 RESTORE = "restore-sessions"
 UNDONE = ("closed", "archived")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 # OpenClaw's own default for archived transcripts of a file store; those of a database it keeps.
-_KEPT_SECONDS = 30 * _UNITS["d"]
+_KEPT_SECONDS = 30 * durations.SECONDS["d"]
 
 
 class Chosen(NamedTuple):
@@ -290,8 +287,8 @@ def _kept_seconds(home: Home, default: float | None) -> float | None:
         own = home.setting("session", "maintenance", "pruneAfter")
     if own is False:
         return None
-    found = _DURATION.fullmatch(str(own)) if own is not None else None
-    return float(found[1]) * _UNITS[found[2] or "d"] if found else default
+    found = durations.seconds(own, unit="d")
+    return default if found is None else found
 
 
 def from_backup(home: Home, path: str) -> RunRecord:

@@ -1,0 +1,70 @@
+"""Ages and sizes as people write them (pure)."""
+
+from __future__ import annotations
+
+import re
+
+from .errors import UsageProblem
+from .keys import quoted
+
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_BYTES = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)?", re.IGNORECASE)
+_LONGEST = 100 * 365 * SECONDS["d"]
+
+
+def seconds(value: object, *, unit: str | None = None) -> float | None:
+    """Return a duration in seconds, None where it is none; `unit` is the one of a bare number, None: it needs one."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    found = _DURATION.fullmatch(str(value).strip())
+    if found is None or (found[2] is None and unit is None):
+        return None
+    length = float(found[1]) * SECONDS[(found[2] or unit or "").lower()]
+    return length if length <= _LONGEST else None
+
+
+def age(value: str, name: str) -> float:
+    """Return the seconds of an age on a command line; UsageProblem names the option."""
+    found = seconds(value)
+    if found is None:
+        raise UsageProblem(f"{quoted(value)} is no age for {name}", f"{name} 24h, with one of s, m, h, d, w")
+    return found
+
+
+def size(value: object) -> int | None:
+    """Return the bytes of a size such as 500mb, None where it is none; the units are powers of 1024."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    found = _SIZE.fullmatch(str(value).strip())
+    if found is None:
+        return None
+    unit = (found[2] or "").lower().replace("i", "")
+    return int(float(found[1]) * _BYTES[unit if unit in _BYTES else unit + "b"])
+
+
+def shown(length: float) -> str:
+    """Return a duration for a table: 45s, 12m, 5h, 3d."""
+    for unit, least in (("d", 2 * SECONDS["d"]), ("h", 2 * SECONDS["h"]), ("m", 2 * SECONDS["m"])):
+        if length >= least:
+            return f"{int(length // SECONDS[unit])}{unit}"
+    return f"{max(0, int(length))}s"
+
+
+def exact(length: float) -> str:
+    """Return a duration as it can be read again: the largest unit that divides it."""
+    for unit in ("w", "d", "h", "m", "s"):
+        if length >= SECONDS[unit] and length % SECONDS[unit] == 0:
+            return f"{int(length // SECONDS[unit])}{unit}"
+    return f"{length:g}s"
+
+
+def shown_size(count: int) -> str:
+    """Return a size for a table: 812B, 4.1K, 12M."""
+    amount = float(count)
+    for unit in ("B", "K", "M", "G"):
+        if amount < 1024 or unit == "G":
+            return f"{amount:.0f}{unit}" if unit == "B" or amount >= 10 else f"{amount:.1f}{unit}"
+        amount /= 1024
+    raise AssertionError("the loop ends with the last unit")

@@ -1,0 +1,17 @@
+"""Why a session is not to be taken away by a policy (pure)."""
+
+from __future__ import annotations
+
+from .kinds import DURABLE, Kind
+from .model import Session
+
+PINNED, RUNNING = "pinned", "running"
+
+
+def protection(kind: Kind, session: Session, *, running: bool) -> str | None:
+    """Return why no policy may remove a session: its kind, `pinned` or `running`; None where one may."""
+    if kind in DURABLE:
+        return str(kind)
+    if session.pinned:
+        return PINNED
+    return RUNNING if running else None
