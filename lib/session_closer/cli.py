@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import io
 import os
+import shutil
 import signal
 import sys
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from types import FrameType
 from typing import Any, ClassVar, NoReturn
@@ -94,22 +95,15 @@ def _path(value: str) -> str:
     return str(found)
 
 
-class Base(cli.Application):
+class Reader(cli.Application):
     """What all commands share: how they read their words, what they print, how they end."""
 
     VERSION = __version__
     OPERATION: ClassVar[str] = ""
     POSITIONALS: ClassVar[str] = ""
 
-    dry_run = cli.Flag("--dry-run", help="show what would happen, change nothing")
     as_json = cli.Flag("--json", help="one JSON document on stdout, errors included")
     verbose = cli.Flag("--verbose", help="all rows and the evidence")
-    restart = cli.SwitchAttr(
-        "--restart", _one_of("--restart", "auto", "always", "never"), default="auto", argname="auto|always|never",
-        help="restart the gateway afterwards (auto: only after an edit below it)",
-    )  # fmt: skip
-    no_restart = cli.Flag("--no-restart", help="the same as --restart never")
-    reason = cli.SwitchAttr("--reason", word("TEXT"), argname="TEXT", help="why; it is kept in the receipt")
     state_dir = cli.SwitchAttr("--state-dir", word("DIR"), argname="DIR", help="OpenClaw's state directory")
     profile = cli.SwitchAttr("--profile", word("NAME"), argname="NAME", help="stands for ~/.openclaw-NAME")
     url = cli.SwitchAttr("--url", _address, argname="URL", help="the gateway, where it is not found by itself")
@@ -128,6 +122,98 @@ class Base(cli.Application):
         if self.url is None and (self.token_file is not None or self.gateway_state is not None):
             raise UsageProblem("--token-file and --gateway-state-dir belong to --url", "--url URL")
         return replace(where, url=self.url, token_file=self.token_file, gateway_state=self.gateway_state)
+
+    @abstractmethod
+    def fail(self, problem: CloserError, options: Sequence[str]) -> None:
+        """Print why a run ended early; `options` are its words as far as they can be options."""
+
+    given: tuple[str, ...] = ()
+
+    @cli.switch(["-h", "--help"], overridable=True, help="show this help")
+    def help(self) -> None:
+        """Print the help: purpose, usage, options, exit codes."""
+        switches = {id(info): info for info in self._switches_by_name.values()}
+        rows = [(_spelled(info), (info.help or "").partition("; the default")[0]) for info in switches.values()]
+        width = max(len(spelled) for spelled, _ in rows)
+        self.say(
+            *(line.strip() for line in (self.__doc__ or "").splitlines()),
+            f"usage: {self.OPERATION} [options] {self.POSITIONALS}",
+            "",
+            *(f"  {spelled:<{width}}  {text}" for spelled, text in sorted(rows)),
+            "",
+            "exit codes:",
+            *(f"  {line}" for line in EXIT_CODES),
+        )
+
+    @cli.switch(["--version"], overridable=True, help="show the version")
+    def version(self) -> None:
+        """Print the version."""
+        self.say(f"{self.OPERATION} {__version__}")
+
+    def say(self, *lines: str) -> None:
+        """Print lines for people."""
+        for line in lines:
+            _say(sys.stdout, line)
+
+    def put(self, document: Callable[[], str], lines: Callable[[], Iterable[str]], complaints: Iterable[str]) -> None:
+        """Print a result as one JSON document or as lines on stdout, and its complaints on stderr."""
+        if self.as_json:
+            _say(sys.stdout, document().rstrip("\n"))
+        else:
+            self.say(*lines())
+        for line in complaints:
+            _say(sys.stderr, line)
+
+    def width(self) -> int | None:
+        """Return the columns of the terminal that stdout is, None where it is none."""
+        return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+    def _parse_and_dispatch(self, argv: list[str]) -> tuple[cli.Application, int]:
+        """Parse and run, with our own ending for bad words: plumbum prints them, and the whole help, to stdout."""
+        self.given = tuple(argv)
+        options = argv[: argv.index("--")] if "--" in argv else argv
+        # Known before parsing, so that an error in the words themselves comes as JSON too.
+        asked_json = "--json" in options
+        try:
+            if "-h" in options or "--help" in options:
+                self.help()
+                return self, ExitCode.OK
+            return self, self._obey(argv)
+        except CloserError as error:
+            problem = error
+        except KeyboardInterrupt:
+            problem = Interrupted("interrupted", "run the same command again: it finishes what was begun")
+        except cli.SwitchError as error:
+            problem = UsageProblem(_plain_words(str(error)), f"{self.executable} --help")
+        self.as_json = asked_json
+        self.fail(problem, options)
+        return self, int(problem.code)
+
+    def _obey(self, argv: list[str]) -> int:
+        functions, words = self._parse_args(list(argv))
+        if self.version.__func__ in functions:  # type: ignore[attr-defined]
+            self.version()
+            return ExitCode.OK
+        ordered, words = self._validate_args(functions, words)
+        for function, arguments in ordered:
+            function(self, *arguments)
+        return self.main(*words)
+
+
+# Abbreviations that plumbum would take for something else, and switches that make no sense here.
+Reader.unbind_switches("-v", "--help-all", "--completions")
+
+
+class Base(Reader):
+    """What the commands share that change something."""
+
+    dry_run = cli.Flag("--dry-run", help="show what would happen, change nothing")
+    restart = cli.SwitchAttr(
+        "--restart", _one_of("--restart", "auto", "always", "never"), default="auto", argname="auto|always|never",
+        help="restart the gateway afterwards (auto: only after an edit below it)",
+    )  # fmt: skip
+    no_restart = cli.Flag("--no-restart", help="the same as --restart never")
+    reason = cli.SwitchAttr("--reason", word("TEXT"), argname="TEXT", help="why; it is kept in the receipt")
 
     def options(self) -> Options:
         """Return the switches as data."""
@@ -152,30 +238,8 @@ class Base(cli.Application):
         """Return this command line for a shell."""
         return " ".join(keys.shell_word(word) for word in (self.executable, *self.given))
 
-    given: tuple[str, ...] = ()
     _started = time.monotonic()
     _shown = False
-
-    @cli.switch(["-h", "--help"], overridable=True, help="show this help")
-    def help(self) -> None:
-        """Print the help: purpose, usage, options, exit codes."""
-        switches = {id(info): info for info in self._switches_by_name.values()}
-        rows = [(_spelled(info), (info.help or "").partition("; the default")[0]) for info in switches.values()]
-        width = max(len(spelled) for spelled, _ in rows)
-        self.say(
-            *(line.strip() for line in (self.__doc__ or "").splitlines()),
-            f"usage: {self.OPERATION} [options] {self.POSITIONALS}",
-            "",
-            *(f"  {spelled:<{width}}  {text}" for spelled, text in sorted(rows)),
-            "",
-            "exit codes:",
-            *(f"  {line}" for line in EXIT_CODES),
-        )
-
-    @cli.switch(["--version"], overridable=True, help="show the version")
-    def version(self) -> None:
-        """Print the version."""
-        self.say(f"{self.OPERATION} {__version__}")
 
     def tell(self, line: str) -> None:
         """Say a line at once, before slow work begins."""
@@ -193,55 +257,17 @@ class Base(cli.Application):
         sys.stderr.write(f"\r{done} of {total}" if self._shown else "\r\033[K")
         sys.stderr.flush()
 
-    def say(self, *lines: str) -> None:
-        """Print lines for people."""
-        for line in lines:
-            _say(sys.stdout, line)
-
     def show(self, found: Report) -> None:
         """Print a report: its result on stdout, its complaints on stderr."""
-        if self.as_json:
-            _say(sys.stdout, report.as_json(found).rstrip("\n"))
-        else:
-            for line in report.lines(found, verbose=self.verbose):
-                _say(sys.stdout, line)
-        for line in report.complaints(found):
-            _say(sys.stderr, line)
+        self.put(
+            lambda: report.as_json(found),
+            lambda: report.lines(found, verbose=self.verbose),
+            report.complaints(found),
+        )
 
-    def _parse_and_dispatch(self, argv: list[str]) -> tuple[cli.Application, int]:
-        """Parse and run, with our own ending for bad words: plumbum prints them, and the whole help, to stdout."""
-        self.given = tuple(argv)
-        options = argv[: argv.index("--")] if "--" in argv else argv
-        # Known before parsing, so that an error in the words themselves comes as JSON too.
-        asked_json = "--json" in options
-        try:
-            if "-h" in options or "--help" in options:
-                self.help()
-                return self, ExitCode.OK
-            return self, self._obey(argv)
-        except CloserError as error:
-            problem = error
-        except KeyboardInterrupt:
-            problem = Interrupted("interrupted", "run the same command again: it finishes what was begun")
-        except cli.SwitchError as error:
-            problem = UsageProblem(_plain_words(str(error)), f"{self.executable} --help")
-        self.as_json = asked_json
+    def fail(self, problem: CloserError, options: Sequence[str]) -> None:
+        """Print why a run ended early; `options` are its words as far as they can be options."""
         self.show(Report(self.OPERATION, dry_run="--dry-run" in options, error=problem))
-        return self, int(problem.code)
-
-    def _obey(self, argv: list[str]) -> int:
-        functions, words = self._parse_args(list(argv))
-        if self.version.__func__ in functions:  # type: ignore[attr-defined]
-            self.version()
-            return ExitCode.OK
-        ordered, words = self._validate_args(functions, words)
-        for function, arguments in ordered:
-            function(self, *arguments)
-        return self.main(*words)
-
-
-# Abbreviations that plumbum would take for something else, and switches that make no sense here.
-Base.unbind_switches("-v", "--help-all", "--completions")
 
 
 class Command(Base):
@@ -335,7 +361,7 @@ def targets(words: Sequence[str], agent: str | None) -> tuple[keys.Target, ...]:
     return tuple(keys.target(word, agent) for word in words)
 
 
-def start(command: type[Base]) -> int:
+def start(command: type[Reader]) -> int:
     """Run a command as a program: signals, broken pipes and bugs end in a documented exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     # The entries of a large store are many and hold no cycles: looking for some costs a tenth of the run.
@@ -358,7 +384,7 @@ def start(command: type[Base]) -> int:
         return _bug(command, problem)
 
 
-def _bug(command: type[Base], problem: Exception) -> int:
+def _bug(command: type[Reader], problem: Exception) -> int:
     import traceback
 
     place = traceback.extract_tb(problem.__traceback__)[-1]
@@ -368,7 +394,7 @@ def _bug(command: type[Base], problem: Exception) -> int:
     )
     shown = command(command.OPERATION)
     shown.as_json = "--json" in sys.argv
-    shown.show(Report(command.OPERATION, error=error))
+    shown.fail(error, ())
     return ExitCode.BUG
 
 
