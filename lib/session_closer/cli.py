@@ -36,7 +36,9 @@ EXIT_CODES = (
 )
 
 
-def _one_of(name: str, *words: str) -> Any:
+def one_word(name: str, *words: str) -> Any:
+    """Return a type of argument: one of these words; `name` is the option's."""
+
     def check(value: str) -> str:
         if value not in words:
             raise UsageProblem(f"{quoted(value)} is no value of {name}", f"{name} {'|'.join(words)}")
@@ -45,10 +47,15 @@ def _one_of(name: str, *words: str) -> Any:
     return check
 
 
-def _count(value: str) -> int:
-    if not value.isdecimal() or not 0 < int(value) < 10**9:
-        raise UsageProblem(f"{quoted(value)} is no number from 1 on", "--max N")
-    return int(value)
+def count(name: str) -> Any:
+    """Return a type of argument: a number from 1 on; `name` is the option's."""
+
+    def check(value: str) -> int:
+        if not value.isdecimal() or not 0 < int(value) < 10**9:
+            raise UsageProblem(f"{quoted(value)} is no number from 1 on", f"{name} N")
+        return int(value)
+
+    return check
 
 
 def word(name: str) -> Any:
@@ -209,7 +216,7 @@ class Base(Reader):
 
     dry_run = cli.Flag("--dry-run", help="show what would happen, change nothing")
     restart = cli.SwitchAttr(
-        "--restart", _one_of("--restart", "auto", "always", "never"), default="auto", argname="auto|always|never",
+        "--restart", one_word("--restart", "auto", "always", "never"), default="auto", argname="auto|always|never",
         help="restart the gateway afterwards (auto: only after an edit below it)",
     )  # fmt: skip
     no_restart = cli.Flag("--no-restart", help="the same as --restart never")
@@ -276,10 +283,12 @@ class Command(Base):
     agent = cli.SwitchAttr("--agent", word("AGENT"), argname="AGENT", help="agent of the project ids (project-lead)")
     force = cli.Flag("--force", help="close sessions that are running, too")
     yes = cli.Flag("--yes", help="close more than --max sessions at once")
-    limit = cli.SwitchAttr("--max", _count, default=100, argname="N", help="most sessions closed without --yes (100)")
+    limit = cli.SwitchAttr(
+        "--max", count("--max"), default=100, argname="N", help="most sessions closed without --yes (100)"
+    )
     missing_ok = cli.Flag("--missing-ok", help="a target that is not found is no failure")
     via = cli.SwitchAttr(
-        "--via", _one_of("--via", "auto", "gateway", "files"), default="auto", argname="auto|gateway|files",
+        "--via", one_word("--via", "auto", "gateway", "files"), default="auto", argname="auto|gateway|files",
         help="who takes the entries out (auto)",
     )  # fmt: skip
     own = cli.SwitchAttr(

@@ -123,6 +123,38 @@ class Home:
             return []
         return sorted(name for name in found if keys.is_agent_id(name))
 
+    def known_agents(self) -> tuple[list[str], list[str]]:
+        """Return the agents on disk and in the configuration, and a note on each that is left out."""
+        root = os.path.join(self.state, "agents")
+        found, notes = set(self._configured()), []
+        try:
+            with os.scandir(root) as entries:
+                there = sorted(entries, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            there = []
+        except OSError as problem:
+            raise Refused(f"{root} cannot be listed: {problem.strerror}", "check it", name="unreadable") from None
+        for entry in there:
+            if entry.is_symlink():
+                found.discard(entry.name)
+                notes.append(f"{quoted(entry.path)} is a link to {quoted(os.path.realpath(entry.path))}: left out")
+            elif not entry.is_dir(follow_symlinks=False):
+                continue
+            elif keys.is_agent_id(entry.name):
+                found.add(entry.name)
+            elif not entry.name.startswith("."):
+                notes.append(f"{quoted(entry.path)} is no agent's folder by its name: left out")
+        return sorted(found), notes
+
+    def _configured(self) -> list[str]:
+        """Return the agents that the configuration names, by either of its layouts."""
+        listed, entries = self.setting("agents", "list"), self.setting("agents", "entries")
+        named = [each.get("id") for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        named += list(entries) if isinstance(entries, dict) else []
+        # OpenClaw takes an id for the same in any case.
+        ids = (name.strip().lower() for name in named if isinstance(name, str))
+        return [name for name in ids if keys.is_agent_id(name)]
+
 
 def find(environ: Mapping[str, str], *, state_dir: str | None = None, profile: str | None = None) -> Home:
     """Return the state directory that the options and the environment name; UsageProblem where they disagree."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..errors import Refused
 from ..home import Home
-from ..model import Snapshot
+from ..model import Session, Snapshot
 from . import files, sqlite
 
 
@@ -29,6 +29,9 @@ class Store(Protocol):
 
     def read(self) -> Snapshot:
         """Return the store as it is now; raise CorruptStore or Refused."""
+
+    def sizes(self, sessions: Sequence[Session], snapshot: Snapshot) -> dict[str, int | None]:
+        """Return the bytes of the sessions' transcripts by key, None where they cannot be told; raise Refused."""
 
 
 STORES: dict[str, Callable[[Home, str], Store]] = {"files": files.FileStore, "sqlite": sqlite.SqliteStore}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import math
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from .. import document, files, locks, names
+from .. import document, files, locks, names, planning
 from ..document import Document
 from ..errors import CorruptStore, Refused
 from ..home import Home
@@ -67,6 +68,20 @@ class FileStore:
             by_owner={owner: tuple(found) for owner, found in by_owner.items()},
             own_index=self._own,
         )
+
+    def sizes(self, sessions: Sequence[Session], snapshot: Snapshot) -> dict[str, int | None]:
+        """Return the bytes of the sessions' live files by key, None where their names cannot be told."""
+        return {session.key: _size(session, snapshot) if session.id_usable else None for session in sessions}
+
+
+def _size(session: Session, snapshot: Snapshot) -> int:
+    total = 0
+    for name in planning.transcripts(session, snapshot):
+        if name in snapshot.files:
+            # One that has gone since the folder was listed has no size any more.
+            with contextlib.suppress(FileNotFoundError):
+                total += os.stat(os.path.join(snapshot.folder, name), follow_symlinks=False).st_size
+    return total
 
 
 def read_index(path: str) -> tuple[bytes, os.stat_result]:

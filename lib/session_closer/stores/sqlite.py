@@ -17,10 +17,22 @@ if TYPE_CHECKING:
 
 _SESSION_TABLES = ("session_nodes", "session_entries", "transcript_events")
 _NEEDED = {
-    "session_nodes": {"session_key", "current_session_id", "entry_json", "status", "pinned_at", "archived_at", "updated_at"},
+    "session_nodes": {
+        "session_key",
+        "current_session_id",
+        "entry_json",
+        "status",
+        "pinned_at",
+        "archived_at",
+        "updated_at",
+    },
     "transcript_events": {"session_id", "seq"},
 }
-_TEXT = "case when json_valid(entry_json) and json_type(entry_json, '{0}') = 'text' then json_extract(entry_json, '{0}') end"
+_TEXT = (
+    "case when json_valid(entry_json) and json_type(entry_json, '{0}') = 'text'"
+    " then json_extract(entry_json, '{0}') end"
+)
+_EVENT_BYTES = {"event_utf8_bytes": "event_utf8_bytes", "event_json": "length(cast(event_json as blob))"}
 _CHUNK = 500
 _BUSY_SECONDS = 10
 
@@ -58,7 +70,7 @@ class SqliteStore:
     def read(self) -> Snapshot:
         """Return the store as it is now; raise Refused where it cannot be read."""
         query = (
-            "select session_key, current_session_id, status, pinned_at, archived_at, updated_at,"
+            "select session_key, current_session_id, status, pinned_at, archived_at, updated_at,"  # noqa: S608
             f" {_TEXT.format('$.chatType')}, {_TEXT.format('$.model')} from session_nodes"
         )
         with reading(self.index) as connection:
@@ -97,6 +109,24 @@ class SqliteStore:
                     last = -1 if events is None else int(events)
                     found[key] = Row(key, session_id, entry, archived, status, last)
         return found
+
+    def sizes(self, sessions: Sequence[Session], _: Snapshot) -> dict[str, int | None]:
+        """Return the bytes of the sessions' transcript events by key, None where the table does not tell; Refused."""
+        ids = list(dict.fromkeys(session.session_id for session in sessions if session.session_id))
+        found: dict[str, int] = {}
+        with reading(self.index) as connection:
+            columns = _names(connection, "select name from pragma_table_info('transcript_events')")
+            # A packed event has no text, but its length.
+            told = [sql for column, sql in _EVENT_BYTES.items() if column in columns]
+            if not told:
+                return dict.fromkeys((session.key for session in sessions), None)
+            for some in _chunks(ids):
+                query = (
+                    f"select session_id, sum(coalesce({', '.join(told)}, 0)) from transcript_events"  # noqa: S608
+                    f" where session_id in ({','.join('?' * len(some))}) group by session_id"
+                )
+                found.update(connection.execute(query, some))
+        return {session.key: found.get(session.session_id or "", 0) for session in sessions}
 
     def archives(self, session_ids: Sequence[str]) -> dict[str, list[str]]:
         """Return the archive names that OpenClaw has for deleted sessions, also those of archives not written yet."""
