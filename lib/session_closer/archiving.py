@@ -6,11 +6,13 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from . import names, planning
+from .document import Document
 from .files import Disk
 from .history import now
-from .measuring import Measure
+from .measuring import Measure, holds
 from .model import Move, PlannedRow, Route, Session, Snapshot, Status
 from .stores.files import parse, read_index
 from .work import FileWork
@@ -109,15 +111,11 @@ def _own_files(row: PlannedRow, snapshot: Snapshot) -> list[str]:
 def look_again(disk: Disk, work: FileWork) -> None:
     """Report an entry that was written back after it was taken out; files that it claims go back to it (I6)."""
     store = work.store
+    if work.live is not None and not _back(work, work.live) and holds(store.index, work.live.raw):
+        return
     current = parse(read_index(store.index)[0], store.index, store.agent)
     claims = planning.Claims.of(member.row for member in current.members.values())
-    for row in work.rows:
-        if (
-            row.route is not Route.FILES
-            or work.outcome.get(row.key) is not Status.CLOSED
-            or row.key not in current.members
-        ):
-            continue
+    for row in _back(work, current):
         work.outcome[row.key] = Status.CAME_BACK
         work.error[row.key] = "it was written back after it had been taken out: close it again"
         for name in work.archives.get(row.key, []):
@@ -126,3 +124,12 @@ def look_again(disk: Disk, work: FileWork) -> None:
                 disk.rename_new(os.path.join(store.folder, name), os.path.join(store.folder, live))
                 work.archives[row.key] = [other for other in work.archives[row.key] if other != name]
         disk.sync_folder(store.folder)
+
+
+def _back(work: FileWork, store: Document[Any]) -> list[PlannedRow]:
+    """Return the rows whose entries were taken out of the file, and are in it."""
+    return [
+        row
+        for row in work.rows
+        if row.route is Route.FILES and work.outcome.get(row.key) is Status.CLOSED and row.key in store.members
+    ]

@@ -27,6 +27,11 @@ def change(run: Run, plan: Plan) -> Report:
             seen = {(row.agent, row.key) for row in rows}
             change_store = CHANGERS[run.stores[agent].era]
             rows += [row for row in change_store(run, agent, plan) if (row.agent, row.key) not in seen]
+        if run.chores:
+            from . import tidying  # only a cleanup touches files without a session
+
+            for agent, chores in sorted(run.chores.items()):
+                tidying.tidy(run, agent, chores)
         deferred = [row._replace(status=Status.DEFERRED) for row in plan.deferred]
         if deferred:
             begin(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from . import document, locks
 from .archiving import archive, archive_late_files, look_again
@@ -12,6 +13,7 @@ from .document import Document
 from .files import Disk
 from .gateway.link import CallRefused, LinkLost, LinkRefused
 from .gateway.sessions import Gateway, delete
+from .measuring import holds
 from .model import Life, PlannedRow, Route, Session, Status
 from .stores.files import parse, read_index
 from .work import FileWork, install
@@ -101,8 +103,9 @@ def through_files(disk: Disk, work: FileWork, life: Life) -> None:
         return
     store = work.store
     with locks.store(disk, store.index) as lock:
-        raw, _ = read_index(store.index)
-        current = work.planned if raw == work.planned.raw else parse(raw, store.index, store.agent)
+        current = work.planned
+        if not holds(store.index, current.raw):
+            current = parse(read_index(store.index)[0], store.index, store.agent)
         _commit(disk, work, rows, current, lock)
         work.edited = True
         _verify(disk, work, rows, lock, settle=SETTLE_SECONDS if life is not Life.DOWN else 0.0)
@@ -136,11 +139,16 @@ def _came_back(work: FileWork, key: str) -> None:
     work.error[key] = "in use again: it was written anew while it was being closed"
 
 
-def _install(
-    disk: Disk, work: FileWork, live: Document[Session], going: Sequence[str], lock: locks.StoreLock
-) -> list[str]:
+def _install(disk: Disk, work: FileWork, live: Document[Any], going: Sequence[str], lock: locks.StoreLock) -> list[str]:
     """Install the store without these keys; return those that somebody changed in the same moment."""
     return install(disk, work, live, document.edit(live, remove=set(going)), lock)
+
+
+def _now(work: FileWork) -> Document[Any]:
+    """Return the store as it is now; the bytes that were installed need no second scan."""
+    if work.live is not None and holds(work.store.index, work.live.raw):
+        return work.live
+    return parse(read_index(work.store.index)[0], work.store.index, work.store.agent)
 
 
 def _verify(
@@ -152,12 +160,10 @@ def _verify(
     settle: float,
 ) -> None:
     """Look whether a stale image was written back, and take it out again; a changed entry is in use and stays."""
-    store = work.store
     for _ in range(ATTEMPTS):
         if settle:
             time.sleep(settle)
-        raw, _ = read_index(store.index)
-        now = parse(raw, store.index, store.agent)
+        now = _now(work)
         stale = []
         for row in rows:
             left = now.value_bytes(row.key)

@@ -6,9 +6,9 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from . import document, files, locks
+from . import document, files, locks, measuring
 from .document import Document
 from .errors import ChangedUnderneath, CorruptStore
 from .files import Disk
@@ -49,6 +49,13 @@ class Place:
         return self.index + ".session-closer-swap"
 
 
+class Installed(NamedTuple):
+    """What an install came to: the keys that both sides changed, and the text that it left as the store."""
+
+    contested: list[str]
+    live: Document[Any]
+
+
 def unnoted(_name: str = "") -> None:
     """Stand in for a callback where nothing is recorded."""
 
@@ -87,8 +94,8 @@ def publish(disk: Disk, folder: str, temp: str, name: str, note: Callable[[str],
             return numbered
 
 
-def install(disk: Disk, place: Place, live: Document[Any], new: bytes, lock: locks.StoreLock) -> list[str]:
-    """Make `new` the store; whatever others wrote in between is merged in. Return the keys both sides changed.
+def install(disk: Disk, place: Place, live: Document[Any], new: bytes, lock: locks.StoreLock) -> Installed:
+    """Make `new` the store; whatever others wrote in between is merged in.
 
     After each exchange the displaced file shows what was live at that instant: nothing can slip through between a
     look and the swap. ChangedUnderneath after too many rounds: then every version is kept as a backup.
@@ -100,16 +107,16 @@ def install(disk: Disk, place: Place, live: Document[Any], new: bytes, lock: loc
         if installed:
             place.merged()
         if displaced is None:
-            return contested
+            return Installed(contested, ours)
         theirs = _keep_displaced(disk, place, displaced)
         if theirs is None:
-            return contested
+            return Installed(contested, ours)
         merged = document.merge(base, ours, theirs)
         contested.extend(merged.contested)
         base = ours if installed else theirs
         if merged.raw == base.raw:
             place.merged()
-            return contested
+            return Installed(contested, base)
         ours = check(merged.raw, place.index)
     raise ChangedUnderneath(
         f"{place.index} was rewritten {ATTEMPTS} times while it was being changed; every version is kept beside it",
@@ -136,9 +143,8 @@ def _swap(disk: Disk, place: Place, expected: bytes, new: bytes, lock: locks.Sto
     if not disk.exchange(swap, place.index):
         return _replace(disk, place, swap, expected)
     disk.sync_folder(place.folder)
-    displaced, _ = files.read(swap, document.MAX_BYTES)
-    if displaced != expected:
-        return True, displaced
+    if not measuring.holds(swap, expected):
+        return True, files.read(swap, document.MAX_BYTES)[0]
     # I2: the same bytes are in a backup.
     disk.unlink(swap)
     return True, None
@@ -146,8 +152,8 @@ def _swap(disk: Disk, place: Place, expected: bytes, new: bytes, lock: locks.Sto
 
 def _replace(disk: Disk, place: Place, swap: str, expected: bytes) -> tuple[bool, bytes | None]:
     """Rename over the store where the file system cannot exchange: look as late as possible, then replace."""
-    now, _ = files.read(place.index, document.MAX_BYTES)
-    if now != expected:
+    if not measuring.holds(place.index, expected):
+        now, _ = files.read(place.index, document.MAX_BYTES)
         disk.unlink(swap)
         return False, now
     disk.rename(swap, place.index)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from . import history, planning
+from . import cleaning, history, planning
 from .errors import StorageFailed
 from .home import Home
 from .model import Life, Plan, PlannedRow, RestartResult, Snapshot, Status
 from .planning import Choices
+from .policy import Rules
 from .run import Run
 
 ONCE_MORE = "run the same command again: it finishes what was begun"
@@ -17,6 +18,8 @@ def decide(
 ) -> Plan:
     """Return what is to be done with these stores; `only` restricts what may be closed."""
     choices = Choices(run.options.force, run.options.via, stamp, only, run.options.archive, frozenset(run.options.own))
+    if run.wish.rules is not None:
+        return _by_policy(run, run.wish.rules, snapshots, choices)
     if run.wish.keep:
         assert run.wish.agent is not None
         plan = planning.keep_only(run.wish.targets, snapshots[run.wish.agent], run.view, choices)
@@ -27,6 +30,23 @@ def decide(
     wanted = [(row.agent, key) for row in absent for key in run.wish.candidates(row.given, row.agent)]
     before = history.closed_before(run.home.state, wanted) if wanted else {}
     return plan._replace(rows=tuple(_remembered(run, row, before) for row in plan.rows))
+
+
+def _by_policy(run: Run, rules: Rules, snapshots: dict[str, Snapshot], choices: Choices) -> Plan:
+    """Return the plan of a cleanup; what may not go is spared, and counted."""
+    wanted: dict[tuple[str, str], str] = {}
+    for agent, snapshot in snapshots.items():
+        found = cleaning.findings(rules, snapshot, run.view, run.sizes.get(agent, {}))
+        # What is decided again under the lock can only be less.
+        run.findings.setdefault(agent, found)
+        wanted.update(((agent, key), key) for key in found.verdicts)
+    plan = planning.chosen(wanted, snapshots, run.view, choices)
+    for row in plan.rows:
+        if row.status is not Status.WOULD_CLOSE:
+            found = run.findings[row.agent]
+            found.verdicts.pop(row.key, None)
+            found.spared[str(row.reason or row.status)] += 1
+    return plan._replace(rows=plan.closing)
 
 
 def decide_again(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: Plan) -> Plan:

@@ -32,7 +32,8 @@ def change_store(run: Run, agent: str, first: Plan) -> list[PlannedRow]:
         run.warn(*plan.warnings)
         if plan.closing:
             _close(run, store, list(plan.closing), stamp)
-        return [row for row in plan.rows if row.status is not Status.WOULD_CLOSE and row not in first.rows]
+        known = {row for row in first.rows if row.status is not Status.WOULD_CLOSE}
+        return [row for row in plan.rows if row.status is not Status.WOULD_CLOSE and row not in known]
 
 
 def _close(run: Run, store: FileStore, rows: list[PlannedRow], stamp: str) -> None:

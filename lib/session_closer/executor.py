@@ -66,16 +66,59 @@ def _perform(run: Run) -> Report:
         else:
             run.stores[agent] = store
             run.snapshots[agent] = store.read()
+            _measure(run, store)
     databases = any(store.era == "sqlite" for store in run.stores.values())
     run.view = sessions.view(run.gateway, run.wish.agents(), by_command=databases)
     stamp = names.free_stamp(history.now(), (name for found in run.snapshots.values() for name in found.files))
     plan = decide(run, run.snapshots, stamp)
+    _measure_planned(run, plan)
+    _look_at_files(run)
     error = _refusal(run, plan)
-    if error is not None or run.options.dry_run or not (plan.closing or plan.deferred):
+    if error is not None or run.options.dry_run or not (plan.closing or plan.deferred or run.chores):
         return summary.of(run, plan, nothing_to_restart(run), error)
     from . import changing
 
     return changing.change(run, plan)
+
+
+def _measure(run: Run, store: Store) -> None:
+    """Measure the sessions of a store, where a policy asks for it."""
+    rules = run.wish.rules
+    if rules is not None and rules.policy.max_disk is not None:
+        snapshot = run.snapshots[store.agent]
+        run.sizes[store.agent] = _known(store.sizes(list(snapshot.sessions.values()), snapshot))
+
+
+def _known(sizes: dict[str, int | None]) -> dict[str, int]:
+    return {key: size for key, size in sizes.items() if size is not None}
+
+
+def _measure_planned(run: Run, plan: Plan) -> None:
+    """Measure the sessions that a policy takes: what they weigh is shown."""
+    rules = run.wish.rules
+    if rules is None or rules.policy.max_disk is not None:
+        return
+    for agent, store in run.stores.items():
+        # One without a file weighs nothing, and there are many.
+        rows = [row for row in plan.closing if row.agent == agent and (row.moves or store.era != "files")]
+        sessions_of_rows = [row.session for row in rows if row.session is not None]
+        run.sizes[agent] = _known(store.sizes(sessions_of_rows, run.snapshots[agent]))
+
+
+def _look_at_files(run: Run) -> None:
+    """Note what a policy finds among the files of each store."""
+    rules = run.wish.rules
+    if rules is None or (rules.policy.orphans is None and rules.policy.expire_archives is None):
+        return
+    from . import tidying  # only a cleanup looks at files without a session
+
+    for agent, store in run.stores.items():
+        found = tidying.look(run, store, run.snapshots[agent])
+        if found.history:
+            what = f"{found.history} transcript files of agent {agent} are from before its database"
+            run.warn(f"{what}: left as they are")
+        if found.orphans or found.expired:
+            run.chores[agent] = found
 
 
 def _refusal(run: Run, plan: Plan) -> CloserError | None:
@@ -88,11 +131,12 @@ def _refusal(run: Run, plan: Plan) -> CloserError | None:
             name="unknown_name",
         )
     count = len(plan.closing) + len(plan.deferred)
+    files = sum(len(found.orphans) + len(found.expired) for found in run.chores.values())
+    if count + files > run.options.limit and not run.options.yes:
+        what = f"{count} sessions would be closed" if not files else f"{count} sessions and {files} files would go"
+        return Refused(f"{what}, more than --max {run.options.limit}", run.options.again, name="too_many")
     if count == 0:
         return None
-    if count > run.options.limit and not run.options.yes:
-        what = f"{count} sessions would be closed, more than --max {run.options.limit}"
-        return Refused(what, run.options.again, name="too_many")
     eras = {row.agent: run.stores[row.agent] for row in (*plan.closing, *plan.deferred)}
     return _store_refusal(run, list(eras.values())) or _gateway_refusal(run, list(eras.values()))
 

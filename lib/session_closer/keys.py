@@ -93,17 +93,19 @@ def _check_name(given: str) -> None:
 
 def folded(key: str) -> str:
     """Return the form in which two keys that a person could mistake for each other are equal."""
-    # OpenClaw trims keys, too.
+    # OpenClaw trims keys, too. What is ASCII is normal, and its lower case is its folded one.
+    if key.isascii():
+        return key.lower().strip()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).casefold()).strip()
 
 
 def is_main(key: str) -> bool:
     """Tell whether this is a main session, or one of the rows that always stay."""
     plain = folded(key)
-    if plain in _ALWAYS_KEPT:
-        return True
+    if plain.rpartition(":")[2] not in _ALWAYS_KEPT:
+        return False
     parts = plain.split(":")
-    return len(parts) == 3 and parts[0] == "agent" and parts[2] in _ALWAYS_KEPT
+    return len(parts) == 1 or (len(parts) == 3 and parts[0] == "agent")
 
 
 def is_group(key: str) -> bool:

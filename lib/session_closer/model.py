@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import CloserError
 from .keys import Target
 
+if TYPE_CHECKING:
+    from .policy import Rules
+
 
 class Status(StrEnum):
-    """What happened, or would happen, to one session."""
+    """What happened, or would happen, to one session or file."""
 
     CLOSED = "closed"
     WOULD_CLOSE = "would_close"
@@ -27,6 +30,8 @@ class Status(StrEnum):
     ALREADY_RESTORED = "already_restored"
     DEFERRED = "deferred"
     WOULD_DEFER = "would_defer"
+    EXPIRED = "expired"
+    WOULD_EXPIRE = "would_expire"
     CONFLICT = "conflict"
     CAME_BACK = "came_back"
     FAILED = "failed"
@@ -35,7 +40,7 @@ class Status(StrEnum):
 CHANGED = frozenset(
     {
         Status.CLOSED, Status.WOULD_CLOSE, Status.ARCHIVED, Status.WOULD_ARCHIVE, Status.RESTORED,
-        Status.WOULD_RESTORE, Status.DEFERRED, Status.WOULD_DEFER,
+        Status.WOULD_RESTORE, Status.DEFERRED, Status.WOULD_DEFER, Status.EXPIRED, Status.WOULD_EXPIRE,
     }
 )  # fmt: skip
 FINE = CHANGED | {Status.ALREADY_CLOSED, Status.ALREADY_RESTORED}
@@ -66,16 +71,19 @@ class Life(StrEnum):
 
 
 class Wish(NamedTuple):
-    """What was asked: `keep` turns the targets into the ones that stay."""
+    """What was asked: `keep` turns the targets into the ones that stay; with `rules` a policy chooses in `among`."""
 
     operation: str
     targets: tuple[Target, ...]
     keep: bool = False
     agent: str | None = None
+    rules: Rules | None = None
+    among: tuple[str, ...] = ()
 
     def agents(self) -> list[str]:
         """Return the agents concerned, in order."""
-        return sorted({target.agent for target in self.targets} | ({self.agent} if self.agent else set()))
+        named = {target.agent for target in self.targets} | ({self.agent} if self.agent else set())
+        return sorted(named | set(self.among))
 
     def candidates(self, given: str, agent: str) -> tuple[str, ...]:
         """Return the keys that one of the names may stand for."""
@@ -208,15 +216,26 @@ class Outcome(NamedTuple):
     archives: tuple[str, ...] = ()
     error: str | None = None
     until: str | None = None
+    why: Why | None = None
+
+
+class Why(NamedTuple):
+    """Why a policy took a session or a file: `age` in seconds, `size` in bytes, None where it is not known."""
+
+    action: str
+    kind: str | None = None
+    age: float | None = None
+    size: int | None = None
 
 
 class StoreResult(NamedTuple):
-    """One store of the result; `backup` is None where nothing was changed."""
+    """One store of the result; `backup` is None where nothing was changed, `summary` what a cleanup counted."""
 
     agent: str
     path: str
     era: str = "files"
     backup: str | None = None
+    summary: Mapping[str, Any] | None = None
 
 
 class GatewayResult(NamedTuple):
@@ -253,7 +272,10 @@ class ReceiptRow(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a command has to say; `error` is set where the whole run ended early."""
+    """What a command has to say; `error` is set where the whole run ended early.
+
+    `most_rows`: how many of the rows that went well are shown, None for all of them.
+    """
 
     operation: str
     dry_run: bool = False
@@ -268,3 +290,4 @@ class Report(NamedTuple):
     missing_ok: bool = False
     error: CloserError | None = None
     receipts: tuple[ReceiptRow, ...] | None = None
+    most_rows: int | None = None

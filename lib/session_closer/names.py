@@ -31,18 +31,31 @@ def is_session_id(value: object) -> bool:
 
 def is_transcript(name: str) -> bool:
     """Tell whether this is the name of a live transcript (`<id>.jsonl`, `<id>-topic-<n>.jsonl`)."""
-    found = _TRANSCRIPT.fullmatch(name)
-    return bool(found and _SESSION_ID.fullmatch(found["id"]) and not is_companion(name))
+    return name.endswith(".jsonl") and is_session_id(name[:-6]) and not is_companion(name)
 
 
 def is_companion(name: str) -> bool:
     """Tell whether this is a trajectory, trajectory pointer or checkpoint beside a transcript."""
+    # Called for each of thousands of files, and hardly any name holds these words.
+    if ".trajectory" not in name and ".checkpoint." not in name:
+        return False
     return bool(_TRAJECTORY.fullmatch(name) or _CHECKPOINT.fullmatch(name))
 
 
 def is_archive(name: str) -> bool:
     """Tell whether OpenClaw takes this for an archive."""
     return bool(_ARCHIVED.fullmatch(name))
+
+
+def is_put_away(name: str) -> bool:
+    """Tell whether this is the archive of a deleted session's transcript, or of a companion that went with it."""
+    found = _ARCHIVED.fullmatch(name)
+    return bool(found and (found["how"] == "deleted" or (found["how"] == "bak" and is_companion(found["name"]))))
+
+
+def backed_up_at(name: str) -> datetime | None:
+    """Return the UTC moment in a backup's name, None where it has none that we know."""
+    return archived_at(f"x.bak.{name.rpartition('.bak-')[2][:24]}") if ".bak-" in name else None
 
 
 def archived_from(name: str) -> str | None:
@@ -67,6 +80,8 @@ def archived_at(name: str) -> datetime | None:
 
 def owners(name: str) -> set[str]:
     """Return every session id that could call this live file its own."""
+    if "-topic-" not in name and not is_companion(name):
+        return {name[:-6]} if is_transcript(name) else set()
     found: set[str] = set()
     for pattern in (_CHECKPOINT, _TRAJECTORY, _TOPIC, _TRANSCRIPT):
         match = pattern.fullmatch(name)

@@ -70,6 +70,13 @@ def keep_only(targets: Sequence[Target], snapshot: Snapshot, view: GatewayView, 
     return _finish(rows, {snapshot.agent: snapshot}, view, choices)
 
 
+def chosen(
+    wanted: Mapping[tuple[str, str], str], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices
+) -> Plan:
+    """Return the plan that closes these (agent, key) pairs, which a policy has taken; the value is what is shown."""
+    return _finish(_decide(wanted, snapshots, view, choices), snapshots, view, choices)
+
+
 def _is_own(key: str, snapshot: Snapshot) -> bool:
     """Tell whether a row is the agent's own: in a file for all agents a bare key may be anybody's."""
     agent = keys.agent_of(key)
@@ -91,10 +98,10 @@ def _decide(
         session = snapshot.sessions[key]
         row = PlannedRow(given, agent, key, Status.WOULD_CLOSE, session=session)
         running = is_running(session, snapshot, view)
-        others = doubles[agent].get(keys.folded(key), ())
+        others = doubles[agent].get(keys.folded(key)) if doubles[agent] else None
         if keys.is_main(key):
             row = _refused(row, Reason.MAIN, "a main session is never closed")
-        elif len(others) > 1:
+        elif others:
             listed = " and ".join(quoted(other) for other in others)
             row = _refused(row, Reason.AMBIGUOUS, f"differ only by case or normalisation: {listed}")
         elif key in choices.own:
@@ -107,7 +114,7 @@ def _decide(
             row = row._replace(status=Status.FAILED, hint="the gateway cannot tell this key from another one's")
         elif choices.via == "gateway" and view.usable and not deletable(session, snapshot):
             row = row._replace(status=Status.FAILED, hint="the gateway cannot delete this key: leave out --via gateway")
-        else:
+        elif running:
             row = row._replace(was_running=running)
         rows.append(row)
     return rows
@@ -118,10 +125,11 @@ def _refused(row: PlannedRow, reason: Reason, hint: str) -> PlannedRow:
 
 
 def _doubles(sessions: Iterable[str]) -> dict[str, list[str]]:
+    """Return the keys that a person could mistake for each other, by the form in which they are equal."""
     found: dict[str, list[str]] = defaultdict(list)
     for key in sessions:
         found[keys.folded(key)].append(key)
-    return found
+    return {form: alike for form, alike in found.items() if len(alike) > 1}
 
 
 def is_running(session: Session, snapshot: Snapshot, view: GatewayView) -> bool:
@@ -135,6 +143,8 @@ def is_running(session: Session, snapshot: Snapshot, view: GatewayView) -> bool:
 
 def is_locked(session: Session, snapshot: Snapshot) -> bool:
     """Tell whether a live process holds one of a session's transcripts, which need not exist yet."""
+    if not snapshot.locked:
+        return False
     named = (session.session_file or "").rpartition("/")[2]
     return any(name == named or session.session_id in names.owners(name) for name in snapshot.locked)
 
@@ -153,6 +163,11 @@ def transcripts(session: Session, snapshot: Snapshot) -> list[str]:
         for name in snapshot.by_owner.get(session.session_id, ()):
             found[name] = None
     return sorted(found, key=lambda name: (names.is_companion(name), name))
+
+
+def is_in_folder(session: Session, snapshot: Snapshot) -> bool:
+    """Tell whether the entry's sessionFile is a transcript in the agent's own folder."""
+    return _named_file(session, snapshot) is not None
 
 
 def _named_file(session: Session, snapshot: Snapshot) -> str | None:
@@ -194,7 +209,8 @@ def _with_files(
         session = row.session
         assert session is not None
         moves = []
-        whole = not session.session_file or _named_file(session, snapshot) is not None
+        outside = bool(session.session_file) and _named_file(session, snapshot) is None
+        whole = not outside
         for name in transcripts(session, snapshot):
             if name in snapshot.odd:
                 whole = False
@@ -202,14 +218,13 @@ def _with_files(
             elif kept.cover(name):
                 whole = False
                 warnings.append(f"{quoted(name)} is used by another session too: left where it is")
-            elif len(names.archive_name(name, choices.stamp).encode()) > names.MAX_BYTES:
+            elif len((stamped := names.archive_name(name, choices.stamp)).encode()) > names.MAX_BYTES:
                 whole = False
                 warnings.append(f"{quoted(name)} is too long a name to be archived: left where it is")
             elif name in snapshot.files:
-                stamped = names.archive_name(name, choices.stamp)
                 move = moved.setdefault(name, Move(name, stamped))
                 moves.append(move)
-        if not whole and _named_file(session, snapshot) is None and session.session_file:
+        if outside:
             warnings.append(
                 f"sessionFile of {quoted(session.key)} is no transcript in its own folder: left where it is"
             )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from . import keys, names
@@ -43,11 +45,12 @@ class SessionRecord:
 
 @dataclass(frozen=True, slots=True)
 class StoreRecord:
-    """One store: `backup` is a plain name beside `path`, `size` its bytes; None for a database.
+    """One store: `backup` is a plain name beside `path`, `size` its bytes; None: a database, or no session goes.
 
     `displaced` names further backups, the first `merged` of which the live store contains. `archive`: the sessions were
     to be archived, not deleted. `restores`: they were to be brought back; then `entry` holds the member of a file
-    store, too, `moves` are undone, and `installs` is the sha256 of the index that is about to be installed.
+    store, too, `moves` are undone, and `installs` is the sha256 of the index that is about to be installed. `orphans`
+    are files without a session that are archived (or brought back), `removes` archives that are deleted for good.
     """
 
     agent: str
@@ -63,6 +66,8 @@ class StoreRecord:
     archive: bool = False
     restores: bool = False
     installs: str = ""
+    orphans: tuple[Move, ...] = ()
+    removes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,19 @@ def encode(record: RunRecord) -> bytes:
 
 
 def _fields(part: Any) -> dict[str, Any]:
-    return {_camel(name): getattr(part, name) for name in part.__slots__}
+    kind = type(part)
+    return dict(zip(_names(kind), _values(kind)(part), strict=True))
+
+
+@cache
+def _names(kind: type[Any]) -> dict[str, str]:
+    """Return a dataclass's fields by the names that they have in JSON."""
+    return {_camel(name): name for name in kind.__slots__}
+
+
+@cache
+def _values(kind: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    return attrgetter(*kind.__slots__)
 
 
 def _camel(name: str) -> str:
@@ -115,7 +132,7 @@ def _camel(name: str) -> str:
 
 def _arguments(kind: type[Any], item: dict[str, Any]) -> dict[str, Any]:
     """Return the members of an object by the names of a dataclass's fields; KeyError for an unknown one."""
-    fields = {_camel(name): name for name in kind.__slots__}
+    fields = _names(kind)
     return {fields[name]: value for name, value in item.items()}
 
 
@@ -143,15 +160,20 @@ def decode(raw: bytes) -> RunRecord:
 
 def _store(item: dict[str, Any]) -> StoreRecord:
     sessions = tuple(_session(one) for one in item.pop("sessions"))
+    orphans = tuple(map(_move, item.pop("orphans", ())))
+    removes = tuple(item.pop("removes", ()))
     item = _arguments(StoreRecord, item)
-    store = StoreRecord(**{**item, "displaced": tuple(item.get("displaced", ()))}, sessions=sessions)
+    item["displaced"] = tuple(item.get("displaced", ()))
+    store = StoreRecord(**item, sessions=sessions, orphans=orphans, removes=removes)
     if store.era not in ("files", "sqlite"):
         raise Damaged("speaks of a kind of store that this version does not know")
     for text in (store.agent, store.path, store.transcripts, store.sha256, store.installs):
         if not isinstance(text, str) or "\0" in text:
             raise Damaged("holds a path that is no text")
-    if (store.backup is None) is not (store.era == "sqlite"):
+    if store.backup is not None if store.era == "sqlite" else (store.backup is None and sessions):
         raise Damaged("has a backup of a database, or none of a file")
+    if not all(map(_plain_name, removes)):
+        raise Damaged("removes a file that is not in its folder")
     for name in (*([store.backup] if store.backup is not None else []), *store.displaced):
         if not _plain_name(name) or not name.startswith(names.backup_name(store.path.rpartition("/")[2], "")):
             raise Damaged("names a backup that is not one of ours")
@@ -165,17 +187,8 @@ def _store(item: dict[str, Any]) -> StoreRecord:
 
 
 def _session(item: dict[str, Any]) -> SessionRecord:
-    moves = tuple(Move(**_arguments(Move, move)) for move in item.pop("moves"))
+    moves = tuple(map(_move, item.pop("moves")))
     session = SessionRecord(**_arguments(SessionRecord, item), moves=moves)
-    for move in moves:
-        if not (type(move.size) is int and type(move.mtime_ns) is int and isinstance(move.sha256, str | None)):
-            raise Damaged("holds a file's size or time that is no number")
-        if not (_plain_name(move.source) and _plain_name(move.target)):
-            raise Damaged("moves a file that is not in its folder")
-        if names.archived_from(move.target) != move.source or names.is_archive(move.source):
-            raise Damaged("moves a file to a name that is not its archive")
-        if not names.owners(move.source):
-            raise Damaged("moves a file that is no transcript")
     numbers = (session.offset, session.length)
     if any(type(number) is not int or number < 0 for number in numbers) or not isinstance(session.key, str):
         raise Damaged("holds an entry that is nowhere")
@@ -189,6 +202,19 @@ def _session(item: dict[str, Any]) -> SessionRecord:
     if session.archived_at is not None and type(session.archived_at) is not int:
         raise Damaged("holds a time that is no number")
     return session
+
+
+def _move(item: dict[str, Any]) -> Move:
+    move = Move(**_arguments(Move, item))
+    if not (type(move.size) is int and type(move.mtime_ns) is int and isinstance(move.sha256, str | None)):
+        raise Damaged("holds a file's size or time that is no number")
+    if not (_plain_name(move.source) and _plain_name(move.target)):
+        raise Damaged("moves a file that is not in its folder")
+    if names.archived_from(move.target) != move.source or names.is_archive(move.source):
+        raise Damaged("moves a file to a name that is not its archive")
+    if not names.owners(move.source):
+        raise Damaged("moves a file that is no transcript")
+    return move
 
 
 def _is_utf8(text: str) -> bool:

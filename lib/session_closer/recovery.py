@@ -86,8 +86,10 @@ def _finish(current: Run, begun: Journal, run: str) -> list[str]:
     for store in found.stores:
         _check_place(home, store)
     for store in found.stores:
-        finish = _ask if store.era == "sqlite" else _put_back if store.restores else _roll_forward
-        found = record.with_store(found, finish(current, store, begun, found))
+        found = record.with_store(found, _finisher(store)(current, store, begun, found))
+    for store in found.stores:
+        if store.sessions and store.orphans:
+            found = record.with_store(found, _settle_files(current, store, begun, found))
     stores = found.stores
     closed = sum(session.status in ("closed", "archived") for store in stores for session in store.sessions)
     dropped = sum(session.status == "dropped" for store in stores for session in store.sessions)
@@ -105,6 +107,36 @@ def _finish(current: Run, begun: Journal, run: str) -> list[str]:
     back = sum(session.status == "restored" for store in stores for session in store.sessions)
     done = f"{back} restored" if any(store.restores for store in stores) else f"{closed} closed"
     return [f"run {run} was interrupted and is finished now: {done}, {dropped} left as they were"]
+
+
+def _finisher(store: StoreRecord) -> Callable[[Run, StoreRecord, Journal, RunRecord], StoreRecord]:
+    if not store.sessions:
+        return _settle_files
+    if store.era == "sqlite":
+        return _ask
+    return _put_back if store.restores else _roll_forward
+
+
+def _settle_files(current: Run, store: StoreRecord, _begun: Journal, _run: RunRecord) -> StoreRecord:
+    """Finish with the files of a run that were no session's: what was archived stays so, unless a row refers to it."""
+    if store.restores or not store.orphans:
+        return store
+    disk, folder = current.disk, store.transcripts
+    with locks.folder(os.path.dirname(store.path)):
+        claims = planning.Claims.of(
+            member.row for member in parse(read_index(store.path)[0], store.path, store.agent).members.values()
+        )
+        done = []
+        for move in store.orphans:
+            live, archive = os.path.join(folder, move.source), os.path.join(folder, move.target)
+            if os.path.lexists(live) and os.path.lexists(archive):
+                _rename_if_there(disk, folder, move.source, move.target)
+            if claims.cover(move.source):
+                _rename_if_there(disk, folder, move.target, move.source)
+            elif os.path.lexists(archive):
+                done.append(move)
+        disk.sync_folder(folder)
+    return replace(store, orphans=tuple(done))
 
 
 def _not_deferred_any_more(row: Mapping[str, Any]) -> Mapping[str, Any]:

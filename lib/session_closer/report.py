@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from . import durations
 from .errors import CloserError, ExitCode
 from .keys import plain, quoted
-from .model import CHANGED, FINE, GatewayResult, Life, Outcome, ReceiptRow, Report, RestartResult, Status
+from .model import CHANGED, FINE, GatewayResult, Life, Outcome, ReceiptRow, Report, RestartResult, Status, Why
 
 SHOWN_ROWS = 20
+_VERBS = {"restore-sessions": "restore", "cleanup-sessions": "clean up"}
 
 
 def is_fine(row: Outcome, *, missing_ok: bool) -> bool:
@@ -41,10 +43,16 @@ def as_json(report: Report) -> str:
         "operation": report.operation,
         "dryRun": report.dry_run,
         "stores": [
-            {"agent": store.agent, "path": store.path, "era": store.era, "backup": store.backup}
+            {
+                "agent": store.agent,
+                "path": store.path,
+                "era": store.era,
+                "backup": store.backup,
+                **(store.summary or {}),
+            }
             for store in report.stores
         ],
-        "results": [result(row, missing_ok=report.missing_ok) for row in report.results],
+        "results": [result(row, missing_ok=report.missing_ok) for row in shown_rows(report)],
         "kept": report.kept,
         "gateway": _gateway(report.gateway),
         "restart": _restart(report.restart),
@@ -53,9 +61,25 @@ def as_json(report: Report) -> str:
         "warnings": list(report.warnings),
         "error": _error(report.error),
     }
+    if report.most_rows is not None:
+        envelope["resultsTotal"] = len(report.results)
     if report.receipts is not None:
         envelope["receipts"] = [_receipt(row) for row in report.receipts]
     return json.dumps(envelope) + "\n"
+
+
+def shown_rows(report: Report) -> list[Outcome]:
+    """Return the rows that a report shows: all that did not go well, and the first of the others."""
+    if report.most_rows is None:
+        return list(report.results)
+    left = report.most_rows
+    rows = []
+    for row in report.results:
+        fine = row.status in FINE
+        left -= fine
+        if not fine or left >= 0:
+            rows.append(row)
+    return rows
 
 
 def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
@@ -63,7 +87,7 @@ def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
     return {
         "input": row.given,
         "agent": row.agent,
-        "key": row.key,
+        "key": row.key or None,
         "ok": is_fine(row, missing_ok=missing_ok),
         "status": str(row.status),
         "reason": str(row.reason) if row.reason else None,
@@ -72,7 +96,13 @@ def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
         "archives": list(row.archives),
         "error": row.error,
         **({"until": row.until} if row.until is not None else {}),
+        **(_why(row.why) if row.why is not None else {}),
     }
+
+
+def _why(why: Why) -> dict[str, Any]:
+    age = None if why.age is None else int(why.age)
+    return {"action": why.action, "kind": why.kind, "ageSeconds": age, "bytes": why.size}
 
 
 def _receipt(row: ReceiptRow) -> dict[str, Any]:
@@ -129,8 +159,10 @@ def lines(report: Report, *, verbose: bool = False) -> list[str]:
     if report.results:
         out.append(_headline(report))
         out += _table(report, verbose=verbose)
+        out += _summaries(report)
     elif report.error is None:
-        out.append(f"nothing to {'restore' if report.operation == 'restore-sessions' else 'close'}")
+        out.append(f"nothing to {_VERBS.get(report.operation, 'close')}")
+        out += _summaries(report)
     if report.results and report.error is None:
         out += _footer(report, verbose=verbose)
     return out
@@ -176,13 +208,26 @@ def _table(report: Report, *, verbose: bool) -> list[str]:
     return out
 
 
+def _summaries(report: Report) -> list[str]:
+    """Return a line for each store of a cleanup: how many rows, how many were spared and why."""
+    out = []
+    for store in report.stores:
+        if store.summary is not None:
+            spared = ", ".join(f"{count} {why}" for why, count in store.summary["spared"].items())
+            counts = f"{store.summary['beforeCount']} -> {store.summary['afterCount']} sessions"
+            out.append(f"agent    {store.agent}: {counts}{f'; spared: {spared}' if spared else ''}")
+    return out
+
+
 def _name(row: Outcome) -> str:
-    return plain(row.given if row.status is Status.NOT_FOUND else row.key)
+    return plain(row.given if row.status is Status.NOT_FOUND or not row.key else row.key)
 
 
 def _detail(row: Outcome, *, in_files: bool) -> str:
     if row.error:
         return f"{row.reason}: {row.error}" if row.reason else row.error
+    if row.why is not None:
+        return _reason(row.why)
     if row.status in (Status.DEFERRED, Status.WOULD_DEFER):
         return "your own session: closed when its turn has ended; the receipt shows how"
     if row.until:
@@ -194,6 +239,13 @@ def _detail(row: Outcome, *, in_files: bool) -> str:
         word = "" if row.status is Status.CLOSED else " to archive"
         return f"{number} file{'' if number == 1 else 's'}{word or ' archived'}" if number else "no transcript"
     return ""
+
+
+def _reason(why: Why) -> str:
+    """Return why a policy took a row: the action, the kind, the age, the size."""
+    age = "age unknown" if why.age is None else durations.shown(why.age)
+    size = None if why.size is None else durations.shown_size(why.size)
+    return "  ".join(part for part in (f"{why.action:<15}", f"{why.kind or 'file':<8}", f"{age:>4}", size) if part)
 
 
 def _footer(report: Report, *, verbose: bool) -> list[str]:
@@ -226,7 +278,9 @@ def _gateway_line(report: Report) -> str:
 
 def complaints(report: Report) -> list[str]:
     """Return the lines for stderr: warnings, then the error with what to do next."""
-    out = [f"warning: {warning}" for warning in report.warnings]
+    out = [f"warning: {warning}" for warning in report.warnings[:SHOWN_ROWS]]
+    if len(report.warnings) > SHOWN_ROWS:
+        out.append(f"warning: … and {len(report.warnings) - SHOWN_ROWS} more warnings (--json has all)")
     if report.error is not None:
         out.append(error_line(report.error))
     return out

@@ -38,7 +38,8 @@ class Chosen(NamedTuple):
 class Item(NamedTuple):
     """One session of a receipt: `entry` is its member in a file store, or its `entry_json`.
 
-    `moves` are the renames to be undone. `how`: file, import (into a database) or unarchive.
+    `moves` are the renames to be undone. `how`: file, import (into a database), unarchive, or orphan: a file without a
+    session, whose name stands for the key.
     """
 
     given: str
@@ -62,6 +63,7 @@ def receipts(home: Home) -> list[ReceiptRow]:
         except Damaged:
             continue
         sessions = [session for store in record.stores for session in store.sessions]
+        files = sum(len(store.orphans) for store in record.stores)
         done = record.state == "done"
         path = history.receipt_path(home.state, record.id) if done else history.record_path(home.state, record.id)
         found.append(
@@ -72,8 +74,8 @@ def receipts(home: Home) -> list[ReceiptRow]:
                 record.started_at,
                 record.reason,
                 tuple(store.agent for store in record.stores),
-                len(sessions),
-                0 if is_restore(record) else sum(session.status in UNDONE for session in sessions),
+                len(sessions) + files,
+                0 if is_restore(record) else sum(session.status in UNDONE for session in sessions) + files,
                 path,
             )
         )
@@ -139,21 +141,33 @@ def select(
 ) -> tuple[list[Chosen], list[str]]:
     """Return the sessions of a receipt with such an end that are wanted (all if none is named), and unknown names."""
     closed = [(store, session) for store in record.stores for session in store.sessions if session.status in statuses]
+    closed += [(store, _orphan(move)) for store in record.stores if not store.restores for move in store.orphans]
     if not wanted:
-        return [Chosen(store, session, session.key) for store, session in closed], []
+        return [Chosen(store, session, name_of(session)) for store, session in closed], []
     chosen: dict[tuple[str, str], Chosen] = {}
     unknown = []
     for name in wanted:
         hits = [
             (store, session)
             for store, session in closed
-            if session.key == name or session.key in keys.target(name, store.agent if _is_id(name) else None).candidates
+            if name in (session.key, name_of(session))
+            or session.key in keys.target(name, store.agent if _is_id(name) else None).candidates
         ]
         for store, session in hits:
-            chosen.setdefault((store.agent, session.key), Chosen(store, session, name))
+            chosen.setdefault((store.agent, name_of(session)), Chosen(store, session, name))
         if not hits:
             unknown.append(name)
     return list(chosen.values()), unknown
+
+
+def _orphan(move: Move) -> SessionRecord:
+    """Return an archived file that belonged to no session as what a restore works on: it has no key."""
+    return SessionRecord("", None, 0, 0, "", status="closed", moves=(move,))
+
+
+def name_of(session: SessionRecord) -> str:
+    """Return the key of a session, or the name of a file that belonged to none."""
+    return session.key or session.moves[0].source
 
 
 def _is_id(name: str) -> bool:
@@ -176,6 +190,8 @@ def _into_file(home: Home, store: FileStore, claims: Claims, one: Chosen) -> Ite
     recorded, session, given = one
     assert store.document is not None
     live = store.document
+    if not session.key:
+        return _orphan_back(home, store, claims, one)
     item = Item(given, store.agent, session.key, session.session_id, Status.WOULD_RESTORE)
     member = live.members.get(session.key)
     if member is not None and member.row.session_id == session.session_id:
@@ -189,6 +205,14 @@ def _into_file(home: Home, store: FileStore, claims: Claims, one: Chosen) -> Ite
     except CloserError as problem:
         return item._replace(status=Status.FAILED, error=problem.message)
     return _with_files(home, store, item._replace(entry=entry), session, claims)
+
+
+def _orphan_back(home: Home, store: FileStore, claims: Claims, one: Chosen) -> Item:
+    move = one.session.moves[0]
+    item = Item(one.given, store.agent, move.source, None, Status.WOULD_RESTORE, how="orphan")
+    found = _with_files(home, store, item, one.session, claims)
+    nothing_left = found.status is Status.WOULD_RESTORE and not found.moves
+    return found._replace(status=Status.ALREADY_RESTORED) if nothing_left else found
 
 
 def _with_files(home: Home, store: Store, item: Item, session: SessionRecord, claims: Claims | None) -> Item:
@@ -235,6 +259,10 @@ def _into_database(home: Home, store: SqliteStore, chosen: Sequence[Chosen]) -> 
     now = store.rows([session.key for _, session, _ in chosen])
     items = []
     for recorded, session, given in chosen:
+        if not session.key:
+            why = "it was archived in a folder of files, and the agent has a database now"
+            items.append(Item(given, store.agent, name_of(session), None, Status.FAILED, how="orphan", error=why))
+            continue
         item = Item(given, store.agent, session.key, session.session_id, Status.WOULD_RESTORE, how="import")
         row = now.get(session.key)
         if row is not None and row.session_id != session.session_id:

@@ -196,7 +196,7 @@ def _change(
         for agent in sorted({item.agent for item in items if item.status is Status.WOULD_RESTORE}):
             some = by_agent[agent]
             wanted = {item.key for item in items if item.agent == agent and item.status is Status.WOULD_RESTORE}
-            some = [one for one in some if one[1].key in wanted]
+            some = [one for one in some if restorable.name_of(one.session) in wanted]
             store = run.stores[agent]
             if isinstance(store, SqliteStore):
                 _unarchive(run, store, some, done)
@@ -267,21 +267,27 @@ def _restore_files(
         todo = [item for item in items if item.status is Status.WOULD_RESTORE]
         if not todo:
             return
-        raw = store.document.raw
+        orphans = [item for item in todo if item.how == "orphan"]
+        todo = [item for item in todo if item.how != "orphan"]
         record = StoreRecord(
             agent,
             store.era,
             store.index,
             store.folder,
-            commit.publish_backup(run.disk, store.index, raw, name),
-            len(raw),
-            hashlib.sha256(raw).hexdigest(),
-            tuple(map(importing.recorded, todo)),
+            sessions=tuple(map(importing.recorded, todo)),
             restores=True,
+            orphans=tuple(move for item in orphans for move in item.moves),
         )
+        if todo:
+            raw = store.document.raw
+            backup = commit.publish_backup(run.disk, store.index, raw, name)
+            record = replace(record, backup=backup, size=len(raw), sha256=hashlib.sha256(raw).hexdigest())
         note(run, record)
         work = FileWork(store=store, rows=[], record=record, note=partial(note, run), planned=store.document)
         run.works.append(work)
+        for item in orphans:
+            if _files_back(run.disk, store, item, done):
+                done[agent, item.key] = item._replace(status=Status.RESTORED)
         back = [item for item in todo if _files_back(run.disk, store, item, done)]
         run.disk.sync_folder(store.folder)
         if back:
@@ -380,7 +386,9 @@ def _look_again(run: Run, done: dict[tuple[str, str], Item]) -> None:
             continue
         live = parse(read_index(work.store.index)[0], work.store.index, work.store.agent)
         for (agent, key), item in done.items():
-            if agent == work.store.agent and item.status is Status.RESTORED and key not in live.members:
+            if item.how == "orphan" or agent != work.store.agent:
+                continue
+            if item.status is Status.RESTORED and key not in live.members:
                 why = "it was brought back, and the gateway has written it away since: bring it back again"
                 done[agent, key] = item._replace(status=Status.FAILED, error=why)
 
@@ -476,7 +484,7 @@ def _outcome(item: Item) -> Outcome:
     return Outcome(
         item.given,
         item.agent,
-        item.key,
+        "" if item.how == "orphan" else item.key,
         item.status,
         session_id=item.session_id,
         error=item.error if item.status not in (Status.RESTORED, Status.WOULD_RESTORE) else None,

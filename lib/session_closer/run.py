@@ -10,18 +10,20 @@ from . import history
 from .model import GatewayView, Options, Snapshot, Wish
 
 if TYPE_CHECKING:
+    from .cleaning import Findings
     from .files import Disk
     from .gateway.sessions import Gateway
     from .home import Home
     from .journal import Journal
     from .record import RunRecord
     from .stores import Store
+    from .tidying import Chores
     from .work import Work
 
 
 @dataclass(slots=True)
 class Run:
-    """What the steps of one run share."""
+    """What the steps of one run share; `findings`, `chores` and `sizes` (bytes by key) are a cleanup's, by agent."""
 
     home: Home
     wish: Wish
@@ -35,6 +37,9 @@ class Run:
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     works: list[Work] = field(default_factory=list)
+    findings: dict[str, Findings] = field(default_factory=dict)
+    chores: dict[str, Chores] = field(default_factory=dict)
+    sizes: dict[str, dict[str, int]] = field(default_factory=dict)
     record: RunRecord | None = None
     journal: Journal | None = None
 

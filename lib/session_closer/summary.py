@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from .errors import CloserError
 from .model import CHANGED, FINE, Outcome, Plan, PlannedRow, Report, RestartResult, Status, StoreResult
@@ -20,8 +21,18 @@ def of(
     for work in run.works:
         run.warn(*work.warnings)
     run.warn(*plan.warnings)
-    done: dict[tuple[str, str], Outcome] = {(row.agent, row.key): row for work in run.works for row in work.outcomes()}
+    ended = [row for work in run.works for row in work.outcomes()]
+    done: dict[tuple[str, str], Outcome] = {(row.agent, row.key or row.given): row for row in ended}
     planned = [_outcome(run, row) for row in plan.rows if (row.agent, row.key) not in done]
+    rows = [*planned, *done.values(), *_files_planned(run)]
+    counted: dict[str, dict[str, Any]] = {}
+    if run.wish.rules is not None:
+        from . import counting  # only a cleanup counts
+
+        rows = [counting.explained(row, run.findings.get(row.agent), run.sizes.get(row.agent, {})) for row in rows]
+        counted = {agent: _counted(run, agent, [row for row in rows if row.agent == agent]) for agent in run.stores}
+    else:
+        rows.sort(key=_place(run))
     backups = {
         work.record.agent: os.path.join(work.store.place, work.record.backup)
         for work in run.works
@@ -31,18 +42,53 @@ def of(
         operation=run.wish.operation,
         dry_run=run.options.dry_run,
         stores=tuple(
-            StoreResult(agent, store.index, store.era, backups.get(agent)) for agent, store in run.stores.items()
+            StoreResult(agent, store.index, store.era, backups.get(agent), counted.get(agent))
+            for agent, store in run.stores.items()
         ),
-        results=tuple(sorted([*planned, *done.values()], key=_place(run))),
+        results=tuple(rows),
         gateway=run.gateway.result(),
         restart=restart,
         receipt=run.journal.path if unfinished and run.journal is not None else run.receipt,
-        undo=run.undo() if error is None else None,
+        undo=run.undo() if error is None and not _is_final(rows) else None,
         warnings=tuple(run.warnings),
         kept=plan.kept + sum(row.status not in CHANGED for row in done.values()),
         missing_ok=run.options.missing_ok,
         error=error,
     )
+
+
+def _is_final(rows: Sequence[Outcome]) -> bool:
+    """Tell whether all that was changed is deleted for good."""
+    changed = {row.status for row in rows} & CHANGED
+    return changed == {Status.EXPIRED}
+
+
+def _files_planned(run: Run) -> list[Outcome]:
+    """Return the rows of files that are still to be looked after, in a dry run or where the run ended early."""
+    if not run.chores:
+        return []
+    from . import tidying
+
+    reached = {work.store.agent for work in run.works if work.tidied}
+    return [
+        row for agent, chores in run.chores.items() if agent not in reached for row in tidying.preview(agent, chores)
+    ]
+
+
+def _counted(run: Run, agent: str, rows: list[Outcome]) -> dict[str, Any]:
+    from . import counting
+
+    rules = run.wish.rules
+    assert rules is not None
+    numbers = counting.summary(run.findings[agent], rows, run.sizes.get(agent, {}), rules.policy)
+    return {
+        "agentId": agent,
+        "storePath": run.stores[agent].index,
+        "mode": rules.mode,
+        "dryRun": run.options.dry_run,
+        **numbers,
+        "applied": bool(numbers["wouldMutate"]) and not run.options.dry_run,
+    }
 
 
 def _place(run: Run) -> Callable[[Outcome], int]:

@@ -6,12 +6,13 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from . import __version__, commit, history, journal, locks, names
 from .document import Document
 from .files import Disk
 from .measuring import Measure
-from .model import Outcome, PlannedRow, Reason, Session, Status
+from .model import Move, Outcome, PlannedRow, Reason, Session, Status
 from .record import RunRecord, SessionRecord, StoreRecord, with_store
 from .run import Run
 from .stores import Store
@@ -20,7 +21,10 @@ from .stores.files import FileStore
 
 @dataclass(slots=True, kw_only=True)
 class Work:
-    """One store's share of a run, as it goes on; `archives` are names in the store's folder."""
+    """One store's share of a run, as it goes on; `archives` are names in the store's folder.
+
+    `tidied` are the results of files that belong to no session.
+    """
 
     store: Store
     rows: list[PlannedRow]
@@ -32,6 +36,7 @@ class Work:
     error: dict[str, str] = field(default_factory=dict)
     archives: dict[str, list[str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    tidied: list[Outcome] = field(default_factory=list)
 
     def give_up(self) -> None:
         """Call nothing closed of what was under way when an error ended the run."""
@@ -40,7 +45,7 @@ class Work:
 
     def outcomes(self) -> list[Outcome]:
         """Return a result for each planned row."""
-        return [
+        closed = [
             Outcome(
                 row.given,
                 row.agent,
@@ -54,17 +59,19 @@ class Work:
             )
             for row in self.rows
         ]
+        return closed + self.tidied
 
 
 @dataclass(slots=True, kw_only=True)
 class FileWork(Work):
-    """A file store's share of a run; `planned` is the text that was backed up."""
+    """A file store's share of a run: `planned` is the text that was backed up, `live` what was installed last."""
 
     store: FileStore
     planned: Document[Session]
+    live: Document[Any] | None = None
 
 
-def install(disk: Disk, work: FileWork, live: Document[Session], new: bytes, lock: locks.StoreLock) -> list[str]:
+def install(disk: Disk, work: FileWork, live: Document[Any], new: bytes, lock: locks.StoreLock) -> list[str]:
     """Install a store, and note whatever that displaces; return the keys that both sides changed."""
 
     def displaced(name: str) -> None:
@@ -79,7 +86,9 @@ def install(disk: Disk, work: FileWork, live: Document[Session], new: bytes, loc
 
     assert work.record.backup is not None
     place = commit.Place(work.store.index, work.record.backup, displaced, merged, work.warnings.append)
-    return commit.install(disk, place, live, new, lock)
+    done = commit.install(disk, place, live, new, lock)
+    work.live = done.live
+    return done.contested
 
 
 def begin(run: Run, *stores: StoreRecord) -> None:
@@ -149,9 +158,13 @@ def settled(work: Work) -> StoreRecord:
     measure = Measure()
     sessions = []
     for session in work.record.sessions:
-        named = {names.archived_from(name): name for name in work.archives.get(session.key, ())}
-        moves = tuple(replace(move, target=named.get(move.source, move.target)) for move in session.moves)
-        if status.get(session.key) is Status.CLOSED:
-            moves = tuple(measure.archived(work.store.folder, move) for move in moves)
-        sessions.append(replace(session, status=str(status.get(session.key, session.status)), moves=moves))
+        became = status.get(session.key, session.status)
+        moves = session.moves and _settled(work, session, measure if became is Status.CLOSED else None)
+        sessions.append(replace(session, status=str(became), moves=moves))
     return replace(work.record, sessions=tuple(sessions))
+
+
+def _settled(work: Work, session: SessionRecord, measure: Measure | None) -> tuple[Move, ...]:
+    named = {names.archived_from(name): name for name in work.archives.get(session.key, ())}
+    moves = [replace(move, target=named.get(move.source, move.target)) for move in session.moves]
+    return tuple(measure.archived(work.store.folder, move) for move in moves) if measure else tuple(moves)

@@ -1,0 +1,190 @@
+"""Which sessions a policy takes, and which files: decided from snapshots alone (pure)."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from . import keys, names, planning
+from .kinds import Kind, is_peer_direct, kind
+from .model import GatewayView, Session, Snapshot
+from .policy import Policy, Rules
+from .protection import PINNED, RUNNING, protection
+
+# A session that was just made has no transcript yet.
+MISSING_SECONDS = 600.0
+UNKNOWN, ACTIVE = "unknown-age", "active"
+
+
+class Action(StrEnum):
+    """What is done to a row or a file, and why; the words are OpenClaw's where it has them."""
+
+    PRUNE_MISSING = "prune-missing"
+    RETIRE_DM_SCOPE = "retire-dm-scope"
+    PRUNE_STALE = "prune-stale"
+    CAP_OVERFLOW = "cap-overflow"
+    EVICT_BUDGET = "evict-budget"
+    ARCHIVE_ORPHAN = "archive-orphan"
+    EXPIRE_ARCHIVE = "expire-archive"
+
+
+class Verdict(NamedTuple):
+    """Why one row goes; `age` in seconds, None where it is unknown."""
+
+    action: Action
+    kind: Kind
+    age: float | None
+
+
+@dataclass(slots=True)
+class Findings:
+    """One store's verdicts by key, and how many rows were spared for which reason though the policy named them."""
+
+    count: int = 0
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    spared: Counter[str] = field(default_factory=Counter)
+
+
+class _Row(NamedTuple):
+    session: Session
+    kind: Kind
+    age: float | None
+    guard: str | None
+
+
+def findings(rules: Rules, snapshot: Snapshot, view: GatewayView, sizes: Mapping[str, int]) -> Findings:
+    """Return what the policy takes of one store; `sizes`: the bytes of each session, needed for `max_disk` only."""
+    policy = rules.policy
+    rows = [_row(rules, session, snapshot, view) for session in _own(snapshot)]
+    found = Findings(len(snapshot.sessions))
+    for row in rows:
+        action = _named(rules, row, snapshot)
+        if action is None:
+            continue
+        # A direct message that dmScope has left behind is the one kind of durable row that may go.
+        retired = action is Action.RETIRE_DM_SCOPE and row.guard == Kind.DIRECT
+        if row.guard is not None and not retired:
+            found.spared[row.guard] += 1
+        elif action is Action.PRUNE_STALE and row.age is None and not policy.unknown_is_old:
+            found.spared[UNKNOWN] += 1
+        else:
+            found.verdicts[row.session.key] = Verdict(action, row.kind, row.age)
+    left = [row for row in rows if row.session.key not in found.verdicts]
+    if policy.max_entries is not None:
+        left = _cap(found, left, len(snapshot.sessions) - len(found.verdicts) - policy.max_entries, policy)
+    if policy.max_disk is not None:
+        _evict(found, left, sizes, policy)
+    return found
+
+
+def _own(snapshot: Snapshot) -> Iterator[Session]:
+    """Give the agent's own rows: in a file for all agents the others are not its business."""
+    for key, session in snapshot.sessions.items():
+        agent = keys.agent_of(key)
+        if not session.archived and (snapshot.own_index if agent is None else agent == snapshot.agent):
+            yield session
+
+
+def _row(rules: Rules, session: Session, snapshot: Snapshot, view: GatewayView) -> _Row:
+    of_kind = kind(session.key, session.chat_type)
+    running = planning.is_running(session, snapshot, view)
+    guard = protection(of_kind, session, running=running)
+    if guard == Kind.DIRECT:
+        # Pinned and running hold for those that `fix_dm_scope` may take, too.
+        guard = PINNED if session.pinned else RUNNING if running else guard
+    return _Row(session, of_kind, _age(rules, session), ACTIVE if session.key in rules.active else guard)
+
+
+def _age(rules: Rules, session: Session) -> float | None:
+    """Return the age in seconds; a time in the future counts as none."""
+    if session.updated_at is None:
+        return None
+    age = rules.now - session.updated_at / 1000
+    return age if age >= 0 else None
+
+
+def _named(rules: Rules, row: _Row, snapshot: Snapshot) -> Action | None:
+    """Return what the policy has in mind for a row, protected or not."""
+    policy = rules.policy
+    if policy.fix_missing and _lacks_transcript(row, snapshot):
+        return Action.PRUNE_MISSING
+    if policy.fix_dm_scope and rules.dm_scope == "main" and is_peer_direct(row.session.key):
+        return Action.RETIRE_DM_SCOPE
+    limit = policy.stale.get(row.kind)
+    if limit is not None and (row.age is None or row.age > limit):
+        return Action.PRUNE_STALE
+    return None
+
+
+def _lacks_transcript(row: _Row, snapshot: Snapshot) -> bool:
+    """Tell whether a row names a transcript that is gone; in a database none can be."""
+    session = row.session
+    if snapshot.era != "files" or not session.id_usable or (row.age is not None and row.age < MISSING_SECONDS):
+        return False
+    if session.session_file and not planning.is_in_folder(session, snapshot):
+        return False
+    there = (name for name in planning.transcripts(session, snapshot) if name in snapshot.files or name in snapshot.odd)
+    return all(names.is_companion(name) for name in there)
+
+
+def _cap(found: Findings, rows: Sequence[_Row], surplus: int, policy: Policy) -> list[_Row]:
+    """Take the oldest rows until the store has no more than so many; return the rows that are left."""
+    if surplus <= 0:
+        return list(rows)
+    for row in _oldest(rows, policy)[:surplus]:
+        found.verdicts[row.session.key] = Verdict(Action.CAP_OVERFLOW, row.kind, row.age)
+    return [row for row in rows if row.session.key not in found.verdicts]
+
+
+def _evict(found: Findings, rows: Sequence[_Row], sizes: Mapping[str, int], policy: Policy) -> None:
+    assert policy.max_disk is not None
+    total = sum(size for key, size in sizes.items() if key not in found.verdicts)
+    for row in _oldest(rows, policy):
+        size = sizes.get(row.session.key, 0)
+        if total <= policy.max_disk:
+            break
+        if not size:
+            continue
+        total -= size
+        found.verdicts[row.session.key] = Verdict(Action.EVICT_BUDGET, row.kind, row.age)
+
+
+def _oldest(rows: Iterable[_Row], policy: Policy) -> list[_Row]:
+    """Return the rows that may go, oldest first."""
+    free = [row for row in rows if row.guard is None and (row.age is not None or policy.unknown_is_old)]
+    return sorted(free, key=lambda row: math.inf if row.age is None else row.age, reverse=True)
+
+
+def orphan_groups(snapshot: Snapshot) -> list[tuple[str, ...]]:
+    """Return the transcript files that no row refers to, those of one session id together."""
+    claims = planning.Claims.of(snapshot.sessions.values())
+    groups: dict[str, list[str]] = {}
+    busy: set[str] = set()
+    for name in sorted(snapshot.files):
+        owners = names.owners(name)
+        if not owners or names.is_archive(name) or claims.cover(name):
+            continue
+        # The shortest id: `x` also owns `x-topic-1.jsonl`.
+        owner = min(owners, key=len)
+        groups.setdefault(owner, []).append(name)
+        if any(locked == name or owner in names.owners(locked) for locked in snapshot.locked):
+            busy.add(owner)
+    return [tuple(found) for owner, found in groups.items() if owner not in busy]
+
+
+def old_groups(groups: Iterable[Sequence[str]], times: Mapping[str, float], rules: Rules) -> list[str]:
+    """Return the names in those groups of which every file is older than the policy says; `times`: mtimes in s."""
+    assert rules.policy.orphans is not None
+    until = rules.now - rules.policy.orphans
+    return [name for group in groups for name in group if all(times.get(other, math.inf) < until for other in group)]
+
+
+def expired(shelf: Mapping[str, float], needed: frozenset[str], rules: Rules) -> list[str]:
+    """Return the archives that are old enough and that no young receipt needs; `shelf`: name → when it was made, s."""
+    assert rules.policy.expire_archives is not None
+    until = rules.now - rules.policy.expire_archives
+    return sorted(name for name, made in shelf.items() if made < until and name not in needed)

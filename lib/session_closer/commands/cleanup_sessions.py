@@ -1,0 +1,184 @@
+"""cleanup-sessions: close what is stale by a policy, put stray files away, free old archives."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from plumbum import cli
+
+from .. import files, report
+from ..cli import Base, count, one_word, start, word
+from ..errors import Refused, UsageProblem
+from ..home import Home
+from ..keys import check_agent, quoted, target
+from ..model import Options, Report, Wish
+
+OPERATION = "cleanup-sessions"
+SHOWN = 100
+_POLICY_BYTES = 1 << 20
+
+
+class CleanupSessions(Base):
+    """Close stale sessions by a policy: by default cron runs and subagents that were idle for 24 h, of all agents.
+
+    Never: main, direct, group, channel, thread, cron, heartbeat, pinned and running sessions. Only what is named runs.
+    """
+
+    OPERATION = OPERATION
+    POSITIONALS = ""
+
+    agent = cli.SwitchAttr("--agent", word("AGENT"), argname="AGENT", help="only this agent")
+    all_agents = cli.Flag("--all-agents", help="all agents (that is the default, too)")
+    store = cli.SwitchAttr("--store", word("PATH"), argname="PATH", help="only the agent with this store")
+    stale = cli.SwitchAttr(
+        "--stale", word("KIND=AGE"), list=True, argname="KIND=AGE",
+        help="sessions of a kind that were idle for longer, as in cron-run=24h; once for each kind",
+    )  # fmt: skip
+    unknown_age = cli.Flag("--unknown-age-is-old", help="a row without a usable time counts as old")
+    orphans = cli.SwitchAttr(
+        "--orphans", word("AGE"), argname="[AGE]", help="archive transcript files that no row refers to (24h)"
+    )
+    fix_missing = cli.Flag("--fix-missing", help="rows whose transcript is gone")
+    fix_dm_scope = cli.Flag("--fix-dm-scope", help="rows of direct messages that session.dmScope main has left behind")
+    max_entries = cli.SwitchAttr("--max-entries", count("--max-entries"), argname="N", help="the oldest rows above N")
+    max_disk = cli.SwitchAttr(
+        "--max-disk", word("SIZE"), argname="SIZE", help="the oldest rows until transcripts take no more than SIZE"
+    )
+    expire_archives = cli.SwitchAttr(
+        "--expire-archives", word("AGE"), argname="AGE", help="delete archives and backups older than AGE for good"
+    )
+    policy_file = cli.SwitchAttr("--policy", word("FILE"), argname="FILE", help="a policy in TOML")
+    print_policy = cli.Flag("--print-policy", help="print the policy as TOML and do nothing")
+    enforce = cli.Flag("--enforce", help="also where session.maintenance.mode in openclaw.json is warn")
+    active_key = cli.SwitchAttr(
+        "--active-key", word("KEY"), list=True, argname="KEY", help="a session that stays, whatever the policy says"
+    )
+    archive = cli.Flag("--archive", help="sessions in SQLite: hide and keep them, delete nothing")
+    via = cli.SwitchAttr(
+        "--via", one_word("--via", "auto", "gateway", "files"), default="auto", argname="auto|gateway|files",
+        help="who takes the entries out (auto)",
+    )  # fmt: skip
+    yes = cli.Flag("--yes", help="also more than --max sessions and files")
+    limit = cli.SwitchAttr("--max", count("--max"), default=100, argname="N", help="most closed without --yes (100)")
+
+    def main(self, *words: str) -> int:
+        """Do what was asked; plumbum calls this with the positionals."""
+        if words:
+            raise UsageProblem(f"{quoted(words[0])} is no option", f"{self.executable} --help")
+        where = self.place()
+        policy, maintenance = self._policy(where)
+        if self.print_policy:
+            from ..policy import as_toml
+
+            self.say(*as_toml(policy).splitlines())
+            return 0
+        found = self._cleaned(where, policy, maintenance)
+        self.show(found)
+        return int(report.exit_code(found))
+
+    def _policy(self, where: Home) -> tuple[Any, dict[str, Any]]:
+        """Return the policy that holds, and openclaw.json's maintenance settings."""
+        from .. import durations, policy
+
+        settings = where.setting("session", "maintenance")
+        named = policy.Policy()
+        if self.policy_file is not None:
+            named = policy.from_toml(_text(self.policy_file), self.policy_file)
+        if self.stale:
+            named = named._replace(stale={**named.stale, **dict(map(policy.stale_rule, self.stale))})
+        values = {
+            "orphans": durations.age(self.orphans, "--orphans") if self.orphans is not None else None,
+            "fix_missing": self.fix_missing or None,
+            "fix_dm_scope": self.fix_dm_scope or None,
+            "max_entries": self.max_entries,
+            "max_disk": policy.disk_size(self.max_disk) if self.max_disk is not None else None,
+            "expire_archives": policy.archive_age(self.expire_archives) if self.expire_archives is not None else None,
+        }
+        named = named._replace(**{name: value for name, value in values.items() if value is not None})
+        if named.names_nothing() and self.policy_file is None:
+            named = policy.with_maintenance(settings)
+        if self.unknown_age:
+            named = named._replace(unknown_is_old=True)
+        return named, settings if isinstance(settings, dict) else {}
+
+    def _cleaned(self, where: Home, policy: Any, maintenance: dict[str, Any]) -> Report:
+        from ..executor import execute
+        from ..policy import Rules
+
+        warned = maintenance.get("mode") == "warn" and not self.enforce
+        agents, notes = self._agents(where)
+        scope = where.setting("session", "dmScope")
+        rules = Rules(
+            policy,
+            time.time(),
+            frozenset(key for given in self.active_key for key in target(given, self.agent).candidates),
+            scope if isinstance(scope, str) else "main",
+            "warn" if warned else "enforce",
+        )
+        if policy.fix_dm_scope and rules.dm_scope != "main":
+            notes.append(f"session.dmScope is {rules.dm_scope}: no direct message is left behind")
+        if warned and not self.dry_run:
+            notes.append("session.maintenance.mode is warn: nothing was changed; --enforce changes it")
+        options = self.options()._replace(dry_run=self.dry_run or warned)
+        wish = Wish(OPERATION, (), rules=rules, among=tuple(agents))
+        found = execute(where, wish, options, tell=self.tell, progress=self.progress)
+        return found._replace(warnings=(*notes, *found.warnings), most_rows=None if self.verbose else SHOWN)
+
+    def _agents(self, where: Home) -> tuple[list[str], list[str]]:
+        """Return the agents that are meant, and a note on each that is passed over."""
+        if sum((self.agent is not None, self.all_agents, self.store is not None)) > 1:
+            raise UsageProblem("--agent, --all-agents and --store contradict each other", "give one of them")
+        if self.agent is not None:
+            return [check_agent(self.agent)], []
+        if self.store is not None:
+            return [_agent_of(where, self.store)], []
+        return where.known_agents()
+
+    def options(self) -> Options:
+        """Return the switches as data."""
+        return super().options()._replace(yes=self.yes, limit=self.limit, via=self.via, archive=self.archive)
+
+    def _again(self) -> str:
+        """Return this command line with --yes."""
+        return super()._again() + " --yes"
+
+    def _parse_and_dispatch(self, argv: list[str]) -> tuple[cli.Application, int]:
+        """Give `--orphans` its usual age where none follows: plumbum knows no option with an optional value."""
+        return super()._parse_and_dispatch(list(_with_ages(argv)))
+
+
+def _with_ages(argv: list[str]) -> list[str]:
+    from ..durations import exact
+    from ..policy import ORPHANS
+
+    out = []
+    for at, given in enumerate(argv):
+        bare = given == "--orphans" and (at + 1 == len(argv) or argv[at + 1].startswith("-"))
+        out.append(f"--orphans={exact(ORPHANS)}" if bare else given)
+    return out
+
+
+def _agent_of(where: Home, path: str) -> str:
+    """Return the agent of this state directory whose store is at a path; Refused where there is none."""
+    real = os.path.realpath(path)
+    for agent in where.agents():
+        if real in (os.path.realpath(where.index(agent)), os.path.realpath(where.database(agent))):
+            return agent
+    raise Refused(
+        f"{quoted(path)} is no store of {where.state}", "--state-dir DIR --agent AGENT for another one", name="no_store"
+    )
+
+
+def _text(path: str) -> str:
+    try:
+        return files.read(os.path.realpath(path), _POLICY_BYTES)[0].decode("utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else "is not UTF-8"
+        raise UsageProblem(f"{quoted(path)} cannot be read: {reason}", "--policy FILE, see --print-policy") from None
+
+
+def main() -> int:
+    """Run the command."""
+    return start(CleanupSessions)

@@ -1,0 +1,64 @@
+"""What a cleanup took, in numbers: one summary per store in OpenClaw's field names, and why each row went (pure)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .cleaning import Action, Findings
+from .model import Outcome, Status, Why
+from .policy import Policy
+
+_GONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.WOULD_CLOSE, Status.WOULD_ARCHIVE})
+_FREED = frozenset({Status.EXPIRED, Status.WOULD_EXPIRE})
+
+
+def explained(row: Outcome, findings: Findings | None, sizes: Mapping[str, int]) -> Outcome:
+    """Return a session's row with why the policy took it."""
+    verdict = findings.verdicts.get(row.key) if findings is not None and row.key else None
+    if verdict is None:
+        return row
+    return row._replace(why=Why(str(verdict.action), str(verdict.kind), verdict.age, sizes.get(row.key)))
+
+
+def summary(findings: Findings, rows: Sequence[Outcome], sizes: Mapping[str, int], policy: Policy) -> dict[str, Any]:
+    """Return what became of one store: `rows` are all results of its agent, `sizes` bytes by session key."""
+    gone = [row for row in rows if row.status in _GONE and row.why is not None]
+    count = Counter(row.why.action for row in gone if row.why is not None)
+    files = [row for row in rows if row.why is not None and row.why.action == Action.ARCHIVE_ORPHAN]
+    freed = [row for row in rows if row.status in _FREED]
+    sessions = [row for row in gone if row.key]
+    after = findings.count - len(sessions)
+    return {
+        "beforeCount": findings.count,
+        "afterCount": after,
+        "missing": count[Action.PRUNE_MISSING],
+        "dmScopeRetired": count[Action.RETIRE_DM_SCOPE],
+        "pruned": count[Action.PRUNE_STALE],
+        "capped": count[Action.CAP_OVERFLOW],
+        "diskBudget": _budget(sessions, sizes, policy),
+        "unreferencedArtifacts": {"removedFiles": len(files), "bytes": _bytes(files)},
+        "expiredArchives": {"removedFiles": len(freed), "freedBytes": _bytes(freed)},
+        "spared": dict(sorted(findings.spared.items())),
+        "wouldMutate": bool(sessions or files or freed),
+    }
+
+
+def _budget(sessions: Sequence[Outcome], sizes: Mapping[str, int], policy: Policy) -> dict[str, Any] | None:
+    if policy.max_disk is None:
+        return None
+    before = sum(sizes.values())
+    after = before - sum(sizes.get(row.key, 0) for row in sessions)
+    evicted = sum(row.why is not None and row.why.action == Action.EVICT_BUDGET for row in sessions)
+    return {
+        "totalBytesBefore": before,
+        "totalBytesAfter": after,
+        "removedEntries": evicted,
+        "maxBytes": policy.max_disk,
+        "overBudget": after > policy.max_disk,
+    }
+
+
+def _bytes(rows: Sequence[Outcome]) -> int:
+    return sum(row.why.size or 0 for row in rows if row.why is not None)

@@ -1,0 +1,185 @@
+"""What counts as stale: one small table of kinds and ages that a user may write down as TOML (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from . import durations
+from .durations import SECONDS
+from .errors import UsageProblem
+from .keys import quoted
+from .kinds import STALE_KINDS, Kind
+
+DAY = SECONDS["d"]
+ORPHANS = DAY
+LEAST_ARCHIVE_AGE = SECONDS["h"]
+_UNKNOWN_AGE = {"keep": False, "old": True}
+
+
+class Policy(NamedTuple):
+    """What a cleanup does; ages in seconds, sizes in bytes, None: not done at all.
+
+    `unknown_is_old`: a row without a usable time counts as old.
+    """
+
+    stale: Mapping[Kind, float] = MappingProxyType({})
+    unknown_is_old: bool = False
+    orphans: float | None = None
+    fix_missing: bool = False
+    fix_dm_scope: bool = False
+    max_entries: int | None = None
+    max_disk: int | None = None
+    expire_archives: float | None = None
+
+    def names_nothing(self) -> bool:
+        """Tell whether nothing is to be done."""
+        return self._replace(unknown_is_old=False) == Policy()
+
+
+class Rules(NamedTuple):
+    """A policy at one moment: `now` in seconds since 1970, `active` keys that stay.
+
+    `dm_scope` and `mode` are OpenClaw's `session.dmScope` and `session.maintenance.mode`.
+    """
+
+    policy: Policy
+    now: float
+    active: frozenset[str] = frozenset()
+    dm_scope: str = "main"
+    mode: str = "enforce"
+
+
+DEFAULT = Policy(MappingProxyType({Kind.CRON_RUN: DAY, Kind.SUBAGENT: DAY}))
+
+
+def stale_rule(text: str) -> tuple[Kind, float]:
+    """Return the kind and the seconds of `KIND=AGE`; UsageProblem."""
+    name, equals, age = text.partition("=")
+    if not equals:
+        raise UsageProblem(f"{quoted(text)} is no rule", "--stale KIND=AGE, as in --stale cron-run=24h")
+    return _stale_kind(name.strip()), durations.age(age.strip(), "--stale KIND=AGE")
+
+
+def _stale_kind(name: str) -> Kind:
+    if name in STALE_KINDS:
+        return Kind(name)
+    known = ", ".join(STALE_KINDS)
+    if name in set(Kind):
+        raise UsageProblem(f"{name} sessions are never stale", f"one of {known}")
+    raise UsageProblem(f"{quoted(name)} is no kind of session", f"one of {known}")
+
+
+def archive_age(text: str) -> float:
+    """Return the seconds of --expire-archives; UsageProblem for an age that leaves no time for an undo."""
+    found = durations.age(text, "--expire-archives")
+    if found < LEAST_ARCHIVE_AGE:
+        raise UsageProblem(f"--expire-archives {text} leaves no time for an undo", "an age of 1h or more")
+    return found
+
+
+def with_maintenance(maintenance: object) -> Policy:
+    """Return the default policy with what `session.maintenance` of openclaw.json sets explicitly; UsageProblem."""
+    if not isinstance(maintenance, dict):
+        return DEFAULT
+    after = maintenance.get("pruneAfter", maintenance.get("pruneDays"))
+    most = maintenance.get("maxEntries")
+    stale = DEFAULT.stale
+    if after is not None:
+        age = durations.seconds(after, unit="d")
+        if age is None:
+            raise UsageProblem(f"session.maintenance.pruneAfter is {quoted(str(after))}", "an age such as 30d")
+        stale = dict.fromkeys(STALE_KINDS, age)
+    if most is not None and (type(most) is not int or most < 1):
+        raise UsageProblem(f"session.maintenance.maxEntries is {quoted(str(most))}", "a number from 1 on")
+    return Policy(stale, max_entries=most)
+
+
+def from_toml(text: str, path: str) -> Policy:
+    """Return the policy that a TOML file describes; UsageProblem names the file."""
+    import tomllib  # only a policy file needs it
+
+    try:
+        data = tomllib.loads(text)
+        stale = data.pop("stale", {})
+        if not isinstance(stale, dict):
+            raise UsageProblem("stale is no table", "[stale]")
+        rules = {_stale_kind(name): _age(age, f"stale.{name}") for name, age in stale.items()}
+        found = {_field(name): _value(name, value) for name, value in data.items()}
+    except (ValueError, UsageProblem) as problem:
+        what = problem.message if isinstance(problem, UsageProblem) else f"is no TOML: {problem}"
+        next_step = problem.remedy if isinstance(problem, UsageProblem) else "cleanup-sessions --print-policy shows one"
+        raise UsageProblem(f"{path}: {what}", next_step) from None
+    return Policy(rules, **found)
+
+
+def _field(name: str) -> str:
+    field = "unknown_is_old" if name == "unknown-age" else name.replace("-", "_")
+    if field not in Policy._fields:
+        raise UsageProblem(f"{quoted(name)} is no setting", "cleanup-sessions --print-policy shows all")
+    return field
+
+
+def _value(name: str, value: Any) -> Any:
+    if name == "unknown-age":
+        if value not in _UNKNOWN_AGE:
+            raise UsageProblem(f"unknown-age is {quoted(str(value))}", '"keep" or "old"')
+        return _UNKNOWN_AGE[value]
+    if name in ("fix-missing", "fix-dm-scope"):
+        if not isinstance(value, bool):
+            raise UsageProblem(f"{name} is {quoted(str(value))}", "true or false")
+        return value
+    if name == "max-entries":
+        if type(value) is not int or value < 1:
+            raise UsageProblem(f"max-entries is {quoted(str(value))}", "a number from 1 on")
+        return value
+    if name == "max-disk":
+        return disk_size(value)
+    return archive_age(str(value)) if name == "expire-archives" else _age(value, name)
+
+
+def disk_size(value: object) -> int:
+    """Return the bytes of --max-disk; UsageProblem."""
+    found = durations.size(value)
+    if found is None:
+        raise UsageProblem(f"max-disk is {quoted(str(value))}", "a size such as 500mb or 2gb")
+    return found
+
+
+def _age(value: object, name: str) -> float:
+    found = durations.seconds(value)
+    if found is None:
+        raise UsageProblem(f"{name} is {quoted(str(value))}", 'an age such as "24h"')
+    return found
+
+
+def as_toml(policy: Policy) -> str:
+    """Return the policy as the TOML file that says it; what is not done is a comment."""
+    ages = {"orphans": (policy.orphans, ORPHANS), "expire-archives": (policy.expire_archives, 30 * DAY)}
+    lines = [
+        "# What cleanup-sessions takes for stale. Never: main, direct, group, channel, thread, cron, heartbeat,",
+        "# pinned and running sessions. Ages: s, m, h, d, w.",
+        f'unknown-age = "{"old" if policy.unknown_is_old else "keep"}"  # rows without a usable time',
+        *(_line(name, _quoted_age(age or usual), is_set=age is not None) for name, (age, usual) in ages.items()),
+        _line("fix-missing", "true", is_set=policy.fix_missing),
+        _line("fix-dm-scope", "true", is_set=policy.fix_dm_scope),
+        _line("max-entries", str(policy.max_entries or 500), is_set=policy.max_entries is not None),
+        _line("max-disk", f'"{_size(policy.max_disk)}"', is_set=policy.max_disk is not None),
+        "",
+        "[stale]",
+        *(_line(kind, _quoted_age(policy.stale.get(kind, DAY)), is_set=kind in policy.stale) for kind in STALE_KINDS),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted_age(age: float) -> str:
+    return f'"{durations.exact(age)}"'
+
+
+def _line(name: str, value: str, *, is_set: bool) -> str:
+    return f"{'' if is_set else '# '}{name} = {value}"
+
+
+def _size(count: int | None) -> str:
+    return "2gb" if count is None else f"{count}b"

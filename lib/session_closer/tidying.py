@@ -1,0 +1,200 @@
+"""Archive the transcript files that no row refers to, and free archives that no receipt needs any more."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
+
+from . import cleaning, history, names, planning
+from .claiming import locked
+from .cleaning import Action
+from .measuring import Measure
+from .model import Move, Outcome, Snapshot, Status, Why
+from .policy import Rules
+from .record import Damaged, RunRecord, StoreRecord, decode
+from .run import Run
+from .stores import Store
+from .work import Work, note
+
+
+class Chores(NamedTuple):
+    """What is to be done to one agent's files: names in its folders, sizes in bytes and ages in seconds of all."""
+
+    orphans: tuple[str, ...] = ()
+    expired: tuple[str, ...] = ()
+    sizes: dict[str, int] = {}  # noqa: RUF012
+    ages: dict[str, float] = {}  # noqa: RUF012
+    history: int = 0
+
+
+def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
+    """Return what a policy finds among an agent's files; nothing is changed."""
+    rules = run.wish.rules
+    assert rules is not None
+    found: dict[str, os.stat_result] = {}
+    orphans: list[str] = []
+    expired: list[str] = []
+    made: dict[str, float] = {}
+    strays = 0
+    if rules.policy.orphans is not None:
+        groups = cleaning.orphan_groups(snapshot)
+        if snapshot.era == "files":
+            found.update(_stats(store.folder, (name for group in groups for name in group)))
+            made.update({name: status.st_mtime for name, status in found.items()})
+            orphans = cleaning.old_groups(groups, made, rules)
+        else:
+            strays = sum(map(len, groups))
+    if rules.policy.expire_archives is not None:
+        shelf, moments = _shelf(store)
+        found.update(shelf)
+        made.update(moments)
+        expired = cleaning.expired(moments, _needed(run, rules), rules)
+    wanted = (*orphans, *expired)
+    return Chores(
+        tuple(orphans),
+        tuple(expired),
+        {name: found[name].st_size for name in wanted},
+        {name: max(0.0, rules.now - made[name]) for name in wanted},
+        strays,
+    )
+
+
+def _stats(folder: str, wanted: Iterable[str]) -> Iterator[tuple[str, os.stat_result]]:
+    for name in wanted:
+        with suppress(FileNotFoundError):
+            status = os.lstat(os.path.join(folder, name))
+            if stat.S_ISREG(status.st_mode):
+                yield name, status
+
+
+def _shelf(store: Store) -> tuple[dict[str, os.stat_result], dict[str, float]]:
+    """Return the archives and backups of an agent with their stat and the moment they were made, in s since 1970."""
+    index = os.path.basename(store.index)
+    archives = [name for name in _listed(store.folder) if names.is_put_away(name)]
+    backups = [name for name in _listed(store.place) if name.startswith(names.backup_name(index, ""))]
+    found = dict(_stats(store.folder, archives)) | dict(_stats(store.place, backups))
+    made = {}
+    for name, status in found.items():
+        moment = names.archived_at(name) or names.backed_up_at(name)
+        # A rename keeps a file's time, a backup is written anew.
+        made[name] = moment.timestamp() if moment is not None else status.st_mtime
+    return found, made
+
+
+def _listed(folder: str) -> list[str]:
+    return os.listdir(folder) if os.path.isdir(folder) else []
+
+
+def _needed(run: Run, rules: Rules) -> frozenset[str]:
+    """Return every name that an interrupted run, or a receipt younger than the age, speaks of."""
+    assert rules.policy.expire_archives is not None
+    until = rules.now - rules.policy.expire_archives
+    wanted: set[str] = set()
+    for raw in history.all_records(run.home.state):
+        with suppress(Damaged):
+            record = decode(raw)
+            if record.state == "open" or _moment(record) >= until:
+                wanted.update(_names(record))
+    return frozenset(wanted)
+
+
+def _moment(record: RunRecord) -> float:
+    try:
+        return datetime.fromisoformat(record.finished_at or record.started_at).timestamp()
+    except ValueError:
+        raise Damaged("says no time") from None
+
+
+def _names(record: RunRecord) -> Iterator[str]:
+    for store in record.stores:
+        yield from (store.backup or "", *store.displaced, *(move.target for move in store.orphans))
+        for session in store.sessions:
+            yield from (move.target for move in session.moves)
+
+
+def preview(agent: str, chores: Chores) -> list[Outcome]:
+    """Return the rows of a dry run for an agent's files."""
+    return [
+        *(_outcome(agent, chores, name, Status.WOULD_ARCHIVE) for name in chores.orphans),
+        *(_outcome(agent, chores, name, Status.WOULD_EXPIRE) for name in chores.expired),
+    ]
+
+
+def _outcome(agent: str, chores: Chores, name: str, status: Status, archive: str | None = None) -> Outcome:
+    action = Action.ARCHIVE_ORPHAN if status in (Status.ARCHIVED, Status.WOULD_ARCHIVE) else Action.EXPIRE_ARCHIVE
+    why = Why(str(action), None, chores.ages.get(name), chores.sizes.get(name))
+    return Outcome(name, agent, "", status, archives=(archive,) if archive is not None else (), why=why)
+
+
+def tidy(run: Run, agent: str, planned: Chores) -> None:
+    """Do what was planned for an agent's files, as far as it still holds under the lock."""
+    with locked(run, agent):
+        store = run.stores[agent]
+        snapshot = store.read()
+        now = look(run, store, snapshot)
+        orphans = [name for name in now.orphans if name in planned.orphans]
+        expired = [name for name in now.expired if name in planned.expired]
+        if not (orphans or expired):
+            return
+        measure = Measure()
+        stamp = names.free_stamp(history.now(), snapshot.files)
+        moves = tuple(measure.live(store.folder, Move(name, names.archive_name(name, stamp))) for name in orphans)
+        work = _work(run, store)
+        work.record = replace(work.record, orphans=moves, removes=tuple(expired))
+        work.note(work.record)
+        _archive(run, work, now, moves)
+        _expire(run, work, now, expired)
+        work.finished = True
+
+
+def _work(run: Run, store: Store) -> Work:
+    """Return this agent's share of the run, a new one where no session of it was closed."""
+    for work in run.works:
+        if work.store is store:
+            work.finished = False
+            return work
+    record = StoreRecord(agent=store.agent, era=store.era, path=store.index, transcripts=store.folder)
+    work = Work(store=store, rows=[], record=record, note=partial(note, run))
+    run.works.append(work)
+    return work
+
+
+def _archive(run: Run, work: Work, chores: Chores, moves: tuple[Move, ...]) -> None:
+    """Rename orphans to their archive names; one that a row refers to by now goes back (I6)."""
+    folder, agent = work.store.folder, work.store.agent
+    done = []
+    for move in moves:
+        # Gone, or its archive name taken in this moment: it stays for the next run.
+        with suppress(FileNotFoundError, FileExistsError):
+            run.disk.rename_new(os.path.join(folder, move.source), os.path.join(folder, move.target))
+            done.append(move)
+    if not done:
+        return
+    claims = planning.Claims.of(work.store.read().sessions.values())
+    for move in [move for move in done if claims.cover(move.source)]:
+        done.remove(move)
+        with suppress(FileExistsError):
+            run.disk.rename_new(os.path.join(folder, move.target), os.path.join(folder, move.source))
+    run.disk.sync_folder(folder)
+    work.record = replace(work.record, orphans=tuple(done))
+    work.tidied += [
+        _outcome(agent, chores, move.source, Status.ARCHIVED, os.path.join(folder, move.target)) for move in done
+    ]
+
+
+def _expire(run: Run, work: Work, chores: Chores, expired: list[str]) -> None:
+    store = work.store
+    places = {store.folder, store.place}
+    for name in expired:
+        for folder in places:
+            with suppress(FileNotFoundError):
+                run.disk.unlink(os.path.join(folder, name))
+        work.tidied.append(_outcome(store.agent, chores, name, Status.EXPIRED))
+    for folder in places if expired else ():
+        run.disk.sync_folder(folder)
