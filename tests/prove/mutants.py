@@ -55,8 +55,8 @@ MUTANTS = (
     _one(
         "the exchange is not synced",
         "commit.py",
-        "    disk.sync_folder(place.folder)\n    displaced, _ =",
-        "    displaced, _ =",
+        "    disk.sync_folder(place.folder)\n    if not measuring",
+        "    if not measuring",
         "power",
     ),
     _one(
@@ -115,7 +115,7 @@ MUTANTS = (
     _one(
         "the displaced store is not compared",
         "commit.py",
-        "    if displaced != expected:\n",
+        "    if not measuring.holds(swap, expected):\n",
         "    if False:\n",
         "kills:displaced",
     ),
