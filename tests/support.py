@@ -256,7 +256,8 @@ def run_process(
 ) -> Result:
     """Run a command in a process of its own with stdin closed; `before` is Python to be run ahead of it."""
     place = [] if state is None else ["--state-dir", str(state)]
-    program = f"import sys; from session_closer.commands.{MODULES[name]} import main\n{before}\nsys.exit(main())"
+    module = name.replace("-", "_")
+    program = f"import sys; from session_closer.commands.{module} import main\n{before}\nsys.exit(main())"
     closed = ["sh", "-c", 'exec "$@" <&-', "sh"]
     done = subprocess.run(
         [*closed, sys.executable, "-B", "-c", program, *place, *words],
