@@ -44,7 +44,15 @@ _MACHINES = {
     "acp": Kind.ACP,
     "acp-bridge": Kind.ACP,
 }
-_PEERS = {"direct": Kind.DIRECT, "dm": Kind.DIRECT, "group": Kind.GROUP, "channel": Kind.CHANNEL}
+_PLACES = {
+    "direct": Kind.DIRECT,
+    "dm": Kind.DIRECT,
+    "group": Kind.GROUP,
+    "channel": Kind.CHANNEL,
+    "thread": Kind.THREAD,
+    "topic": Kind.THREAD,
+    "main": Kind.MAIN,
+}
 # `direct` is left out: OpenClaw writes it into whatever was talked to over its web chat.
 _BY_CHAT_TYPE = {"group": Kind.GROUP, "channel": Kind.CHANNEL, "thread": Kind.THREAD}
 
@@ -69,9 +77,10 @@ def kind(key: str, chat_type: str | None = None) -> Kind:
         return Kind.DREAMING
     if _PROBE.fullmatch(rest):
         return Kind.PROBE
-    for part in parts[:-1][:3]:
-        if part in _PEERS:
-            return _PEERS[part]
+    # Wherever such a word stands: only a key of one word is a name that somebody chose.
+    for part in parts if len(parts) > 1 else []:
+        if part in _PLACES:
+            return _PLACES[part]
     if chat_type is not None and (found := _BY_CHAT_TYPE.get(chat_type.lower())):
         return found
     if len(parts) == 1 and (rest.startswith("project-") or agent == keys.DEFAULT_AGENT):
