@@ -19,7 +19,6 @@ OPERATION = "list-sessions"
 LIMIT = 100
 _SHARED_MEMBERS = ("ok", "exitCode", "operation", "dryRun", "gateway", "warnings", "error")
 _MOST_COLUMNS = 40
-_UNITS = ("", "K", "M", "G", "T")
 # The number of its store, a session, and its kind where that was asked for already.
 _Match = tuple[int, Session, Kind | None]
 
@@ -190,7 +189,7 @@ def _cells(row: Row, *, model: bool) -> list[str]:
         "?" if row.age is None else durations.shown(row.age),
         str(row.kind),
         _cut("archived" if session.archived else _word(session.status), _MOST_COLUMNS),
-        "?" if row.size is None else _size(row.size),
+        "?" if row.size is None else durations.shown_size(row.size),
         row.protected or "-",
         *([_cut(_word(session.model), _MOST_COLUMNS)] if model else []),
         plain(session.key) + whose,
@@ -199,14 +198,6 @@ def _cells(row: Row, *, model: bool) -> list[str]:
 
 def _word(text: str | None) -> str:
     return plain(text) if text else "-"
-
-
-def _size(number: int) -> str:
-    """Return bytes as people read them: 812, 4.1K, 37M."""
-    value, unit = float(number), 0
-    while value >= 1000 and unit < len(_UNITS) - 1:
-        value, unit = value / 1024, unit + 1
-    return f"{value:.1f}{_UNITS[unit]}" if unit and value < 10 else f"{value:.0f}{_UNITS[unit]}"
 
 
 def _columns(text: str) -> int:

@@ -40,7 +40,7 @@ def loaded(store: Store, name: str, *words: str) -> set[str]:
     return set(json.loads(path.read_text()))
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [*MODULES, "list-sessions"])
 @pytest.mark.parametrize("words", [("--help",), ("--version",), ("--no-such-flag",)])
 def test_words_that_touch_no_store_load_nothing_for_one(
     store: Store, unavoidable: set[str], name: str, words: tuple[str, ...]
@@ -57,6 +57,13 @@ def test_a_small_file_store_without_a_gateway_loads_nothing_for_anything_else(
 ) -> None:
     found = loaded(store, name, *words)
     assert "session_closer.executor" in found
+    assert found & RARE - unavoidable == set()
+
+
+def test_a_list_of_a_small_file_store_loads_nothing_that_changes_one(store: Store, unavoidable: set[str]) -> None:
+    found = loaded(store, "list-sessions")
+    assert "session_closer.looking" in found
+    assert found & {f"session_closer.{name}" for name in ("changing", "recovery", "journal", "closing")} == set()
     assert found & RARE - unavoidable == set()
 
 

@@ -659,7 +659,15 @@ def test_the_model_is_shown_with_verbose_or_where_it_fits(filled: Store, monkeyp
 
 @pytest.mark.parametrize(
     ("size", "shown"),
-    [(0, "0"), (999, "999"), (1000, "1.0K"), (5000, "4.9K"), (10_240, "10K"), (1_000_000, "977K"), (5 << 20, "5.0M")],
+    [
+        (0, "0B"),
+        (1023, "1023B"),
+        (1024, "1.0K"),
+        (5000, "4.9K"),
+        (10_240, "10K"),
+        (1_000_000, "977K"),
+        (5 << 20, "5.0M"),
+    ],
 )
 def test_sizes_are_short(store: Store, size: int, shown: str) -> None:
     key = LEAD + "sized"

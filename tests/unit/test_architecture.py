@@ -11,11 +11,11 @@ import session_closer
 ROOT = Path(session_closer.__file__).parent
 PURE = (
     "errors", "keys", "model", "document", "names", "planning", "record", "report",
-    "kinds", "durations", "protection", "policy", "cleaning", "counting",
+    "kinds", "durations", "protection", "policy", "cleaning", "counting", "listing",
 )  # fmt: skip
 DATA_ONLY = {
     "__future__", "codecs", "collections", "dataclasses", "datetime", "difflib", "enum", "functools",
-    "json", "re", "typing", "hashlib", "operator", "shlex", "types", "unicodedata", "math", "tomllib",
+    "json", "re", "typing", "hashlib", "operator", "shlex", "types", "unicodedata", "math", "tomllib", "heapq",
 }  # fmt: skip
 WRITERS = {
     "open", "write", "rename", "renames", "replace", "unlink", "remove", "rmdir", "removedirs", "mkdir", "makedirs",
