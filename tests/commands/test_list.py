@@ -277,10 +277,20 @@ def test_limits(store: Store, now: int) -> None:
     assert run(ListSessions, *only, "--limit", "all", state=store.state).stdout.splitlines()[-1] == "250 sessions"
 
 
+def test_what_is_equally_old_is_in_the_order_of_its_keys_whosever_it_is(store: Store, now: int) -> None:
+    keys = ["agent:main:b", "global", "unknown"]
+    for agent, some in (("main", keys), ("researcher", ["a", *keys[1:]]), ("project-lead", ["h"])):
+        store.write({key: {"updatedAt": now} for key in some}, agent)
+    found = [(row["key"], row["agent"]) for row in listed(store).data["sessions"]]
+    assert found == sorted(found)
+
+
 def test_a_large_number_is_easy_to_read(store: Store) -> None:
     store.write({f"{LEAD}{number}": {} for number in range(1500)})
     last = run(ListSessions, "--agent", "project-lead", "--limit", "1", state=store.state).stdout.splitlines()[-1]
     assert last == "1 of 1,500 sessions; --limit all shows the rest"
+    every = run(ListSessions, "--agent", "project-lead", "--limit", "all", state=store.state).stdout
+    assert every.endswith("\n1,500 sessions\n")
 
 
 # It only looks
