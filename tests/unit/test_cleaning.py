@@ -352,3 +352,11 @@ def test_what_is_stale_counts_towards_the_number() -> None:
     rows += [row(f"agent:a:thing-{age}", age * DAY) for age in range(1, 4)]
     policy = DEFAULT._replace(max_entries=3)
     assert set(taken(policy, store(*rows))) == {"subagent:2", "subagent:3", "subagent:4"}
+
+
+def test_an_active_key_stays_and_an_unknown_age_is_not_the_oldest() -> None:
+    rows = store(row("agent:a:thing-1", DAY), row("agent:a:thing-2", 2 * DAY), row("agent:a:thing-3", None))
+    rules = Rules(Policy(max_entries=1), NOW, frozenset({"agent:a:thing-2"}))
+    assert set(cleaning.findings(rules, rows, GatewayView(), {}).verdicts) == {"agent:a:thing-1"}
+    old = rules._replace(policy=rules.policy._replace(unknown_is_old=True, max_entries=2))
+    assert set(cleaning.findings(old, rows, GatewayView(), {}).verdicts) == {"agent:a:thing-3"}
