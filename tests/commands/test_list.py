@@ -502,9 +502,9 @@ def test_nothing_at_all_is_an_empty_list(tmp_path: Path, closed_port: int) -> No
 
 @pytest.fixture
 def shared(store: Store, now: int) -> Store:
-    """One file for all agents, with keys of four, two of them unknown, and bare ones; a transcript of each."""
+    """One file for all agents, with keys of known agents, of unknown ones, and bare ones."""
     path = store.state / "all.json"
-    keys = ["agent:main:a", LEAD + "b", "agent:elsewhere:c", "agent:..:d", "global", "agent:UPPER:e"]
+    keys = ["agent:main:a", LEAD + "b", "agent:elsewhere:c", "agent:..:d", "global", "agent:UPPER:e", "agent:nowhere:f"]
     rows = {}
     for number, key in enumerate(keys):
         rows[key] = {"sessionId": session_id(key), "updatedAt": now - number * 1000}
@@ -527,6 +527,7 @@ def test_one_file_for_all_agents_is_listed_once_each_row_under_its_own_agent(sha
         ("agent:..:d", None, False),
         ("global", None, False),
         ("agent:UPPER:e", None, False),
+        ("agent:nowhere:f", "nowhere", False),
     ]
     assert row_of(answer, "global")["transcriptBytes"] is None
     assert {each["path"] for each in answer.data["stores"]} == {str(shared.state / "all.json")}
@@ -553,7 +554,7 @@ def test_a_database_wins_over_rows_left_in_one_file_for_all_agents(shared: Store
     answer = listed(shared)
     assert "agent:main:a" not in keys_of(answer)
     assert "agent:main:in-database" in keys_of(answer)
-    assert len(keys_of(answer)) == 6
+    assert len(keys_of(answer)) == 7
 
 
 # Words
