@@ -26,7 +26,8 @@ def execute(
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Report:
     """Return the report of a run; CloserError where it ends before there is a plan."""
-    check_place(where, wish.agents())
+    # One store of all that cannot be read must not keep the others from being cleaned.
+    check_place(where, wish.agents() if wish.rules is None or wish.agent else [])
     gateway = sessions.meet(where, looking_only=options.dry_run)
     run = Run(where, wish, options, disk or Disk(), tell, progress, gateway)
     try:
@@ -60,13 +61,18 @@ def _perform(run: Run) -> Report:
 
         run.warn(*recovery.recover(run, run.wish.agents()))
     for agent in run.wish.agents():
-        store = stores.detect(run.home, agent)
-        if store is None:
-            run.snapshots[agent] = Snapshot(agent, run.home.index(agent), run.home.folder(agent), {})
-        else:
-            run.stores[agent] = store
-            run.snapshots[agent] = store.read()
-            _measure(run, store)
+        try:
+            _read(run, agent)
+        except CloserError as problem:
+            if run.wish.rules is None or run.wish.agent:
+                raise
+            if problem.name == "link":
+                run.warn(f"{problem.message}: left out")
+            else:
+                run.unread[agent] = problem
+    if run.wish.rules is not None and run.wish.agent and run.wish.agent not in run.stores:
+        there = ", ".join(run.home.agents()) or "none"
+        run.warn(f"agent {run.wish.agent} has no sessions here; agents: {there}")
     databases = any(store.era == "sqlite" for store in run.stores.values())
     run.view = sessions.view(run.gateway, run.wish.agents(), by_command=databases)
     stamp = names.free_stamp(history.now(), (name for found in run.snapshots.values() for name in found.files))
@@ -79,6 +85,19 @@ def _perform(run: Run) -> Report:
     from . import changing
 
     return changing.change(run, plan)
+
+
+def _read(run: Run, agent: str) -> None:
+    """Note an agent's store and what is in it."""
+    if run.wish.rules is not None:
+        home.check_folders(run.home, [agent])
+    store = stores.detect(run.home, agent)
+    if store is None:
+        run.snapshots[agent] = Snapshot(agent, run.home.index(agent), run.home.folder(agent), {})
+        return
+    snapshot = store.read()
+    run.stores[agent], run.snapshots[agent] = store, snapshot
+    _measure(run, store)
 
 
 def _measure(run: Run, store: Store) -> None:

@@ -11,6 +11,7 @@ from .model import GatewayView, Options, Snapshot, Wish
 
 if TYPE_CHECKING:
     from .cleaning import Findings
+    from .errors import CloserError
     from .files import Disk
     from .gateway.sessions import Gateway
     from .home import Home
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Run:
-    """What the steps of one run share; `findings`, `chores` and `sizes` (bytes by key) are a cleanup's, by agent."""
+    """What the steps of one run share; what a cleanup adds is by agent.
+
+    `unread` are stores that could not be looked at, `sizes` bytes by key.
+    """
 
     home: Home
     wish: Wish
@@ -37,6 +41,7 @@ class Run:
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     works: list[Work] = field(default_factory=list)
+    unread: dict[str, CloserError] = field(default_factory=dict)
     findings: dict[str, Findings] = field(default_factory=dict)
     chores: dict[str, Chores] = field(default_factory=dict)
     sizes: dict[str, dict[str, int]] = field(default_factory=dict)

@@ -24,7 +24,7 @@ def of(
     ended = [row for work in run.works for row in work.outcomes()]
     done: dict[tuple[str, str], Outcome] = {(row.agent, row.key or row.given): row for row in ended}
     planned = [_outcome(run, row) for row in plan.rows if (row.agent, row.key) not in done]
-    rows = [*planned, *done.values(), *_files_planned(run)]
+    rows = [*planned, *done.values(), *_files_planned(run), *_unread(run)]
     counted: dict[str, dict[str, Any]] = {}
     if run.wish.rules is not None:
         from . import counting  # only a cleanup counts
@@ -55,6 +55,14 @@ def of(
         missing_ok=run.options.missing_ok,
         error=error,
     )
+
+
+def _unread(run: Run) -> list[Outcome]:
+    """Return a row for each store that could not be looked at."""
+    return [
+        Outcome(agent, agent, "", Status.FAILED, error=f"{problem.message}; next: {problem.remedy}")
+        for agent, problem in run.unread.items()
+    ]
 
 
 def _is_final(rows: Sequence[Outcome]) -> bool:

@@ -122,7 +122,8 @@ class CleanupSessions(Base):
         if warned and not self.dry_run:
             notes.append("session.maintenance.mode is warn: nothing was changed; --enforce changes it")
         options = self.options()._replace(dry_run=self.dry_run or warned)
-        wish = Wish(OPERATION, (), rules=rules, among=tuple(agents))
+        only = agents[0] if self.agent is not None or self.store is not None else None
+        wish = Wish(OPERATION, (), agent=only, rules=rules, among=tuple(agents))
         found = execute(where, wish, options, tell=self.tell, progress=self.progress)
         return found._replace(warnings=(*notes, *found.warnings), most_rows=None if self.verbose else SHOWN)
 
