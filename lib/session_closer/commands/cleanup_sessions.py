@@ -87,7 +87,8 @@ class CleanupSessions(Base):
         if self.policy_file is not None:
             named = policy.from_toml(_text(self.policy_file), self.policy_file)
         if self.stale:
-            named = named._replace(stale={**named.stale, **dict(map(policy.stale_rule, self.stale))})
+            rules = dict(policy.stale_rule(rule) for given in self.stale for rule in given.split(","))
+            named = named._replace(stale={**named.stale, **rules})
         values = {
             "orphans": durations.age(self.orphans, "--orphans") if self.orphans is not None else None,
             "fix_missing": self.fix_missing or None,
@@ -121,11 +122,14 @@ class CleanupSessions(Base):
             notes.append(f"session.dmScope is {rules.dm_scope}: no direct message is left behind")
         if warned and not self.dry_run:
             notes.append("session.maintenance.mode is warn: nothing was changed; --enforce changes it")
-        options = self.options()._replace(dry_run=self.dry_run or warned)
+        options = self.options()
+        if warned:
+            options = options._replace(dry_run=True, yes=True)
         only = agents[0] if self.agent is not None or self.store is not None else None
         wish = Wish(OPERATION, (), agent=only, rules=rules, among=tuple(agents))
         found = execute(where, wish, options, tell=self.tell, progress=self.progress)
-        return found._replace(warnings=(*notes, *found.warnings), most_rows=None if self.verbose else SHOWN)
+        shown = len(found.results) if self.verbose else SHOWN
+        return found._replace(warnings=(*notes, *found.warnings), most_rows=shown)
 
     def _agents(self, where: Home) -> tuple[list[str], list[str]]:
         """Return the agents that are meant, and a note on each that is passed over."""
@@ -134,7 +138,7 @@ class CleanupSessions(Base):
         if self.agent is not None:
             return [check_agent(self.agent)], []
         if self.store is not None:
-            return [_agent_of(where, self.store)], []
+            return _agents_of(where, self.store), []
         return where.known_agents()
 
     def options(self) -> Options:
@@ -161,12 +165,16 @@ def _with_ages(argv: list[str]) -> list[str]:
     return out
 
 
-def _agent_of(where: Home, path: str) -> str:
-    """Return the agent of this state directory whose store is at a path; Refused where there is none."""
+def _agents_of(where: Home, path: str) -> list[str]:
+    """Return the agents of this state directory whose store is at a path; Refused where there is none."""
     real = os.path.realpath(path)
-    for agent in where.agents():
-        if real in (os.path.realpath(where.index(agent)), os.path.realpath(where.database(agent))):
-            return agent
+    found = [
+        agent
+        for agent in where.agents()
+        if real in (os.path.realpath(where.index(agent)), os.path.realpath(where.database(agent)))
+    ]
+    if found:
+        return found
     raise Refused(
         f"{quoted(path)} is no store of {where.state}", "--state-dir DIR --agent AGENT for another one", name="no_store"
     )
