@@ -416,6 +416,7 @@ def test_a_store_that_cannot_be_read_hides_no_other(store: Store, damage: Callab
 
 
 def test_an_agent_that_is_a_link_is_left_out_with_a_note(store: Store) -> None:
+    store.configure(agents={"list": [{"id": "twin"}]})
     (store.state / "agents" / "twin").symlink_to(store.state / "agents" / "researcher")
     (store.state / "agents" / "no agent").mkdir()
     (store.state / "agents" / ".hidden").mkdir()
