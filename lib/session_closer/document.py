@@ -16,9 +16,12 @@ from .errors import CorruptStore
 
 MAX_BYTES = 512 * 1024 * 1024
 _CHUNK = 1 << 20
-_BLANK = re.compile(r"[ \t\n\r]*")
-_COLON = re.compile(r"[ \t\n\r]*:[ \t\n\r]*")
-_COMMA = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
+# Text of the whole file at once would cost more time for its memory than the scan itself.
+_WINDOW = 4 << 20
+_BLANK = re.compile(rb"[ \t\n\r]*")
+_COLON = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
+_COMMA = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*")
+_COLON_IN_TEXT = re.compile(_COLON.pattern.decode())
 
 Row = TypeVar("Row")
 
@@ -70,10 +73,8 @@ def scan(raw: bytes, pick: Callable[[str, Any], Row]) -> Document[Row]:
     ascii_only = raw.isascii()
     if not ascii_only:
         _check_utf8(raw)
-    # latin-1: one character a byte, so offsets in the text are offsets in the file.
-    text = raw.decode("latin-1")
     try:
-        return _scan(raw, text, pick, ascii_only=ascii_only)
+        return _scan(raw, pick, ascii_only=ascii_only)
     except RecursionError:
         raise CorruptStore("is nested deeper than it can be checked") from None
 
@@ -91,63 +92,93 @@ def _check_utf8(raw: bytes) -> None:
         raise CorruptStore("is not valid UTF-8") from None
 
 
-def _scan(raw: bytes, text: str, pick: Callable[[str, Any], Row], *, ascii_only: bool) -> Document[Row]:
-    blank, colon, comma = _BLANK.match, _COLON.match, _COMMA.match
-    at = _end(blank(text, 0))
-    if at == len(text):
-        raise CorruptStore("is empty" if not text else "holds only blanks")
-    if text[at] == "\0":
+def _scan(raw: bytes, pick: Callable[[str, Any], Row], *, ascii_only: bool) -> Document[Row]:
+    blank, colon, comma, value_at = _BLANK.match, _COLON.match, _COMMA.match, _Values(raw).at
+    at = _end(blank(raw, 0))
+    if at == len(raw):
+        raise CorruptStore("is empty" if not raw else "holds only blanks")
+    if raw.startswith(b"\0", at):
         raise CorruptStore("holds NUL bytes")
-    if text[at] != "{":
+    if not raw.startswith(b"{", at):
         raise CorruptStore("is not a JSON object")
     inside = at + 1
     members: dict[str, Member[Row]] = {}
-    at = _end(blank(text, inside))
-    if text[at : at + 1] != "}":
+    at = _end(blank(raw, inside))
+    if not raw.startswith(b"}", at):
         while True:
-            if text[at : at + 1] != '"':
+            if not raw.startswith(b'"', at):
                 raise CorruptStore(f"is not valid JSON at byte {at}: a key was expected")
             start = at
-            key, at = _value(text, at)
+            key, at = value_at(at)
             if not ascii_only and not raw[start:at].isascii():
                 key = json.loads(raw[start:at])
-            found = colon(text, at)
+            found = colon(raw, at)
             if found is None:
                 raise CorruptStore(f"is not valid JSON at byte {at}: a colon was expected")
             value = found.end()
-            entry, at = _value(text, value)
+            entry, at = value_at(value)
             if not ascii_only and not raw[value:at].isascii():
                 entry = _value(raw[value:at].decode("utf-8"), 0)[0]
             if key in members:
                 raise CorruptStore(f"holds the key {json.dumps(key)} twice")
             members[key] = Member(start, value, at, pick(key, entry))
-            found = comma(text, at)
+            found = comma(raw, at)
             if found is None:
                 break
             at = found.end()
-    close = _end(blank(text, at))
-    if text[close : close + 1] != "}":
+    close = _end(blank(raw, at))
+    if not raw.startswith(b"}", close):
         raise CorruptStore(
-            "is cut off" if close >= len(text) else f"is not valid JSON at byte {close}: a comma or }} was expected"
+            "is cut off" if close >= len(raw) else f"is not valid JSON at byte {close}: a comma or }} was expected"
         )
-    rest = _end(blank(text, close + 1))
-    if rest != len(text):
+    rest = _end(blank(raw, close + 1))
+    if rest != len(raw):
         raise CorruptStore(f"goes on after its object, at byte {rest}")
     return Document(raw, inside, close, members)
 
 
-def _end(found: re.Match[str] | None) -> int:
+def _end(found: re.Match[bytes] | None) -> int:
     assert found is not None  # the pattern matches the empty string
     return found.end()
 
 
-def _value(text: str, at: int) -> tuple[Any, int]:
+class _Values:
+    """The values in a store's bytes, decoded through a window of text that moves and, where it must, grows."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        self._base = 0
+        self._text = ""
+
+    def at(self, start: int) -> tuple[Any, int]:
+        """Return the value at a byte offset, and where it ends."""
+        while True:
+            base, text = self._base, self._text
+            behind = base + len(text)
+            if behind == len(self._raw):
+                value, end = _value(text, start - base, base)
+                return value, base + end
+            if start < behind:
+                try:
+                    value, end = _value(text, start - base)
+                except CorruptStore:
+                    end = len(text)
+                # A number may go on behind the window: 1e+ is read as 1 and two characters more.
+                if end + 2 < len(text):
+                    return value, base + end
+            size = max(_WINDOW, 2 * (behind - start))
+            # latin-1: one character a byte, so offsets in the text are offsets in the file.
+            self._base, self._text = start, self._raw[start : start + size].decode("latin-1")
+
+
+def _value(text: str, at: int, base: int = 0) -> tuple[Any, int]:
+    """Return the value in a text and where it ends; `base` is the text's place in its file."""
     try:
         return _DECODER.raw_decode(text, at)
     except json.JSONDecodeError as problem:
         if problem.pos >= len(text.rstrip(" \t\r\n")):
             raise CorruptStore("is cut off") from None
-        raise CorruptStore(f"is not valid JSON at byte {problem.pos}: {problem.msg}") from None
+        raise CorruptStore(f"is not valid JSON at byte {base + problem.pos}: {problem.msg}") from None
     except ValueError as problem:
         # An integer of more digits than Python converts is legal JSON.
         if "integer string conversion" not in str(problem):
@@ -211,7 +242,7 @@ def edit(
 def member(text: str) -> tuple[str, str]:
     """Return key and value of one member, `"key": value`, the value as text; raise CorruptStore."""
     key, end = _value(text, 0)
-    colon = _COLON.match(text, end)
+    colon = _COLON_IN_TEXT.match(text, end)
     if colon is None or not isinstance(key, str):
         raise CorruptStore("is not a member of a store")
     return key, text[colon.end() :]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from session_closer import document
 from session_closer.document import edit, merge, nothing, same_value, scan
 from session_closer.errors import CorruptStore
 
@@ -147,3 +148,32 @@ def test_two_layouts_of_one_value_are_the_same() -> None:
     assert same_value(b'{"a": 1}', b'{\n "a":1}')
     assert not same_value(b'{"a": 1}', b'{"a": 2}')
     assert not same_value(b"{}", None)
+
+
+def outcome(raw: bytes, window: int) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(document, "_WINDOW", window)
+        try:
+            return scan(raw, lambda key, entry: (key, entry))
+        except CorruptStore as problem:
+            return problem.message
+
+
+@given(stores, layouts, st.booleans(), st.integers(1, 40), st.data())
+def test_the_window_of_text_makes_no_difference(
+    store: dict[str, Any], layout: dict[str, Any], plain: bool, window: int, data: st.DataObject
+) -> None:
+    raw = json.dumps(store, ensure_ascii=plain, **layout).encode()
+    cut = raw[: data.draw(st.integers(0, len(raw)))]
+    at = data.draw(st.integers(0, len(raw)))
+    spoilt = (
+        raw[:at] + data.draw(st.sampled_from([b'"', b"{", b"}", b",", b"7", b"-", b"\\", b"\0", b"NaN"])) + raw[at:]
+    )
+    for text in (raw, cut, spoilt):
+        assert outcome(text, window) == outcome(text, 1 << 20)
+
+
+@pytest.mark.parametrize("value", ["1234567890", "1e400", "0.0", "1.5e+20", "-1E-7", '"' + "x" * 50 + '"', "[" * 20 + "]" * 20, "true", "-0.5"])
+def test_a_value_longer_than_the_window_is_read_whole(value: str) -> None:
+    raw = f'{{"a": {value}, "b": {value}}}'.encode()
+    assert all(outcome(raw, window) == outcome(raw, 1 << 20) for window in range(1, 30))
