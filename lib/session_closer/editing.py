@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from . import closing, commit, history, names
+from . import closing, commit, history, names, planning
 from .claiming import locked
 from .deciding import decide_again
-from .model import Plan, PlannedRow, Route, Status
+from .model import Plan, PlannedRow, Route, Snapshot, Status
 from .run import Run
 from .stores.files import FileStore
 from .work import FileWork, note, prepare
@@ -28,12 +28,23 @@ def change_store(run: Run, agent: str, first: Plan) -> list[PlannedRow]:
             run.warn,
         )
         commit.clean(run.disk, place)
-        plan = decide_again(run, agent, store.read(), stamp, first)
+        plan = _decided(run, agent, store.read(), stamp, first)
         run.warn(*plan.warnings)
         if plan.closing:
             _close(run, store, list(plan.closing), stamp)
         known = {row for row in first.rows if row.status is not Status.WOULD_CLOSE}
         return [row for row in plan.rows if row.status is not Status.WOULD_CLOSE and row not in known]
+
+
+def _decided(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: Plan) -> Plan:
+    """Return the plan that is carried out: the first one where all that it was made of is still the same."""
+    # A database in the same run has the gateway asked anew; what a receipt says of an absent name may be news.
+    settled = all(store.era == "files" for store in run.stores.values()) and not any(
+        row.status in (Status.NOT_FOUND, Status.ALREADY_CLOSED) for row in first.rows
+    )
+    if settled and snapshot == run.snapshots[agent]:
+        return planning.stamped(first, snapshot, stamp)
+    return decide_again(run, agent, snapshot, stamp, first)
 
 
 def _close(run: Run, store: FileStore, rows: list[PlannedRow], stamp: str) -> None:

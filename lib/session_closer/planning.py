@@ -202,7 +202,6 @@ def _with_files(
 ) -> list[PlannedRow]:
     going = {row.key for row in rows}
     kept = Claims.of(session for key, session in snapshot.sessions.items() if key not in going)
-    taken = snapshot.files | frozenset(snapshot.odd)
     moved: dict[str, Move] = {}
     out = []
     for row in rows:
@@ -239,9 +238,26 @@ def _with_files(
                 route=route(session, snapshot, view, choices.via),
             )
         )
-    if any(move.target in taken for move in moved.values()):
-        raise AssertionError("the stamp was chosen so that no archive name is taken")
+    _check_free(moved.values(), snapshot)
     return out
+
+
+def _check_free(moves: Iterable[Move], snapshot: Snapshot) -> None:
+    if any(move.target in snapshot.files or move.target in snapshot.odd for move in moves):
+        raise AssertionError("the stamp was chosen so that no archive name is taken")
+
+
+def stamped(plan: Plan, snapshot: Snapshot, stamp: str) -> Plan:
+    """Return what a plan closes in one store, with another stamp: the same as planning that store again."""
+    rows = [
+        row._replace(moves=tuple(Move(move.source, names.archive_name(move.source, stamp)) for move in row.moves))
+        if row.moves
+        else row
+        for row in plan.closing
+        if row.agent == snapshot.agent
+    ]
+    _check_free((move for row in rows for move in row.moves), snapshot)
+    return plan._replace(rows=tuple(rows))
 
 
 def did_you_mean(row: PlannedRow, snapshot: Snapshot) -> str:

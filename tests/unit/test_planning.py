@@ -151,3 +151,22 @@ def test_a_project_id_closes_canonical_legacy_and_bare_rows_and_nothing_that_mer
     snapshot = Snapshot("lead", "/s/i", "/s", {key: Session("lead", key, None, None) for key in present})
     plan = plan_for(snapshot, ["kelly"], GatewayView(), Choices(stamp=STAMP), keep=False)
     assert {row.key for row in plan.closing} == set(present[:4])
+
+
+@given(snapshots(), views, choices, words, st.booleans())
+def test_another_stamp_makes_the_plan_that_planning_again_makes(
+    snapshot: Snapshot, view: GatewayView, chosen: Choices, named: list[str], keep: bool
+) -> None:
+    def plan(how: Choices) -> Plan:
+        targets = [keys.target(word, "lead") for word in named if word != "agent:lead:Kelly" or not keep]
+        if keep:
+            return planning.keep_only(targets, snapshot, view, how)
+        return planning.close(targets, {"lead": snapshot}, view, how)
+
+    first = plan(chosen)
+    later = "2026-11-21T00-41-25.001Z"
+    only = frozenset((row.agent, row.key) for row in first.closing)
+    again = plan(chosen._replace(stamp=later, only=only))
+    stamped = planning.stamped(first, snapshot, later)
+    assert stamped.rows == again.closing
+    assert set(again.warnings) == set(stamped.warnings)
