@@ -120,12 +120,12 @@ def _commit(
     going = []
     for row in rows:
         left = current.value_bytes(row.key)
-        if left is not None and not document.same_value(left, work.planned.value_bytes(row.key)):
-            _came_back(work, row.key)
-        elif left is not None:
+        if left is None:
+            work.outcome[row.key] = Status.CLOSED
+        elif current is work.planned or document.same_value(left, work.planned.value_bytes(row.key)):
             going.append(row.key)
         else:
-            work.outcome[row.key] = Status.CLOSED
+            _came_back(work, row.key)
     if going:
         contested = _install(disk, work, current, going, lock)
         work.outcome.update(dict.fromkeys(going, Status.CLOSED))

@@ -106,22 +106,24 @@ def with_store(record: RunRecord, store: StoreRecord) -> RunRecord:
 
 def encode(record: RunRecord) -> bytes:
     """Return the record as JSON, one line: a receipt of thousands of sessions is written in milliseconds."""
-    return (json.dumps({"format": FORMAT, **_fields(record)}, default=_fields) + "\n").encode()
+    # Nothing in a record refers back to it, so there is no circle to look for.
+    text = json.dumps({"format": FORMAT, **_fields(record)}, default=_fields, check_circular=False)
+    return (text + "\n").encode()
 
 
 def _fields(part: Any) -> dict[str, Any]:
-    kind = type(part)
+    kind: Any = type(part)
     return dict(zip(_names(kind), _values(kind)(part), strict=True))
 
 
 @cache
-def _names(kind: type[Any]) -> dict[str, str]:
+def _names(kind: Any) -> dict[str, str]:
     """Return a dataclass's fields by the names that they have in JSON."""
     return {_camel(name): name for name in kind.__slots__}
 
 
 @cache
-def _values(kind: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
+def _values(kind: Any) -> Callable[[Any], tuple[Any, ...]]:
     return attrgetter(*kind.__slots__)
 
 
@@ -130,7 +132,7 @@ def _camel(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-def _arguments(kind: type[Any], item: dict[str, Any]) -> dict[str, Any]:
+def _arguments(kind: Any, item: dict[str, Any]) -> dict[str, Any]:
     """Return the members of an object by the names of a dataclass's fields; KeyError for an unknown one."""
     fields = _names(kind)
     return {fields[name]: value for name, value in item.items()}

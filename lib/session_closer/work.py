@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -122,9 +123,11 @@ def prepare(disk: Disk, store: FileStore, rows: Sequence[PlannedRow], stamp: str
     """Back up the store and return the record of what is going to happen to it; nothing else is changed."""
     assert store.document is not None
     raw = store.document.raw
-    backup = commit.publish_backup(disk, store.index, raw, names.backup_name(os.path.basename(store.index), stamp))
-    measure = Measure()
-    sessions = tuple(_session_record(store, row, measure) for row in rows)
+    # The disk is busy with the backup while the processor hashes what is in it.
+    with ThreadPoolExecutor(1) as beside:
+        hashed = beside.submit(_hashed, store, rows)
+        backup = commit.publish_backup(disk, store.index, raw, names.backup_name(os.path.basename(store.index), stamp))
+    sha256, sessions = hashed.result()
     return StoreRecord(
         agent=store.agent,
         era=store.era,
@@ -132,9 +135,16 @@ def prepare(disk: Disk, store: FileStore, rows: Sequence[PlannedRow], stamp: str
         transcripts=store.folder,
         backup=backup,
         size=len(raw),
-        sha256=hashlib.sha256(raw).hexdigest(),
+        sha256=sha256,
         sessions=sessions,
     )
+
+
+def _hashed(store: FileStore, rows: Sequence[PlannedRow]) -> tuple[str, tuple[SessionRecord, ...]]:
+    assert store.document is not None
+    measure = Measure()
+    sessions = tuple(_session_record(store, row, measure) for row in rows)
+    return hashlib.sha256(store.document.raw).hexdigest(), sessions
 
 
 def _session_record(store: FileStore, row: PlannedRow, measure: Measure) -> SessionRecord:

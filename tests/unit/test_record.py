@@ -77,3 +77,29 @@ def test_a_cut_record_is_refused() -> None:
     for end in range(0, len(raw), 7):
         with pytest.raises(Damaged):
             decode(raw[:end])
+
+
+def slowly(record: RunRecord) -> bytes:
+    def fields(part: Any) -> dict[str, Any]:
+        return {camel(name): getattr(part, name) for name in part.__slots__}
+
+    def camel(name: str) -> str:
+        first, *rest = name.split("_")
+        return first + "".join(word.capitalize() for word in rest)
+
+    return (json.dumps({"format": "session-closer/1", **fields(record)}, default=fields) + "\n").encode()
+
+
+WORDS = st.text(max_size=8)
+SESSIONS = st.builds(
+    replace, st.just(SESSION), key=WORDS, session_id=st.none() | WORDS, status=WORDS, entry=st.none() | WORDS,
+    archived_at=st.none() | st.integers(), moves=st.sampled_from([(), (MOVE,), (MOVE, MOVE)]),
+)  # fmt: skip
+
+
+@given(st.lists(SESSIONS, max_size=3), st.dictionaries(WORDS, st.integers() | WORDS), st.none() | WORDS)
+def test_a_record_has_the_bytes_it_always_had(
+    sessions: list[SessionRecord], by: dict[str, Any], reason: str | None
+) -> None:
+    record = replace(RECORD, by=by, reason=reason, stores=(replace(STORE, sessions=tuple(sessions)),))
+    assert encode(record) == slowly(record)
