@@ -81,7 +81,7 @@ def archived_at(name: str) -> datetime | None:
 def owners(name: str) -> set[str]:
     """Return every session id that could call this live file its own."""
     if "-topic-" not in name and not is_companion(name):
-        return {name[:-6]} if is_transcript(name) else set()
+        return {name[:-6]} if name.endswith(".jsonl") and is_session_id(name[:-6]) else set()
     found: set[str] = set()
     for pattern in (_CHECKPOINT, _TRAJECTORY, _TOPIC, _TRANSCRIPT):
         match = pattern.fullmatch(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,3 +73,16 @@ def test_other_sessions_are_not_taken_for_main(key: str) -> None:
 def test_no_control_character_reaches_a_message(text: str) -> None:
     for shown in (keys.quoted(text), keys.plain(text)):
         assert shown.isprintable()
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_an_ascii_key_is_folded_as_any_other(key: str) -> None:
+    normal = unicodedata.normalize("NFC", key)
+    assert keys.folded(key) == unicodedata.normalize("NFC", normal.casefold()).strip()
+
+
+@given(st.lists(st.sampled_from(["agent", "Main", "GLOBAL", "unknown", "x", "", " ", "\u017f", ":"])).map(":".join))
+def test_a_main_session_is_a_bare_word_or_the_third_of_three(key: str) -> None:
+    kept, parts = {"main", "global", "unknown"}, keys.folded(key).split(":")
+    full = len(parts) == 3 and parts[0] == "agent" and parts[2] in kept
+    assert keys.is_main(key) is (keys.folded(key) in kept or full)
