@@ -6,7 +6,7 @@ help:
 	@echo 'make test      the tests, without those that need a real OpenClaw'
 	@echo 'make live      the tests against a real OpenClaw'
 	@echo 'make prove     kills, errors, power cuts, races and mutants; ALL=1 for everything, PART=NAME for one part'
-	@echo 'make bench     ratios against what people would use instead'
+	@echo 'make bench     ratios against what people would use instead; PART=NAME for one part'
 	@echo 'make check     ruff and mypy'
 	@echo 'make format    format the sources'
 	@echo 'make coverage  branch coverage of the unit tests'
@@ -21,7 +21,7 @@ prove:
 	PYTHONPATH=$(CURDIR)/tests $(RUN) prove $(PART) $(if $(ALL),--all)
 
 bench:
-	PYTHONPATH=$(CURDIR)/tests $(RUN) bench
+	PYTHONPATH=$(CURDIR)/tests $(PYTHON) lib/bootstrap.py --with tests/bench/requirements.lock -m bench $(PART)
 
 check:
 	$(RUN) ruff check

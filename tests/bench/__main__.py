@@ -1,59 +1,21 @@
-"""Measure closing sessions in SQLite against OpenClaw's own command on the same gateway; print a table."""
+"""Run the parts of the benchmark, all or the one that is named; each prints its own table."""
 
 from __future__ import annotations
 
-import statistics
 import sys
-import time
-from collections.abc import Callable
 
-from live.install import Unavailable, provide
-from live.lab import Lab, create, laboratory, prepare_commands, run
+from . import cleanup, sqlite
 
-VERSION = "2026.9.6"
-ROUNDS = 3
-DELETED, ARCHIVED = 50, 100
+PARTS = {"cleanup": cleanup.main, "sqlite": sqlite.main}
 
 
-def main() -> int:
-    """Print the table; 0, also where OpenClaw cannot be had, which is said."""
-    try:
-        prepare_commands()
-        install = provide(VERSION)
-    except Unavailable as reason:
-        print(f"skip: no OpenClaw {VERSION}: {reason}")
-        return 0
-    with laboratory(install) as lab:
-        lab.start()
-        rounds = [_round(lab, number) for number in range(ROUNDS)]
-    ours, theirs, archive = (statistics.median(column) for column in zip(*rounds, strict=True))
-    print(f"Medians of {ROUNDS} rounds, one gateway of {VERSION}; sessions with one message each.\n")
-    print("| what | time | against `openclaw sessions delete` of 50 |")
-    print("|---|---|---|")
-    print(f"| `close-project-batch` of {DELETED} | {ours:.1f} s | {ours / theirs:.2f} |")
-    print(f"| `openclaw sessions delete --yes --json` of {DELETED} | {theirs:.1f} s | 1 |")
-    print(f"| `close-project-batch --archive` of {ARCHIVED} | {archive:.2f} s | {archive / theirs:.3f} |")
-    return 0
+def main(names: list[str]) -> int:
+    """Run these parts; 2 for one that does not exist."""
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        print(f"no part {unknown[0]}; parts: {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    return max(PARTS[name]() for name in names or PARTS)
 
 
-def _round(lab: Lab, number: int) -> tuple[float, float, float]:
-    """Return the seconds of our close, of OpenClaw's, and of our archive; their order changes from round to round."""
-    took: dict[str, float] = {}
-    steps: list[tuple[str, int, Callable[[list[str]], int]]] = [
-        ("ours", DELETED, lambda keys: run(lab, "close-project-batch", *keys).code),
-        ("theirs", DELETED, lambda keys: lab.openclaw("sessions", "delete", *keys, "--yes", "--json").returncode),
-        ("archive", ARCHIVED, lambda keys: run(lab, "close-project-batch", "--archive", *keys).code),
-    ]
-    for name, count, work in steps[number % 3 :] + steps[: number % 3]:
-        keys = [f"agent:project-lead:{name}-{number}-{index}" for index in range(count)]
-        with lab.rpc() as rpc:
-            create(rpc, *keys)
-        started = time.monotonic()
-        code = work(keys)
-        took[name] = time.monotonic() - started
-        assert code == 0, f"{name} ended with {code}"
-    return took["ours"], took["theirs"], took["archive"]
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+sys.exit(main(sys.argv[1:]))

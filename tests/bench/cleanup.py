@@ -1,0 +1,110 @@
+"""Measure a cleanup of a month of cron runs against reading, filtering, backing up and writing that store."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+RUNS, TRANSCRIPTS, ENTRY_BYTES = 43_200, 2_000, 4096
+ROUNDS = 5
+AGENT = "main"
+COMMAND = Path(__file__).parents[2] / "bin" / "cleanup-sessions"
+# The fastest way that people would write: no check, no transcript, nothing to undo but the backup.
+BASELINE = """
+import os, sys, time
+import orjson
+path, now = sys.argv[1], time.time() * 1000
+raw = open(path, "rb").read()
+old = lambda key, entry: ":run:" in key and now - entry["updatedAt"] > 86.4e6
+kept = {key: entry for key, entry in orjson.loads(raw).items() if not old(key, entry)}
+for name, data in ((path + ".bak-1", raw), (path + ".tmp", orjson.dumps(kept, option=orjson.OPT_INDENT_2))):
+    with open(name, "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+os.rename(path + ".tmp", path)
+folder = os.open(os.path.dirname(path), os.O_RDONLY)
+os.fsync(folder)
+"""
+
+
+def main() -> int:
+    """Print the table."""
+    with tempfile.TemporaryDirectory(prefix="session-closer-bench-") as scratch:
+        size = build(Path(scratch, "made"), Path(scratch, "state"))
+        took: dict[str, list[float]] = {"ours": [], "baseline": []}
+        for number in range(ROUNDS):
+            for name in ("ours", "baseline") if number % 2 else ("baseline", "ours"):
+                took[name].append(_once(name, Path(scratch)))
+    ratio = statistics.median(ours / other for ours, other in zip(took["ours"], took["baseline"], strict=True))
+    ours, other = (statistics.median(took[name]) for name in ("ours", "baseline"))
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    print(f"{RUNS:,} cron runs, {TRANSCRIPTS:,} transcripts, {size >> 20} MiB; medians of {ROUNDS} rounds.\n")
+    print("| what | time | against the baseline |")
+    print("|---|---|---|")
+    print(f"| `cleanup-sessions --all-agents --yes --json` | {ours:.2f} s | {ratio:.2f} |")
+    print(f"| read, filter, back up, write with orjson, no transcripts | {other:.2f} s | 1 |")
+    print(f"\nPeak memory of the larger of the two: {peak / size:.1f} times the store.")
+    return 0
+
+
+def build(made: Path, final: Path) -> int:
+    """Write the store, as it is to be used at `final`; return its size in bytes."""
+    dice, now = random.Random(7), int(time.time() * 1000)
+    folder, real = made / "agents" / AGENT / "sessions", final / "agents" / AGENT / "sessions"
+    folder.mkdir(parents=True)
+    store = {f"agent:{AGENT}:main": _entry(str(uuid.uuid4()), now, real)}
+    for number in range(RUNS):
+        run = str(uuid.UUID(int=dice.getrandbits(128)))
+        store[f"agent:{AGENT}:cron:report:run:{run}"] = _entry(run, now - 60_000 * (RUNS - number), real)
+        if number < TRANSCRIPTS:
+            folder.joinpath(f"{run}.jsonl").write_text('{"type":"session","version":3}\n' + '{"type":"message"}\n' * 20)
+    index = folder / "sessions.json"
+    index.write_text(json.dumps(store, indent=2))
+    index.chmod(0o600)
+    return index.stat().st_size
+
+
+def _entry(run: str, moment: int, folder: Path) -> dict[str, object]:
+    entry: dict[str, object] = {
+        "sessionId": run,
+        "updatedAt": moment,
+        "sessionFile": str(folder / f"{run}.jsonl"),
+        "status": "done",
+        "model": "m",
+    }
+    text = "<skill>\n  <name>a skill</name>\n</skill>\n"
+    prompt = text * ((ENTRY_BYTES - len(json.dumps(entry))) // len(json.dumps(text)))
+    return {**entry, "skillsSnapshot": {"prompt": prompt}}
+
+
+def _once(name: str, scratch: Path) -> float:
+    """Return the seconds that one of the two takes on a fresh copy, the whole process."""
+    state = scratch / "state"
+    shutil.rmtree(state, ignore_errors=True)
+    shutil.copytree(scratch / "made", state)
+    os.sync()
+    index = state / "agents" / AGENT / "sessions" / "sessions.json"
+    words = {
+        "ours": [str(COMMAND), "--state-dir", str(state), "--all-agents", "--yes", "--json"],
+        "baseline": [sys.executable, "-c", BASELINE, str(index)],
+    }[name]
+    environ = {**os.environ, "HOME": str(scratch), "OPENCLAW_GATEWAY_PORT": "9"}
+    environ.setdefault("SESSION_CLOSER_CACHE", str(Path.home() / ".cache" / "session-closer"))
+    started = time.monotonic()
+    done = subprocess.run(words, env=environ, capture_output=True, check=False)
+    took = time.monotonic() - started
+    assert done.returncode == 0, done.stderr.decode()
+    left = len(json.loads(index.read_bytes()))
+    assert left < 1_500, f"{name} left {left} sessions"
+    return took
