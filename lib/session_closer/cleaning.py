@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -42,9 +42,13 @@ class Verdict(NamedTuple):
 
 @dataclass(slots=True)
 class Findings:
-    """One store's verdicts by key, and how many rows were spared for which reason though the policy named them."""
+    """One store's verdicts by key, and how many rows were spared for which reason though the policy named them.
+
+    `transcripts` tells by key which rows share one.
+    """
 
     count: int = 0
+    transcripts: dict[str, str] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     spared: Counter[str] = field(default_factory=Counter)
 
@@ -60,7 +64,7 @@ def findings(rules: Rules, snapshot: Snapshot, view: GatewayView, sizes: Mapping
     """Return what the policy takes of one store; `sizes`: the bytes of each session, needed for `max_disk` only."""
     policy = rules.policy
     rows = [_row(rules, session, snapshot, view) for session in _own(snapshot)]
-    found = Findings(len(snapshot.sessions))
+    found = Findings(len(rows), {row.session.key: _transcript(row.session) for row in rows})
     for row in rows:
         action = _named(rules, row, snapshot)
         if action is None:
@@ -75,7 +79,7 @@ def findings(rules: Rules, snapshot: Snapshot, view: GatewayView, sizes: Mapping
             found.verdicts[row.session.key] = Verdict(action, row.kind, row.age)
     left = [row for row in rows if row.session.key not in found.verdicts]
     if policy.max_entries is not None:
-        left = _cap(found, left, len(snapshot.sessions) - len(found.verdicts) - policy.max_entries, policy)
+        left = _cap(found, left, len(left) - policy.max_entries, policy)
     if policy.max_disk is not None:
         _evict(found, left, sizes, policy)
     return found
@@ -99,6 +103,10 @@ def _row(rules: Rules, session: Session, snapshot: Snapshot, view: GatewayView) 
     return _Row(session, of_kind, _age(rules, session), ACTIVE if session.key in rules.active else guard)
 
 
+def _transcript(session: Session) -> str:
+    return session.session_id or session.session_file or session.key
+
+
 def _age(rules: Rules, session: Session) -> float | None:
     """Return the age in seconds; a time in the future counts as none."""
     if session.updated_at is None:
@@ -110,10 +118,11 @@ def _age(rules: Rules, session: Session) -> float | None:
 def _named(rules: Rules, row: _Row, snapshot: Snapshot) -> Action | None:
     """Return what the policy has in mind for a row, protected or not."""
     policy = rules.policy
+    is_peer = row.kind is Kind.DIRECT and is_peer_direct(row.session.key)
+    if policy.fix_dm_scope and rules.dm_scope == "main" and is_peer:
+        return Action.RETIRE_DM_SCOPE
     if policy.fix_missing and _lacks_transcript(row, snapshot):
         return Action.PRUNE_MISSING
-    if policy.fix_dm_scope and rules.dm_scope == "main" and is_peer_direct(row.session.key):
-        return Action.RETIRE_DM_SCOPE
     limit = policy.stale.get(row.kind)
     if limit is not None and (row.age is None or row.age > limit):
         return Action.PRUNE_STALE
@@ -142,15 +151,24 @@ def _cap(found: Findings, rows: Sequence[_Row], surplus: int, policy: Policy) ->
 
 def _evict(found: Findings, rows: Sequence[_Row], sizes: Mapping[str, int], policy: Policy) -> None:
     assert policy.max_disk is not None
-    total = sum(size for key, size in sizes.items() if key not in found.verdicts)
+    sharing = Counter(found.transcripts[row.session.key] for row in rows)
+    total = weight(found, {row.session.key for row in rows}, sizes)
+    # A transcript that several rows share is free when the last of them goes: they go together, or stay.
+    waiting: dict[str, list[_Row]] = defaultdict(list)
     for row in _oldest(rows, policy):
-        size = sizes.get(row.session.key, 0)
         if total <= policy.max_disk:
             break
-        if not size:
-            continue
-        total -= size
-        found.verdicts[row.session.key] = Verdict(Action.EVICT_BUDGET, row.kind, row.age)
+        name, size = found.transcripts[row.session.key], sizes.get(row.session.key, 0)
+        waiting[name].append(row)
+        if size and len(waiting[name]) == sharing[name]:
+            total -= size
+            for other in waiting[name]:
+                found.verdicts[other.session.key] = Verdict(Action.EVICT_BUDGET, other.kind, other.age)
+
+
+def weight(found: Findings, wanted: Iterable[str], sizes: Mapping[str, int]) -> int:
+    """Return the bytes of the transcripts of these keys, one that several share counted once."""
+    return sum({found.transcripts[key]: sizes.get(key, 0) for key in wanted if key in found.transcripts}.values())
 
 
 def _oldest(rows: Iterable[_Row], policy: Policy) -> list[_Row]:
@@ -166,7 +184,7 @@ def orphan_groups(snapshot: Snapshot) -> list[tuple[str, ...]]:
     busy: set[str] = set()
     for name in sorted(snapshot.files):
         owners = names.owners(name)
-        if not owners or names.is_archive(name) or claims.cover(name):
+        if not owners or names.is_archive(name) or claims.cover(name) or _is_too_long(name):
             continue
         # The shortest id: `x` also owns `x-topic-1.jsonl`.
         owner = min(owners, key=len)
@@ -174,6 +192,10 @@ def orphan_groups(snapshot: Snapshot) -> list[tuple[str, ...]]:
         if any(locked == name or owner in names.owners(locked) for locked in snapshot.locked):
             busy.add(owner)
     return [tuple(found) for owner, found in groups.items() if owner not in busy]
+
+
+def _is_too_long(name: str) -> bool:
+    return len(names.archive_name(name, "2026-11-21T00-41-24.769Z").encode()) > names.MAX_BYTES
 
 
 def old_groups(groups: Iterable[Sequence[str]], times: Mapping[str, float], rules: Rules) -> list[str]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .cleaning import Action, Findings
+from .cleaning import Action, Findings, weight
 from .model import Outcome, Status, Why
 from .policy import Policy
 
@@ -37,7 +37,7 @@ def summary(findings: Findings, rows: Sequence[Outcome], sizes: Mapping[str, int
         "dmScopeRetired": count[Action.RETIRE_DM_SCOPE],
         "pruned": count[Action.PRUNE_STALE],
         "capped": count[Action.CAP_OVERFLOW],
-        "diskBudget": _budget(sessions, sizes, policy),
+        "diskBudget": _budget(findings, sessions, sizes, policy),
         "unreferencedArtifacts": {"removedFiles": len(files), "bytes": _bytes(files)},
         "expiredArchives": {"removedFiles": len(freed), "freedBytes": _bytes(freed)},
         "spared": dict(sorted(findings.spared.items())),
@@ -45,11 +45,13 @@ def summary(findings: Findings, rows: Sequence[Outcome], sizes: Mapping[str, int
     }
 
 
-def _budget(sessions: Sequence[Outcome], sizes: Mapping[str, int], policy: Policy) -> dict[str, Any] | None:
+def _budget(
+    findings: Findings, sessions: Sequence[Outcome], sizes: Mapping[str, int], policy: Policy
+) -> dict[str, Any] | None:
     if policy.max_disk is None:
         return None
-    before = sum(sizes.values())
-    after = before - sum(sizes.get(row.key, 0) for row in sessions)
+    before = weight(findings, findings.transcripts, sizes)
+    after = weight(findings, set(findings.transcripts) - {row.key for row in sessions}, sizes)
     evicted = sum(row.why is not None and row.why.action == Action.EVICT_BUDGET for row in sessions)
     return {
         "totalBytesBefore": before,

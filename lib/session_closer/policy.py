@@ -107,7 +107,7 @@ def from_toml(text: str, path: str) -> Policy:
             raise UsageProblem("stale is no table", "[stale]")
         rules = {_stale_kind(name): _age(age, f"stale.{name}") for name, age in stale.items()}
         found = {_field(name): _value(name, value) for name, value in data.items()}
-    except (ValueError, UsageProblem) as problem:
+    except (ValueError, RecursionError, UsageProblem) as problem:
         what = problem.message if isinstance(problem, UsageProblem) else f"is no TOML: {problem}"
         next_step = problem.remedy if isinstance(problem, UsageProblem) else "cleanup-sessions --print-policy shows one"
         raise UsageProblem(f"{path}: {what}", next_step) from None
@@ -116,14 +116,14 @@ def from_toml(text: str, path: str) -> Policy:
 
 def _field(name: str) -> str:
     field = "unknown_is_old" if name == "unknown-age" else name.replace("-", "_")
-    if field not in Policy._fields:
+    if "_" in name or field not in Policy._fields or name == "unknown-is-old":
         raise UsageProblem(f"{quoted(name)} is no setting", "cleanup-sessions --print-policy shows all")
     return field
 
 
 def _value(name: str, value: Any) -> Any:
     if name == "unknown-age":
-        if value not in _UNKNOWN_AGE:
+        if not isinstance(value, str) or value not in _UNKNOWN_AGE:
             raise UsageProblem(f"unknown-age is {quoted(str(value))}", '"keep" or "old"')
         return _UNKNOWN_AGE[value]
     if name in ("fix-missing", "fix-dm-scope"):
@@ -141,7 +141,10 @@ def _value(name: str, value: Any) -> Any:
 
 def disk_size(value: object) -> int:
     """Return the bytes of --max-disk; UsageProblem."""
-    found = durations.size(value)
+    try:
+        found = durations.size(value)
+    except OverflowError:
+        found = None
     if found is None:
         raise UsageProblem(f"max-disk is {quoted(str(value))}", "a size such as 500mb or 2gb")
     return found
@@ -161,7 +164,10 @@ def as_toml(policy: Policy) -> str:
         "# What cleanup-sessions takes for stale. Never: main, direct, group, channel, thread, cron, heartbeat,",
         "# pinned and running sessions. Ages: s, m, h, d, w.",
         f'unknown-age = "{"old" if policy.unknown_is_old else "keep"}"  # rows without a usable time',
-        *(_line(name, _quoted_age(age or usual), is_set=age is not None) for name, (age, usual) in ages.items()),
+        *(
+            _line(name, _quoted_age(usual if age is None else age), is_set=age is not None)
+            for name, (age, usual) in ages.items()
+        ),
         _line("fix-missing", "true", is_set=policy.fix_missing),
         _line("fix-dm-scope", "true", is_set=policy.fix_dm_scope),
         _line("max-entries", str(policy.max_entries or 500), is_set=policy.max_entries is not None),
@@ -174,7 +180,10 @@ def as_toml(policy: Policy) -> str:
 
 
 def _quoted_age(age: float) -> str:
-    return f'"{durations.exact(age)}"'
+    text = durations.exact(age)
+    if durations.seconds(text) != age:
+        text = f"{age:.20f}".rstrip("0") + "0s"
+    return f'"{text}"'
 
 
 def _line(name: str, value: str, *, is_set: bool) -> str:

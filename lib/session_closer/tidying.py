@@ -54,7 +54,7 @@ def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
         shelf, moments = _shelf(store)
         found.update(shelf)
         made.update(moments)
-        expired = cleaning.expired(moments, _needed(run, rules), rules)
+        expired = cleaning.expired(moments, _needed(run, rules) | _told(run, store), rules)
     wanted = (*orphans, *expired)
     return Chores(
         tuple(orphans),
@@ -75,16 +75,23 @@ def _stats(folder: str, wanted: Iterable[str]) -> Iterator[tuple[str, os.stat_re
 
 def _shelf(store: Store) -> tuple[dict[str, os.stat_result], dict[str, float]]:
     """Return the archives and backups of an agent with their stat and the moment they were made, in s since 1970."""
-    index = os.path.basename(store.index)
     archives = [name for name in _listed(store.folder) if names.is_put_away(name)]
-    backups = [name for name in _listed(store.place) if name.startswith(names.backup_name(index, ""))]
-    found = dict(_stats(store.folder, archives)) | dict(_stats(store.place, backups))
+    place, first = _backups(store)
+    backups = [name for name in _listed(place) if name.startswith(first)]
+    found = dict(_stats(place, backups)) | dict(_stats(store.folder, archives))
     made = {}
     for name, status in found.items():
         moment = names.archived_at(name) or names.backed_up_at(name)
         # A rename keeps a file's time, a backup is written anew.
         made[name] = moment.timestamp() if moment is not None else status.st_mtime
     return found, made
+
+
+def _backups(store: Store) -> tuple[str, str]:
+    """Return the folder of an agent's backups and what their names begin with: a database has those from before it."""
+    in_files = store.era == "files"
+    index = os.path.basename(store.index) if in_files else names.INDEX
+    return store.place if in_files else store.folder, names.backup_name(index, "")
 
 
 def _listed(folder: str) -> list[str]:
@@ -104,10 +111,16 @@ def _needed(run: Run, rules: Rules) -> frozenset[str]:
     return frozenset(wanted)
 
 
+def _told(run: Run, store: Store) -> frozenset[str]:
+    """Return what is done for an agent before this one that has the same index: its backups are theirs together."""
+    before = [each for agent, each in run.stores.items() if agent < store.agent and each.index == store.index]
+    return frozenset(name for each in before for name in run.chores.get(each.agent, Chores()).expired)
+
+
 def _moment(record: RunRecord) -> float:
     try:
         return datetime.fromisoformat(record.finished_at or record.started_at).timestamp()
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         raise Damaged("says no time") from None
 
 
@@ -141,6 +154,7 @@ def tidy(run: Run, agent: str, planned: Chores) -> None:
         orphans = [name for name in now.orphans if name in planned.orphans]
         expired = [name for name in now.expired if name in planned.expired]
         if not (orphans or expired):
+            del run.chores[agent]
             return
         measure = Measure()
         stamp = names.free_stamp(history.now(), snapshot.files)
@@ -151,6 +165,7 @@ def tidy(run: Run, agent: str, planned: Chores) -> None:
         _archive(run, work, now, moves)
         _expire(run, work, now, expired)
         work.finished = True
+        del run.chores[agent]
 
 
 def _work(run: Run, store: Store) -> Work:
@@ -178,9 +193,10 @@ def _archive(run: Run, work: Work, chores: Chores, moves: tuple[Move, ...]) -> N
         return
     claims = planning.Claims.of(work.store.read().sessions.values())
     for move in [move for move in done if claims.cover(move.source)]:
-        done.remove(move)
+        # A live name that was taken anew is its owner's: then the old file stays in the archive.
         with suppress(FileExistsError):
             run.disk.rename_new(os.path.join(folder, move.target), os.path.join(folder, move.source))
+            done.remove(move)
     run.disk.sync_folder(folder)
     work.record = replace(work.record, orphans=tuple(done))
     work.tidied += [
@@ -190,11 +206,10 @@ def _archive(run: Run, work: Work, chores: Chores, moves: tuple[Move, ...]) -> N
 
 def _expire(run: Run, work: Work, chores: Chores, expired: list[str]) -> None:
     store = work.store
-    places = {store.folder, store.place}
-    for name in expired:
-        for folder in places:
-            with suppress(FileNotFoundError):
-                run.disk.unlink(os.path.join(folder, name))
+    places = {name: store.folder if names.is_put_away(name) else _backups(store)[0] for name in expired}
+    for name, folder in places.items():
+        with suppress(FileNotFoundError):
+            run.disk.unlink(os.path.join(folder, name))
         work.tidied.append(_outcome(store.agent, chores, name, Status.EXPIRED))
-    for folder in places if expired else ():
+    for folder in sorted(set(places.values())):
         run.disk.sync_folder(folder)
