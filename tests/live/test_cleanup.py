@@ -405,7 +405,7 @@ def reason(row: Kept, theirs: str, ours: str) -> str:
             return "durable"
         if theirs == "prune-missing" and row.age is not None and row.age < YOUNG_SECONDS:
             return "young"
-        if theirs == "cap-overflow" and row.age is None:
+        if theirs in ("cap-overflow", "prune-missing") and row.age is None:
             return "unknown-age"
     if (theirs, ours) == ("keep", "cap-overflow"):
         return "counted"
