@@ -32,6 +32,10 @@ class Action(StrEnum):
     EXPIRE_ARCHIVE = "expire-archive"
 
 
+# Also a row without a transcript may have been made a moment ago.
+_BY_AGE = (Action.PRUNE_STALE, Action.PRUNE_MISSING)
+
+
 class Verdict(NamedTuple):
     """Why one row goes; `age` in seconds, None where it is unknown."""
 
@@ -73,7 +77,7 @@ def findings(rules: Rules, snapshot: Snapshot, view: GatewayView, sizes: Mapping
         retired = action is Action.RETIRE_DM_SCOPE and row.guard == Kind.DIRECT
         if row.guard is not None and not retired:
             found.spared[row.guard] += 1
-        elif action is Action.PRUNE_STALE and row.age is None and not policy.unknown_is_old:
+        elif row.age is None and action in _BY_AGE and not policy.unknown_is_old:
             found.spared[UNKNOWN] += 1
         else:
             found.verdicts[row.session.key] = Verdict(action, row.kind, row.age)
@@ -177,9 +181,17 @@ def _oldest(rows: Iterable[_Row], policy: Policy) -> list[_Row]:
     return sorted(free, key=lambda row: math.inf if row.age is None else row.age, reverse=True)
 
 
-def orphan_groups(snapshot: Snapshot) -> list[tuple[str, ...]]:
-    """Return the transcript files that no row refers to, those of one session id together."""
-    claims = planning.Claims.of(snapshot.sessions.values())
+def claimed_in(folder: str, snapshot: Snapshot) -> list[Session]:
+    """Return the sessions of another agent's store that may have files in this folder, a real path."""
+    if snapshot.folder == folder:
+        return list(snapshot.sessions.values())
+    there = (s for s in snapshot.sessions.values() if s.session_file)
+    return [session for session in there if (session.session_file or "").rpartition("/")[0] == folder]
+
+
+def orphan_groups(snapshot: Snapshot, others: Iterable[Session] = ()) -> list[tuple[str, ...]]:
+    """Return the transcript files that no row refers to, also none of `others`; those of one session id together."""
+    claims = planning.Claims.of([*snapshot.sessions.values(), *others])
     groups: dict[str, list[str]] = {}
     busy: set[str] = set()
     for name in sorted(snapshot.files):

@@ -9,6 +9,7 @@ from .keys import quoted
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _BYTES = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}
+_MOST_BYTES = 1 << 60
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?", re.IGNORECASE)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)?", re.IGNORECASE)
 _LONGEST = 100 * 365 * SECONDS["d"]
@@ -41,7 +42,8 @@ def size(value: object) -> int | None:
     if found is None:
         return None
     unit = (found[2] or "").lower().replace("i", "")
-    return int(float(found[1]) * _BYTES[unit if unit in _BYTES else unit + "b"])
+    count = float(found[1]) * _BYTES[unit if unit in _BYTES else unit + "b"]
+    return int(count) if count < _MOST_BYTES else None
 
 
 def shown(length: float) -> str:
@@ -57,7 +59,7 @@ def exact(length: float) -> str:
     for unit in ("w", "d", "h", "m", "s"):
         if length >= SECONDS[unit] and length % SECONDS[unit] == 0:
             return f"{int(length // SECONDS[unit])}{unit}"
-    return f"{length:g}s"
+    return f"{length!r}s" if length >= 0.001 else "0s"
 
 
 def shown_size(count: int) -> str:

@@ -138,6 +138,8 @@ def _look_at_files(run: Run) -> None:
             run.warn(f"{what}: left as they are")
         if found.orphans or found.expired:
             run.chores[agent] = found
+        if found.expired and store.era == "sqlite":
+            run.warn(f"OpenClaw keeps deleted transcripts of agent {agent} in its database, too, which is not touched")
 
 
 def _refusal(run: Run, plan: Plan) -> CloserError | None:
@@ -154,7 +156,8 @@ def _refusal(run: Run, plan: Plan) -> CloserError | None:
     if count + files > run.options.limit and not run.options.yes:
         what = f"{count} sessions would be closed" if not files else f"{count} sessions and {files} files would go"
         return Refused(f"{what}, more than --max {run.options.limit}", run.options.again, name="too_many")
-    if count == 0:
+    # Where openclaw.json says warn nothing is going to be changed, so nothing can be in the way.
+    if count == 0 or (run.wish.rules is not None and run.wish.rules.mode == "warn"):
         return None
     eras = {row.agent: run.stores[row.agent] for row in (*plan.closing, *plan.deferred)}
     return _store_refusal(run, list(eras.values())) or _gateway_refusal(run, list(eras.values()))

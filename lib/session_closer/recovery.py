@@ -119,10 +119,15 @@ def _finisher(store: StoreRecord) -> Callable[[Run, StoreRecord, Journal, RunRec
 
 def _settle_files(current: Run, store: StoreRecord, _begun: Journal, _run: RunRecord) -> StoreRecord:
     """Finish with the files of a run that were no session's: what was archived stays so, unless a row refers to it."""
-    if store.restores or not store.orphans:
+    if not store.orphans:
         return store
+    if not os.path.lexists(store.path):
+        raise Damaged(f"its store {store.path} is gone")
     disk, folder = current.disk, store.transcripts
     with locks.folder(os.path.dirname(store.path)):
+        if store.restores:
+            _settle_names(disk, store)
+            return store
         claims = planning.Claims.of(
             member.row for member in parse(read_index(store.path)[0], store.path, store.agent).members.values()
         )
@@ -133,10 +138,19 @@ def _settle_files(current: Run, store: StoreRecord, _begun: Journal, _run: RunRe
                 _rename_if_there(disk, folder, move.source, move.target)
             if claims.cover(move.source):
                 _rename_if_there(disk, folder, move.target, move.source)
-            elif os.path.lexists(archive):
+            if os.path.lexists(archive):
                 done.append(move)
         disk.sync_folder(folder)
     return replace(store, orphans=tuple(done))
+
+
+def _settle_names(disk: Disk, store: StoreRecord) -> None:
+    """Leave an orphan that was being brought back one name: killed between link and unlink, it has both."""
+    for move in store.orphans:
+        live, archive = (os.path.join(store.transcripts, name) for name in (move.source, move.target))
+        if os.path.lexists(live) and os.path.lexists(archive):
+            _rename_if_there(disk, store.transcripts, move.target, move.source)
+    disk.sync_folder(store.transcripts)
 
 
 def _not_deferred_any_more(row: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -49,6 +49,8 @@ from .work import FileWork, Work, install, note
 
 _SETTLE_SECONDS = 1.0
 _ATTEMPTS = 20
+# A gateway that un-archives a thousand in a row has no worker left for its other clients.
+_BREATH_SECONDS = 0.5
 
 
 class Ask(NamedTuple):
@@ -420,6 +422,8 @@ def _unarchive(
         try:
             for at in range(0, len(todo), PATCH_MANY):
                 targets = [(item.key, item.session_id or "") for item in todo[at : at + PATCH_MANY]]
+                if at:
+                    time.sleep(_BREATH_SECONDS)
                 try:
                     refused.update(sessions.archive(run.gateway, targets, archived=False))
                 except CallRefused as problem:
@@ -511,7 +515,8 @@ def _report(run: Run, rows: Sequence[Outcome], restart: RestartResult, error: Cl
         gateway=run.gateway.result(),
         restart=restart,
         receipt=run.journal.path if unfinished and run.journal is not None else run.receipt,
-        undo=run.undo(),
+        # A file without a session that is back is put away again by a cleanup.
+        undo=run.undo() if any(row.key for row in rows) else None,
         warnings=tuple(run.warnings),
         error=error,
     )

@@ -10,6 +10,8 @@ from .errors import CloserError
 from .model import CHANGED, FINE, Outcome, Plan, PlannedRow, Report, RestartResult, Status, StoreResult
 from .run import Run
 
+_DONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.EXPIRED})
+
 
 def of(
     run: Run, plan: Plan, restart: RestartResult, error: CloserError | None = None, *, unfinished: bool = False
@@ -95,7 +97,7 @@ def _counted(run: Run, agent: str, rows: list[Outcome]) -> dict[str, Any]:
         "mode": rules.mode,
         "dryRun": run.options.dry_run,
         **numbers,
-        "applied": bool(numbers["wouldMutate"]) and not run.options.dry_run,
+        "applied": any(row.status in _DONE for row in rows),
     }
 
 

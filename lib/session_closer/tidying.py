@@ -14,12 +14,14 @@ from typing import NamedTuple
 from . import cleaning, history, names, planning
 from .claiming import locked
 from .cleaning import Action
+from .errors import CloserError
+from .home import check_folders
 from .measuring import Measure
-from .model import Move, Outcome, Snapshot, Status, Why
+from .model import Move, Outcome, Session, Snapshot, Status, Why
 from .policy import Rules
 from .record import Damaged, RunRecord, StoreRecord, decode
 from .run import Run
-from .stores import Store
+from .stores import Store, detect
 from .work import Work, note
 
 
@@ -43,7 +45,7 @@ def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
     made: dict[str, float] = {}
     strays = 0
     if rules.policy.orphans is not None:
-        groups = cleaning.orphan_groups(snapshot)
+        groups = cleaning.orphan_groups(snapshot, _others(run, snapshot) if snapshot.era == "files" else ())
         if snapshot.era == "files":
             found.update(_stats(store.folder, (name for group in groups for name in group)))
             made.update({name: status.st_mtime for name, status in found.items()})
@@ -63,6 +65,23 @@ def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
         {name: max(0.0, rules.now - made[name]) for name in wanted},
         strays,
     )
+
+
+def _others(run: Run, own: Snapshot) -> Iterator[Session]:
+    """Give the rows of other agents that may refer to a file in this agent's folder."""
+    for agent in run.home.agents():
+        if agent != own.agent:
+            # A store that cannot be read is reported where it is meant.
+            with suppress(CloserError):
+                yield from cleaning.claimed_in(own.folder, _snapshot(run, agent))
+
+
+def _snapshot(run: Run, agent: str) -> Snapshot:
+    if agent in run.snapshots:
+        return run.snapshots[agent]
+    check_folders(run.home, [agent])
+    store = detect(run.home, agent)
+    return store.read() if store is not None else Snapshot(agent, "", "", {})
 
 
 def _stats(folder: str, wanted: Iterable[str]) -> Iterator[tuple[str, os.stat_result]]:

@@ -130,7 +130,7 @@ def test_only_what_is_named_runs(case: Case) -> None:
 @given(cases())
 def test_a_row_without_a_usable_time_is_not_old(case: Case) -> None:
     for verdict in found(case).verdicts.values():
-        by_age = verdict.action in (Action.PRUNE_STALE, Action.CAP_OVERFLOW, Action.EVICT_BUDGET)
+        by_age = verdict.action is not Action.RETIRE_DM_SCOPE
         assert not by_age or verdict.age is not None or case.rules.policy.unknown_is_old
 
 
@@ -227,7 +227,7 @@ def test_what_is_spared_is_counted_by_its_reason() -> None:
         (("x.trajectory.jsonl",), DAY, True),
         (("x-topic-4.jsonl",), DAY, False),
         ((), 60.0, False),
-        ((), None, True),
+        ((), None, False),
     ],
 )
 def test_missing_is_a_row_whose_transcript_is_gone(files: tuple[str, ...], age: float | None, missing: bool) -> None:

@@ -69,6 +69,8 @@ class CleanupSessions(Base):
             raise UsageProblem(f"{quoted(words[0])} is no option", f"{self.executable} --help")
         where = self.place()
         policy, maintenance = self._policy(where)
+        if self.print_policy and self.as_json:
+            raise UsageProblem("--print-policy prints TOML, not JSON", "leave out --json")
         if self.print_policy:
             from ..policy import as_toml
 
