@@ -173,7 +173,10 @@ def test_the_window_of_text_makes_no_difference(
         assert outcome(text, window) == outcome(text, 1 << 20)
 
 
-@pytest.mark.parametrize("value", ["1234567890", "1e400", "0.0", "1.5e+20", "-1E-7", '"' + "x" * 50 + '"', "[" * 20 + "]" * 20, "true", "-0.5"])
+@pytest.mark.parametrize(
+    "value",
+    ["1234567890", "1e400", "0.0", "1.5e+20", "-1E-7", '"' + "x" * 50 + '"', "[" * 20 + "]" * 20, "true", "-0.5"],
+)
 def test_a_value_longer_than_the_window_is_read_whole(value: str) -> None:
     raw = f'{{"a": {value}, "b": {value}}}'.encode()
     assert all(outcome(raw, window) == outcome(raw, 1 << 20) for window in range(1, 30))
