@@ -48,7 +48,7 @@ class Verdict(NamedTuple):
 class Findings:
     """One store's verdicts by key, and how many rows were spared for which reason though the policy named them.
 
-    `transcripts` tells by key which rows share one.
+    `transcripts` tells by key which rows share one, where sizes matter.
     """
 
     count: int = 0
@@ -68,7 +68,9 @@ def findings(rules: Rules, snapshot: Snapshot, view: GatewayView, sizes: Mapping
     """Return what the policy takes of one store; `sizes`: the bytes of each session, needed for `max_disk` only."""
     policy = rules.policy
     rows = [_row(rules, session, snapshot, view) for session in _own(snapshot)]
-    found = Findings(len(rows), {row.session.key: _transcript(row.session) for row in rows})
+    found = Findings(len(rows))
+    if policy.max_disk is not None:
+        found.transcripts = {row.session.key: _transcript(row.session) for row in rows}
     for row in rows:
         action = _named(rules, row, snapshot)
         if action is None:

@@ -24,11 +24,11 @@ def explained(row: Outcome, findings: Findings | None, sizes: Mapping[str, int])
 
 def summary(findings: Findings, rows: Sequence[Outcome], sizes: Mapping[str, int], policy: Policy) -> dict[str, Any]:
     """Return what became of one store: `rows` are all results of its agent, `sizes` bytes by session key."""
-    gone = [row for row in rows if row.status in _GONE and row.why is not None]
-    count = Counter(row.why.action for row in gone if row.why is not None)
+    verdicts = findings.verdicts
+    sessions = [row for row in rows if row.status in _GONE and row.key in verdicts]
+    count = Counter(verdicts[row.key].action for row in sessions)
     files = [row for row in rows if row.why is not None and row.why.action == Action.ARCHIVE_ORPHAN]
     freed = [row for row in rows if row.status in _FREED]
-    sessions = [row for row in gone if row.key]
     after = findings.count - len(sessions)
     return {
         "beforeCount": findings.count,
@@ -52,7 +52,7 @@ def _budget(
         return None
     before = weight(findings, findings.transcripts, sizes)
     after = weight(findings, set(findings.transcripts) - {row.key for row in sessions}, sizes)
-    evicted = sum(row.why is not None and row.why.action == Action.EVICT_BUDGET for row in sessions)
+    evicted = sum(findings.verdicts[row.key].action is Action.EVICT_BUDGET for row in sessions)
     return {
         "totalBytesBefore": before,
         "totalBytesAfter": after,

@@ -93,8 +93,8 @@ class Wish(NamedTuple):
 class Options(NamedTuple):
     """How it was asked.
 
-    `own`: keys of the caller's own session. `again` is the same command line with --yes, `undo` the command that takes
-    a receipt's id, both for a shell.
+    `own`: keys of the caller's own session. `most_rows`: how many rows that went well are shown. `again` is the same
+    command line with --yes, `undo` the command that takes a receipt's id, both for a shell.
     """
 
     dry_run: bool = False
@@ -107,6 +107,7 @@ class Options(NamedTuple):
     missing_ok: bool = False
     archive: bool = False
     own: tuple[str, ...] = ()
+    most_rows: int | None = None
     again: str = "--yes"
     undo: str = "restore-sessions"
 

@@ -52,7 +52,7 @@ def as_json(report: Report) -> str:
             }
             for store in report.stores
         ],
-        "results": [result(row, missing_ok=report.missing_ok) for row in shown_rows(report)],
+        "results": [result(row, missing_ok=report.missing_ok) for row in shown_rows(report.results, report.most_rows)],
         "kept": report.kept,
         "gateway": _gateway(report.gateway),
         "restart": _restart(report.restart),
@@ -68,13 +68,13 @@ def as_json(report: Report) -> str:
     return json.dumps(envelope) + "\n"
 
 
-def shown_rows(report: Report) -> list[Outcome]:
-    """Return the rows that a report shows: all that did not go well, and the first of the others."""
-    if report.most_rows is None:
-        return list(report.results)
-    left = report.most_rows
+def shown_rows(results: Sequence[Outcome], most: int | None) -> list[Outcome]:
+    """Return the rows that a report shows: all that did not go well, and so many of the others."""
+    if most is None:
+        return list(results)
+    left = most
     rows = []
-    for row in report.results:
+    for row in results:
         fine = row.status in FINE
         left -= fine
         if not fine or left >= 0:

@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import CloserError
 from .model import CHANGED, FINE, Outcome, Plan, PlannedRow, Report, RestartResult, Status, StoreResult
+from .report import shown_rows
 from .run import Run
 
 _DONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.EXPIRED})
@@ -29,10 +30,10 @@ def of(
     rows = [*planned, *done.values(), *_files_planned(run), *_unread(run)]
     counted: dict[str, dict[str, Any]] = {}
     if run.wish.rules is not None:
-        from . import counting  # only a cleanup counts
-
-        rows = [counting.explained(row, run.findings.get(row.agent), run.sizes.get(row.agent, {})) for row in rows]
         counted = {agent: _counted(run, agent, [row for row in rows if row.agent == agent]) for agent in run.stores}
+        shown = {id(row) for row in shown_rows(rows, run.options.most_rows)}
+        # What is not shown needs no reason, and there may be many.
+        rows = [_explained(run, row) if id(row) in shown else row for row in rows]
     else:
         rows.sort(key=_place(run))
     backups = {
@@ -55,8 +56,15 @@ def of(
         warnings=tuple(run.warnings),
         kept=plan.kept + sum(row.status not in CHANGED for row in done.values()),
         missing_ok=run.options.missing_ok,
+        most_rows=run.options.most_rows,
         error=error,
     )
+
+
+def _explained(run: Run, row: Outcome) -> Outcome:
+    from . import counting  # only a cleanup counts
+
+    return counting.explained(row, run.findings.get(row.agent), run.sizes.get(row.agent, {}))
 
 
 def _unread(run: Run) -> list[Outcome]:

@@ -16,7 +16,7 @@ from ..keys import check_agent, quoted, target
 from ..model import Options, Report, Wish
 
 OPERATION = "cleanup-sessions"
-SHOWN = 100
+SHOWN, ALL = 100, 10**9
 _POLICY_BYTES = 1 << 20
 
 
@@ -130,8 +130,7 @@ class CleanupSessions(Base):
         only = agents[0] if self.agent is not None or self.store is not None else None
         wish = Wish(OPERATION, (), agent=only, rules=rules, among=tuple(agents))
         found = execute(where, wish, options, tell=self.tell, progress=self.progress)
-        shown = len(found.results) if self.verbose else SHOWN
-        return found._replace(warnings=(*notes, *found.warnings), most_rows=shown)
+        return found._replace(warnings=(*notes, *found.warnings))
 
     def _agents(self, where: Home) -> tuple[list[str], list[str]]:
         """Return the agents that are meant, and a note on each that is passed over."""
@@ -145,7 +144,12 @@ class CleanupSessions(Base):
 
     def options(self) -> Options:
         """Return the switches as data."""
-        return super().options()._replace(yes=self.yes, limit=self.limit, via=self.via, archive=self.archive)
+        shown = ALL if self.verbose else SHOWN
+        return (
+            super()
+            .options()
+            ._replace(yes=self.yes, limit=self.limit, via=self.via, archive=self.archive, most_rows=shown)
+        )
 
     def _again(self) -> str:
         """Return this command line with --yes."""
