@@ -151,17 +151,17 @@ def is_locked(session: Session, snapshot: Snapshot) -> bool:
 
 def transcripts(session: Session, snapshot: Snapshot) -> list[str]:
     """Return the names of all live files of a session, transcripts first."""
-    found: dict[str, None] = {}
-    if not session.id_usable:
-        return []
-    named = _named_file(session, snapshot)
-    if named:
-        found[named] = None
-        for name in snapshot.by_owner.get(named.removesuffix(".jsonl"), ()):
-            found[name] = None
-    if session.session_id:
-        for name in snapshot.by_owner.get(session.session_id, ()):
-            found[name] = None
+    return _live_files(session, snapshot, _named_file(session, snapshot)) if session.id_usable else []
+
+
+def _live_files(session: Session, snapshot: Snapshot, named: str | None) -> list[str]:
+    by_name = snapshot.by_owner.get(named.removesuffix(".jsonl"), ()) if named else ()
+    by_id = snapshot.by_owner.get(session.session_id, ()) if session.session_id else ()
+    first = [named] if named else []
+    # Of tens of thousands of cron runs hardly any has a file.
+    if not by_name and not by_id:
+        return first
+    found = dict.fromkeys((*first, *by_name, *by_id))
     return sorted(found, key=lambda name: (names.is_companion(name), name))
 
 
@@ -208,19 +208,22 @@ def _with_files(
         session = row.session
         assert session is not None
         moves = []
-        outside = bool(session.session_file) and _named_file(session, snapshot) is None
+        named = _named_file(session, snapshot)
+        outside = bool(session.session_file) and named is None
         whole = not outside
-        for name in transcripts(session, snapshot):
+        for name in _live_files(session, snapshot, named) if session.id_usable else ():
             if name in snapshot.odd:
                 whole = False
                 warnings.append(f"{quoted(name)} is a {snapshot.odd[name]}: left where it is")
             elif kept.cover(name):
                 whole = False
                 warnings.append(f"{quoted(name)} is used by another session too: left where it is")
+            elif name not in snapshot.files:
+                continue
             elif len((stamped := names.archive_name(name, choices.stamp)).encode()) > names.MAX_BYTES:
                 whole = False
                 warnings.append(f"{quoted(name)} is too long a name to be archived: left where it is")
-            elif name in snapshot.files:
+            else:
                 move = moved.setdefault(name, Move(name, stamped))
                 moves.append(move)
         if outside:

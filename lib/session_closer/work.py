@@ -14,7 +14,7 @@ from .document import Document
 from .files import Disk
 from .measuring import Measure
 from .model import Move, Outcome, PlannedRow, Reason, Session, Status
-from .record import RunRecord, SessionRecord, StoreRecord, with_store
+from .record import RunRecord, SessionRecord, StoreRecord, with_status, with_store
 from .run import Run
 from .stores import Store
 from .stores.files import FileStore
@@ -169,8 +169,11 @@ def settled(work: Work) -> StoreRecord:
     sessions = []
     for session in work.record.sessions:
         became = status.get(session.key, session.status)
-        moves = session.moves and _settled(work, session, measure if became is Status.CLOSED else None)
-        sessions.append(replace(session, status=str(became), moves=moves))
+        ended = with_status(session, str(became))
+        if session.moves:
+            moves = _settled(work, session, measure if became is Status.CLOSED else None)
+            ended = replace(ended, moves=moves)
+        sessions.append(ended)
     return replace(work.record, sessions=tuple(sessions))
 
 

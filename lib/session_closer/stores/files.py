@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from .. import document, files, locks, names, planning
+from .. import document, files, locks, measuring, names, planning
 from ..document import Document
 from ..errors import CorruptStore, Refused
 from ..home import Home
@@ -43,10 +43,9 @@ class FileStore:
 
     def read(self) -> Snapshot:
         """Return the store as it is now; raise CorruptStore, or Refused for a link or a special file."""
-        raw, _ = read_index(self.index)
         # Read again under the lock the store is mostly as it was: the same bytes need no second scan.
-        if self.document is None or raw != self.document.raw:
-            self.document = parse(raw, self.index, self.agent)
+        if self.document is None or not measuring.holds(self.index, self.document.raw):
+            self.document = parse(read_index(self.index)[0], self.index, self.agent)
         sessions = {key: member.row for key, member in self.document.members.items()}
         live, odd = _listing(self.folder)
         by_owner: dict[str, list[str]] = defaultdict(list)
