@@ -1110,3 +1110,25 @@ def test_an_interrupted_run_of_files_alone_does_not_hold_up_others_where_the_ind
     kill(filled, monkeypatch, "rename_new", True, "--agent", "researcher", "--orphans")
     filled.index("researcher").unlink()
     assert gone(clean(filled)) == STALE - {READER_RUN}
+
+
+def test_a_row_of_another_agent_keeps_a_file_from_being_an_orphan(filled: Store) -> None:
+    path = stray(filled, "theirs.jsonl", 3 * DAY)
+    stray(filled, "nobodys.jsonl", 3 * DAY)
+    filled.add(("agent:main:borrows", {"sessionId": "theirs", "sessionFile": str(path), "updatedAt": 1}), agent="main")
+    for words in ((), ("--agent", "project-lead")):
+        answer = clean(filled, "--orphans", "--dry-run", *words)
+        assert [row["input"] for row in answer.data["results"]] == ["nobodys.jsonl"], words
+
+
+def test_a_policy_is_printed_as_toml_only(filled: Store) -> None:
+    answer = clean(filled, "--print-policy")
+    assert (answer.code, answer.data["error"]["name"]) == (2, "usage")
+
+
+def test_a_restore_of_nothing_but_files_offers_no_undo(filled: Store) -> None:
+    stray(filled, "one.jsonl", 2 * DAY)
+    assert clean(filled, "--orphans").data["undo"]
+    answer = run_json(RestoreSessions, "last", state=filled.state)
+    assert [row["status"] for row in answer.data["results"]] == ["restored"]
+    assert answer.data["undo"] is None

@@ -221,3 +221,12 @@ def test_an_archive_of_a_young_close_is_never_freed(bases: Bases) -> None:
     assert len(before) == 2
     assert clean(bases, "--expire-archives", "1h").data["results"] == []
     assert bases.archives() == before
+
+
+def test_where_openclaw_only_warns_no_gateway_is_missed(down: Bases) -> None:
+    down.store.configure(session={"maintenance": {"mode": "warn"}})
+    before = keys(down)
+    answer = clean(down)
+    assert (answer.code, done(answer, "would_close"), keys(down)) == (0, STALE, before)
+    assert any("--enforce" in warning for warning in answer.data["warnings"])
+    assert clean(down, "--enforce").code == 6
