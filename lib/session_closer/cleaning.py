@@ -93,9 +93,9 @@ def findings(rules: Rules, snapshot: Snapshot, view: GatewayView, sizes: Mapping
 
 def _own(snapshot: Snapshot) -> Iterator[Session]:
     """Give the agent's own rows: in a file for all agents the others are not its business."""
+    first = f"agent:{snapshot.agent}:"
     for key, session in snapshot.sessions.items():
-        agent = keys.agent_of(key)
-        if not session.archived and (snapshot.own_index if agent is None else agent == snapshot.agent):
+        if not session.archived and (key.startswith(first) or (snapshot.own_index and keys.agent_of(key) is None)):
             yield session
 
 

@@ -36,7 +36,6 @@ STALE_KINDS = tuple(kind for kind in Kind if kind not in DURABLE)
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _PROBE = re.compile(rf"explicit:model-run-{_UUID}|probe-setup-inference[-:].+")
-_CRON_RUN = re.compile(r"cron:[^:]+:run:[^:]+")
 _MACHINES = {
     "cron": Kind.CRON,
     "subagent": Kind.SUBAGENT,
@@ -67,9 +66,10 @@ def kind(key: str, chat_type: str | None = None) -> Kind:
     parts = rest.split(":")
     if "heartbeat" in parts:
         return Kind.HEARTBEAT
-    if "thread" in parts[1:-1] or "topic" in parts[1:-1]:
+    inner = parts[1:-1]
+    if "thread" in inner or "topic" in inner:
         return Kind.THREAD
-    if _CRON_RUN.fullmatch(rest):
+    if len(parts) == 4 and parts[0] == "cron" and parts[2] == "run" and parts[1] and parts[3]:
         return Kind.CRON_RUN
     if len(parts) > 1 and parts[0] in _MACHINES:
         return _MACHINES[parts[0]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from . import keys, names
@@ -124,11 +124,14 @@ def _refused(row: PlannedRow, reason: Reason, hint: str) -> PlannedRow:
     return row._replace(status=Status.REFUSED, reason=reason, hint=hint)
 
 
-def _doubles(sessions: Iterable[str]) -> dict[str, list[str]]:
+def _doubles(sessions: Collection[str]) -> dict[str, list[str]]:
     """Return the keys that a person could mistake for each other, by the form in which they are equal."""
+    forms = [keys.folded(key) for key in sessions]
+    if len(set(forms)) == len(forms):
+        return {}
     found: dict[str, list[str]] = defaultdict(list)
-    for key in sessions:
-        found[keys.folded(key)].append(key)
+    for form, key in zip(forms, sessions, strict=True):
+        found[form].append(key)
     return {form: alike for form, alike in found.items() if len(alike) > 1}
 
 
@@ -234,13 +237,12 @@ def _with_files(
             warnings.append(f"sessionId of {quoted(session.key)} is unusable: its files are left where they are")
         if session.status == "running" and view.life is Life.DOWN:
             warnings.append(f"{quoted(session.key)} says running, but nothing runs: left over from a crash")
-        out.append(
-            row._replace(
-                moves=tuple(moves),
-                delete_transcript=whole and session.id_usable,
-                route=route(session, snapshot, view, choices.via),
-            )
-        )
+        whole = whole and session.id_usable
+        by = route(session, snapshot, view, choices.via)
+        # Most rows of a long list are as they were planned.
+        if moves or (row.delete_transcript, row.route) != (whole, by):
+            row = row._replace(moves=tuple(moves), delete_transcript=whole, route=by)  # noqa: PLW2901
+        out.append(row)
     _check_free(moved.values(), snapshot)
     return out
 

@@ -158,7 +158,8 @@ def _chat_type(entry: Mapping[str, Any]) -> str | None:
 def _real_parent(path: str, real: Callable[[str], str]) -> str:
     """Return a path with its folder made real, so that two spellings of one folder compare equal."""
     parent, slash, name = path.rpartition("/")
-    return f"{real(parent or slash)}/{name}" if slash else name
+    folder = real(parent or slash) if slash else ""
+    return path if folder == parent else f"{folder}/{name}"
 
 
 def _listing(folder: str) -> tuple[list[str], dict[str, str]]:
