@@ -124,10 +124,10 @@ def prepare(disk: Disk, store: FileStore, rows: Sequence[PlannedRow], stamp: str
     assert store.document is not None
     raw = store.document.raw
     # The disk is busy with the backup while the processor hashes what is in it.
-    with ThreadPoolExecutor(1) as beside:
-        hashed = beside.submit(_hashed, store, rows)
+    with ThreadPoolExecutor(2) as beside:
+        whole = beside.submit(hashlib.sha256, raw)
+        entries = beside.submit(_session_records, store, rows)
         backup = commit.publish_backup(disk, store.index, raw, names.backup_name(os.path.basename(store.index), stamp))
-    sha256, sessions = hashed.result()
     return StoreRecord(
         agent=store.agent,
         era=store.era,
@@ -135,16 +135,14 @@ def prepare(disk: Disk, store: FileStore, rows: Sequence[PlannedRow], stamp: str
         transcripts=store.folder,
         backup=backup,
         size=len(raw),
-        sha256=sha256,
-        sessions=sessions,
+        sha256=whole.result().hexdigest(),
+        sessions=entries.result(),
     )
 
 
-def _hashed(store: FileStore, rows: Sequence[PlannedRow]) -> tuple[str, tuple[SessionRecord, ...]]:
-    assert store.document is not None
+def _session_records(store: FileStore, rows: Sequence[PlannedRow]) -> tuple[SessionRecord, ...]:
     measure = Measure()
-    sessions = tuple(_session_record(store, row, measure) for row in rows)
-    return hashlib.sha256(store.document.raw).hexdigest(), sessions
+    return tuple(_session_record(store, row, measure) for row in rows)
 
 
 def _session_record(store: FileStore, row: PlannedRow, measure: Measure) -> SessionRecord:
