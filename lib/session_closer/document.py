@@ -147,6 +147,7 @@ class _Values:
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
+        self._view = memoryview(raw)
         self._base = 0
         self._text = ""
 
@@ -168,7 +169,7 @@ class _Values:
                     return value, base + end
             size = max(_WINDOW, 2 * (behind - start))
             # latin-1: one character a byte, so offsets in the text are offsets in the file.
-            self._base, self._text = start, self._raw[start : start + size].decode("latin-1")
+            self._base, self._text = start, str(self._view[start : start + size], "latin-1")
 
 
 def _value(text: str, at: int, base: int = 0) -> tuple[Any, int]:

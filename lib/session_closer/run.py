@@ -59,4 +59,5 @@ class Run:
 
     def warn(self, *warnings: str) -> None:
         """Keep warnings for the report, each once."""
-        self.warnings += [warning for warning in dict.fromkeys(warnings) if warning not in self.warnings]
+        seen = set(self.warnings)
+        self.warnings += [warning for warning in dict.fromkeys(warnings) if warning not in seen]

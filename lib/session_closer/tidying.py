@@ -123,10 +123,13 @@ def _needed(run: Run, rules: Rules) -> frozenset[str]:
     until = rules.now - rules.policy.expire_archives
     wanted: set[str] = set()
     for raw in history.all_records(run.home.state):
-        with suppress(Damaged):
+        try:
             record = decode(raw)
             if record.state == "open" or _moment(record) >= until:
                 wanted.update(_names(record))
+        except Damaged:
+            # Perhaps of a later version: whatever it names stays.
+            wanted.update(raw.decode("utf-8", "replace").split('"'))
     return frozenset(wanted)
 
 
@@ -170,8 +173,9 @@ def tidy(run: Run, agent: str, planned: Chores) -> None:
         store = run.stores[agent]
         snapshot = store.read()
         now = look(run, store, snapshot)
-        orphans = [name for name in now.orphans if name in planned.orphans]
-        expired = [name for name in now.expired if name in planned.expired]
+        seen = {*planned.orphans, *planned.expired}
+        orphans = [name for name in now.orphans if name in seen]
+        expired = [name for name in now.expired if name in seen]
         if not (orphans or expired):
             del run.chores[agent]
             return

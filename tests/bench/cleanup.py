@@ -88,7 +88,8 @@ def _entry(run: str, moment: int, folder: Path) -> dict[str, object]:
         "status": "done",
         "model": "m",
     }
-    text = "<skill>\n  <name>a skill</name>\n</skill>\n"
+    # The lines of a real skillsSnapshot of 2026.5.7 are 79 bytes long.
+    text = "    <description>Use when a session is to be closed, or looked at.</description>\n"
     prompt = text * ((ENTRY_BYTES - len(json.dumps(entry))) // len(json.dumps(text)))
     return {**entry, "skillsSnapshot": {"prompt": prompt}}
 

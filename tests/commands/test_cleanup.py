@@ -1132,3 +1132,12 @@ def test_a_restore_of_nothing_but_files_offers_no_undo(filled: Store) -> None:
     answer = run_json(RestoreSessions, "last", state=filled.state)
     assert [row["status"] for row in answer.data["results"]] == ["restored"]
     assert answer.data["undo"] is None
+
+
+def test_what_a_receipt_names_that_cannot_be_read_is_not_freed(filled: Store) -> None:
+    kept, freed = shelve(filled, 40 * DAY, "kept"), shelve(filled, 40 * DAY, "freed")
+    folder = filled.state / "session-closer" / "receipts"
+    folder.mkdir(parents=True, mode=0o700)
+    write(folder / "20200101T000000.000Z-0123abcd.json", json.dumps({"format": "session-closer/9", "x": [kept.name]}))
+    assert clean(filled, "--expire-archives", "30d").code == 0
+    assert (kept.exists(), freed.exists()) == (True, False)
