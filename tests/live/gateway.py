@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 30.0
 RETRY_SECONDS = 30.0
 # One line each per start of the server, also of a restart within the process.
 LISTENING = re.compile(r"\[gateway\] http server listening")

@@ -12,6 +12,7 @@ from .snapshots import change, digests, rows, without
 
 pytestmark = pytest.mark.live
 
+MAIN = "agent:main:main"
 ONE = "agent:project-lead:project-one"
 TWO = "agent:main:project-two"
 REST = ("agent:project-lead:main", "agent:main:project-one")
@@ -56,7 +57,9 @@ def test_no_restart_leaves_the_gateway_alone(shared: Lab) -> None:
         assert (result.code, result.statuses()) == (0, {ONE: "closed"}), result
         assert result.json["restart"]["needed"] is True
         assert result.json["restart"]["ok"] is None
-        assert rows(rpc) == without(listed, ONE)
+        # After the restart of the test before, 2026.5.7 may wake its main session at any moment.
+        now = {key: row for key, row in rows(rpc).items() if key != MAIN}
+        assert now == without({key: row for key, row in listed.items() if key != MAIN}, ONE)
 
 
 @pytest.mark.openclaw("2026.5.7")
