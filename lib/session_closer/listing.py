@@ -113,7 +113,7 @@ def exit_code(listing: Listing) -> ExitCode:
 
 def as_json(listing: Listing) -> str:
     """Return the envelope (docs/json.md) as one line of JSON."""
-    shared = json.loads(report.as_json(_report(listing)))
+    shared = report.envelope(_report(listing))
     return json.dumps(
         {
             **{name: shared[name] for name in _SHARED_MEMBERS},

@@ -13,6 +13,7 @@ from .keys import plain, quoted
 from .model import CHANGED, FINE, GatewayResult, Life, Outcome, ReceiptRow, Report, RestartResult, Status, Why
 
 SHOWN_ROWS = 20
+_PLANNED = (Status.WOULD_CLOSE, Status.WOULD_ARCHIVE, Status.WOULD_RESTORE, Status.WOULD_EXPIRE)
 _VERBS = {"restore-sessions": "restore", "cleanup-sessions": "clean up"}
 
 
@@ -36,8 +37,13 @@ def exit_code(report: Report) -> ExitCode:
 
 def as_json(report: Report) -> str:
     """Return the envelope (docs/json.md) as one line of JSON and a newline."""
+    return json.dumps(envelope(report)) + "\n"
+
+
+def envelope(report: Report) -> dict[str, Any]:
+    """Return the members of the envelope (docs/json.md)."""
     code = exit_code(report)
-    envelope: dict[str, Any] = {
+    members: dict[str, Any] = {
         "ok": code is ExitCode.OK,
         "exitCode": int(code),
         "operation": report.operation,
@@ -62,10 +68,10 @@ def as_json(report: Report) -> str:
         "error": _error(report.error),
     }
     if report.most_rows is not None:
-        envelope["resultsTotal"] = len(report.results)
+        members["resultsTotal"] = len(report.results)
     if report.receipts is not None:
-        envelope["receipts"] = [_receipt(row) for row in report.receipts]
-    return json.dumps(envelope) + "\n"
+        members["receipts"] = [_receipt(row) for row in report.receipts]
+    return members
 
 
 def shown_rows(results: Sequence[Outcome], most: int | None) -> list[Outcome]:
@@ -186,7 +192,7 @@ def _headline(report: Report) -> str:
     count = Counter(row.status for row in report.results)
     words = [f"{count[status]} {status.replace('_', ' ')}" for status in Status if count[status]]
     kept = f", {report.kept} kept" if report.kept is not None else ""
-    planned = count[Status.WOULD_CLOSE] + count[Status.WOULD_ARCHIVE] + count[Status.WOULD_RESTORE]
+    planned = sum(count[status] for status in _PLANNED)
     planned_only = planned and report.receipt is None and report.error is not None
     ahead = "dry run, nothing changed: " if report.dry_run else "nothing changed: " if planned_only else ""
     return ahead + ", ".join(words) + kept

@@ -1141,3 +1141,10 @@ def test_what_a_receipt_names_that_cannot_be_read_is_not_freed(filled: Store) ->
     write(folder / "20200101T000000.000Z-0123abcd.json", json.dumps({"format": "session-closer/9", "x": [kept.name]}))
     assert clean(filled, "--expire-archives", "30d").code == 0
     assert (kept.exists(), freed.exists()) == (True, False)
+
+
+def test_a_refusal_of_nothing_but_old_archives_says_that_nothing_was_changed(filled: Store) -> None:
+    for number in range(3):
+        shelve(filled, 40 * DAY, f"old-{number}")
+    refused = run(CleanupSessions, "--expire-archives", "30d", "--max", "2", state=filled.state)
+    assert (refused.code, refused.stdout.splitlines()[0].partition(":")[0]) == (3, "nothing changed")

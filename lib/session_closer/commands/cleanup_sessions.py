@@ -34,7 +34,7 @@ class CleanupSessions(Base):
     store = cli.SwitchAttr("--store", word("PATH"), argname="PATH", help="only the agent with this store")
     stale = cli.SwitchAttr(
         "--stale", word("KIND=AGE"), list=True, argname="KIND=AGE",
-        help="sessions of a kind that were idle for longer, as in cron-run=24h; once for each kind",
+        help="sessions of a kind that were idle for longer: cron-run=24h,hook=7d",
     )  # fmt: skip
     unknown_age = cli.Flag("--unknown-age-is-old", help="a row without a usable time counts as old")
     orphans = cli.SwitchAttr(
