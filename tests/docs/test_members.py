@@ -1,0 +1,161 @@
+"""docs/json.md lists the members that the documents have, all of them and no others, with their types."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from typing import Any, NamedTuple
+
+import pytest
+from session_closer.commands.cleanup_sessions import CleanupSessions
+from session_closer.commands.close_project_batch import CloseProjectBatch
+from session_closer.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.commands.list_sessions import ListSessions
+from session_closer.commands.restore_sessions import RestoreSessions
+from support import LEAD, Store, run_json
+
+from .pages import rows, section, spans, text, words
+
+JSON = text("docs/json.md")
+NESTED = re.compile(r"\{([\w, \[\]]+)\}")
+TYPES: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "number": (int,),
+    "string": (str,),
+    "array": (list,),
+    "array of strings": (list,),
+    "object": (dict,),
+    "null": (type(None),),
+}
+
+
+class Member(NamedTuple):
+    """A member as it is documented: its type where the table has one, the members of what it holds."""
+
+    kind: str | None
+    inside: frozenset[str]
+
+
+def tables(heading: str) -> list[dict[str, Member]]:
+    """Return the tables of members in a section."""
+    found = []
+    for part in re.split(r"\n\s*\n", section(JSON, heading)):
+        if part.lstrip().startswith("| member |"):
+            table = {}
+            for row in rows(part):
+                inside = [nested for cell in row[1:] for nested in NESTED.findall(cell)]
+                names = frozenset(name.removesuffix("[]") for each in inside for name in each.split(", "))
+                table |= {name: Member(row[1] if len(row) == 3 else None, names) for name in spans(row[0])}
+            found.append(table)
+    return found
+
+
+ENVELOPE, ROW = tables("The JSON envelope")
+SUMMARY, CLEANED = tables("cleanup-sessions")
+LIST, SESSION = tables("list-sessions")
+# Of one command each, and so it says.
+LISTED_ONLY = {"receipts"}
+
+
+def check(documented: dict[str, Member], found: dict[str, Any]) -> None:
+    """The types of the members, and what is in them, are as documented."""
+    for name, value in found.items():
+        member = documented[name]
+        if member.kind is not None:
+            kinds = [kind for word in member.kind.split(" or ") for kind in TYPES[word]]
+            assert type(value) in kinds, (name, value)
+        if member.inside:
+            for each in value if isinstance(value, list) else [value]:
+                # A store of a cleanup has more, which a table of its own lists.
+                assert each is None or set(each) - set(SUMMARY) == member.inside - set(SUMMARY), name
+
+
+def life(store: Store) -> list[dict[str, Any]]:
+    """Return the documents of some runs: dry run, close, again, a refusal, an error, an undo."""
+    runs = [
+        (CloseProjectBatch, "kelly-dashboard", "--dry-run"),
+        (CloseProjectBatch, "kelly-dashboard", "main", "nowhere"),
+        (CloseProjectBatch, "kelly-dashboard"),
+        (CloseProjectBatch,),
+        (KeepOnlySessions, "nowhere"),
+        (RestoreSessions, "last", "--check"),
+        (RestoreSessions, "last"),
+        (RestoreSessions, "nothing"),
+    ]
+    return [run_json(command, *given, state=store.state).data for command, *given in runs]
+
+
+def test_the_envelope_and_its_rows(store: Store) -> None:
+    documents = life(store)
+    statuses = {row["status"] for document in documents for row in document["results"]}
+    assert statuses >= {"would_close", "closed", "refused", "not_found", "already_closed", "would_restore", "restored"}
+    assert {document["error"] is None for document in documents} == {True, False}
+    assert {document["gateway"] is None for document in documents} == {True, False}
+    for document in documents:
+        assert set(document) == set(ENVELOPE) - LISTED_ONLY
+        check(ENVELOPE, document)
+        for row in document["results"]:
+            assert set(row) - {"until"} == set(ROW)
+    # Said where the statuses of an undo are.
+    assert any("until" in row for document in documents for row in document["results"])
+    assert "`until`" in section(JSON, "The JSON envelope")
+
+
+def test_the_list_of_receipts(store: Store) -> None:
+    life(store)
+    document = run_json(RestoreSessions, "--list", state=store.state).data
+    assert set(document) == set(ENVELOPE)
+    assert len(document["receipts"]) == 2
+    check(ENVELOPE, document)
+
+
+def stale_store(store: Store) -> Store:
+    """Return the sample with all that a cleanup has words for."""
+    long_ago = time.time() - 40 * 24 * 3600
+    orphan = store.transcript("11111111-2222-4333-8444-555555555555.jsonl")
+    for path in [orphan, *store.folder().glob("*.deleted.*")]:
+        os.utime(path, (long_ago, long_ago))
+    entries = store.entries()
+    for entry in entries.values():
+        entry["updatedAt"] = int(long_ago * 1000)
+    store.write(entries)
+    return store
+
+
+@pytest.mark.parametrize("look", [True, False])
+def test_a_cleanup(store: Store, look: bool) -> None:
+    policy = ("--stale", "cron-run=1d", "--orphans", "1d", "--max-disk", "1gb", "--expire-archives", "1h")
+    given = [*policy, *(["--dry-run"] if look else [])]
+    document = run_json(CleanupSessions, *given, state=stale_store(store).state).data
+    assert set(document) == (set(ENVELOPE) - LISTED_ONLY) | {"resultsTotal"}
+    assert "resultsTotal" in words(section(JSON, "cleanup-sessions"))
+    check(ENVELOPE, {name: value for name, value in document.items() if name != "resultsTotal"})
+    for found in document["stores"]:
+        assert set(found) == set(SUMMARY) | ENVELOPE["stores"].inside
+        assert found["diskBudget"] is not None
+        check(SUMMARY, {name: found[name] for name in SUMMARY})
+    assert {row["action"] for row in document["results"]} == {"prune-stale", "archive-orphan", "expire-archive"}
+    for row in document["results"]:
+        assert set(row) == set(ROW) | set(CLEANED)
+
+
+def test_a_list(store: Store) -> None:
+    store.add((LEAD + "odd", {"sessionId": 7, "updatedAt": "never"}))
+    documents = [
+        run_json(ListSessions, *given, state=store.state).data
+        for given in ((), ("--limit", "all"), ("--limit", "1"), ("--agent", "No One"))
+    ]
+    shared = words(section(JSON, "list-sessions").partition("are those of the envelope")[0])
+    assert shared <= set(ENVELOPE)
+    for document in documents:
+        assert set(document) == shared | {"stores"} | set(LIST)
+        check(LIST, {name: document[name] for name in LIST})
+        check(ENVELOPE, {name: document[name] for name in shared})
+        for found in document["stores"]:
+            assert set(found) == ENVELOPE["stores"].inside - {"backup"}
+        for row in document["sessions"]:
+            assert set(row) == set(SESSION)
+    assert documents[-1]["error"] is not None
+    assert json.dumps(documents[1]["sessions"]).count('"updatedAt": null') == 1
