@@ -1,14 +1,25 @@
-"""The repository as a skill: OpenClaw finds it and says that it can be used."""
+"""The repository as a skill: OpenClaw finds it, and an agent that follows it closes what it was asked to."""
 
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .lab import REPOSITORY, Lab, create, run
-from .snapshots import rows
+from .gateway import Rpc, wait_until
+from .lab import AGENTS, REPOSITORY, Lab, closer_environ, create
+from .model import NAME as MODEL
+from .model import Asked, Call, Model
+from .snapshots import rows, tree, without
 
 pytestmark = pytest.mark.live
 
@@ -16,38 +27,147 @@ NAME = "session-closer"
 # What a checkout may hold besides the skill; OpenClaw caps a skill's files.
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".hypothesis")
 
+ME = "agent:project-lead:project-me"
+OTHERS = {"agent:project-lead:project-kelly": "kelly", "agent:project-lead:hydration": "hydration"}
+MAIN = "agent:project-lead:main"
+ASKED = "Close the projects kelly and hydration, then this session."
+ENDED = "That was my last act."
+TURN_SECONDS = 60
+# Else OpenClaw's exec answers after ten seconds, whatever the command does.
+YIELD_MS = 60_000
+UNPACK = 'process.stdout.write(require("zlib").zstdDecompressSync(require("fs").readFileSync(process.argv[1])))'
 
-def test_openclaw_lists_the_skill_as_eligible(lab: Lab) -> None:
-    assert (REPOSITORY / "SKILL.md").is_file()
+
+def install(lab: Lab, *where: str, folder: Path) -> None:
+    """Install the skill as its page says: by OpenClaw itself, else by a copy."""
     copy = lab.root / NAME
     shutil.copytree(REPOSITORY, copy, ignore=LEFT_OUT, symlinks=True)
-    installed = lab.openclaw("skills", "install", str(copy), "--agent", "project-lead")
-    if installed.returncode != 0:
-        # 2026.5.7 installs from its own registry only: the folder goes where later versions put it.
-        assert "Invalid skill slug" in installed.stdout + installed.stderr
-        shutil.copytree(copy, lab.workspace("project-lead") / "skills" / NAME, symlinks=True)
-
-    info = lab.openclaw("skills", "info", NAME, "--agent", "project-lead", "--json")
-    assert info.returncode == 0, info.stderr
-    skill = json.loads(info.stdout)
-    assert (skill["name"], skill["eligible"]) == (NAME, True), skill
-    assert skill["description"], "without a description OpenClaw does not find a skill at all"
-
-    listing = lab.openclaw("skills", "list", "--agent", "project-lead", "--json")
-    assert listing.returncode == 0, listing.stderr
-    (listed,) = [entry for entry in json.loads(listing.stdout)["skills"] if entry["name"] == NAME]
-    assert listed["eligible"] is True, listed
+    if lab.install.version == "2026.5.7":
+        # It installs from its own registry only: the folder goes where later versions put it.
+        copy.replace(folder)
+        return
+    done = lab.openclaw("skills", "install", str(copy), *where)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shutil.rmtree(copy)
 
 
-def test_the_installed_skill_works_where_openclaw_put_it(lab: Lab) -> None:
-    folder = lab.workspace("project-lead") / "skills" / NAME
-    shutil.copytree(REPOSITORY, folder, ignore=LEFT_OUT, symlinks=True)
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    lab.start()
-    key = "agent:project-lead:project-from-skill"
+def found(rpc: Rpc, agent: str) -> tuple[bool, str]:
+    """Return whether the gateway calls the skill eligible for an agent, and where it found it."""
+    (skill,) = [skill for skill in rpc("skills.status", agentId=agent)["skills"] if skill["name"] == NAME]
+    return skill["eligible"], skill["filePath"]
+
+
+def let_agents_act(lab: Lab, model: Model) -> None:
+    """Configure the model for all agents, and what their exec needs to run our commands."""
+    path = lab.state / "openclaw.json"
+    config = json.loads(path.read_text())
+    config["models"]["providers"] = {MODEL: model.provider()}
+    config["agents"]["defaults"] |= {"model": {"primary": f"{MODEL}/{MODEL}"}, "heartbeat": {"every": "0m"}}
+    # Its PATH begins with the system's folders, whose Python may have none of our dependencies.
+    config["tools"] = {"exec": {"pathPrepend": [str(Path(sys.executable).parent)]}}
+    config["env"] = {"vars": closer_environ()}
+    path.write_text(json.dumps(config))
+
+
+def obey(lab: Lab, skill: Path, asked: Asked) -> Generator[Call | str, Asked, None]:
+    """Do what an agent can do that knows nothing but what OpenClaw and SKILL.md tell it."""
+    listed = re.search(rf"<name>{NAME}</name>.*?<location>(.*?)</location>", asked.prompt, re.DOTALL)
+    assert listed is not None, "the agent is not told of the skill"
+    assert listed[1] == str(skill)
+    asked = yield asked.call("read", path=listed[1])
+    page = asked.result
+    preview, close = re.findall(r"`(\{baseDir\}/bin/close-project-batch [^`]*)`", page)
+    (show,) = re.findall(r"`(\{baseDir\}/bin/list-sessions --json)[^`]*`", page)
+    assert {"`session_status`", "`--self KEY`"} <= set(re.findall(r"`[^`]+`", page)), "how to spare the own session"
+
+    asked = yield asked.call("session_status", sessionKey="current")
+    own = re.search(r"Session: (agent:\S+)", asked.result)
+    assert own is not None, asked.result
+    targets = f"--self {own[1]} {' '.join(OTHERS.values())} {own[1]}"
+
+    def run(command: str) -> Call:
+        words = command.replace("{baseDir}", shlex.quote(str(skill.parent))).replace("ID...", targets)
+        return asked.call("exec", command=words, yieldMs=YIELD_MS)
+
+    asked = yield run(preview)
+    assert statuses(asked.result) == {**dict.fromkeys(OTHERS, "would_close"), ME: "would_defer"}
+    asked = yield run(close)
+    closed = answer(asked.result)
+    assert closed["ok"] is True
+    assert statuses(asked.result) == {**dict.fromkeys(OTHERS, "closed"), ME: "deferred"}
     with lab.rpc() as rpc:
-        create(rpc, key)
-        result = run(lab, "close-project", "from-skill", repository=folder)
-        assert (result.code, result.statuses()) == (0, {key: "closed"}), result
-        assert not rows(rpc)
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before, "a command wrote into the skill"
+        assert set(rows(rpc)) == {MAIN, ME}, "the others go at once, the own session stays for its turn"
+    # As long as this takes, the turn goes on below the process that waits for its end.
+    asked = yield run(show)
+    assert {row["key"]: row["running"] for row in answer(asked.result)["sessions"]} == {MAIN: False, ME: True}
+    yield f"{ENDED} Receipt: {closed['receipt']} Undo: {closed['undo']}"
+
+
+def answer(result: str) -> dict[str, Any]:
+    """Return the document among what an exec shows: stdout and stderr are one there."""
+    (document,) = [line for line in result.splitlines() if line.startswith("{")]
+    return dict(json.loads(document))
+
+
+def statuses(result: str) -> dict[str, str]:
+    """Return the status of each key in what an exec shows."""
+    return {row["key"]: row["status"] for row in answer(result)["results"]}
+
+
+def said(lab: Lab, archive: Path) -> list[dict[str, Any]]:
+    """Return the messages of an archived transcript."""
+    if archive.suffix == ".zst":
+        done = subprocess.run([str(lab.install.node), "-e", UNPACK, str(archive)], capture_output=True, check=True)
+        text = done.stdout.decode()
+    else:
+        text = archive.read_text()
+    return [event["message"] for event in map(json.loads, text.splitlines()) if event["type"] == "message"]
+
+
+def test_an_agent_that_follows_the_skill_closes_two_sessions_and_then_its_own(lab: Lab) -> None:
+    lab.agents = (*AGENTS, "researcher")
+    lab.configure()
+    folder = lab.state / "skills" / NAME
+    folder.parent.mkdir()
+    install(lab, "--global", folder=folder)
+    installed = tree(folder)
+
+    with Model(lambda asked: obey(lab, folder / "SKILL.md", asked)) as model:
+        let_agents_act(lab, model)
+        lab.start()
+        with lab.rpc() as rpc, lab.restarting(0):
+            for agent in lab.agents:
+                assert found(rpc, agent) == (True, str(folder / "SKILL.md")), agent
+            ids = create(rpc, *OTHERS, MAIN)
+            before, main = rows(rpc), lab.store.said("project-lead", MAIN)
+            turn = rpc("agent", sessionKey=ME, message=ASKED, idempotencyKey=str(uuid.uuid4()))
+            ended = rpc("agent.wait", runId=turn["runId"], timeoutMs=TURN_SECONDS * 1000)
+            model.finish()
+            assert ended["status"] == "ok", ended
+
+            receipt = Path(str(answer(model.asked[-2].result)["receipt"]))
+            wait_until(receipt.is_file, 60, "the receipt of the process that waits for the end of the turn")
+            assert rows(rpc) == without(before, *OTHERS)
+            assert set(lab.entries("project-lead")) == {MAIN}
+            assert lab.store.said("project-lead", MAIN) == main
+            for session_id in ids.values():
+                assert bool(lab.store.remains("project-lead", session_id)) is (session_id == ids[MAIN])
+
+    own = {row["key"]: row for row in json.loads(receipt.read_bytes())["results"]}[ME]
+    assert (own["status"], own["error"]) == ("closed", None)
+    (archive,) = [Path(path) for path in own["archives"] if ".jsonl.deleted." in path]
+    conversation = said(lab, archive)
+    assert ENDED in json.dumps(conversation[-1]), "the session was closed before its turn had ended"
+    assert conversation[-1]["stopReason"] == "stop"
+    assert tree(folder) == installed, "a command wrote into the skill"
+
+
+def test_a_skill_in_a_workspace_is_eligible_for_its_agent(lab: Lab) -> None:
+    folder = lab.workspace("project-lead") / "skills" / NAME
+    folder.parent.mkdir(parents=True)
+    install(lab, "--agent", "project-lead", folder=folder)
+    done = lab.openclaw("skills", "info", NAME, "--agent", "project-lead", "--json")
+    assert done.returncode == 0, done.stderr
+    skill = json.loads(done.stdout)
+    assert (skill["eligible"], skill["filePath"]) == (True, str(folder / "SKILL.md")), skill
+    assert skill["description"], "without a description OpenClaw does not find a skill at all"
