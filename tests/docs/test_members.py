@@ -141,6 +141,12 @@ def test_a_cleanup(store: Store, look: bool) -> None:
         assert set(row) == set(ROW) | set(CLEANED)
 
 
+def test_a_cleanup_that_ended_before_it_looked(store: Store) -> None:
+    document = run_json(CleanupSessions, "--stale", "main=1d", state=store.state).data
+    assert document["error"]["name"] == "usage"
+    assert set(document) == set(ENVELOPE) - LISTED_ONLY
+
+
 def test_a_list(store: Store) -> None:
     store.add((LEAD + "odd", {"sessionId": 7, "updatedAt": "never"}))
     documents = [
