@@ -141,7 +141,7 @@ def _came_back(work: FileWork, key: str) -> None:
 
 def _install(disk: Disk, work: FileWork, live: Document[Any], going: Sequence[str], lock: locks.StoreLock) -> list[str]:
     """Install the store without these keys; return those that somebody changed in the same moment."""
-    return install(disk, work, live, document.edit(live, remove=set(going)), lock)
+    return install(disk, work, live, document.without(live, set(going)), lock)
 
 
 def _now(work: FileWork) -> Document[Any]:

@@ -94,14 +94,15 @@ def publish(disk: Disk, folder: str, temp: str, name: str, note: Callable[[str],
             return numbered
 
 
-def install(disk: Disk, place: Place, live: Document[Any], new: bytes, lock: locks.StoreLock) -> Installed:
+def install(disk: Disk, place: Place, live: Document[Any], new: Document[Any], lock: locks.StoreLock) -> Installed:
     """Make `new` the store; whatever others wrote in between is merged in.
 
-    After each exchange the displaced file shows what was live at that instant: nothing can slip through between a
-    look and the swap. ChangedUnderneath after too many rounds: then every version is kept as a backup.
+    What is installed is a document, never mere bytes: only what could be read is a store (I1). After each exchange the
+    displaced file shows what was live at that instant: nothing can slip through between a look and the swap.
+    ChangedUnderneath after too many rounds: then every version is kept as a backup.
     """
     contested: list[str] = []
-    base, ours = live, check(new, place.index)  # I1: never install what we could not read back
+    base, ours = live, new
     for _ in range(ATTEMPTS):
         installed, displaced = _swap(disk, place, base.raw, ours.raw, lock)
         if installed:
@@ -133,7 +134,7 @@ def _swap(disk: Disk, place: Place, expected: bytes, new: bytes, lock: locks.Sto
     files.remove(disk, [fresh])
     before = os.stat(place.index, follow_symlinks=False)
     files.put(disk, fresh, new, like=before)
-    if not files.same_bytes(fresh, new):
+    if not measuring.holds(fresh, new):
         raise CorruptStore(f"{fresh} does not hold what was written to it", "check the disk")
     wanted = max(time.time_ns(), before.st_mtime_ns + _TICK_NS)
     disk.set_times(fresh, wanted, wanted)

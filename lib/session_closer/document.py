@@ -226,7 +226,7 @@ def edit(
     if run is not None:
         pieces.append(view[run[0] : run[1]])
     if last_kept < 0 and not append:
-        return raw[: document.inside] + raw[document.close :]
+        return _shell(document)
     lead, tail = b"\n  ", b"\n"
     if members:
         lead = raw[document.inside : members[0][1].start]
@@ -238,6 +238,35 @@ def edit(
             pieces.append(gap)
         pieces.append(added)
     return b"".join([view[: document.inside], lead, *pieces, tail, view[document.close :]])
+
+
+def without(document: Document[Row], remove: Collection[str]) -> Document[Row]:
+    """Return the document without these members, its bytes walked again: the others one by one, as they were.
+
+    Nothing is decoded a second time, since the bytes of each value have been.
+    """
+    raw = edit(document, remove=remove)
+    kept = [(key, member) for key, member in document.members.items() if key not in remove]
+    members: dict[str, Member[Row]] = {}
+    at = document.inside
+    ahead = _BLANK
+    for key, member in kept:
+        gap = ahead.match(raw, at)
+        ahead = _COMMA
+        if gap is None or raw[gap.end() : gap.end() + member.end - member.start] != document.member_bytes(key):
+            break
+        shift = gap.end() - member.start
+        at = member.end + shift
+        members[key] = Member(gap.end(), member.value + shift, at, member.row)
+    close = _end(_BLANK.match(raw, at))
+    if len(members) != len(kept) or raw[: document.inside] + raw[close:] != _shell(document):
+        raise AssertionError("what is left of the store is not what stays of it")
+    return Document(raw, document.inside, close, members)
+
+
+def _shell(document: Document[Any]) -> bytes:
+    """Return what stands around the members: up to the opening brace and from the closing one on."""
+    return document.raw[: document.inside] + document.raw[document.close :]
 
 
 def member(text: str) -> tuple[str, str]:

@@ -178,18 +178,6 @@ def piece(path: str, offset: int, length: int) -> bytes:
         os.close(descriptor)
 
 
-def same_bytes(path: str, data: bytes) -> bool:
-    """Tell whether a file holds exactly these bytes, reading it piece by piece."""
-    view = memoryview(data)
-    at = 0
-    with open(path, "rb", buffering=0) as file:
-        while piece := file.read(_PIECE):
-            if view[at : at + len(piece)] != piece:
-                return False
-            at += len(piece)
-    return at == len(data)
-
-
 def _rename_with(source: str, target: str, *, exchange: bool) -> bool:
     call = _native_rename()
     if call is None:

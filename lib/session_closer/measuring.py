@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from dataclasses import replace
 
 from .files import read
 from .model import Move
@@ -31,7 +30,7 @@ class Measure:
         return self._of(folder, move, move.target)
 
     def _of(self, folder: str, move: Move, name: str) -> Move:
-        path = os.path.join(folder, name)
+        path = f"{folder}/{name}"
         try:
             found = os.lstat(path)
         except FileNotFoundError:
@@ -42,7 +41,7 @@ class Measure:
         if found.st_size <= min(_FILE_BYTES, self._left):
             self._left -= found.st_size
             digest = sha256(path)
-        return replace(move, size=found.st_size, mtime_ns=found.st_mtime_ns, sha256=digest)
+        return Move(move.source, move.target, found.st_size, found.st_mtime_ns, digest)
 
 
 def holds(path: str, raw: bytes) -> bool:

@@ -130,16 +130,25 @@ def _text(part: Any) -> str:
 
 
 def _session_text(session: SessionRecord) -> str:
-    """Return a session as JSON; one without files and entry, of which there may be ten thousands, the short way."""
-    if session.moves or session.entry is not None or session.archived_at is not None:
+    """Return a session as JSON; one of a file store, of which there may be ten thousands, the short way."""
+    if session.entry is not None or session.archived_at is not None:
         return _text(session)
     key, status = _quote(session.key), _quote(session.status)
     session_id = "null" if session.session_id is None else _quote(session.session_id)
     return (
         f'{{"key": {key}, "sessionId": {session_id}, "offset": {session.offset}, "length": {session.length},'
-        f' "sha256": "{session.sha256}", "route": "{session.route}", "status": {status}, "moves": [], "entry": null,'
+        f' "sha256": "{session.sha256}", "route": "{session.route}", "status": {status},'
+        f' "moves": [{", ".join(map(_move_text, session.moves))}], "entry": null,'
         f' "events": {session.events}, "archivedAt": null,'
         f' "archivedBefore": {"true" if session.archived_before else "false"}}}'
+    )
+
+
+def _move_text(move: Move) -> str:
+    digest = "null" if move.sha256 is None else _quote(move.sha256)
+    return (
+        f'{{"source": {_quote(move.source)}, "target": {_quote(move.target)}, "size": {move.size},'
+        f' "mtimeNs": {move.mtime_ns}, "sha256": {digest}}}'
     )
 
 

@@ -263,7 +263,7 @@ def _merge_displaced(
     base = steps[max(reached, default=min(store.merged, len(steps) - 1))]
     both = document.merge(base, steps[-1], live)
     if both.raw != live.raw:
-        commit.install(disk, place, live, both.raw, lock)
+        commit.install(disk, place, live, check(both.raw, store.path), lock)
     return store
 
 

@@ -43,7 +43,7 @@ from .report import result as result_row
 from .restarting import restart_once
 from .restorable import RESTORE, Chosen, Item
 from .run import Run
-from .stores.files import FileStore, parse, read_index
+from .stores.files import FileStore, check, parse, read_index
 from .stores.sqlite import SqliteStore
 from .work import FileWork, Work, install, note
 
@@ -344,7 +344,7 @@ def _entries_back(
             new = _with_entries(live, absent, closed_in)
             work.record = replace(work.record, installs=hashlib.sha256(new).hexdigest())
             work.note(work.record)
-            install(run.disk, work, live, new, lock)
+            install(run.disk, work, live, check(new, store.index), lock)
             work.edited = True
             if settle:
                 time.sleep(settle)

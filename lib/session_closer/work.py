@@ -72,7 +72,7 @@ class FileWork(Work):
     live: Document[Any] | None = None
 
 
-def install(disk: Disk, work: FileWork, live: Document[Any], new: bytes, lock: locks.StoreLock) -> list[str]:
+def install(disk: Disk, work: FileWork, live: Document[Any], new: Document[Any], lock: locks.StoreLock) -> list[str]:
     """Install a store, and note whatever that displaces; return the keys that both sides changed."""
 
     def displaced(name: str) -> None:
