@@ -106,11 +106,11 @@ def with_store(record: RunRecord, store: StoreRecord) -> RunRecord:
     return replace(record, stores=(*others, store))
 
 
-def with_status(session: SessionRecord, status: str) -> SessionRecord:
-    """Return a session with what became of it; `dataclasses.replace` takes three times as long."""
+def ended(session: SessionRecord, status: str, moves: tuple[Move, ...]) -> SessionRecord:
+    """Return a session with what became of it and its files; `dataclasses.replace` takes three times as long."""
     return SessionRecord(
         session.key, session.session_id, session.offset, session.length, session.sha256, session.route, status,
-        session.moves, session.entry, session.events, session.archived_at, session.archived_before,
+        moves, session.entry, session.events, session.archived_at, session.archived_before,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from .document import Document
 from .files import Disk
 from .measuring import Measure
 from .model import Move, Outcome, PlannedRow, Reason, Session, Status
-from .record import RunRecord, SessionRecord, StoreRecord, with_status, with_store
+from .record import RunRecord, SessionRecord, StoreRecord, ended, with_store
 from .run import Run
 from .stores import Store
 from .stores.files import FileStore
@@ -167,15 +167,15 @@ def settled(work: Work) -> StoreRecord:
     sessions = []
     for session in work.record.sessions:
         became = status.get(session.key, session.status)
-        ended = with_status(session, str(became))
-        if session.moves:
-            moves = _settled(work, session, measure if became is Status.CLOSED else None)
-            ended = replace(ended, moves=moves)
-        sessions.append(ended)
+        moves = session.moves and _settled(work, session, measure if became is Status.CLOSED else None)
+        sessions.append(ended(session, str(became), moves))
     return replace(work.record, sessions=tuple(sessions))
 
 
 def _settled(work: Work, session: SessionRecord, measure: Measure | None) -> tuple[Move, ...]:
     named = {names.archived_from(name): name for name in work.archives.get(session.key, ())}
-    moves = [replace(move, target=named.get(move.source, move.target)) for move in session.moves]
+    moves = [
+        Move(move.source, named.get(move.source, move.target), move.size, move.mtime_ns, move.sha256)
+        for move in session.moves
+    ]
     return tuple(measure.archived(work.store.folder, move) for move in moves) if measure else tuple(moves)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from session_closer import document
-from session_closer.document import edit, merge, nothing, same_value, scan
+from session_closer.document import edit, merge, nothing, same_value, scan, without
 from session_closer.errors import CorruptStore
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -180,3 +180,24 @@ def test_the_window_of_text_makes_no_difference(
 def test_a_value_longer_than_the_window_is_read_whole(value: str) -> None:
     raw = f'{{"a": {value}, "b": {value}}}'.encode()
     assert all(outcome(raw, window) == outcome(raw, 1 << 20) for window in range(1, 30))
+
+
+@given(stores, layouts, st.booleans(), st.data())
+def test_what_is_left_is_what_a_scan_of_it_finds(
+    store: dict[str, Any], layout: dict[str, Any], plain: bool, data: st.DataObject
+) -> None:
+    before = scan(text_of(store, layout, plain=plain), nothing)
+    gone = data.draw(st.sets(st.sampled_from(sorted(before.members)))) if before.members else set()
+    left = without(before, gone)
+    assert left == scan(edit(before, remove=gone), nothing)
+    assert list(left.members) == [key for key in before.members if key not in gone]
+
+
+@pytest.mark.parametrize(
+    "spoiled", [b'{"a": 1, "c": 4}', b'{"a": 1 "c": 3}', b'{"a": 1}', b'{"a": 1, "c": 3} ', b'{"a": 1, "c": 33}']
+)
+def test_a_cut_that_went_wrong_is_noticed(spoiled: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = scan(b'{"a": 1, "b": 2, "c": 3}', nothing)
+    monkeypatch.setattr(document, "edit", lambda *_, **__: spoiled)
+    with pytest.raises(AssertionError):
+        without(before, {"b"})

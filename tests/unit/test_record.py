@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from session_closer.model import Move
-from session_closer.record import Damaged, RunRecord, SessionRecord, StoreRecord, decode, encode, with_status
+from session_closer.record import Damaged, RunRecord, SessionRecord, StoreRecord, decode, encode, ended
 
 STAMP = "2026-11-21T00-41-24.769Z"
 MOVE = Move("a1.jsonl", f"a1.jsonl.deleted.{STAMP}", 12, 34)
@@ -106,5 +106,6 @@ def test_a_record_has_the_bytes_it_always_had(
 
 
 @given(SESSIONS, WORDS)
-def test_a_status_is_all_that_changes(session: SessionRecord, status: str) -> None:
-    assert with_status(session, status) == replace(session, status=status)
+def test_status_and_files_are_all_that_changes(session: SessionRecord, status: str) -> None:
+    moves = session.moves[1:]
+    assert ended(session, status, moves) == replace(session, status=status, moves=moves)
