@@ -7,6 +7,7 @@ help:
 	@echo 'make live      the tests against a real OpenClaw'
 	@echo 'make prove     kills, errors, power cuts, races and mutants; ALL=1 for everything, PART=NAME for one part'
 	@echo 'make bench     ratios against what people would use instead; PART=NAME for one part'
+	@echo 'make record    the terminal sessions in README.md and docs/, played and written anew'
 	@echo 'make check     ruff and mypy'
 	@echo 'make format    format the sources'
 	@echo 'make coverage  branch coverage of the unit tests'
@@ -23,6 +24,9 @@ prove:
 bench:
 	PYTHONPATH=$(CURDIR)/tests $(PYTHON) lib/bootstrap.py --with tests/bench/requirements.lock -m bench $(PART)
 
+record:
+	PYTHONPATH=$(CURDIR)/tests $(RUN) docs
+
 check:
 	$(RUN) ruff check
 	$(RUN) ruff format --check
@@ -36,4 +40,4 @@ coverage:
 	$(RUN) coverage run -m pytest tests/unit
 	$(RUN) coverage report
 
-.PHONY: help test live prove bench check format coverage
+.PHONY: help test live prove bench record check format coverage

@@ -196,9 +196,22 @@ def failure(message: str, remedy: str) -> SystemExit:
 
         error = {"code": MISSING_DEPENDENCY, "name": "missing_dependency"}  # type: dict[str, object]
         error.update(message=message, remedy=remedy)
-        print(json.dumps({"ok": False, "error": error}))
+        print(json.dumps(envelope(os.path.basename(sys.argv[0]), error)))
     print("session-closer: {}. Try: {}".format(message, remedy), file=sys.stderr)
     return SystemExit(MISSING_DEPENDENCY)
+
+
+def envelope(operation: str, error: "dict[str, object]") -> "dict[str, object]":
+    """Return the members of every document (docs/json.md), as of a run that has looked at nothing."""
+    listing = operation == "list-sessions"
+    members = {"ok": False, "exitCode": MISSING_DEPENDENCY, "operation": operation}  # type: dict[str, object]
+    members.update(dryRun="--dry-run" in sys.argv and not listing, stores=[], gateway=None, warnings=[], error=error)
+    if listing:
+        members.update(sessions=[], totalCount=0, limitApplied=None, hasMore=False)
+    else:
+        restart = {"needed": False, "ok": None, "result": "not-needed", "detail": None}  # type: dict[str, object]
+        members.update(results=[], kept=None, restart=restart, receipt=None, undo=None)
+    return members
 
 
 if __name__ == "__main__":

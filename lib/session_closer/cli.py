@@ -16,11 +16,20 @@ from types import FrameType
 from typing import Any, ClassVar, NoReturn
 
 from plumbum import cli
+from plumbum.cli import application
 
 from . import __version__, home, keys, report
 from .errors import CloserError, ExitCode, Interrupted, UsageProblem
 from .keys import quoted
 from .model import Options, Report, Wish
+
+
+def _in_our_words(str1: str) -> str:
+    return str1.replace("Unknown switch", "unknown option").replace("Switch {0}", "option {0}")
+
+
+# In one language whatever the locale, and before any name of the user's is put in.
+application.T_ = _in_our_words
 
 EXIT_CODES = (
     "0 done, or already so",

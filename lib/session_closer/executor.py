@@ -148,7 +148,7 @@ def _refusal(run: Run, plan: Plan) -> CloserError | None:
     if run.wish.keep and unknown:
         return Refused(
             f"nothing was changed: not found in agent {run.wish.agent}: {', '.join(map(keys.plain, unknown))}",
-            f"name sessions that are there; see them with: openclaw sessions --agent {run.wish.agent} --json",
+            f"name sessions that are there; see them with: list-sessions --agent {run.wish.agent}",
             name="unknown_name",
         )
     count = len(plan.closing) + len(plan.deferred)

@@ -308,6 +308,22 @@ STOP = "import session_closer.executor as c\ndef stop(*a, **k): raise KeyboardIn
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--nope",), "unknown option --nope"),
+        (("--dry-run", "--dry-run"), "option --dry-run already given"),
+        (("--max",), "option --max requires an argument"),
+    ],
+)
+def test_a_wrong_option_is_named_in_english_and_as_the_help_calls_it(
+    store: Store, words: tuple[str, ...], said: str
+) -> None:
+    german = "import locale; locale.getlocale = lambda *_: ('de_DE', 'UTF-8')"
+    result = run_process("close-project", *words, state=store.state, before=german)
+    assert (result.code, result.stderr) == (2, f"error: {said}; next: close-project --help\n")
+
+
+@pytest.mark.parametrize(
     ("words", "before", "code", "name"),
     [
         (("alpha",), "", 0, None),

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from entry.checkout import FIRST_RUN, PACKAGES, ROOT, Checkout, package_directories
+from session_closer.model import Report
+from session_closer.report import envelope
 
 OLD_PYTHONS = ("python3.10", "python3.9", "python3.8", "python3.7", "python3.6")
 # Runs a script in this Python as one that says it is 3.9.
@@ -53,10 +55,14 @@ def quick_uv(checkout: Checkout, site: Path) -> None:
 
 def ends_like_missing_dependency(done: subprocess.CompletedProcess[str], reason: str) -> None:
     *_, last = done.stderr.splitlines()
-    error = json.loads(done.stdout)["error"]
+    document = json.loads(done.stdout)
+    assert document == {
+        **envelope(Report("close-project")), "ok": False, "exitCode": 69, "error": document["error"]
+    }  # fmt: skip
+    error = document["error"]
     assert (done.returncode, error["code"], error["name"]) == (69, 69, "missing_dependency")
     assert set(error) == {"code", "name", "message", "remedy"}
-    assert json.loads(done.stdout)["ok"] is False
+    assert document["ok"] is False
     assert reason in last
     assert error["message"] in last
     assert error["remedy"] in last
