@@ -1,12 +1,12 @@
-"""Run the parts of the benchmark, all or the one that is named; each prints its own table."""
+"""Run the parts of the benchmark, all or the one that is named; each writes its own table into docs/performance.md."""
 
 from __future__ import annotations
 
 import sys
 
-from . import cleanup, sqlite
+from . import cleanup, closing, sqlite, startup
 
-PARTS = {"cleanup": cleanup.main, "sqlite": sqlite.main}
+PARTS = {"startup": startup.main, "closing": closing.main, "cleanup": cleanup.main, "sqlite": sqlite.main}
 
 
 def main(names: list[str]) -> int:

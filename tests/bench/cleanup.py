@@ -15,6 +15,9 @@ import time
 import uuid
 from pathlib import Path
 
+from .page import put, table
+from .side_by_side import closer_environ
+
 RUNS, TRANSCRIPTS, ENTRY_BYTES = 43_200, 2_000, 4096
 ROUNDS = 5
 AGENT = "main"
@@ -39,7 +42,7 @@ os.fsync(folder)
 
 
 def main() -> int:
-    """Print the table."""
+    """Put the table into the page."""
     with tempfile.TemporaryDirectory(prefix="session-closer-bench-") as scratch:
         # A child's peak counts that of its parent when it was born, so the store is made elsewhere.
         maker = multiprocessing.Process(target=build, args=(Path(scratch, "made"), Path(scratch, "state")))
@@ -55,12 +58,13 @@ def main() -> int:
                 peak[name] = max(peak[name], memory)
     ratio = statistics.median(ours / other for ours, other in zip(took["ours"], took["baseline"], strict=True))
     ours, other = (statistics.median(took[name]) for name in ("ours", "baseline"))
-    print(f"{RUNS:,} cron runs, {TRANSCRIPTS:,} transcripts, {size >> 20} MiB; medians of {ROUNDS} rounds.\n")
-    print("| what | time | against the baseline | peak memory against the store |")
-    print("|---|---|---|---|")
     weight = {name: f"{bytes_ / size:.1f}" for name, bytes_ in peak.items()}
-    print(f"| `cleanup-sessions --all-agents --yes --json` | {ours:.2f} s | {ratio:.2f} | {weight['ours']} |")
-    print(f"| read, filter, back up, write with orjson | {other:.2f} s | 1 | {weight['baseline']} |")
+    head = ["what", "time", "against the baseline", "peak memory / store"]
+    rows = [
+        ["`cleanup-sessions --all-agents --yes --json`", f"{ours:.2f} s", f"{ratio:.2f}", weight["ours"]],
+        ["read, filter, back up, write with orjson", f"{other:.2f} s", "1", weight["baseline"]],
+    ]
+    put("cleanup", f"{RUNS:,} cron runs, {TRANSCRIPTS:,} transcripts, {size >> 20} MiB.\n\n{table(head, rows)}")
     return 0
 
 
@@ -105,8 +109,7 @@ def _once(name: str, scratch: Path) -> tuple[float, int]:
         "ours": [str(COMMAND), "--state-dir", str(state), "--all-agents", "--yes", "--json"],
         "baseline": [sys.executable, "-c", BASELINE, str(index)],
     }[name]
-    environ = {**os.environ, "HOME": str(scratch), "OPENCLAW_GATEWAY_PORT": "9"}
-    environ.setdefault("SESSION_CLOSER_CACHE", str(Path.home() / ".cache" / "session-closer"))
+    environ = closer_environ(scratch)
     started = time.monotonic()
     process = subprocess.Popen(words, env=environ, stdout=subprocess.DEVNULL)
     _, code, usage = os.wait4(process.pid, 0)

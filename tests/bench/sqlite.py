@@ -9,13 +9,15 @@ from collections.abc import Callable
 from live.install import Unavailable, provide
 from live.lab import Lab, create, laboratory, prepare_commands, run
 
+from .page import put, table
+
 VERSION = "2026.9.6"
 ROUNDS = 3
 DELETED, ARCHIVED = 50, 100
 
 
 def main() -> int:
-    """Print the table; 0, also where OpenClaw cannot be had, which is said."""
+    """Put the table into the page; 0, also where OpenClaw cannot be had, which is said."""
     try:
         prepare_commands()
         install = provide(VERSION)
@@ -26,12 +28,13 @@ def main() -> int:
         lab.start()
         rounds = [_round(lab, number) for number in range(ROUNDS)]
     ours, theirs, archive = (statistics.median(column) for column in zip(*rounds, strict=True))
-    print(f"Medians of {ROUNDS} rounds, one gateway of {VERSION}; sessions with one message each.\n")
-    print("| what | time | against `openclaw sessions delete` of 50 |")
-    print("|---|---|---|")
-    print(f"| `close-project-batch` of {DELETED} | {ours:.1f} s | {ours / theirs:.2f} |")
-    print(f"| `openclaw sessions delete --yes --json` of {DELETED} | {theirs:.1f} s | 1 |")
-    print(f"| `close-project-batch --archive` of {ARCHIVED} | {archive:.2f} s | {archive / theirs:.3f} |")
+    head = ["what", "time", f"against `openclaw sessions delete` of {DELETED}"]
+    rows = [
+        [f"`close-project-batch` of {DELETED}", f"{ours:.1f} s", f"{ours / theirs:.2f}"],
+        [f"`openclaw sessions delete --yes --json` of {DELETED}", f"{theirs:.1f} s", "1"],
+        [f"`close-project-batch --archive` of {ARCHIVED}", f"{archive:.2f} s", f"{archive / theirs:.3f}"],
+    ]
+    put("sqlite", f"One gateway of {VERSION}, sessions with one message each.\n\n{table(head, rows)}")
     return 0
 
 

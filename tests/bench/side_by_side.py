@@ -1,0 +1,72 @@
+"""Time whole processes side by side, by pyperf: every round runs each of them once, on a store made anew."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pyperf
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Case(NamedTuple):
+    """One process to be timed: a name, its command line, what makes the place ready and what looks at the end."""
+
+    name: str
+    words: Sequence[str]
+    prepare: Callable[[], None]
+    verify: Callable[[], None]
+
+
+class Taken(NamedTuple):
+    """What the rounds of one process took: seconds each, and the most memory, in bytes."""
+
+    seconds: tuple[float, ...]
+    peak: int
+
+    @property
+    def median(self) -> float:
+        """The median in seconds."""
+        return statistics.median(self.seconds)
+
+    def against(self, other: Taken) -> float:
+        """Return the median of the ratios of the rounds: the machine's speed changes between them."""
+        return statistics.median(one / two for one, two in zip(self.seconds, other.seconds, strict=True))
+
+
+def closer_environ(home: Path) -> dict[str, str]:
+    """Return the environment of the commands: a home of their own, the cache of this machine, no gateway."""
+    environ = {**os.environ, "HOME": str(home), "OPENCLAW_GATEWAY_PORT": "9"}
+    environ.setdefault("SESSION_CLOSER_CACHE", str(Path.home() / ".cache" / "session-closer"))
+    return environ
+
+
+def measure(cases: Sequence[Case], rounds: int, results: Path, environ: Mapping[str, str]) -> dict[str, Taken]:
+    """Return what each case took; the order changes from round to round; `results` gets pyperf's own files."""
+    for number in range(rounds):
+        turn = number % len(cases)
+        for case in (*cases[turn:], *cases[:turn]):
+            case.prepare()
+            os.sync()
+            _time(case, results / f"{case.name}.json", environ)
+            case.verify()
+    return {case.name: _taken(results / f"{case.name}.json") for case in cases}
+
+
+def _time(case: Case, target: Path, environ: Mapping[str, str]) -> None:
+    words = [sys.executable, "-m", "pyperf", "command", "--quiet", "--copy-env", "--name", case.name]
+    words += ["--processes", "1", "--values", "1", "--loops", "1", "--warmups", "0", "--append", str(target), "--"]
+    done = subprocess.run([*words, *case.words], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{case.name}: {done.stdout}{done.stderr}"
+
+
+def _taken(results: Path) -> Taken:
+    (benchmark,) = pyperf.BenchmarkSuite.load(str(results)).get_benchmarks()
+    peaks = [run.get_metadata().get("command_max_rss", 0) for run in benchmark.get_runs()]
+    return Taken(tuple(benchmark.get_values()), max(peaks))

@@ -1,0 +1,52 @@
+"""Time the start of a command against a bare Python and against what its command line is made with."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import plumbum
+
+from .page import put, table
+from .side_by_side import REPOSITORY, Case, closer_environ, measure
+
+ROUNDS = 15
+
+
+def main() -> int:
+    """Put the table into the page."""
+    site = str(Path(plumbum.__file__).parents[1])
+    # Byte code from where the commands have theirs: to compile is not to start.
+    python = [sys.executable, "-X", f"pycache_prefix={sys.pycache_prefix}"]
+    imported = f"import sys; sys.path.insert(1, {site!r}); import plumbum.cli"
+    words = {
+        "plumbum": [*python, "-c", imported],
+        "pass": [*python, "-c", "pass"],
+        "version": [str(REPOSITORY / "bin" / "close-project"), "--version"],
+        "help": [str(REPOSITORY / "bin" / "close-project"), "--help"],
+    }
+    cases = [Case(name, command, _nothing, _nothing) for name, command in words.items()]
+    with tempfile.TemporaryDirectory(prefix="session-closer-bench-") as scratch:
+        taken = measure(cases, ROUNDS, Path(scratch), closer_environ(Path(scratch)))
+    shown = {
+        "pass": "`python -c pass`",
+        "plumbum": '`python -c "import plumbum.cli"`',
+        "version": "`close-project --version`",
+        "help": "`close-project --help`",
+    }
+    rows = [
+        [
+            title,
+            f"{taken[name].median * 1000:.0f} ms",
+            f"{taken[name].against(taken['pass']):.2f}",
+            f"{taken[name].against(taken['plumbum']):.2f}",
+        ]
+        for name, title in shown.items()
+    ]
+    put("startup", table(["process", "time", "against `pass`", "against `plumbum.cli`"], rows))
+    return 0
+
+
+def _nothing() -> None:
+    """Prepare nothing, check nothing: a start changes nothing."""
