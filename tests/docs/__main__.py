@@ -1,7 +1,4 @@
-"""Record the terminal sessions of the pages anew.
-
-PYTHONPATH=tests python3 lib/bootstrap.py --with tests/requirements.lock -m docs
-"""
+"""Record the terminal sessions of the pages anew: `make record`."""
 
 from __future__ import annotations
 

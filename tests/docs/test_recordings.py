@@ -11,7 +11,6 @@ import pytest
 from .pages import section, text
 from .recording import PAGES, World, blocks, normal, played, renewed
 
-RENEW = "PYTHONPATH=tests python3 lib/bootstrap.py --with tests/requirements.lock -m docs"
 # What each fence of a page under test may be; the last two are run otherwise than by playing them.
 LANGUAGES = {"console", "cron", ""}
 CRON = re.compile(r"(?:\S+\s+){5}(.+)")
@@ -39,7 +38,7 @@ def test_a_recorded_session_is_what_the_commands_print(world: Callable[..., Worl
     steps = played(text(page), world(state=state))
     assert steps
     for recorded, now in steps:
-        assert normal(now.output) == normal(recorded.output), f"{page}: {now.command}; recorded anew by: {RENEW}"
+        assert normal(now.output) == normal(recorded.output), f"{page}: {now.command}; recorded anew by: make record"
 
 
 def test_a_recording_can_be_renewed(world: Callable[..., World]) -> None:
