@@ -148,6 +148,7 @@ def test_one_of_three_hosts_has_a_running_session_and_the_others_go_on(
     real = play(*words)
     assert real.code != 0
     assert [real.count(what) for what in ("changed", "failed")] == [check.count("changed"), check.count("failed")]
+    assert check.count("skipped") == real.count("skipped") == dict.fromkeys(HOSTS, 1)
     assert real.said["three"] == check.said["three"]
     assert re.fullmatch(rf"close-project-batch ended with 3: {KEY} refused running \([^\n]+\)", real.said["three"])
     assert re.fullmatch(r"1 closed; undo: \S+/restore-sessions --state-dir \S+/one \S+", real.said["one"])
@@ -174,8 +175,13 @@ def test_a_play_that_is_in_check_mode_by_itself_changes_nothing(
     text = (EXAMPLE / "close-sessions.yml").read_text()
     checking.write_text(text.replace("gather_facts:", "check_mode: true\n  gather_facts:"))
     before = pictures(stores)
-    done = play("-i", inventory(tmp_path, stores), str(checking), *variables(arguments=["calculator-app"]))
-    assert (done.code, done.count("changed")) == (0, dict.fromkeys(HOSTS, 1))
+    arguments = {host: {"session_closer_arguments": ["calculator-app"]} for host in HOSTS}
+    # Refused as a whole: the real run would change nothing.
+    arguments["two"]["session_closer_arguments"] += ["topics", "--max", "1"]
+    done = play("-i", inventory(tmp_path, stores, **arguments), str(checking))
+    assert done.count("changed") == {"one": 1, "two": 0, "three": 1}
+    assert done.count("failed") == {"one": 0, "two": 1, "three": 0}
+    assert re.fullmatch(r"close-project-batch ended with 3: [^\n]+; next: [^\n]+ --yes [^\n]+", done.said["two"])
     assert pictures(stores) == before
 
 
