@@ -14,6 +14,7 @@ from typing import Any
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 _PIECE = 8 << 20
+_MORE = 64 << 10
 _SWAP = 2
 _EXCLUSIVE = 4 if sys.platform == "darwin" else 1
 _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -160,9 +161,11 @@ def read(path: str, limit: int) -> tuple[bytes, os.stat_result]:
             raise OSError(errno.EINVAL, "is not a regular file", path)
         if found.st_size > limit:
             raise OSError(errno.EFBIG, "is too large", path)
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            raw = file.read()
-        return raw, os.fstat(descriptor)
+        # A file object would cost a small file more than its bytes do.
+        pieces = [os.read(descriptor, found.st_size + 1)]
+        while pieces[-1]:
+            pieces.append(os.read(descriptor, _MORE))
+        return pieces[0] if len(pieces) <= 2 else b"".join(pieces), os.fstat(descriptor)
     finally:
         os.close(descriptor)
 
