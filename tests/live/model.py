@@ -71,6 +71,7 @@ class Model:
         self.asked: list[Asked] = []
         self._script = script
         self._playing: Generator[Call | str, Asked, None] | None = None
+        self._answer: Call | str | None = None
         self._failure: Exception | None = None
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -94,13 +95,12 @@ class Model:
         return {"baseUrl": address, "apiKey": "none", "api": "openai-completions", "models": [model]}
 
     def finish(self) -> None:
-        """Raise what failed in the script; AssertionError if it was not played to its end."""
+        """Raise what failed in the script; AssertionError if the model has not said its last word."""
         with self._lock:
             if self._failure is not None:
                 raise self._failure
-            assert self._playing is not None, "nobody has asked the model"
-            left = next(self._playing, None)
-            assert left is None, f"the model was never asked for {left!r}"
+            assert self._answer is not None, "nobody has asked the model"
+            assert isinstance(self._answer, str), f"the model never heard what came of {self._answer}"
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, str, str]:
         """Return status, content type and content for a request; after a failure every request fails."""
@@ -108,7 +108,8 @@ class Model:
             try:
                 if self._failure is not None:
                     raise self._failure
-                return 200, "text/event-stream", _stream(self._next(path, body))
+                self._answer = self._next(path, body)
+                return 200, "text/event-stream", _stream(self._answer)
             except Exception as error:
                 self._failure = error
                 return 400, "application/json", json.dumps({"error": {"message": repr(error)}})

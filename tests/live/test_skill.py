@@ -32,7 +32,7 @@ OTHERS = {"agent:project-lead:project-kelly": "kelly", "agent:project-lead:hydra
 MAIN = "agent:project-lead:main"
 ASKED = "Close the projects kelly and hydration, then this session."
 ENDED = "That was my last act."
-TURN_SECONDS = 60
+TURN_SECONDS = 120
 # Else OpenClaw's exec answers after ten seconds, whatever the command does.
 YIELD_MS = 60_000
 UNPACK = 'process.stdout.write(require("zlib").zstdDecompressSync(require("fs").readFileSync(process.argv[1])))'
