@@ -392,7 +392,10 @@ def start(command: type[Reader]) -> int:
     try:
         # As it was called: the next command that a message prints has to be found, too.
         called = sys.argv[0] if os.path.basename(sys.argv[0]) == command.OPERATION else command.OPERATION
-        return command.run([called, *sys.argv[1:]], exit=False)[1]
+        code: int = command.run([called, *sys.argv[1:]], exit=False)[1]
+        # plumbum takes a closed pipe for an exit code; what is still to be written would fail at the very end.
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.SOME_FAILED

@@ -630,6 +630,8 @@ def test_it_ends_with_stdin_closed_and_no_terminal(store: Store) -> None:
 def test_a_pipe_that_is_closed_is_no_bug(store: Store) -> None:
     store.write({f"{LEAD}{number}": {} for number in range(5000)})
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)])}
+    # A buffer is what fails at the end.
+    environ.pop("PYTHONUNBUFFERED", None)
     program = "import sys; from session_closer.commands.list_sessions import main; sys.exit(main())"
     command = [sys.executable, "-B", "-c", program, "--state-dir", str(store.state), "--limit", "all"]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -637,7 +639,7 @@ def test_a_pipe_that_is_closed_is_no_bug(store: Store) -> None:
         assert process.stderr is not None
         process.stdout.readline()
         process.stdout.close()
-        assert b"Traceback" not in process.stderr.read()
+        assert process.stderr.read() == b""
     assert process.returncode == 1
 
 
