@@ -53,11 +53,10 @@ def _rename(disk: Disk, work: FileWork, folder: str, move: Move) -> str | None:
 def _other_name(work: FileWork, folder: str, move: Move) -> Move:
     """Return the move with an archive name that is free, noted in the journal before it is used."""
     stamp = names.free_stamp(now(), os.listdir(folder))
-    other = replace(move, target=names.archive_name(move.source, stamp))
+    other = move._replace(target=names.archive_name(move.source, stamp))
     sessions = tuple(
-        replace(
-            session,
-            moves=tuple(replace(m, target=other.target) if m.source == move.source else m for m in session.moves),
+        session._replace(
+            moves=tuple(m._replace(target=other.target) if m.source == move.source else m for m in session.moves)
         )
         for session in work.record.sessions
     )
@@ -91,7 +90,7 @@ def archive_late_files(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -
         late.append(row._replace(moves=moves))
     found = {row.key: row.moves for row in late}
     sessions = tuple(
-        replace(session, moves=(*session.moves, *found.get(session.key, ()))) for session in work.record.sessions
+        session._replace(moves=(*session.moves, *found.get(session.key, ()))) for session in work.record.sessions
     )
     if any(found.values()):
         work.record = replace(work.record, sessions=sessions)

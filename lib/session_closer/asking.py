@@ -60,8 +60,7 @@ def _still_idle(work: Work, store: SqliteStore, gateway: Gateway) -> list[Planne
     work.record = replace(
         work.record,
         sessions=tuple(
-            replace(
-                session,
+            session._replace(
                 archived_at=now[session.key].archived_at if session.key in now else None,
                 status=str(work.outcome.get(session.key, session.status)),
             )
@@ -188,8 +187,7 @@ def settled(work: Work) -> StoreRecord:
     return replace(
         work.record,
         sessions=tuple(
-            replace(
-                session,
+            session._replace(
                 status=str(work.outcome.get(session.key, Status.FAILED)),
                 moves=_moves(work.store.folder, work.archives.get(session.key, ())),
             )
@@ -226,21 +224,21 @@ def _finish(
     if now is None:
         return _closed(store, session)
     if now.session_id != session.session_id:
-        return replace(session, status="came_back")
+        return session._replace(status="came_back")
     used = session.status == "came_back" or now.events != session.events
-    left = replace(session, status="came_back" if used else "dropped")
+    left = session._replace(status="came_back" if used else "dropped")
     ours = session.archived_at in (None, now.archived_at)
     if now.archived_at is None or session.archived_before or not ours:
         return left
     if record.archive and not used:
-        return replace(session, status="archived")
+        return session._replace(status="archived")
     # Whether it was used between the plan and the archive was not looked at any more, if its time was not noted.
     hidden = used or session.archived_at is None
     then, why = _asked_again(store, session, gateway, delete=not hidden)
     if then is None:
         return _closed(store, session)
     if then.session_id != session.session_id:
-        return replace(session, status="came_back")
+        return session._replace(status="came_back")
     if hidden and then.archived_at is not None:
         what = f"an interrupted run archived {keys.plain(session.key)}, and the gateway does not take it back: {why}"
         raise GatewayNeeded(what, "openclaw gateway restart, then the same command again")
@@ -250,7 +248,7 @@ def _finish(
 def _closed(store: SqliteStore, session: SessionRecord) -> SessionRecord:
     session_id = session.session_id or ""
     archives = archives_of(store, [session_id])[session_id]
-    return replace(session, status="closed", moves=_moves(store.folder, archives))
+    return session._replace(status="closed", moves=_moves(store.folder, archives))
 
 
 def _asked_again(

@@ -18,6 +18,7 @@ MAX_BYTES = 512 * 1024 * 1024
 _CHUNK = 1 << 20
 # Text of the whole file at once would cost more time for its memory than the scan itself.
 _WINDOW = 4 << 20
+_LARGE = 16 << 20
 _BLANK = re.compile(rb"[ \t\n\r]*")
 _COLON = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
 _COMMA = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*")
@@ -62,19 +63,31 @@ _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 _WIDE_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_int=float)
 
 
-def nothing(key: str, entry: Any) -> None:
+def nothing(key: str, values: Any) -> None:
     """Keep nothing of an entry but its span."""
 
 
-def scan(raw: bytes, pick: Callable[[str, Any], Row]) -> Document[Row]:
-    """Return the members of a store's bytes with what `pick(key, entry)` keeps of each; raise CorruptStore."""
+def scan(raw: bytes, pick: Callable[[str, Any], Row], fields: tuple[str, ...] = ()) -> Document[Row]:
+    """Return the members of a store's bytes with what `pick(key, values)` keeps of each; raise CorruptStore.
+
+    `values` are those of the entry's `fields`, None for one that is absent; None where the entry is no object.
+    """
     if len(raw) > MAX_BYTES:
         raise CorruptStore(f"is larger than {MAX_BYTES >> 20} MiB, more than OpenClaw can read")
     ascii_only = raw.isascii()
     if not ascii_only:
         _check_utf8(raw)
+    if len(raw) >= _LARGE:
+        from . import quickscan  # its import takes longer than a small store
+
+        if (found := quickscan.scan(raw, pick, fields)) is not None:
+            return found
+
+    def chosen(key: str, entry: Any) -> Row:
+        return pick(key, tuple(map(entry.get, fields)) if isinstance(entry, dict) else None)
+
     try:
-        return _scan(raw, pick, ascii_only=ascii_only)
+        return _scan(raw, chosen, ascii_only=ascii_only)
     except RecursionError:
         raise CorruptStore("is nested deeper than it can be checked") from None
 

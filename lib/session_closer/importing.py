@@ -161,7 +161,7 @@ def finish(disk: Disk, index: str, store: SqliteStore, record: StoreRecord) -> S
     for session in record.sessions:
         row = now.get(session.key)
         back = row is not None and row.session_id == session.session_id and (imported or row.archived_at is None)
-        sessions.append(replace(session, status="restored" if back else "dropped"))
+        sessions.append(session._replace(status="restored" if back else "dropped"))
     return replace(record, sessions=tuple(sessions))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -156,8 +155,7 @@ class GatewayView(NamedTuple):
     active: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """One file to be archived, by plain names in the transcripts folder; size in bytes, 0 while not looked at.
 
     `sha256` is None where reading the file would have cost too much.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import keys, names
 from .model import Move
@@ -22,8 +22,7 @@ class Damaged(ValueError):
     """The record is not one that we could have written."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRecord:
+class SessionRecord(NamedTuple):
     """One session and its files; `sha256` is the entry's, `length` its bytes.
 
     File store: the entry is the member at `offset` in the backup. SQLite: `entry` is the row's `entry_json`, `events`
@@ -107,7 +106,7 @@ def with_store(record: RunRecord, store: StoreRecord) -> RunRecord:
 
 
 def ended(session: SessionRecord, status: str, moves: tuple[Move, ...]) -> SessionRecord:
-    """Return a session with what became of it and its files; `dataclasses.replace` takes three times as long."""
+    """Return a session with what became of it and its files; `_replace` takes three times as long."""
     return SessionRecord(
         session.key, session.session_id, session.offset, session.length, session.sha256, session.route, status,
         moves, session.entry, session.events, session.archived_at, session.archived_before,
@@ -132,7 +131,7 @@ def _text(part: Any) -> str:
 def _session_text(session: SessionRecord) -> str:
     """Return a session as JSON; one of a file store, of which there may be ten thousands, the short way."""
     if session.entry is not None or session.archived_at is not None:
-        return _text(session)
+        return _text(_fields(session))
     key, status = _quote(session.key), _quote(session.status)
     session_id = "null" if session.session_id is None else _quote(session.session_id)
     return (
@@ -154,18 +153,29 @@ def _move_text(move: Move) -> str:
 
 def _fields(part: Any) -> dict[str, Any]:
     kind: Any = type(part)
-    return dict(zip(_names(kind), _values(kind)(part), strict=True))
+    return {name: _plain(value) for name, value in zip(_names(kind), _values(kind)(part), strict=True)}
+
+
+def _plain(value: Any) -> Any:
+    """Return tuples as lists and named ones as objects, which JSON would take for lists, too."""
+    if isinstance(value, tuple):
+        return _fields(value) if hasattr(value, "_fields") else [_plain(one) for one in value]
+    return value
 
 
 @cache
 def _names(kind: Any) -> dict[str, str]:
     """Return a dataclass's fields by the names that they have in JSON."""
-    return {_camel(name): name for name in kind.__slots__}
+    return {_camel(name): name for name in _field_names(kind)}
 
 
 @cache
 def _values(kind: Any) -> Callable[[Any], tuple[Any, ...]]:
-    return attrgetter(*kind.__slots__)
+    return attrgetter(*_field_names(kind))
+
+
+def _field_names(kind: Any) -> tuple[str, ...]:
+    return kind._fields if issubclass(kind, tuple) else kind.__slots__
 
 
 def _camel(name: str) -> str:

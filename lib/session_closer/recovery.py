@@ -202,7 +202,7 @@ def _put_back(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) 
             for move in session.moves:
                 if not back and not claims.cover(move.source):
                     _rename_if_there(disk, store.transcripts, move.source, move.target)
-            sessions.append(replace(session, status="restored" if back else "dropped"))
+            sessions.append(session._replace(status="restored" if back else "dropped"))
         disk.sync_folder(store.transcripts)
         return replace(store, sessions=tuple(sessions))
 
@@ -330,17 +330,17 @@ class _Place:
         if was is None:
             raise Damaged(f"its backup has no {session.key!r}")
         if now is None:
-            return replace(session, status="closed", moves=tuple(self._forward(move) for move in session.moves))
+            return session._replace(status="closed", moves=tuple(self._forward(move) for move in session.moves))
         for move in session.moves:
             if self._claims.cover(move.source):
                 self._back(move)
-        return replace(session, status="dropped" if document.same_value(now, was) else "came_back")
+        return session._replace(status="dropped" if document.same_value(now, was) else "came_back")
 
     def _forward(self, move: Move) -> Move:
         source = os.path.join(self._folder, move.source)
         if not os.path.lexists(source):
             there = os.path.lexists(os.path.join(self._folder, move.target))
-            return move if there else replace(move, target=self._shelf.get(move.source, move.target))
+            return move if there else move._replace(target=self._shelf.get(move.source, move.target))
         if self._claims.cover(move.source):
             return move
         while True:
@@ -348,7 +348,7 @@ class _Place:
                 self._disk.rename_new(source, os.path.join(self._folder, move.target))
             except FileExistsError:
                 stamp = names.free_stamp(now(), _listed(self._folder))
-                move = replace(move, target=names.archive_name(move.source, stamp))
+                move = move._replace(target=names.archive_name(move.source, stamp))
             else:
                 return move
 

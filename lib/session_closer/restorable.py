@@ -236,7 +236,7 @@ def _with_files(home: Home, store: Store, item: Item, session: SessionRecord, cl
 
 
 def _is_what_was(folder: str, move: Move) -> bool:
-    return measuring.change(folder, replace(move, target=move.source)) is None
+    return measuring.change(folder, move._replace(target=move.source)) is None
 
 
 def entry_of(recorded: StoreRecord, session: SessionRecord) -> str:

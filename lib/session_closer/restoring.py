@@ -235,7 +235,7 @@ def _finish(run: Run, report: Report, ended: Sequence[Item], result: RestartResu
     stores = tuple(
         replace(
             store,
-            sessions=tuple(replace(s, status=status.get((store.agent, s.key), s.status)) for s in store.sessions),
+            sessions=tuple(s._replace(status=status.get((store.agent, s.key), s.status)) for s in store.sessions),
         )
         for store in run.record.stores
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_closer import document
+from session_closer import document, quickscan
 from session_closer.document import edit, merge, nothing, same_value, scan, without
 from session_closer.errors import CorruptStore
 
@@ -22,6 +23,14 @@ stores = st.dictionaries(keys, values, max_size=7)
 layouts = st.sampled_from([{"indent": 2}, {"indent": None}, {"separators": (",", ":")}, {"indent": 4}])
 
 
+@pytest.fixture(scope="module", params=["each by each", "quickly"], autouse=True)
+def way(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Scan all stores, of whatever size, in one of the two ways."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(document, "_LARGE", 0 if request.param == "quickly" else 1 << 40)
+        yield request.param
+
+
 def text_of(store: dict[str, Any], layout: dict[str, Any], *, plain: bool) -> bytes:
     try:
         return json.dumps(store, ensure_ascii=plain, **layout).encode()
@@ -32,10 +41,24 @@ def text_of(store: dict[str, Any], layout: dict[str, Any], *, plain: bool) -> by
 @given(stores, layouts, st.booleans())
 def test_every_member_is_found_where_it_stands(store: dict[str, Any], layout: dict[str, Any], plain: bool) -> None:
     raw = text_of(store, layout, plain=plain)
-    document = scan(raw, lambda _, entry: entry)
-    assert {key: member.row for key, member in document.members.items()} == json.loads(raw)
-    for key in store:
-        assert json.loads(b"{" + document.member_bytes(key) + b"}") == {key: json.loads(raw)[key]}
+    document = scan(raw, nothing)
+    assert list(document.members) == list(json.loads(raw))
+    for key, value in json.loads(raw).items():
+        assert json.loads(b"{" + document.member_bytes(key) + b"}") == {key: value}
+        assert json.loads(document.value_bytes(key) or b"") == value
+
+
+entries = st.dictionaries(st.sampled_from(["a", "b", "c", "é"]), values, max_size=4)
+
+
+@given(st.dictionaries(keys, entries | values, max_size=5), layouts, st.booleans())
+def test_of_each_entry_the_fields_are_picked(store: dict[str, Any], layout: dict[str, Any], plain: bool) -> None:
+    raw = text_of(store, layout, plain=plain)
+    document = scan(raw, lambda key, found: (key, found), ("a", "c"))
+    for key, entry in json.loads(raw).items():
+        expected = (entry.get("a"), entry.get("c")) if isinstance(entry, dict) else None
+        # By its look: 1, 1.0 and true are equal.
+        assert repr(document.members[key].row) == repr((key, expected))
 
 
 @given(stores, layouts, st.booleans(), st.data())
@@ -154,7 +177,7 @@ def outcome(raw: bytes, window: int) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(document, "_WINDOW", window)
         try:
-            return scan(raw, lambda key, entry: (key, entry))
+            return scan(raw, lambda key, values: (key, values), ("a", "b"))
         except CorruptStore as problem:
             return problem.message
 
@@ -201,3 +224,56 @@ def test_a_cut_that_went_wrong_is_noticed(spoiled: bytes, monkeypatch: pytest.Mo
     monkeypatch.setattr(document, "edit", lambda *_, **__: spoiled)
     with pytest.raises(AssertionError):
         without(before, {"b"})
+
+
+def both_ways(raw: bytes) -> list[str]:
+    found = []
+    for large in (0, 1 << 40):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(document, "_LARGE", large)
+            try:
+                # By its look: 1, 1.0 and true are equal.
+                found.append(repr(scan(raw, lambda key, values: (key, values), ("a", "c"))))
+            except CorruptStore as problem:
+                found.append(problem.message)
+    return found
+
+
+SCRAPS = [
+    b'"', b"{", b"}", b"[", b"]", b",", b":", b"7", b"-", b".", b"e", b"0", b"\\", b"\\u", b"\\ud800", b"\0", b"\x7f",
+    b"NaN", b"true", b"\xff", b"\xc3\xa9", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"/**/", b"1e400", b'"a":1,', b" ",
+]  # fmt: skip
+
+
+@given(st.dictionaries(keys, entries, max_size=4), layouts, st.booleans(), st.data())
+def test_both_ways_find_the_same_in_whatever_somebody_has_spoilt(
+    store: dict[str, Any], layout: dict[str, Any], plain: bool, data: st.DataObject
+) -> None:
+    raw = text_of(store, layout, plain=plain)
+    for _ in range(data.draw(st.integers(0, 3))):
+        at, end = sorted(data.draw(st.tuples(*[st.integers(0, len(raw))] * 2)))
+        scrap = data.draw(st.sampled_from([*SCRAPS, raw[at:end]]))
+        raw = raw[:at] + scrap + raw[data.draw(st.sampled_from([at, min(at + 1, len(raw)), end])) :]
+    one, other = both_ways(raw)
+    assert one == other
+
+
+def test_an_ordinary_store_is_scanned_quickly() -> None:
+    raw = json.dumps({"agent:a:é": {"a": 1, "text": "ü\n"}, "b": {}}, ensure_ascii=False, indent=2).encode()
+    assert quickscan.scan(raw, nothing, ("a", "c")) is not None
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"x": {"a": 1}, "x": {"a": 1}}',
+        b'{"x": {"a": 1}, "y": {}, "x": {"a": 1}}',
+        b'{"x": {"a": 1}, "x": {"a": 2}}',
+        b'{"\\u0078": {}, "x": {}}',
+        b'{"x": {}, "\\u0078": {}}',
+    ],
+)
+def test_a_key_that_stands_there_twice_does_not_pass_the_quick_way(raw: bytes) -> None:
+    assert quickscan.scan(raw, nothing, ()) is None
+    with pytest.raises(CorruptStore, match="twice"):
+        scan(raw, nothing)

@@ -9,7 +9,7 @@ import math
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from .. import document, files, locks, measuring, names, planning
@@ -19,6 +19,8 @@ from ..home import Home
 from ..model import Session, Snapshot
 
 Row = TypeVar("Row")
+# What a plan needs of an entry.
+FIELDS = ("sessionId", "sessionFile", "status", "pinnedAt", "updatedAt", "chatType", "origin", "model")
 # 9999-12-31, in ms; a later time is no time.
 _NEVER = 253_402_214_400_000
 _REMEDY = "look at it with: openclaw doctor"
@@ -99,7 +101,7 @@ def read_index(path: str) -> tuple[bytes, os.stat_result]:
 def parse(raw: bytes, path: str, agent: str) -> Document[Session]:
     """Return the members of an index with their sessions; CorruptStore names the file."""
     real = functools.cache(os.path.realpath)
-    return _scan(raw, path, lambda key, entry: session(agent, key, entry, real))
+    return _scan(raw, path, lambda key, values: session(agent, key, values, real), FIELDS)
 
 
 def check(raw: bytes, path: str) -> Document[None]:
@@ -107,31 +109,32 @@ def check(raw: bytes, path: str) -> Document[None]:
     return _scan(raw, path, document.nothing)
 
 
-def _scan(raw: bytes, path: str, pick: Callable[[str, Any], Row]) -> Document[Row]:
+def _scan(raw: bytes, path: str, pick: Callable[[str, Any], Row], fields: tuple[str, ...] = ()) -> Document[Row]:
     try:
-        return document.scan(raw, pick)
+        return document.scan(raw, pick, fields)
     except CorruptStore as problem:
         raise CorruptStore(f"{path} {problem.message}", _REMEDY) from None
 
 
-def session(agent: str, key: str, entry: Any, real: Callable[[str], str] = os.path.realpath) -> Session:
-    """Return what a plan needs of an entry, whatever is in it; `real` resolves a folder."""
-    if not isinstance(entry, dict):
+def session(agent: str, key: str, values: tuple[Any, ...] | None, real: Callable[[str], str]) -> Session:
+    """Return what a plan needs of an entry, whatever is in it: the values of FIELDS; `real` resolves a folder."""
+    if values is None:
         return Session(agent, key, None, None, id_usable=False)
-    session_id = entry.get("sessionId")
-    path = entry.get("sessionFile")
-    status = entry.get("status")
+    session_id, path, status, pinned, updated, chat, origin, of_model = values
+    if chat is None and origin is not None:
+        chat = origin.get("chatType") if isinstance(origin, dict) else None
     return Session(
         agent,
         key,
         session_id if isinstance(session_id, str) else None,
         _real_parent(path, real) if isinstance(path, str) and "\0" not in path else None,
         status if isinstance(status, str) else None,
-        pinned=bool(entry.get("pinnedAt")),
-        id_usable=names.is_session_id(session_id) or (session_id is None and isinstance(path, str)),
-        updated_at=moment(entry.get("updatedAt")),
-        chat_type=_chat_type(entry),
-        model=model(entry),
+        bool(pinned),
+        names.is_session_id(session_id) if session_id is not None else isinstance(path, str),
+        False,
+        moment(updated),
+        chat if isinstance(chat, str) else None,
+        model(of_model),
     )
 
 
@@ -142,17 +145,9 @@ def moment(value: Any) -> int | None:
     return None
 
 
-def model(entry: Mapping[str, Any]) -> str | None:
-    """Return the model of an entry, None where it names none."""
-    value = entry.get("model")
+def model(value: Any) -> str | None:
+    """Return the model that an entry names, None where it names none."""
     return value if isinstance(value, str) and value else None
-
-
-def _chat_type(entry: Mapping[str, Any]) -> str | None:
-    value = entry.get("chatType")
-    if value is None and isinstance(entry.get("origin"), dict):
-        value = entry["origin"].get("chatType")
-    return value if isinstance(value, str) else None
 
 
 def _real_parent(path: str, real: Callable[[str], str]) -> str:
