@@ -175,7 +175,7 @@ def _values(kind: Any) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def _field_names(kind: Any) -> tuple[str, ...]:
-    return kind._fields if issubclass(kind, tuple) else kind.__slots__
+    return tuple(kind._fields if issubclass(kind, tuple) else kind.__slots__)
 
 
 def _camel(name: str) -> str:
