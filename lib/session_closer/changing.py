@@ -36,7 +36,7 @@ def change(run: Run, plan: Plan) -> Report:
         if deferred:
             begin(run)
         result = restart_once(run)
-        return _end(run, plan._replace(rows=(*rows, *deferred)), result)
+        return _end(run, replace(plan, rows=(*rows, *deferred)), result)
     except (Busy, ChangedUnderneath, GatewayNeeded, Refused) as problem:
         # Exit 3 promises that nothing was changed.
         error: CloserError = PartlyDone(problem) if isinstance(problem, Refused) and run.works else problem
@@ -50,7 +50,7 @@ def change(run: Run, plan: Plan) -> Report:
     reached = {(row.agent, row.key) for work in run.works for row in work.rows}
     left = [row for row in (*plan.closing, *plan.deferred) if (row.agent, row.key) not in reached]
     rows += [row._replace(status=Status.FAILED, hint="not reached") for row in left]
-    return summary.of(run, plan._replace(rows=tuple(rows)), result, error, unfinished=True)
+    return summary.of(run, replace(plan, rows=tuple(rows)), result, error, unfinished=True)
 
 
 def _locked_out(run: Run) -> CloserError | None:

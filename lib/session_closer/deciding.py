@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from . import cleaning, history, planning
 from .errors import StorageFailed
 from .home import Home
@@ -23,13 +25,13 @@ def decide(
     if run.wish.keep:
         assert run.wish.agent is not None
         plan = planning.keep_only(run.wish.targets, snapshots[run.wish.agent], run.view, choices)
-        return plan._replace(rows=tuple(_hinted(run, row) for row in plan.rows))
+        return replace(plan, rows=tuple(_hinted(run, row) for row in plan.rows))
     targets = [target for target in run.wish.targets if target.agent in snapshots]
     plan = planning.close(targets, snapshots, run.view, choices)
     absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
     wanted = [(row.agent, key) for row in absent for key in run.wish.candidates(row.given, row.agent)]
     before = history.closed_before(run.home.state, wanted) if wanted else {}
-    return plan._replace(rows=tuple(_remembered(run, row, before) for row in plan.rows))
+    return replace(plan, rows=tuple(_remembered(run, row, before) for row in plan.rows))
 
 
 def _by_policy(run: Run, rules: Rules, snapshots: dict[str, Snapshot], choices: Choices) -> Plan:
@@ -46,7 +48,7 @@ def _by_policy(run: Run, rules: Rules, snapshots: dict[str, Snapshot], choices: 
             found = run.findings[row.agent]
             found.verdicts.pop(row.key, None)
             found.spared[str(row.reason or row.status)] += 1
-    return plan._replace(rows=plan.closing)
+    return replace(plan, rows=plan.closing)
 
 
 def decide_again(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: Plan) -> Plan:
@@ -55,14 +57,14 @@ def decide_again(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: Pl
     plan = decide(run, {agent: snapshot}, stamp, frozenset((row.agent, row.key) for row in before))
     if run.wish.keep and any(row.status is Status.NOT_FOUND for row in plan.rows):
         lost = "a session to keep has gone in this moment: look again"
-        return plan._replace(rows=tuple(row._replace(status=Status.FAILED, hint=lost, moves=()) for row in before))
+        return replace(plan, rows=tuple(row._replace(status=Status.FAILED, hint=lost, moves=()) for row in before))
     named = {row.given for row in before}
     absent = (Status.NOT_FOUND, Status.ALREADY_CLOSED)
     rows = tuple(row for row in plan.rows if row.status not in absent or row.given not in named)
     vanished = tuple(
         row._replace(status=Status.ALREADY_CLOSED, moves=()) for row in before if row.key not in snapshot.sessions
     )
-    return plan._replace(rows=(*rows, *vanished))
+    return replace(plan, rows=(*rows, *vanished))
 
 
 def _remembered(run: Run, row: PlannedRow, before: dict[tuple[str, str], str]) -> PlannedRow:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -184,19 +186,20 @@ class PlannedRow(NamedTuple):
     hint: str = ""
 
 
-class Plan(NamedTuple):
+@dataclass(frozen=True)
+class Plan:
     """Everything that is to be done, decided; `kept` counts the sessions that stay in the stores concerned."""
 
     rows: tuple[PlannedRow, ...]
     warnings: tuple[str, ...] = ()
     kept: int = 0
 
-    @property
+    @cached_property
     def closing(self) -> tuple[PlannedRow, ...]:
         """The rows whose sessions are to be closed."""
         return tuple(row for row in self.rows if row.status is Status.WOULD_CLOSE)
 
-    @property
+    @cached_property
     def deferred(self) -> tuple[PlannedRow, ...]:
         """The rows of the caller's own session: to be closed when its turn has ended."""
         return tuple(row for row in self.rows if row.status is Status.WOULD_DEFER)

@@ -78,9 +78,19 @@ def archived_at(name: str) -> datetime | None:
         return None
 
 
+def only_owner(name: str) -> str | None:
+    """Return the one id, usable or not, that could call a plain `<id>.jsonl` its own; None for any other file."""
+    return name[:-6] if name.endswith(".jsonl") and _is_plain(name) else None
+
+
+def _is_plain(name: str) -> bool:
+    """Tell whether at most one session id could call a live file its own."""
+    return "-topic-" not in name and not is_companion(name)
+
+
 def owners(name: str) -> set[str]:
     """Return every session id that could call this live file its own."""
-    if "-topic-" not in name and not is_companion(name):
+    if _is_plain(name):
         return {name[:-6]} if name.endswith(".jsonl") and is_session_id(name[:-6]) else set()
     found: set[str] = set()
     for pattern in (_CHECKPOINT, _TRAJECTORY, _TOPIC, _TRANSCRIPT):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from . import keys, names
@@ -96,7 +97,7 @@ def _decide(
             continue
         snapshot = snapshots[agent]
         session = snapshot.sessions[key]
-        row = PlannedRow(given, agent, key, Status.WOULD_CLOSE, session=session)
+        row = PlannedRow(given, agent, key, Status.WOULD_CLOSE, None, session)
         running = is_running(session, snapshot, view)
         others = doubles[agent].get(keys.folded(key)) if doubles[agent] else None
         if keys.is_main(key):
@@ -191,12 +192,12 @@ def _finish(rows: Sequence[PlannedRow], snapshots: Mapping[str, Snapshot], view:
         if row.status is Status.WOULD_CLOSE:
             closing[row.agent].append(row)
     finished = {
-        (row.agent, row.key): row
+        agent: iter(_with_files(of_agent, snapshots[agent], view, choices, warnings))
         for agent, of_agent in closing.items()
-        for row in _with_files(of_agent, snapshots[agent], view, choices, warnings)
     }
-    done = [finished.get((row.agent, row.key), row) if row.status is Status.WOULD_CLOSE else row for row in rows]
-    kept = sum(len(sessions) for sessions in {s.path: s.sessions for s in snapshots.values()}.values()) - len(finished)
+    done = [next(finished[row.agent]) if row.status is Status.WOULD_CLOSE else row for row in rows]
+    going = sum(map(len, closing.values()))
+    kept = sum(len(sessions) for sessions in {s.path: s.sessions for s in snapshots.values()}.values()) - going
     return Plan(tuple(done), tuple(warnings), kept)
 
 
@@ -262,7 +263,7 @@ def stamped(plan: Plan, snapshot: Snapshot, stamp: str) -> Plan:
         if row.agent == snapshot.agent
     ]
     _check_free((move for row in rows for move in row.moves), snapshot)
-    return plan._replace(rows=tuple(rows))
+    return replace(plan, rows=tuple(rows))
 
 
 def did_you_mean(row: PlannedRow, snapshot: Snapshot) -> str:
@@ -301,7 +302,12 @@ class Claims(NamedTuple):
 
     def cover(self, name: str) -> bool:
         """Tell whether one of the sessions could call this file its own."""
-        return name in self.files or not self.ids.isdisjoint(names.owners(name))
+        if name in self.files:
+            return True
+        owner = names.only_owner(name)
+        if owner is not None:
+            return owner in self.ids and names.is_session_id(owner)
+        return not self.ids.isdisjoint(names.owners(name))
 
 
 def route(session: Session, snapshot: Snapshot, view: GatewayView, via: str) -> Route:

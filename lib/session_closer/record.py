@@ -14,6 +14,7 @@ from . import keys, names
 from .model import Move
 
 FORMAT = "session-closer/1"
+PLANNED = "planned"
 _NO_SESSIONS = '"sessions": []'
 _quote = json.encoder.encode_basestring_ascii
 
@@ -36,7 +37,7 @@ class SessionRecord(NamedTuple):
     length: int
     sha256: str
     route: str = "files"
-    status: str = "planned"
+    status: str = PLANNED
     moves: tuple[Move, ...] = ()
     entry: str | None = None
     events: int = -1
@@ -52,6 +53,7 @@ class StoreRecord:
     to be archived, not deleted. `restores`: they were to be brought back; then `entry` holds the member of a file
     store, too, `moves` are undone, and `installs` is the sha256 of the index that is about to be installed. `orphans`
     are files without a session that are archived (or brought back), `removes` archives that are deleted for good.
+    `ended` is what became of all sessions that still say planned; in JSON each of them says it.
     """
 
     agent: str
@@ -69,6 +71,7 @@ class StoreRecord:
     installs: str = ""
     orphans: tuple[Move, ...] = ()
     removes: tuple[str, ...] = ()
+    ended: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +116,38 @@ def ended(session: SessionRecord, status: str, moves: tuple[Move, ...]) -> Sessi
     )  # fmt: skip
 
 
-def encode(record: RunRecord) -> bytes:
+class Texts:
+    """The sessions of a run's stores as JSON: they are many, and a record is written again and again."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[tuple[SessionRecord, ...], str]] = {}
+
+    def of(self, sessions: tuple[SessionRecord, ...]) -> str:
+        """Return what stands between the brackets, made once for each tuple."""
+        # The tuple is kept along with its text, so nothing else can have its identity.
+        if id(sessions) not in self._known:
+            self._known[id(sessions)] = sessions, ", ".join(map(_session_text, sessions))
+        return self._known[id(sessions)][1]
+
+
+def encode(record: RunRecord, texts: Texts | None = None) -> bytes:
     """Return the record as JSON, one line: a receipt of thousands of sessions is written in milliseconds."""
-    # The sessions are many: they are put in as text. A text of theirs in quotes is escaped, so it cannot be this one.
+    texts = texts or Texts()
+    # The sessions are put in as text. A text of theirs in quotes is escaped, so it cannot be this one.
     bare = replace(record, stores=tuple(replace(store, sessions=()) for store in record.stores))
     pieces = _text({"format": FORMAT, **_fields(bare)}).split(_NO_SESSIONS)
-    filled = [f'"sessions": [{", ".join(map(_session_text, store.sessions))}]' for store in record.stores]
+    filled = [f'"sessions": [{_ended_text(texts.of(store.sessions), store.ended)}]' for store in record.stores]
     rest = [text for pair in zip(filled, pieces[1:], strict=True) for text in pair]
     return "".join([pieces[0], *rest, "\n"]).encode()
+
+
+def _ended_text(text: str, status: str) -> str:
+    """Return the text of sessions with what became of those that say planned; in a key or a path it is escaped."""
+    return text.replace(_status_text(PLANNED), _status_text(status)) if status else text
+
+
+def _status_text(status: str) -> str:
+    return f'"status": {_quote(status)}'
 
 
 def _text(part: Any) -> str:
@@ -130,24 +157,22 @@ def _text(part: Any) -> str:
 
 def _session_text(session: SessionRecord) -> str:
     """Return a session as JSON; one of a file store, of which there may be ten thousands, the short way."""
-    if session.entry is not None or session.archived_at is not None:
+    key, session_id, offset, length, sha256, route, status, moves, entry, events, archived_at, archived_before = session
+    if entry is not None or archived_at is not None:
         return _text(_fields(session))
-    key, status = _quote(session.key), _quote(session.status)
-    session_id = "null" if session.session_id is None else _quote(session.session_id)
     return (
-        f'{{"key": {key}, "sessionId": {session_id}, "offset": {session.offset}, "length": {session.length},'
-        f' "sha256": "{session.sha256}", "route": "{session.route}", "status": {status},'
-        f' "moves": [{", ".join(map(_move_text, session.moves))}], "entry": null,'
-        f' "events": {session.events}, "archivedAt": null,'
-        f' "archivedBefore": {"true" if session.archived_before else "false"}}}'
+        f'{{"key": {_quote(key)}, "sessionId": {"null" if session_id is None else _quote(session_id)},'
+        f' "offset": {offset}, "length": {length}, "sha256": "{sha256}", "route": "{route}", {_status_text(status)},'
+        f' "moves": [{", ".join(map(_move_text, moves)) if moves else ""}], "entry": null, "events": {events},'
+        f' "archivedAt": null, "archivedBefore": {"true" if archived_before else "false"}}}'
     )
 
 
 def _move_text(move: Move) -> str:
-    digest = "null" if move.sha256 is None else _quote(move.sha256)
+    source, target, size, mtime_ns, sha256 = move
     return (
-        f'{{"source": {_quote(move.source)}, "target": {_quote(move.target)}, "size": {move.size},'
-        f' "mtimeNs": {move.mtime_ns}, "sha256": {digest}}}'
+        f'{{"source": {_quote(source)}, "target": {_quote(target)}, "size": {size}, "mtimeNs": {mtime_ns},'
+        f' "sha256": {"null" if sha256 is None else _quote(sha256)}}}'
     )
 
 
@@ -166,12 +191,12 @@ def _plain(value: Any) -> Any:
 @cache
 def _names(kind: Any) -> dict[str, str]:
     """Return a dataclass's fields by the names that they have in JSON."""
-    return {_camel(name): name for name in _field_names(kind)}
+    return {_camel(name): name for name in _field_names(kind) if name != "ended"}
 
 
 @cache
 def _values(kind: Any) -> Callable[[Any], tuple[Any, ...]]:
-    return attrgetter(*_field_names(kind))
+    return attrgetter(*_names(kind).values())
 
 
 def _field_names(kind: Any) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from .document import Document
 from .files import Disk
 from .measuring import Measure
 from .model import Move, Outcome, PlannedRow, Reason, Session, Status
-from .record import RunRecord, SessionRecord, StoreRecord, ended, with_store
+from .record import PLANNED, RunRecord, SessionRecord, StoreRecord, ended, with_store
 from .run import Run
 from .stores import Store
 from .stores.files import FileStore
@@ -46,21 +46,22 @@ class Work:
 
     def outcomes(self) -> list[Outcome]:
         """Return a result for each planned row."""
-        closed = [
-            Outcome(
-                row.given,
-                row.agent,
-                row.key,
-                self.outcome.get(row.key, Status.FAILED),
-                Reason.RUNNING if self.outcome.get(row.key) is Status.REFUSED else None,
-                session_id=row.session.session_id if row.session else None,
-                route=row.route,
-                archives=tuple(os.path.join(self.store.folder, name) for name in self.archives.get(row.key, ())),
-                error=self.error.get(row.key, None if row.key in self.outcome else "not finished"),
-            )
-            for row in self.rows
-        ]
-        return closed + self.tidied
+        return [*map(self._outcome, self.rows), *self.tidied]
+
+    def _outcome(self, row: PlannedRow) -> Outcome:
+        became = self.outcome.get(row.key)
+        archives = self.archives.get(row.key)
+        return Outcome(
+            row.given,
+            row.agent,
+            row.key,
+            Status.FAILED if became is None else became,
+            Reason.RUNNING if became is Status.REFUSED else None,
+            row.session.session_id if row.session else None,
+            row.route,
+            tuple(os.path.join(self.store.folder, name) for name in archives) if archives else (),
+            self.error.get(row.key, "not finished" if became is None else None),
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -162,13 +163,24 @@ def _session_record(store: FileStore, row: PlannedRow, measure: Measure) -> Sess
 
 def settled(work: Work) -> StoreRecord:
     """Return the record with what became of each session and the archive names that are really there."""
-    status = {row.key: work.outcome.get(row.key, Status.FAILED) for row in work.rows}
+    planned = {row.key for row in work.rows}
     measure = Measure()
-    sessions = []
-    for session in work.record.sessions:
-        became = status.get(session.key, session.status)
-        moves = session.moves and _settled(work, session, measure if became is Status.CLOSED else None)
-        sessions.append(ended(session, str(became), moves))
+    became = [
+        work.outcome.get(session.key, Status.FAILED) if session.key in planned else session.status
+        for session in work.record.sessions
+    ]
+    moves = [
+        session.moves and _settled(work, session, measure if status is Status.CLOSED else None)
+        for session, status in zip(work.record.sessions, became, strict=True)
+    ]
+    # As a rule everything went as it was planned, and there may be many.
+    as_planned = {(session.status, status) for session, status in zip(work.record.sessions, became, strict=True)}
+    if as_planned == {(PLANNED, Status.CLOSED)} and moves == [session.moves for session in work.record.sessions]:
+        return replace(work.record, ended=str(Status.CLOSED))
+    sessions = (
+        ended(session, str(status), moved)
+        for session, status, moved in zip(work.record.sessions, became, moves, strict=True)
+    )
     return replace(work.record, sessions=tuple(sessions))
 
 

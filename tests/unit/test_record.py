@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from session_closer.model import Move
-from session_closer.record import Damaged, RunRecord, SessionRecord, StoreRecord, decode, encode, ended
+from session_closer.record import Damaged, RunRecord, SessionRecord, StoreRecord, Texts, decode, encode, ended
 
 STAMP = "2026-11-21T00-41-24.769Z"
 MOVE = Move("a1.jsonl", f"a1.jsonl.deleted.{STAMP}", 12, 34)
@@ -83,7 +83,7 @@ def slowly(record: RunRecord) -> bytes:
     def fields(part: Any) -> dict[str, Any]:
         if isinstance(part, tuple):
             return {camel(name): plain(getattr(part, name)) for name in part._fields}
-        return {camel(name): plain(getattr(part, name)) for name in part.__slots__}
+        return {camel(name): plain(getattr(part, name)) for name in part.__slots__ if name != "ended"}
 
     def plain(value: Any) -> Any:
         if isinstance(value, SessionRecord | Move):
@@ -97,7 +97,7 @@ def slowly(record: RunRecord) -> bytes:
     return (json.dumps({"format": "session-closer/1", **fields(record)}, default=fields) + "\n").encode()
 
 
-WORDS = st.one_of(st.text(max_size=8), st.just('"sessions": []'))
+WORDS = st.one_of(st.text(max_size=8), st.sampled_from(['"sessions": []', '"status": "planned"', "planned"]))
 SESSIONS = st.builds(
     SESSION._replace, key=WORDS, session_id=st.none() | WORDS, status=WORDS, entry=st.none() | WORDS,
     archived_at=st.none() | st.integers(), moves=st.sampled_from([(), (MOVE,), (MOVE, MOVE)]),
@@ -110,6 +110,16 @@ def test_a_record_has_the_bytes_it_always_had(
 ) -> None:
     record = replace(RECORD, by=by, reason=reason, stores=(replace(STORE, sessions=tuple(sessions), orphans=(MOVE,)),))
     assert encode(record) == slowly(record)
+
+
+@given(st.lists(SESSIONS, max_size=3), WORDS.filter(bool))
+def test_what_became_of_all_is_said_by_each(sessions: list[SessionRecord], status: str) -> None:
+    texts = Texts()
+    store = replace(STORE, sessions=tuple(sessions))
+    assert encode(replace(RECORD, stores=(store,)), texts) == encode(replace(RECORD, stores=(store,)))
+    each = [session._replace(status=status) if session.status == "planned" else session for session in sessions]
+    together = replace(RECORD, stores=(replace(store, ended=status),))
+    assert encode(together, texts) == encode(replace(RECORD, stores=(replace(STORE, sessions=tuple(each)),)))
 
 
 @given(SESSIONS, WORDS)
