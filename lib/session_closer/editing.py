@@ -49,7 +49,7 @@ def _decided(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: Plan) 
 
 def _close(run: Run, store: FileStore, rows: list[PlannedRow], stamp: str) -> None:
     assert store.document is not None
-    record = prepare(run.disk, store, rows, stamp)
+    record = prepare(run, store, rows, stamp)
     note(run, record)
     work = FileWork(store=store, rows=rows, record=record, note=partial(note, run), planned=store.document)
     run.works.append(work)

@@ -11,9 +11,11 @@ from .errors import CloserError, GatewayNeeded, Refused
 from .files import Disk
 from .gateway import sessions
 from .home import Home
+from .measuring import Hash
 from .model import Life, Options, Plan, Report, Snapshot, Status, Wish
 from .run import Run
 from .stores import Store
+from .stores.files import FileStore
 
 
 def execute(
@@ -97,6 +99,8 @@ def _read(run: Run, agent: str) -> None:
         return
     snapshot = store.read()
     run.stores[agent], run.snapshots[agent] = store, snapshot
+    if isinstance(store, FileStore) and store.document is not None and not run.options.dry_run:
+        run.hashes[agent] = Hash(store.document.raw)
     _measure(run, store)
 
 

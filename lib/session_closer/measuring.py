@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import threading
 
 from .files import read
 from .model import Move
@@ -42,6 +43,21 @@ class Measure:
             self._left -= found.st_size
             digest = sha256(path)
         return Move(move.source, move.target, found.st_size, found.st_mtime_ns, digest)
+
+
+class Hash:
+    """The SHA-256 of a store, made beside whatever else goes on."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self._hash = hashlib.sha256()
+        self._beside = threading.Thread(target=self._hash.update, args=(raw,), daemon=True)
+        self._beside.start()
+
+    def hexdigest(self) -> str:
+        """Return the hash when it is made."""
+        self._beside.join()
+        return self._hash.hexdigest()
 
 
 def holds(path: str, raw: bytes) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .gateway.sessions import Gateway
     from .home import Home
     from .journal import Journal
+    from .measuring import Hash
     from .record import RunRecord
     from .stores import Store
     from .tidying import Chores
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class Run:
     """What the steps of one run share; what a cleanup adds is by agent.
 
-    `unread` are stores that could not be looked at, `sizes` bytes by key.
+    `unread` are stores that could not be looked at, `sizes` bytes by key, `hashes` of what the backups will hold.
     """
 
     home: Home
@@ -45,6 +46,7 @@ class Run:
     findings: dict[str, Findings] = field(default_factory=dict)
     chores: dict[str, Chores] = field(default_factory=dict)
     sizes: dict[str, dict[str, int]] = field(default_factory=dict)
+    hashes: dict[str, Hash] = field(default_factory=dict)
     record: RunRecord | None = None
     journal: Journal | None = None
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import __version__, commit, history, journal, locks, names
-from .document import Document
+from .document import Document, Member
 from .files import Disk
-from .measuring import Measure
+from .measuring import Hash, Measure
 from .model import Move, Outcome, PlannedRow, Reason, Session, Status
 from .record import PLANNED, RunRecord, SessionRecord, StoreRecord, ended, with_store
 from .run import Run
@@ -120,15 +120,16 @@ def note(run: Run, store: StoreRecord) -> None:
         run.journal.write(run.record)
 
 
-def prepare(disk: Disk, store: FileStore, rows: Sequence[PlannedRow], stamp: str) -> StoreRecord:
+def prepare(run: Run, store: FileStore, rows: Sequence[PlannedRow], stamp: str) -> StoreRecord:
     """Back up the store and return the record of what is going to happen to it; nothing else is changed."""
     assert store.document is not None
-    raw = store.document.raw
+    raw, name = store.document.raw, names.backup_name(os.path.basename(store.index), stamp)
+    made = run.hashes.get(store.agent)
+    whole = made if made is not None and made.raw is raw else Hash(raw)
     # The disk is busy with the backup while the processor hashes what is in it.
-    with ThreadPoolExecutor(2) as beside:
-        whole = beside.submit(hashlib.sha256, raw)
+    with ThreadPoolExecutor(1) as beside:
         entries = beside.submit(_session_records, store, rows)
-        backup = commit.publish_backup(disk, store.index, raw, names.backup_name(os.path.basename(store.index), stamp))
+        backup = commit.publish_backup(run.disk, store.index, raw, name)
     return StoreRecord(
         agent=store.agent,
         era=store.era,
@@ -136,28 +137,29 @@ def prepare(disk: Disk, store: FileStore, rows: Sequence[PlannedRow], stamp: str
         transcripts=store.folder,
         backup=backup,
         size=len(raw),
-        sha256=whole.result().hexdigest(),
+        sha256=whole.hexdigest(),
         sessions=entries.result(),
     )
 
 
 def _session_records(store: FileStore, rows: Sequence[PlannedRow]) -> tuple[SessionRecord, ...]:
-    measure = Measure()
-    return tuple(_session_record(store, row, measure) for row in rows)
-
-
-def _session_record(store: FileStore, row: PlannedRow, measure: Measure) -> SessionRecord:
     assert store.document is not None
-    member = store.document.members[row.key]
-    entry = store.document.member_bytes(row.key)
+    members, view = store.document.members, memoryview(store.document.raw)
+    measure = Measure()
+    return tuple(_session_record(store, row, members[row.key], view, measure) for row in rows)
+
+
+def _session_record(
+    store: FileStore, row: PlannedRow, member: Member[Session], raw: memoryview, measure: Measure
+) -> SessionRecord:
     return SessionRecord(
-        key=row.key,
-        session_id=row.session.session_id if row.session else None,
-        offset=member.start,
-        length=len(entry),
-        sha256=hashlib.sha256(entry).hexdigest(),
-        route=str(row.route),
-        moves=tuple(measure.live(store.folder, move) for move in row.moves),
+        row.key,
+        row.session.session_id if row.session else None,
+        member.start,
+        member.end - member.start,
+        hashlib.sha256(raw[member.start : member.end]).hexdigest(),
+        str(row.route),
+        moves=tuple([measure.live(store.folder, move) for move in row.moves]) if row.moves else (),
     )
 
 
