@@ -103,7 +103,7 @@ def _row(rules: Rules, session: Session, snapshot: Snapshot, view: GatewayView) 
     of_kind = kind(session.key, session.chat_type)
     running = planning.is_running(session, snapshot, view)
     guard = protection(of_kind, session, running=running)
-    if guard == Kind.DIRECT:
+    if guard is not None and guard == Kind.DIRECT:
         # Pinned and running hold for those that `fix_dm_scope` may take, too.
         guard = PINNED if session.pinned else RUNNING if running else guard
     return _Row(session, of_kind, _age(rules, session), ACTIVE if session.key in rules.active else guard)
@@ -124,8 +124,7 @@ def _age(rules: Rules, session: Session) -> float | None:
 def _named(rules: Rules, row: _Row, snapshot: Snapshot) -> Action | None:
     """Return what the policy has in mind for a row, protected or not."""
     policy = rules.policy
-    is_peer = row.kind is Kind.DIRECT and is_peer_direct(row.session.key)
-    if policy.fix_dm_scope and rules.dm_scope == "main" and is_peer:
+    if policy.fix_dm_scope and rules.dm_scope == "main" and row.kind is Kind.DIRECT and is_peer_direct(row.session.key):
         return Action.RETIRE_DM_SCOPE
     if policy.fix_missing and _lacks_transcript(row, snapshot):
         return Action.PRUNE_MISSING

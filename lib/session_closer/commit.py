@@ -69,7 +69,7 @@ def publish_backup(disk: Disk, index: str, raw: bytes, name: str) -> str:
     """Write a backup that is complete from its first instant (I4) and overwrites nothing; return its name."""
     temp = fresh_name(index)
     files.remove(disk, [temp])
-    files.put(disk, temp, raw)
+    files.put(disk, temp, raw, aside=True)
     return publish(disk, os.path.dirname(index), temp, name)
 
 
