@@ -28,6 +28,7 @@ PACKAGES = [
     ("psutil", "psutil/__init__.py", (6,), NO_LIMIT),
     ("websockets", "websockets/__init__.py", (15,), NO_LIMIT),
     ("json5", "json5/__init__.py", (0, 9), NO_LIMIT),
+    ("msgspec", "msgspec/__init__.py", (0, 19), NO_LIMIT),
 ]  # type: Packages
 if sys.version_info < (3, 13):
     PACKAGES.append(("typing_extensions", "typing_extensions.py", (4,), NO_LIMIT))
