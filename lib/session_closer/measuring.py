@@ -10,9 +10,10 @@ import threading
 from .files import read
 from .model import Move
 
-# A transcript of a thousand messages; more than this is not worth the time a batch would take.
+# A transcript of a thousand messages, and what a person closes at once; more is not worth the time of a batch.
 _FILE_BYTES = 256 << 10
 _RUN_BYTES = 4 << 20
+_RUN_FILES = 250
 _PIECE = 1 << 20
 
 
@@ -20,7 +21,7 @@ class Measure:
     """What a run measures, within what it may read in all."""
 
     def __init__(self) -> None:
-        self._left = _RUN_BYTES
+        self._bytes, self._files = _RUN_BYTES, _RUN_FILES
 
     def live(self, folder: str, move: Move) -> Move:
         """Return the move with what its file is now, before it is renamed; as it was where there is no file."""
@@ -36,11 +37,12 @@ class Measure:
             found = os.lstat(path)
         except FileNotFoundError:
             return move
-        if (move.size, move.mtime_ns) == (found.st_size, found.st_mtime_ns) and move.sha256 is not None:
+        if (move.size, move.mtime_ns) == (found.st_size, found.st_mtime_ns):
             return move
         digest = None
-        if found.st_size <= min(_FILE_BYTES, self._left):
-            self._left -= found.st_size
+        if self._files and found.st_size <= min(_FILE_BYTES, self._bytes):
+            self._bytes -= found.st_size
+            self._files -= 1
             digest = sha256(path)
         return Move(move.source, move.target, found.st_size, found.st_mtime_ns, digest)
 

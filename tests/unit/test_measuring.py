@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 from session_closer import measuring
+from session_closer.model import Move
 
 
 @pytest.mark.parametrize("size", [0, 1, 5, 6, 7, 20])
@@ -26,3 +28,25 @@ def test_what_is_no_regular_file_holds_nothing(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("absent", "link", "pipe", "."):
         assert not measuring.holds(str(tmp_path / name), b"")
+
+
+def test_of_a_long_list_of_files_so_many_are_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "_RUN_FILES", 2)
+    for number in range(4):
+        (tmp_path / f"{number}.jsonl").write_text("x" * number)
+    measure = measuring.Measure()
+    moves = [measure.live(str(tmp_path), Move(f"{number}.jsonl", "")) for number in range(4)]
+    assert [move.size for move in moves] == [0, 1, 2, 3]
+    assert [move.sha256 is not None for move in moves] == [True, True, False, False]
+    assert all(move.mtime_ns for move in moves)
+
+
+def test_a_file_that_was_written_on_is_measured_again_and_no_other(tmp_path: Path) -> None:
+    archive = tmp_path / "a.jsonl.deleted.x"
+    archive.write_text("as it was")
+    before = measuring.Measure().archived(str(tmp_path), Move("a.jsonl", archive.name))
+    assert measuring.Measure().archived(str(tmp_path), before) is before
+    with archive.open("a") as file:
+        file.write(", and more")
+    after = measuring.Measure().archived(str(tmp_path), before)
+    assert (after.size, after.sha256) == (19, hashlib.sha256(b"as it was, and more").hexdigest())
