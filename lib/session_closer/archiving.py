@@ -41,7 +41,7 @@ def _rename(disk: Disk, work: FileWork, folder: str, move: Move) -> str | None:
     """Rename one file to its archive name; return that name, None where the gateway has archived it already."""
     while True:
         try:
-            disk.rename_new(os.path.join(folder, move.source), os.path.join(folder, move.target))
+            disk.rename_new(f"{folder}/{move.source}", f"{folder}/{move.target}")
         except FileNotFoundError:
             return None
         except FileExistsError:

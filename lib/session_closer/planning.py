@@ -162,8 +162,8 @@ def _live_files(session: Session, snapshot: Snapshot, named: str | None) -> list
     by_name = snapshot.by_owner.get(named.removesuffix(".jsonl"), ()) if named else ()
     by_id = snapshot.by_owner.get(session.session_id, ()) if session.session_id else ()
     first = [named] if named else []
-    # Of tens of thousands of cron runs hardly any has a file.
-    if not by_name and not by_id:
+    # Of tens of thousands of cron runs hardly any has a file, and most sessions have this one.
+    if not {*by_name, *by_id}.difference(first):
         return first
     found = dict.fromkeys((*first, *by_name, *by_id))
     return sorted(found, key=lambda name: (names.is_companion(name), name))

@@ -187,7 +187,10 @@ def settled(work: Work) -> StoreRecord:
 
 
 def _settled(work: Work, session: SessionRecord, measure: Measure | None) -> tuple[Move, ...]:
-    named = {names.archived_from(name): name for name in work.archives.get(session.key, ())}
+    there = work.archives.get(session.key, ())
+    if measure and tuple(there) == tuple(move.target for move in session.moves):
+        return tuple(measure.archived(work.store.folder, move) for move in session.moves)
+    named = {names.archived_from(name): name for name in there}
     moves = [
         Move(move.source, named.get(move.source, move.target), move.size, move.mtime_ns, move.sha256)
         for move in session.moves
