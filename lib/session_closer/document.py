@@ -18,7 +18,7 @@ MAX_BYTES = 512 * 1024 * 1024
 _CHUNK = 1 << 20
 # Text of the whole file at once would cost more time for its memory than the scan itself.
 _WINDOW = 4 << 20
-_LARGE = 16 << 20
+_LARGE = 8 << 20
 _BLANK = re.compile(rb"[ \t\n\r]*")
 _COLON = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
 _COMMA = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*")
@@ -258,7 +258,7 @@ def without(document: Document[Row], remove: Collection[str]) -> Document[Row]:
 
     Nothing is decoded a second time, since the bytes of each value have been.
     """
-    raw = edit(document, remove=remove)
+    raw, before = edit(document, remove=remove), memoryview(document.raw)
     kept = [(key, member) for key, member in document.members.items() if key not in remove]
     members: dict[str, Member[Row]] = {}
     at = document.inside
@@ -266,7 +266,7 @@ def without(document: Document[Row], remove: Collection[str]) -> Document[Row]:
     for key, member in kept:
         gap = ahead.match(raw, at)
         ahead = _COMMA
-        if gap is None or raw[gap.end() : gap.end() + member.end - member.start] != document.member_bytes(key):
+        if gap is None or not raw.startswith(before[member.start : member.end], gap.end()):
             break
         shift = gap.end() - member.start
         at = member.end + shift
