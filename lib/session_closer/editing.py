@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 
-from . import closing, commit, history, names, planning
+from . import closing, commit, history, names
 from .claiming import locked
 from .deciding import decide_again
 from .model import Plan, PlannedRow, Route, Snapshot, Status
@@ -28,7 +29,7 @@ def change_store(run: Run, agent: str, first: Plan) -> list[PlannedRow]:
             run.warn,
         )
         commit.clean(run.disk, place)
-        plan = _decided(run, agent, store.read(), stamp, first)
+        plan, stamp = _decided(run, agent, store.read(), stamp, first)
         run.warn(*plan.warnings)
         if plan.closing:
             _close(run, store, list(plan.closing), stamp)
@@ -36,15 +37,15 @@ def change_store(run: Run, agent: str, first: Plan) -> list[PlannedRow]:
         return [row for row in plan.rows if row.status is not Status.WOULD_CLOSE and row not in known]
 
 
-def _decided(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: Plan) -> Plan:
-    """Return the plan that is carried out: the first one where all that it was made of is still the same."""
+def _decided(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: Plan) -> tuple[Plan, str]:
+    """Return the plan that is carried out, and its stamp: the first one where all it was made of is still the same."""
     # A database in the same run has the gateway asked anew; what a receipt says of an absent name may be news.
     settled = all(store.era == "files" for store in run.stores.values()) and not any(
         row.status in (Status.NOT_FOUND, Status.ALREADY_CLOSED) for row in first.rows
     )
     if settled and snapshot == run.snapshots[agent]:
-        return planning.stamped(first, snapshot, stamp)
-    return decide_again(run, agent, snapshot, stamp, first)
+        return replace(first, rows=tuple(row for row in first.closing if row.agent == agent)), run.stamp
+    return decide_again(run, agent, snapshot, stamp, first), stamp
 
 
 def _close(run: Run, store: FileStore, rows: list[PlannedRow], stamp: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from . import keys, names
@@ -251,19 +250,6 @@ def _with_files(
 def _check_free(moves: Iterable[Move], snapshot: Snapshot) -> None:
     if any(move.target in snapshot.files or move.target in snapshot.odd for move in moves):
         raise AssertionError("the stamp was chosen so that no archive name is taken")
-
-
-def stamped(plan: Plan, snapshot: Snapshot, stamp: str) -> Plan:
-    """Return what a plan closes in one store, with another stamp: the same as planning that store again."""
-    rows = [
-        row._replace(moves=tuple(Move(move.source, names.archive_name(move.source, stamp)) for move in row.moves))
-        if row.moves
-        else row
-        for row in plan.closing
-        if row.agent == snapshot.agent
-    ]
-    _check_free((move for row in rows for move in row.moves), snapshot)
-    return replace(plan, rows=tuple(rows))
 
 
 def did_you_mean(row: PlannedRow, snapshot: Snapshot) -> str:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class Run:
     """What the steps of one run share; what a cleanup adds is by agent.
 
-    `unread` are stores that could not be looked at, `sizes` bytes by key, `hashes` of what the backups will hold.
+    `stamp` goes into the archive names of the plan. `unread` are stores that could not be looked at, `sizes` bytes by
+    key, `hashes` of what the backups will hold.
     """
 
     home: Home
@@ -40,6 +41,7 @@ class Run:
     view: GatewayView = field(default_factory=GatewayView)
     stores: dict[str, Store] = field(default_factory=dict)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    stamp: str = ""
     warnings: list[str] = field(default_factory=list)
     works: list[Work] = field(default_factory=list)
     unread: dict[str, CloserError] = field(default_factory=dict)

@@ -37,6 +37,8 @@ class FileStore:
         self.folder = home.folder(agent)
         self._own = home.has_own_indexes()
         self.document: Document[Session] | None = None
+        self._listed: tuple[list[str], dict[str, str]] | None = None
+        self._owned: tuple[frozenset[str], dict[str, tuple[str, ...]]] = (frozenset(), {})
 
     @property
     def place(self) -> str:
@@ -49,30 +51,38 @@ class FileStore:
         if self.document is None or not measuring.holds(self.index, self.document.raw):
             self.document = parse(read_index(self.index)[0], self.index, self.agent)
         sessions = {key: member.row for key, member in self.document.members.items()}
-        live, odd = _listing(self.folder)
-        by_owner: dict[str, list[str]] = defaultdict(list)
-        for name in (*live, *odd):
-            for owner in names.owners(name):
-                by_owner[owner].append(name)
+        listed = live, odd = _listing(self.folder)
+        if listed != self._listed:
+            self._listed, self._owned = listed, (frozenset(live), _by_owner([*live, *odd]))
+        there, by_owner = self._owned
         return Snapshot(
             agent=self.agent,
             path=self.index,
             folder=os.path.realpath(self.folder),
             sessions=sessions,
-            files=frozenset(live),
+            files=there,
             odd=odd,
             locked=frozenset(
                 name.removesuffix(".lock")
                 for name in live
                 if name.endswith(".jsonl.lock") and locks.run_in_flight(os.path.join(self.folder, name))
             ),
-            by_owner={owner: tuple(found) for owner, found in by_owner.items()},
+            by_owner=by_owner,
             own_index=self._own,
         )
 
     def sizes(self, sessions: Sequence[Session], snapshot: Snapshot) -> dict[str, int | None]:
         """Return the bytes of the sessions' live files by key, None where their names cannot be told."""
         return {session.key: _size(session, snapshot) if session.id_usable else None for session in sessions}
+
+
+def _by_owner(listed: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the names in a folder by the session ids that could call them their own."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in listed:
+        for owner in names.owners(name):
+            found[owner].append(name)
+    return {owner: tuple(own) for owner, own in found.items()}
 
 
 def _size(session: Session, snapshot: Snapshot) -> int:
