@@ -112,7 +112,7 @@ class Disk:
             os.close(descriptor)
 
 
-def put(disk: Disk, path: str, data: bytes, *, like: os.stat_result | None = None, aside: bool = False) -> None:
+def put(disk: Disk, path: str, *data: bytes, like: os.stat_result | None = None, aside: bool = False) -> None:
     """Create a file with these bytes, durable before it returns; `like` gives mode and owner, else 0600.
 
     `aside`: nobody reads it soon, so a large one is not to take the page cache from what the gateway reads.
@@ -120,14 +120,11 @@ def put(disk: Disk, path: str, data: bytes, *, like: os.stat_result | None = Non
     descriptor = disk.create(path)
     try:
         try:
-            view = memoryview(data)
-            if aside and len(view) >= _LARGE:
-                view = view[_past_the_cache(disk, descriptor, view) :]
-            while view:
-                written = disk.write(descriptor, view[:_PIECE])
-                if written <= 0:
-                    raise OSError(errno.EIO, "nothing was written", path)
-                view = view[written:]
+            for number, part in enumerate(data):
+                view = memoryview(part)
+                if aside and not number and len(view) >= _LARGE:
+                    view = view[_past_the_cache(disk, descriptor, view) :]
+                _write(disk, descriptor, view, path)
             if like is not None:
                 if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
                     disk.set_owner(descriptor, like.st_uid, like.st_gid)
@@ -141,6 +138,14 @@ def put(disk: Disk, path: str, data: bytes, *, like: os.stat_result | None = Non
         with contextlib.suppress(OSError):
             disk.unlink(path)
         raise
+
+
+def _write(disk: Disk, descriptor: int, view: memoryview, path: str) -> None:
+    while view:
+        written = disk.write(descriptor, view[:_PIECE])
+        if written <= 0:
+            raise OSError(errno.EIO, "nothing was written", path)
+        view = view[written:]
 
 
 def _past_the_cache(disk: Disk, descriptor: int, view: memoryview) -> int:

@@ -70,7 +70,7 @@ class Journal:
         """Replace the record, durable before it returns."""
         temp = os.path.join(self._folder, _TEMP)
         remove(self._disk, [temp])
-        put(self._disk, temp, record.encode(now, self._texts))
+        put(self._disk, temp, *record.pieces(now, self._texts))
         self._disk.rename(temp, os.path.join(self._folder, RECORD))
         self._disk.sync_folder(self._folder)
 

@@ -15,7 +15,7 @@ from .model import Move
 
 FORMAT = "session-closer/1"
 PLANNED = "planned"
-_NO_SESSIONS = '"sessions": []'
+_NO_SESSIONS = b'"sessions": []'
 _quote = json.encoder.encode_basestring_ascii
 
 
@@ -120,30 +120,35 @@ class Texts:
     """The sessions of a run's stores as JSON: they are many, and a record is written again and again."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[tuple[SessionRecord, ...], str]] = {}
+        self._known: dict[int, tuple[tuple[SessionRecord, ...], bytes]] = {}
 
-    def of(self, sessions: tuple[SessionRecord, ...]) -> str:
+    def of(self, sessions: tuple[SessionRecord, ...]) -> bytes:
         """Return what stands between the brackets, made once for each tuple."""
         # The tuple is kept along with its text, so nothing else can have its identity.
         if id(sessions) not in self._known:
-            self._known[id(sessions)] = sessions, ", ".join(map(_session_text, sessions))
+            self._known[id(sessions)] = sessions, ", ".join(map(_session_text, sessions)).encode()
         return self._known[id(sessions)][1]
 
 
-def encode(record: RunRecord, texts: Texts | None = None) -> bytes:
+def encode(record: RunRecord) -> bytes:
     """Return the record as JSON, one line: a receipt of thousands of sessions is written in milliseconds."""
-    texts = texts or Texts()
+    return b"".join(pieces(record, Texts()))
+
+
+def pieces(record: RunRecord, texts: Texts) -> list[bytes]:
+    """Return the record as JSON, piece by piece: one whole text more would be a tenth of all memory."""
     # The sessions are put in as text. A text of theirs in quotes is escaped, so it cannot be this one.
     bare = replace(record, stores=tuple(replace(store, sessions=()) for store in record.stores))
-    pieces = _text({"format": FORMAT, **_fields(bare)}).split(_NO_SESSIONS)
-    filled = [f'"sessions": [{_ended_text(texts.of(store.sessions), store.ended)}]' for store in record.stores]
-    rest = [text for pair in zip(filled, pieces[1:], strict=True) for text in pair]
-    return "".join([pieces[0], *rest, "\n"]).encode()
+    first, *rest = _text({"format": FORMAT, **_fields(bare)}).encode().split(_NO_SESSIONS)
+    out = [first]
+    for store, behind in zip(record.stores, rest, strict=True):
+        out += [b'"sessions": [', _ended_text(texts.of(store.sessions), store.ended), b"]", behind]
+    return [*out, b"\n"]
 
 
-def _ended_text(text: str, status: str) -> str:
+def _ended_text(text: bytes, status: str) -> bytes:
     """Return the text of sessions with what became of those that say planned; in a key or a path it is escaped."""
-    return text.replace(_status_text(PLANNED), _status_text(status)) if status else text
+    return text.replace(_status_text(PLANNED).encode(), _status_text(status).encode()) if status else text
 
 
 def _status_text(status: str) -> str:

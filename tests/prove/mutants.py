@@ -34,9 +34,7 @@ _RENAMED = "        self._disk.rename(temp, os.path.join(self._folder, RECORD))\
 _KNOWN = "        self._folder = known\n"
 _ENTRY_OUT = "        _commit(disk, work, rows, current, lock)\n"
 _ROUTES = "    closing.through_files(run.disk, work, run.gateway.found.life)\n"
-_BACKUP = (
-    "backup = commit.publish_backup(disk, store.index, raw, names.backup_name(os.path.basename(store.index), stamp))"
-)
+_BACKUP = "backup = commit.publish_backup(run.disk, store.index, raw, name)"
 MUTANTS = (
     _one(
         "files are not synced",
@@ -140,13 +138,13 @@ MUTANTS = (
         "no backup",
         "work.py",
         _BACKUP,
-        "backup = names.backup_name(os.path.basename(store.index), stamp)",
+        "backup = name",
         "kills:batch",
     ),
     Mutant(
         "the backup comes after the commit",
         (
-            ("work.py", _BACKUP, "backup = names.backup_name(os.path.basename(store.index), stamp)"),
+            ("work.py", _BACKUP, "backup = name"),
             (
                 "editing.py",
                 _ROUTES,
@@ -161,7 +159,7 @@ MUTANTS = (
     _one(
         "a backup is written under its final name",
         "commit.py",
-        "    files.put(disk, temp, raw)\n    return publish(disk, os.path.dirname(index), temp, name)",
+        "    files.put(disk, temp, raw, aside=True)\n    return publish(disk, os.path.dirname(index), temp, name)",
         "    files.put(disk, os.path.join(os.path.dirname(index), name), raw)\n    return name",
         "kills:batch",
     ),
@@ -298,8 +296,8 @@ MUTANTS = (
     _one(
         "a short write is taken for a whole one",
         "files.py",
-        "                view = view[written:]\n",
-        "                view = view[len(view) :]\n",
+        "        view = view[written:]\n",
+        "        view = view[len(view) :]\n",
         "torn:batch",
     ),
     _one(
