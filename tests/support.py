@@ -252,15 +252,16 @@ def run_process(
     state: Path | None = None,
     env: Mapping[str, str] | None = None,
     before: str = "",
+    closed: str = "<&-",
     seconds: float = 60,
 ) -> Result:
     """Run a command in a process of its own with stdin closed; `before` is Python to be run ahead of it."""
     place = [] if state is None else ["--state-dir", str(state)]
     module = name.replace("-", "_")
     program = f"import sys; from session_closer.commands.{module} import main\n{before}\nsys.exit(main())"
-    closed = ["sh", "-c", 'exec "$@" <&-', "sh"]
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh"]
     done = subprocess.run(
-        [*closed, sys.executable, "-B", "-c", program, *place, *words],
+        [*shell, sys.executable, "-B", "-c", program, *place, *words],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)]), **(env or {})},
         capture_output=True,
         timeout=seconds,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import os
+import re
 import shutil
 import signal
 import sys
@@ -111,6 +113,9 @@ def _path(value: str) -> str:
     return str(found)
 
 
+_OURS = re.compile(r"(?<![\w/-])(?:close-project(?:-batch)?|(?:keep-only|list|cleanup|restore)-sessions)(?![\w-])")
+
+
 class Reader(cli.Application):
     """What all commands share: how they read their words, what they print, how they end."""
 
@@ -202,8 +207,17 @@ class Reader(cli.Application):
         except cli.SwitchError as error:
             problem = UsageProblem(_plain_words(str(error)), f"{self.executable} --help")
         self.as_json = asked_json
-        self.fail(problem, options)
+        self.fail(self.found_beside(problem), options)
         return self, int(problem.code)
+
+    def found_beside(self, problem: CloserError) -> CloserError:
+        """Return an error whose remedy names our commands where they are: beside this one."""
+        folder = os.path.dirname(self.executable)
+        if folder:
+            problem.remedy = _OURS.sub(
+                lambda found: keys.shell_word(os.path.join(folder, found.group())), problem.remedy
+            )
+        return problem
 
     def _obey(self, argv: list[str]) -> int:
         functions, words = self._parse_args(list(argv))
@@ -275,6 +289,8 @@ class Base(Reader):
 
     def show(self, found: Report) -> None:
         """Print a report: its result on stdout, its complaints on stderr."""
+        if found.error is not None:
+            self.found_beside(found.error)
         self.put(
             lambda: report.as_json(found),
             lambda: report.lines(found, verbose=self.verbose),
@@ -361,9 +377,18 @@ def _plain_words(text: str) -> str:
     return " ".join(text.split())
 
 
+class _Unwritten(Exception):
+    """What was to be said could not be written: the run itself is over by then."""
+
+
 def _say(stream: Any, line: str) -> None:
-    stream.write(keys.shown(line) + "\n")
-    stream.flush()
+    try:
+        stream.write(keys.shown(line) + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise _Unwritten(problem.strerror) from None
 
 
 def no_words(words: Sequence[str], what: str) -> None:
@@ -382,6 +407,7 @@ def targets(words: Sequence[str], agent: str | None) -> tuple[keys.Target, ...]:
 def start(command: type[Reader]) -> int:
     """Run a command as a program: signals, broken pipes and bugs end in a documented exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    _open_streams()
     # The entries of a large store are many and hold no cycles: looking for some costs a tenth of the run.
     gc.disable()
     for stream in (sys.stdout, sys.stderr):
@@ -396,13 +422,30 @@ def start(command: type[Reader]) -> int:
         # plumbum takes a closed pipe for an exit code; what is still to be written would fail at the very end.
         sys.stdout.flush()
         return code
-    except BrokenPipeError:
+    except (BrokenPipeError, _Unwritten) as problem:
+        # What is left in the buffer would fail once more at the very end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(problem, _Unwritten):
+            with contextlib.suppress(OSError, _Unwritten):
+                what = CloserError(f"the result cannot be written: {problem}", "what was done is in the receipt")
+                _say(sys.stderr, report.error_line(what))
         return ExitCode.SOME_FAILED
     except Exception as problem:
         if os.environ.get("SESSION_CLOSER_TRACEBACK"):
             raise
         return _bug(command, problem)
+
+
+def _open_streams() -> None:
+    """Open the standard streams that the caller has closed: what a child says must not go into a file of ours."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest number that is free is this one.
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def _bug(command: type[Reader], problem: Exception) -> int:

@@ -79,6 +79,34 @@ def test_every_command_ends_with_stdin_closed_and_no_terminal(store: Store, name
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_the_caller_has_closed_changes_nothing_but_what_is_said(store: Store, closed: str) -> None:
+    result = run_process("close-project", "topics", state=store.state, closed=closed)
+    assert result.code == 0
+    assert ("1 closed" in result.stdout) is (closed == "2>&-")
+    assert result.stderr == ""
+    assert LEAD + "topics" not in store.entries()
+    # A file that got the number of a stream would hold what was said.
+    [receipt] = (store.state / "session-closer" / "receipts").iterdir()
+    assert json.loads(receipt.read_text())["state"] == "done"
+
+
+@pytest.mark.parametrize("words", [("topics",), ("topics", "--json"), ("--help",)])
+def test_a_result_that_cannot_be_written_is_one_line_and_exit_1(store: Store, words: tuple[str, ...]) -> None:
+    result = run_process("close-project", *words, state=store.state, closed="</dev/null >/dev/full")
+    assert result.code == 1
+    assert result.stderr.startswith("error: the result cannot be written: No space left on device; next: ")
+    assert result.stderr.count("\n") == 1
+    assert (LEAD + "topics" in store.entries()) is ("--help" in words)
+
+
+def test_the_next_command_is_named_where_it_is(store: Store) -> None:
+    program = "sys.argv[0] = '/opt/the closer/bin/close-project'"
+    result = run_process("close-project", "alpha", "beta", state=store.state, before=program)
+    assert result.code == 2
+    assert result.stderr.endswith("next: '/opt/the closer/bin/close-project-batch' closes several\n")
+
+
 # 2. arguments
 
 

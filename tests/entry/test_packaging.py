@@ -12,7 +12,8 @@ import pytest
 from entry.checkout import COMMANDS, ROOT, Checkout
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCKS = ("lib/requirements.lock", "tests/requirements.lock")
+TEST_LOCKS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("requirements.lock"))
+LOCKS = ("lib/requirements.lock", *TEST_LOCKS)
 
 
 def module_of(command: str) -> str:
@@ -59,6 +60,7 @@ def test_requirements_are_declared_alike() -> None:
     runtime = requirements("lib/requirements.in")
     assert [line for line in runtime if ";" not in line] == PROJECT["dependencies"]
     assert requirements("tests/requirements.in") == PROJECT["optional-dependencies"]["test"]
+    assert requirements("tests/ansible/requirements.in") == PROJECT["optional-dependencies"]["test-ansible"]
     checked = []
     for name, _, lowest, too_high in bootstrap.PACKAGES:
         limit = f",<{too_high[0]}" if too_high != bootstrap.NO_LIMIT else ""
