@@ -159,7 +159,7 @@ def _past_the_cache(disk: Disk, descriptor: int, view: memoryview) -> int:
     room = memoryview(mmap.mmap(-1, _PIECE))
     at, whole = 0, len(view) - len(view) % _BLOCK
     try:
-        while at < whole and at % _BLOCK == 0:
+        while at < whole:
             piece = view[at : min(at + _PIECE, whole)]
             room[: len(piece)] = piece
             written = disk.write(descriptor, room[: len(piece)])
@@ -167,7 +167,7 @@ def _past_the_cache(disk: Disk, descriptor: int, view: memoryview) -> int:
                 break
             at += written
     except OSError as problem:
-        # Larger blocks than we know of: the rest goes the usual way.
+        # Larger blocks than we know of, or a write that ended within one: the rest goes the usual way.
         if problem.errno != errno.EINVAL:
             raise
     finally:
