@@ -273,13 +273,15 @@ class Base(Reader):
 
     def tell(self, line: str) -> None:
         """Say a line at once, before slow work begins."""
-        _say(sys.stderr, line)
+        # What cannot be said is no reason to stop in the middle of a run: its report comes at the end.
+        with contextlib.suppress(BrokenPipeError, _Unwritten):
+            _say(sys.stderr, line)
 
     def progress(self, done: int, total: int) -> None:
         """Show how far work is: on a terminal if it has taken more than a second, else with --verbose every ten."""
         if not sys.stderr.isatty():
             if self.verbose and done and (done % 10 == 0 or done == total):
-                _say(sys.stderr, f"{done} of {total}")
+                self.tell(f"{done} of {total}")
             return
         if time.monotonic() - self._started < 1.0 and not self._shown:
             return
@@ -378,7 +380,7 @@ def _plain_words(text: str) -> str:
 
 
 class _Unwritten(Exception):
-    """What was to be said could not be written: the run itself is over by then."""
+    """What was to be said could not be written."""
 
 
 def _say(stream: Any, line: str) -> None:
@@ -442,8 +444,8 @@ def _open_streams() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest number that is free is this one.
-            os.open(os.devnull, os.O_RDWR)
+            # The lowest number that is free is this one, and a child is to have it, too.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     sys.stdout = sys.stdout or os.fdopen(1, "w")
     sys.stderr = sys.stderr or os.fdopen(2, "w")
 

@@ -27,6 +27,7 @@ _VALUES = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 def scan(raw: bytes, pick: Callable[[str, Any], Row], fields: tuple[str, ...]) -> Document[Row] | None:
     """Return what `document.scan` returns of these bytes, which are UTF-8, or None where it has to look itself."""
+    assert len(fields) != 1  # of one field attrgetter gives the value, not a tuple
     try:
         values = _VALUES.decode(raw)
         rows: Iterable[Any] = map(attrgetter(*fields), _rows(fields).decode(raw).values()) if fields else repeat(())

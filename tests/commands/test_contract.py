@@ -100,6 +100,14 @@ def test_a_result_that_cannot_be_written_is_one_line_and_exit_1(store: Store, wo
     assert (LEAD + "topics" in store.entries()) is ("--help" in words)
 
 
+def test_a_line_that_cannot_be_written_stops_no_run_in_the_middle(served: Store) -> None:
+    full = "</dev/null 2>/dev/full"
+    result = run_process("close-project-batch", "topics", "never-spoken", "--verbose", state=served.state, closed=full)
+    assert result.code == 0
+    assert "2 closed" in result.stdout
+    assert (len(served.receipts()), served.open_runs()) == (1, [])
+
+
 def test_the_next_command_is_named_where_it_is(store: Store) -> None:
     program = "sys.argv[0] = '/opt/the closer/bin/close-project'"
     result = run_process("close-project", "alpha", "beta", state=store.state, before=program)
