@@ -15,6 +15,7 @@ from .model import Move
 
 FORMAT = "session-closer/1"
 PLANNED = "planned"
+_LARGE = 1 << 20
 _NO_SESSIONS = b'"sessions": []'
 _quote = json.encoder.encode_basestring_ascii
 
@@ -136,14 +137,15 @@ def encode(record: RunRecord) -> bytes:
 
 
 def pieces(record: RunRecord, texts: Texts) -> list[bytes]:
-    """Return the record as JSON, piece by piece: one whole text more would be a tenth of all memory."""
+    """Return the record as JSON, a large one piece by piece: one whole text more would be a tenth of all memory."""
     # The sessions are put in as text. A text of theirs in quotes is escaped, so it cannot be this one.
     bare = replace(record, stores=tuple(replace(store, sessions=()) for store in record.stores))
     first, *rest = _text({"format": FORMAT, **_fields(bare)}).encode().split(_NO_SESSIONS)
     out = [first]
     for store, behind in zip(record.stores, rest, strict=True):
         out += [b'"sessions": [', _ended_text(texts.of(store.sessions), store.ended), b"]", behind]
-    return [*out, b"\n"]
+    out.append(b"\n")
+    return out if sum(map(len, out)) >= _LARGE else [b"".join(out)]
 
 
 def _ended_text(text: bytes, status: str) -> bytes:

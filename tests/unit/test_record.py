@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from session_closer import record as record_module
 from session_closer.model import Move
 from session_closer.record import Damaged, RunRecord, SessionRecord, StoreRecord, Texts, decode, encode, ended, pieces
 
@@ -120,6 +121,14 @@ def test_what_became_of_all_is_said_by_each(sessions: list[SessionRecord], statu
     each = [session._replace(status=status) if session.status == "planned" else session for session in sessions]
     together = replace(RECORD, stores=(replace(store, ended=status),))
     assert b"".join(pieces(together, texts)) == encode(replace(RECORD, stores=(replace(STORE, sessions=tuple(each)),)))
+
+
+def test_a_large_record_comes_in_pieces_and_a_small_one_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pieces(RECORD, Texts()) == [encode(RECORD)]
+    monkeypatch.setattr(record_module, "_LARGE", 100)
+    several = pieces(RECORD, Texts())
+    assert len(several) > 1
+    assert b"".join(several) == encode(RECORD)
 
 
 @given(SESSIONS, WORDS)
