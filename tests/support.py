@@ -259,10 +259,12 @@ def run_process(
     place = [] if state is None else ["--state-dir", str(state)]
     module = name.replace("-", "_")
     program = f"import sys; from session_closer.commands.{module} import main\n{before}\nsys.exit(main())"
+    # What is left in a buffer fails at the very end.
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     shell = ["sh", "-c", f'exec "$@" {closed}', "sh"]
     done = subprocess.run(
         [*shell, sys.executable, "-B", "-c", program, *place, *words],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)]), **(env or {})},
+        env={**environ, "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)]), **(env or {})},
         capture_output=True,
         timeout=seconds,
         start_new_session=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import io
 import os
@@ -274,8 +273,10 @@ class Base(Reader):
     def tell(self, line: str) -> None:
         """Say a line at once, before slow work begins."""
         # What cannot be said is no reason to stop in the middle of a run: its report comes at the end.
-        with contextlib.suppress(BrokenPipeError, _Unwritten):
+        try:
             _say(sys.stderr, line)
+        except (BrokenPipeError, _Unwritten):
+            _silence(sys.stderr)
 
     def progress(self, done: int, total: int) -> None:
         """Show how far work is: on a terminal if it has taken more than a second, else with --verbose every ten."""
@@ -393,6 +394,11 @@ def _say(stream: Any, line: str) -> None:
         raise _Unwritten(problem.strerror) from None
 
 
+def _silence(stream: Any) -> None:
+    """Let a stream that cannot be written to lead nowhere: what is left in its buffer would fail at the very end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def no_words(words: Sequence[str], what: str) -> None:
     """Raise UsageProblem where no positional was given."""
     if not words:
@@ -425,12 +431,13 @@ def start(command: type[Reader]) -> int:
         sys.stdout.flush()
         return code
     except (BrokenPipeError, _Unwritten) as problem:
-        # What is left in the buffer would fail once more at the very end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence(sys.stdout)
         if isinstance(problem, _Unwritten):
-            with contextlib.suppress(OSError, _Unwritten):
-                what = CloserError(f"the result cannot be written: {problem}", "what was done is in the receipt")
+            what = CloserError(f"the result cannot be written: {problem}", "what was done is in the receipt")
+            try:
                 _say(sys.stderr, report.error_line(what))
+            except (BrokenPipeError, _Unwritten):
+                _silence(sys.stderr)
         return ExitCode.SOME_FAILED
     except Exception as problem:
         if os.environ.get("SESSION_CLOSER_TRACEBACK"):

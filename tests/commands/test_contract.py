@@ -100,6 +100,14 @@ def test_a_result_that_cannot_be_written_is_one_line_and_exit_1(store: Store, wo
     assert (LEAD + "topics" in store.entries()) is ("--help" in words)
 
 
+def test_a_complaint_that_cannot_be_written_is_exit_1_and_nothing_else(store: Store) -> None:
+    result = run_process("close-project", "alpha", state=store.state, closed="</dev/null >/dev/full 2>/dev/full")
+    assert result.code == 1
+    assert LEAD + "alpha" not in store.entries()
+    result = run_process("close-project", "nowhere", state=store.state, closed="</dev/null 2>/dev/full")
+    assert result.code == 1
+
+
 def test_a_line_that_cannot_be_written_stops_no_run_in_the_middle(served: Store) -> None:
     full = "</dev/null 2>/dev/full"
     result = run_process("close-project-batch", "topics", "never-spoken", "--verbose", state=served.state, closed=full)
