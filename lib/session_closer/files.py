@@ -127,7 +127,7 @@ def put(disk: Disk, path: str, *data: bytes, like: os.stat_result | None = None,
                 _write(disk, descriptor, view, path)
             if like is not None:
                 if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
-                    disk.set_owner(descriptor, like.st_uid, like.st_gid)
+                    _give(disk, descriptor, like, path)
                 disk.set_mode(descriptor, stat.S_IMODE(like.st_mode))
             disk.sync(descriptor)
         finally:
@@ -138,6 +138,14 @@ def put(disk: Disk, path: str, *data: bytes, like: os.stat_result | None = None,
         with contextlib.suppress(OSError):
             disk.unlink(path)
         raise
+
+
+def _give(disk: Disk, descriptor: int, like: os.stat_result, path: str) -> None:
+    try:
+        disk.set_owner(descriptor, like.st_uid, like.st_gid)
+    except PermissionError:
+        what = f"cannot have the owner {like.st_uid} and the group {like.st_gid} of the old one, use chgrp"
+        raise PermissionError(errno.EPERM, what, path) from None
 
 
 def _write(disk: Disk, descriptor: int, view: memoryview, path: str) -> None:

@@ -21,6 +21,7 @@ from session_closer.cli import Command
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.errors import StorageFailed
 from session_closer.files import Disk
 from support import LEAD, Answer, Result, Store, at_most, interrupt, perform, run, run_json, session_id, tree
 
@@ -850,3 +851,25 @@ def test_the_sample_store_is_what_it_says(store: Store) -> None:
     assert keys.is_main(store.listed()[0])
     assert len(store.listed()) == 14
     assert f"{session_id('newer')}.jsonl" in store.names()
+
+
+def test_a_group_that_cannot_be_kept_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Strict(Disk):
+        def set_owner(self, descriptor: int, uid: int, gid: int) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    real = os.stat
+
+    def foreign(path: Any, **words: Any) -> os.stat_result:
+        found = real(path, **words)
+        if path != str(store.index()):
+            return found
+        return os.stat_result((*found[:5], 54321, *found[6:]))
+
+    before = store.index().read_bytes()
+    monkeypatch.setattr(os, "stat", foreign)
+    report = perform(store, "alpha", disk=Strict())
+    monkeypatch.undo()
+    assert isinstance(report.error, StorageFailed)
+    assert "the group 54321 of the old one" in report.error.message
+    assert store.index().read_bytes() == before
