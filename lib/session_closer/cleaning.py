@@ -103,7 +103,7 @@ def _row(rules: Rules, session: Session, snapshot: Snapshot, view: GatewayView) 
     of_kind = kind(session.key, session.chat_type)
     running = planning.is_running(session, snapshot, view)
     guard = protection(of_kind, session, running=running)
-    if guard is not None and guard == Kind.DIRECT:
+    if guard == Kind.DIRECT:
         # Pinned and running hold for those that `fix_dm_scope` may take, too.
         guard = PINNED if session.pinned else RUNNING if running else guard
     return _Row(session, of_kind, _age(rules, session), ACTIVE if session.key in rules.active else guard)

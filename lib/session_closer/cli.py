@@ -34,7 +34,7 @@ application.T_ = _in_our_words
 
 EXIT_CODES = (
     "0 done, or already so",
-    "1 some target failed or was not found",
+    "1 some target failed or was not found, or the result could not be written",
     "2 usage",
     "3 refused, nothing changed",
     "4 busy, retry later",
@@ -112,7 +112,10 @@ def _path(value: str) -> str:
     return str(found)
 
 
-_OURS = re.compile(r"(?<![\w/-])(?:close-project(?:-batch)?|(?:keep-only|list|cleanup|restore)-sessions)(?![\w-])")
+# Where a remedy names a command, and not where a word of the user's, which may be the same, is repeated.
+_OURS = re.compile(
+    r"(?:^|(?<=: )|(?<=one of ))(?:close-project(?:-batch)?|(?:keep-only|list|cleanup|restore)-sessions)(?= )"
+)
 
 
 class Reader(cli.Application):
@@ -212,7 +215,7 @@ class Reader(cli.Application):
     def found_beside(self, problem: CloserError) -> CloserError:
         """Return an error whose remedy names our commands where they are: beside this one."""
         folder = os.path.dirname(self.executable)
-        if folder:
+        if folder and not problem.remedy.startswith(keys.shell_word(self.executable)):
             problem.remedy = _OURS.sub(
                 lambda found: keys.shell_word(os.path.join(folder, found.group())), problem.remedy
             )

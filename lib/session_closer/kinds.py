@@ -62,7 +62,7 @@ def kind(key: str, chat_type: str | None = None) -> Kind:
         return Kind.MAIN
     plain = key.lower().strip()
     agent = keys.agent_of(plain)
-    rest = plain if agent is None else plain[len("agent:") + len(agent) + 1 :]
+    rest = plain if agent is None else plain.split(":", 2)[2]
     parts = rest.split(":")
     if "heartbeat" in parts:
         return Kind.HEARTBEAT

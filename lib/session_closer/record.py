@@ -123,6 +123,11 @@ class Texts:
     def __init__(self) -> None:
         self._known: dict[int, tuple[tuple[SessionRecord, ...], bytes]] = {}
 
+    def forget_all_but(self, stores: tuple[StoreRecord, ...]) -> None:
+        """Keep the texts of these stores only: a run may note thousands of rows several times."""
+        there = {id(store.sessions) for store in stores}
+        self._known = {name: known for name, known in self._known.items() if name in there}
+
     def of(self, sessions: tuple[SessionRecord, ...]) -> bytes:
         """Return what stands between the brackets, made once for each tuple."""
         # The tuple is kept along with its text, so nothing else can have its identity.
@@ -138,6 +143,7 @@ def encode(record: RunRecord) -> bytes:
 
 def pieces(record: RunRecord, texts: Texts) -> list[bytes]:
     """Return the record as JSON, a large one piece by piece: one whole text more would be a tenth of all memory."""
+    texts.forget_all_but(record.stores)
     # The sessions are put in as text. A text of theirs in quotes is escaped, so it cannot be this one.
     bare = replace(record, stores=tuple(replace(store, sessions=()) for store in record.stores))
     first, *rest = _text({"format": FORMAT, **_fields(bare)}).encode().split(_NO_SESSIONS)

@@ -123,6 +123,22 @@ def test_the_next_command_is_named_where_it_is(store: Store) -> None:
     assert result.stderr.endswith("next: '/opt/the closer/bin/close-project-batch' closes several\n")
 
 
+def test_a_session_that_is_called_like_a_command_stays_what_it_is(store: Store) -> None:
+    words = ("list-sessions", "x: restore-sessions --list")
+    store.add(*((LEAD + word, store.session(LEAD + word)) for word in words))
+    program = "sys.argv[0] = '/opt/bin/close-project-batch'"
+    asked = ("--max", "1", "list-sessions", LEAD + words[1])
+    result = run_process("close-project-batch", *asked, state=store.state, before=program)
+    assert result.code == 3
+    command = _words_of_shell(result.stderr.partition("; next: ")[2].strip())
+    assert command == ["/opt/bin/close-project-batch", "--yes", "--state-dir", str(store.state), *asked]
+    listed = run_process("list-sessions", "--agent", "list-sessions", state=store.state)
+    kept = ("keep-only-sessions", "nowhere", "--agent", "list-sessions")
+    result = run_process(*kept, state=store.state, before="sys.argv[0] = '/opt/bin/keep-only-sessions'")
+    assert listed.code == 0
+    assert result.stderr.endswith("see them with: /opt/bin/list-sessions --agent list-sessions\n")
+
+
 # 2. arguments
 
 

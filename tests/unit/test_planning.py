@@ -153,6 +153,16 @@ def test_a_project_id_closes_canonical_legacy_and_bare_rows_and_nothing_that_mer
     assert {row.key for row in plan.closing} == set(present[:4])
 
 
+OWNED = st.sampled_from(["a1", "..", "a1-topic-5", "b.trajectory", "c d", "a1.checkpoint.x"])
+
+
+@given(st.frozensets(OWNED), OWNED, st.sampled_from([".jsonl", "-topic-5.jsonl", ".trajectory.jsonl", ".txt", ""]))
+def test_a_file_is_covered_where_an_id_owns_it(ids: frozenset[str], stem: str, ending: str) -> None:
+    name = stem + ending
+    assert Claims(ids, frozenset()).cover(name) is bool(ids & names.owners(name))
+    assert Claims(frozenset(), frozenset({name})).cover(name)
+
+
 @given(snapshots(), views, choices, words, st.booleans())
 def test_planning_again_makes_the_plan_that_was_made_first(
     snapshot: Snapshot, view: GatewayView, chosen: Choices, named: list[str], keep: bool

@@ -123,6 +123,15 @@ def test_what_became_of_all_is_said_by_each(sessions: list[SessionRecord], statu
     assert b"".join(pieces(together, texts)) == encode(replace(RECORD, stores=(replace(STORE, sessions=tuple(each)),)))
 
 
+def test_only_the_texts_of_the_stores_as_they_are_now_are_kept() -> None:
+    texts = Texts()
+    first, later = (replace(STORE, sessions=(SESSION._replace(key=key),)) for key in ("first", "later"))
+    for store in (first, later, first):
+        raw = b"".join(pieces(replace(RECORD, stores=(store,)), texts))
+        assert raw == encode(replace(RECORD, stores=(store,)))
+        assert [sessions for sessions, _ in texts._known.values()] == [store.sessions]
+
+
 def test_a_large_record_comes_in_pieces_and_a_small_one_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pieces(RECORD, Texts()) == [encode(RECORD)]
     monkeypatch.setattr(record_module, "_LARGE", 100)
