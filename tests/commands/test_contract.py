@@ -6,27 +6,34 @@ import json
 import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+from session_closer import closing
 from session_closer.cli import EXIT_CODES, Command
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
 from support import (
     LEAD,
+    LIB,
     Answer,
+    Killed,
     Store,
     build,
     interrupt,
     one_document,
+    perform,
     run,
     run_json,
     run_process,
     tree,
 )
+from support_gateway import StubOpenClaw
 
 COMMANDS: list[type[Command]] = [CloseProject, CloseProjectBatch, KeepOnlySessions]
 ENVELOPE = {
@@ -89,6 +96,14 @@ def test_a_stream_that_the_caller_has_closed_changes_nothing_but_what_is_said(st
     # A file that got the number of a stream would hold what was said.
     [receipt] = (store.state / "session-closer" / "receipts").iterdir()
     assert json.loads(receipt.read_text())["state"] == "done"
+
+
+def test_a_child_gets_the_streams_that_were_closed() -> None:
+    program = "import sys; from session_closer.cli import _open_streams; _open_streams()"
+    child = "import subprocess; sys.exit(subprocess.call(['sh', '-c', 'echo x && echo x >&2 && ! read -r line']))"
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", f"{program}; {child}"]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)])}
+    assert subprocess.run(closed, env=environ, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("words", [("topics",), ("topics", "--json"), ("--help",)])
@@ -453,6 +468,25 @@ def test_json_says_the_same_as_the_files(store: Store) -> None:
     assert answer.data["gateway"]["state"] == "down"
 
 
+def test_what_the_gateway_took_out_is_noted_so_and_an_interrupted_run_owes_no_restart(
+    served: Store, openclaw: StubOpenClaw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> NoReturn:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(closing, "through_files", killed)
+        with pytest.raises(Killed):
+            perform(served, "topics")
+    assert served.open_runs()
+    assert run_json(CloseProject, "never-spoken", state=served.state).code == 0
+    assert served.open_runs() == []
+    noted = [one for receipt in served.receipts() for store in receipt["stores"] for one in store["sessions"]]
+    expected = [(LEAD + "topics", "gateway", "closed"), (LEAD + "never-spoken", "gateway", "closed")]
+    assert [(one["key"], one["route"], one["status"]) for one in noted] == expected
+    assert openclaw.calls("restart") == []
+
+
 @pytest.mark.parametrize(
     "words", [("alpha",), ("nowhere",), ("alpha", "--max", "x"), ("kelly-dashboard", "--max", "1")]
 )
@@ -643,8 +677,6 @@ def test_the_next_command_that_is_printed_does_it(store: Store, words: tuple[str
 
 def _words_of_shell(line: str) -> list[str]:
     """Return the words that bash, which knows $'…', makes of a line."""
-    import subprocess
-
     printed = subprocess.run(
         ["bash", "-c", f"set -- {line}; printf '%s\\0' \"$@\""], capture_output=True, check=True, text=True
     )

@@ -107,4 +107,5 @@ def test_a_session_to_keep_that_has_gone_stops_the_run(store: Store, between: Be
     done = run_json(KeepOnlySessions, "alpha", "--agent", "project-lead", "--yes", state=store.state)
     assert done.code == 1
     assert store.listed() == listed
-    assert {status for key, status in done.rows if key != LEAD + "alpha"} <= {"failed", "refused", "not_found"}
+    assert {status for _, status in done.rows} == {"failed"}
+    assert {row["error"] for row in done.data["results"]} == {"a session to keep has gone in this moment: look again"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from session_closer import keys, names, planning
 from session_closer.model import GatewayView, Life, Plan, Reason, Route, Session, Snapshot, Status
@@ -156,6 +156,7 @@ def test_a_project_id_closes_canonical_legacy_and_bare_rows_and_nothing_that_mer
 OWNED = st.sampled_from(["a1", "..", "a1-topic-5", "b.trajectory", "c d", "a1.checkpoint.x"])
 
 
+@example(frozenset({"c d"}), "c d", ".jsonl")
 @given(st.frozensets(OWNED), OWNED, st.sampled_from([".jsonl", "-topic-5.jsonl", ".trajectory.jsonl", ".txt", ""]))
 def test_a_file_is_covered_where_an_id_owns_it(ids: frozenset[str], stem: str, ending: str) -> None:
     name = stem + ending
