@@ -16,9 +16,10 @@ from typing import Any
 from faults.oracle import backups, sessions_folder
 from faults.sweep import BATCH, Bench, Scenario, in_child
 from session_closer import keys
+from session_closer.errors import CloserError
 from session_closer.executor import execute
 from session_closer.home import Home
-from session_closer.model import Options, Status, Wish
+from session_closer.model import Options, Report, Status, Wish
 from session_closer.report import exit_code
 
 from .parts import Given, Tally, say
@@ -74,15 +75,27 @@ def _together(bench: Bench, count: int, dice: random.Random) -> None:
 def _close_mine(state: str, mine: list[tuple[str, str]], told: str) -> None:
     wish = Wish("close-project-batch", tuple(keys.Target(key, agent, (key,)) for agent, key in mine))
     for _ in range(20):
-        report = execute(Home(state, "demo", {}, isolated=True), wish, Options())
-        with open(told, "a") as file:
-            file.writelines(
-                json.dumps((row.agent, row.key)) + "\n" for row in report.results if row.status is Status.CLOSED
-            )
-        if int(exit_code(report)) not in _AGAIN:
-            assert exit_code(report) == 0, report
+        report, code = _execute(state, wish)
+        if report is not None:
+            with open(told, "a") as file:
+                file.writelines(
+                    json.dumps((row.agent, row.key)) + "\n" for row in report.results if row.status is Status.CLOSED
+                )
+        if code not in _AGAIN:
+            assert code == 0, report
             return
     raise AssertionError("never got through")
+
+
+def _execute(state: str, wish: Wish) -> tuple[Report | None, int]:
+    """Return a run's report and the exit code of its command; no report where it ended before there was a plan."""
+    try:
+        report = execute(Home(state, "demo", {}, isolated=True), wish, Options())
+    except CloserError as problem:
+        if problem.code not in _AGAIN:
+            raise
+        return None, int(problem.code)
+    return report, int(exit_code(report))
 
 
 def writers(given: Given) -> Tally:
@@ -200,10 +213,10 @@ def _quietly(work: Callable[[], None]) -> bool:
 def _close_one(bench: Bench, key: str) -> str:
     wish = Wish("close-project", (keys.Target(key, _AGENT, (key,)),))
     for _ in range(10):
-        report = execute(Home(bench.state, "demo", {}, isolated=True), wish, Options())
-        if report.error is None:
+        report, code = _execute(bench.state, wish)
+        if report is not None and report.error is None:
             return str(report.results[0].status)
-        if int(exit_code(report)) not in _AGAIN:
+        if report is not None and code not in _AGAIN:
             bench.broken.append(f"{bench.scenario.name}: {key}: {report.error}")
             break
     return "gave up"
