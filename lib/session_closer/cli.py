@@ -266,9 +266,9 @@ class Base(Reader):
             words += [name, value] if value is not None else []
         return " ".join(keys.shell_word(word) for word in words)
 
-    def _again(self) -> str:
-        """Return this command line for a shell."""
-        return " ".join(keys.shell_word(word) for word in (self.executable, *self.given))
+    def _again(self, *added: str) -> str:
+        """Return this command line for a shell; options are added ahead of a `--`, which would make targets of them."""
+        return " ".join(keys.shell_word(word) for word in (self.executable, *added, *self.given))
 
     _started = time.monotonic()
     _shown = False
@@ -308,24 +308,34 @@ class Base(Reader):
         self.show(Report(self.OPERATION, dry_run="--dry-run" in options, error=problem))
 
 
-class Command(Base):
-    """What the closing commands share; a command adds its positionals and says what it wishes."""
+class Closing(Base):
+    """What the commands share that close sessions, named or by a policy."""
 
-    agent = cli.SwitchAttr("--agent", word("AGENT"), argname="AGENT", help="agent of the project ids (project-lead)")
-    force = cli.Flag("--force", help="close sessions that are running, too")
-    yes = cli.Flag("--yes", help="close more than --max sessions at once")
-    limit = cli.SwitchAttr(
-        "--max", count("--max"), default=100, argname="N", help="most sessions closed without --yes (100)"
-    )
-    missing_ok = cli.Flag("--missing-ok", help="a target that is not found is no failure")
+    yes = cli.Flag("--yes", help="close more than --max at once")
+    limit = cli.SwitchAttr("--max", count("--max"), default=100, argname="N", help="most closed without --yes (100)")
     via = cli.SwitchAttr(
         "--via", one_word("--via", "auto", "gateway", "files"), default="auto", argname="auto|gateway|files",
         help="who takes the entries out (auto)",
     )  # fmt: skip
+    archive = cli.Flag("--archive", help="sessions in SQLite: hide and keep them, delete nothing")
+
+    def options(self) -> Options:
+        """Return the switches as data."""
+        again = self._again("--yes")
+        return (
+            super().options()._replace(yes=self.yes, limit=self.limit, via=self.via, archive=self.archive, again=again)
+        )
+
+
+class Command(Closing):
+    """What the commands share that name sessions; a command adds its positionals and says what it wishes."""
+
+    agent = cli.SwitchAttr("--agent", word("AGENT"), argname="AGENT", help="agent of the project ids (project-lead)")
+    force = cli.Flag("--force", help="close sessions that are running, too")
+    missing_ok = cli.Flag("--missing-ok", help="a target that is not found is no failure")
     own = cli.SwitchAttr(
         "--self", word("KEY"), list=True, argname="KEY", help="your own session: it is closed when your turn has ended"
     )
-    archive = cli.Flag("--archive", help="sessions in SQLite: hide and keep them, delete nothing")
     demo = cli.Flag("--demo", help="the same on a throw-away sample store")
 
     @abstractmethod
@@ -359,19 +369,11 @@ class Command(Base):
             .options()
             ._replace(
                 force=self.force,
-                yes=self.yes,
-                limit=self.limit,
-                via=self.via,
                 missing_ok=self.missing_ok,
-                archive=self.archive,
                 own=tuple(self.own),
                 undo="" if self.demo else self._undo(),
             )
         )
-
-    def _again(self) -> str:
-        """Return this command line with --yes, ahead of a `--` that would make it a target."""
-        return " ".join(keys.shell_word(word) for word in (self.executable, "--yes", *self.given))
 
 
 def _spelled(info: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from plumbum import cli
 
 from .. import files, report
-from ..cli import Base, count, one_word, start, word
+from ..cli import Closing, count, start, word
 from ..errors import Refused, UsageProblem
 from ..home import Home
 from ..keys import check_agent, quoted, target
@@ -20,7 +20,7 @@ SHOWN, ALL = 100, 10**9
 _POLICY_BYTES = 1 << 20
 
 
-class CleanupSessions(Base):
+class CleanupSessions(Closing):
     """Close stale sessions by a policy: by default cron runs and subagents that were idle for 24 h, of all agents.
 
     Never: main, direct, group, channel, thread, cron, heartbeat, pinned and running sessions. Only what is named runs.
@@ -55,13 +55,6 @@ class CleanupSessions(Base):
     active_key = cli.SwitchAttr(
         "--active-key", word("KEY"), list=True, argname="KEY", help="a session that stays, whatever the policy says"
     )
-    archive = cli.Flag("--archive", help="sessions in SQLite: hide and keep them, delete nothing")
-    via = cli.SwitchAttr(
-        "--via", one_word("--via", "auto", "gateway", "files"), default="auto", argname="auto|gateway|files",
-        help="who takes the entries out (auto)",
-    )  # fmt: skip
-    yes = cli.Flag("--yes", help="also more than --max sessions and files")
-    limit = cli.SwitchAttr("--max", count("--max"), default=100, argname="N", help="most closed without --yes (100)")
 
     def main(self, *words: str) -> int:
         """Do what was asked; plumbum calls this with the positionals."""
@@ -144,16 +137,7 @@ class CleanupSessions(Base):
 
     def options(self) -> Options:
         """Return the switches as data."""
-        shown = ALL if self.verbose else SHOWN
-        return (
-            super()
-            .options()
-            ._replace(yes=self.yes, limit=self.limit, via=self.via, archive=self.archive, most_rows=shown)
-        )
-
-    def _again(self) -> str:
-        """Return this command line with --yes."""
-        return super()._again() + " --yes"
+        return super().options()._replace(most_rows=ALL if self.verbose else SHOWN)
 
     def _parse_and_dispatch(self, argv: list[str]) -> tuple[cli.Application, int]:
         """Give `--orphans` its usual age where none follows: plumbum knows no option with an optional value."""
