@@ -67,7 +67,8 @@ class _Row(NamedTuple):
 def findings(rules: Rules, snapshot: Snapshot, view: GatewayView, sizes: Mapping[str, int]) -> Findings:
     """Return what the policy takes of one store; `sizes`: the bytes of each session, needed for `max_disk` only."""
     policy = rules.policy
-    rows = [_row(rules, session, snapshot, view) for session in _own(snapshot)]
+    staying = {key for target in rules.active for key in target.candidates}
+    rows = [_row(rules, session, snapshot, view, staying) for session in _own(snapshot)]
     found = Findings(len(rows))
     if policy.max_disk is not None:
         found.transcripts = {row.session.key: _transcript(row.session) for row in rows}
@@ -99,14 +100,14 @@ def _own(snapshot: Snapshot) -> Iterator[Session]:
             yield session
 
 
-def _row(rules: Rules, session: Session, snapshot: Snapshot, view: GatewayView) -> _Row:
+def _row(rules: Rules, session: Session, snapshot: Snapshot, view: GatewayView, staying: set[str]) -> _Row:
     of_kind = kind(session.key, session.chat_type)
     running = planning.is_running(session, snapshot, view)
     guard = protection(of_kind, session, running=running)
     if guard == Kind.DIRECT:
         # Pinned and running hold for those that `fix_dm_scope` may take, too.
         guard = PINNED if session.pinned else RUNNING if running else guard
-    return _Row(session, of_kind, _age(rules, session), ACTIVE if session.key in rules.active else guard)
+    return _Row(session, of_kind, _age(rules, session), ACTIVE if session.key in staying else guard)
 
 
 def _transcript(session: Session) -> str:

@@ -260,10 +260,23 @@ class Base(Reader):
         )
 
     def _undo(self) -> str:
-        """Return the command that takes a receipt's id: beside this one, for the same state directory."""
+        """Return the command that takes a receipt's id: for the same state directory, wherever it is typed."""
+        where = self.place()
         words = [os.path.join(os.path.dirname(self.executable), "restore-sessions")]
-        for name, value in (("--state-dir", self.state_dir), ("--profile", self.profile)):
-            words += [name, value] if value is not None else []
+        if where.said == "--profile":
+            words += ["--profile", self.profile]
+        elif where.config_path != os.path.join(where.state, "openclaw.json"):
+            # Only the environment can name a configuration that lies elsewhere.
+            named = {"OPENCLAW_STATE_DIR": where.state, "OPENCLAW_CONFIG_PATH": where.config_path}
+            words = ["env", *(f"{name}={value}" for name, value in named.items()), *words]
+        elif where.said != "home" or os.environ.get("OPENCLAW_HOME"):
+            words += ["--state-dir", where.state]
+        if where.url is not None:
+            words += ["--url", where.url]
+        if where.token_file is not None:
+            words += ["--token-file", os.path.abspath(where.token_file)]
+        if where.gateway_state is not None:
+            words += ["--gateway-state-dir", where.gateway_state]
         return " ".join(keys.shell_word(word) for word in words)
 
     def _again(self, *added: str) -> str:
@@ -364,15 +377,10 @@ class Command(Closing):
 
     def options(self) -> Options:
         """Return the switches as data."""
-        return (
-            super()
-            .options()
-            ._replace(
-                force=self.force,
-                missing_ok=self.missing_ok,
-                own=tuple(self.own),
-                undo="" if self.demo else self._undo(),
-            )
+        found = super().options()
+        own = tuple(keys.named(given, self.agent) for given in self.own)
+        return found._replace(
+            force=self.force, missing_ok=self.missing_ok, own=own, undo="" if self.demo else found.undo
         )
 
 

@@ -19,7 +19,8 @@ def decide(
     run: Run, snapshots: dict[str, Snapshot], stamp: str, only: frozenset[tuple[str, str]] | None = None
 ) -> Plan:
     """Return what is to be done with these stores; `only` restricts what may be closed."""
-    choices = Choices(run.options.force, run.options.via, stamp, only, run.options.archive, frozenset(run.options.own))
+    own = frozenset(key for target in run.options.own for key in target.candidates)
+    choices = Choices(run.options.force, run.options.via, stamp, only, run.options.archive, own)
     if run.wish.rules is not None:
         return _by_policy(run, run.wish.rules, snapshots, choices)
     if run.wish.keep:

@@ -75,6 +75,7 @@ def _perform(run: Run) -> Report:
     if run.wish.rules is not None and run.wish.agent and run.wish.agent not in run.stores:
         there = ", ".join(run.home.agents()) or "none"
         run.warn(f"agent {run.wish.agent} has no sessions here; agents: {there}")
+    _note_absent(run)
     databases = any(store.era == "sqlite" for store in run.stores.values())
     run.view = sessions.view(run.gateway, run.wish.agents(), by_command=databases)
     run.stamp = names.free_stamp(history.now(), (name for found in run.snapshots.values() for name in found.files))
@@ -87,6 +88,18 @@ def _perform(run: Run) -> Report:
     from . import changing
 
     return changing.change(run, plan)
+
+
+def _note_absent(run: Run) -> None:
+    """Warn of a session that was named to be spared or to go last, and is not there: a slip may have named it."""
+    active = run.wish.rules.active if run.wish.rules is not None else ()
+    for option, targets in (("--self", run.options.own), ("--active-key", active)):
+        for target in targets:
+            found = run.snapshots.get(target.agent)
+            if found is None and option == "--self":
+                continue  # no session of that agent is closed
+            if found is None or not any(key in found.sessions for key in target.candidates):
+                run.warn(f"{option} {keys.plain(target.given)}: agent {target.agent} has no such session")
 
 
 def _read(run: Run, agent: str) -> None:

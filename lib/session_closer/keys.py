@@ -74,6 +74,11 @@ def target(given: str, agent: str | None) -> Target:
     return Target(given, own, (given,))
 
 
+def named(given: str, agent: str | None) -> Target:
+    """Return what a name stands for where a full key may be another agent's than --agent says."""
+    return target(given, agent if agent_of(given) is None else None)
+
+
 def _check_name(given: str) -> None:
     full = given.startswith("agent:")
     problem = ""

@@ -94,7 +94,7 @@ class Wish(NamedTuple):
 class Options(NamedTuple):
     """How it was asked.
 
-    `own`: keys of the caller's own session. `most_rows`: how many rows that went well are shown. `again` is the same
+    `own`: the caller's own session. `most_rows`: how many rows that went well are shown. `again` is the same
     command line with --yes, `undo` the command that takes a receipt's id, both for a shell.
     """
 
@@ -107,7 +107,7 @@ class Options(NamedTuple):
     reason: str | None = None
     missing_ok: bool = False
     archive: bool = False
-    own: tuple[str, ...] = ()
+    own: tuple[Target, ...] = ()
     most_rows: int | None = None
     again: str = "--yes"
     undo: str = "restore-sessions"

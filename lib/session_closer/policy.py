@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from . import durations
 from .durations import SECONDS
 from .errors import UsageProblem
-from .keys import quoted
+from .keys import Target, quoted
 from .kinds import STALE_KINDS, Kind
 
 DAY = SECONDS["d"]
@@ -39,14 +39,14 @@ class Policy(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """A policy at one moment: `now` in seconds since 1970, `active` keys that stay.
+    """A policy at one moment: `now` in seconds since 1970, `active` sessions that stay.
 
     `dm_scope` and `mode` are OpenClaw's `session.dmScope` and `session.maintenance.mode`.
     """
 
     policy: Policy
     now: float
-    active: frozenset[str] = frozenset()
+    active: tuple[Target, ...] = ()
     dm_scope: str = "main"
     mode: str = "enforce"
 

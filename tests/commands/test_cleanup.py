@@ -241,6 +241,19 @@ def test_an_active_key_stays(filled: Store) -> None:
     assert {OLD_RUN, OLD_CHILD} <= all_keys(filled)
 
 
+@pytest.mark.parametrize(
+    ("word", "agent"),
+    [
+        ("subagent:odl", "project-lead"),
+        (LEAD + "subagent:odl", "project-lead"),
+        ("agent:nobody:subagent:old", "nobody"),
+    ],
+)
+def test_an_active_key_that_is_not_there_is_said(filled: Store, word: str, agent: str) -> None:
+    answer = clean(filled, "--dry-run", "--active-key", word, "--active-key", OLD_RUN)
+    assert answer.data["warnings"] == [f"--active-key {word}: agent {agent} has no such session"]
+
+
 def test_a_rule_names_a_kind_and_an_age(filled: Store) -> None:
     answer = clean(filled, "--stale", "project=30d", "--stale", "hook=500d", "--stale", "cron-run=1h")
     assert gone(answer) == {LEAD + "kelly", OLD_RUN, YOUNG_RUN, BARE_RUN, READER_RUN}

@@ -32,8 +32,10 @@ from support import (
     Store,
     build,
     interrupt,
+    one_document,
     run,
     run_json,
+    run_process,
     session_id,
     tree,
     write,
@@ -1133,6 +1135,29 @@ def test_the_undo_that_a_close_prints_works_in_a_shell(tmp_path: Path, closed_po
     assert done.returncode == 0, done.stderr
     assert "1 restored" in done.stdout
     assert picture(store) == before
+
+
+@pytest.mark.parametrize("config", [False, True])
+def test_the_undo_that_a_close_prints_needs_no_environment(tmp_path: Path, closed_port: int, config: bool) -> None:
+    store = build(tmp_path / "state", closed_port)
+    named = {"OPENCLAW_STATE_DIR": str(store.state)}
+    if config:
+        moved = store.state / "sessions of {agentId}.json"
+        named["OPENCLAW_CONFIG_PATH"] = str(tmp_path / "elsewhere.json")
+        settings = json.loads((store.state / "openclaw.json").read_text())
+        settings["session"] = {"store": str(moved)}
+        (tmp_path / "elsewhere.json").write_text(json.dumps(settings))
+        for agent in store.state.joinpath("agents").iterdir():
+            store.index(agent.name).rename(str(moved).format(agentId=agent.name))
+    closed = run_process("close-project", "--json", "topics", env=named)
+    undo = shlex.split(one_document(closed.stdout)["undo"])
+    assert closed.code == 0
+    # From where the environment says nothing; the words themselves may set some of it.
+    at = undo.index("restore-sessions")
+    environ = dict(word.split("=", 1) for word in undo[1:at])
+    assert (undo[:at] == []) is not config
+    done = run_process("restore-sessions", *undo[at + 1 :], env=environ)
+    assert done.stdout.startswith("1 restored\n"), done.stderr
 
 
 # Sessions in SQLite

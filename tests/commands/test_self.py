@@ -182,6 +182,25 @@ def test_a_key_must_be_given(store: Store, left: Left, word: str) -> None:
     assert tree(store.state) == before
 
 
+@pytest.mark.parametrize("word", ["alpha", ME])
+def test_the_own_session_may_be_named_like_any_other(store: Store, left: Left, word: str) -> None:
+    answer = run_json(CloseProjectBatch, "--self", word, "alpha", "topics", state=store.state)
+    assert (answer.code, answer.data["warnings"]) == (0, [])
+    assert dict(answer.rows)[ME] == "deferred"
+
+
+@pytest.mark.parametrize("word", ["alhpa", LEAD + "alhpa"])
+def test_an_own_session_that_is_not_there_is_said(store: Store, left: Left, word: str) -> None:
+    answer = run_json(CloseProject, "--dry-run", "--self", word, "topics", state=store.state)
+    assert answer.data["warnings"] == [f"--self {word}: agent project-lead has no such session"]
+
+
+def test_the_own_session_may_be_another_agents(store: Store, left: Left) -> None:
+    words = ("--self", "agent:main:main", "--agent", "project-lead", "topics")
+    answer = run_json(CloseProject, "--dry-run", *words, state=store.state)
+    assert (answer.code, answer.data["warnings"], dict(answer.rows)) == (0, [], {OTHER: "would_close"})
+
+
 def test_keep_only_never_closes_the_own_session(store: Store, left: Left) -> None:
     answer = run_json(KeepOnlySessions, "--self", ME, "topics", state=store.state)
     assert answer.code == 1

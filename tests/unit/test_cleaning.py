@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from session_closer import cleaning, keys
 from session_closer.cleaning import Action
 from session_closer.errors import UsageProblem
+from session_closer.keys import Target
 from session_closer.kinds import DURABLE, STALE_KINDS, Kind, is_peer_direct, kind
 from session_closer.model import GatewayView, Life, Session, Snapshot
 from session_closer.policy import DEFAULT, Policy, Rules, as_toml, from_toml, stale_rule, with_maintenance
@@ -85,7 +86,9 @@ def cases(draw: st.DrawFn) -> Case:
         max_disk=draw(st.one_of(st.none(), st.integers(0, 500))),
     )
     kept = draw(st.sets(st.sampled_from(sorted(sessions)))) if sessions else set()
-    rules = Rules(policy, NOW, frozenset(kept), draw(st.sampled_from(["main", "per-peer"])))
+    rules = Rules(
+        policy, NOW, tuple(Target(key, "a", (key,)) for key in kept), draw(st.sampled_from(["main", "per-peer"]))
+    )
     return Case(snapshot, view, rules, dict.fromkeys(sessions, 100))
 
 
@@ -356,7 +359,7 @@ def test_what_is_stale_counts_towards_the_number() -> None:
 
 def test_an_active_key_stays_and_an_unknown_age_is_not_the_oldest() -> None:
     rows = store(row("agent:a:thing-1", DAY), row("agent:a:thing-2", 2 * DAY), row("agent:a:thing-3", None))
-    rules = Rules(Policy(max_entries=1), NOW, frozenset({"agent:a:thing-2"}))
+    rules = Rules(Policy(max_entries=1), NOW, (Target("thing-2", "a", ("agent:a:thing-2",)),))
     assert set(cleaning.findings(rules, rows, GatewayView(), {}).verdicts) == {"agent:a:thing-1"}
     old = rules._replace(policy=rules.policy._replace(unknown_is_old=True, max_entries=2))
     assert set(cleaning.findings(old, rows, GatewayView(), {}).verdicts) == {"agent:a:thing-3"}

@@ -109,7 +109,7 @@ class CleanupSessions(Closing):
         rules = Rules(
             policy,
             time.time(),
-            frozenset(key for given in self.active_key for key in target(given, self.agent).candidates),
+            tuple(target(given, self.agent) for given in self.active_key),
             scope if isinstance(scope, str) else "main",
             "warn" if warned else "enforce",
         )
