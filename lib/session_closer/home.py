@@ -38,7 +38,7 @@ class Home:
         """The configuration file; the environment's own only goes with the environment's state directory."""
         named = self.environ.get("OPENCLAW_CONFIG_PATH", "").strip()
         if named and self.said not in ("--state-dir", "--profile", "demo"):
-            return os.path.abspath(os.path.expanduser(named))
+            return os.path.abspath(_below(_home_of(self.environ), named))
         return os.path.join(self.state, "openclaw.json")
 
     @cached_property
@@ -56,20 +56,12 @@ class Home:
     @cached_property
     def ports(self) -> tuple[int, ...]:
         """The ports at which this state directory's gateway may listen, most likely first."""
-        found: list[int] = []
-        for value in (
-            self.environ.get("OPENCLAW_GATEWAY_PORT"),
-            self.setting("gateway", "port"),
-            DEFAULT_PORT,
-        ):
-            number = int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else 0
-            if 0 < number < 65536 and number not in found:
-                found.append(number)
         configured = self.setting("gateway", "port")
-        if isinstance(configured, int) and configured != DEFAULT_PORT:
+        named = [self.environ.get("OPENCLAW_GATEWAY_PORT"), configured]
+        if type(configured) is not int or not _port(configured):
             # A configured port replaces the default: what listens at the default is somebody else's.
-            found.remove(DEFAULT_PORT)
-        return tuple(found)
+            named.append(DEFAULT_PORT)
+        return tuple(dict.fromkeys(filter(None, map(_port, named))))
 
     @property
     def token(self) -> str | None:
@@ -88,9 +80,7 @@ class Home:
         template = self.setting("session", "store")
         if isinstance(template, str) and template.strip():
             path = self._expanded(template.strip()).replace("{agentId}", agent)
-            if path == "~" or path.startswith("~/"):
-                path = _home_of(self.environ) + path[1:]
-            path = os.path.abspath(path)
+            path = os.path.abspath(_below(_home_of(self.environ), path))
             return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         return os.path.join(self.folder(agent), "sessions.json")
 
@@ -183,23 +173,29 @@ def find(environ: Mapping[str, str], *, state_dir: str | None = None, profile: s
     return Home(_real(path, environ), "home", environ)
 
 
+def _port(value: object) -> int:
+    """Return a port that is named as `18789` or `HOST:18789`; 0 where it is none."""
+    number = str(value).strip().rpartition(":")[2] if type(value) in (int, str) else ""
+    return int(number) if number.isdecimal() and len(number) < 10 and int(number) < 65536 else 0
+
+
 def _home_of(environ: Mapping[str, str]) -> str:
-    return environ.get("OPENCLAW_HOME", "").strip() or environ.get("HOME") or os.path.expanduser("~")
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return _below(home, environ.get("OPENCLAW_HOME", "").strip()) or home
+
+
+def _below(home: str, path: str) -> str:
+    return home + path[1:] if path == "~" or path.startswith("~/") else path
 
 
 def _real(path: str, environ: Mapping[str, str]) -> str:
-    if path == "~" or path.startswith("~/"):
-        path = _home_of(environ) + path[1:]
-    return os.path.realpath(path)
+    return os.path.realpath(_below(_home_of(environ), path))
 
 
 def state_dir_of(environ: Mapping[str, str]) -> str:
-    """Return the state directory that a process with this environment serves, profiles left aside."""
+    """Return the state directory that a process with this environment serves, as it calls it, profiles left aside."""
     named = environ.get("OPENCLAW_STATE_DIR", "").strip()
-    if named:
-        return os.path.realpath(os.path.expanduser(named))
-    base = environ.get("OPENCLAW_HOME", "").strip() or environ.get("HOME", "")
-    return os.path.realpath(os.path.join(base, ".openclaw"))
+    return _below(_home_of(environ), named) or os.path.join(_home_of(environ), ".openclaw")
 
 
 def check_owner(home: Home, paths: list[str]) -> None:

@@ -105,7 +105,7 @@ def _look_at_processes(home: Home, traces: _Traces) -> None:
 
 def _serves_us(home: Home, pid: int) -> bool:
     environ = processes.environment(pid)
-    return environ is not None and state_dir_of(environ) == home.state
+    return environ is not None and os.path.realpath(state_dir_of(environ)) == home.state
 
 
 def _look_at_ports(home: Home, traces: _Traces, open_ports: list[int], listeners: dict[int, set[int]]) -> list[int]:
