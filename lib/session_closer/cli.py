@@ -147,8 +147,8 @@ class Reader(cli.Application):
         return replace(where, url=self.url, token_file=self.token_file, gateway_state=self.gateway_state)
 
     @abstractmethod
-    def fail(self, problem: CloserError, options: Sequence[str]) -> None:
-        """Print why a run ended early; `options` are its words as far as they can be options."""
+    def fail(self, problem: CloserError, switches: Sequence[str]) -> None:
+        """Print why a run ended early; `switches` are its words as far as they can be switches."""
 
     given: tuple[str, ...] = ()
 
@@ -194,11 +194,11 @@ class Reader(cli.Application):
     def _parse_and_dispatch(self, argv: list[str]) -> tuple[cli.Application, int]:
         """Parse and run, with our own ending for bad words: plumbum prints them, and the whole help, to stdout."""
         self.given = tuple(argv)
-        options = argv[: argv.index("--")] if "--" in argv else argv
         # Known before parsing, so that an error in the words themselves comes as JSON too.
-        asked_json = "--json" in options
+        switches = self.switches(argv)
+        asked_json = "--json" in switches
         try:
-            if "-h" in options or "--help" in options:
+            if "-h" in switches or "--help" in switches:
                 self.help()
                 return self, ExitCode.OK
             return self, self._obey(argv)
@@ -209,8 +209,16 @@ class Reader(cli.Application):
         except cli.SwitchError as error:
             problem = UsageProblem(_plain_words(str(error)), f"{self.executable} --help")
         self.as_json = asked_json
-        self.fail(self.found_beside(problem), options)
+        self.fail(self.found_beside(problem), switches)
         return self, int(problem.code)
+
+    def switches(self, argv: Sequence[str]) -> list[str]:
+        """Return the words that can be switches: not the value of an option, nor behind a `--`."""
+        ahead = argv[: argv.index("--")] if "--" in argv else argv
+        # An option whose value may be left out, [AGE], takes no word that begins with a dash.
+        valued = [name for name, info in self._switches_by_name.items() if info.argtype and info.argname[0] != "["]
+        waiting = {"=", *(f"--{name}{equals}" for name in valued for equals in ("", "="))}
+        return [word for word, before in zip(ahead, ("", *ahead), strict=False) if before not in waiting]
 
     def found_beside(self, problem: CloserError) -> CloserError:
         """Return an error whose remedy names our commands where they are: beside this one."""
@@ -223,6 +231,9 @@ class Reader(cli.Application):
 
     def _obey(self, argv: list[str]) -> int:
         functions, words = self._parse_args(list(argv))
+        if self.help.__func__ in functions:  # type: ignore[attr-defined]
+            self.help()
+            return ExitCode.OK
         if self.version.__func__ in functions:  # type: ignore[attr-defined]
             self.version()
             return ExitCode.OK
@@ -316,9 +327,9 @@ class Base(Reader):
             report.complaints(found),
         )
 
-    def fail(self, problem: CloserError, options: Sequence[str]) -> None:
-        """Print why a run ended early; `options` are its words as far as they can be options."""
-        self.show(Report(self.OPERATION, dry_run="--dry-run" in options, error=problem))
+    def fail(self, problem: CloserError, switches: Sequence[str]) -> None:
+        """Print why a run ended early; `switches` are its words as far as they can be switches."""
+        self.show(Report(self.OPERATION, dry_run="--dry-run" in switches, error=problem))
 
 
 class Closing(Base):
@@ -479,7 +490,7 @@ def _bug(command: type[Reader], problem: Exception) -> int:
         "this is a bug: report it, with SESSION_CLOSER_TRACEBACK=1; the next run finishes what was begun",
     )
     shown = command(command.OPERATION)
-    shown.as_json = "--json" in sys.argv
+    shown.as_json = "--json" in shown.switches(sys.argv[1:])
     shown.fail(error, ())
     return ExitCode.BUG
 

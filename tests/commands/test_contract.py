@@ -167,9 +167,8 @@ def test_a_session_that_is_called_like_a_command_stays_what_it_is(store: Store) 
         ("alpha", "-h"),
         ("-h", "alpha"),
         ("--yes", "alpha", "--help", "--no-such-flag"),
-        ("--max", "-h"),
-        ("--reason", "--help", "alpha"),
-        ("alpha", "--max", "--help"),
+        ("--reason", "x", "-h"),
+        ("--max", "many", "--help"),
     ],
 )
 def test_help_in_any_position_is_help_and_nothing_else(
@@ -216,6 +215,12 @@ WRONG = [
     ("--max", "1e3"),
     ("--max", "--yes"),
     ("--max="),
+    ("--max", "-h"),
+    ("--reason", "-h"),
+    ("--reason", "--help"),
+    ("--reason=", "-h"),
+    ("--reason", "=", "-h"),
+    ("--agent=--help",),
     ("--via", "carrier-pigeon"),
     ("--via", "--yes"),
     ("--restart", "maybe"),
@@ -261,6 +266,31 @@ def test_an_option_is_never_taken_for_the_missing_value_of_another(store: Store,
     result = run(CloseProject, *words, option, "--dry-run", state=store.state)
     assert result.code == 2
     assert tree(store.state) == before
+
+
+@pytest.mark.parametrize("value", ["-h", "--help", "--version", "--json"])
+@pytest.mark.parametrize("name", ["KEY", "REASON"])
+def test_what_a_script_hands_over_as_a_value_is_never_taken_for_a_switch(store: Store, name: str, value: str) -> None:
+    before = tree(store.state)
+    given = {"KEY": LEAD + "alpha", "REASON": "the project has ended", name: value}
+    result = run(CloseProject, "--json", "--session-key", given["KEY"], "--reason", given["REASON"], state=store.state)
+    assert (result.code, one_document(result.stdout)["error"]["name"]) == (2, "usage")
+    assert tree(store.state) == before
+
+
+@pytest.mark.parametrize("words", [("alpha", "--reason", "--json"), ("beta", "--", "--json")])
+def test_json_as_a_value_or_a_target_asks_for_no_json(store: Store, words: tuple[str, ...]) -> None:
+    result = run(CloseProject, *words, state=store.state)
+    assert (result.code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize("words", [("--reason", "--json"), ("--", "--json")])
+def test_json_as_a_value_asks_for_none_after_a_bug_either(words: tuple[str, ...]) -> None:
+    bug = "from session_closer.cli import Reader; Reader._obey = lambda *a: 1 / 0"
+    result = run_process("close-project", *words, before=bug)
+    assert (result.code, result.stdout) == (70, "")
+    assert run_process("close-project", "--json", *words, before=bug).stdout.startswith("{")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -405,7 +435,7 @@ def test_a_wrong_option_is_named_in_english_and_as_the_help_calls_it(
         (("--dry-run", "alpha"), "", 0, None),
         (("nowhere",), "", 1, None),
         (("--no-such-flag", "alpha"), "", 2, "usage"),
-        (("--max",), "", 2, "usage"),
+        (("alpha", "--max", "many"), "", 2, "usage"),
         ((), "", 2, "usage"),
         (("main",), "", 3, None),
         (("kelly-dashboard", "--max", "1"), "", 3, "too_many"),
