@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 
@@ -109,3 +110,27 @@ def control_group(pid: int) -> str:
             return file.read().strip().rpartition(":")[2]
     except OSError:
         return ""
+
+
+def shares(pid: int, namespace: str) -> bool:
+    """Tell whether a process is known to be in one of our own namespaces, `mnt` say; always, but on Linux."""
+    if not sys.platform.startswith("linux"):
+        return True
+    try:
+        return os.path.samestat(os.stat(f"/proc/{pid}/ns/{namespace}"), os.stat(f"/proc/self/ns/{namespace}"))
+    except OSError:
+        return False
+
+
+def folder(pid: int, path: str) -> os.stat_result | None:
+    """Return what a path is to a process in a mount namespace of its own, None where that cannot be told from here."""
+    place = f"/proc/{pid}/root"
+    try:
+        for part in os.path.normpath(path).split("/"):
+            place = os.path.join(place, part)
+            if os.path.islink(place):
+                # The kernel follows an absolute link from our own root.
+                return None
+        return os.stat(place) if os.path.isabs(path) else None
+    except OSError:
+        return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import socket
+import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,12 +14,16 @@ from .. import locks, processes
 from ..home import Home, state_dir_of
 from ..model import Life
 
+_LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+_SECONDS = 1.0
+_ANSWER_BYTES = 4096
+
 
 class Found(NamedTuple):
     """The gateway as its traces show it.
 
     `sure` means that a trace names this very state directory; `started` is its lock file's date, which changes with
-    every start, also one within the same process.
+    every start, also one within the same process; `far`: a folder that it names may be another one here.
     """
 
     life: Life
@@ -26,11 +32,14 @@ class Found(NamedTuple):
     sure: bool = False
     started: str | None = None
     evidence: tuple[str, ...] = ()
+    far: bool = False
 
 
 @dataclass(slots=True)
 class _Traces:
+    looks: set[int] = field(default_factory=set)
     ours: dict[int, bool] = field(default_factory=dict)
+    inside: set[int] = field(default_factory=set)
     started: dict[int, str] = field(default_factory=dict)
     ports: set[int] = field(default_factory=set)
     evidence: list[str] = field(default_factory=list)
@@ -48,14 +57,19 @@ def find(home: Home) -> Found:
     strangers = _look_at_ports(home, traces, open_ports, listeners)
     for pid, sure in sorted(traces.ours.items(), key=lambda item: not item[1]):
         listening = sorted(listeners.get(pid, ()), key=lambda port: (port not in home.ports, port))
-        if listening or sure:
+        if listening or (sure and pid not in traces.inside):
             port = listening[0] if listening else None
             traces.evidence.append(
                 f"process {pid} listens at port {port}" if port else f"process {pid} listens nowhere yet"
             )
-            return Found(Life.UP, pid, port, sure, traces.started.get(pid), tuple(traces.evidence))
-    if strangers:
-        return Found(Life.UNKNOWN, port=strangers[0], evidence=tuple(traces.evidence))
+            far = bool(strangers) or pid not in traces.looks
+            return Found(Life.UP, pid, port, sure, traces.started.get(pid), tuple(traces.evidence), far)
+    for pid in sorted(traces.inside):
+        traces.evidence.append(f"process {pid} serves this folder from a container, and its port is not seen from here")
+    if strangers or traces.inside:
+        port, far = next(iter(strangers.items()), (None, True))
+        far = far or len(strangers) > 1 or bool(traces.inside)
+        return Found(Life.UNKNOWN, port=port, evidence=tuple(traces.evidence), far=far)
     closed = ", ".join(str(port) for port in sorted(traces.ports - set(open_ports)))
     if closed:
         traces.evidence.append(f"nothing listens at port {closed}")
@@ -98,45 +112,98 @@ def _names_us(home: Home, content: dict[str, object]) -> bool:
 
 
 def _look_at_processes(home: Home, traces: _Traces) -> None:
-    for pid in processes.gateways():
-        if pid not in traces.ours and _serves_us(home, pid):
-            traces.ours[pid] = False
+    traces.looks = set(processes.gateways())
+    for pid in sorted(traces.looks - traces.ours.keys()):
+        if _serves_us(home, pid):
+            inside = not processes.shares(pid, "mnt")
+            traces.ours[pid] = inside
+            if inside:
+                traces.inside.add(pid)
 
 
-def _serves_us(home: Home, pid: int) -> bool:
+def _serves_us(home: Home, pid: int) -> bool | None:
+    """Tell whether a process serves this state directory; None where that cannot be told from here."""
     environ = processes.environment(pid)
-    return environ is not None and os.path.realpath(state_dir_of(environ)) == home.state
+    if environ is None:
+        return None
+    named = state_dir_of(environ)
+    if processes.shares(pid, "mnt"):
+        return os.path.realpath(named) == home.state
+    # In a container the same folder has another name, and the same name may be another folder.
+    ours, theirs = processes.folder(os.getpid(), home.state), processes.folder(pid, named)
+    return None if ours is None or theirs is None else os.path.samestat(ours, theirs)
 
 
-def _look_at_ports(home: Home, traces: _Traces, open_ports: list[int], listeners: dict[int, set[int]]) -> list[int]:
-    """Note the listeners; return the ports of those of which nobody can tell whom they serve."""
-    strangers = []
-    looks = set(processes.gateways()) if open_ports else set()
+def _look_at_ports(
+    home: Home, traces: _Traces, open_ports: list[int], listeners: dict[int, set[int]]
+) -> dict[int, bool]:
+    """Note the listeners; return the ports of those of which nobody can tell whom they serve, and whether from far."""
+    strangers: dict[int, bool] = {}
     for port in open_ports:
         pids = [pid for pid, ports in listeners.items() if port in ports]
+        others = []
         for pid in pids:
-            named = "OPENCLAW_STATE_DIR" in (processes.environment(pid) or {})
-            if pid not in traces.ours and named and _serves_us(home, pid):
+            if pid in traces.ours:
+                continue
+            named, serves = "OPENCLAW_STATE_DIR" in (processes.environment(pid) or {}), _serves_us(home, pid)
+            if named and serves:
                 traces.ours[pid] = False
-            if pid not in traces.ours and pid in looks and not named:
+            elif pid not in traces.looks:
+                others.append(pid)
+            elif not named or serves is None:
                 # `openclaw --profile NAME` sets its state directory inside the process, where nobody sees it.
-                traces.evidence.append(f"port {port} belongs to process {pid}, a gateway of nobody knows which profile")
-                strangers.append(port)
-            elif pid not in traces.ours:
+                near = processes.shares(pid, "mnt")
+                what = "a gateway of nobody knows which profile" if near else "a gateway in a container"
+                traces.evidence.append(f"port {port} belongs to process {pid}, {what}")
+                strangers[port] = strangers.get(port, False) or not near
+            else:
                 traces.evidence.append(f"port {port} belongs to process {pid}, which serves something else")
+        # A container's port, or a tunnel's: the process that listens only passes on what it is told.
+        passes_on = bool(others) and traces.ours.keys().isdisjoint(pids) and _is_gateway(port)
+        for pid in others:
+            what = "and a gateway answers there" if passes_on else "which serves something else"
+            traces.evidence.append(f"port {port} belongs to process {pid}, {what}")
         if not pids:
             traces.evidence.append(f"port {port} answers, but its process cannot be looked at")
-            strangers.append(port)
+        if passes_on or not pids:
+            strangers[port] = True
     return strangers
 
 
 def _answers(port: int) -> bool:
-    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+    for family, address in _LOOPBACK:
         try:
             with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.settimeout(1.0)
+                probe.settimeout(_SECONDS)
                 if probe.connect_ex((address, port)) == 0:
                     return True
         except OSError:
             continue
     return False
+
+
+def _is_gateway(port: int) -> bool:
+    """Tell whether a port answers as OpenClaw's gateway does when it is asked for its health."""
+    for family, address in _LOOPBACK:
+        head, _, body = _health(family, address, port).partition(b"\r\n\r\n")
+        said = b"".join(body.split())
+        if head.startswith(b"HTTP/") and b'"ok":true' in said and b'"status":"live"' in said:
+            return True
+    return False
+
+
+def _health(family: int, address: str, port: int) -> bytes:
+    """Return what is answered to `GET /healthz` until the time is up; an answer that does not end is cut off."""
+    said = b""
+    deadline = time.monotonic() + _SECONDS
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_STREAM) as link:
+        link.settimeout(_SECONDS)
+        link.connect((address, port))
+        link.sendall(f"GET /healthz HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode())
+        while len(said) < _ANSWER_BYTES and (left := deadline - time.monotonic()) > 0:
+            link.settimeout(left)
+            some = link.recv(_ANSWER_BYTES - len(said))
+            if not some:
+                break
+            said += some
+    return said

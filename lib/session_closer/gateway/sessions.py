@@ -75,8 +75,7 @@ def meet(home: Home, *, looking_only: bool) -> Gateway:
         gateway.notes.append(f"the gateway at port {found.port} serves {quoted(link.said_state_dir or '')}")
         link.close()
         # In a container our own state directory has another name, and its process is not to be seen from here.
-        elsewhere = not os.path.isdir(link.state_dir or "")
-        if found.sure or elsewhere:
+        if found.sure or found.far or not os.path.isdir(link.state_dir or ""):
             gateway.found = Found(Life.UNKNOWN, found.pid, found.port, evidence=found.evidence)
         else:
             gateway.found = Found(Life.DOWN, evidence=found.evidence)
