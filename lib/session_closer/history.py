@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from . import locks, names
+from .errors import Refused
 from .files import read
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ OPEN, RECEIPTS, RECORD = "open", "receipts", "record.json"
 # The prefix of a run's folder until its record is complete.
 UNBORN = "new-"
 LIMIT = 256 << 20
+_HIDDEN = (errno.EACCES, errno.EPERM, errno.EIO)
 
 
 def root(state: str) -> str:
@@ -45,60 +48,77 @@ def record_path(state: str, run: str) -> str:
 
 def all_records(state: str) -> Iterator[bytes]:
     """Return the bytes of every record: of runs that have not ended, then every receipt, newest first."""
-    yield from _unfinished(state)
-    yield from receipts(state)
+    return (raw for _, raw in named_records(state))
+
+
+def named_records(state: str) -> Iterator[tuple[str, bytes]]:
+    """Return the same with the id of each run; Refused where one is there that may not be read."""
+    for run in open_runs(state):
+        yield from _record(run, record_path(state, run))
+    folder = os.path.join(root(state), RECEIPTS)
+    for name in sorted(_listed(folder), reverse=True):
+        if name.endswith(".json") and names.is_run_id(name[:-5]):
+            yield from _record(name[:-5], os.path.join(folder, name))
+
+
+def _record(run: str, path: str) -> Iterator[tuple[str, bytes]]:
+    try:
+        yield run, read(path, LIMIT)[0]
+    except OSError as problem:
+        # A folder, a pipe, a link: never ours. What is ours and hidden may be what is asked for.
+        if problem.errno in _HIDDEN:
+            raise _unreadable(path, problem) from None
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError as problem:
+        if problem.errno in _HIDDEN:
+            raise _unreadable(folder, problem) from None
+        return []
+
+
+def _unreadable(path: str, problem: OSError) -> Refused:
+    return Refused(f"{path} cannot be read: {problem.strerror}", "check who owns it", name="unreadable")
 
 
 def open_runs(state: str) -> list[str]:
     """Return the ids of runs that have not ended, oldest first."""
-    try:
-        with os.scandir(os.path.join(root(state), OPEN)) as found:
-            return sorted(e.name for e in found if names.is_run_id(e.name) and e.is_dir(follow_symlinks=False))
-    except OSError:
-        return []
+    folder = os.path.join(root(state), OPEN)
+    return sorted(name for name in _listed(folder) if names.is_run_id(name) and _is_folder(os.path.join(folder, name)))
+
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def unborn_runs(state: str) -> list[str]:
     """Return the folders of runs that are just beginning, or were killed then."""
-    try:
-        found = os.listdir(folders(state)[1])
-    except OSError:
-        return []
+    found = _listed(os.path.join(root(state), OPEN))
     return sorted(name for name in found if name.startswith(UNBORN) and names.is_run_id(name.removeprefix(UNBORN)))
 
 
 def interrupted(state: str) -> list[str]:
     """Return a line for every run that has not ended and that no process works on."""
-    found = []
-    for run in open_runs(state):
-        with contextlib.suppress(OSError):
-            descriptor = os.open(os.path.join(folders(state)[1], run), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                # Shared: a look must not keep a changing command from the run.
-                if locks.try_flock(descriptor, shared=True):
-                    found.append(f"run {run} was interrupted: the next changing command finishes it")
-            finally:
-                os.close(descriptor)
-    return found
+    return [
+        f"run {run} was interrupted: the next changing command finishes it"
+        for run in open_runs(state)
+        if is_left(state, run)
+    ]
 
 
-def _unfinished(state: str) -> Iterator[bytes]:
-    for run in open_runs(state):
-        with contextlib.suppress(OSError):
-            yield read(record_path(state, run), LIMIT)[0]
-
-
-def receipts(state: str) -> Iterator[bytes]:
-    """Return the bytes of every receipt, newest first."""
-    folder = os.path.join(root(state), RECEIPTS)
+def is_left(state: str, run: str) -> bool:
+    """Tell whether a run that has not ended is there, and no process works on it."""
     try:
-        found = os.listdir(folder)
+        descriptor = os.open(os.path.join(root(state), OPEN, run), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        return
-    for name in sorted(found, reverse=True):
-        if name.endswith(".json") and names.is_run_id(name[:-5]):
-            with contextlib.suppress(OSError):
-                yield read(os.path.join(folder, name), LIMIT)[0]
+        return False
+    try:
+        # Shared: a look must not keep a changing command from the run.
+        return locks.try_flock(descriptor, shared=True)
+    finally:
+        os.close(descriptor)
 
 
 def closed_before(state: str, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:

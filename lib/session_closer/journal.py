@@ -6,14 +6,17 @@ import contextlib
 import errno
 import os
 import secrets
+import time
 from datetime import datetime
 
 from . import locks, record
+from .errors import Busy
 from .files import Disk, put, read, remove
 from .history import LIMIT, OPEN, RECORD, UNBORN, receipt_path, root, unborn_runs
 from .record import Damaged, RunRecord
 
 _TEMP = "record.json.tmp"
+_ATTEMPTS, _PAUSE = 100, 0.01
 
 
 def new_id(moment: datetime) -> str:
@@ -47,12 +50,22 @@ class Journal:
                 self._disk.make_folder(folder)
                 self._disk.sync_folder(os.path.dirname(folder))
         known, self._folder = self._folder, os.path.join(os.path.dirname(self._folder), UNBORN + self._run)
-        self._disk.make_folder(self._folder)
-        self.take()
+        self._make()
         self.write(first)
         self._disk.rename(self._folder, known)
         self._folder = known
         self._disk.sync_folder(os.path.dirname(known))
+
+    def _make(self) -> None:
+        """Make the run's folder and hold it; another run buries one that nobody holds."""
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(FileExistsError):
+                self._disk.make_folder(self._folder)
+            if self.take():
+                return
+            self.release()
+            time.sleep(_PAUSE)
+        raise Busy(f"{self._folder} cannot be held", "run the same command again")
 
     def take(self) -> bool:
         """Take the flock on the record's folder; False where another process is at it or has finished it."""

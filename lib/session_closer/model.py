@@ -260,7 +260,11 @@ class RestartResult(NamedTuple):
 
 
 class ReceiptRow(NamedTuple):
-    """One receipt of a list: `sessions` that it was about, `closed` those that it closed or archived."""
+    """One receipt of a list: `sessions` that it was about, `closed` those that it closed or archived.
+
+    `restored`: of a restore those that it brought back, else those of `closed` that are back since. `state` is done,
+    open (a process is at it), interrupted or damaged (then nothing else is known).
+    """
 
     id: str
     operation: str
@@ -270,6 +274,7 @@ class ReceiptRow(NamedTuple):
     agents: tuple[str, ...]
     sessions: int
     closed: int
+    restored: int
     path: str
 
 

@@ -58,6 +58,17 @@ def backed_up_at(name: str) -> datetime | None:
     return archived_at(f"x.bak.{name.rpartition('.bak-')[2][:24]}") if ".bak-" in name else None
 
 
+def shelf(listed: Iterable[str]) -> dict[str, str]:
+    """Return the latest archive of each live name that a close has put away, as far as a rename brings it back."""
+    found: dict[str, tuple[datetime, str]] = {}
+    for name in listed:
+        live, moment = archived_from(name), archived_at(name)
+        if live is None or moment is None or name.endswith(".zst") or not is_put_away(name):
+            continue
+        found[live] = max(found.get(live, (moment, name)), (moment, name))
+    return {live: name for live, (_, name) in found.items()}
+
+
 def archived_from(name: str) -> str | None:
     """Return the live name that an archive was made from, None if it is no archive."""
     found = _ARCHIVED.fullmatch(name)

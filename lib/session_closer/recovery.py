@@ -106,7 +106,9 @@ def _finish(current: Run, begun: Journal, run: str) -> list[str]:
     begun.finish(last)
     back = sum(session.status == "restored" for store in stores for session in store.sessions)
     done = f"{back} restored" if any(store.restores for store in stores) else f"{closed} closed"
-    return [f"run {run} was interrupted and is finished now: {done}, {dropped} left as they were"]
+    lost = sum(row.get("status") == Status.DEFERRED for row in found.results)
+    own = f", {lost} that waited for the end of a turn not closed" if lost else ""
+    return [f"run {run} was interrupted and is finished now: {done}, {dropped} left as they were{own}"]
 
 
 def _finisher(store: StoreRecord) -> Callable[[Run, StoreRecord, Journal, RunRecord], StoreRecord]:
@@ -311,7 +313,9 @@ def _intended(store: StoreRecord, before: Document[Session]) -> bytes:
     """Return the store that the run was about to install, if nobody else wrote."""
     sessions = [session for session in store.sessions if session.route == "files"]
     if store.restores:
-        return document.edit(before, append=[(session.entry or "").encode("utf-8") for session in sessions])
+        # One whose entry was there already was to get its files only.
+        added = [session.entry for session in sessions if session.key not in before.members]
+        return document.edit(before, append=[(entry or "").encode("utf-8") for entry in added])
     return document.edit(before, remove={session.key for session in sessions})
 
 
@@ -322,7 +326,7 @@ class _Place:
         self._disk, self._folder, self._before, self._live = disk, folder, before, live
         self._claims = planning.Claims.of(member.row for member in live.members.values())
         # The latest archive of each live name: the gateway chooses its own stamps.
-        self._shelf = {names.archived_from(name): name for name in sorted(_listed(folder))}
+        self._shelf = names.shelf(_listed(folder))
 
     def settle(self, session: SessionRecord) -> SessionRecord:
         """Decide from the store what became of one session, and bring its files in line with it."""

@@ -121,6 +121,7 @@ def _receipt(row: ReceiptRow) -> dict[str, Any]:
         "agents": list(row.agents),
         "sessions": row.sessions,
         "closed": row.closed,
+        "restored": row.restored,
         "path": row.path,
     }
 
@@ -178,14 +179,22 @@ def _receipts(receipts: Sequence[ReceiptRow], *, verbose: bool) -> list[str]:
     shown = receipts if verbose else receipts[:SHOWN_ROWS]
     width = max((len(row.operation) for row in shown), default=0)
     out = [
-        f"{row.id}  {row.operation:<{width}}  {row.closed:>4} of {row.sessions:>4} closed"
-        f"{'' if row.state == 'done' else '  interrupted'}  {', '.join(map(plain, row.agents))}"
-        f"{'  ' + quoted(row.reason) if row.reason else ''}"
+        f"{row.id}  {row.operation:<{width}}  {_ended(row):<22}  {', '.join(map(plain, row.agents))}"
+        f"{'  ' + quoted(row.reason) if row.reason else ''}".rstrip()
         for row in shown
     ]
     if len(receipts) > len(shown):
         out.append(f"… and {len(receipts) - len(shown)} more (--verbose shows all)")
     return out or ["no receipts"]
+
+
+def _ended(row: ReceiptRow) -> str:
+    """Return what a run came to: how many it closed and how many of them are back, or how many it brought back."""
+    if row.state != "done":
+        return "has not ended" if row.state == "open" else row.state
+    if row.restored and not row.closed:
+        return f"{row.restored} restored"
+    return f"{row.closed} of {row.sessions} closed{f', {row.restored} back' if row.restored else ''}"
 
 
 def _headline(report: Report) -> str:

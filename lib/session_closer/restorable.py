@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from . import document, durations, files, history, keys, measuring, names, stores
 from .document import Document
-from .errors import CloserError, Refused
+from .errors import Busy, CloserError, Refused
 from .home import Home
 from .model import Move, ReceiptRow, Session, Status
 from .planning import Claims
@@ -56,30 +57,51 @@ class Item(NamedTuple):
 
 def receipts(home: Home) -> list[ReceiptRow]:
     """Return every receipt, newest first, those of runs that have not ended among them."""
-    found = []
-    for raw in history.all_records(home.state):
+    return [row for row, _ in _records(home)]
+
+
+def _records(home: Home) -> list[tuple[ReceiptRow, RunRecord | None]]:
+    """Return each receipt with what it says, None where that cannot be read; newest first."""
+    found: dict[str, RunRecord | None] = {}
+    for run, raw in history.named_records(home.state):
+        # A run that ends meanwhile is found twice, at last as a receipt.
         try:
-            record = decode(raw)
+            found[run] = decode(raw)
         except Damaged:
-            continue
-        sessions = [session for store in record.stores for session in store.sessions]
-        files = sum(len(store.orphans) for store in record.stores)
-        done = record.state == "done"
-        path = history.receipt_path(home.state, record.id) if done else history.record_path(home.state, record.id)
-        found.append(
-            ReceiptRow(
-                record.id,
-                record.operation,
-                record.state,
-                record.started_at,
-                record.reason,
-                tuple(store.agent for store in record.stores),
-                len(sessions) + files,
-                0 if is_restore(record) else sum(session.status in UNDONE for session in sessions) + files,
-                path,
-            )
-        )
-    return sorted(found, key=lambda row: row.id, reverse=True)
+            found[run] = None
+    back = Counter(
+        (store.agent, session.key, session.session_id)
+        for record in found.values()
+        if record is not None and is_restore(record)
+        for store in record.stores
+        for session in store.sessions
+        if session.status == "restored"
+    )
+    return [(_row(home, run, found[run], back), found[run]) for run in sorted(found, reverse=True)]
+
+
+def _row(home: Home, run: str, record: RunRecord | None, back: Mapping[tuple[str, str, str | None], int]) -> ReceiptRow:
+    """Return what a list shows of a receipt; `back`: the sessions that restores have brought back."""
+    if record is None:
+        return ReceiptRow(run, "", "damaged", "", None, (), 0, 0, 0, history.receipt_path(home.state, run))
+    sessions = [(store.agent, session) for store in record.stores for session in store.sessions]
+    files = sum(len(store.orphans) for store in record.stores)
+    done, restore = record.state == "done", is_restore(record)
+    closed = [(agent, session) for agent, session in sessions if session.status in UNDONE]
+    return ReceiptRow(
+        run,
+        record.operation,
+        "done" if done else "interrupted" if history.is_left(home.state, run) else "open",
+        record.started_at,
+        record.reason,
+        tuple(store.agent for store in record.stores),
+        len(sessions) + files,
+        0 if restore else len(closed) + files,
+        sum(session.status == "restored" for _, session in sessions)
+        if restore
+        else sum((agent, session.key, session.session_id) in back for agent, session in closed),
+        history.receipt_path(home.state, run) if done else history.record_path(home.state, run),
+    )
 
 
 def is_restore(record: RunRecord) -> bool:
@@ -87,22 +109,59 @@ def is_restore(record: RunRecord) -> bool:
     return any(store.restores for store in record.stores)
 
 
-def choose(home: Home, which: str) -> RunRecord:
-    """Return the receipt of a run: `last` that closed something, an id or the beginning of one, or its path."""
+def choose(home: Home, which: str, *, looking: bool) -> RunRecord:
+    """Return the receipt of a run: `last` that closed something, an id or the beginning of one, or its path.
+
+    Busy where that run has not ended; Refused where it was interrupted, or its receipt cannot be read. `looking`:
+    interrupted runs have not been finished ahead of this, as far as they can be.
+    """
     wanted = os.path.basename(which).removesuffix(".json")
     if wanted != which and history.receipt_path(home.state, wanted) != os.path.realpath(which):
         raise _no_receipt(f"{keys.quoted(which)} is no receipt of {home.state}")
-    rows = [row for row in receipts(home) if row.state == "done"]
+    records = _records(home)
     if which == LAST:
-        rows = [row for row in rows if row.closed][:1]
+        # One that has not ended, or cannot be read, may be the run that is meant.
+        others = ("open", "damaged", "interrupted") if looking else ("open", "damaged")
+        rows = [
+            row
+            for row, record in records
+            if row.closed or (row.state in others and not (record is not None and is_restore(record)))
+        ][:1]
+        rows = [_asking(records, row) for row in rows]
     else:
-        rows = [row for row in rows if row.id == wanted] or [
-            row for row in rows if wanted and row.id.startswith(wanted)
+        rows = [row for row, _ in records if row.id == wanted] or [
+            row for row, _ in records if wanted and row.id.startswith(wanted)
         ]
+    if not rows and which == LAST:
+        raise _no_receipt(f"no run has closed anything in {home.state} yet")
     if len(rows) != 1:
         said = f"{len(rows)} receipts begin with" if rows else "there is no receipt"
         raise _no_receipt(f"{said} {keys.plain(wanted)} in {home.state}")
-    return _with_deferred(home, _read(home, rows[0].path))
+    (row,) = rows
+    if row.state == "open":
+        raise Busy(f"run {row.id} has not ended: {_waiting_for(row, records)}", "run the same command again then")
+    if row.state == "interrupted":
+        raise Refused(
+            f"run {row.id} was interrupted: what it has closed is known when it is finished",
+            "any changing command finishes it; restore-sessions does that first, without --dry-run and --check",
+            name="interrupted_run",
+        )
+    return _with_deferred(home, _read(home, row.path))
+
+
+def _asking(records: Sequence[tuple[ReceiptRow, RunRecord | None]], row: ReceiptRow) -> ReceiptRow:
+    """Return the run that left this one to the process which outlived it, else the row itself."""
+    for other, record in records:
+        if record is not None and any(result.get("receipt") == row.path for result in record.results):
+            return other
+    return row
+
+
+def _waiting_for(row: ReceiptRow, records: Sequence[tuple[ReceiptRow, RunRecord | None]]) -> str:
+    record = next(record for other, record in records if other is row)
+    results = record.results if record is not None else ()
+    own = [str(result.get("key")) for result in results if result.get("status") == Status.DEFERRED]
+    return f"it waits until the turn of {keys.plain(own[0])} ends" if own else "a process is at it"
 
 
 def _read(home: Home, path: str) -> RunRecord:
@@ -147,11 +206,11 @@ def select(
     chosen: dict[tuple[str, str], Chosen] = {}
     unknown = []
     for name in wanted:
-        hits = [
+        # What a run has closed can be named as it is, also where it could be no target.
+        hits = [(store, session) for store, session in closed if name == name_of(session)] or [
             (store, session)
             for store, session in closed
-            if name in (session.key, name_of(session))
-            or session.key in keys.target(name, store.agent if _is_id(name) else None).candidates
+            if session.key in keys.target(name, store.agent if _is_id(name) else None).candidates
         ]
         for store, session in hits:
             chosen.setdefault((store.agent, name_of(session)), Chosen(store, session, name))
@@ -165,9 +224,14 @@ def _orphan(move: Move) -> SessionRecord:
     return SessionRecord("", None, 0, 0, "", status="closed", moves=(move,))
 
 
+def is_orphan(session: SessionRecord) -> bool:
+    """Tell whether this is a file that belonged to no session: it has no entry."""
+    return not session.sha256
+
+
 def name_of(session: SessionRecord) -> str:
     """Return the key of a session, or the name of a file that belonged to none."""
-    return session.key or session.moves[0].source
+    return session.moves[0].source if is_orphan(session) else session.key
 
 
 def _is_id(name: str) -> bool:
@@ -183,28 +247,47 @@ def look(home: Home, agent: str, chosen: Sequence[Chosen]) -> tuple[Store | None
     live = parse(read_index(store.index)[0], store.index, agent)
     store.document = live
     claims = Claims.of(member.row for member in live.members.values())
-    return store, [_into_file(home, store, claims, one) for one in chosen]
+    listed = frozenset(os.listdir(store.folder) if os.path.isdir(store.folder) else ())
+    shelf = {name: archive for name, archive in names.shelf(listed).items() if name not in listed}
+    return store, [_into_file(home, store, claims, shelf, one) for one in chosen]
 
 
-def _into_file(home: Home, store: FileStore, claims: Claims, one: Chosen) -> Item:
+def _into_file(home: Home, store: FileStore, claims: Claims, shelf: Mapping[str, str], one: Chosen) -> Item:
+    """Return what would become of one session; `shelf`: the latest archive of each transcript that is not there."""
     recorded, session, given = one
     assert store.document is not None
     live = store.document
-    if not session.key:
+    if is_orphan(session):
         return _orphan_back(home, store, claims, one)
     item = Item(given, store.agent, session.key, session.session_id, Status.WOULD_RESTORE)
     member = live.members.get(session.key)
-    if member is not None and member.row.session_id == session.session_id:
-        return item._replace(status=Status.ALREADY_RESTORED)
-    if member is not None:
+    there = member is not None and member.row.session_id == session.session_id
+    if member is not None and not there:
         return item._replace(status=Status.CONFLICT, error="the key is in use again, by another session")
     if recorded.era != "files":
+        if there:
+            return item._replace(status=Status.ALREADY_RESTORED)
         return item._replace(status=Status.FAILED, error="it was closed in a database, and the agent has files now")
     try:
-        entry = entry_of(recorded, session)
+        entry = live.member_bytes(session.key).decode("utf-8") if there else entry_of(recorded, session)
     except CloserError as problem:
         return item._replace(status=Status.FAILED, error=problem.message)
-    return _with_files(home, store, item._replace(entry=entry), session, claims)
+    whole = session._replace(moves=(*session.moves, *_left_for_another(store, entry, session, shelf)))
+    found = _with_files(home, store, item._replace(entry=entry), whole, claims)
+    # Where it was written back by hand, or by a gateway, its files may still be put away.
+    if there and (found.status is not Status.WOULD_RESTORE or not found.moves):
+        return item._replace(status=Status.ALREADY_RESTORED)
+    return found
+
+
+def _left_for_another(
+    store: FileStore, entry: str, session: SessionRecord, shelf: Mapping[str, str]
+) -> tuple[Move, ...]:
+    """Return the renames of transcripts that stayed as another session used them, which a later run has closed."""
+    row = parse(f"{{{entry}}}".encode(), store.index, store.agent).members[session.key].row
+    wanted = {(row.session_file or "").rpartition("/")[2], f"{row.session_id}.jsonl"} if row.id_usable else set()
+    wanted -= {move.source for move in session.moves}
+    return tuple(Move(name, shelf[name]) for name in sorted(wanted) if names.is_transcript(name) and name in shelf)
 
 
 def _orphan_back(home: Home, store: FileStore, claims: Claims, one: Chosen) -> Item:
@@ -259,7 +342,7 @@ def _into_database(home: Home, store: SqliteStore, chosen: Sequence[Chosen]) -> 
     now = store.rows([session.key for _, session, _ in chosen])
     items = []
     for recorded, session, given in chosen:
-        if not session.key:
+        if is_orphan(session):
             why = "it was archived in a folder of files, and the agent has a database now"
             items.append(Item(given, store.agent, name_of(session), None, Status.FAILED, how="orphan", error=why))
             continue
@@ -311,50 +394,48 @@ def _kept_seconds(home: Home, default: float | None) -> float | None:
     if home.setting("session", "maintenance", "mode") == "warn":
         return None
     own = home.setting("session", "maintenance", "resetArchiveRetention")
-    if own is None and default is not None:
-        own = home.setting("session", "maintenance", "pruneAfter")
     if own is False:
         return None
     found = durations.seconds(own, unit="d")
+    if found is None and default is not None:
+        # As OpenClaw reads them: the older name counts where the newer one is not set at all.
+        after = home.setting("session", "maintenance", "pruneAfter")
+        days = home.setting("session", "maintenance", "pruneDays")
+        found = durations.seconds(days if after is None else after, unit="d")
     return default if found is None else found
 
 
 def from_backup(home: Home, path: str) -> RunRecord:
     """Return a receipt made of what a close without one left: a backup of an index, and archived transcripts."""
     real = os.path.realpath(path)
-    agent = next(
-        (agent for agent in home.agents() if os.path.dirname(home.index(agent)) == os.path.dirname(real)), None
-    )
-    if agent is None or not os.path.basename(real).startswith(
-        names.backup_name(os.path.basename(home.index(agent)), "")
-    ):
+    place, name = os.path.split(real)
+    indexes = {agent: home.index(agent) for agent in home.agents()}
+    theirs = [
+        agent
+        for agent, index in indexes.items()
+        if os.path.dirname(index) == place and name.startswith(names.backup_name(os.path.basename(index), ""))
+    ]
+    if not theirs:
         what = f"{keys.quoted(path)} is no backup beside a sessions.json of {home.state}"
         raise Refused(what, "restore-sessions FILE, a sessions.json.bak-* in its place", name="no_receipt")
-    index, folder = home.index(agent), home.folder(agent)
+    index = indexes[theirs[0]]
     raw, _ = read_index(real)
-    before = parse(raw, real, agent)
-    live = parse(read_index(index)[0], index, agent)
-    listed = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    shelf: dict[str, str] = {}
-    for name in listed:
-        archived = names.archived_from(name)
-        if archived is not None:
-            shelf[archived] = name
-    sessions = []
-    for key, member in before.members.items():
+    before = parse(raw, real, theirs[0])
+    live = parse(read_index(index)[0], index, theirs[0])
+    gone: dict[str, list[str]] = defaultdict(list)
+    for key in before.members:
         if key not in live.members:
-            sessions.append(_left_over(before, key, member.row, shelf))
-    record = StoreRecord(
-        agent,
-        "files",
-        index,
-        folder,
-        os.path.basename(real),
-        len(raw),
-        hashlib.sha256(raw).hexdigest(),
-        tuple(sessions),
-    )
-    return RunRecord("", "from-backup", "", "", home.state, stores=(record,), state="done")
+            # One index may hold the sessions of all agents, the transcripts are in the folder of each.
+            own = keys.agent_of(key)
+            gone[own if own in theirs else theirs[0]].append(key)
+    hashed = hashlib.sha256(raw).hexdigest()
+    stores_of_it = []
+    for agent in gone or theirs[:1]:
+        folder = home.folder(agent)
+        shelf = names.shelf(os.listdir(folder) if os.path.isdir(folder) else [])
+        sessions = tuple(_left_over(before, key, before.members[key].row, shelf) for key in gone.get(agent, ()))
+        stores_of_it.append(StoreRecord(agent, "files", index, folder, name, len(raw), hashed, sessions))
+    return RunRecord("", "from-backup", "", "", home.state, stores=tuple(stores_of_it), state="done")
 
 
 def _left_over(before: Document[Session], key: str, session: Session, shelf: dict[str, str]) -> SessionRecord:

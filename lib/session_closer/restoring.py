@@ -7,10 +7,10 @@ import hashlib
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import (
     commit,
@@ -19,7 +19,6 @@ from . import (
     files,
     history,
     importing,
-    keys,
     locks,
     names,
     recovery,
@@ -80,12 +79,22 @@ def execute(
     if not options.dry_run and (history.open_runs(where.state) or history.unborn_runs(where.state)):
         said = _recover(where, options, disk or Disk(), tell, progress)
     backup = ".bak-" in os.path.basename(ask.which)
-    source = restorable.from_backup(where, ask.which) if backup else restorable.choose(where, ask.which)
+    try:
+        source = (
+            restorable.from_backup(where, ask.which)
+            if backup
+            else restorable.choose(where, ask.which, looking=options.dry_run)
+        )
+    except CloserError as problem:
+        problem.message = "; ".join((problem.message, *said))
+        raise
+    if options.dry_run:
+        said = history.interrupted(where.state)
     chosen, unknown = restorable.select(source, ask.keys)
     if restorable.is_restore(source):
-        wish, conflicts = _closing_again(where, source, ask.keys)
+        wish, others = _closing_again(where, source, ask.keys)
         report = executor.execute(where, wish, options, disk=disk, tell=tell, progress=progress)
-        return report._replace(results=(*report.results, *conflicts))
+        return report._replace(results=(*report.results, *others))
     executor.check_place(where, sorted({store.agent for store, _, _ in chosen}))
     run = Run(where, Wish(RESTORE, ()), options, disk or Disk(), tell, progress, _meet(where, options))
     run.warn(*said)
@@ -118,10 +127,10 @@ def _recover(
 
 
 def _closing_again(where: Home, source: RunRecord, wanted: Sequence[str]) -> tuple[Wish, list[Outcome]]:
-    """Return the wish that undoes a restore, and what it brought back that another session has replaced since."""
+    """Return the wish that undoes a restore, and a row for each session that it cannot be undone for."""
     chosen, unknown = restorable.select(source, wanted, ("restored",))
     there: dict[str, Snapshot] = {}
-    targets, conflicts = [], []
+    targets, others = [], []
     for store, session, given in chosen:
         found = there.get(store.agent) or _snapshot(where, store.agent)
         there[store.agent] = found
@@ -129,12 +138,12 @@ def _closing_again(where: Home, source: RunRecord, wanted: Sequence[str]) -> tup
         if now is not None and now.session_id != session.session_id:
             why = "the key is in use again, by another session"
             row = Outcome(given, store.agent, session.key, Status.CONFLICT, session_id=session.session_id, error=why)
-            conflicts.append(row)
+            others.append(row)
         else:
             targets.append(Target(given, store.agent, (session.key,)))
-    agent = source.stores[0].agent
-    targets += [keys.target(name, None if name.startswith("agent:") else agent) for name in unknown]
-    return Wish(RESTORE, tuple(targets)), conflicts
+    # Only what the restore has brought back is closed, whatever else the words could stand for.
+    others += [_unknown(name, "the run brought no session of this name back") for name in unknown]
+    return Wish(RESTORE, tuple(targets)), others
 
 
 def _snapshot(where: Home, agent: str) -> Snapshot:
@@ -195,7 +204,9 @@ def _change(
     result = nothing_to_restart(run)
     done: dict[tuple[str, str], Item] = {(item.agent, item.key): item for item in items}
     try:
-        for agent in sorted({item.agent for item in items if item.status is Status.WOULD_RESTORE}):
+        agents = sorted({item.agent for item in items if item.status is Status.WOULD_RESTORE})
+        # Where they share an index, each was closed in what the one before had left.
+        for agent in agents if run.home.has_own_indexes() else reversed(agents):
             some = by_agent[agent]
             wanted = {item.key for item in items if item.agent == agent and item.status is Status.WOULD_RESTORE}
             some = [one for one in some if restorable.name_of(one.session) in wanted]
@@ -293,8 +304,7 @@ def _restore_files(
         back = [item for item in todo if _files_back(run.disk, store, item, done)]
         run.disk.sync_folder(store.folder)
         if back:
-            closed_in = next((one.store for one in some if one.store.path == store.index), None)
-            _entries_back(run, work, back, done, closed_in)
+            _entries_back(run, work, back, done, {restorable.name_of(one.session): one.store for one in some})
 
 
 def _files_back(disk: Disk, store: FileStore, item: Item, done: dict[tuple[str, str], Item]) -> bool:
@@ -331,7 +341,7 @@ def _entries_back(
     work: FileWork,
     items: Sequence[Item],
     done: dict[tuple[str, str], Item],
-    closed_in: StoreRecord | None,
+    closed_in: Mapping[str, StoreRecord],
 ) -> None:
     store = work.store
     settle = _SETTLE_SECONDS if run.gateway.found.life is not Life.DOWN else 0.0
@@ -342,9 +352,9 @@ def _entries_back(
             if not absent:
                 break
             new = _with_entries(live, absent, closed_in)
-            work.record = replace(work.record, installs=hashlib.sha256(new).hexdigest())
+            work.record = replace(work.record, installs=hashlib.sha256(new.raw).hexdigest())
             work.note(work.record)
-            install(run.disk, work, live, check(new, store.index), lock)
+            install(run.disk, work, live, new, lock)
             work.edited = True
             if settle:
                 time.sleep(settle)
@@ -366,19 +376,33 @@ def _unclaimed(live: Document[Session], move: Move) -> bool:
     return not Claims.of(member.row for member in live.members.values()).cover(move.source)
 
 
-def _with_entries(live: Document[Session], items: Sequence[Item], closed_in: StoreRecord | None) -> bytes:
+def _with_entries(live: Document[Any], items: Sequence[Item], closed_in: Mapping[str, StoreRecord]) -> Document[Any]:
     """Return the store with the entries: where they were if nothing else has changed since, else at the end."""
-    if closed_in is not None and closed_in.backup is not None:
-        try:
-            raw, _ = read_index(os.path.join(os.path.dirname(closed_in.path), closed_in.backup))
-            before = parse(raw, closed_in.path, closed_in.agent)
-        except CloserError:
-            before = None
-        if before is not None:
-            gone = set(before.members) - set(live.members)
-            if document.edit(before, remove=gone) == live.raw:
-                return document.edit(before, remove=gone - {item.key for item in items})
+    recorded = list({id(store): store for store in closed_in.values()}.values())
+    # What was closed last was closed in a store without the rest.
+    for store in reversed(recorded):
+        some = [item for item in items if closed_in[item.key] is store]
+        if some:
+            live = check(_where_they_were(live, some, store) or _at_the_end(live, some), store.path)
+    return live
+
+
+def _at_the_end(live: Document[Any], items: Sequence[Item]) -> bytes:
     return document.edit(live, append=[item.entry.encode("utf-8") for item in items])
+
+
+def _where_they_were(live: Document[Any], items: Sequence[Item], closed_in: StoreRecord) -> bytes | None:
+    """Return the store that they were taken out of, without what is still gone; None if anything else is new in it."""
+    assert closed_in.backup is not None
+    try:
+        raw, _ = read_index(os.path.join(os.path.dirname(closed_in.path), closed_in.backup))
+        before = parse(raw, closed_in.path, closed_in.agent)
+    except CloserError:
+        return None
+    gone = set(before.members) - set(live.members)
+    if document.edit(before, remove=gone) != live.raw:
+        return None
+    return document.edit(before, remove=gone - {item.key for item in items})
 
 
 def _look_again(run: Run, done: dict[tuple[str, str], Item]) -> None:
@@ -480,8 +504,8 @@ def _import_rows(run: Run, store: SqliteStore, chosen: Sequence[Chosen], done: d
             importing.judge(run, store, todo, done, said)
 
 
-def _unknown(name: str) -> Outcome:
-    return Outcome(name, "", name, Status.NOT_FOUND, error="the receipt closed no session of this name")
+def _unknown(name: str, why: str = "the receipt closed no session of this name") -> Outcome:
+    return Outcome(name, "", name, Status.NOT_FOUND, error=why)
 
 
 def _outcome(item: Item) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -716,7 +717,8 @@ def test_a_damaged_receipt_is_no_receipt(store: Store) -> None:
         for word in (path.stem, "last", str(path)):
             answer = restore(store, word)
             assert (answer.code, answer.error) == (3, "no_receipt"), raw[:40]
-        assert restore(store, "--list").data["receipts"] == []
+        (row,) = restore(store, "--list").data["receipts"]
+        assert (row["id"], row["state"], row["path"]) == (path.stem, "damaged", str(path))
         assert tree(store.state) == before
 
 
@@ -881,7 +883,7 @@ def test_check_of_what_is_back_or_lost_says_so(store: Store) -> None:
     assert statuses(answer) == {KELLY: "failed", LEGACY: "would_restore", TOPICS: "already_restored"}
 
 
-LIST_ROW = {"id", "operation", "state", "startedAt", "reason", "agents", "sessions", "closed", "path"}
+LIST_ROW = {"id", "operation", "state", "startedAt", "reason", "agents", "sessions", "closed", "restored", "path"}
 
 
 def test_the_list_shows_every_receipt_newest_first_and_runs_that_were_interrupted(store: Store) -> None:
@@ -897,16 +899,19 @@ def test_the_list_shows_every_receipt_newest_first_and_runs_that_were_interrupte
     assert (answer.code, answer.data["results"], answer.data["error"]) == (0, [], None)
     assert [row["id"] for row in found] == [three, two, one]
     assert all(set(row) == LIST_ROW for row in found)
-    assert [row["state"] for row in found] == ["open", "done", "done"]
+    assert [row["state"] for row in found] == ["interrupted", "done", "done"]
     assert [row["closed"] for row in found] == [0, 0, 2]
+    assert [row["restored"] for row in found] == [0, 2, 2]
     assert [row["sessions"] for row in found] == [1, 2, 2]
     assert [row["reason"] for row in found] == [None, "regret", "spring \x1b[31mcleaning"]
-    assert [row["operation"] for row in found] == ["close-project-batch", "restore-sessions", "close-project-batch"]
+    ran = ["close-project-batch", "restore-sessions", "close-project-batch"]
+    assert [row["operation"] for row in found] == ran
     assert found[2]["agents"] == ["project-lead", "researcher"]
     assert [Path(row["path"]).is_file() for row in found] == [True, True, True]
     shown = run(RestoreSessions, "--list", state=store.state).stdout
     assert [line.split()[0] for line in shown.splitlines()] == [three, two, one]
-    assert "interrupted" in shown.splitlines()[0]
+    ended = [re.split("  +", line)[2] for line in shown.splitlines()]
+    assert ended == ["interrupted", "2 restored", "2 of 2 closed, 2 back"]
     assert "\x1b" not in shown
     assert tree(store.state) == before
 
@@ -973,7 +978,14 @@ def test_a_dry_run_finishes_nothing(store: Store) -> None:
     close(store, "alpha")
     interrupt(store, "topics", committed=True)
     before = tree(store.state)
-    assert restore(store, "last", "--dry-run").rows == [(ALPHA, "would_restore")]
+    for words in (("last",), store.open_runs()):
+        for look in ("--dry-run", "--check"):
+            answer = restore(store, *words, look)
+            assert (answer.code, answer.error) == (3, "interrupted_run")
+            assert store.open_runs()[0] in answer.data["error"]["message"]
+    older = restore(store, store.receipts()[0]["id"], "--dry-run")
+    assert older.rows == [(ALPHA, "would_restore")]
+    assert [line.partition(" was interrupted")[0] for line in older.data["warnings"]] == [f"run {store.open_runs()[0]}"]
     assert tree(store.state) == before
 
 

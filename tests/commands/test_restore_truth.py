@@ -1,0 +1,297 @@
+"""What a restore says is so: nothing else is touched, nothing comes back by half, nothing is passed over in silence."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_closer import history, names, restoring
+from session_closer.commands.cleanup_sessions import CleanupSessions
+from session_closer.commands.close_project import CloseProject
+from session_closer.commands.close_project_batch import CloseProjectBatch
+from session_closer.commands.restore_sessions import RestoreSessions
+from session_closer.files import Disk
+from session_closer.history import open_runs, unborn_runs
+from session_closer.journal import bury_unborn
+from support import LEAD, Answer, Store, perform, run, run_json, session_id, tree
+
+KELLY, TOPICS, ALPHA, REVIEW = LEAD + "kelly-dashboard", LEAD + "topics", LEAD + "alpha", LEAD + "alpha-review"
+READER = "agent:researcher:kelly-dashboard"
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restoring, "_SETTLE_SECONDS", 0.01)
+    # No power is cut here.
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+def close(store: Store, *words: str) -> str:
+    """Close sessions; return the run's id."""
+    answer = run_json(CloseProjectBatch, *words, state=store.state)
+    assert answer.code == 0, answer
+    return Path(answer.data["receipt"]).stem
+
+
+def restore(store: Store, *words: str) -> Answer:
+    return run_json(RestoreSessions, *words, state=store.state)
+
+
+def picture(store: Store) -> dict[str, bytes]:
+    """Return what is in the agents' folders, backups aside."""
+    files = store.state.joinpath("agents").rglob("*")
+    return {str(path): path.read_bytes() for path in files if path.is_file() and ".bak-" not in path.name}
+
+
+# Undoing a restore
+
+
+@pytest.mark.parametrize("word", [KELLY, "kelly-dashboard", READER])
+def test_only_what_a_restore_brought_back_is_closed_again(store: Store, word: str) -> None:
+    close(store, "topics")
+    back = Path(restore(store, "last").data["receipt"]).stem
+    before = tree(store.state)
+    answer = restore(store, back, word)
+    assert (answer.code, [row["status"] for row in answer.data["results"]]) == (1, ["not_found"])
+    assert tree(store.state) == before
+
+
+def test_a_session_that_took_the_key_of_a_conflict_is_not_closed_by_its_name(store: Store) -> None:
+    close(store, "alpha-review", "topics")
+    store.add((TOPICS, {"sessionId": "anew", "updatedAt": 1}))
+    answer = restore(store, "last")
+    assert dict(answer.rows) == {REVIEW: "restored", TOPICS: "conflict"}
+    assert restore(store, Path(answer.data["receipt"]).stem, "topics").code == 1
+    assert store.entries()[TOPICS]["sessionId"] == "anew"
+
+
+# Entries as they were closed
+
+
+def shared(store: Store) -> Path:
+    """Put the sessions of all agents into one index."""
+    index = store.state / "all.json"
+    parts = [store.entries(agent) for agent in ("project-lead", "researcher", "main")]
+    # One of each agent in turn, as they come.
+    rows = sorted((item for part in parts for item in part.items()), key=lambda item: session_id(item[0]))
+    index.write_text(json.dumps(dict(rows), indent=2))
+    index.chmod(0o600)
+    for agent in ("project-lead", "researcher", "main"):
+        store.index(agent).unlink()
+    store.configure(session={"store": str(index)})
+    return index
+
+
+def test_an_index_of_all_agents_is_byte_for_byte_what_it_was(store: Store) -> None:
+    index = shared(store)
+    before = index.read_bytes()
+    close(store, KELLY, READER, "agent:main:hydration-tracker")
+    assert restore(store, "last").code == 0
+    assert index.read_bytes() == before
+
+
+def test_an_entry_with_an_empty_key_comes_back_as_an_entry(store: Store) -> None:
+    row = store.session("")
+    store.add(("", row))
+    backup = store.index().with_name("sessions.json.bak-2026-11-20T10-00-00.000Z")
+    shutil.copyfile(store.index(), backup)
+    live = Path(row["sessionFile"])
+    live.rename(f"{live}.deleted.2026-11-20T10-00-00.000Z")
+    store.write({key: value for key, value in store.entries().items() if key != ""})
+    answer = restore(store, str(backup))
+    assert (answer.code, [found["status"] for found in answer.data["results"]]) == (0, ["restored"])
+    assert store.entries()[""] == row
+    assert live.is_file()
+
+
+# Transcripts
+
+
+def test_a_session_that_was_written_back_without_its_files_gets_them(store: Store) -> None:
+    before = picture(store)
+    close(store, "kelly-dashboard")
+    (backup,) = store.backups()
+    shutil.copyfile(backup, store.index())
+    assert dict(restore(store, "last", "--check").rows)[KELLY] == "would_restore"
+    answer = restore(store, "last")
+    assert (answer.code, dict(answer.rows)[KELLY]) == (0, "restored")
+    assert picture(store) == before
+    assert dict(restore(store, answer.data["receipt"], "--dry-run").rows)[KELLY] == "would_close"
+    assert set(dict(restore(store, store.receipts()[0]["id"]).rows).values()) == {"already_restored"}
+
+
+@pytest.mark.parametrize("first", [ALPHA, REVIEW])
+def test_a_transcript_that_a_later_run_has_closed_comes_back_with_the_first_session(store: Store, first: str) -> None:
+    """Two sessions share it: it stayed when the first one was closed, and went with the second."""
+    second = {ALPHA: REVIEW, REVIEW: ALPHA}[first]
+    before = picture(store)
+    rows = store.entries()
+    one, two = close(store, first), close(store, second)
+    answer = restore(store, one)
+    assert (answer.code, answer.rows) == (0, [(first, "restored")])
+    assert Path(rows[first]["sessionFile"]).is_file()
+    assert restore(store, two).rows == [(second, "restored")]
+    assert {name: content for name, content in picture(store).items() if name != str(store.index())} == {
+        name: content for name, content in before.items() if name != str(store.index())
+    }
+    assert store.entries() == rows
+
+
+# Receipts that cannot be read, or are not there yet
+
+
+def test_last_is_never_an_older_run_than_one_that_cannot_be_read(store: Store) -> None:
+    close(store, "topics")
+    newest = store.state / "session-closer" / "receipts" / f"{close(store, 'alpha')}.json"
+    newest.write_bytes(newest.read_bytes().replace(b"session-closer/1", b"session-closer/9"))
+    before = tree(store.state)
+    answer = restore(store, "last")
+    assert (answer.code, answer.error) == (3, "no_receipt")
+    assert str(newest) in answer.data["error"]["message"]
+    assert f"{newest.stem}  " in run(RestoreSessions, "--list", state=store.state).stdout
+    assert tree(store.state) == before
+
+
+def test_where_nothing_was_closed_last_says_so(store: Store) -> None:
+    answer = restore(store, "last")
+    assert (answer.code, answer.error) == (3, "no_receipt")
+    assert "no run has closed anything" in answer.data["error"]["message"]
+
+
+@pytest.mark.parametrize("hidden", ["folder", "file", "open"])
+def test_receipts_that_may_not_be_read_are_not_none(store: Store, monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
+    """As root no mode keeps us out, so the calls are told to."""
+    close(store, "topics")
+    listdir, read = os.listdir, history.read
+
+    def denied(path: str, *rest: Any) -> Any:
+        wanted = {"folder": "receipts", "open": "open", "file": ".json"}[hidden]
+        if str(path).endswith(wanted) and "session-closer" in str(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return (read if rest else listdir)(path, *rest)
+
+    monkeypatch.setattr(history, "read", denied)
+    monkeypatch.setattr(history.os, "listdir", denied)
+    for answer in (
+        restore(store, "--list"),
+        restore(store, "last"),
+        run_json(CloseProject, "topics", state=store.state),
+        run_json(CleanupSessions, "--expire-archives", "1h", state=store.state),
+    ):
+        assert (answer.code, answer.error) == (3, "unreadable")
+
+
+# Backups
+
+
+def test_a_backup_of_one_of_several_indexes_in_a_folder(store: Store) -> None:
+    away = store.state / "indexes"
+    away.mkdir()
+    for agent in ("project-lead", "researcher", "main"):
+        store.index(agent).rename(away / f"{agent}.json")
+    store.configure(session={"store": str(away / "{agentId}.json")})
+    before = (away / "researcher.json").read_bytes()
+    close(store, READER)
+    shutil.rmtree(store.state / "session-closer")
+    (backup,) = away.glob("researcher.json.bak-*")
+    answer = restore(store, str(backup))
+    assert (answer.code, answer.rows) == (0, [(READER, "restored")])
+    assert (away / "researcher.json").read_bytes() == before
+
+
+def test_a_backup_of_an_index_of_all_agents_brings_each_transcript_back_to_its_agent(store: Store) -> None:
+    index = shared(store)
+    before, files = index.read_bytes(), picture(store)
+    close(store, KELLY, READER)
+    shutil.rmtree(store.state / "session-closer")
+    # The first backup: the second was made when the first agent's session had gone.
+    backup = min(store.state.glob("all.json.bak-*"))
+    answer = restore(store, str(backup))
+    assert (answer.code, dict(answer.rows)) == (0, {KELLY: "restored", READER: "restored"})
+    assert json.loads(index.read_bytes()) == json.loads(before)
+    assert picture(store) == files
+
+
+def test_a_backup_brings_back_what_was_closed_last_under_a_name(store: Store) -> None:
+    row = store.entries()[KELLY]
+    live = Path(row["sessionFile"])
+    before = live.read_bytes()
+    close(store, "kelly-dashboard")
+    shutil.rmtree(store.state / "session-closer")
+    for how in (
+        "reset.2026-12-01T00-00-00.000Z",
+        "deleted.2020-01-01T00-00-00.000Z",
+        "deleted.2026-12-01T00-00-00.000Z.zst",
+    ):
+        Path(f"{live}.{how}").write_text("another")
+    (backup,) = store.backups()
+    assert restore(store, str(backup), KELLY).code == 0
+    assert live.read_bytes() == before
+
+
+def test_the_shelf_holds_the_latest_archive_that_a_close_has_made() -> None:
+    listed = [
+        "a.jsonl.deleted.2026-11-20T10-00-00.000Z",
+        "a.jsonl.deleted.2026-11-20T10-00-00Z",
+        "a.jsonl.deleted.2025-11-20T10-00-00.000Z",
+        "a.jsonl.reset.2026-11-21T10-00-00.000Z",
+        "a.trajectory.jsonl.bak.2026-11-20T10-00-00.000Z",
+        "b.jsonl.bak.2026-11-20T10-00-00.000Z",
+        "b.jsonl",
+        "c.jsonl.deleted.2026-99-20T10-00-00.000Z",
+    ]
+    found = names.shelf(listed)
+    assert set(found) == {"a.jsonl", "a.trajectory.jsonl"}
+    assert names.archived_at(found["a.jsonl"]) == names.archived_at(listed[0])
+
+
+# Names
+
+
+def test_what_was_closed_can_be_named_as_it_is(store: Store) -> None:
+    odd = ("foo/bar", "foo/baz")
+    for key in odd:
+        store.add((key, store.session(key)))
+    answer = run_json(CleanupSessions, "--stale", "project=1s,other=1s", "--yes", state=store.state)
+    assert set(odd) <= {row["key"] for row in answer.data["results"]}
+    assert restore(store, "last", "foo/bar").rows == [("foo/bar", "restored")]
+
+
+def test_an_orphan_with_a_long_name_can_be_named(store: Store) -> None:
+    name = "a" * 125 + ".jsonl"
+    os.utime(store.transcript(name), (1, 1))
+    os.utime(store.transcript("b.jsonl"), (1, 1))
+    assert run_json(CleanupSessions, "--orphans", state=store.state).code == 0
+    answer = restore(store, "last", name)
+    assert (answer.code, [row["input"] for row in answer.data["results"]]) == (0, [name])
+    assert (store.folder() / name).is_file()
+
+
+# A run that begins beside another
+
+
+class Buried(Disk):
+    """Another command looks for dead runs when the folder of this one has just been made."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = str(state)
+        self.buried = 0
+
+    def make_folder(self, path: str) -> None:
+        super().make_folder(path)
+        if unborn_runs(self.state) and not self.buried:
+            self.buried += 1
+            bury_unborn(Disk(), self.state)
+
+
+def test_a_run_that_is_just_beginning_is_not_lost_to_one_that_buries_the_dead(store: Store) -> None:
+    disk = Buried(store.state)
+    report = perform(store, "topics", disk=disk)
+    assert disk.buried == 1
+    assert [(row.key, row.status) for row in report.results] == [(TOPICS, "closed")]
+    assert (len(store.receipts()), open_runs(str(store.state))) == (1, [])
