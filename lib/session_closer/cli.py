@@ -222,12 +222,17 @@ class Reader(cli.Application):
 
     def found_beside(self, problem: CloserError) -> CloserError:
         """Return an error whose remedy names our commands where they are: beside this one."""
-        folder = os.path.dirname(self.executable)
-        if folder and not problem.remedy.startswith(keys.shell_word(self.executable)):
-            problem.remedy = _OURS.sub(
-                lambda found: keys.shell_word(os.path.join(folder, found.group())), problem.remedy
-            )
+        if not problem.remedy.startswith(keys.shell_word(self.executable) + " "):
+            problem.remedy = _OURS.sub(lambda found: keys.shell_word(self.beside(found.group())), problem.remedy)
         return problem
+
+    def beside(self, name: str) -> str:
+        """Return where another of our commands is: beside this one as it was called, or as it really is, or on PATH."""
+        for called in (self.executable, os.path.realpath(self.executable)):
+            path = os.path.join(os.path.dirname(called), name)
+            if os.path.dirname(called) and os.path.isfile(path):
+                return path
+        return name
 
     def _obey(self, argv: list[str]) -> int:
         functions, words = self._parse_args(list(argv))
@@ -273,7 +278,7 @@ class Base(Reader):
     def _undo(self) -> str:
         """Return the command that takes a receipt's id: for the same state directory, wherever it is typed."""
         where = self.place()
-        words = [os.path.join(os.path.dirname(self.executable), "restore-sessions")]
+        words = [self.beside("restore-sessions")]
         if where.said == "--profile":
             words += ["--profile", self.profile]
         elif where.config_path != os.path.join(where.state, "openclaw.json"):
@@ -448,9 +453,7 @@ def start(command: type[Reader]) -> int:
     # Completion words in the environment would make plumbum print and leave, whatever was asked.
     os.environ.pop("COMP_WORDS", None)
     try:
-        # As it was called: the next command that a message prints has to be found, too.
-        called = sys.argv[0] if os.path.basename(sys.argv[0]) == command.OPERATION else command.OPERATION
-        code: int = command.run([called, *sys.argv[1:]], exit=False)[1]
+        code: int = command.run([_called(command.OPERATION), *sys.argv[1:]], exit=False)[1]
         # plumbum takes a closed pipe for an exit code; what is still to be written would fail at the very end.
         sys.stdout.flush()
         return code
@@ -467,6 +470,15 @@ def start(command: type[Reader]) -> int:
         if os.environ.get("SESSION_CLOSER_TRACEBACK"):
             raise
         return _bug(command, problem)
+
+
+def _called(operation: str) -> str:
+    """Return how this command was called, for a shell: the next command that a message prints has to be found, too."""
+    path = sys.argv[0]
+    if os.path.basename(os.path.realpath(path)) != operation or not os.path.isfile(path):
+        return operation
+    # What is in no folder was given to python3, and no shell would look for it here.
+    return path if os.path.dirname(path) else os.path.abspath(path)
 
 
 def _open_streams() -> None:

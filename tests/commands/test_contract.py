@@ -131,27 +131,36 @@ def test_a_line_that_cannot_be_written_stops_no_run_in_the_middle(served: Store)
     assert (len(served.receipts()), served.open_runs()) == (1, [])
 
 
-def test_the_next_command_is_named_where_it_is(store: Store) -> None:
-    program = "sys.argv[0] = '/opt/the closer/bin/close-project'"
+def installed(folder: Path) -> str:
+    """Put empty commands into a folder; return Python that makes COMMAND the one that was called."""
+    folder.mkdir(parents=True)
+    for name in ("close-project", "close-project-batch", "keep-only-sessions", "list-sessions", "restore-sessions"):
+        (folder / name).touch()
+    return f"import os; sys.argv[0] = os.path.join({str(folder)!r}, 'COMMAND')"
+
+
+def test_the_next_command_is_named_where_it_is(store: Store, tmp_path: Path) -> None:
+    program = installed(tmp_path / "the closer/bin").replace("COMMAND", "close-project")
     result = run_process("close-project", "alpha", "beta", state=store.state, before=program)
     assert result.code == 2
-    assert result.stderr.endswith("next: '/opt/the closer/bin/close-project-batch' closes several\n")
+    assert result.stderr.endswith(f"next: '{tmp_path}/the closer/bin/close-project-batch' closes several\n")
 
 
-def test_a_session_that_is_called_like_a_command_stays_what_it_is(store: Store) -> None:
+def test_a_session_that_is_called_like_a_command_stays_what_it_is(store: Store, tmp_path: Path) -> None:
     words = ("list-sessions", "x: restore-sessions --list")
     store.add(*((LEAD + word, store.session(LEAD + word)) for word in words))
-    program = "sys.argv[0] = '/opt/bin/close-project-batch'"
+    program = installed(tmp_path / "bin")
     asked = ("--max", "1", "list-sessions", LEAD + words[1])
-    result = run_process("close-project-batch", *asked, state=store.state, before=program)
+    batch = program.replace("COMMAND", "close-project-batch")
+    result = run_process("close-project-batch", *asked, state=store.state, before=batch)
     assert result.code == 3
     command = _words_of_shell(result.stderr.partition("; next: ")[2].strip())
-    assert command == ["/opt/bin/close-project-batch", "--yes", "--state-dir", str(store.state), *asked]
+    assert command == [f"{tmp_path}/bin/close-project-batch", "--yes", "--state-dir", str(store.state), *asked]
     listed = run_process("list-sessions", "--agent", "list-sessions", state=store.state)
     kept = ("keep-only-sessions", "nowhere", "--agent", "list-sessions")
-    result = run_process(*kept, state=store.state, before="sys.argv[0] = '/opt/bin/keep-only-sessions'")
+    result = run_process(*kept, state=store.state, before=program.replace("COMMAND", "keep-only-sessions"))
     assert listed.code == 0
-    assert result.stderr.endswith("see them with: /opt/bin/list-sessions --agent list-sessions\n")
+    assert result.stderr.endswith(f"see them with: {tmp_path}/bin/list-sessions --agent list-sessions\n")
 
 
 # 2. arguments
