@@ -115,11 +115,8 @@ def _transcript(session: Session) -> str:
 
 
 def _age(rules: Rules, session: Session) -> float | None:
-    """Return the age in seconds; a time in the future counts as none."""
-    if session.updated_at is None:
-        return None
-    age = rules.now - session.updated_at / 1000
-    return age if age >= 0 else None
+    """Return the age in seconds, 0 for a time ahead of the clock: that row was used last of all."""
+    return None if session.updated_at is None else max(0.0, rules.now - session.updated_at / 1000)
 
 
 def _named(rules: Rules, row: _Row, snapshot: Snapshot) -> Action | None:

@@ -13,7 +13,8 @@ DEFAULT_AGENT = "project-lead"
 MAX_NAME = 128
 
 _AGENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_ALWAYS_KEPT = frozenset({"global", "unknown", "main"})
+# A row without a name can be named by nobody, and so neither be kept nor brought back.
+_ALWAYS_KEPT = frozenset({"global", "unknown", "main", ""})
 _CRON_TEMPLATE = re.compile(r"agent:[^:]+:cron:[^:]+")
 _GROUP = re.compile(r"agent:[^:]+:[^:]+:(?:group|channel)(?::.*)?")
 

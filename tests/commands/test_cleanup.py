@@ -60,7 +60,7 @@ BAD_TIMES: dict[str, Any] = {
     "negative": -5,
     "zero": 0,
     "true": True,
-    "future": 250_000_000_000_000,
+    "never": 260_000_000_000_000,
     "huge": 10**400,
     "list": [1],
     "null": None,

@@ -21,7 +21,7 @@ NOW = 1_800_000_000.0
 HOUR, DAY = 3600.0, 86400.0
 FOLDER = "/state/agents/a/sessions"
 TAILS = (
-    "main", "cron:j", "cron:j:run:1", "cron:j:run:2", "subagent:u1", "subagent:u2", "hook:x", "acp:u", "heartbeat",
+    "", "main", "cron:j", "cron:j:run:1", "cron:j:run:2", "subagent:u1", "subagent:u2", "hook:x", "acp:u", "heartbeat",
     "telegram:group:-1", "discord:channel:7", "telegram:group:-1:topic:5", "whatsapp:direct:+49", "direct:peer",
     "slack:acct:direct:u", "dreaming-narrative-rem-1", "project-x", "thing", "thing:thread:9",
     "explicit:model-run-01234567-0123-0123-0123-0123456789ab",
@@ -45,7 +45,7 @@ def cases(draw: st.DrawFn) -> Case:
     files = set()
     tails = draw(st.lists(st.sampled_from(TAILS), unique=True, max_size=12))
     for number, tail in enumerate(tails):
-        key = draw(st.sampled_from(["agent:a:", "agent:A:", "agent:other:", ""])) + tail
+        key = draw(st.sampled_from(["agent:a:", "agent:A:", "agent:other:", ""])) + tail if tail else ""
         ages = st.one_of(st.none(), st.sampled_from([-HOUR, 0.0, HOUR, 2 * DAY, 40 * DAY]))
         age = draw(ages)
         sessions[key] = Session(
@@ -101,6 +101,7 @@ def test_no_protected_row_can_be_planned(case: Case) -> None:
     for key, verdict in found(case).verdicts.items():
         session = case.snapshot.sessions[key]
         of_kind = kind(key, session.chat_type)
+        assert key
         assert not keys.is_main(key)
         assert not session.pinned
         assert key not in case.view.active
@@ -135,6 +136,14 @@ def test_a_row_without_a_usable_time_is_not_old(case: Case) -> None:
     for verdict in found(case).verdicts.values():
         by_age = verdict.action is not Action.RETIRE_DM_SCOPE
         assert not by_age or verdict.age is not None or case.rules.policy.unknown_is_old
+
+
+@given(cases())
+def test_a_row_with_a_time_ahead_of_the_clock_is_the_youngest_whatever_the_policy(case: Case) -> None:
+    for key, verdict in found(case).verdicts.items():
+        if (case.snapshot.sessions[key].updated_at or 0) > NOW * 1000:
+            assert verdict.age == 0.0
+            assert verdict.action not in (Action.PRUNE_STALE, Action.PRUNE_MISSING)
 
 
 @given(cases())
@@ -218,7 +227,8 @@ def test_what_is_spared_is_counted_by_its_reason() -> None:
     )
     view = GatewayView(Life.UP, True, frozenset({rows[3].key}), frozenset({rows[3].key}))
     result = cleaning.findings(Rules(DEFAULT, NOW), store(*rows), view, {})
-    assert result.spared == {"pinned": 1, "unknown-age": 2, "running": 1}
+    # The third is ahead of the clock: no policy has it in mind.
+    assert result.spared == {"pinned": 1, "unknown-age": 1, "running": 1}
     assert result.verdicts == {}
 
 
@@ -230,6 +240,7 @@ def test_what_is_spared_is_counted_by_its_reason() -> None:
         (("x.trajectory.jsonl",), DAY, True),
         (("x-topic-4.jsonl",), DAY, False),
         ((), 60.0, False),
+        ((), -DAY, False),
         ((), None, False),
     ],
 )
@@ -251,6 +262,14 @@ def test_above_a_number_the_oldest_go_and_durable_rows_count() -> None:
         "thing-5": "cap-overflow",
         "thing-4": "cap-overflow",
     }
+
+
+def test_of_rows_above_a_number_or_a_size_one_ahead_of_the_clock_goes_last() -> None:
+    rows = [row("agent:a:ahead", -DAY), row("agent:a:fresh", HOUR), row("agent:a:none", None)]
+    sizes = {session.key: 100 for session in rows}
+    asked = Policy(unknown_is_old=True)
+    assert list(taken(asked._replace(max_entries=1), store(*rows))) == ["none", "fresh"]
+    assert list(taken(asked._replace(max_disk=100), store(*rows), sizes)) == ["none", "fresh"]
 
 
 def test_above_a_size_the_oldest_go_and_what_weighs_nothing_stays() -> None:
@@ -323,6 +342,7 @@ def test_openclaw_s_own_settings_count_where_they_are_set() -> None:
     assert with_maintenance(None) == DEFAULT
     assert with_maintenance({"mode": "enforce"}) == DEFAULT
     assert with_maintenance({"pruneAfter": "10d"}).stale == dict.fromkeys(STALE_KINDS, 10 * DAY)
+    assert with_maintenance({"pruneAfter": "1d12h"}).stale == dict.fromkeys(STALE_KINDS, 36 * HOUR)
     assert with_maintenance({"pruneAfter": 7}).stale[Kind.OTHER] == 7 * DAY
     assert with_maintenance({"maxEntries": 50}) == DEFAULT._replace(max_entries=50)
     for bad in ({"pruneAfter": "soon"}, {"maxEntries": 0}, {"maxEntries": "5"}):

@@ -55,6 +55,9 @@ def test_a_word_that_is_no_agent_id_is_refused(agent: str) -> None:
         "global",
         "unknown",
         "main",
+        "",
+        " ",
+        "agent:a:",
         "agent:a:ma\u017fn".replace("\u017f", "i"),
     ],
 )
@@ -83,6 +86,6 @@ def test_an_ascii_key_is_folded_as_any_other(key: str) -> None:
 
 @given(st.lists(st.sampled_from(["agent", "Main", "GLOBAL", "unknown", "x", "", " ", "\u017f", ":"])).map(":".join))
 def test_a_main_session_is_a_bare_word_or_the_third_of_three(key: str) -> None:
-    kept, parts = {"main", "global", "unknown"}, keys.folded(key).split(":")
+    kept, parts = {"main", "global", "unknown", ""}, keys.folded(key).split(":")
     full = len(parts) == 3 and parts[0] == "agent" and parts[2] in kept
     assert keys.is_main(key) is (keys.folded(key) in kept or full)

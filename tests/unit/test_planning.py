@@ -26,7 +26,7 @@ tails = st.sampled_from(
 )
 stored_keys = st.one_of(
     st.builds(lambda agent, tail: f"agent:{agent}:{tail}", st.sampled_from(["lead", "other"]), tails),
-    st.sampled_from(["global", "unknown", "kelly", "project-kelly", "main"]),
+    st.sampled_from(["global", "unknown", "kelly", "project-kelly", "main", ""]),
 )
 
 
@@ -89,6 +89,7 @@ def test_no_plan_breaks_a_promise(
     assert closing <= set(snapshot.sessions)
     assert len(closing) == len(plan.closing)
     assert not any(keys.is_main(key) for key in closing)
+    assert "" not in closing
     if not choice.force:
         assert not any(planning.is_running(snapshot.sessions[key], snapshot, view) for key in closing)
     moves = {move for row in plan.closing for move in row.moves}
