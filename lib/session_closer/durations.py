@@ -11,6 +11,9 @@ SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604
 _BYTES = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}
 _MOST_BYTES = 1 << 60
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?", re.IGNORECASE)
+# As OpenClaw reads 1d12h: each part has a unit, and nothing stands between them.
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.IGNORECASE)
+_PARTS = re.compile(rf"(?:{_PART.pattern})+", re.IGNORECASE)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)?", re.IGNORECASE)
 _LONGEST = 100 * 365 * SECONDS["d"]
 
@@ -19,11 +22,14 @@ def seconds(value: object, *, unit: str | None = None) -> float | None:
     """Return a duration in seconds, None where it is none; `unit` is the one of a bare number, None: it needs one."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    found = _DURATION.fullmatch(str(value).strip())
-    if found is None or (found[2] is None and unit is None):
-        return None
-    length = float(found[1]) * SECONDS[(found[2] or unit or "").lower()]
-    return length if length <= _LONGEST else None
+    text = str(value).strip()
+    found = _DURATION.fullmatch(text)
+    if found is not None and (found[2] or unit):
+        parts = [(found[1], found[2] or unit or "")]
+    else:
+        parts = _PART.findall(text) if _PARTS.fullmatch(text) else []
+    length = sum(float(count) * SECONDS[name.lower()] for count, name in parts)
+    return length if parts and length <= _LONGEST else None
 
 
 def age(value: str, name: str) -> float:
