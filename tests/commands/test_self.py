@@ -266,6 +266,39 @@ def test_while_it_waits_others_work_and_take_it_for_no_interrupted_run(store: St
     assert row(receipts(store)[main])["status"] == "closed"
 
 
+@pytest.mark.parametrize("words", [("{run}",), ("last",), ("{run}", "--check"), ("last", "--dry-run", "alpha")])
+def test_while_it_waits_its_run_cannot_be_undone_and_it_is_said_why(
+    store: Store, left: Left, words: tuple[str, ...]
+) -> None:
+    answer = batch(store, "alpha", "topics")
+    main = Path(answer.data["receipt"]).stem
+    before = tree(store.state)
+    waits = run_json(RestoreSessions, *(word.format(run=main) for word in words), state=store.state)
+    assert (waits.code, waits.error) == (4, "busy")
+    assert f"run {main} has not ended: it waits until the turn of {ME} ends" in waits.data["error"]["message"]
+    assert "has not ended" in run(RestoreSessions, "--list", state=store.state).stdout
+    assert tree(store.state) == before
+    left.finish()
+    assert run_json(RestoreSessions, main, state=store.state).code == 0
+
+
+def test_last_is_the_whole_run_with_what_was_closed_for_it_later(store: Store, left: Left) -> None:
+    before = store.index().read_bytes()
+    batch(store, "alpha", "topics")
+    left.finish()
+    answer = run_json(RestoreSessions, "last", state=store.state)
+    assert (answer.code, dict(answer.rows)) == (0, {ME: "restored", OTHER: "restored"})
+    assert store.index().read_bytes() == before
+
+
+def test_the_own_session_comes_back_as_it_was_at_the_end_of_its_turn(store: Store, left: Left) -> None:
+    run_of_it = Path(batch(store, "alpha", "topics").data["receipt"]).stem
+    store.add((ME, {**store.entries()[ME], "label": "the turn has ended"}))
+    left.finish()
+    assert dict(run_json(RestoreSessions, run_of_it, state=store.state).rows)[ME] == "restored"
+    assert store.entries()[ME]["label"] == "the turn has ended"
+
+
 def test_a_process_that_was_killed_leaves_the_session_and_the_next_command_says_so(store: Store, left: Left) -> None:
     answer = batch(store, "alpha", "topics")
     main = Path(answer.data["receipt"]).stem
