@@ -118,6 +118,15 @@ def test_no_protected_row_can_be_planned(case: Case) -> None:
             assert of_kind not in DURABLE
 
 
+@given(cases(), st.sampled_from(["", " ", "agent:a:"]))
+def test_a_row_without_a_name_is_never_taken(case: Case, key: str) -> None:
+    nameless = Session("a", key, "nameless", None, updated_at=1)
+    sessions = {**case.snapshot.sessions, key: nameless}
+    policy = case.rules.policy._replace(stale=dict.fromkeys(STALE_KINDS, DAY), unknown_is_old=True, max_entries=1)
+    case = Case(case.snapshot._replace(sessions=sessions), case.view, case.rules._replace(policy=policy), case.sizes)
+    assert key not in found(case).verdicts
+
+
 @given(cases())
 def test_only_what_is_named_runs(case: Case) -> None:
     policy = case.rules.policy

@@ -124,6 +124,15 @@ def test_keep_only_keeps_the_named_and_the_rows_of_others(
     assert not any(keys.agent_of(key) == "other" for key in closing)
 
 
+@given(snapshots(), views, choices, st.sampled_from(["", " ", "agent:lead:"]))
+def test_a_row_without_a_name_is_never_taken(
+    snapshot: Snapshot, view: GatewayView, choice: Choices, nameless: str
+) -> None:
+    rows = {"kelly": Session("lead", "kelly", "k", None), nameless: Session("lead", nameless, "n", None)}
+    snapshot = snapshot._replace(sessions={**snapshot.sessions, **rows})
+    assert nameless not in {row.key for row in plan_for(snapshot, ["kelly"], view, choice, keep=True).closing}
+
+
 @given(snapshots(), words, choices)
 def test_the_gateway_is_never_sent_a_key_it_would_take_for_another(
     snapshot: Snapshot, given_words: list[str], choice: Choices
