@@ -9,6 +9,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TextIO
 
     Packages = list[tuple[str, str, tuple[int, ...], tuple[int, ...]]]
 
@@ -30,6 +31,8 @@ PACKAGES = [
     ("json5", "json5/__init__.py", (0, 9), NO_LIMIT),
     ("msgspec", "msgspec/__init__.py", (0, 19), NO_LIMIT),
 ]  # type: Packages
+# By hand they are installed with what they need themselves.
+BY_HAND = "pip install " + " ".join(package[0] for package in PACKAGES)
 if sys.version_info < (3, 13):
     PACKAGES.append(("typing_extensions", "typing_extensions.py", (4,), NO_LIMIT))
 
@@ -192,14 +195,27 @@ def is_importable(name: str, file: str, lowest: "tuple[int, ...]", too_high: "tu
 
 def failure(message: str, remedy: str) -> SystemExit:
     """Say what is missing and what to do, in JSON too if asked for, and return the exit to raise."""
-    if "--json" in sys.argv:
+    words = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv
+    if "--json" in words:
         import json
 
         error = {"code": MISSING_DEPENDENCY, "name": "missing_dependency"}  # type: dict[str, object]
         error.update(message=message, remedy=remedy)
-        print(json.dumps(envelope(os.path.basename(sys.argv[0]), error)))
-    print("session-closer: {}. Try: {}".format(message, remedy), file=sys.stderr)
+        say(sys.stdout, json.dumps(envelope(os.path.basename(sys.argv[0]), error)))
+    say(sys.stderr, "session-closer: {}. Try: {}".format(message, remedy))
     return SystemExit(MISSING_DEPENDENCY)
+
+
+def say(stream: "TextIO | None", line: str) -> None:
+    """Print a line where there is a stream that can take it."""
+    # None is how Python calls a stream that the caller has closed, and what print() takes for stdout.
+    if stream is None:
+        return
+    try:
+        print(line, file=stream, flush=True)
+    except OSError:
+        # What is left in the buffer would fail at the very end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def envelope(operation: str, error: "dict[str, object]") -> "dict[str, object]":
@@ -218,7 +234,7 @@ def envelope(operation: str, error: "dict[str, object]") -> "dict[str, object]":
 if __name__ == "__main__":
     require_python()
     if len(sys.argv) < 5 or sys.argv[1] != "--with" or sys.argv[3] != "-m":
-        print("usage: bootstrap.py --with LOCKFILE -m MODULE [ARGUMENT]...", file=sys.stderr)
+        say(sys.stderr, "usage: bootstrap.py --with LOCKFILE -m MODULE [ARGUMENT]...")
         sys.exit(2)
     lock_file, tool = sys.argv[2], sys.argv[4]
     sys.argv[:5] = [tool]

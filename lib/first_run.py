@@ -9,6 +9,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 
+import bootstrap
+
 INSTALL_SECONDS = 300
 STALE_SECONDS = 3600
 # Settings that would install somewhere else or something else.
@@ -21,10 +23,7 @@ NEUTRAL = {
     "PIP_DRY_RUN": "0",
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
 }
-WAYS_OUT = (
-    "pip install plumbum psutil websockets json5; or install uv or python3-pip and try again; "
-    "or pip install . in the checkout"
-)
+WAYS_OUT = f"{bootstrap.BY_HAND}; or install uv or python3-pip and try again; or pip install . in the checkout"
 
 
 class Failed(Exception):
@@ -40,7 +39,7 @@ def fill(root: str, site: str, lock: str, is_filled: Callable[[], bool]) -> None
     """Install the packages of `lock` beside `site`, then rename them into place."""
     with open(lock, encoding="utf-8") as file:
         names = ", ".join(line.split("==")[0] for line in file if "==" in line and ";" not in line)
-    print(f"session-closer: first run: installing {names} into {site}", file=sys.stderr)
+    bootstrap.say(sys.stderr, f"session-closer: first run: installing {names} into {site}")
     work = ""
     try:
         remove_leftovers(root)

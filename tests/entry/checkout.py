@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("close-project", "close-project-batch", "keep-only-sessions")
 FIRST_RUN = "session-closer: first run: installing "
-PACKAGES = {"plumbum", "psutil", "websockets", "json5"}
+PACKAGES = {"plumbum", "psutil", "websockets", "json5", "msgspec"}
 
 
 class Checkout:
