@@ -88,15 +88,18 @@ def _row(home: Home, run: str, record: RunRecord | None, back: Mapping[tuple[str
     files = sum(len(store.orphans) for store in record.stores)
     done, restore = record.state == "done", is_restore(record)
     closed = [(agent, session) for agent, session in sessions if session.status in UNDONE]
+    # The caller's own session was closed by a run of its own, for this one.
+    later = [result for result in record.results if "receipt" in result]
+    agents = (*(store.agent for store in record.stores), *(str(result.get("agent")) for result in later))
     return ReceiptRow(
         run,
         record.operation,
         "done" if done else "interrupted" if history.is_left(home.state, run) else "open",
         record.started_at,
         record.reason,
-        tuple(store.agent for store in record.stores),
-        len(sessions) + files,
-        0 if restore else len(closed) + files,
+        tuple(dict.fromkeys(agents)),
+        len(sessions) + len(later) + files,
+        0 if restore else len(closed) + sum(result.get("status") in UNDONE for result in later) + files,
         sum(session.status == "restored" for _, session in sessions)
         if restore
         else sum((agent, session.key, session.session_id) in back for agent, session in closed),
