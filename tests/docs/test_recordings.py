@@ -38,7 +38,11 @@ def test_a_recorded_session_is_what_the_commands_print(world: Callable[..., Worl
     steps = played(text(page), world(state=state))
     assert steps
     for recorded, now in steps:
-        assert normal(now.output) == normal(recorded.output), f"{page}: {now.command}; recorded anew by: make record"
+        said = normal(now.output)
+        if state != ".openclaw":
+            # The undo names a state directory that is not at its usual place.
+            said = said.replace(" --state-dir /home/kelly/.openclaw", "")
+        assert said == normal(recorded.output), f"{page}: {now.command}; recorded anew by: make record"
 
 
 def test_a_recording_can_be_renewed(world: Callable[..., World]) -> None:
