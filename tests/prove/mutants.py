@@ -174,8 +174,8 @@ MUTANTS = (
     _one(
         "a run is known before its record is written",
         "journal.py",
-        "        self.take()\n        self.write(first)\n        self._disk.rename(self._folder, known)\n",
-        "        self.take()\n        self._disk.rename(self._folder, known)\n",
+        "        self._make()\n        self.write(first)\n        self._disk.rename(self._folder, known)\n",
+        "        self._make()\n        self._disk.rename(self._folder, known)\n",
         "kills:batch",
     ),
     _one(
