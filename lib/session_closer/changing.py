@@ -8,6 +8,7 @@ from . import asking, editing, locks, retiring, summary
 from .deciding import ONCE_MORE, nothing_to_restart, storage
 from .errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
 from .gateway import handoff
+from .gateway.restart import BY_HAND
 from .model import Plan, PlannedRow, Report, RestartResult, Status
 from .record import RestartRecord, with_store
 from .report import result as result_row
@@ -75,8 +76,18 @@ def _end(run: Run, plan: Plan, result: RestartResult) -> Report:
     last = replace(last, results=rows)
     if result.result == "handed-off" or any(row.status is Status.DEFERRED for row in plan.rows):
         run.journal.write(replace(last, restart=RestartRecord(result.needed, bool(result.ok), result.result)))
-        handoff.start(run.home, run.journal, last.id, run.options)
-        return report
+        why = handoff.start(run.home, run.journal, last.id, run.options)
+        return report if not why else _end(run, *_left_undone(plan, result, why))
     owed = RestartRecord(result.needed, bool(result.ok), result.result, result.detail)
     run.journal.finish(replace(last, restart=owed, state="done", finished_at=locks.iso_now()))
     return report
+
+
+def _left_undone(plan: Plan, result: RestartResult, why: str) -> tuple[Plan, RestartResult]:
+    """Return how what was to be done after this command has ended: not at all."""
+    rows = tuple(
+        row._replace(status=Status.FAILED, hint=why) if row.status is Status.DEFERRED else row for row in plan.rows
+    )
+    if result.result == "handed-off":
+        result = RestartResult(True, False, "not-run", f"{why}; by hand: {BY_HAND}")
+    return replace(plan, rows=rows), result

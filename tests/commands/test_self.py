@@ -40,7 +40,8 @@ class Left:
     def start(self, words: list[str], **how: Any) -> Any:
         assert how["start_new_session"] is True
         # The record's flock goes along: nobody takes the run for an interrupted one.
-        (descriptor,) = how["pass_fds"]
+        descriptor, begun = how["pass_fds"]
+        os.write(begun, b".")
         self.tasks.append({**json.loads(words[-1]), "descriptor": os.dup(descriptor), "caller": NOBODY})
         return SimpleNamespace(pid=NOBODY)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -13,16 +14,26 @@ from ..home import Home
 from ..journal import Journal
 from ..model import Options
 
+# Python starts slowly on a busy machine.
+_BEGIN_SECONDS = 10.0
+_WORKER = "session_closer.gateway.worker"
+# Not PYTHONPATH: a path may hold its separator.
+_PROGRAM = (
+    "import importlib, json, sys; module, paths, begun, task = sys.argv[1:]; sys.path[:] = json.loads(paths); "
+    "sys.exit(importlib.import_module(module).main(json.loads(task), begun=int(begun)))"
+)
+
 
 def below(pid: int | None) -> bool:
     """Tell whether this process runs below the gateway."""
     return pid is not None and pid in processes.ancestors(os.getpid())
 
 
-def start(home: Home, journal: Journal, run: str, options: Options) -> int:
-    """Start the process that waits for this one to end, does what is left and finishes the record; its id.
+def start(home: Home, journal: Journal, run: str, options: Options) -> str:
+    """Start the process that waits for this one to end, does what is left and finishes the record.
 
-    It inherits the record's flock, so nobody takes the run for an interrupted one.
+    It inherits the record's flock, so nobody takes the run for an interrupted one. Return why there is none, "" where
+    it has begun.
     """
     task = {
         "state": home.state,
@@ -38,21 +49,48 @@ def start(home: Home, journal: Journal, run: str, options: Options) -> int:
         "restart": options.restart,
         "reason": options.reason,
     }
-    # -B: a skill folder is copied with all that is in it, so nothing is left there.
-    words = [sys.executable, "-B", "-m", "session_closer.gateway.worker", json.dumps(task)]
+    ways: list[list[str]] = [[]]
     if processes.control_group(os.getpid()).endswith(".service") and shutil.which("systemd-run"):
-        # A service that is stopped takes its whole control group along; a scope of its own escapes.
-        words = ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--", *words]
-    environ = dict(os.environ)
-    environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    process = subprocess.Popen(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=environ,
-        cwd="/",
-        start_new_session=True,
-        pass_fds=(journal.descriptor,),
-    )
-    return process.pid
+        # A service that is stopped takes its whole control group along; a scope of its own, if to be had, escapes.
+        ways.insert(0, ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--"])
+    why = ""
+    for way in ways:
+        why = _begin(way, json.dumps(task), journal.descriptor)
+        if not why:
+            break
+    return why and f"the process that was to do it after this command {why}"
+
+
+def _begin(way: list[str], task: str, descriptor: int) -> str:
+    """Start the process and wait until it says that it has begun; return why it has not, else ""."""
+    paths = json.dumps([os.path.abspath(path) for path in sys.path if path])
+    ready, begun = os.pipe()
+    try:
+        try:
+            process = subprocess.Popen(
+                # -B: a skill folder is copied with all that is in it, so nothing is left there.
+                [*way, sys.executable, "-B", "-c", _PROGRAM, _WORKER, paths, str(begun), task],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+                pass_fds=(descriptor, begun),
+            )
+        except OSError as problem:
+            return f"cannot be started: {problem.strerror}"
+        finally:
+            os.close(begun)
+        said = None
+        try:
+            # Nothing to be read is the pipe's end: the process has ended.
+            said = os.read(ready, 1) if select.select([ready], [], [], _BEGIN_SECONDS)[0] else None
+        finally:
+            if not said:
+                process.kill()
+                process.wait()
+        if said is None:
+            return f"has not begun within {_BEGIN_SECONDS:.0f} s"
+        return "" if said else "has ended before it began"
+    finally:
+        os.close(ready)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,9 +27,11 @@ TURN_SECONDS = 1800.0
 _PAUSE = 2.0
 
 
-def main(task: Mapping[str, Any]) -> int:
-    """Wait for the caller to end (bounded), do what it left, finish the record, which shows how it ended."""
-    _wait_for(int(task["caller"]))
+def main(task: Mapping[str, Any], *, begun: int | None = None) -> int:
+    """Wait for the caller to end (bounded), do what it left, finish the record, which shows how it ended.
+
+    `begun`: the pipe on which the caller waits to hear that all this is under way.
+    """
     where = Home(
         task["state"],
         "worker",
@@ -45,6 +45,10 @@ def main(task: Mapping[str, Any]) -> int:
     record = journal.read()
     if record is None:
         return 1
+    if begun is not None:
+        with os.fdopen(begun, "wb") as pipe:
+            pipe.write(b".")
+    _wait_for(int(task["caller"]))
     edited = False
     rows: list[Mapping[str, Any]] = []
     for row in record.results:
@@ -116,7 +120,3 @@ def _ended(row: Outcome, receipt: str | None) -> dict[str, Any]:
     plain = result(row, missing_ok=True)
     kept = ("ok", "status", "reason", "route", "archives", "error")
     return {**{name: plain[name] for name in kept}, "receipt": receipt}
-
-
-if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])))
