@@ -85,7 +85,9 @@ def archive_late_files(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -
     stamp = names.free_stamp(now(), snapshot.files)
     late, measure = [], Measure()
     for row in rows:
-        left = [name for name in _own_files(row, snapshot) if name in snapshot.files and not claims.cover(name)]
+        # What the plan has left at its live name may be another agent's, which this store does not tell.
+        own = _own_files(row, snapshot) if row.delete_transcript else []
+        left = [name for name in own if name in snapshot.files and not claims.cover(name)]
         moves = tuple(measure.live(store.folder, Move(name, names.archive_name(name, stamp))) for name in left)
         late.append(row._replace(moves=moves))
     found = {row.key: row.moves for row in late}

@@ -180,22 +180,14 @@ def _oldest(rows: Iterable[_Row], policy: Policy) -> list[_Row]:
     return sorted(free, key=lambda row: math.inf if row.age is None else row.age, reverse=True)
 
 
-def claimed_in(folder: str, snapshot: Snapshot) -> list[Session]:
-    """Return the sessions of another agent's store that may have files in this folder, a real path."""
-    if snapshot.folder == folder:
-        return list(snapshot.sessions.values())
-    there = (s for s in snapshot.sessions.values() if s.session_file)
-    return [session for session in there if (session.session_file or "").rpartition("/")[0] == folder]
-
-
-def orphan_groups(snapshot: Snapshot, others: Iterable[Session] = ()) -> list[tuple[str, ...]]:
-    """Return the transcript files that no row refers to, also none of `others`; those of one session id together."""
-    claims = planning.Claims.of([*snapshot.sessions.values(), *others])
+def orphan_groups(snapshot: Snapshot, lent: Iterable[planning.Claims] = ()) -> list[tuple[str, ...]]:
+    """Return the transcript files that no row refers to, nor another agent's; those of one session id together."""
+    claims = (planning.Claims.of(snapshot.sessions.values()), *lent)
     groups: dict[str, list[str]] = {}
     busy: set[str] = set()
     for name in sorted(snapshot.files):
         owners = names.owners(name)
-        if not owners or names.is_archive(name) or claims.cover(name) or _is_too_long(name):
+        if not owners or names.is_archive(name) or _is_too_long(name) or any(each.cover(name) for each in claims):
             continue
         # The shortest id: `x` also owns `x-topic-1.jsonl`.
         owner = min(owners, key=len)

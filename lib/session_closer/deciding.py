@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import cleaning, history, planning
+from . import cleaning, history, neighbours, planning
 from .errors import StorageFailed
 from .home import Home
 from .model import Life, Plan, PlannedRow, RestartResult, Snapshot, Status
@@ -19,20 +19,30 @@ def decide(
     run: Run, snapshots: dict[str, Snapshot], stamp: str, only: frozenset[tuple[str, str]] | None = None
 ) -> Plan:
     """Return what is to be done with these stores; `only` restricts what may be closed."""
+    plan, choices = _planned(run, snapshots, stamp, only)
+    lent = {agent: neighbours.claims(run, agent) for agent in sorted({row.agent for row in plan.closing if row.moves})}
+    if any(lent.values()):
+        plan = planning.spared(plan, snapshots, run.view, choices._replace(lent=lent))
+    return plan
+
+
+def _planned(
+    run: Run, snapshots: dict[str, Snapshot], stamp: str, only: frozenset[tuple[str, str]] | None
+) -> tuple[Plan, Choices]:
     own = frozenset(key for target in run.options.own for key in target.candidates)
     choices = Choices(run.options.force, run.options.via, stamp, only, run.options.archive, own)
     if run.wish.rules is not None:
-        return _by_policy(run, run.wish.rules, snapshots, choices)
+        return _by_policy(run, run.wish.rules, snapshots, choices), choices
     if run.wish.keep:
         assert run.wish.agent is not None
         plan = planning.keep_only(run.wish.targets, snapshots[run.wish.agent], run.view, choices)
-        return replace(plan, rows=tuple(_hinted(run, row) for row in plan.rows))
+        return replace(plan, rows=tuple(_hinted(run, row) for row in plan.rows)), choices
     targets = [target for target in run.wish.targets if target.agent in snapshots]
     plan = planning.close(targets, snapshots, run.view, choices)
     absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
     wanted = [(row.agent, key) for row in absent for key in run.wish.candidates(row.given, row.agent)]
     before = history.closed_before(run.home.state, wanted) if wanted else {}
-    return replace(plan, rows=tuple(_remembered(run, row, before) for row in plan.rows))
+    return replace(plan, rows=tuple(_remembered(run, row, before) for row in plan.rows)), choices
 
 
 def _by_policy(run: Run, rules: Rules, snapshots: dict[str, Snapshot], choices: Choices) -> Plan:

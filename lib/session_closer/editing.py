@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from functools import partial
 
-from . import closing, commit, history, names
+from . import closing, commit, history, names, neighbours
 from .claiming import locked
 from .deciding import decide_again
 from .model import Plan, PlannedRow, Route, Snapshot, Status
@@ -43,7 +43,7 @@ def _decided(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: Plan) 
     settled = all(store.era == "files" for store in run.stores.values()) and not any(
         row.status in (Status.NOT_FOUND, Status.ALREADY_CLOSED) for row in first.rows
     )
-    if settled and snapshot == run.snapshots[agent]:
+    if settled and snapshot == run.snapshots[agent] and neighbours.as_before(run, agent):
         return replace(first, rows=tuple(row for row in first.closing if row.agent == agent)), run.stamp
     return decide_again(run, agent, snapshot, stamp, first), stamp
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from . import keys, names
@@ -15,7 +17,8 @@ class Choices(NamedTuple):
     """What changes decisions: `via` is auto, gateway or files; `stamp` goes into archive names.
 
     `only` holds the (agent, key) pairs that may be closed at all, None for any. `archive`: hide, delete nothing.
-    `own` are the keys of the caller's own session.
+    `own` are the keys of the caller's own session. `lent`: by agent, what each other agent claims in its folder, None
+    where that cannot be known.
     """
 
     force: bool = False
@@ -24,6 +27,7 @@ class Choices(NamedTuple):
     only: frozenset[tuple[str, str]] | None = None
     archive: bool = False
     own: frozenset[str] = frozenset()
+    lent: Mapping[str, Mapping[str, Claims | None]] = MappingProxyType({})
 
 
 def close(targets: Sequence[Target], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices) -> Plan:
@@ -75,6 +79,11 @@ def chosen(
 ) -> Plan:
     """Return the plan that closes these (agent, key) pairs, which a policy has taken; the value is what is shown."""
     return _finish(_decide(wanted, snapshots, view, choices), snapshots, view, choices)
+
+
+def spared(plan: Plan, snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices) -> Plan:
+    """Return the plan with the files left where they are that are lent to other agents."""
+    return replace(_finish(plan.rows, snapshots, view, choices), kept=plan.kept)
 
 
 def _is_own(key: str, snapshot: Snapshot) -> bool:
@@ -205,6 +214,7 @@ def _with_files(
 ) -> list[PlannedRow]:
     going = {row.key for row in rows}
     kept = Claims.of(session for key, session in snapshot.sessions.items() if key not in going)
+    lent = choices.lent.get(snapshot.agent, {})
     moved: dict[str, Move] = {}
     out = []
     for row in rows:
@@ -223,6 +233,9 @@ def _with_files(
                 warnings.append(f"{quoted(name)} is used by another session too: left where it is")
             elif name not in snapshot.files:
                 continue
+            elif lent and (user := _user(name, lent)) is not None:
+                whole = False
+                warnings.append(_left(name, user, lent, snapshot))
             elif len((stamped := names.archive_name(name, choices.stamp)).encode()) > names.MAX_BYTES:
                 whole = False
                 warnings.append(f"{quoted(name)} is too long a name to be archived: left where it is")
@@ -240,11 +253,22 @@ def _with_files(
         whole = whole and session.id_usable
         by = route(session, snapshot, view, choices.via)
         # Most rows of a long list are as they were planned.
-        if moves or (row.delete_transcript, row.route) != (whole, by):
+        if moves or row.moves or (row.delete_transcript, row.route) != (whole, by):
             row = row._replace(moves=tuple(moves), delete_transcript=whole, route=by)  # noqa: PLW2901
         out.append(row)
     _check_free(moved.values(), snapshot)
     return out
+
+
+def _user(name: str, lent: Mapping[str, Claims | None]) -> str | None:
+    """Return the agent that uses a file, or may, since its store cannot be read."""
+    return next((agent for agent, claims in lent.items() if claims is None or claims.cover(name)), None)
+
+
+def _left(name: str, user: str, lent: Mapping[str, Claims | None], snapshot: Snapshot) -> str:
+    if lent[user] is None:
+        return f"the store of agent {user} cannot be read: files of agent {snapshot.agent} are left where they are"
+    return f"{quoted(name)} is used by a session of agent {user}: left where it is"
 
 
 def _check_free(moves: Iterable[Move], snapshot: Snapshot) -> None:

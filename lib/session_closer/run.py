@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .home import Home
     from .journal import Journal
     from .measuring import Hash
+    from .neighbours import Look
+    from .planning import Claims
     from .record import RunRecord
     from .stores import Store
     from .tidying import Chores
@@ -28,7 +30,7 @@ class Run:
     """What the steps of one run share; what a cleanup adds is by agent.
 
     `stamp` goes into the archive names of the plan. `unread` are stores that could not be looked at, `sizes` bytes by
-    key, `hashes` of what the backups will hold.
+    key, `hashes` of what the backups will hold, `looks` and `lent` what other agents' stores say and use of an agent's.
     """
 
     home: Home
@@ -49,6 +51,8 @@ class Run:
     chores: dict[str, Chores] = field(default_factory=dict)
     sizes: dict[str, dict[str, int]] = field(default_factory=dict)
     hashes: dict[str, Hash] = field(default_factory=dict)
+    looks: dict[tuple[str, bool], Look] = field(default_factory=dict)
+    lent: dict[str, dict[str, Claims | None]] = field(default_factory=dict)
     record: RunRecord | None = None
     journal: Journal | None = None
 

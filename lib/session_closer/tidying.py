@@ -11,17 +11,15 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from . import cleaning, history, names, planning
+from . import cleaning, history, names, neighbours, planning
 from .claiming import locked
 from .cleaning import Action
-from .errors import CloserError
-from .home import check_folders
 from .measuring import Measure
-from .model import Move, Outcome, Session, Snapshot, Status, Why
+from .model import Move, Outcome, Snapshot, Status, Why
 from .policy import Rules
 from .record import Damaged, RunRecord, StoreRecord, decode
 from .run import Run
-from .stores import Store, detect
+from .stores import Store
 from .work import Work, note
 
 
@@ -45,11 +43,12 @@ def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
     made: dict[str, float] = {}
     strays = 0
     if rules.policy.orphans is not None:
-        groups = cleaning.orphan_groups(snapshot, _others(run, snapshot) if snapshot.era == "files" else ())
+        lent = neighbours.claims(run, store.agent) if snapshot.era == "files" else {}
+        groups = cleaning.orphan_groups(snapshot, filter(None, lent.values()))
         if snapshot.era == "files":
             found.update(_stats(store.folder, (name for group in groups for name in group)))
             made.update({name: status.st_mtime for name, status in found.items()})
-            orphans = cleaning.old_groups(groups, made, rules)
+            orphans = _certain(run, store.agent, cleaning.old_groups(groups, made, rules))
         else:
             strays = sum(map(len, groups))
     if rules.policy.expire_archives is not None:
@@ -67,21 +66,13 @@ def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
     )
 
 
-def _others(run: Run, own: Snapshot) -> Iterator[Session]:
-    """Give the rows of other agents that may refer to a file in this agent's folder."""
-    for agent in run.home.agents():
-        if agent != own.agent:
-            # A store that cannot be read is reported where it is meant.
-            with suppress(CloserError):
-                yield from cleaning.claimed_in(own.folder, _snapshot(run, agent))
-
-
-def _snapshot(run: Run, agent: str) -> Snapshot:
-    if agent in run.snapshots:
-        return run.snapshots[agent]
-    check_folders(run.home, [agent])
-    store = detect(run.home, agent)
-    return store.read() if store is not None else Snapshot(agent, "", "", {})
+def _certain(run: Run, agent: str, orphans: list[str]) -> list[str]:
+    """Return the orphans, none where another agent may use them whose store is not whole."""
+    damaged = neighbours.damaged(run, agent) if orphans else []
+    for other in damaged:
+        what = f"the store of agent {other} cannot be read, so what it uses is not known"
+        run.warn(f"{what}: files without a session of agent {agent} are left where they are")
+    return [] if damaged else orphans
 
 
 def _stats(folder: str, wanted: Iterable[str]) -> Iterator[tuple[str, os.stat_result]]:
@@ -214,8 +205,8 @@ def _archive(run: Run, work: Work, chores: Chores, moves: tuple[Move, ...]) -> N
             done.append(move)
     if not done:
         return
-    claims = planning.Claims.of(work.store.read().sessions.values())
-    for move in [move for move in done if claims.cover(move.source)]:
+    claims = [planning.Claims.of(work.store.read().sessions.values()), *neighbours.claims(run, agent).values()]
+    for move in [move for move in done if any(each is None or each.cover(move.source) for each in claims)]:
         # A live name that was taken anew is its owner's: then the old file stays in the archive.
         with suppress(FileExistsError):
             run.disk.rename_new(os.path.join(folder, move.target), os.path.join(folder, move.source))

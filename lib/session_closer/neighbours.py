@@ -1,0 +1,181 @@
+"""What other agents' stores say: which files of an agent they use, and which of them have a session by a name."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+from . import document, files
+from .errors import CloserError
+from .home import Home
+from .planning import Claims
+from .run import Run
+from .stores import detect
+from .stores.files import FileStore, check, parse, read_index
+from .stores.sqlite import SqliteStore
+
+# A larger store is not searched for a name: a slip must not cost more than a run.
+_SEARCHED_BYTES = 8 << 20
+_VALUE = rb'([^"\\]*(?:\\.[^"\\]*)*)'
+_SESSION_FILE = rb'"sessionFile"\s*:\s*"'
+_CUT_OFF = re.compile(_SESSION_FILE + _VALUE + rb"\\?\Z", re.DOTALL)
+_PATH_BYTES = 1 << 14
+# Not proof, but a look at the last bytes costs nothing: the last row is an object, in one.
+_END = re.compile(rb"[{}][ \t\n\r]*\}[ \t\n\r]*\Z")
+_SESSION_ID = re.compile(rb'"sessionId"\s*:\s*"' + _VALUE, re.DOTALL)
+
+Stamp = tuple[int, ...]
+
+
+class Look(NamedTuple):
+    """What an agent's index said when it had this stamp: file names by real folder; `files` None: it cannot be read.
+
+    `whole`: it ends as a store does.
+    """
+
+    stamp: Stamp | None
+    files: Mapping[str, frozenset[str]] | None
+    whole: bool = True
+
+
+def claims(run: Run, agent: str) -> dict[str, Claims | None]:
+    """Return by agent what the others' file stores claim in this agent's folder, None where that cannot be known."""
+    folder = os.path.realpath(run.home.folder(agent))
+    found: dict[str, Claims | None] = {}
+    for other, path in _others(run.home, agent):
+        # In a folder that both have, a session id alone claims a file.
+        look = _look(run, other, path, shared=os.path.realpath(run.home.folder(other)) == folder)
+        if not look.whole:
+            run.warn(f"the store of agent {other} is cut off: what else it used of agent {agent} is not known")
+        if look.files is None:
+            found[other] = None
+        elif named := look.files.get(folder):
+            found[other] = Claims(frozenset(name.removesuffix(".jsonl") for name in named), named)
+    run.lent[agent] = found
+    return found
+
+
+def as_before(run: Run, agent: str) -> bool:
+    """Tell whether other agents claim of this agent's files what they did at the last look, if there was one."""
+    before = run.lent.get(agent)
+    return before is None or claims(run, agent) == before
+
+
+def damaged(run: Run, agent: str) -> list[str]:
+    """Return the other agents whose `sessions.json` is not whole: what else they use is not to be known from it."""
+    found = []
+    for other, path in _others(run.home, agent):
+        # What this run has read is whole.
+        if other not in run.stores and os.path.lexists(path):
+            try:
+                check(read_index(os.path.realpath(path))[0], path)
+            except CloserError:
+                found.append(other)
+    return found
+
+
+def _others(home: Home, agent: str) -> Iterator[tuple[str, str]]:
+    """Give the other agents with the paths of their indexes; one that shares this agent's own is no other store."""
+    own = os.path.realpath(home.index(agent))
+    for other in sorted({*home.agents(), *home.known_agents()[0]} - {agent}):
+        path = home.index(other)
+        if os.path.realpath(path) != own:
+            yield other, path
+
+
+def _look(run: Run, agent: str, path: str, *, shared: bool) -> Look:
+    """Return what an agent's index says of files in other folders; one that has not changed is not read again."""
+    stamp = _stamp(path)
+    look = run.looks.get((agent, shared))
+    if look is None or look.stamp != stamp:
+        look = run.looks[agent, shared] = _read(stamp, run.home.folder(agent), path, shared=shared)
+    return look
+
+
+def _stamp(path: str) -> Stamp | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _read(stamp: Stamp | None, own: str, path: str, *, shared: bool) -> Look:
+    try:
+        raw = files.read(os.path.realpath(path), document.MAX_BYTES)[0]
+    except OSError as problem:
+        # OpenClaw has no store there either.
+        return Look(stamp, {} if problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL) else None)
+    end = raw[-_PATH_BYTES:]
+    if _CUT_OFF.search(end):
+        return Look(stamp, None)
+    return Look(stamp, _named(raw, own, shared=shared), _END.search(end) is not None)
+
+
+def _named(raw: bytes, own: str, *, shared: bool) -> dict[str, frozenset[str]]:
+    """Return the files that an index names outside its `own` folder, by real folder.
+
+    By its bytes, so that a store of tens of MB costs milliseconds and one that is cut off tells as much as it holds.
+    Every `sessionFile` counts, whatever it is in. A path counts as OpenClaw follows it: any spelling, escaped or not,
+    whose folder is really that folder. Only a value that is spelled as its own folder and a plain name is passed over.
+    A link in place of a single file is not followed. `shared`: also what it names inside.
+    """
+    spelled = re.escape(json.dumps(own, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass"))
+    passed_over = b"" if shared else rb"(?!" + spelled + rb'/[\w.%-]+")'
+    found: dict[str, set[str]] = defaultdict(set)
+    real = functools.cache(os.path.realpath)
+    for value in re.findall(_SESSION_FILE + passed_over + _VALUE, raw, re.DOTALL):
+        folder, _, name = os.path.join(own, _text(value)).rpartition("/")
+        # No file system has a path with a NUL or a lone surrogate in it.
+        with suppress(ValueError):
+            found[real(folder)].add(name)
+    if shared:
+        found[real(own)].update(f"{_text(value)}.jsonl" for value in _SESSION_ID.findall(raw))
+    return {folder: frozenset(names) for folder, names in found.items()}
+
+
+def _text(value: bytes) -> str:
+    try:
+        return str(json.loads(b'"' + value + b'"', strict=False))
+    except ValueError:
+        return value.decode("utf-8", "surrogateescape")
+
+
+def holders(run: Run, agent: str, tails: Collection[str]) -> dict[str, list[str]]:
+    """Return by tail the keys `agent:<other>:<tail>` and `agent:<other>:project-<tail>` that other agents have."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for other, _ in _others(run.home, agent):
+        keys_of = {key: tail for tail in tails for key in _keys(other, tail)}
+        with suppress(CloserError, OSError):
+            holds = _searched(run, other, keys_of)
+            for key, tail in keys_of.items():
+                if holds(key):
+                    found[tail].append(key)
+    return found
+
+
+def _keys(agent: str, tail: str) -> tuple[str, str]:
+    return f"agent:{agent}:{tail}", f"agent:{agent}:project-{tail}"
+
+
+def _searched(run: Run, agent: str, wanted: Collection[str]) -> Callable[[str], bool]:
+    if agent in run.snapshots:
+        return run.snapshots[agent].sessions.__contains__
+    store = detect(run.home, agent)
+    if store is None or os.stat(store.index).st_size > _SEARCHED_BYTES:
+        return frozenset().__contains__
+    if isinstance(store, SqliteStore):
+        return store.rows(list(wanted)).__contains__
+    assert isinstance(store, FileStore)
+    raw = read_index(store.index)[0]
+    spelled = (json.dumps(key, ensure_ascii=ascii_only) for key in wanted for ascii_only in (True, False))
+    if not any(one.encode("utf-8", "surrogatepass") in raw for one in spelled):
+        return frozenset().__contains__
+    return parse(raw, store.index, agent).members.__contains__

@@ -1,0 +1,282 @@
+"""A transcript that another agent's session uses stays, whatever is closed and however that agent's store looks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_closer import editing, neighbours, tidying
+from session_closer.cli import Command
+from session_closer.commands.cleanup_sessions import CleanupSessions
+from session_closer.commands.close_project import CloseProject
+from session_closer.commands.close_project_batch import CloseProjectBatch
+from session_closer.commands.keep_only_sessions import KeepOnlySessions
+from support import LEAD, Answer, Stage, Store, run_json, write
+
+READER = "agent:researcher:"
+KEY = LEAD + "subagent:2b1c"
+DAY = 86400.0
+Spelling = Callable[[Store, Path], str]
+
+
+def lend(store: Store, path: str | Path, agent: str = "researcher") -> None:
+    """Add a session of another agent that goes on in this file."""
+    store.add(
+        (f"agent:{agent}:borrower", {"sessionId": "borrower", "updatedAt": 1, "sessionFile": str(path)}), agent=agent
+    )
+
+
+def transcript(store: Store, key: str = KEY) -> Path:
+    return Path(store.entries()[key]["sessionFile"])
+
+
+def stray(store: Store, name: str, agent: str = "project-lead") -> Path:
+    path = store.transcript(name, agent)
+    os.utime(path, (time.time() - 3 * DAY,) * 2)
+    return path
+
+
+def linked(store: Store, path: Path) -> str:
+    os.symlink(store.state, store.state.parent / "alias")
+    return str(path).replace(str(store.state), str(store.state.parent / "alias"))
+
+
+def linked_elsewhere(store: Store, path: Path) -> str:
+    os.symlink(path.parent, store.state.parent / "anywhere")
+    return str(store.state.parent / "anywhere" / path.name)
+
+
+def relative(store: Store, path: Path) -> str:
+    return os.path.relpath(path, store.folder("researcher"))
+
+
+WAYS: dict[str, tuple[type[Command], tuple[str, ...]]] = {
+    "close-project": (CloseProject, ("--session-key", KEY)),
+    "batch": (CloseProjectBatch, (KEY, LEAD + "alpha")),
+    "keep-only": (KeepOnlySessions, ("--agent", "project-lead", "kelly-dashboard")),
+    "cleanup": (CleanupSessions, ("--agent", "project-lead", "--stale", "subagent=1h")),
+    "cleanup of all": (CleanupSessions, ("--stale", "subagent=1h")),
+}
+
+
+@pytest.mark.parametrize("way", list(WAYS))
+def test_a_file_that_another_agent_s_session_uses_stays(store: Store, way: str) -> None:
+    path, companion = transcript(store), transcript(store).with_suffix(".trajectory.jsonl")
+    store.transcript(companion.name)
+    lend(store, path)
+    command, words = WAYS[way]
+    for dry in (("--dry-run",), ()):
+        answer = run_json(command, *words, *dry, state=store.state)
+        [row] = [row for row in answer.data["results"] if row["key"] == KEY]
+        assert (answer.code, row["status"]) == (0, "would_close" if dry else "closed")
+        assert row["archives"] == []
+        for name in (path.name, companion.name):
+            assert f'"{name}" is used by a session of agent researcher: left where it is' in answer.data["warnings"]
+        assert path.exists()
+        assert companion.exists()
+    assert KEY not in store.entries()
+
+
+@pytest.mark.parametrize("spelled", [lambda _, path: str(path), linked, linked_elsewhere, relative])
+@pytest.mark.parametrize("writer", [{}, {"ensure_ascii": True, "indent": None}, "escaped"])
+def test_however_the_path_is_written(store: Store, spelled: Spelling, writer: Any) -> None:
+    path = transcript(store)
+    lend(store, spelled(store, path))
+    rows = store.entries("researcher")
+    text = json.dumps(rows, **(writer if isinstance(writer, dict) else {}))
+    if writer == "escaped":
+        text = text.replace("/", "\\/").replace("sessions", "\\u0073essions")
+        assert json.loads(text) == rows
+        text = text.replace("\\u0073essionsFile", "sessionFile")
+    write(store.index("researcher"), text)
+    answer = run_json(CloseProject, "--session-key", KEY, state=store.state)
+    assert answer.rows == [(KEY, "closed")]
+    assert path.exists()
+
+
+def test_only_what_is_used_stays_and_an_own_file_is_nobody_else_s(store: Store) -> None:
+    used, free = transcript(store), transcript(store, LEAD + "alpha")
+    lend(store, used)
+    # A session of the same id in another folder uses another file.
+    store.add((READER + "namesake", store.session(READER + "namesake", agent="researcher")), agent="researcher")
+    store.add((READER + "twin", {"sessionId": free.stem, "updatedAt": 1}), agent="researcher")
+    keys = (KEY, LEAD + "alpha", LEAD + "alpha-review")
+    answer = run_json(CloseProjectBatch, *keys, state=store.state)
+    assert (answer.code, [status for _, status in answer.rows]) == (0, ["closed"] * 3)
+    assert (used.exists(), free.exists()) == (True, False)
+    assert len(answer.data["warnings"]) == 1
+
+
+@pytest.fixture
+def between(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Do something when all is planned and the lock is about to be taken."""
+
+    def set_up(happens: Callable[[], object]) -> None:
+        for module in (editing, tidying):
+            real = module.locked
+
+            @contextlib.contextmanager
+            def locked(*words: Any, real: Any = real) -> Iterator[None]:
+                happens()
+                with real(*words):
+                    yield
+
+            monkeypatch.setattr(module, "locked", locked)
+
+    return set_up
+
+
+def test_a_file_that_another_agent_uses_by_now_stays(
+    store: Store, between: Callable[[Callable[[], object]], None]
+) -> None:
+    path = transcript(store)
+    between(lambda: lend(store, path))
+    answer = run_json(CloseProject, "--session-key", KEY, state=store.state)
+    assert answer.rows == [(KEY, "closed")]
+    assert path.exists()
+    assert answer.data["warnings"] == [f'"{path.name}" is used by a session of agent researcher: left where it is']
+
+
+def test_an_orphan_that_another_agent_uses_by_now_stays(
+    store: Store, between: Callable[[Callable[[], object]], None]
+) -> None:
+    used, free = stray(store, "used.jsonl"), stray(store, "free.jsonl")
+    between(lambda: lend(store, used))
+    answer = run_json(CleanupSessions, "--agent", "project-lead", "--orphans", state=store.state)
+    assert answer.code == 0
+    assert (used.exists(), free.exists()) == (True, False)
+
+
+def test_the_gateway_is_told_to_leave_it(stage: Stage) -> None:
+    store = stage("up")
+    path = transcript(store)
+    lend(store, path)
+    answer = run_json(CloseProject, "--session-key", KEY, "--force", state=store.state)
+    assert answer.rows == [(KEY, "closed")]
+    assert answer.data["results"][0]["route"] == "gateway"
+    assert path.exists()
+
+
+def test_a_run_that_is_broken_off_leaves_what_another_agent_uses(stage: Stage) -> None:
+    store = stage("up", active=[KEY])
+    path = transcript(store)
+    lend(store, path)
+    answer = run_json(CloseProject, "--session-key", KEY, "--force", state=store.state)
+    assert answer.rows == [(KEY, "closed")]
+    assert path.exists()
+
+
+def test_a_damaged_store_of_another_agent_keeps_what_it_names_and_hinders_nothing(store: Store) -> None:
+    path, free = transcript(store), transcript(store, LEAD + "telegram:group:-1001234")
+    lend(store, path)
+    raw = store.index("researcher").read_bytes()
+    write(store.index("researcher"), raw[:-1])
+    keys = (KEY, LEAD + "telegram:group:-1001234")
+    answer = run_json(CloseProjectBatch, *keys, state=store.state)
+    assert (answer.code, [status for _, status in answer.rows]) == (0, ["closed"] * 2)
+    assert (path.exists(), free.exists()) == (True, False)
+    told = "the store of agent researcher is cut off: what else it used of agent project-lead is not known"
+    assert answer.data["warnings"].count(told) == 1
+
+
+@pytest.mark.parametrize("left", [b'"', b".jsonl", b"-", b"/sess"])
+def test_a_store_that_ends_in_the_name_of_a_file_may_use_any(store: Store, left: bytes) -> None:
+    path = transcript(store)
+    lend(store, path)
+    raw = store.index("researcher").read_bytes()
+    write(store.index("researcher"), raw[: raw.rindex(left)])
+    answer = run_json(CloseProject, "--session-key", KEY, state=store.state)
+    assert answer.rows == [(KEY, "closed")]
+    assert path.exists()
+    assert answer.data["warnings"] == [
+        "the store of agent researcher cannot be read: files of agent project-lead are left where they are"
+    ]
+
+
+def test_where_another_agent_s_store_cannot_be_read_at_all_files_stay_and_it_is_said(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real = transcript(store), neighbours.files.read
+
+    def read(where: str, limit: int) -> Any:
+        if where == str(store.index("researcher")):
+            raise PermissionError(13, "Permission denied", where)
+        return real(where, limit)
+
+    monkeypatch.setattr(neighbours.files, "read", read)
+    answer = run_json(CloseProjectBatch, KEY, LEAD + "alpha", state=store.state)
+    assert (answer.code, [status for _, status in answer.rows]) == (0, ["closed"] * 2)
+    assert path.exists()
+    told = "the store of agent researcher cannot be read: files of agent project-lead are left where they are"
+    assert answer.data["warnings"].count(told) == 1
+
+
+@pytest.mark.parametrize("odd", ["folder", "pipe", "dangling link"])
+def test_what_is_no_store_at_all_claims_nothing(store: Store, odd: str) -> None:
+    index = store.index("researcher")
+    index.unlink()
+    make = {"folder": index.mkdir, "pipe": lambda: os.mkfifo(index), "dangling link": lambda: os.symlink("no", index)}
+    make[odd]()
+    path = transcript(store)
+    answer = run_json(CloseProject, "--session-key", KEY, state=store.state)
+    assert (answer.rows, answer.data["warnings"]) == ([(KEY, "closed")], [])
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("words", [("--agent", "project-lead"), ()])
+@pytest.mark.parametrize("claimed", [True, False])
+def test_orphans_stay_where_another_agent_s_store_is_cut_off(
+    store: Store, words: tuple[str, ...], claimed: bool
+) -> None:
+    path = stray(store, "theirs.jsonl")
+    if claimed:
+        lend(store, path)
+    raw = store.index("researcher").read_bytes()
+    write(store.index("researcher"), raw[: len(raw) // 2])
+    answer = run_json(CleanupSessions, *words, "--orphans", state=store.state)
+    assert answer.code == (1 if not words else 0)
+    assert path.exists()
+    assert any(
+        warning.startswith("the store of agent researcher cannot be read") for warning in answer.data["warnings"]
+    )
+
+
+def test_in_a_folder_that_two_agents_have_a_session_id_is_a_claim(store: Store, tmp_path: Path) -> None:
+    store.configure(session={"store": str(tmp_path / "indexes" / "{agentId}.json")})
+    (tmp_path / "indexes").mkdir()
+    for agent in ("project-lead", "researcher"):
+        shutil.move(store.index(agent), tmp_path / "indexes" / f"{agent}.json")
+    rows = json.loads((tmp_path / "indexes" / "project-lead.json").read_bytes())
+    path = Path(rows[KEY]["sessionFile"])
+    shutil.rmtree(store.folder("researcher"))
+    os.symlink(store.folder(), store.folder("researcher"))
+    entries = {READER + "same": {"sessionId": path.stem, "updatedAt": 1}}
+    write(tmp_path / "indexes" / "researcher.json", json.dumps(entries))
+    answer: Answer = run_json(CloseProject, "--session-key", KEY, state=store.state)
+    assert answer.rows == [(KEY, "closed")]
+    assert path.exists()
+
+
+def test_nothing_is_read_of_others_where_no_file_would_go_and_nothing_twice(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    real = neighbours.files.read
+
+    def counted(where: str, limit: int) -> Any:
+        read.append(where)
+        return real(where, limit)
+
+    monkeypatch.setattr(neighbours.files, "read", counted)
+    others = {str(store.index("researcher")), str(store.index("main"))}
+    run_json(CloseProject, "never-spoken", state=store.state)
+    assert others.isdisjoint(read)
+    run_json(CloseProject, "--session-key", KEY, state=store.state)
+    assert sorted(path for path in read if path in others) == sorted(others)
