@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,11 @@ def fill(root: str, site: str, lock: str, is_filled: Callable[[], bool]) -> None
         names = ", ".join(line.split("==")[0] for line in file if "==" in line and ";" not in line)
     bootstrap.say(sys.stderr, f"session-closer: first run: installing {names} into {site}")
     work = ""
+    before = signal.getsignal(signal.SIGINT)
     try:
+        if before != signal.SIG_IGN:
+            # Not at once, as in bin/: what is here by then has to be removed.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         remove_leftovers(root)
         work = tempfile.mkdtemp(prefix="new-", dir=root)
         new = os.path.join(work, "site")
@@ -60,6 +65,7 @@ def fill(root: str, site: str, lock: str, is_filled: Callable[[], bool]) -> None
         raise Failed(f"cannot fill its cache: {error}", "make room there, or set SESSION_CLOSER_CACHE") from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        signal.signal(signal.SIGINT, before)
 
 
 def remove_leftovers(root: str) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import sys
 import time
 from abc import abstractmethod
@@ -204,7 +205,10 @@ class Reader(cli.Application):
             return self, self._obey(argv)
         except CloserError as error:
             problem = error
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RuntimeError) as error:
+            # Python 3.11 wraps what comes while it makes a class, at an import.
+            if isinstance(error, RuntimeError) and not isinstance(error.__cause__, KeyboardInterrupt):
+                raise
             problem = Interrupted("interrupted", "run the same command again: it finishes what was begun")
         except cli.SwitchError as error:
             problem = UsageProblem(_plain_words(str(error)), f"{self.executable} --help")
@@ -443,8 +447,8 @@ def targets(words: Sequence[str], agent: str | None) -> tuple[keys.Target, ...]:
 
 def start(command: type[Reader]) -> int:
     """Run a command as a program: signals, broken pipes and bugs end in a documented exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
     _open_streams()
+    _heed_signals()
     # The entries of a large store are many and hold no cycles: looking for some costs a tenth of the run.
     gc.disable()
     for stream in (sys.stdout, sys.stderr):
@@ -466,10 +470,17 @@ def start(command: type[Reader]) -> int:
             except (BrokenPipeError, _Unwritten):
                 _silence(sys.stderr)
         return ExitCode.SOME_FAILED
+    except KeyboardInterrupt:
+        # Ahead of what the command itself tells, or behind it.
+        return ExitCode.INTERRUPTED
     except Exception as problem:
         if os.environ.get("SESSION_CLOSER_TRACEBACK"):
             raise
         return _bug(command, problem)
+    finally:
+        # All is done and said, and the exit code is to say so.
+        for number in _HEEDED:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _called(operation: str) -> str:
@@ -507,5 +518,21 @@ def _bug(command: type[Reader], problem: Exception) -> int:
     return ExitCode.BUG
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+_HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _heed_signals() -> None:
+    """Let what would end the process interrupt the run; what nohup or a shell's & has let it ignore, it ignores."""
+    for number in _HEEDED:
+        if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    if number == signal.SIGHUP:
+        # The kernel and the shell both send it when a terminal goes, and what was one can say nothing more.
+        signal.signal(number, signal.SIG_IGN)
+        for stream in (sys.stdout, sys.stderr):
+            if not stream.isatty() and stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):
+                _silence(stream)
     raise KeyboardInterrupt

@@ -1,0 +1,118 @@
+"""A signal in the middle of a run: what was begun stays in the journal, exit 130, and the same command finishes it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import LEAD, LIB, Store, one_document, run_process
+
+# The signal comes just before the new store takes the place of the old one.
+SENT = """
+import os, signal
+from session_closer.files import Disk
+exchange = Disk.exchange
+def sent(*arguments):
+    os.kill(os.getpid(), signal.NAME)
+    return exchange(*arguments)
+Disk.exchange = sent
+"""
+AGAIN = """
+from session_closer.work import Work
+give_up = Work.give_up
+def again(work):
+    os.kill(os.getpid(), signal.NAME)
+    give_up(work)
+Work.give_up = again
+"""
+# A shell may have let the tests ignore a hang-up, and a child inherits that.
+TERMINAL = """
+import fcntl, signal, sys, termios
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+"""
+WAITS = """
+from session_closer.files import Disk
+import time
+def waits(*arguments):
+    print("at work", flush=True)
+    time.sleep(60)
+Disk.exchange = waits
+"""
+
+
+def is_left_for_the_next(store: Store, code: int) -> None:
+    """The run has ended in the middle, and the same command again finishes it."""
+    assert code == 130
+    assert len(store.open_runs()) == 1
+    assert LEAD + "topics" in store.entries()
+    assert run_process("close-project", "topics", state=store.state).code == 0
+    assert (store.open_runs(), LEAD + "topics" in store.entries()) == ([], False)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_in_the_middle_leaves_the_journal(store: Store, name: str) -> None:
+    heeded = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    before = heeded + SENT.replace("NAME", name)
+    result = run_process("close-project", "topics", "--json", state=store.state, before=before)
+    assert one_document(result.stdout)["error"]["name"] == "interrupted"
+    assert result.stderr.startswith("error: interrupted; next: ")
+    assert result.stderr.count("\n") == 1
+    is_left_for_the_next(store, result.code)
+
+
+def test_a_hang_up_that_comes_twice_is_one(store: Store) -> None:
+    before = (SENT + AGAIN).replace("NAME", "SIGHUP")
+    result = run_process("close-project", "topics", "--json", state=store.state, before=before)
+    assert one_document(result.stdout)["error"]["name"] == "interrupted"
+    is_left_for_the_next(store, result.code)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_what_the_caller_ignores_stops_nothing(store: Store, name: str) -> None:
+    before = f"import signal; signal.signal(signal.{name}, signal.SIG_IGN)" + SENT.replace("NAME", name)
+    result = run_process("close-project", "topics", state=store.state, before=before)
+    assert (result.code, result.stderr) == (0, "")
+    assert (store.open_runs(), LEAD + "topics" in store.entries()) == ([], False)
+
+
+def test_a_terminal_that_is_closed_in_the_middle_is_an_interrupt(store: Store) -> None:
+    ours, theirs = pty.openpty()
+    program = f"{TERMINAL}\nfrom session_closer.commands.close_project import main\n{WAITS}\nsys.exit(main())"
+    words = [sys.executable, "-B", "-c", program, "--state-dir", str(store.state), "topics"]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)])}
+    with subprocess.Popen(
+        words, env=environ, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    ) as process:
+        os.close(theirs)
+        seen = b""
+        while b"at work" not in seen:
+            seen += os.read(ours, 1024)
+        os.close(ours)
+    is_left_for_the_next(store, process.returncode)
+
+
+def test_an_interrupt_while_a_class_is_made_is_no_bug(store: Store) -> None:
+    wrapped = "raise RuntimeError('Error calling __set_name__') from KeyboardInterrupt()"
+    before = f"import session_closer.executor as c\ndef stop(*a, **k): {wrapped}\nc.execute = stop"
+    result = run_process("close-project", "topics", state=store.state, before=before)
+    assert (result.code, result.stderr.partition(";")[0]) == (130, "error: interrupted")
+
+
+def test_an_interrupt_ahead_of_the_command_itself_is_said_by_the_exit_code(store: Store) -> None:
+    before = "from session_closer import cli\ndef stop(*a, **k): raise KeyboardInterrupt\ncli._called = stop"
+    result = run_process("close-project", "topics", state=store.state, before=before)
+    assert (result.code, result.stdout, result.stderr) == (130, "", "")
+
+
+def test_the_next_signal_after_the_report_changes_no_exit_code(store: Store) -> None:
+    late = "from session_closer.commands import close_project as c\nstart = c.start\n"
+    late += "import os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    late += "def main():\n code = start(c.CloseProject)\n os.kill(os.getpid(), signal.SIGINT)\n return code\n"
+    result = run_process("close-project", "topics", state=store.state, before=late)
+    assert (result.code, result.stderr) == (0, "")
+    assert Path(store.state, "session-closer").is_dir()
