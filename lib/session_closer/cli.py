@@ -226,7 +226,8 @@ class Reader(cli.Application):
 
     def found_beside(self, problem: CloserError) -> CloserError:
         """Return an error whose remedy names our commands where they are: beside this one."""
-        if not problem.remedy.startswith(keys.shell_word(self.executable) + " "):
+        called = keys.shell_word(self.executable) + " "
+        if not problem.remedy.startswith((called, f"if all of them are meant: {called}")):
             problem.remedy = _OURS.sub(lambda found: keys.shell_word(self.beside(found.group())), problem.remedy)
         return problem
 

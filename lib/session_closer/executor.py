@@ -172,7 +172,9 @@ def _refusal(run: Run, plan: Plan) -> CloserError | None:
     files = sum(len(found.orphans) + len(found.expired) for found in run.chores.values())
     if count + files > run.options.limit and not run.options.yes:
         what = f"{count} sessions would be closed" if not files else f"{count} sessions and {files} files would go"
-        return Refused(f"{what}, more than --max {run.options.limit}", run.options.again, name="too_many")
+        # Not the bare command: whoever types what an error ends with is to read this first.
+        remedy = f"if all of them are meant: {run.options.again}"
+        return Refused(f"{what}, more than --max {run.options.limit}", remedy, name="too_many")
     # Where openclaw.json says warn nothing is going to be changed, so nothing can be in the way.
     if count == 0 or (run.wish.rules is not None and run.wish.rules.mode == "warn"):
         return None

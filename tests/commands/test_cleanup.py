@@ -1009,7 +1009,9 @@ def test_more_than_max_is_refused_with_the_exact_next_command(filled: Store) -> 
     assert "3 sessions and 1 files" in answer.data["error"]["message"]
     assert summary(answer)["applied"] is False
     program = str(LIB.parent / "bin" / "cleanup-sessions")
-    told = shlex.split(answer.data["error"]["remedy"])
+    ahead, _, command = answer.data["error"]["remedy"].partition(": ")
+    assert ahead == "if all of them are meant"
+    told = shlex.split(command)
     assert told[0] == "cleanup-sessions"
     done = subprocess.run([program, *told[1:]], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done

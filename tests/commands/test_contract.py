@@ -154,7 +154,7 @@ def test_a_session_that_is_called_like_a_command_stays_what_it_is(store: Store, 
     batch = program.replace("COMMAND", "close-project-batch")
     result = run_process("close-project-batch", *asked, state=store.state, before=batch)
     assert result.code == 3
-    command = _words_of_shell(result.stderr.partition("; next: ")[2].strip())
+    command = _words_of_shell(result.stderr.partition("; next: if all of them are meant: ")[2].strip())
     assert command == [f"{tmp_path}/bin/close-project-batch", "--yes", "--state-dir", str(store.state), *asked]
     listed = run_process("list-sessions", "--agent", "list-sessions", state=store.state)
     kept = ("keep-only-sessions", "nowhere", "--agent", "list-sessions")
@@ -705,7 +705,7 @@ def test_the_next_command_that_is_printed_does_it(store: Store, words: tuple[str
     assert first.code == 3
     assert first.stderr.count("\n") == 1
     assert not RAW.search(first.stderr)
-    command = first.stderr.partition("; next: ")[2].strip()
+    command = first.stderr.partition("; next: if all of them are meant: ")[2].strip()
     assert command.startswith("close-project-batch ")
     again = _words_of_shell(command)[1:]
     second = run_json(CloseProjectBatch, *again)
