@@ -58,23 +58,32 @@ def one_word(name: str, *words: str) -> Any:
     return check
 
 
-def count(name: str) -> Any:
-    """Return a type of argument: a number from 1 on; `name` is the option's."""
+def count(spelled: str, such: int) -> Any:
+    """Return a type of argument: a number from 1 on; `spelled` is the option with its argument, `such` one of them."""
+    name = spelled.partition(" ")[0]
 
     def check(value: str) -> int:
-        if not value.isdecimal() or not 0 < int(value) < 10**9:
-            raise UsageProblem(f"{quoted(value)} is no number from 1 on", f"{name} N")
+        if not value.isdecimal() or len(value) > 9 or not int(value):
+            raise UsageProblem(f"{quoted(value)} is no number from 1 to 999999999", f"{spelled}, as in {name} {such}")
         return int(value)
 
     return check
 
 
-def word(name: str) -> Any:
-    """Return a type of argument: any word but another option."""
+def text(spelled: str, about: str, *, many: bool = False) -> Any:
+    """Return an option that takes any word but another option; `spelled` as in its help, `many`: given repeatedly."""
+    name, _, argument = spelled.partition(" ")
+    return cli.SwitchAttr(name, _word(spelled), list=many, argname=argument, help=about)
+
+
+def _word(spelled: str) -> Any:
+    name, _, argument = spelled.partition(" ")
 
     def check(value: str) -> str:
-        if not value or value.startswith("-"):
-            raise UsageProblem(f"{quoted(value)} is no {name}", f"give the {name} behind the option")
+        if not value:
+            raise UsageProblem(f"the {argument.strip('[]')} of {name} is empty", spelled)
+        if value.startswith("-"):
+            raise UsageProblem(f"{quoted(value)} begins with -, so it is no {argument} for {name}", spelled)
         return value
 
     return check
@@ -107,7 +116,7 @@ def _address(value: str) -> str:
 
 
 def _path(value: str) -> str:
-    found = word("FILE")(value)
+    found = _word("--token-file FILE")(value)
     if not os.path.isfile(found):
         raise UsageProblem(f"{quoted(found)} is no file", "--token-file FILE, with nothing but the token in it")
     return str(found)
@@ -128,13 +137,11 @@ class Reader(cli.Application):
 
     as_json = cli.Flag("--json", help="one JSON document on stdout, errors included")
     verbose = cli.Flag("--verbose", help="all rows and the evidence")
-    state_dir = cli.SwitchAttr("--state-dir", word("DIR"), argname="DIR", help="OpenClaw's state directory")
-    profile = cli.SwitchAttr("--profile", word("NAME"), argname="NAME", help="stands for ~/.openclaw-NAME")
+    state_dir = text("--state-dir DIR", "OpenClaw's state directory")
+    profile = text("--profile NAME", "stands for ~/.openclaw-NAME")
     url = cli.SwitchAttr("--url", _address, argname="URL", help="the gateway, where it is not found by itself")
     token_file = cli.SwitchAttr("--token-file", _path, argname="FILE", help="the gateway's token, in a file")
-    gateway_state = cli.SwitchAttr(
-        "--gateway-state-dir", word("DIR"), argname="DIR", help="what the gateway itself calls the state directory"
-    )
+    gateway_state = text("--gateway-state-dir DIR", "what the gateway itself calls the state directory")
 
     @abstractmethod
     def main(self, *words: str) -> int:
@@ -211,7 +218,7 @@ class Reader(cli.Application):
                 raise
             problem = Interrupted("interrupted", "run the same command again: it finishes what was begun")
         except cli.SwitchError as error:
-            problem = UsageProblem(_plain_words(str(error)), f"{self.executable} --help")
+            problem = UsageProblem(_plain_words(str(error)), f"{keys.shell_word(self.executable)} --help")
         self.as_json = asked_json
         self.fail(self.found_beside(problem), switches)
         return self, int(problem.code)
@@ -266,7 +273,7 @@ class Base(Reader):
         help="restart the gateway afterwards (auto: only after an edit below it)",
     )  # fmt: skip
     no_restart = cli.Flag("--no-restart", help="the same as --restart never")
-    reason = cli.SwitchAttr("--reason", word("TEXT"), argname="TEXT", help="why; it is kept in the receipt")
+    reason = text("--reason TEXT", "why; it is kept in the receipt")
 
     def options(self) -> Options:
         """Return the switches as data."""
@@ -346,7 +353,9 @@ class Closing(Base):
     """What the commands share that close sessions, named or by a policy."""
 
     yes = cli.Flag("--yes", help="close more than --max at once")
-    limit = cli.SwitchAttr("--max", count("--max"), default=100, argname="N", help="most closed without --yes (100)")
+    limit = cli.SwitchAttr(
+        "--max", count("--max N", 200), default=100, argname="N", help="most closed without --yes (100)"
+    )
     via = cli.SwitchAttr(
         "--via", one_word("--via", "auto", "gateway", "files"), default="auto", argname="auto|gateway|files",
         help="who takes the entries out (auto)",
@@ -364,12 +373,10 @@ class Closing(Base):
 class Command(Closing):
     """What the commands share that name sessions; a command adds its positionals and says what it wishes."""
 
-    agent = cli.SwitchAttr("--agent", word("AGENT"), argname="AGENT", help="agent of the project ids (project-lead)")
+    agent = text("--agent AGENT", "agent of the project ids (project-lead)")
     force = cli.Flag("--force", help="close sessions that are running, too")
     missing_ok = cli.Flag("--missing-ok", help="a target that is not found is no failure")
-    own = cli.SwitchAttr(
-        "--self", word("KEY"), list=True, argname="KEY", help="your own session: it is closed when your turn has ended"
-    )
+    own = text("--self KEY", "your own session: it is closed when your turn has ended", many=True)
     demo = cli.Flag("--demo", help="the same on a throw-away sample store")
 
     @abstractmethod
@@ -383,9 +390,11 @@ class Command(Closing):
     def perform(self, wish: Wish) -> int:
         """Run a wish, print its report, return its exit code."""
         if self.demo:
-            if any(given is not None for given in (self.state_dir, self.profile, self.url, self.token_file)):
+            elsewhere = (self.state_dir, self.profile, self.url, self.token_file, self.gateway_state)
+            if any(given is not None for given in elsewhere):
                 raise UsageProblem(
-                    "--demo works on a sample store of its own", "leave out --state-dir, --profile, --url, --token-file"
+                    "--demo works on a sample store of its own",
+                    "leave out --state-dir, --profile, --url, --token-file, --gateway-state-dir",
                 )
             from . import demo
 
@@ -436,7 +445,7 @@ def _silence(stream: Any) -> None:
 def no_words(words: Sequence[str], what: str) -> None:
     """Raise UsageProblem where no positional was given."""
     if not words:
-        raise UsageProblem(f"no {what} was given", "name at least one project id or session key")
+        raise UsageProblem(f"no {what} was given", "name a project id or a session key")
 
 
 def targets(words: Sequence[str], agent: str | None) -> tuple[keys.Target, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from plumbum import cli
 
 from .. import files, report
-from ..cli import Closing, count, start, word
+from ..cli import Closing, count, start, text
 from ..errors import Refused, UsageProblem
 from ..home import Home
 from ..keys import check_agent, quoted, target
@@ -29,37 +29,28 @@ class CleanupSessions(Closing):
     OPERATION = OPERATION
     POSITIONALS = ""
 
-    agent = cli.SwitchAttr("--agent", word("AGENT"), argname="AGENT", help="only this agent")
+    agent = text("--agent AGENT", "only this agent")
     all_agents = cli.Flag("--all-agents", help="all agents (that is the default, too)")
-    store = cli.SwitchAttr("--store", word("PATH"), argname="PATH", help="only the agent with this store")
-    stale = cli.SwitchAttr(
-        "--stale", word("KIND=AGE"), list=True, argname="KIND=AGE",
-        help="sessions of a kind that were idle for longer: cron-run=24h,hook=7d",
-    )  # fmt: skip
+    store = text("--store PATH", "only the agent with this store")
+    stale = text("--stale KIND=AGE", "sessions of a kind that were idle for longer: cron-run=24h,hook=7d", many=True)
     unknown_age = cli.Flag("--unknown-age-is-old", help="a row without a usable time counts as old")
-    orphans = cli.SwitchAttr(
-        "--orphans", word("AGE"), argname="[AGE]", help="archive transcript files that no row refers to (24h)"
-    )
+    orphans = text("--orphans [AGE]", "archive transcript files that no row refers to (24h)")
     fix_missing = cli.Flag("--fix-missing", help="rows whose transcript is gone")
     fix_dm_scope = cli.Flag("--fix-dm-scope", help="rows of direct messages that session.dmScope main has left behind")
-    max_entries = cli.SwitchAttr("--max-entries", count("--max-entries"), argname="N", help="the oldest rows above N")
-    max_disk = cli.SwitchAttr(
-        "--max-disk", word("SIZE"), argname="SIZE", help="the oldest rows until transcripts take no more than SIZE"
+    max_entries = cli.SwitchAttr(
+        "--max-entries", count("--max-entries N", 500), argname="N", help="the oldest rows above N"
     )
-    expire_archives = cli.SwitchAttr(
-        "--expire-archives", word("AGE"), argname="AGE", help="delete archives and backups older than AGE for good"
-    )
-    policy_file = cli.SwitchAttr("--policy", word("FILE"), argname="FILE", help="a policy in TOML")
+    max_disk = text("--max-disk SIZE", "the oldest rows until transcripts take no more than SIZE")
+    expire_archives = text("--expire-archives AGE", "delete archives and backups older than AGE for good")
+    policy_file = text("--policy FILE", "a policy in TOML")
     print_policy = cli.Flag("--print-policy", help="print the policy as TOML and do nothing")
     enforce = cli.Flag("--enforce", help="also where session.maintenance.mode in openclaw.json is warn")
-    active_key = cli.SwitchAttr(
-        "--active-key", word("KEY"), list=True, argname="KEY", help="a session that stays, whatever the policy says"
-    )
+    active_key = text("--active-key KEY", "a session that stays, whatever the policy says", many=True)
 
     def main(self, *words: str) -> int:
         """Do what was asked; plumbum calls this with the positionals."""
         if words:
-            raise UsageProblem(f"{quoted(words[0])} is no option", f"{self.executable} --help")
+            raise UsageProblem(f"{quoted(words[0])} is one word too many", "--agent AGENT, --active-key KEY or --help")
         where = self.place()
         policy, maintenance = self._policy(where)
         if self.print_policy and self.as_json:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plumbum import cli
-
-from ..cli import Command, start, targets, word
+from ..cli import Command, no_words, start, targets, text
 from ..errors import UsageProblem
 from ..model import Wish
 
@@ -14,21 +12,23 @@ from ..model import Wish
 class CloseProject(Command):
     """Close the sessions of one project: back up, take the entry out, archive the transcript.
 
-    A project id stands for agent:<agent>:<id> and agent:<agent>:project-<id>; both are closed if both exist.
+    A project id stands for agent:<agent>:<id>, agent:<agent>:project-<id> and the bare keys <id> and project-<id>:
+    all of them that exist are closed.
     """
 
     OPERATION = "close-project"
     POSITIONALS = "<project id | session key>"
 
-    session_key = cli.SwitchAttr("--session-key", word("KEY"), argname="KEY", help="the key, instead of the positional")
+    session_key = text("--session-key KEY", "the key, instead of the positional")
 
     def wish(self, words: Sequence[str]) -> Wish:
         """Return the one target, from the positional or --session-key."""
         given = [*words, *([self.session_key] if self.session_key is not None else [])]
-        if len(given) != 1:
+        no_words(given, "session")
+        if len(given) > 1:
             raise UsageProblem(
-                f"exactly one project id or session key was expected, {len(given)} were given",
-                "close-project-batch closes several",
+                f"one project id or session key was expected, {len(given)} were given",
+                "close-project-batch closes several" if self.session_key is None else "leave out one of them",
             )
         return Wish(self.OPERATION, targets(given, self.agent))
 

@@ -9,7 +9,7 @@ from typing import Any
 from plumbum import cli
 
 from .. import durations, keys, listing
-from ..cli import Reader, count, start, word
+from ..cli import Reader, count, start, text
 from ..errors import CloserError, UsageProblem
 from ..keys import quoted
 from ..kinds import Kind
@@ -18,18 +18,18 @@ from ..kinds import Kind
 _ALL = 0
 
 
-def _limit(text: str) -> int:
-    return _ALL if text == "all" else int(count("--limit all, or --limit")(text))
+def _limit(value: str) -> int:
+    return _ALL if value == "all" else int(count("--limit all|N", 50)(value))
 
 
-def _age(text: str) -> float:
-    return durations.age(text, "--older-than")
+def _age(value: str) -> float:
+    return durations.age(value, "--older-than")
 
 
-def _kinds(text: str) -> Any:
+def _kinds(value: str) -> Any:
     """Return the kinds that are named, with commas between them."""
     found = []
-    for name in text.split(","):
+    for name in value.split(","):
         try:
             found.append(Kind(name.strip().lower()))
         except ValueError:
@@ -46,12 +46,14 @@ class ListSessions(Reader):
 
     OPERATION = "list-sessions"
 
-    agent = cli.SwitchAttr("--agent", word("AGENT"), argname="AGENT", help="the sessions of one agent (all agents)")
+    agent = text("--agent AGENT", "the sessions of one agent (all agents)")
     all_agents = cli.Flag("--all-agents", help="the sessions of all agents: so it is without --agent, too")
     kinds = cli.SwitchAttr(
         "--kind", _kinds, list=True, argname="KIND[,KIND...]", help=f"only these: {', '.join(map(str, Kind))}"
     )
-    active = cli.SwitchAttr("--active", count("--active"), argname="MINUTES", help="updated within so many minutes")
+    active = cli.SwitchAttr(
+        "--active", count("--active MINUTES", 120), argname="MINUTES", help="updated within so many minutes"
+    )
     older_than = cli.SwitchAttr("--older-than", _age, argname="AGE", help="not updated for so long: 24h, 7d")
     limit = cli.SwitchAttr("--limit", _limit, default=100, argname="N|all", help="most sessions shown (100)")
 
