@@ -114,7 +114,7 @@ def plain(status: str, body: bytes, *headers: str) -> bytes:
         None,
         b"",
         b"SSH-2.0-OpenSSH_9.9\r\n",
-        LIVE,
+        b"hello\r\n\r\n" + LIVE,
         plain("404 Not Found", b"<html>not here</html>"),
         plain("200 OK", b'{"ok":true}'),
         plain("200 OK", b'{"status":"live"}'),
