@@ -17,6 +17,10 @@ from .stores.files import FileStore
 if TYPE_CHECKING:
     from .cli import Command
 
+_ABOUT = (
+    "This is a demonstration: nothing of yours is touched. "
+    "Its sample store is removed at the end, with every file that is named below."
+)
 _BORN = 1_795_000_000_000
 _NAMES = uuid.UUID("6f0f3c52-9d5e-4c5b-8a2e-5f1f6f9a7c10")
 
@@ -88,8 +92,7 @@ def perform(command: Command, wish: Wish) -> int:
         build(state)
         where = Home(state, "demo", {}, isolated=True)
         if not command.as_json:
-            command.say("This is a demonstration on a throw-away sample store; nothing of yours is touched.", "")
-            command.say("before", *_listing(where), "")
+            command.say(_ABOUT, "", "before", *_listing(where), "")
         found = execute(where, wish, command.options(), tell=command.tell)
         command.show(found)
         if not command.as_json and not command.dry_run:
@@ -101,7 +104,8 @@ def _listing(where: Home) -> list[str]:
     lines = []
     for agent in where.agents():
         snapshot = FileStore(where, agent).read()
-        lines += [f"  {key}" for key in snapshot.sessions]
+        # Counted: what a report calls kept is of the agents that it is about.
+        lines += [f"  agent {agent}, {len(snapshot.sessions)} sessions", *(f"    {key}" for key in snapshot.sessions)]
     return lines
 
 

@@ -989,6 +989,21 @@ def test_the_demo_touches_nothing(world: Path, closed_port: int, name: str, word
     assert os.listdir(world / "tmp") == []
 
 
+def test_the_demo_says_that_its_files_are_gone_and_its_counts_agree(world: Path) -> None:
+    said = run_process("close-project-batch", "--demo", "kelly-dashboard", "hydration-tracker").stdout
+    about = said.partition("\n")[0]
+    assert "removed at the end, with every file that is named below" in about
+    for line in said.splitlines():
+        if line.startswith(("backup ", "receipt ")):
+            assert not Path(line.split()[1]).exists()
+    counts = re.findall(r"^  agent (\S+), (\d+) sessions$", said, re.MULTILINE)
+    assert counts[:3] == [("main", "2"), ("project-lead", "12"), ("researcher", "2")]
+    assert counts[3:] == [("main", "2"), ("project-lead", "8"), ("researcher", "2")]
+    assert "\n4 closed, 8 kept\n" in said
+    for part, sessions in zip(said.split("\nafter\n"), (16, 12), strict=True):
+        assert sum(line.startswith("    ") for line in part.splitlines()) == sessions
+
+
 def test_the_demo_speaks_json(world: Path) -> None:
     answer = run_json(CloseProject, "--demo", "kelly-dashboard")
     check_envelope(answer)
