@@ -8,11 +8,10 @@ from . import asking, editing, locks, retiring, summary
 from .deciding import ONCE_MORE, nothing_to_restart, storage
 from .errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
 from .gateway import handoff
-from .gateway.restart import BY_HAND
 from .model import Plan, PlannedRow, Report, RestartResult, Status
 from .record import RestartRecord, with_store
 from .report import result as result_row
-from .restarting import restart_once
+from .restarting import not_begun, restart_once
 from .run import Run
 from .work import FileWork, begin, settled
 
@@ -85,9 +84,8 @@ def _end(run: Run, plan: Plan, result: RestartResult) -> Report:
 
 def _left_undone(plan: Plan, result: RestartResult, why: str) -> tuple[Plan, RestartResult]:
     """Return how what was to be done after this command has ended: not at all."""
+    hint = f"{why}: close it later"
     rows = tuple(
-        row._replace(status=Status.FAILED, hint=why) if row.status is Status.DEFERRED else row for row in plan.rows
+        row._replace(status=Status.FAILED, hint=hint) if row.status is Status.DEFERRED else row for row in plan.rows
     )
-    if result.result == "handed-off":
-        result = RestartResult(True, False, "not-run", f"{why}; by hand: {BY_HAND}")
-    return replace(plan, rows=rows), result
+    return replace(plan, rows=rows), not_begun(why) if result.result == "handed-off" else result

@@ -50,6 +50,11 @@ def restart_once(run: Run) -> RestartResult:
     return result
 
 
+def not_begun(why: str) -> RestartResult:
+    """Return what became of a restart that was handed off to a process that has not begun."""
+    return RestartResult(True, False, "not-run", f"{why}; by hand: {BY_HAND}")
+
+
 def owed_restart(run: Run) -> RestartRecord:
     """Restart the gateway for an interrupted run that edited a store below it."""
     if run.gateway.found.life is not Life.UP:

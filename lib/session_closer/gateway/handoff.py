@@ -58,7 +58,7 @@ def start(home: Home, journal: Journal, run: str, options: Options) -> str:
         why = _begin(way, json.dumps(task), journal.descriptor)
         if not why:
             break
-    return why and f"the process that was to do it after this command {why}"
+    return why and f"the process that was to outlive this command {why}"
 
 
 def _begin(way: list[str], task: str, descriptor: int) -> str:
