@@ -188,12 +188,19 @@ def _cells(row: Row, *, model: bool) -> list[str]:
     return [
         "?" if row.age is None else durations.shown(row.age),
         str(row.kind),
-        _cut("archived" if session.archived else _word(session.status), _MOST_COLUMNS),
+        _cut(_status(row), _MOST_COLUMNS),
         "?" if row.size is None else durations.shown_size(row.size),
         row.protected or "-",
         *([_cut(_word(session.model), _MOST_COLUMNS)] if model else []),
         plain(session.key) + whose,
     ]
+
+
+def _status(row: Row) -> str:
+    if row.session.archived:
+        return "archived"
+    # Left over from a crash, as a rule: nothing runs, so it protects from nothing.
+    return "running?" if row.session.status == "running" and not row.running else _word(row.session.status)
 
 
 def _word(text: str | None) -> str:
