@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
 from . import cleaning, history, neighbours, planning
@@ -20,6 +22,11 @@ def decide(
 ) -> Plan:
     """Return what is to be done with these stores; `only` restricts what may be closed."""
     plan, choices = _planned(run, snapshots, stamp, only)
+    if only is None:
+        # Once, and not again under the lock.
+        plan = replace(plan, rows=_hinted(run, plan.rows))
+        if run.wish.rules is None:
+            run.warn(*planning.spoken_of(plan, named=not run.wish.keep))
     lent = {agent: neighbours.claims(run, agent) for agent in sorted({row.agent for row in plan.closing if row.moves})}
     if any(lent.values()):
         plan = planning.spared(plan, snapshots, run.view, choices._replace(lent=lent))
@@ -36,7 +43,7 @@ def _planned(
     if run.wish.keep:
         assert run.wish.agent is not None
         plan = planning.keep_only(run.wish.targets, snapshots[run.wish.agent], run.view, choices)
-        return replace(plan, rows=tuple(_hinted(run, row) for row in plan.rows)), choices
+        return plan, choices
     targets = [target for target in run.wish.targets if target.agent in snapshots]
     plan = planning.close(targets, snapshots, run.view, choices)
     absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
@@ -85,17 +92,30 @@ def _remembered(run: Run, row: PlannedRow, before: dict[tuple[str, str], str]) -
     for key in run.wish.candidates(row.given, row.agent):
         if (row.agent, key) in before:
             return row._replace(key=key, status=Status.ALREADY_CLOSED)
-    return _hinted(run, row)
+    return row
 
 
-def _hinted(run: Run, row: PlannedRow) -> PlannedRow:
-    """Return an absent row with what its name may have meant."""
-    if row.status is not Status.NOT_FOUND:
-        return row
-    if row.agent not in run.stores:
-        there = ", ".join(run.home.agents()) or "none"
-        return row._replace(hint=f"agent {row.agent} has no sessions here; agents: {there}; name one with --agent")
-    return row._replace(hint=planning.did_you_mean(row, run.snapshots[row.agent]) or f"not in agent {row.agent}")
+def _hinted(run: Run, rows: Sequence[PlannedRow]) -> tuple[PlannedRow, ...]:
+    """Return the rows, the absent ones with what their names may have meant."""
+    hints: dict[PlannedRow, str] = {}
+    lost: dict[str, list[PlannedRow]] = defaultdict(list)
+    for row in rows:
+        if row.status is not Status.NOT_FOUND:
+            continue
+        if row.agent not in run.stores:
+            there = ", ".join(run.home.agents()) or "none"
+            hints[row] = f"agent {row.agent} has no sessions here; agents: {there}; name one with --agent"
+        elif not (hint := planning.did_you_mean(row, run.snapshots[row.agent])):
+            lost[row.agent].append(row)
+        else:
+            hints[row] = hint
+    for agent, of_agent in lost.items():
+        tails = {planning.tail_of(row.given, agent) for row in of_agent}
+        elsewhere = neighbours.holders(run, agent, tails)
+        hints |= {
+            row: planning.not_here(row, elsewhere.get(planning.tail_of(row.given, agent), ())) for row in of_agent
+        }
+    return tuple(row._replace(hint=hints[row]) if row in hints else row for row in rows)
 
 
 def nothing_to_restart(run: Run) -> RestartResult:

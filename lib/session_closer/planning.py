@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -10,7 +10,11 @@ from typing import NamedTuple
 
 from . import keys, names
 from .keys import Target, quoted
+from .kinds import Kind, kind
 from .model import GatewayView, Life, Move, Plan, PlannedRow, Reason, Route, Session, Snapshot, Status
+from .protection import PINNED, protection
+
+_HINTS = 3
 
 
 class Choices(NamedTuple):
@@ -84,6 +88,19 @@ def chosen(
 def spared(plan: Plan, snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices) -> Plan:
     """Return the plan with the files left where they are that are lent to other agents."""
     return replace(_finish(plan.rows, snapshots, view, choices), kept=plan.kept)
+
+
+def spoken_of(plan: Plan, *, named: bool) -> list[str]:
+    """Return what is to be said of sessions that go although no policy may take them; of `named` ones what is pinned.
+
+    A session is what PROTECTED says of it in a list.
+    """
+    sessions = [row.session for row in (*plan.closing, *plan.deferred) if row.session is not None]
+    if named:
+        return [f"{quoted(session.key)} is pinned" for session in sessions if session.pinned]
+    why = Counter(protection(kind(one.key, one.chat_type), one, running=False) for one in sessions)
+    counted = ", ".join(f"{why[word]} {word}" for word in (PINNED, *map(str, Kind)) if why[word])
+    return [f"among them: {counted}"] if counted else []
 
 
 def _is_own(key: str, snapshot: Snapshot) -> bool:
@@ -282,12 +299,26 @@ def did_you_mean(row: PlannedRow, snapshot: Snapshot) -> str:
 
     tails: dict[str, str] = {}
     for key in snapshot.sessions:
-        tail = key.removeprefix(f"agent:{snapshot.agent}:").removeprefix("project-")
+        tail = tail_of(key, snapshot.agent)
         # Where a canonical and a legacy key share their project id, the id stands for both.
         tails[tail] = tail if tail in tails else key
-    wanted = row.given.removeprefix(f"agent:{snapshot.agent}:").removeprefix("project-")
-    close = difflib.get_close_matches(wanted, tails, n=3, cutoff=0.6)
-    return "did you mean " + ", ".join(keys.plain(tails[name]) for name in close) + "?" if close else ""
+    wanted = tail_of(row.given, snapshot.agent)
+    begun = sorted((tail for tail in tails if wanted and tail.startswith(wanted)), key=lambda tail: (len(tail), tail))
+    near = dict.fromkeys((*begun[:_HINTS], *difflib.get_close_matches(wanted, tails, n=_HINTS, cutoff=0.6)))
+    shown = [keys.plain(tails[name]) for name in near][:_HINTS]
+    return "did you mean " + ", ".join(shown) + "?" if shown else ""
+
+
+def tail_of(key: str, agent: str) -> str:
+    """Return what is left of an agent's key without what every key, or every project's, begins with."""
+    return key.removeprefix(f"agent:{agent}:").removeprefix("project-")
+
+
+def not_here(row: PlannedRow, elsewhere: Sequence[str]) -> str:
+    """Return the hint for a name that nothing in its agent looks like: who else has it, or how to see what there is."""
+    if elsewhere:
+        return f"not in agent {row.agent}; there is {', '.join(map(keys.plain, elsewhere[:_HINTS]))}"
+    return f"not in agent {row.agent}; see them with: list-sessions --agent {row.agent}"
 
 
 class Claims(NamedTuple):
