@@ -45,7 +45,8 @@ def level(value: Any, state: str, closer: str) -> Any:
     if isinstance(value, list):
         return [level(member, state, closer) for member in value]
     if isinstance(value, str):
-        value = value.replace(state, "STATE").replace(closer, "CLOSER")
+        # The undo names a state directory that is not at its usual place.
+        value = value.replace(state, "STATE").replace(" --state-dir STATE", "").replace(closer, "CLOSER")
         for pattern, word in LEVELLED:
             value = pattern.sub(word, value)
     return value

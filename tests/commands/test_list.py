@@ -608,7 +608,7 @@ def test_an_unknown_kind_names_all_kinds(store: Store) -> None:
     assert remedy.split("one of ")[1].split(", ") == list(map(str, Kind))
 
 
-@pytest.mark.parametrize("words", [("--help",), ("-h",), ("x", "--help"), ("--limit", "-h")])
+@pytest.mark.parametrize("words", [("--help",), ("-h",), ("x", "--help")])
 def test_help_has_what_a_list_takes_and_nothing_of_a_change(store: Store, words: tuple[str, ...]) -> None:
     result = run(ListSessions, *words, state=store.state)
     assert (result.code, result.stderr) == (0, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plumbum import cli
 
-from .. import report
+from .. import keys, report
 from ..cli import Base, start
 from ..errors import UsageProblem
 from ..model import Options, Report
@@ -34,7 +34,7 @@ class RestoreSessions(Base):
 
     def _listed(self, words: tuple[str, ...]) -> Report:
         if words:
-            raise UsageProblem("--list takes no names", f"{self.executable} --list")
+            raise UsageProblem("--list takes no names", f"{keys.shell_word(self.executable)} --list")
         from .. import executor, restorable  # what reads receipts is not loaded for --help
 
         where = self.place()
