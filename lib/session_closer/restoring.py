@@ -39,7 +39,7 @@ from .keys import Target
 from .model import Life, Move, Options, Outcome, Report, RestartResult, Session, Snapshot, Status, StoreResult, Wish
 from .record import RestartRecord, RunRecord, StoreRecord
 from .report import result as result_row
-from .restarting import restart_once
+from .restarting import not_begun, restart_once
 from .restorable import RESTORE, Chosen, Item
 from .run import Run
 from .stores.files import FileStore, check, parse, read_index
@@ -231,7 +231,10 @@ def _change(
     ended = [_not_reached(item) if item.status is Status.WOULD_RESTORE else item for item in done.values()]
     report = _report(run, [*map(_outcome, ended), *missing], result, error)
     if error is None and run.record is not None and run.journal is not None:
-        _finish(run, report, ended, result)
+        why = _finish(run, report, ended, result)
+        if why:
+            report = report._replace(restart=not_begun(why))
+            _finish(run, report, ended, report.restart)
     return report
 
 
@@ -239,7 +242,8 @@ def _not_reached(item: Item) -> Item:
     return item._replace(status=Status.FAILED, error=item.error or "not reached")
 
 
-def _finish(run: Run, report: Report, ended: Sequence[Item], result: RestartResult) -> None:
+def _finish(run: Run, report: Report, ended: Sequence[Item], result: RestartResult) -> str:
+    """End the record, or leave it to the process that restarts the gateway; return why there is none, else ""."""
     assert run.record is not None
     assert run.journal is not None
     status = {(item.agent, item.key): str(item.status) for item in ended}
@@ -256,9 +260,9 @@ def _finish(run: Run, report: Report, ended: Sequence[Item], result: RestartResu
     last = replace(run.record, stores=stores, results=rows, restart=owed)
     if result.result == "handed-off":
         run.journal.write(last)
-        handoff.start(run.home, run.journal, last.id, run.options)
-        return
+        return handoff.start(run.home, run.journal, last.id, run.options)
     run.journal.finish(replace(last, state="done", finished_at=locks.iso_now()))
+    return ""
 
 
 def _restore_files(

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
+from session_closer.commands.restore_sessions import RestoreSessions
 from session_closer.gateway import handoff
 from support import LEAD, LIB, Result, Store, one_document, run_json, run_process
 from support_gateway import StubOpenClaw
@@ -168,4 +169,18 @@ def test_where_it_does_not_begin_the_gateway_is_not_restarted_and_that_is_said(
     assert "openclaw gateway restart" in restart["detail"]
     (receipt,) = served.receipts()
     assert (receipt["state"], receipt["restart"]["result"]) == ("done", "not-run")
+    assert (served.open_runs(), openclaw.calls("restart")) == ([], [])
+
+
+def test_a_restore_below_the_gateway_says_so_too(
+    served: Store, openclaw: StubOpenClaw, no_python: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_json(CloseProject, "topics", state=served.state).code == 0
+    monkeypatch.setattr(handoff, "below", lambda _pid: True)
+    answer = run_json(RestoreSessions, "last", state=served.state)
+    assert (answer.code, answer.rows) == (1, [(OTHER, "restored")])
+    restart = answer.data["restart"]
+    assert (restart["needed"], restart["ok"], restart["result"]) == (True, False, "not-run")
+    assert no_python in restart["detail"]
+    assert [receipt["restart"]["result"] for receipt in served.receipts()][-1] == "not-run"
     assert (served.open_runs(), openclaw.calls("restart")) == ([], [])
