@@ -283,6 +283,14 @@ def test_while_it_waits_its_run_cannot_be_undone_and_it_is_said_why(
     assert run_json(RestoreSessions, main, state=store.state).code == 0
 
 
+def test_a_run_that_closed_nothing_but_its_callers_session_is_listed_with_it(store: Store, left: Left) -> None:
+    run_of_it = Path(batch(store, "alpha").data["receipt"]).stem
+    left.finish()
+    rows = run_json(RestoreSessions, "--list", state=store.state).data["receipts"]
+    (found,) = [found for found in rows if found["id"] == run_of_it]
+    assert (found["agents"], found["sessions"], found["closed"]) == (["project-lead"], 1, 1)
+
+
 def test_last_is_the_whole_run_with_what_was_closed_for_it_later(store: Store, left: Left) -> None:
     before = store.index().read_bytes()
     batch(store, "alpha", "topics")
