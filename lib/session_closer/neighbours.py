@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import NamedTuple
 
 from . import document, files
@@ -25,8 +26,7 @@ from .stores.sqlite import SqliteStore
 _SEARCHED_BYTES = 8 << 20
 _VALUE = rb'([^"\\]*(?:\\.[^"\\]*)*)'
 _SESSION_FILE = rb'"sessionFile"\s*:\s*"'
-_CUT_OFF = re.compile(_SESSION_FILE + _VALUE + rb"\\?\Z", re.DOTALL)
-_PATH_BYTES = 1 << 14
+_END_BYTES = 1 << 14
 # Not proof, but a look at the last bytes costs nothing: the last row is an object, in one.
 _END = re.compile(rb"[{}][ \t\n\r]*\}[ \t\n\r]*\Z")
 _SESSION_ID = re.compile(rb'"sessionId"\s*:\s*"' + _VALUE, re.DOTALL)
@@ -35,28 +35,27 @@ Stamp = tuple[int, ...]
 
 
 class Look(NamedTuple):
-    """What an agent's index said when it had this stamp: file names by real folder; `files` None: it cannot be read.
-
-    `whole`: it ends as a store does.
-    """
+    """What an agent's index said when it had this stamp: file names by real folder; `wrong`: why not all is known."""
 
     stamp: Stamp | None
-    files: Mapping[str, frozenset[str]] | None
-    whole: bool = True
+    files: Mapping[str, frozenset[str]] = MappingProxyType({})
+    wrong: str = ""
 
 
-def claims(run: Run, agent: str) -> dict[str, Claims | None]:
-    """Return by agent what the others' file stores claim in this agent's folder, None where that cannot be known."""
+def claims(run: Run, agent: str) -> dict[str, Claims]:
+    """Return by agent what the others' file stores claim in this agent's folder, as far as it can be known.
+
+    What cannot be known keeps no file where it is: OpenClaw, which reads no more than we do, deletes files that nobody
+    claims, and an archive comes back.
+    """
     folder = os.path.realpath(run.home.folder(agent))
-    found: dict[str, Claims | None] = {}
+    found: dict[str, Claims] = {}
     for other, path in _others(run.home, agent):
         # In a folder that both have, a session id alone claims a file.
         look = _look(run, other, path, shared=os.path.realpath(run.home.folder(other)) == folder)
-        if not look.whole:
-            run.warn(f"the store of agent {other} is cut off: what else it used of agent {agent} is not known")
-        if look.files is None:
-            found[other] = None
-        elif named := look.files.get(folder):
+        if look.wrong:
+            run.warn(f"the store of agent {other} {look.wrong}: what else it uses of agent {agent} is not known")
+        if named := look.files.get(folder):
             found[other] = Claims(frozenset(name.removesuffix(".jsonl") for name in named), named)
     run.lent[agent] = found
     return found
@@ -112,11 +111,10 @@ def _read(stamp: Stamp | None, own: str, path: str, *, shared: bool) -> Look:
         raw = files.read(os.path.realpath(path), document.MAX_BYTES)[0]
     except OSError as problem:
         # OpenClaw has no store there either.
-        return Look(stamp, {} if problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL) else None)
-    end = raw[-_PATH_BYTES:]
-    if _CUT_OFF.search(end):
-        return Look(stamp, None)
-    return Look(stamp, _named(raw, own, shared=shared), _END.search(end) is not None)
+        nothing = problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL)
+        return Look(stamp, wrong="" if nothing else "cannot be read")
+    whole = _END.search(raw[-_END_BYTES:]) is not None
+    return Look(stamp, _named(raw, own, shared=shared), "" if whole else "is cut off")
 
 
 def _named(raw: bytes, own: str, *, shared: bool) -> dict[str, frozenset[str]]:

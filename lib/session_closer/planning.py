@@ -21,8 +21,7 @@ class Choices(NamedTuple):
     """What changes decisions: `via` is auto, gateway or files; `stamp` goes into archive names.
 
     `only` holds the (agent, key) pairs that may be closed at all, None for any. `archive`: hide, delete nothing.
-    `own` are the keys of the caller's own session. `lent`: by agent, what each other agent claims in its folder, None
-    where that cannot be known.
+    `own` are the keys of the caller's own session. `lent`: by agent, what each other agent claims in its folder.
     """
 
     force: bool = False
@@ -31,7 +30,7 @@ class Choices(NamedTuple):
     only: frozenset[tuple[str, str]] | None = None
     archive: bool = False
     own: frozenset[str] = frozenset()
-    lent: Mapping[str, Mapping[str, Claims | None]] = MappingProxyType({})
+    lent: Mapping[str, Mapping[str, Claims]] = MappingProxyType({})
 
 
 def close(targets: Sequence[Target], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices) -> Plan:
@@ -252,7 +251,7 @@ def _with_files(
                 continue
             elif lent and (user := _user(name, lent)) is not None:
                 whole = False
-                warnings.append(_left(name, user, lent, snapshot))
+                warnings.append(f"{quoted(name)} is used by a session of agent {user}: left where it is")
             elif len((stamped := names.archive_name(name, choices.stamp)).encode()) > names.MAX_BYTES:
                 whole = False
                 warnings.append(f"{quoted(name)} is too long a name to be archived: left where it is")
@@ -277,15 +276,9 @@ def _with_files(
     return out
 
 
-def _user(name: str, lent: Mapping[str, Claims | None]) -> str | None:
-    """Return the agent that uses a file, or may, since its store cannot be read."""
-    return next((agent for agent, claims in lent.items() if claims is None or claims.cover(name)), None)
-
-
-def _left(name: str, user: str, lent: Mapping[str, Claims | None], snapshot: Snapshot) -> str:
-    if lent[user] is None:
-        return f"the store of agent {user} cannot be read: files of agent {snapshot.agent} are left where they are"
-    return f"{quoted(name)} is used by a session of agent {user}: left where it is"
+def _user(name: str, lent: Mapping[str, Claims]) -> str | None:
+    """Return the other agent that uses a file."""
+    return next((agent for agent, claims in lent.items() if claims.cover(name)), None)
 
 
 def _check_free(moves: Iterable[Move], snapshot: Snapshot) -> None:

@@ -52,7 +52,7 @@ class Run:
     sizes: dict[str, dict[str, int]] = field(default_factory=dict)
     hashes: dict[str, Hash] = field(default_factory=dict)
     looks: dict[tuple[str, bool], Look] = field(default_factory=dict)
-    lent: dict[str, dict[str, Claims | None]] = field(default_factory=dict)
+    lent: dict[str, dict[str, Claims]] = field(default_factory=dict)
     record: RunRecord | None = None
     journal: Journal | None = None
 

@@ -44,7 +44,7 @@ def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
     strays = 0
     if rules.policy.orphans is not None:
         lent = neighbours.claims(run, store.agent) if snapshot.era == "files" else {}
-        groups = cleaning.orphan_groups(snapshot, filter(None, lent.values()))
+        groups = cleaning.orphan_groups(snapshot, lent.values())
         if snapshot.era == "files":
             found.update(_stats(store.folder, (name for group in groups for name in group)))
             made.update({name: status.st_mtime for name, status in found.items()})

@@ -18,6 +18,7 @@ from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.commands.restore_sessions import RestoreSessions
 from support import LEAD, Answer, Stage, Store, run_json, write
 
 READER = "agent:researcher:"
@@ -182,25 +183,27 @@ def test_a_damaged_store_of_another_agent_keeps_what_it_names_and_hinders_nothin
     answer = run_json(CloseProjectBatch, *keys, state=store.state)
     assert (answer.code, [status for _, status in answer.rows]) == (0, ["closed"] * 2)
     assert (path.exists(), free.exists()) == (True, False)
-    told = "the store of agent researcher is cut off: what else it used of agent project-lead is not known"
+    told = "the store of agent researcher is cut off: what else it uses of agent project-lead is not known"
     assert answer.data["warnings"].count(told) == 1
 
 
-@pytest.mark.parametrize("left", [b'"', b".jsonl", b"-", b"/sess"])
-def test_a_store_that_ends_in_the_name_of_a_file_may_use_any(store: Store, left: bytes) -> None:
+@pytest.mark.parametrize("left", [b"-", b"/sess"])
+def test_a_store_that_ends_in_the_name_of_a_file_leaves_no_file_without_a_session(store: Store, left: bytes) -> None:
+    """For OpenClaw that store is empty, and it deletes files that nobody claims: an archive can come back."""
     path = transcript(store)
     lend(store, path)
     raw = store.index("researcher").read_bytes()
     write(store.index("researcher"), raw[: raw.rindex(left)])
     answer = run_json(CloseProject, "--session-key", KEY, state=store.state)
-    assert answer.rows == [(KEY, "closed")]
-    assert path.exists()
+    assert (answer.rows, path.exists()) == ([(KEY, "closed")], False)
     assert answer.data["warnings"] == [
-        "the store of agent researcher cannot be read: files of agent project-lead are left where they are"
+        "the store of agent researcher is cut off: what else it uses of agent project-lead is not known"
     ]
+    assert run_json(RestoreSessions, "last", state=store.state).code == 0
+    assert path.exists()
 
 
-def test_where_another_agent_s_store_cannot_be_read_at_all_files_stay_and_it_is_said(
+def test_where_another_agent_s_store_cannot_be_read_at_all_it_is_said(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, real = transcript(store), neighbours.files.read
@@ -213,8 +216,8 @@ def test_where_another_agent_s_store_cannot_be_read_at_all_files_stay_and_it_is_
     monkeypatch.setattr(neighbours.files, "read", read)
     answer = run_json(CloseProjectBatch, KEY, LEAD + "alpha", state=store.state)
     assert (answer.code, [status for _, status in answer.rows]) == (0, ["closed"] * 2)
-    assert path.exists()
-    told = "the store of agent researcher cannot be read: files of agent project-lead are left where they are"
+    assert not path.exists()
+    told = "the store of agent researcher cannot be read: what else it uses of agent project-lead is not known"
     assert answer.data["warnings"].count(told) == 1
 
 
