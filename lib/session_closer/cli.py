@@ -128,6 +128,10 @@ _OURS = re.compile(
 )
 
 
+# The only command that a row's hint names.
+_SEE = "; see them with: list-sessions "
+
+
 class Reader(cli.Application):
     """What all commands share: how they read their words, what they print, how they end."""
 
@@ -338,6 +342,13 @@ class Base(Reader):
         """Print a report: its result on stdout, its complaints on stderr."""
         if found.error is not None:
             self.found_beside(found.error)
+        there = _SEE.replace("list-sessions", keys.shell_word(self.beside("list-sessions")))
+        found = found._replace(
+            results=tuple(
+                row._replace(error=row.error.replace(_SEE, there)) if row.error and _SEE in row.error else row
+                for row in found.results
+            )
+        )
         self.put(
             lambda: report.as_json(found),
             lambda: report.lines(found, verbose=self.verbose),

@@ -68,6 +68,12 @@ def test_a_remedy_is_found_from_anywhere(store: Store, tmp_path: Path, program: 
     assert (done.returncode, done.stderr.partition("; next: ")[2]) == (2, f"{batch} closes several\n")
 
 
+def test_a_hint_is_found_from_anywhere(store: Store, tmp_path: Path) -> None:
+    done = called(store, tmp_path, CALLS["by a link"][0], "zzz", "--agent", "main", "--json")
+    (row,) = json.loads(done.stdout)["results"]
+    assert row["error"] == f"not in agent main; see them with: {CLONE}/list-sessions --agent main"
+
+
 @pytest.mark.parametrize("name", ["by a link", "by its bare name", "by a link of another name"])
 def test_the_same_command_again_is_found(store: Store, tmp_path: Path, name: str) -> None:
     done = called(store, tmp_path, CALLS[name][0], "kelly-dashboard", "--max", "1")
