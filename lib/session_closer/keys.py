@@ -13,8 +13,7 @@ DEFAULT_AGENT = "project-lead"
 MAX_NAME = 128
 
 _AGENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-# A row without a name can be named by nobody, and so neither be kept nor brought back.
-_ALWAYS_KEPT = frozenset({"global", "unknown", "main", ""})
+_ALWAYS_KEPT = frozenset({"global", "unknown", "main"})
 _CRON_TEMPLATE = re.compile(r"agent:[^:]+:cron:[^:]+")
 _GROUP = re.compile(r"agent:[^:]+:[^:]+:(?:group|channel)(?::.*)?")
 
@@ -108,7 +107,9 @@ def folded(key: str) -> str:
 def is_main(key: str) -> bool:
     """Tell whether this is a main session, or one of the rows that always stay."""
     plain = folded(key)
-    if plain.rpartition(":")[2] not in _ALWAYS_KEPT:
+    # A row without a name can be named by nobody, so nobody can ask for it to go, or to stay.
+    nameless = not plain or key.endswith(":")
+    if plain.rpartition(":")[2] not in _ALWAYS_KEPT and not nameless:
         return False
     parts = plain.split(":")
     return len(parts) == 1 or (len(parts) == 3 and parts[0] == "agent")
