@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Sequence
@@ -26,15 +27,26 @@ def archive(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -> None:
     """Rename the files of closed sessions to their archive names; nothing is overwritten (I5)."""
     folder = work.store.folder
     moved: dict[str, str] = {}
+    shelf = functools.cache(lambda: names.shelf(os.listdir(folder)))
     for row in rows:
         names_of_row = work.archives.setdefault(row.key, [])
+        told = {names.archived_from(name) for name in names_of_row}
         for move in row.moves:
             target = moved.get(move.source) or _rename(disk, work, folder, move)
+            if target is None and move.source not in told:
+                # Its answer was lost, or it was somebody else's call.
+                target = _put_away_since(move, shelf().get(move.source))
             if target is not None:
                 moved[move.source] = target
                 names_of_row.append(target)
     if moved:
         disk.sync_folder(folder)
+
+
+def _put_away_since(move: Move, name: str | None) -> str | None:
+    """Return the name of an archive that was made after the plan, which is where the file is, else None."""
+    planned, made = names.archived_at(move.target), names.archived_at(name or "")
+    return name if planned is not None and made is not None and made >= planned else None
 
 
 def _rename(disk: Disk, work: FileWork, folder: str, move: Move) -> str | None:
@@ -81,13 +93,12 @@ def archive_late_files(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -
             break
         time.sleep(_PAUSE)
     snapshot = store.read()
-    claims = planning.Claims.of(snapshot.sessions.values())
+    claims = (planning.Claims.of(snapshot.sessions.values()), *work.lent)
     stamp = names.free_stamp(now(), snapshot.files)
     late, measure = [], Measure()
     for row in rows:
-        # What the plan has left at its live name may be another agent's, which this store does not tell.
-        own = _own_files(row, snapshot) if row.delete_transcript else []
-        left = [name for name in own if name in snapshot.files and not claims.cover(name)]
+        own = [name for name in _own_files(row, snapshot) if name in snapshot.files]
+        left = [name for name in own if not any(each.cover(name) for each in claims)]
         moves = tuple(measure.live(store.folder, Move(name, names.archive_name(name, stamp))) for name in left)
         late.append(row._replace(moves=moves))
     found = {row.key: row.moves for row in late}

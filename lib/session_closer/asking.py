@@ -12,11 +12,11 @@ from . import keys, names
 from .errors import GatewayNeeded
 from .gateway import sessions
 from .gateway.link import CallRefused, LinkLost, LinkRefused
-from .gateway.sessions import PATCH_MANY, Gateway
+from .gateway.sessions import Gateway
 from .measuring import Measure
 from .model import Move, PlannedRow, Status
 from .record import SessionRecord, StoreRecord
-from .stores.sqlite import Row, SqliteStore
+from .stores.sqlite import Row, SqliteStore, archives_of
 from .work import Work
 
 AGAIN = "openclaw gateway start, then the same command again: it finishes what was begun"
@@ -31,12 +31,11 @@ def archive(work: Work, store: SqliteStore, gateway: Gateway) -> list[PlannedRow
     Raises LinkLost or LinkRefused.
     """
     pending = [row for row in work.rows if row.session is not None and not row.session.archived]
-    for at in range(0, len(pending), PATCH_MANY):
-        some = pending[at : at + PATCH_MANY]
+    for some in sessions.rounds([(row.key, _session_id(row)) for row in pending]):
         try:
-            refused = sessions.archive(gateway, [(row.key, _session_id(row)) for row in some])
+            refused = sessions.archive(gateway, some)
         except CallRefused as problem:
-            refused = {row.key: problem for row in some}
+            refused = {key: problem for key, _ in some}
         work.error.update({key: f"the gateway refused: {problem}" for key, problem in refused.items()})
     return _still_idle(work, store, gateway)
 
@@ -81,10 +80,9 @@ def _was_used(row: PlannedRow, now: Row, before: SessionRecord) -> bool:
 def _take_back(work: Work, store: SqliteStore, gateway: Gateway, rows: Sequence[PlannedRow]) -> None:
     if not rows:
         return
-    for at in range(0, len(rows), PATCH_MANY):
-        some = rows[at : at + PATCH_MANY]
+    for some in sessions.rounds([(row.key, _session_id(row)) for row in rows]):
         with contextlib.suppress(CallRefused):  # the rows tell
-            sessions.archive(gateway, [(row.key, _session_id(row)) for row in some], archived=False)
+            sessions.archive(gateway, some, archived=False)
     now = store.rows([row.key for row in rows])
     for key, row in now.items():
         if row.archived_at is not None:
@@ -165,21 +163,6 @@ def check_lists(work: Work, gateway: Gateway) -> None:
         elif row.key in listed:
             work.outcome[row.key] = Status.CAME_BACK
             work.error[row.key] = "closed, and in use again already"
-
-
-def archives_of(store: SqliteStore, session_ids: Sequence[str]) -> dict[str, list[str]]:
-    """Return the archive of each deleted session: the latest that OpenClaw knows of, else the latest in the folder."""
-    known = store.archives(session_ids)
-    try:
-        listed = sorted(os.listdir(store.folder))
-    except FileNotFoundError:
-        listed = []
-    beside: dict[str, list[str]] = {session_id: [] for session_id in session_ids}
-    for name in listed:
-        session_id = (names.archived_from(name) or "").removesuffix(".jsonl")
-        if session_id in beside:
-            beside[session_id].append(name)
-    return {session_id: (known.get(session_id) or beside[session_id])[-1:] for session_id in session_ids}
 
 
 def settled(work: Work) -> StoreRecord:

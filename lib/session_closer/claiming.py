@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
-from . import locks, recovery
+from . import commit, history, locks, names, recovery
 from .errors import Busy
 from .run import Run
 
@@ -31,3 +31,13 @@ def locked(run: Run, agent: str) -> Iterator[None]:
             tried |= left
         run.warn(*recovery.recover(run, [agent]))
     raise Busy(f"runs on agent {agent} are interrupted again and again", "run the same command again")
+
+
+def put_away_leftovers(run: Run, agent: str) -> None:
+    """Put away what a killed run has left beside a store; nothing where another closer is at it, whose it may be."""
+    store = run.stores[agent]
+    stamp = names.free_stamp(history.now(), os.listdir(store.place))
+    name = names.backup_name(os.path.basename(store.index), stamp)
+    with suppress(Busy), locks.folder(store.place, wait=0.0):
+        if not recovery.pending(run.home, agent):
+            commit.clean(run.disk, commit.Place(store.index, name, commit.unnoted, commit.unnoted, run.warn))

@@ -128,10 +128,6 @@ _OURS = re.compile(
 )
 
 
-# The only command that a row's hint names.
-_SEE = "; see them with: list-sessions "
-
-
 class Reader(cli.Application):
     """What all commands share: how they read their words, what they print, how they end."""
 
@@ -288,13 +284,14 @@ class Base(Reader):
             restart="never" if self.no_restart else self.restart,
             reason=self.reason,
             again=self._again(),
-            undo=self._undo(),
+            undo=self._here("restore-sessions"),
+            see=self._here("list-sessions"),
         )
 
-    def _undo(self) -> str:
-        """Return the command that takes a receipt's id: for the same state directory, wherever it is typed."""
+    def _here(self, name: str) -> str:
+        """Return another of our commands for the same state directory, wherever it is typed."""
         where = self.place()
-        words = [self.beside("restore-sessions")]
+        words = [self.beside(name)]
         if where.said == "--profile":
             words += ["--profile", self.profile]
         elif where.config_path != os.path.join(where.state, "openclaw.json"):
@@ -342,13 +339,6 @@ class Base(Reader):
         """Print a report: its result on stdout, its complaints on stderr."""
         if found.error is not None:
             self.found_beside(found.error)
-        there = _SEE.replace("list-sessions", keys.shell_word(self.beside("list-sessions")))
-        found = found._replace(
-            results=tuple(
-                row._replace(error=row.error.replace(_SEE, there)) if row.error and _SEE in row.error else row
-                for row in found.results
-            )
-        )
         self.put(
             lambda: report.as_json(found),
             lambda: report.lines(found, verbose=self.verbose),

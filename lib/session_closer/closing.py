@@ -25,8 +25,12 @@ SETTLE_SECONDS = 1.0
 
 def through_gateway(
     disk: Disk, work: FileWork, gateway: Gateway, progress: Callable[[int, int], None], *, fall_back: bool
-) -> None:
-    """Have the gateway delete the rows of its route; rows it cannot take go to the files route if that is allowed."""
+) -> str:
+    """Have the gateway delete the rows of its route; rows it cannot take go to the files route if that is allowed.
+
+    Return why it stopped answering in the middle, else "".
+    """
+    lost = ""
     pending = [row for row in work.rows if row.route is Route.GATEWAY]
     for at, row in enumerate(pending):
         progress(at, len(pending))
@@ -40,7 +44,8 @@ def through_gateway(
             work.error[row.key] = f"the gateway refused: {problem}"
         except LinkLost as problem:
             # A gateway that is silent would take its time for each of the others, too.
-            work.error.update(dict.fromkeys((r.key for r in pending[at:]), f"the gateway gave no answer: {problem}"))
+            lost = str(problem)
+            work.error.update(dict.fromkeys((r.key for r in pending[at:]), f"the gateway gave no answer: {lost}"))
             break
         except LinkRefused as problem:
             _give_up(work, pending[at:], str(problem), fall_back=fall_back)
@@ -49,12 +54,20 @@ def through_gateway(
         else:
             work.archives[row.key] = _names_in(work.store.folder, archived)
     if not pending:
-        return
+        return lost
     progress(len(pending), len(pending))
     _look_again(work, pending)
     closed = [row for row in pending if work.outcome.get(row.key) is Status.CLOSED]
     archive(disk, work, closed)
     archive_late_files(disk, work, [row for row in closed if row.was_running])
+    return lost
+
+
+def to_files(work: FileWork) -> None:
+    """Leave to the files route what a gateway that has gone did not close."""
+    left = {row.key for row in work.rows if row.route is Route.GATEWAY and work.outcome.get(row.key) is None}
+    work.rows = [row._replace(route=Route.FILES) if row.key in left else row for row in work.rows]
+    work.error = {key: why for key, why in work.error.items() if key not in left}
 
 
 def _began_meanwhile(work: FileWork, row: PlannedRow) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from . import document, files, locks, measuring
+from . import document, files, locks, measuring, names
 from .document import Document
 from .errors import ChangedUnderneath, CorruptStore
 from .files import Disk
@@ -41,12 +41,12 @@ class Place:
     @property
     def fresh(self) -> str:
         """Where a file is written that is not finished."""
-        return fresh_name(self.index)
+        return self.index + names.FRESH
 
     @property
     def swap(self) -> str:
         """Where a finished store waits for the exchange, and the displaced one lies after it."""
-        return self.index + ".session-closer-swap"
+        return self.index + names.SWAP
 
 
 class Installed(NamedTuple):
@@ -60,17 +60,16 @@ def unnoted(_name: str = "") -> None:
     """Stand in for a callback where nothing is recorded."""
 
 
-def fresh_name(index: str) -> str:
-    """Return the path beside an index under which files are written."""
-    return index + ".session-closer-new"
-
-
 def publish_backup(disk: Disk, index: str, raw: bytes, name: str) -> str:
     """Write a backup that is complete from its first instant (I4) and overwrites nothing; return its name."""
-    temp = fresh_name(index)
+    temp = index + names.FRESH
     files.remove(disk, [temp])
     files.put(disk, temp, raw, aside=True)
-    return publish(disk, os.path.dirname(index), temp, name)
+    try:
+        return publish(disk, os.path.dirname(index), temp, name)
+    except OSError:
+        files.remove(disk, [temp])
+        raise
 
 
 def publish(disk: Disk, folder: str, temp: str, name: str, note: Callable[[str], None] = unnoted) -> str:
@@ -133,7 +132,7 @@ def _swap(disk: Disk, place: Place, expected: bytes, new: bytes, lock: locks.Sto
     fresh, swap = place.fresh, place.swap
     files.remove(disk, [fresh])
     before = os.stat(place.index, follow_symlinks=False)
-    files.put(disk, fresh, new, like=before)
+    files.put(disk, fresh, new, like=place.index)
     if not measuring.holds(fresh, new):
         raise CorruptStore(f"{fresh} does not hold what was written to it", "check the disk")
     wanted = max(time.time_ns(), before.st_mtime_ns + _TICK_NS)

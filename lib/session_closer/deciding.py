@@ -27,6 +27,7 @@ def decide(
         plan = replace(plan, rows=_hinted(run, plan.rows))
         if run.wish.rules is None:
             run.warn(*planning.spoken_of(plan, named=not run.wish.keep))
+        run.going = frozenset((row.agent, row.key) for row in plan.closing)
     lent = {agent: neighbours.claims(run, agent) for agent in sorted({row.agent for row in plan.closing if row.moves})}
     if any(lent.values()):
         plan = planning.spared(plan, snapshots, run.view, choices._replace(lent=lent))
@@ -97,25 +98,23 @@ def _remembered(run: Run, row: PlannedRow, before: dict[tuple[str, str], str]) -
 
 def _hinted(run: Run, rows: Sequence[PlannedRow]) -> tuple[PlannedRow, ...]:
     """Return the rows, the absent ones with what their names may have meant."""
-    hints: dict[PlannedRow, str] = {}
-    lost: dict[str, list[PlannedRow]] = defaultdict(list)
-    for row in rows:
+    hints: dict[int, str] = {}
+    lost: dict[str, dict[int, str]] = defaultdict(dict)
+    for at, row in enumerate(rows):
         if row.status is not Status.NOT_FOUND:
             continue
         if row.agent not in run.stores:
             there = ", ".join(run.home.agents()) or "none"
-            hints[row] = f"agent {row.agent} has no sessions here; agents: {there}; name one with --agent"
-        elif not (hint := planning.did_you_mean(row, run.snapshots[row.agent])):
-            lost[row.agent].append(row)
+            hints[at] = f"agent {row.agent} has no sessions here; agents: {there}; name one with --agent"
         else:
-            hints[row] = hint
-    for agent, of_agent in lost.items():
-        tails = {planning.tail_of(row.given, agent) for row in of_agent}
-        elsewhere = neighbours.holders(run, agent, tails)
-        hints |= {
-            row: planning.not_here(row, elsewhere.get(planning.tail_of(row.given, agent), ())) for row in of_agent
-        }
-    return tuple(row._replace(hint=hints[row]) if row in hints else row for row in rows)
+            hints[at] = planning.did_you_mean(row, run.snapshots[row.agent])
+            if not hints[at]:
+                lost[row.agent][at] = planning.tail_of(row.given, row.agent)
+    for agent, tails in lost.items():
+        elsewhere = neighbours.holders(run, agent, set(tails.values()))
+        for at, tail in tails.items():
+            hints[at] = planning.not_here(rows[at], elsewhere.get(tail, ()), run.options.see)
+    return tuple(row._replace(hint=hints[at]) if at in hints else row for at, row in enumerate(rows))
 
 
 def nothing_to_restart(run: Run) -> RestartResult:

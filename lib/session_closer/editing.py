@@ -7,9 +7,12 @@ from dataclasses import replace
 from functools import partial
 
 from . import closing, commit, history, names, neighbours
+from .asking import AGAIN
 from .claiming import locked
 from .deciding import decide_again
-from .model import Plan, PlannedRow, Route, Snapshot, Status
+from .errors import GatewayNeeded
+from .gateway.find import find
+from .model import Life, Plan, PlannedRow, Route, Snapshot, Status
 from .run import Run
 from .stores.files import FileStore
 from .work import FileWork, note, prepare
@@ -52,11 +55,17 @@ def _close(run: Run, store: FileStore, rows: list[PlannedRow], stamp: str) -> No
     assert store.document is not None
     record = prepare(run, store, rows, stamp)
     note(run, record)
-    work = FileWork(store=store, rows=rows, record=record, note=partial(note, run), planned=store.document)
+    lent = tuple(run.lent.get(store.agent, {}).values())
+    work = FileWork(store=store, rows=rows, record=record, note=partial(note, run), planned=store.document, lent=lent)
     run.works.append(work)
     if any(row.route is Route.GATEWAY for row in rows):
         run.tell(f"closing {len(rows)} of agent {store.agent} through the gateway; receipt {run.receipt}")
-        closing.through_gateway(run.disk, work, run.gateway, run.progress, fall_back=run.options.via == "auto")
+        lost = closing.through_gateway(run.disk, work, run.gateway, run.progress, fall_back=run.options.via == "auto")
+        if lost:
+            run.gateway.found = find(run.home)
+            if run.options.via != "auto" or run.gateway.found.life is not Life.DOWN:
+                raise GatewayNeeded(f"the gateway stopped answering: {lost}", AGAIN)
+            closing.to_files(work)
     closing.through_files(run.disk, work, run.gateway.found.life)
     work.finished = True
 

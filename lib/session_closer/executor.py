@@ -75,6 +75,8 @@ def _perform(run: Run) -> Report:
     if run.wish.rules is not None and run.wish.agent and run.wish.agent not in run.stores:
         there = ", ".join(run.home.agents()) or "none"
         run.warn(f"agent {run.wish.agent} has no sessions here; agents: {there}")
+    if not run.options.dry_run:
+        _put_away_leftovers(run)
     _note_absent(run)
     databases = any(store.era == "sqlite" for store in run.stores.values())
     run.view = sessions.view(run.gateway, run.wish.agents(), by_command=databases)
@@ -88,6 +90,16 @@ def _perform(run: Run) -> Report:
     from . import changing
 
     return changing.change(run, plan)
+
+
+def _put_away_leftovers(run: Run) -> None:
+    """Remove what a killed run has left beside a store, which may be as large as the store."""
+    for agent, store in run.stores.items():
+        left = [os.path.lexists(store.index + ending) for ending in (names.FRESH, names.SWAP)]
+        if store.era == "files" and any(left):
+            from . import claiming
+
+            claiming.put_away_leftovers(run, agent)
 
 
 def _note_absent(run: Run) -> None:
@@ -165,7 +177,7 @@ def _refusal(run: Run, plan: Plan) -> CloserError | None:
     if run.wish.keep and unknown:
         return Refused(
             f"nothing was changed: not found in agent {run.wish.agent}: {', '.join(map(keys.plain, unknown))}",
-            f"name sessions that are there; see them with: list-sessions --agent {run.wish.agent}",
+            f"name sessions that are there; see them with: {run.options.see} --agent {run.wish.agent}",
             name="unknown_name",
         )
     count = len(plan.closing) + len(plan.deferred)

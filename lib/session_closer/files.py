@@ -19,6 +19,7 @@ _MORE = 64 << 10
 _BLOCK = 4096
 _LARGE = 16 << 20
 _SWAP = 2
+_ACL = "system.posix_acl_access"
 _EXCLUSIVE = 4 if sys.platform == "darwin" else 1
 _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 
@@ -66,6 +67,13 @@ class Disk:
         """Set a file's owner and group."""
         os.fchown(descriptor, uid, gid)
 
+    def set_acl(self, descriptor: int, acl: bytes | None) -> None:
+        """Give a file these further rights of others (Linux), None: none."""
+        if acl is None:
+            os.removexattr(descriptor, _ACL)
+        else:
+            os.setxattr(descriptor, _ACL, acl)
+
     def set_times(self, path: str, atime_ns: int, mtime_ns: int) -> None:
         """Set a file's times."""
         os.utime(path, ns=(atime_ns, mtime_ns))
@@ -112,8 +120,8 @@ class Disk:
             os.close(descriptor)
 
 
-def put(disk: Disk, path: str, *data: bytes, like: os.stat_result | None = None, aside: bool = False) -> None:
-    """Create a file with these bytes, durable before it returns; `like` gives mode and owner, else 0600.
+def put(disk: Disk, path: str, *data: bytes, like: str | None = None, aside: bool = False) -> None:
+    """Create a file with these bytes, durable before it returns; the file `like` gives mode, owner and ACL, else 0600.
 
     `aside`: nobody reads it soon, so a large one is not to take the page cache from what the gateway reads.
     """
@@ -126,9 +134,7 @@ def put(disk: Disk, path: str, *data: bytes, like: os.stat_result | None = None,
                     view = view[_past_the_cache(disk, descriptor, view) :]
                 _write(disk, descriptor, view, path)
             if like is not None:
-                if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
-                    _give(disk, descriptor, like, path)
-                disk.set_mode(descriptor, stat.S_IMODE(like.st_mode))
+                _make_alike(disk, descriptor, path, like)
             disk.sync(descriptor)
         finally:
             disk.close(descriptor)
@@ -140,12 +146,32 @@ def put(disk: Disk, path: str, *data: bytes, like: os.stat_result | None = None,
         raise
 
 
-def _give(disk: Disk, descriptor: int, like: os.stat_result, path: str) -> None:
+def _make_alike(disk: Disk, descriptor: int, path: str, like: str) -> None:
+    """Give a file the owner, rights and mode of another: nobody else may read it than could read that."""
+    old, new = os.stat(like, follow_symlinks=False), os.fstat(descriptor)
+    # The folder may hand its own group and its own ACL down.
+    if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+        try:
+            disk.set_owner(descriptor, old.st_uid, old.st_gid)
+        except PermissionError:
+            what = f"cannot have the owner {old.st_uid} and the group {old.st_gid} of the old one, use chgrp"
+            raise PermissionError(errno.EPERM, what, path) from None
+    acl = _acl(like)
+    if acl != _acl(descriptor):
+        disk.set_acl(descriptor, acl)
+    disk.set_mode(descriptor, stat.S_IMODE(old.st_mode))
+
+
+def _acl(file: str | int) -> bytes | None:
+    """Return a file's ACL, None where it has none, or nobody can have one."""
+    if not hasattr(os, "getxattr"):
+        return None
     try:
-        disk.set_owner(descriptor, like.st_uid, like.st_gid)
-    except PermissionError:
-        what = f"cannot have the owner {like.st_uid} and the group {like.st_gid} of the old one, use chgrp"
-        raise PermissionError(errno.EPERM, what, path) from None
+        return os.getxattr(file, _ACL)
+    except OSError as problem:
+        if problem.errno not in (errno.ENODATA, errno.ENOTSUP, errno.EOPNOTSUPP):
+            raise
+        return None
 
 
 def _write(disk: Disk, descriptor: int, view: memoryview, path: str) -> None:

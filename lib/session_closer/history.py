@@ -48,11 +48,11 @@ def record_path(state: str, run: str) -> str:
 
 def all_records(state: str) -> Iterator[bytes]:
     """Return the bytes of every record: of runs that have not ended, then every receipt, newest first."""
-    return (raw for _, raw in named_records(state))
+    return (raw for _, _, raw in named_records(state))
 
 
-def named_records(state: str) -> Iterator[tuple[str, bytes]]:
-    """Return the same with the id of each run; Refused where one is there that may not be read."""
+def named_records(state: str) -> Iterator[tuple[str, str, bytes]]:
+    """Return the same with each run's id and path; Refused where one is there that may not be read."""
     for run in open_runs(state):
         yield from _record(run, record_path(state, run))
     folder = os.path.join(root(state), RECEIPTS)
@@ -61,9 +61,9 @@ def named_records(state: str) -> Iterator[tuple[str, bytes]]:
             yield from _record(name[:-5], os.path.join(folder, name))
 
 
-def _record(run: str, path: str) -> Iterator[tuple[str, bytes]]:
+def _record(run: str, path: str) -> Iterator[tuple[str, str, bytes]]:
     try:
-        yield run, read(path, LIMIT)[0]
+        yield run, path, read(path, LIMIT)[0]
     except OSError as problem:
         # A folder, a pipe, a link: never ours. What is ours and hidden may be what is asked for.
         if problem.errno in _HIDDEN:

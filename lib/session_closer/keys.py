@@ -107,7 +107,7 @@ def folded(key: str) -> str:
 def is_main(key: str) -> bool:
     """Tell whether this is a main session, or one of the rows that always stay."""
     plain = folded(key)
-    # A row without a name can be named by nobody, so nobody can ask for it to go, or to stay.
+    # A row without a name is no session that OpenClaw has made, and what it stands for is anybody's guess.
     nameless = not plain or key.endswith(":")
     if plain.rpartition(":")[2] not in _ALWAYS_KEPT and not nameless:
         return False

@@ -95,7 +95,7 @@ class Options(NamedTuple):
     """How it was asked.
 
     `own`: the caller's own session. `most_rows`: how many rows that went well are shown. `again` is the same
-    command line with --yes, `undo` the command that takes a receipt's id, both for a shell.
+    command line with --yes, `undo` the command that takes a receipt's id, `see` the one that lists, all for a shell.
     """
 
     dry_run: bool = False
@@ -111,6 +111,7 @@ class Options(NamedTuple):
     most_rows: int | None = None
     again: str = "--yes"
     undo: str = "restore-sessions"
+    see: str = "list-sessions"
 
 
 class Session(NamedTuple):

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 INDEX = "sessions.json"
+# Behind an index's name: a file that is not finished, and a finished store that waits for the exchange.
+FRESH, SWAP = ".session-closer-new", ".session-closer-swap"
 MAX_BYTES = 255
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")

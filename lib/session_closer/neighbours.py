@@ -27,7 +27,7 @@ _SEARCHED_BYTES = 8 << 20
 _VALUE = rb'([^"\\]*(?:\\.[^"\\]*)*)'
 _SESSION_FILE = rb'"sessionFile"\s*:\s*"'
 _END_BYTES = 1 << 14
-# Not proof, but a look at the last bytes costs nothing: the last row is an object, in one.
+# No proof, but a look at the last bytes costs nothing: the last row is an object, in one.
 _END = re.compile(rb"[{}][ \t\n\r]*\}[ \t\n\r]*\Z")
 _SESSION_ID = re.compile(rb'"sessionId"\s*:\s*"' + _VALUE, re.DOTALL)
 
@@ -45,6 +45,8 @@ class Look(NamedTuple):
 def claims(run: Run, agent: str) -> dict[str, Claims]:
     """Return by agent what the others' file stores claim in this agent's folder, as far as it can be known.
 
+    What only sessions use that this run closes, too (`run.going`), is nobody else's.
+
     What cannot be known keeps no file where it is: OpenClaw, which reads no more than we do, deletes files that nobody
     claims, and an archive comes back.
     """
@@ -55,10 +57,22 @@ def claims(run: Run, agent: str) -> dict[str, Claims]:
         look = _look(run, other, path, shared=os.path.realpath(run.home.folder(other)) == folder)
         if look.wrong:
             run.warn(f"the store of agent {other} {look.wrong}: what else it uses of agent {agent} is not known")
-        if named := look.files.get(folder):
+        named = look.files.get(folder)
+        if named and (named := named - _only_going(run, other, folder)):
             found[other] = Claims(frozenset(name.removesuffix(".jsonl") for name in named), named)
     run.lent[agent] = found
     return found
+
+
+def _only_going(run: Run, agent: str, folder: str) -> set[str]:
+    """Return the files in a folder that an agent's sessions use which this run closes, and no other of it."""
+    used: dict[bool, set[str]] = {True: set(), False: set()}
+    snapshot = run.snapshots.get(agent)
+    for session in snapshot.sessions.values() if snapshot is not None else ():
+        parent, _, name = (session.session_file or "").rpartition("/")
+        if parent == folder:
+            used[(agent, session.key) in run.going].add(name)
+    return used[True] - used[False]
 
 
 def as_before(run: Run, agent: str) -> bool:
@@ -167,11 +181,10 @@ def _searched(run: Run, agent: str, wanted: Collection[str]) -> Callable[[str], 
     if agent in run.snapshots:
         return run.snapshots[agent].sessions.__contains__
     store = detect(run.home, agent)
-    if store is None or os.stat(store.index).st_size > _SEARCHED_BYTES:
-        return frozenset().__contains__
     if isinstance(store, SqliteStore):
         return store.rows(list(wanted)).__contains__
-    assert isinstance(store, FileStore)
+    if not isinstance(store, FileStore) or os.stat(store.index).st_size > _SEARCHED_BYTES:
+        return frozenset().__contains__
     raw = read_index(store.index)[0]
     spelled = (json.dumps(key, ensure_ascii=ascii_only) for key in wanted for ascii_only in (True, False))
     if not any(one.encode("utf-8", "surrogatepass") in raw for one in spelled):

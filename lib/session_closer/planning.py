@@ -307,11 +307,11 @@ def tail_of(key: str, agent: str) -> str:
     return key.removeprefix(f"agent:{agent}:").removeprefix("project-")
 
 
-def not_here(row: PlannedRow, elsewhere: Sequence[str]) -> str:
-    """Return the hint for a name that nothing in its agent looks like: who else has it, or how to see what there is."""
+def not_here(row: PlannedRow, elsewhere: Sequence[str], see: str) -> str:
+    """Return the hint for a name that nothing in its agent looks like: who else has it, or what shows what there is."""
     if elsewhere:
         return f"not in agent {row.agent}; there is {', '.join(map(keys.plain, elsewhere[:_HINTS]))}"
-    return f"not in agent {row.agent}; see them with: list-sessions --agent {row.agent}"
+    return f"not in agent {row.agent}; see them with: {see} --agent {row.agent}"
 
 
 class Claims(NamedTuple):

@@ -14,7 +14,7 @@ from . import asking, commit, document, files, importing, journal, locks, names,
 from .document import Document
 from .errors import CloserError, Refused
 from .files import Disk
-from .history import folders, now, open_runs, receipt_path
+from .history import folders, named_records, now, open_runs, receipt_path
 from .home import Home, check_folders
 from .journal import Journal
 from .locks import iso_now
@@ -26,6 +26,7 @@ from .stores.files import check, parse, read_index
 from .stores.sqlite import SqliteStore
 
 _YOUNG_SECONDS = 60.0
+_ENDED = "the process that was to close it was ended"
 
 
 def recover(current: Run, agents: list[str]) -> list[str]:
@@ -36,7 +37,8 @@ def recover(current: Run, agents: list[str]) -> list[str]:
     home, disk = current.home, current.disk
     said = []
     journal.bury_unborn(disk, home.state)
-    for run in open_runs(home.state):
+    # A run that left its caller's session to a process waits for what that one has begun.
+    for run in sorted(open_runs(home.state), key=lambda run: _left_something(home, run)):
         begun = Journal(disk, home.state, run)
         place = os.path.join(folders(home.state)[1], run)
         concerned = True
@@ -53,6 +55,14 @@ def recover(current: Run, agents: list[str]) -> list[str]:
         finally:
             begun.release()
     return said
+
+
+def _left_something(home: Home, run: str) -> bool:
+    try:
+        found = Journal(Disk(), home.state, run).read()
+    except Damaged:
+        return False
+    return found is not None and any(row.get("status") == Status.DEFERRED for row in found.results)
 
 
 def pending(home: Home, agent: str) -> set[str]:
@@ -91,6 +101,7 @@ def _finish(current: Run, begun: Journal, run: str) -> list[str]:
         if store.sessions and store.orphans:
             found = record.with_store(found, _settle_files(current, store, begun, found))
     stores = found.stores
+    files_of_none = sum(len(store.orphans) for store in stores)
     closed = sum(session.status in ("closed", "archived") for store in stores for session in store.sessions)
     dropped = sum(session.status == "dropped" for store in stores for session in store.sessions)
     edited = any(
@@ -101,14 +112,15 @@ def _finish(current: Run, begun: Journal, run: str) -> list[str]:
     owed = found.restart
     if not owed.done and (owed.needed or edited):
         owed = importing.owed_start(current) if owed.result == importing.STOPPED else owed_restart(current)
-    results = tuple(map(_not_deferred_any_more, found.results))
+    results = tuple(_not_deferred_any_more(home, run, row) for row in found.results)
     last: RunRecord = replace(found, stores=stores, results=results, restart=owed, state="done", finished_at=iso_now())
     begun.finish(last)
     back = sum(session.status == "restored" for store in stores for session in store.sessions)
     done = f"{back} restored" if any(store.restores for store in stores) else f"{closed} closed"
-    lost = sum(row.get("status") == Status.DEFERRED for row in found.results)
+    lost = sum(row.get("error") == _ENDED for row in results)
+    more = f", {files_of_none} files" if files_of_none else ""
     own = f", {lost} that waited for the end of a turn not closed" if lost else ""
-    return [f"run {run} was interrupted and is finished now: {done}, {dropped} left as they were{own}"]
+    return [f"run {run} was interrupted and is finished now: {done}{more}, {dropped} left as they were{own}"]
 
 
 def _finisher(store: StoreRecord) -> Callable[[Run, StoreRecord, Journal, RunRecord], StoreRecord]:
@@ -155,10 +167,20 @@ def _settle_names(disk: Disk, store: StoreRecord) -> None:
     disk.sync_folder(store.transcripts)
 
 
-def _not_deferred_any_more(row: Mapping[str, Any]) -> Mapping[str, Any]:
+def _not_deferred_any_more(home: Home, run: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return how the session ended that was left to a process: closed if a later run has a receipt of it."""
     if row.get("status") != Status.DEFERRED:
         return row
-    return {**row, "ok": False, "status": str(Status.FAILED), "error": "the process that was to close it was ended"}
+    for later, _, raw in named_records(home.state):
+        with contextlib.suppress(Damaged):
+            for store in record.decode(raw).stores if later > run else ():
+                for session in store.sessions:
+                    same = (store.agent, session.key, session.session_id)
+                    wanted = (row.get("agent"), row.get("key"), row.get("sessionId"))
+                    if same == wanted and session.status in ("closed", "archived"):
+                        path = receipt_path(home.state, later)
+                        return {**row, "ok": True, "status": session.status, "error": None, "receipt": path}
+    return {**row, "ok": False, "status": str(Status.FAILED), "error": _ENDED}
 
 
 def _noting(begun: Journal, run: RunRecord) -> Callable[[StoreRecord], None]:

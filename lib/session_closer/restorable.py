@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
 import os
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -19,13 +21,23 @@ from .planning import Claims
 from .record import Damaged, RunRecord, SessionRecord, StoreRecord, decode
 from .stores import Store
 from .stores.files import FileStore, parse, read_index
-from .stores.sqlite import SqliteStore
+from .stores.sqlite import SqliteStore, archives_of
 
 LAST = "last"
 RESTORE = "restore-sessions"
 UNDONE = ("closed", "archived")
 # OpenClaw's own default for archived transcripts of a file store; those of a database it keeps.
 _KEPT_SECONDS = 30 * durations.SECONDS["d"]
+
+
+Back = set[tuple[str, str, str | None]]
+
+
+class Shelf(NamedTuple):
+    """The latest archive of each live name in a folder, and those names by the session ids that could own them."""
+
+    latest: Mapping[str, str]
+    owned: Mapping[str, Sequence[str]]
 
 
 class Chosen(NamedTuple):
@@ -62,39 +74,45 @@ def receipts(home: Home) -> list[ReceiptRow]:
 
 def _records(home: Home) -> list[tuple[ReceiptRow, RunRecord | None]]:
     """Return each receipt with what it says, None where that cannot be read; newest first."""
-    found: dict[str, RunRecord | None] = {}
-    for run, raw in history.named_records(home.state):
+    found: dict[str, tuple[ReceiptRow, RunRecord | None]] = {}
+    back: Back = set()
+    # Newest first: what a restore has brought back was closed before it, and may have been closed again since.
+    for run, path, raw in history.named_records(home.state):
         # A run that ends meanwhile is found twice, at last as a receipt.
         try:
-            found[run] = decode(raw)
+            record = decode(raw)
         except Damaged:
-            found[run] = None
-    back = Counter(
-        (store.agent, session.key, session.session_id)
-        for record in found.values()
-        if record is not None and is_restore(record)
-        for store in record.stores
-        for session in store.sessions
-        if session.status == "restored"
-    )
-    return [(_row(home, run, found[run], back), found[run]) for run in sorted(found, reverse=True)]
+            found[run] = ReceiptRow(run, "", "damaged", "", None, (), 0, 0, 0, path), None
+            continue
+        # All receipts together may be larger than the memory.
+        bare = tuple(replace(store, sessions=(), orphans=()) for store in record.stores)
+        found[run] = _row(home, record, path, back), replace(record, stores=bare)
+        changed = {
+            (store.agent, session.key, session.session_id)
+            for store in record.stores
+            for session in store.sessions
+            if session.status in ("restored", *UNDONE)
+        }
+        if is_restore(record):
+            back |= changed
+        else:
+            back -= changed
+    return [found[run] for run in sorted(found, reverse=True)]
 
 
-def _row(home: Home, run: str, record: RunRecord | None, back: Mapping[tuple[str, str, str | None], int]) -> ReceiptRow:
-    """Return what a list shows of a receipt; `back`: the sessions that restores have brought back."""
-    if record is None:
-        return ReceiptRow(run, "", "damaged", "", None, (), 0, 0, 0, history.receipt_path(home.state, run))
+def _row(home: Home, record: RunRecord, path: str, back: Back) -> ReceiptRow:
+    """Return what a list shows of a receipt; `back`: the sessions that later restores have brought back."""
     sessions = [(store.agent, session) for store in record.stores for session in store.sessions]
     files = sum(len(store.orphans) for store in record.stores)
-    done, restore = record.state == "done", is_restore(record)
+    restore = is_restore(record)
     closed = [(agent, session) for agent, session in sessions if session.status in UNDONE]
     # The caller's own session was closed by a run of its own, for this one.
     later = [result for result in record.results if "receipt" in result]
     agents = (*(store.agent for store in record.stores), *(str(result.get("agent")) for result in later))
     return ReceiptRow(
-        run,
+        record.id,
         record.operation,
-        "done" if done else "interrupted" if history.is_left(home.state, run) else "open",
+        "done" if record.state == "done" else "interrupted" if history.is_left(home.state, record.id) else "open",
         record.started_at,
         record.reason,
         tuple(dict.fromkeys(agents)),
@@ -102,8 +120,9 @@ def _row(home: Home, run: str, record: RunRecord | None, back: Mapping[tuple[str
         0 if restore else len(closed) + sum(result.get("status") in UNDONE for result in later) + files,
         sum(session.status == "restored" for _, session in sessions)
         if restore
-        else sum((agent, session.key, session.session_id) in back for agent, session in closed),
-        history.receipt_path(home.state, run) if done else history.record_path(home.state, run),
+        else sum((agent, session.key, session.session_id) in back for agent, session in closed)
+        + sum((result.get("agent"), result.get("key"), result.get("sessionId")) in back for result in later),
+        path,
     )
 
 
@@ -250,13 +269,21 @@ def look(home: Home, agent: str, chosen: Sequence[Chosen]) -> tuple[Store | None
     live = parse(read_index(store.index)[0], store.index, agent)
     store.document = live
     claims = Claims.of(member.row for member in live.members.values())
-    listed = frozenset(os.listdir(store.folder) if os.path.isdir(store.folder) else ())
-    shelf = {name: archive for name, archive in names.shelf(listed).items() if name not in listed}
+    # Most sessions miss nothing that is not in their record, and a folder may hold tens of thousands of archives.
+    shelf = functools.cache(lambda: _shelf(store.folder))
     return store, [_into_file(home, store, claims, shelf, one) for one in chosen]
 
 
-def _into_file(home: Home, store: FileStore, claims: Claims, shelf: Mapping[str, str], one: Chosen) -> Item:
-    """Return what would become of one session; `shelf`: the latest archive of each transcript that is not there."""
+def _shelf(folder: str) -> Shelf:
+    latest = names.shelf(os.listdir(folder) if os.path.isdir(folder) else ())
+    owned: dict[str, list[str]] = defaultdict(list)
+    for live in latest:
+        for owner in names.owners(live):
+            owned[owner].append(live)
+    return Shelf(latest, owned)
+
+
+def _into_file(home: Home, store: FileStore, claims: Claims, shelf: Callable[[], Shelf], one: Chosen) -> Item:
     recorded, session, given = one
     assert store.document is not None
     live = store.document
@@ -275,7 +302,8 @@ def _into_file(home: Home, store: FileStore, claims: Claims, shelf: Mapping[str,
         entry = live.member_bytes(session.key).decode("utf-8") if there else entry_of(recorded, session)
     except CloserError as problem:
         return item._replace(status=Status.FAILED, error=problem.message)
-    whole = session._replace(moves=(*session.moves, *_left_for_another(store, entry, session, shelf)))
+    moves = tuple(_as_it_is_now(store, move, shelf) for move in session.moves)
+    whole = session._replace(moves=(*moves, *_left_for_another(store, entry, session, shelf)))
     found = _with_files(home, store, item._replace(entry=entry), whole, claims)
     # Where it was written back by hand, or by a gateway, its files may still be put away.
     if there and (found.status is not Status.WOULD_RESTORE or not found.moves):
@@ -283,14 +311,36 @@ def _into_file(home: Home, store: FileStore, claims: Claims, shelf: Mapping[str,
     return found
 
 
+def _as_it_is_now(store: FileStore, move: Move, shelf: Callable[[], Shelf]) -> Move:
+    """Return a rename with the archive's present name: a session that shared it may have been back in between."""
+    if os.path.lexists(os.path.join(store.folder, move.target)):
+        return move
+    later = move._replace(target=shelf().latest.get(move.source, move.target))
+    return move if measuring.change(store.folder, later) else later
+
+
 def _left_for_another(
-    store: FileStore, entry: str, session: SessionRecord, shelf: Mapping[str, str]
+    store: FileStore, entry: str, session: SessionRecord, shelf: Callable[[], Shelf]
 ) -> tuple[Move, ...]:
-    """Return the renames of transcripts that stayed as another session used them, which a later run has closed."""
-    row = parse(f"{{{entry}}}".encode(), store.index, store.agent).members[session.key].row
-    wanted = {(row.session_file or "").rpartition("/")[2], f"{row.session_id}.jsonl"} if row.id_usable else set()
-    wanted -= {move.source for move in session.moves}
-    return tuple(Move(name, shelf[name]) for name in sorted(wanted) if names.is_transcript(name) and name in shelf)
+    """Return the renames of files that stayed as another session used them, which a later run has closed."""
+    try:
+        value = json.loads(document.member(entry)[1])
+    except (ValueError, RecursionError):
+        return ()
+    path, own = (value.get(name) for name in ("sessionFile", "sessionId")) if isinstance(value, dict) else (None, None)
+    if not names.is_session_id(own):
+        return ()
+    known = {move.source for move in session.moves}
+
+    def lacks(name: str) -> bool:
+        return name not in known and not os.path.lexists(os.path.join(store.folder, name))
+
+    named = path.rpartition("/")[2] if isinstance(path, str) else ""
+    transcripts = {name for name in (f"{own}.jsonl", named) if names.is_transcript(name) and lacks(name)}
+    if not transcripts:
+        return ()
+    theirs = {name for one in transcripts for name in shelf().owned.get(one.removesuffix(".jsonl"), ())}
+    return tuple(Move(name, shelf().latest[name]) for name in sorted(theirs) if lacks(name))
 
 
 def _orphan_back(home: Home, store: FileStore, claims: Claims, one: Chosen) -> Item:
@@ -370,9 +420,14 @@ def _to_import(home: Home, store: SqliteStore, item: Item, recorded: StoreRecord
         return item._replace(status=Status.FAILED, error=problem.message)
     transcripts = tuple(move for move in session.moves if move.source == f"{session.session_id}.jsonl")
     if session.events >= 0 and not transcripts:
-        return item._replace(
-            status=Status.FAILED, error="the archive of its transcript was not found when it was closed"
-        )
+        # A cron job and its latest run have one session id: their transcript goes with the last of them.
+        own = session.session_id or ""
+        transcripts = tuple(Move(f"{own}.jsonl", name) for name in archives_of(store, [own])[own])
+        if not transcripts and not store.uses(own):
+            return item._replace(
+                status=Status.FAILED, error="the archive of its transcript was not found when it was closed"
+            )
+        session = session._replace(moves=(*session.moves, *transcripts))
     found = _with_files(home, store, item._replace(entry=entry), session, None)
     return found._replace(moves=transcripts) if found.status is Status.WOULD_RESTORE else found
 
@@ -416,7 +471,8 @@ def from_backup(home: Home, path: str) -> RunRecord:
     theirs = [
         agent
         for agent, index in indexes.items()
-        if os.path.dirname(index) == place and name.startswith(names.backup_name(os.path.basename(index), ""))
+        if os.path.realpath(os.path.dirname(index)) == place
+        and name.startswith(names.backup_name(os.path.basename(index), ""))
     ]
     if not theirs:
         what = f"{keys.quoted(path)} is no backup beside a sessions.json of {home.state}"
@@ -435,21 +491,18 @@ def from_backup(home: Home, path: str) -> RunRecord:
     stores_of_it = []
     for agent in gone or theirs[:1]:
         folder = home.folder(agent)
-        shelf = names.shelf(os.listdir(folder) if os.path.isdir(folder) else [])
+        shelf = _shelf(folder)
         sessions = tuple(_left_over(before, key, before.members[key].row, shelf) for key in gone.get(agent, ()))
         stores_of_it.append(StoreRecord(agent, "files", index, folder, name, len(raw), hashed, sessions))
     return RunRecord("", "from-backup", "", "", home.state, stores=tuple(stores_of_it), state="done")
 
 
-def _left_over(before: Document[Session], key: str, session: Session, shelf: dict[str, str]) -> SessionRecord:
+def _left_over(before: Document[Session], key: str, session: Session, shelf: Shelf) -> SessionRecord:
     entry = before.member_bytes(key)
     named = (session.session_file or "").rpartition("/")[2]
-    ids = {session.session_id, named.removesuffix(".jsonl")} if session.id_usable else set()
-    moves = tuple(
-        Move(live, archive)
-        for live, archive in shelf.items()
-        if live == named or not ids.isdisjoint(names.owners(live))
-    )
+    ids = {session.session_id or "", named.removesuffix(".jsonl")} if session.id_usable else set()
+    theirs = {name for one in ids for name in shelf.owned.get(one, ())} | ({named} & shelf.latest.keys())
+    moves = tuple(Move(live, shelf.latest[live]) for live in sorted(theirs))
     member = before.members[key]
     return SessionRecord(
         key,

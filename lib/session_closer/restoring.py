@@ -33,7 +33,6 @@ from .errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interru
 from .files import Disk
 from .gateway import handoff, sessions
 from .gateway.link import CallRefused, LinkLost, LinkRefused
-from .gateway.sessions import PATCH_MANY
 from .home import Home
 from .keys import Target
 from .model import Life, Move, Options, Outcome, Report, RestartResult, Session, Snapshot, Status, StoreResult, Wish
@@ -130,8 +129,15 @@ def _closing_again(where: Home, source: RunRecord, wanted: Sequence[str]) -> tup
     """Return the wish that undoes a restore, and a row for each session that it cannot be undone for."""
     chosen, unknown = restorable.select(source, wanted, ("restored",))
     there: dict[str, Snapshot] = {}
+    before = {id(store): _keys_before(store) for store in source.stores}
     targets, others = [], []
     for store, session, given in chosen:
+        if session.key in before[id(store)]:
+            why = "it was there before the restore, which brought only its files back"
+            others.append(
+                Outcome(given, store.agent, session.key, Status.CONFLICT, None, session.session_id, error=why)
+            )
+            continue
         found = there.get(store.agent) or _snapshot(where, store.agent)
         there[store.agent] = found
         now = found.sessions.get(session.key)
@@ -144,6 +150,17 @@ def _closing_again(where: Home, source: RunRecord, wanted: Sequence[str]) -> tup
     # Only what the restore has brought back is closed, whatever else the words could stand for.
     others += [_unknown(name, "the run brought no session of this name back") for name in unknown]
     return Wish(RESTORE, tuple(targets)), others
+
+
+def _keys_before(store: StoreRecord) -> frozenset[str]:
+    """Return the keys that a file store had before a restore, as far as its backup is there."""
+    if store.era != "files" or store.backup is None:
+        return frozenset()
+    path = os.path.join(os.path.dirname(store.path), store.backup)
+    try:
+        return frozenset(check(read_index(path)[0], path).members)
+    except CloserError:
+        return frozenset()
 
 
 def _snapshot(where: Home, agent: str) -> Snapshot:
@@ -204,9 +221,7 @@ def _change(
     result = nothing_to_restart(run)
     done: dict[tuple[str, str], Item] = {(item.agent, item.key): item for item in items}
     try:
-        agents = sorted({item.agent for item in items if item.status is Status.WOULD_RESTORE})
-        # Where they share an index, each was closed in what the one before had left.
-        for agent in agents if run.home.has_own_indexes() else reversed(agents):
+        for agent in _last_first(run, by_agent, items):
             some = by_agent[agent]
             wanted = {item.key for item in items if item.agent == agent and item.status is Status.WOULD_RESTORE}
             some = [one for one in some if restorable.name_of(one.session) in wanted]
@@ -236,6 +251,15 @@ def _change(
             report = report._replace(restart=not_begun(why))
             _finish(run, report, ended, report.restart)
     return report
+
+
+def _last_first(run: Run, by_agent: dict[str, list[Chosen]], items: Sequence[Item]) -> list[str]:
+    """Return the agents to be gone through: where they share an index, each was closed in what another had left."""
+    agents = sorted({item.agent for item in items if item.status is Status.WOULD_RESTORE})
+    if not run.home.has_own_indexes():
+        # A backup's name ends in its time.
+        agents.sort(key=lambda agent: max(one.store.backup or "" for one in by_agent[agent]), reverse=True)
+    return agents
 
 
 def _not_reached(item: Item) -> Item:
@@ -382,9 +406,9 @@ def _unclaimed(live: Document[Session], move: Move) -> bool:
 
 def _with_entries(live: Document[Any], items: Sequence[Item], closed_in: Mapping[str, StoreRecord]) -> Document[Any]:
     """Return the store with the entries: where they were if nothing else has changed since, else at the end."""
-    recorded = list({id(store): store for store in closed_in.values()}.values())
-    # What was closed last was closed in a store without the rest.
-    for store in reversed(recorded):
+    recorded = {id(store): store for store in closed_in.values()}.values()
+    # What was closed last was closed in a store without the rest; a backup's name ends in its time.
+    for store in sorted(recorded, key=lambda store: store.backup or "", reverse=True):
         some = [item for item in items if closed_in[item.key] is store]
         if some:
             live = check(_where_they_were(live, some, store) or _at_the_end(live, some), store.path)
@@ -448,9 +472,8 @@ def _unarchive(
         run.works.append(Work(store=store, rows=[], record=record, note=partial(note, run)))
         refused: dict[str, CallRefused] = {}
         try:
-            for at in range(0, len(todo), PATCH_MANY):
-                targets = [(item.key, item.session_id or "") for item in todo[at : at + PATCH_MANY]]
-                if at:
+            for number, targets in enumerate(sessions.rounds([(item.key, item.session_id or "") for item in todo])):
+                if number:
                     time.sleep(_BREATH_SECONDS)
                 try:
                     refused.update(sessions.archive(run.gateway, targets, archived=False))

@@ -53,6 +53,7 @@ class Run:
     hashes: dict[str, Hash] = field(default_factory=dict)
     looks: dict[tuple[str, bool], Look] = field(default_factory=dict)
     lent: dict[str, dict[str, Claims]] = field(default_factory=dict)
+    going: frozenset[tuple[str, str]] = frozenset()
     record: RunRecord | None = None
     journal: Journal | None = None
 

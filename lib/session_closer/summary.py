@@ -88,9 +88,12 @@ def _files_planned(run: Run) -> list[Outcome]:
     from . import tidying
 
     reached = {work.store.agent for work in run.works if work.tidied}
-    return [
+    rows = [
         row for agent, chores in run.chores.items() if agent not in reached for row in tidying.preview(agent, chores)
     ]
+    if run.options.dry_run or not run.works:
+        return rows
+    return [row._replace(status=Status.FAILED, error="not reached") for row in rows]
 
 
 def _counted(run: Run, agent: str, rows: list[Outcome]) -> dict[str, Any]:

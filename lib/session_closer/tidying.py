@@ -206,7 +206,7 @@ def _archive(run: Run, work: Work, chores: Chores, moves: tuple[Move, ...]) -> N
     if not done:
         return
     claims = [planning.Claims.of(work.store.read().sessions.values()), *neighbours.claims(run, agent).values()]
-    for move in [move for move in done if any(each is None or each.cover(move.source) for each in claims)]:
+    for move in [move for move in done if any(each.cover(move.source) for each in claims)]:
         # A live name that was taken anew is its owner's: then the old file stays in the archive.
         with suppress(FileExistsError):
             run.disk.rename_new(os.path.join(folder, move.target), os.path.join(folder, move.source))

@@ -14,6 +14,7 @@ from .document import Document, Member
 from .files import Disk
 from .measuring import Hash, Measure
 from .model import Move, Outcome, PlannedRow, Reason, Session, Status
+from .planning import Claims
 from .record import PLANNED, RunRecord, SessionRecord, StoreRecord, ended, with_store
 from .run import Run
 from .stores import Store
@@ -71,6 +72,7 @@ class FileWork(Work):
     store: FileStore
     planned: Document[Session]
     live: Document[Any] | None = None
+    lent: tuple[Claims, ...] = ()
 
 
 def install(disk: Disk, work: FileWork, live: Document[Any], new: Document[Any], lock: locks.StoreLock) -> list[str]:

@@ -21,6 +21,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closing, "SETTLE_SECONDS", 0.01)
     monkeypatch.setattr(restart, "_PAUSE", 0.02)
     monkeypatch.setattr(restart, "HEALTH_SECONDS", 2.0)
+    monkeypatch.setattr(restart, "PATIENCE_SECONDS", 4.0)
 
 
 @pytest.fixture(scope="session")

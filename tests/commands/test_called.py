@@ -71,7 +71,10 @@ def test_a_remedy_is_found_from_anywhere(store: Store, tmp_path: Path, program: 
 def test_a_hint_is_found_from_anywhere(store: Store, tmp_path: Path) -> None:
     done = called(store, tmp_path, CALLS["by a link"][0], "zzz", "--agent", "main", "--json")
     (row,) = json.loads(done.stdout)["results"]
-    assert row["error"] == f"not in agent main; see them with: {CLONE}/list-sessions --agent main"
+    assert (
+        row["error"]
+        == f"not in agent main; see them with: {CLONE}/list-sessions --state-dir {store.state} --agent main"
+    )
 
 
 @pytest.mark.parametrize("name", ["by a link", "by its bare name", "by a link of another name"])

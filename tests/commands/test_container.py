@@ -111,7 +111,6 @@ def plain(status: str, body: bytes, *headers: str) -> bytes:
 @pytest.mark.parametrize(
     "said",
     [
-        None,
         b"",
         b"SSH-2.0-OpenSSH_9.9\r\n",
         b"hello\r\n\r\n" + LIVE,
@@ -121,9 +120,9 @@ def plain(status: str, body: bytes, *headers: str) -> bytes:
         plain("302 Found", b"", "Location: /health"),
         plain("200 OK", b"x" * (1 << 20) + LIVE),
     ],
-    ids=["nothing", "its end", "another protocol", "no HTTP", "404", "ok", "live", "redirect", "too much"],
+    ids=["its end", "another protocol", "no HTTP", "404", "ok", "live", "redirect", "too much"],
 )
-def test_what_does_not_answer_as_a_gateway_does_is_something_else(tmp_path: Path, said: bytes | None) -> None:
+def test_what_does_not_answer_as_a_gateway_does_is_something_else(tmp_path: Path, said: bytes) -> None:
     asked: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as held:
 
@@ -137,9 +136,8 @@ def test_what_does_not_answer_as_a_gateway_does_is_something_else(tmp_path: Path
                     request = link.recv(4096)
                     if request:
                         asked.append(request)
-                        if said is not None:
-                            link.sendall(said)
-                            link.close()
+                        link.sendall(said)
+                        link.close()
 
         threading.Thread(target=answer, daemon=True).start()
         store = build(tmp_path / "state", server.getsockname()[1])
@@ -148,6 +146,17 @@ def test_what_does_not_answer_as_a_gateway_does_is_something_else(tmp_path: Path
         assert found.life is Life.DOWN
         assert f"port {store.port} belongs to process {os.getpid()}, which serves something else" in found.evidence
         assert run_json(CloseProject, "alpha", state=store.state).code == 0
+
+
+def test_what_says_nothing_may_be_a_gateway_that_is_busy(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        store = build(tmp_path / "state", server.getsockname()[1])
+        assert look(store).life is Life.UNKNOWN
+        before = tree(store.state)
+        answer = run_json(CloseProject, "alpha", state=store.state)
+        assert (answer.code, answer.error) == (6, "gateway_needed")
+        assert "says nothing for a second" in answer.data["error"]["message"]
+        assert tree(store.state) == before
 
 
 # Its process is to be seen, and calls the folder by another name

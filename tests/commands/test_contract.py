@@ -160,7 +160,9 @@ def test_a_session_that_is_called_like_a_command_stays_what_it_is(store: Store, 
     kept = ("keep-only-sessions", "nowhere", "--agent", "list-sessions")
     result = run_process(*kept, state=store.state, before=program.replace("COMMAND", "keep-only-sessions"))
     assert listed.code == 0
-    assert result.stderr.endswith(f"see them with: {tmp_path}/bin/list-sessions --agent list-sessions\n")
+    assert result.stderr.endswith(
+        f"see them with: {tmp_path}/bin/list-sessions --state-dir {store.state} --agent list-sessions\n"
+    )
 
 
 # 2. arguments

@@ -14,7 +14,7 @@ from session_closer.commands.list_sessions import ListSessions
 from support import LEAD, Stage, Store, run, run_json, write
 from support_sqlite import Bases
 
-MEANT = "see them with: list-sessions --agent main"
+MEANT = "see them with: list-sessions --state-dir {state} --agent main"
 
 
 def hint(store: Store, *words: str) -> str:
@@ -66,9 +66,9 @@ def test_no_more_than_three_are_near_the_shortest_first(store: Store) -> None:
 
 
 def test_where_nobody_has_it_there_is_a_way_to_see_what_there_is(store: Store) -> None:
-    assert hint(store, "--agent", "main", "quite-another") == f"not in agent main; {MEANT}"
+    assert hint(store, "--agent", "main", "quite-another") == f"not in agent main; {MEANT.format(state=store.state)}"
     answer = run_json(KeepOnlySessions, "--agent", "main", "quite-another", state=store.state)
-    assert answer.data["results"][0]["error"] == f"not in agent main; {MEANT}"
+    assert answer.data["results"][0]["error"] == f"not in agent main; {MEANT.format(state=store.state)}"
 
 
 @pytest.mark.parametrize("how", ["cut off", "large"])
@@ -80,7 +80,7 @@ def test_a_store_that_is_large_or_cannot_be_read_is_passed_over(
         monkeypatch.setattr(neighbours, "_SEARCHED_BYTES", len(raw) - 1)
     else:
         write(store.index(), raw[:-1])
-    assert hint(store, "--agent", "main", "alpha") == f"not in agent main; {MEANT}"
+    assert hint(store, "--agent", "main", "alpha") == f"not in agent main; {MEANT.format(state=store.state)}"
 
 
 # Sessions that a policy would spare

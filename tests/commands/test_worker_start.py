@@ -101,7 +101,8 @@ def test_it_has_the_record_open_and_nothing_else_of_the_command(store: Store) ->
         opened = {os.path.realpath(path) for path in Path("/proc", str(left.pid), "fd").iterdir()}
         assert opened <= {os.devnull, str(place)}
         assert str(place) in opened
-        assert left.cwd() == os.path.sep
+        # Where a relative path in the configuration leads to.
+        assert left.cwd() == os.getcwd()
     finally:
         lock.unlink()
     check_it_is_done(store, done)

@@ -286,7 +286,7 @@ MUTANTS = (
     _one(
         "the store gets another mode",
         "commit.py",
-        "files.put(disk, fresh, new, like=before)",
+        "files.put(disk, fresh, new, like=place.index)",
         "files.put(disk, fresh, new)",
         "kills:custom session.store",
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import os
 import socket
@@ -159,9 +158,9 @@ def _look_at_ports(
             else:
                 traces.evidence.append(f"port {port} belongs to process {pid}, which serves something else")
         # A container's port, or a tunnel's: the process that listens only passes on what it is told.
-        passes_on = bool(others) and traces.ours.keys().isdisjoint(pids) and _is_gateway(port)
+        passes_on = _gateway_behind(port) if others and traces.ours.keys().isdisjoint(pids) else ""
         for pid in others:
-            what = "and a gateway answers there" if passes_on else "which serves something else"
+            what = passes_on or "which serves something else"
             traces.evidence.append(f"port {port} belongs to process {pid}, {what}")
         if not pids:
             traces.evidence.append(f"port {port} answers, but its process cannot be looked at")
@@ -182,28 +181,39 @@ def _answers(port: int) -> bool:
     return False
 
 
-def _is_gateway(port: int) -> bool:
-    """Tell whether a port answers as OpenClaw's gateway does when it is asked for its health."""
+def _gateway_behind(port: int) -> str:
+    """Return why a gateway may answer at a port, "" where something else does: it is asked for its health."""
+    deadline = time.monotonic() + _SECONDS
     for family, address in _LOOPBACK:
-        head, _, body = _health(family, address, port).partition(b"\r\n\r\n")
+        answer = _health(family, address, port, deadline)
+        if answer is None:
+            return "which says nothing for a second"
+        head, _, body = answer.partition(b"\r\n\r\n")
         said = b"".join(body.split())
         if head.startswith(b"HTTP/") and b'"ok":true' in said and b'"status":"live"' in said:
-            return True
-    return False
+            return "and a gateway answers there"
+    return ""
 
 
-def _health(family: int, address: str, port: int) -> bytes:
-    """Return what is answered to `GET /healthz` until the time is up; an answer that does not end is cut off."""
+def _health(family: int, address: str, port: int, deadline: float) -> bytes | None:
+    """Return what is answered to `GET /healthz` until the time is up, None where that is nothing.
+
+    An answer that does not end is cut off.
+    """
     said = b""
-    deadline = time.monotonic() + _SECONDS
-    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_STREAM) as link:
-        link.settimeout(_SECONDS)
-        link.connect((address, port))
-        link.sendall(f"GET /healthz HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode())
-        while len(said) < _ANSWER_BYTES and (left := deadline - time.monotonic()) > 0:
-            link.settimeout(left)
-            some = link.recv(_ANSWER_BYTES - len(said))
-            if not some:
-                break
-            said += some
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as link:
+            link.settimeout(max(0.05, deadline - time.monotonic()))
+            link.connect((address, port))
+            link.sendall(f"GET /healthz HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode())
+            while len(said) < _ANSWER_BYTES and (left := deadline - time.monotonic()) > 0:
+                link.settimeout(left)
+                some = link.recv(_ANSWER_BYTES - len(said))
+                if not some:
+                    break
+                said += some
+    except TimeoutError:
+        return said or None
+    except OSError:
+        return said
     return said

@@ -61,6 +61,14 @@ def start(home: Home, journal: Journal, run: str, options: Options) -> str:
     return why and f"the process that was to outlive this command {why}"
 
 
+def _folder() -> str:
+    """Return where the process works: a path in the configuration may be relative to where this one was called."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"
+
+
 def _begin(way: list[str], task: str, descriptor: int) -> str:
     """Start the process and wait until it says that it has begun; return why it has not, else ""."""
     paths = json.dumps([os.path.abspath(path) for path in sys.path if path])
@@ -73,7 +81,7 @@ def _begin(way: list[str], task: str, descriptor: int) -> str:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                cwd="/",
+                cwd=_folder(),
                 start_new_session=True,
                 pass_fds=(descriptor, begun),
             )

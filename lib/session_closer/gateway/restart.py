@@ -16,8 +16,10 @@ from .openclaw import OpenClaw, first_object
 # OpenClaw waits up to 300 s for active runs before it restarts.
 RESTART_SECONDS = 330.0
 HEALTH_SECONDS = 90.0
+PATIENCE_SECONDS = 330.0
 _STATUS_SECONDS = 60.0
 _PAUSE = 0.2
+_PATIENT_PAUSE = 1.0
 _SETTLE_SECONDS = 3.0
 BY_HAND = "openclaw gateway restart"
 
@@ -72,12 +74,20 @@ def _wait_until_healthy(home: Home, before: Found) -> RestartResult:
     if before.started is None:
         # Without a lock file nothing tells the old start from the new one: give the old one time to go.
         time.sleep(_SETTLE_SECONDS)
-    while time.monotonic() < deadline:
+    patience = time.monotonic() + PATIENCE_SECONDS
+    waits = False
+    while time.monotonic() < (patience if waits else deadline):
         now = find(home)
         again = before.started is None or (now.pid, now.started) != (before.pid, before.started)
-        if now.life is Life.UP and now.port is not None and again and healthy(home, now.port):
+        answers = now.life is Life.UP and now.port is not None and healthy(home, now.port)
+        if answers and again:
             return RestartResult(True, True, "restarted", f"healthy again, process {now.pid}")
-        time.sleep(_PAUSE)
+        # A gateway that was told to restart lets active runs end first, and answers meanwhile.
+        waits = answers
+        time.sleep(_PATIENT_PAUSE if waits else _PAUSE)
+    if waits:
+        what = "it was told to restart and still waits for active runs; look with: openclaw gateway status"
+        return RestartResult(True, False, "timeout", what)
     return RestartResult(
         True,
         False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -196,6 +196,25 @@ def delete(gateway: Gateway, key: str, *, delete_transcript: bool, session_id: s
         params["expectedSessionId"] = session_id
     archived = _call(gateway, "sessions.delete", params).get("archived")
     return [path for path in archived if isinstance(path, str)] if isinstance(archived, list) else []
+
+
+def rounds(targets: Sequence[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """Give targets (key, session id) as `archive` takes them: not too many, and no session id twice.
+
+    A cron job and its latest run share theirs, and OpenClaw refuses the second of them in one call.
+    """
+    left = list(targets)
+    while left:
+        some: list[tuple[str, str]] = []
+        later, taken = [], {""}
+        for target in left:
+            if len(some) < PATCH_MANY and (target[1] not in taken or not target[1]):
+                some.append(target)
+                taken.add(target[1])
+            else:
+                later.append(target)
+        yield some
+        left = later
 
 
 def archive(gateway: Gateway, targets: Sequence[tuple[str, str]], *, archived: bool = True) -> dict[str, CallRefused]:

@@ -6,10 +6,10 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import processes
-from ..errors import CloserError
+from ..errors import Busy, CloserError
 from ..files import Disk
 from ..home import Home
 from ..journal import Journal
@@ -80,25 +80,43 @@ def _close_own(
 ) -> tuple[dict[str, Any], bool]:
     """Close the caller's own session once its turn has ended; return how it ended, and whether a store was edited."""
     deadline = time.monotonic() + TURN_SECONDS
-    key = str(row["key"])
-    wish = Wish(record.operation, (Target(str(row["input"]), str(row["agent"]), (key,)),))
+    wish = Wish(record.operation, (Target(str(row["input"]), str(row["agent"]), (str(row["key"]),)),))
     options = Options(
         via=task["via"], restart="never", reason=task["reason"], archive=bool(task["archive"]), missing_ok=True
     )
     while True:
-        try:
-            found = _attempt(where, wish, options, row.get("sessionId"))
-        except CloserError as problem:
-            return _ended(Outcome(key, "", key, Status.FAILED, error=problem.message), None), False
-        ended = found.results[0] if found.results else None
-        if ended is not None and not (ended.status is Status.REFUSED and ended.reason is Reason.RUNNING):
-            if found.error is not None and ended.error is None:
-                ended = ended._replace(error=found.error.message)
-            return _ended(ended, found.receipt), found.restart.needed
-        if time.monotonic() > deadline:
-            late = f"its turn did not end within {TURN_SECONDS / 60:.0f} minutes: close it later"
-            return _ended(Outcome(key, "", key, Status.FAILED, error=late), None), False
+        late = time.monotonic() > deadline
+        ended, again = _tried(where, wish, options, row)
+        if late or not again:
+            return _ended(ended.row, ended.receipt), ended.below
         time.sleep(_PAUSE)
+
+
+class _End(NamedTuple):
+    """How one try ended: the row, the receipt of its run, and whether a store was edited below its gateway."""
+
+    row: Outcome
+    receipt: str | None = None
+    below: bool = False
+
+
+def _tried(where: Home, wish: Wish, options: Options, row: Mapping[str, Any]) -> tuple[_End, bool]:
+    """Try once; return how it ended, and whether to try again: its turn goes on, or another closer holds the store."""
+    key = str(row["key"])
+    try:
+        found = _attempt(where, wish, options, row.get("sessionId"))
+    except CloserError as problem:
+        return _End(_failed(key, problem.message)), isinstance(problem, Busy)
+    ended = found.results[0] if found.results else _failed(key, "it is in its store no more")
+    if ended.status is Status.REFUSED and ended.reason is Reason.RUNNING:
+        return _End(_failed(key, f"its turn did not end within {TURN_SECONDS / 60:.0f} minutes: close it later")), True
+    if found.error is not None:
+        ended = ended._replace(error=found.error.message)
+    return _End(ended, found.receipt, found.restart.needed), isinstance(found.error, Busy)
+
+
+def _failed(key: str, why: str) -> Outcome:
+    return Outcome(key, "", key, Status.FAILED, error=why)
 
 
 def _attempt(where: Home, wish: Wish, options: Options, session_id: object) -> Report:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from .. import history
 from ..errors import Refused
 from ..home import Home
 from ..model import Session, Snapshot
@@ -43,6 +44,13 @@ def detect(home: Home, agent: str) -> Store | None:
     has_index = os.path.lexists(index)
     kind = "sqlite" if sqlite.holds_sessions(database) else "files" if has_index else None
     if kind == "sqlite" and has_index and home.has_own_indexes():
+        left = history.interrupted(home.state)
+        if left:
+            raise Refused(
+                f"agent {agent} has both a session database and {index}, and {left[0]}",
+                "repeat it without --dry-run and --check, or start any changing command",
+                name="mixed_store",
+            )
         raise Refused(
             f"agent {agent} has both a session database and {index}: a stale file or an unfinished migration",
             "openclaw gateway stop, openclaw doctor --fix, openclaw gateway start",

@@ -128,6 +128,10 @@ class SqliteStore:
                 found.update(connection.execute(query, some))
         return {session.key: found.get(session.session_id or "", 0) for session in sessions}
 
+    def uses(self, session_id: str) -> bool:
+        """Tell whether a session that is there has this id."""
+        return any(session.session_id == session_id for session in self.read().sessions.values())
+
     def archives(self, session_ids: Sequence[str]) -> dict[str, list[str]]:
         """Return the archive names that OpenClaw has for deleted sessions, also those of archives not written yet."""
         found: dict[str, list[str]] = {}
@@ -143,6 +147,21 @@ class SqliteStore:
                 for session_id, name in connection.execute(query, some):
                     found.setdefault(session_id, []).append(name)
         return found
+
+
+def archives_of(store: SqliteStore, session_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return the archive of each deleted session: the latest that OpenClaw knows of, else the latest in the folder."""
+    known = store.archives(session_ids)
+    try:
+        listed = sorted(os.listdir(store.folder))
+    except FileNotFoundError:
+        listed = []
+    beside: dict[str, list[str]] = {session_id: [] for session_id in session_ids}
+    for name in listed:
+        session_id = (names.archived_from(name) or "").removesuffix(".jsonl")
+        if session_id in beside:
+            beside[session_id].append(name)
+    return {session_id: (known.get(session_id) or beside[session_id])[-1:] for session_id in session_ids}
 
 
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
