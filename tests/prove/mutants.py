@@ -159,8 +159,9 @@ MUTANTS = (
     _one(
         "a backup is written under its final name",
         "commit.py",
-        "    files.put(disk, temp, raw, aside=True)\n    return publish(disk, os.path.dirname(index), temp, name)",
-        "    files.put(disk, os.path.join(os.path.dirname(index), name), raw)\n    return name",
+        "    files.put(disk, temp, raw, aside=True)\n"
+        "    try:\n        return publish(disk, os.path.dirname(index), temp, name)",
+        "    files.put(disk, os.path.join(os.path.dirname(index), name), raw)\n    try:\n        return name",
         "kills:batch",
     ),
     Mutant(

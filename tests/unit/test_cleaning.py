@@ -37,6 +37,11 @@ class Case:
     rules: Rules
     sizes: dict[str, int]
 
+    @property
+    def staying(self) -> frozenset[str]:
+        """The keys that are to stay."""
+        return frozenset(key for target in self.rules.active for key in target.candidates)
+
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
@@ -107,7 +112,7 @@ def test_no_protected_row_can_be_planned(case: Case) -> None:
         assert key not in case.view.active
         assert f"{session.session_id}.jsonl" not in case.snapshot.locked
         assert session.status != "running" or case.view.life is Life.DOWN or key in case.view.known
-        assert key not in case.rules.active
+        assert key not in case.staying
         assert keys.agent_of(key) in ("a", None)
         assert keys.agent_of(key) == "a" or case.snapshot.own_index
         if verdict.action is Action.RETIRE_DM_SCOPE:
@@ -171,7 +176,7 @@ def test_every_row_that_may_go_and_is_named_does(case: Case) -> None:
         if limit is None or session.updated_at is None or keys.agent_of(key) != "a" or session.archived:
             continue
         free = not session.pinned and session.status != "running" and not case.snapshot.locked
-        if free and key not in case.view.active | case.rules.active and NOW - session.updated_at / 1000 > limit:
+        if free and key not in case.view.active | case.staying and NOW - session.updated_at / 1000 > limit:
             assert key in verdicts
 
 
@@ -190,7 +195,7 @@ def test_the_oldest_go_first_above_a_number(case: Case) -> None:
     for key in left:
         session = case.snapshot.sessions[key]
         free = kind(key, session.chat_type) not in DURABLE and not session.pinned and session.status != "running"
-        free = free and not case.snapshot.locked and key not in case.view.active | case.rules.active
+        free = free and not case.snapshot.locked and key not in case.view.active | case.staying
         if free and keys.agent_of(key) == "a" and not session.archived and session.updated_at is not None:
             assert _age(case, key) <= youngest
 
