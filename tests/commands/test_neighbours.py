@@ -283,3 +283,17 @@ def test_nothing_is_read_of_others_where_no_file_would_go_and_nothing_twice(
     assert others.isdisjoint(read)
     run_json(CloseProject, "--session-key", KEY, state=store.state)
     assert sorted(path for path in read if path in others) == sorted(others)
+
+
+@pytest.mark.parametrize(("owner", "user"), [("project-lead", "main"), ("main", "project-lead")])
+@pytest.mark.parametrize("dry", [True, False])
+def test_what_only_a_session_uses_that_goes_too_is_archived(store: Store, owner: str, user: str, dry: bool) -> None:
+    key, borrower = f"agent:{owner}:mine", f"agent:{user}:borrower"
+    store.add((key, store.session(key, agent=owner)), agent=owner)
+    path = Path(store.entries(owner)[key]["sessionFile"])
+    store.add((borrower, {"sessionId": path.stem, "sessionFile": str(path), "updatedAt": 1}), agent=user)
+    answer = run_json(CloseProjectBatch, key, borrower, *(["--dry-run"] if dry else []), state=store.state)
+    assert (answer.code, [line for line in answer.data["warnings"] if "is used by" in line]) == (0, [])
+    (row,) = [row for row in answer.data["results"] if row["key"] == key]
+    assert [Path(name).name.partition(".deleted.")[0] for name in row["archives"]] == [path.name]
+    assert path.exists() is dry

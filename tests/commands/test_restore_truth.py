@@ -297,3 +297,92 @@ def test_a_run_that_is_just_beginning_is_not_lost_to_one_that_buries_the_dead(st
     assert disk.buried == 1
     assert [(row.key, row.status) for row in report.results] == [(TOPICS, "closed")]
     assert (len(store.receipts()), open_runs(str(store.state))) == (1, [])
+
+
+# Files that two sessions share
+
+
+def with_companions(store: Store) -> dict[str, bytes]:
+    """Give the shared transcript a topic and a trajectory; return all files."""
+    own = store.entries()[ALPHA]["sessionId"]
+    store.transcript(f"{own}-topic-7.jsonl")
+    store.transcript(f"{own}.trajectory.jsonl")
+    return picture(store)
+
+
+@pytest.mark.parametrize("first", [ALPHA, REVIEW])
+def test_the_files_beside_a_shared_transcript_come_with_it(store: Store, first: str) -> None:
+    second = {ALPHA: REVIEW, REVIEW: ALPHA}[first]
+    before = with_companions(store)
+    one, two = close(store, first), close(store, second)
+    assert restore(store, one).rows == [(first, "restored")]
+    assert {name for name in picture(store) if ".deleted." in name or ".bak." in name} == {
+        name for name in before if ".deleted." in name or ".bak." in name
+    }
+    assert restore(store, two).rows == [(second, "restored")]
+    assert set(picture(store)) == set(before)
+
+
+def test_a_shared_transcript_is_found_under_the_name_of_a_later_close(store: Store) -> None:
+    before = with_companions(store)
+    one, two = close(store, ALPHA), close(store, REVIEW)
+    assert restore(store, one).rows == [(ALPHA, "restored")]
+    three = close(store, ALPHA)
+    assert restore(store, two).rows == [(REVIEW, "restored")]
+    assert restore(store, three).rows == [(ALPHA, "restored")]
+    assert set(picture(store)) == set(before)
+
+
+def test_an_archive_that_is_another_file_is_not_taken_for_the_one_that_is_gone(store: Store) -> None:
+    close(store, "topics")
+    (archive,) = store.folder().glob("*topic-42.jsonl.deleted.*")
+    archive.unlink()
+    other = archive.with_name(archive.name.partition(".deleted.")[0] + ".deleted.2030-01-01T00-00-00.000Z")
+    other.write_text("somebody else's")
+    answer = restore(store, "last")
+    assert (answer.code, answer.rows) == (1, [(TOPICS, "failed")])
+    assert other.is_file()
+
+
+# What the list says
+
+
+def test_what_was_closed_again_is_not_back(store: Store) -> None:
+    one = close(store, "topics")
+    restore(store, "last")
+    two = close(store, "topics")
+    rows = {row["id"]: row for row in restore(store, "--list").data["receipts"]}
+    assert (rows[one]["restored"], rows[two]["restored"]) == (1, 0)
+
+
+def test_a_damaged_record_of_a_run_that_has_not_ended_is_listed_where_it_is(store: Store) -> None:
+    run_of_it = close(store, "topics")
+    place = store.state / "session-closer" / "open" / run_of_it
+    place.mkdir(mode=0o700)
+    (store.state / "session-closer" / "receipts" / f"{run_of_it}.json").rename(place / "record.json")
+    (place / "record.json").write_bytes(b"{")
+    (row,) = restore(store, "--list").data["receipts"]
+    assert (row["state"], row["path"]) == ("damaged", str(place / "record.json"))
+
+
+# Layouts
+
+
+def test_a_backup_below_a_linked_folder_of_agents(store: Store) -> None:
+    agents = store.state / "agents"
+    agents.rename(store.state / "elsewhere")
+    agents.symlink_to("elsewhere")
+    before = store.entries()
+    answer = run_json(CloseProject, "topics", state=store.state)
+    backup = answer.data["stores"][0]["backup"]
+    shutil.rmtree(store.state / "session-closer")
+    assert restore(store, backup).rows == [(TOPICS, "restored")]
+    assert store.entries() == before
+
+
+def test_entries_come_back_where_they_were_in_whatever_order_they_are_named(store: Store) -> None:
+    index = shared(store)
+    before = index.read_bytes()
+    run_of_it = close(store, KELLY, READER, "agent:main:hydration-tracker")
+    assert restore(store, run_of_it, "agent:main:hydration-tracker", KELLY, READER).code == 0
+    assert index.read_bytes() == before
