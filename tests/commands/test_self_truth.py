@@ -1,0 +1,292 @@
+"""What is left to the process that outlives the command: it is tried until it can be done, found again, and told."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+from session_closer import executor, locks, restoring
+from session_closer.commands.close_project import CloseProject
+from session_closer.commands.close_project_batch import CloseProjectBatch
+from session_closer.commands.restore_sessions import RestoreSessions
+from session_closer.gateway import handoff, worker
+from support import LEAD, Answer, Killed, KilledDisk, Store, interrupt, run_json, run_process, session_id
+
+ME, OTHER = LEAD + "alpha", LEAD + "topics"
+KELLY, NEXT = LEAD + "kelly-dashboard", LEAD + "subagent:2b1c"
+FIRST, READER = "agent:main:hydration-tracker", "agent:researcher:kelly-dashboard"
+HELD = "another session-closer works in"
+NOBODY = 2**31 - 5
+WAIT_SECONDS = 60
+
+
+class Left:
+    """What a command left to the process that outlives it: done here, where a test can look on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tasks: list[dict[str, Any]] = []
+        self.pauses = 0
+        self.meanwhile: Callable[[int], None] | None = None
+        monkeypatch.setattr(handoff, "subprocess", SimpleNamespace(Popen=self.start, DEVNULL=-3))
+        monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=time.monotonic, sleep=self.pause))
+
+    def start(self, words: list[str], **how: Any) -> Any:
+        # The record's flock goes along: nobody takes the run for an interrupted one.
+        descriptor, begun = how["pass_fds"]
+        os.write(begun, b".")
+        self.tasks.append({**json.loads(words[-1]), "descriptor": os.dup(descriptor), "caller": NOBODY})
+        return SimpleNamespace(pid=NOBODY)
+
+    def pause(self, _seconds: float) -> None:
+        assert self.meanwhile is not None, "nobody had to be waited for"
+        self.pauses += 1
+        self.meanwhile(self.pauses)
+
+    def finish(self) -> int:
+        (task,) = self.tasks
+        self.tasks.clear()
+        return worker.main(task)
+
+    def die(self) -> None:
+        """End as a process does that is killed."""
+        for task in self.tasks:
+            os.close(task["descriptor"])
+        self.tasks.clear()
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restoring, "_SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(locks, "folder", functools.partial(locks.folder, wait=0.0))
+
+
+@pytest.fixture
+def left(monkeypatch: pytest.MonkeyPatch) -> Iterator[Left]:
+    made = Left(monkeypatch)
+    yield made
+    made.die()
+
+
+def batch(store: Store, *words: str) -> Answer:
+    return run_json(CloseProjectBatch, "--self", ME, *words, state=store.state)
+
+
+def row(receipt: dict[str, Any], key: str = ME) -> dict[str, Any]:
+    (found,) = [row for row in receipt["results"] if row["key"] == key]
+    return dict(found)
+
+
+def receipts(store: Store) -> dict[str, dict[str, Any]]:
+    return {receipt["id"]: receipt for receipt in store.receipts()}
+
+
+def listed(store: Store, run: str) -> dict[str, Any]:
+    """Return the row of one run in the list of receipts."""
+    rows = run_json(RestoreSessions, "--list", state=store.state).data["receipts"]
+    (found,) = [found for found in rows if found["id"] == run]
+    return dict(found)
+
+
+# Another closer holds the store
+
+
+@pytest.fixture(params=["told", "raised"])
+def main_run(request: pytest.FixtureRequest, store: Store, left: Left) -> str:
+    """A run that has left the caller's session; a store that is held is told in a report, or ends the try ahead of it."""
+    main = Path(batch(store, "alpha", "topics").data["receipt"]).stem
+    if request.param == "raised":
+        # An interrupted run is to be finished first, and that needs the store.
+        interrupt(store, NEXT, committed=True)
+    return main
+
+
+def test_a_store_that_another_closer_holds_is_tried_again(store: Store, left: Left, main_run: str) -> None:
+    there = []
+    with ExitStack() as other:
+        other.enter_context(locks.folder(str(store.folder())))
+
+        def meanwhile(number: int) -> None:
+            there.append(ME in store.listed())
+            if number == 3:
+                other.close()
+
+        left.meanwhile = meanwhile
+        assert left.finish() == 0
+    assert there == [True] * 3
+    assert ME not in store.listed()
+    ended = row(receipts(store)[main_run])
+    assert (ended["status"], ended["ok"], ended["error"]) == ("closed", True, None)
+    assert store.open_runs() == []
+
+
+def test_a_store_that_is_held_until_the_end_is_told_as_what_it_was(
+    store: Store, left: Left, main_run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "TURN_SECONDS", -1.0)
+    with locks.folder(str(store.folder())):
+        left.finish()
+    assert ME in store.listed()
+    ended = row(receipts(store)[main_run])
+    assert (ended["status"], ended["ok"]) == ("failed", False)
+    assert HELD in ended["error"]
+
+
+# Where the process works
+
+
+def workers(store: Store) -> list[psutil.Process]:
+    """Return the processes that a command on this store has left behind."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "session_closer.gateway.worker" in words and str(store.state) in words[-1]:
+            found.append(process)
+    return found
+
+
+def test_a_store_at_a_relative_path_is_found_by_the_process_that_stays(store: Store, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    (here / "stores").mkdir(mode=0o700, parents=True)
+    lock = store.lock_transcript(ME)
+    for agent in ("project-lead", "researcher", "main"):
+        store.index(agent).rename(here / "stores" / f"{agent}.json")
+    store.configure(session={"store": "stores/{agentId}.json"})
+    index = here / "stores" / "project-lead.json"
+    words = ("--json", "--self", ME, "alpha", "topics")
+    try:
+        result = run_process(
+            "close-project-batch", *words, state=store.state, before=f"import os; os.chdir({str(here)!r})"
+        )
+        data = json.loads(result.stdout)
+        assert (result.code, row(data)["status"], row(data, OTHER)["status"]) == (0, "deferred", "closed")
+        assert ME in json.loads(index.read_bytes())
+        (process,) = workers(store)
+        lock.unlink()
+        process.wait(WAIT_SECONDS)
+    finally:
+        for left_over in workers(store):
+            left_over.kill()
+    assert row(receipts(store)[Path(data["receipt"]).stem])["status"] == "closed"
+    assert {ME, OTHER}.isdisjoint(json.loads(index.read_bytes()))
+
+
+# The process is killed when it has closed the session
+
+
+def killed(store: Store, left: Left, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """Do what was left, and be killed before or after the run of its own has a receipt."""
+    (task,) = left.tasks
+    with monkeypatch.context() as patched:
+        if when == "before":
+            patched.setattr(executor, "Disk", lambda: KilledDisk("exchange", after=True))
+        else:
+
+            def ended(*_: Any) -> Any:
+                raise Killed
+
+            patched.setattr(worker, "_ended", ended)
+        with pytest.raises(Killed):
+            worker.main(task)
+    left.die()
+    assert ME not in store.listed()
+    assert (len(store.open_runs()), len(store.receipts())) == {"before": (2, 0), "after": (1, 1)}[when]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_a_killed_process_has_closed_is_closed(
+    store: Store, left: Left, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    was, files = store.entries(), store.names()
+    main = Path(batch(store, "alpha", "topics").data["receipt"]).stem
+    killed(store, left, monkeypatch, when)
+    again = run_json(CloseProject, NEXT, state=store.state)
+    assert again.rows == [(NEXT, "closed")]
+    warnings = again.data["warnings"]
+    assert sum("was interrupted and is finished now" in line for line in warnings) == {"before": 2, "after": 1}[when]
+    assert not any("not closed" in line for line in warnings)
+    assert store.open_runs() == []
+    found = receipts(store)
+    ended = row(found[main])
+    assert (ended["status"], ended["ok"], ended["error"]) == ("closed", True, None)
+    own = found[Path(ended["receipt"]).stem]
+    assert ended["receipt"] == str(store.state / "session-closer" / "receipts" / f"{own['id']}.json")
+    assert own["id"] not in (main, Path(again.data["receipt"]).stem)
+    assert [(s["key"], s["status"]) for each in own["stores"] for s in each["sessions"]] == [(ME, "closed")]
+    back = run_json(RestoreSessions, main, state=store.state)
+    assert (back.code, dict(back.rows)) == (0, {ME: "restored", OTHER: "restored"})
+    assert run_json(RestoreSessions, Path(again.data["receipt"]).stem, state=store.state).code == 0
+    assert store.entries() == was
+    assert {name for name in store.names() if ".bak-" not in name} == files
+
+
+# Entries as they were
+
+
+def shared(store: Store) -> Path:
+    """Put the sessions of all agents into one index, one of each agent in turn, as they come."""
+    index = store.state / "all.json"
+    rows = [item for agent in ("project-lead", "researcher", "main") for item in store.entries(agent).items()]
+    index.write_text(json.dumps(dict(sorted(rows, key=lambda item: session_id(item[0]))), indent=2))
+    index.chmod(0o600)
+    for agent in ("project-lead", "researcher", "main"):
+        store.index(agent).unlink()
+    store.configure(session={"store": str(index)})
+    return index
+
+
+def test_an_index_of_all_agents_is_as_it_was_though_the_first_agents_session_went_last(
+    store: Store, left: Left
+) -> None:
+    index = shared(store)
+    before = index.read_bytes()
+    words = ("--self", FIRST, FIRST, KELLY, READER)
+    answer = run_json(CloseProjectBatch, *words, state=store.state)
+    assert dict(answer.rows) == {FIRST: "deferred", KELLY: "closed", READER: "closed"}
+    left.finish()
+    assert {FIRST, KELLY, READER}.isdisjoint(json.loads(index.read_bytes()))
+    back = run_json(RestoreSessions, Path(answer.data["receipt"]).stem, state=store.state)
+    assert (back.code, dict(back.rows)) == (0, dict.fromkeys((FIRST, KELLY, READER), "restored"))
+    assert index.read_bytes() == before
+
+
+@pytest.mark.parametrize("named", [(ME, OTHER), (OTHER, ME)])
+def test_the_own_session_is_where_it_was_in_whatever_order_they_are_named(
+    store: Store, left: Left, named: tuple[str, str]
+) -> None:
+    before = store.index().read_bytes()
+    main = Path(batch(store, "alpha", "topics").data["receipt"]).stem
+    left.finish()
+    assert run_json(RestoreSessions, main, *named, state=store.state).code == 0
+    assert store.index().read_bytes() == before
+
+
+# What the list says
+
+
+def test_a_run_whose_own_session_is_back_too_counts_it(store: Store, left: Left) -> None:
+    main = Path(batch(store, "alpha", "topics").data["receipt"]).stem
+    left.finish()
+    assert (listed(store, main)["closed"], listed(store, main)["restored"]) == (2, 0)
+    assert run_json(RestoreSessions, main, OTHER, state=store.state).code == 0
+    assert (listed(store, main)["closed"], listed(store, main)["restored"]) == (2, 1)
+    assert run_json(RestoreSessions, main, state=store.state).code == 0
+    assert (listed(store, main)["closed"], listed(store, main)["restored"]) == (2, 2)
+
+
+def test_an_own_session_that_was_closed_again_is_not_back(store: Store, left: Left) -> None:
+    runs = []
+    for _ in range(2):
+        runs.append(Path(batch(store, "alpha", "topics").data["receipt"]).stem)
+        left.finish()
+        if len(runs) == 1:
+            assert run_json(RestoreSessions, runs[0], state=store.state).code == 0
+    assert [(listed(store, run)["closed"], listed(store, run)["restored"]) for run in runs] == [(2, 2), (2, 0)]
