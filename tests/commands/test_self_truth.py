@@ -101,7 +101,7 @@ def listed(store: Store, run: str) -> dict[str, Any]:
 
 @pytest.fixture(params=["told", "raised"])
 def main_run(request: pytest.FixtureRequest, store: Store, left: Left) -> str:
-    """A run that has left the caller's session; a store that is held is told in a report, or ends the try ahead of it."""
+    """A run that has left the caller's session; that a store is held is told in a report, or ends the try before."""
     main = Path(batch(store, "alpha", "topics").data["receipt"]).stem
     if request.param == "raised":
         # An interrupted run is to be finished first, and that needs the store.
@@ -232,10 +232,10 @@ def test_what_a_killed_process_has_closed_is_closed(
 
 
 def shared(store: Store) -> Path:
-    """Put the sessions of all agents into one index, one of each agent in turn, as they come."""
+    """Put the sessions of all agents into one index, mixed; what goes last is not at its end."""
     index = store.state / "all.json"
     rows = [item for agent in ("project-lead", "researcher", "main") for item in store.entries(agent).items()]
-    index.write_text(json.dumps(dict(sorted(rows, key=lambda item: session_id(item[0]))), indent=2))
+    index.write_text(json.dumps(dict(sorted(rows, key=lambda item: session_id(item[0]), reverse=True)), indent=2))
     index.chmod(0o600)
     for agent in ("project-lead", "researcher", "main"):
         store.index(agent).unlink()
@@ -248,6 +248,7 @@ def test_an_index_of_all_agents_is_as_it_was_though_the_first_agents_session_wen
 ) -> None:
     index = shared(store)
     before = index.read_bytes()
+    assert list(json.loads(before))[-1] != FIRST
     words = ("--self", FIRST, FIRST, KELLY, READER)
     answer = run_json(CloseProjectBatch, *words, state=store.state)
     assert dict(answer.rows) == {FIRST: "deferred", KELLY: "closed", READER: "closed"}
