@@ -97,7 +97,14 @@ def _records(home: Home) -> list[tuple[ReceiptRow, RunRecord | None]]:
             back |= changed
         else:
             back -= changed
-    return [found[run] for run in sorted(found, reverse=True)]
+    by_path = {row.path: row.restored for row, _ in found.values()}
+    return [(_with_later(row, record, by_path), record) for _, (row, record) in sorted(found.items(), reverse=True)]
+
+
+def _with_later(row: ReceiptRow, record: RunRecord | None, restored: Mapping[str, int]) -> ReceiptRow:
+    """Return the row with what is back of the caller's own session, which a run of its own has closed."""
+    results = record.results if record is not None else ()
+    return row._replace(restored=row.restored + sum(restored.get(str(result.get("receipt")), 0) for result in results))
 
 
 def _row(home: Home, record: RunRecord, path: str, back: Back) -> ReceiptRow:
@@ -120,8 +127,7 @@ def _row(home: Home, record: RunRecord, path: str, back: Back) -> ReceiptRow:
         0 if restore else len(closed) + sum(result.get("status") in UNDONE for result in later) + files,
         sum(session.status == "restored" for _, session in sessions)
         if restore
-        else sum((agent, session.key, session.session_id) in back for agent, session in closed)
-        + sum((result.get("agent"), result.get("key"), result.get("sessionId")) in back for result in later),
+        else sum((agent, session.key, session.session_id) in back for agent, session in closed),
         path,
     )
 
