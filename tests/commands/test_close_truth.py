@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import stat
 import struct
@@ -216,7 +217,8 @@ def test_an_archive_from_before_is_not_taken_for_the_transcript_that_has_gone(st
 
 def split(targets: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
     """Return the rounds; each must be one that `sessions.patchMany` takes, in the order given, and nothing is lost."""
-    made = list(rounds(targets))
+    # A round that takes nothing would be followed by another without end.
+    made = list(itertools.islice(rounds(targets), len(targets) + 1))
     place = {target: at for at, target in enumerate(targets)}
     for some in made:
         ids = [session_id for _, session_id in some if session_id]
