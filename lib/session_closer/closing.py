@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from . import document, locks
@@ -66,8 +67,18 @@ def through_gateway(
 def to_files(work: FileWork) -> None:
     """Leave to the files route what a gateway that has gone did not close."""
     left = {row.key for row in work.rows if row.route is Route.GATEWAY and work.outcome.get(row.key) is None}
-    work.rows = [row._replace(route=Route.FILES) if row.key in left else row for row in work.rows]
     work.error = {key: why for key, why in work.error.items() if key not in left}
+    _reroute(work, left)
+
+
+def _reroute(work: FileWork, keys: set[str]) -> None:
+    """Take the files route for these, noted first: who edits a store below a gateway owes it a restart."""
+    work.rows = [row._replace(route=Route.FILES) if row.key in keys else row for row in work.rows]
+    sessions = (
+        session._replace(route=str(Route.FILES)) if session.key in keys else session for session in work.record.sessions
+    )
+    work.record = replace(work.record, sessions=tuple(sessions))
+    work.note(work.record)
 
 
 def _began_meanwhile(work: FileWork, row: PlannedRow) -> bool:
@@ -79,8 +90,7 @@ def _began_meanwhile(work: FileWork, row: PlannedRow) -> bool:
 def _give_up(work: FileWork, rows: Sequence[PlannedRow], reason: str, *, fall_back: bool) -> None:
     if fall_back:
         work.warnings.append(f"the gateway does not let us delete sessions, so the file was edited: {reason}")
-        gone = {row.key for row in rows}
-        work.rows = [row._replace(route=Route.FILES) if row.key in gone else row for row in work.rows]
+        _reroute(work, {row.key for row in rows})
         return
     for row in rows:
         work.error[row.key] = f"the gateway does not let us delete sessions: {reason}"

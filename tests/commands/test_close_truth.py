@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import closing, locks, names
+from session_closer import closing, executor, locks, names
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
@@ -25,7 +25,7 @@ from session_closer.gateway.link import LinkLost
 from session_closer.gateway.sessions import PATCH_MANY, rounds
 from session_closer.home import Home
 from session_closer.model import RestartResult
-from support import LEAD, TOKEN, Answer, Store, perform, run_json, tree
+from support import LEAD, TOKEN, Answer, Killed, KilledDisk, Stage, Store, perform, run_json, tree
 from support_gateway import StubGateway, StubOpenClaw, stub_gateway
 
 KELLY, TOPICS, SPOKEN = LEAD + "kelly-dashboard", LEAD + "topics", LEAD + "never-spoken"
@@ -387,3 +387,24 @@ def test_a_gateway_that_answers_is_given_the_time_that_its_runs_take(
     monkeypatch.setattr(restart, "_wait_until_healthy", wait)
     answer = run_json(CloseProject, "alpha", "--via", "files", state=served.state)
     assert (answer.code, answer.data["restart"]["result"]) == (0, "restarted")
+
+
+# An edit below the gateway that nobody had planned
+
+
+def test_an_edit_that_a_refusal_led_to_is_owed_a_restart_even_if_it_is_broken_off(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway lists its sessions to us and lets none be deleted, which shows with the first one."""
+    store = stage("no-delete")
+    calls = tmp_path / "bin" / "calls"
+    with monkeypatch.context() as patched:
+        patched.setattr(executor, "Disk", lambda: KilledDisk("exchange", after=True))
+        with pytest.raises(Killed):
+            run_json(CloseProject, "topics", state=store.state)
+    assert LEAD + "topics" not in store.entries()
+    before = calls.read_text().count("gateway restart") if calls.exists() else 0
+    again = run_json(CloseProject, "topics", state=store.state)
+    assert again.rows == [(LEAD + "topics", "already_closed")]
+    assert (before, calls.read_text().count("gateway restart")) == (0, 1)
+    assert store.open_runs() == []
