@@ -29,12 +29,19 @@ def again(work):
     give_up(work)
 Work.give_up = again
 """
-# A shell may have let the tests ignore a hang-up, and a child inherits that.
-TERMINAL = """
-import fcntl, signal, sys, termios
+# A shell, or nohup, may have let the tests ignore these, and a child inherits that.
+HEEDED = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+"""
+TERMINAL = (
+    HEEDED
+    + """
+import fcntl, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 """
+)
 WAITS = """
 from session_closer.files import Disk
 import time
@@ -56,8 +63,7 @@ def is_left_for_the_next(store: Store, code: int) -> None:
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_in_the_middle_leaves_the_journal(store: Store, name: str) -> None:
-    heeded = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    before = heeded + SENT.replace("NAME", name)
+    before = HEEDED + SENT.replace("NAME", name)
     result = run_process("close-project", "topics", "--json", state=store.state, before=before)
     assert one_document(result.stdout)["error"]["name"] == "interrupted"
     assert result.stderr.startswith("error: interrupted; next: ")
@@ -66,7 +72,7 @@ def test_a_signal_in_the_middle_leaves_the_journal(store: Store, name: str) -> N
 
 
 def test_a_hang_up_that_comes_twice_is_one(store: Store) -> None:
-    before = (SENT + AGAIN).replace("NAME", "SIGHUP")
+    before = HEEDED + (SENT + AGAIN).replace("NAME", "SIGHUP")
     result = run_process("close-project", "topics", "--json", state=store.state, before=before)
     assert one_document(result.stdout)["error"]["name"] == "interrupted"
     is_left_for_the_next(store, result.code)
