@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import closing, processes
+from session_closer import closing, editing, processes, tidying
 from session_closer.gateway import restart
 from support import TOKEN, Stage, Store, build
 from support_gateway import StubGateway, StubOpenClaw, stub_gateway
+from support_worker import Between, Left
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +75,32 @@ def stage(tmp_path: Path, stub: StubGateway, closed_port: int, monkeypatch: pyte
             return store
 
         yield make
+
+
+@pytest.fixture
+def left(monkeypatch: pytest.MonkeyPatch) -> Iterator[Left]:
+    """What commands leave to the process that outlives them."""
+    made = Left(monkeypatch)
+    yield made
+    made.die()
+
+
+@pytest.fixture
+def between(monkeypatch: pytest.MonkeyPatch) -> Between:
+    """Do something when all is planned and the lock is about to be taken."""
+
+    def set_up(happens: Callable[[], object]) -> None:
+        for module in (editing, tidying):
+            monkeypatch.setattr(module, "locked", _preceded(module.locked, happens))
+
+    return set_up
+
+
+def _preceded(real: Any, happens: Callable[[], object]) -> Any:
+    @contextlib.contextmanager
+    def locked(*words: Any) -> Iterator[None]:
+        happens()
+        with real(*words):
+            yield
+
+    return locked

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from session_closer import editing
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
 from support import LEAD, Answer, Store, run_json
+from support_worker import Between
 
-Between = Callable[[Callable[[], object]], None]
 DAY = 86400.0
 OLD, YOUNG = LEAD + "subagent:old", LEAD + "subagent:young"
-
-
-@pytest.fixture
-def between(monkeypatch: pytest.MonkeyPatch) -> Between:
-    """Do something when all is planned and the lock is about to be taken."""
-
-    def set_up(happens: Callable[[], object]) -> None:
-        real = editing.locked
-
-        @contextlib.contextmanager
-        def locked(*words: Any) -> Iterator[None]:
-            happens()
-            with real(*words):
-                yield
-
-        monkeypatch.setattr(editing, "locked", locked)
-
-    return set_up
 
 
 def put(store: Store, key: str, seconds: float, **more: Any) -> None:

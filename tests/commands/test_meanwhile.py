@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from typing import Any
 
-import pytest
-from session_closer import editing
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
 from support import LEAD, Store, run_json, session_id
-
-Between = Callable[[Callable[[], object]], None]
-
-
-@pytest.fixture
-def between(monkeypatch: pytest.MonkeyPatch) -> Between:
-    """Do something when all is planned and the lock is about to be taken."""
-
-    def set_up(happens: Callable[[], object]) -> None:
-        real = editing.locked
-
-        @contextlib.contextmanager
-        def locked(*words: Any) -> Iterator[None]:
-            happens()
-            with real(*words):
-                yield
-
-        monkeypatch.setattr(editing, "locked", locked)
-
-    return set_up
+from support_worker import Between
 
 
 def backup_of(store: Store) -> bytes:

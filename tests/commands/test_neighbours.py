@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import editing, neighbours, tidying
+from session_closer import neighbours
 from session_closer.cli import Command
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project import CloseProject
@@ -20,6 +19,7 @@ from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.commands.restore_sessions import RestoreSessions
 from support import LEAD, Answer, Stage, Store, run_json, write
+from support_worker import Between
 
 READER = "agent:researcher:"
 KEY = LEAD + "subagent:2b1c"
@@ -115,28 +115,7 @@ def test_only_what_is_used_stays_and_an_own_file_is_nobody_else_s(store: Store) 
     assert len(answer.data["warnings"]) == 1
 
 
-@pytest.fixture
-def between(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
-    """Do something when all is planned and the lock is about to be taken."""
-
-    def set_up(happens: Callable[[], object]) -> None:
-        for module in (editing, tidying):
-            real = module.locked
-
-            @contextlib.contextmanager
-            def locked(*words: Any, real: Any = real) -> Iterator[None]:
-                happens()
-                with real(*words):
-                    yield
-
-            monkeypatch.setattr(module, "locked", locked)
-
-    return set_up
-
-
-def test_a_file_that_another_agent_uses_by_now_stays(
-    store: Store, between: Callable[[Callable[[], object]], None]
-) -> None:
+def test_a_file_that_another_agent_uses_by_now_stays(store: Store, between: Between) -> None:
     path = transcript(store)
     between(lambda: lend(store, path))
     answer = run_json(CloseProject, "--session-key", KEY, state=store.state)
@@ -145,9 +124,7 @@ def test_a_file_that_another_agent_uses_by_now_stays(
     assert answer.data["warnings"] == [f'"{path.name}" is used by a session of agent researcher: left where it is']
 
 
-def test_an_orphan_that_another_agent_uses_by_now_stays(
-    store: Store, between: Callable[[Callable[[], object]], None]
-) -> None:
+def test_an_orphan_that_another_agent_uses_by_now_stays(store: Store, between: Between) -> None:
     used, free = stray(store, "used.jsonl"), stray(store, "free.jsonl")
     between(lambda: lend(store, used))
     answer = run_json(CleanupSessions, "--agent", "project-lead", "--orphans", state=store.state)

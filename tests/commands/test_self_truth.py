@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import time
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -18,62 +14,21 @@ from session_closer import executor, locks, restoring
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.gateway import handoff, worker
+from session_closer.gateway import worker
 from support import LEAD, Answer, Killed, KilledDisk, Store, interrupt, run_json, run_process, session_id
+from support_worker import Left
 
 ME, OTHER = LEAD + "alpha", LEAD + "topics"
 KELLY, NEXT = LEAD + "kelly-dashboard", LEAD + "subagent:2b1c"
 FIRST, READER = "agent:main:hydration-tracker", "agent:researcher:kelly-dashboard"
 HELD = "another session-closer works in"
-NOBODY = 2**31 - 5
 WAIT_SECONDS = 60
-
-
-class Left:
-    """What a command left to the process that outlives it: done here, where a test can look on."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.tasks: list[dict[str, Any]] = []
-        self.pauses = 0
-        self.meanwhile: Callable[[int], None] | None = None
-        monkeypatch.setattr(handoff, "subprocess", SimpleNamespace(Popen=self.start, DEVNULL=-3))
-        monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=time.monotonic, sleep=self.pause))
-
-    def start(self, words: list[str], **how: Any) -> Any:
-        # The record's flock goes along: nobody takes the run for an interrupted one.
-        descriptor, begun = how["pass_fds"]
-        os.write(begun, b".")
-        self.tasks.append({**json.loads(words[-1]), "descriptor": os.dup(descriptor), "caller": NOBODY})
-        return SimpleNamespace(pid=NOBODY)
-
-    def pause(self, _seconds: float) -> None:
-        assert self.meanwhile is not None, "nobody had to be waited for"
-        self.pauses += 1
-        self.meanwhile(self.pauses)
-
-    def finish(self) -> int:
-        (task,) = self.tasks
-        self.tasks.clear()
-        return worker.main(task)
-
-    def die(self) -> None:
-        """End as a process does that is killed."""
-        for task in self.tasks:
-            os.close(task["descriptor"])
-        self.tasks.clear()
 
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restoring, "_SETTLE_SECONDS", 0.01)
     monkeypatch.setattr(locks, "folder", functools.partial(locks.folder, wait=0.0))
-
-
-@pytest.fixture
-def left(monkeypatch: pytest.MonkeyPatch) -> Iterator[Left]:
-    made = Left(monkeypatch)
-    yield made
-    made.die()
 
 
 def batch(store: Store, *words: str) -> Answer:
