@@ -10,8 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.gateway import handoff, worker
+from support import LEAD, Answer, Store, run_json
 
+# The session of whoever calls, and another.
+ME, OTHER = LEAD + "alpha", LEAD + "topics"
 NOBODY = 2**31 - 5
 # Does something when all is planned and the lock is about to be taken.
 Between = Callable[[Callable[[], object]], None]
@@ -52,3 +56,19 @@ class Left:
         for task in self.tasks:
             os.close(task["descriptor"])
         self.tasks.clear()
+
+
+def batch(store: Store, *words: str) -> Answer:
+    """Close sessions as their caller does whose own is ME."""
+    return run_json(CloseProjectBatch, "--self", ME, *words, state=store.state)
+
+
+def row(receipt: dict[str, Any], key: str = ME) -> dict[str, Any]:
+    """Return the row of a key in a receipt."""
+    (found,) = [row for row in receipt["results"] if row["key"] == key]
+    return dict(found)
+
+
+def receipts(store: Store) -> dict[str, dict[str, Any]]:
+    """Return all receipts by their ids."""
+    return {receipt["id"]: receipt for receipt in store.receipts()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -14,26 +13,12 @@ from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.commands.restore_sessions import RestoreSessions
 from session_closer.gateway import handoff, worker
-from support import LEAD, TOKEN, Answer, Stage, Store, run, run_json, run_process, session_id, tree
+from support import LEAD, TOKEN, Stage, Store, run, run_json, run_process, session_id, tree
 from support_gateway import StubGateway, StubOpenClaw
 from support_sqlite import Bases, build_sqlite
-from support_worker import Left
+from support_worker import ME, OTHER, Left, batch, receipts, row
 
-ME, OTHER = LEAD + "alpha", LEAD + "topics"
 WAIT_SECONDS = 60
-
-
-def batch(store: Store, *words: str) -> Answer:
-    return run_json(CloseProjectBatch, "--self", ME, *words, state=store.state)
-
-
-def row(receipt: dict[str, Any], key: str = ME) -> dict[str, Any]:
-    (found,) = [row for row in receipt["results"] if row["key"] == key]
-    return dict(found)
-
-
-def receipts(store: Store) -> dict[str, dict[str, Any]]:
-    return {receipt["id"]: receipt for receipt in store.receipts()}
 
 
 def test_a_dry_run_says_what_is_put_off_and_begins_nothing(store: Store, left: Left) -> None:

@@ -15,10 +15,9 @@ from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
 from session_closer.gateway import worker
-from support import LEAD, Answer, Killed, KilledDisk, Store, interrupt, run_json, run_process, session_id
-from support_worker import Left
+from support import LEAD, Killed, KilledDisk, Store, interrupt, run_json, run_process, session_id
+from support_worker import ME, OTHER, Left, batch, receipts, row
 
-ME, OTHER = LEAD + "alpha", LEAD + "topics"
 KELLY, NEXT = LEAD + "kelly-dashboard", LEAD + "subagent:2b1c"
 FIRST, READER = "agent:main:hydration-tracker", "agent:researcher:kelly-dashboard"
 HELD = "another session-closer works in"
@@ -29,19 +28,6 @@ WAIT_SECONDS = 60
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restoring, "_SETTLE_SECONDS", 0.01)
     monkeypatch.setattr(locks, "folder", functools.partial(locks.folder, wait=0.0))
-
-
-def batch(store: Store, *words: str) -> Answer:
-    return run_json(CloseProjectBatch, "--self", ME, *words, state=store.state)
-
-
-def row(receipt: dict[str, Any], key: str = ME) -> dict[str, Any]:
-    (found,) = [row for row in receipt["results"] if row["key"] == key]
-    return dict(found)
-
-
-def receipts(store: Store) -> dict[str, dict[str, Any]]:
-    return {receipt["id"]: receipt for receipt in store.receipts()}
 
 
 def listed(store: Store, run: str) -> dict[str, Any]:
