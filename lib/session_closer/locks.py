@@ -8,12 +8,13 @@ import json
 import os
 import re
 import secrets
+import shlex
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from . import processes
+from . import durations, processes
 from .errors import Busy
 from .files import Disk, put, remove
 
@@ -22,6 +23,8 @@ FOLDER_WAIT = 10.0
 STORE_WAIT = 10.0
 # OpenClaw itself takes a lock over after 30 s; nobody may reclaim one earlier whose pid is merely invisible.
 STALE_AFTER = 30.0
+# Where nobody can tell whose it is, OpenClaw takes a transcript's lock for a stale one then.
+OLD_AFTER = 1800.0
 _PAUSE = 0.05
 _TOKEN = re.compile(r"[0-9a-f]{16}")
 
@@ -82,7 +85,7 @@ class StoreLock:
                     self._disk.unlink(self._path)
                     continue
                 if time.monotonic() >= deadline:
-                    raise Busy(f"{self._path} is held by {holder(self._path)}", "run the same command again")
+                    raise _busy(self._path)
                 time.sleep(_PAUSE)
         finally:
             self._disk.unlink(fresh)
@@ -141,33 +144,89 @@ def read(path: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+class Lock(NamedTuple):
+    """A lock file that is there: what it says, its age in seconds, and whether the process that it names holds it.
+
+    `held` is None where that cannot be told: no process is named, or one that lives and whose start the lock does not
+    hold. `age` is below 0 for a date ahead of the clock.
+    """
+
+    content: dict[str, Any]
+    age: float
+    held: bool | None
+
+    @property
+    def pid(self) -> int | None:
+        """The process that it names."""
+        pid = self.content.get("pid")
+        return pid if type(pid) is int else None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it protects nothing any more, as OpenClaw sees it."""
+        return self.age > OLD_AFTER if self.held is None else not self.held
+
+
+def look(path: str, start: str = "starttime") -> Lock | None:
+    """Return a lock file as it is now, None where there is none; `start` is its word for its process's start."""
+    try:
+        date = os.lstat(path).st_mtime
+    except FileNotFoundError:
+        return None
+    content = read(path)
+    date = _moment(content.get("createdAt"), date)
+    pid = content.get("pid")
+    held = processes.holds(pid, content.get(start), date) if type(pid) is int else None
+    return Lock(content, time.time() - date, held)
+
+
+def _moment(text: object, other: float) -> float:
+    """Return a date as OpenClaw writes it in seconds since 1970, the other one where it is none."""
+    try:
+        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        found = None
+    if found is None:
+        return other
+    return ((found if found.tzinfo else found.replace(tzinfo=UTC)) - datetime.fromtimestamp(0, UTC)).total_seconds()
+
+
 def reclaimable(path: str) -> bool:
     """Tell whether a store lock is provably stale: left by a killed run of ours, or by a process that is no more."""
-    try:
-        age = time.time() - os.lstat(path).st_mtime
-    except FileNotFoundError:
+    lock = look(path)
+    if lock is None:
         return False
-    content = read(path)
-    if content.get("holder") == HOLDER:
-        # We hold the folder's flock, and a run of ours holds it as long as it lives.
-        return True
-    pid = content.get("pid")
-    if type(pid) is int and processes.is_same(pid, content.get("starttime")):
-        return False
-    return age > STALE_AFTER
+    # We hold the folder's flock, and a run of ours holds it as long as it lives.
+    return lock.content.get("holder") == HOLDER or (lock.is_stale and abs(lock.age) > STALE_AFTER)
 
 
-def holder(path: str) -> str:
-    """Return who holds a lock, for a message."""
-    pid = read(path).get("pid")
-    return f"process {pid}" if type(pid) is int else "an unknown process"
+def _busy(path: str) -> Busy:
+    """Return what to say of a store lock that was waited for: its age, its process, and the way out."""
+    lock = look(path)
+    again = "run the same command again"
+    if lock is None:
+        return Busy(f"{path} is taken again and again", again)
+    age = f"dated {durations.shown(-lock.age)} ahead" if lock.age <= -1 else f"{durations.shown(lock.age)} old"
+    remove = f"rm {shlex.quote(path)}"
+    if lock.pid is None:
+        late = durations.shown(OLD_AFTER)
+        return Busy(
+            f"{path}, {age}, names no process",
+            f"{again} when it is {late} old; at once, if no OpenClaw runs: {remove}",
+        )
+    if lock.held is False:
+        return Busy(f"{path}, {age}, is of process {lock.pid}, which is not here", f"{again} in {STALE_AFTER:.0f}s")
+    who = " ".join(filter(None, (f"process {lock.pid}", processes.called(lock.pid))))
+    return Busy(
+        f"{path}, {age}, is held by {who}",
+        f"{again} when it is done; if process {lock.pid} is no OpenClaw: {remove}",
+    )
 
 
-def run_in_flight(lock_path: str) -> bool:
-    """Tell whether a transcript's `.lock` is held by a live process."""
-    content = read(lock_path)
-    pid = content.get("pid")
-    return type(pid) is int and processes.is_same(pid, content.get("starttime"))
+def run_in_flight(path: str) -> bool:
+    """Tell whether a transcript's `.lock` is held: not by a process that is gone or another one, nor for too long."""
+    lock = look(path)
+    return lock is not None and not lock.is_stale
 
 
 def iso_now() -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
+import time
 from collections.abc import Iterator
 
 import psutil
+
+_LAST_PID = 2**31 - 1
+# A lock is dated a moment after the start of its process, by a clock that may be set by a second meanwhile.
+_TOLERANCE = 2.0
 
 
 def start_ticks(pid: int) -> int | None:
@@ -20,21 +26,53 @@ def start_ticks(pid: int) -> int | None:
         return None
 
 
-def is_same(pid: int, started: object) -> bool:
-    """Tell whether a pid is alive and, where its start is known on both sides, still the same process."""
-    if pid <= 0 or not psutil.pid_exists(pid):
+def is_alive(pid: int) -> bool:
+    """Tell whether a process is there and has not ended."""
+    # psutil cannot even ask for more than a C int.
+    if not 0 < pid <= _LAST_PID:
         return False
     try:
-        if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return False
+        return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-    except psutil.AccessDenied:
+    except (psutil.Error, OSError):
         return True
+
+
+def is_same(pid: int, started: object) -> bool:
+    """Tell whether a pid is alive and, where its start is known on both sides, still the same process."""
+    return holds(pid, started, math.inf) is not False
+
+
+def holds(pid: int, started: object, date: float) -> bool | None:
+    """Tell whether a process took a lock at a date (s since 1970); None: it lives, and no start of its says more."""
+    if not is_alive(pid):
+        return False
     now = start_ticks(pid)
-    if type(started) is not int or now is None:
-        return True
-    return started == now
+    if type(started) is int and now is not None:
+        return started == now
+    first = born(pid)
+    return False if first is not None and first > date + _TOLERANCE else None
+
+
+def born(pid: int) -> float | None:
+    """Return when a process was started, in seconds since 1970 by the clock as it is now; None where that is hidden."""
+    ticks = start_ticks(pid)
+    if ticks is not None:
+        # psutil goes by the boot time, which the system rounds to seconds.
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+    try:
+        return psutil.Process(pid).create_time()
+    except (psutil.Error, OSError):
+        return None
+
+
+def called(pid: int) -> str:
+    """Return the name of a process in brackets, nothing where it is gone or hidden."""
+    try:
+        return f"({psutil.Process(pid).name()})"
+    except (psutil.Error, OSError):
+        return ""
 
 
 def environment(pid: int) -> dict[str, str] | None:

@@ -273,8 +273,15 @@ MUTANTS = (
     _one(
         "any lock is taken for a stale one",
         "locks.py",
-        "    return age > STALE_AFTER\n",
-        "    return True\n",
+        """ or (lock.is_stale and abs(lock.age) > STALE_AFTER)\n""",
+        " or True\n",
+        "hostile",
+    ),
+    _one(
+        "a lock of weeks ago is never a stale one",
+        "locks.py",
+        "        return self.age > OLD_AFTER if self.held is None else not self.held\n",
+        "        return self.held is False\n",
         "hostile",
     ),
     _one(

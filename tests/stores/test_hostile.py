@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import document, history, keys, names
+from session_closer import document, history, keys, names, processes
 from session_closer.cli import Command
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
@@ -753,7 +753,8 @@ def test_a_damaged_receipt_is_no_receipt(store: Store, raw: bytes) -> None:
     ("content", "age", "code"),
     [
         ('{"pid": ME}', 0, 4),
-        ('{"pid": ME}', 3600, 4),
+        ('{"pid": ME, "starttime": MY_START}', 3600, 4),
+        ('{"pid": ME}', 360_000_000, 0),
         (json.dumps({"pid": 2**22 + 1}), 3600, 0),
         (json.dumps({"pid": 2**22 + 1}), 0, 4),
         ("", 3600, 0),
@@ -776,12 +777,23 @@ def test_a_lock_of_the_store_is_reclaimed_only_from_the_dead(
     acquire = locks.StoreLock.acquire
     monkeypatch.setattr(locks.StoreLock, "acquire", lambda self, _wait: acquire(self, 0.2))
     lock = store.folder() / "sessions.json.lock"
-    lock.write_text(content.replace("ME", str(os.getpid())))
+    mine = content.replace("ME", str(os.getpid())).replace("MY_START", str(processes.start_ticks(os.getpid())))
+    lock.write_text(mine)
     os.utime(lock, (time.time() - age, time.time() - age))
     answer = close(store, "alpha")
     assert answer.code == code
     assert lock.exists() is (code == 4)
     assert (LEAD + "alpha" in store.listed()) is (code == 4)
+
+
+@pytest.mark.parametrize("pid", [1, os.getpid(), 2**22 + 1, 10**20, "1", None])
+def test_a_lock_of_weeks_ago_on_transcript_and_index_keeps_nothing(store: Store, pid: object) -> None:
+    """In a container that was started again the process id of the lock is another process's, which lives."""
+    lock = json.dumps({"pid": pid, "createdAt": "2016-01-30T05:00:00.000Z"})
+    (store.folder() / f"{session_id('topics')}.jsonl.lock").write_text(lock)
+    (store.folder() / "sessions.json.lock").write_text(lock)
+    assert close(store, "topics").rows == [(LEAD + "topics", "closed")]
+    assert "sessions.json.lock" not in store.names()
 
 
 def test_temporary_files_of_openclaw_are_not_touched(store: Store) -> None:

@@ -86,10 +86,11 @@ def lock_folders(home: Home) -> list[str]:
 def _read_locks(home: Home, traces: _Traces) -> None:
     for folder in lock_folders(home):
         for path in sorted(glob.glob(os.path.join(glob.escape(folder), "gateway.*.lock"))):
-            content = locks.read(path)
-            pid = content.get("pid")
-            if type(pid) is not int or not processes.is_same(pid, content.get("startTime")):
+            lock = locks.look(path, start="startTime")
+            # A gateway holds its lock as long as it lives: no age makes it a stale one.
+            if lock is None or lock.pid is None or lock.held is False:
                 continue
+            content, pid = lock.content, lock.pid
             if _names_us(home, content):
                 traces.ours[pid] = True
                 traces.started[pid] = str(content.get("createdAt"))
