@@ -23,11 +23,14 @@ from session_closer.cli import Command
 from session_closer.executor import execute
 from session_closer.files import Disk
 from session_closer.model import Options, Report, Wish
+from support_moments import BORN, PUT_AWAY
 
-# Of whoever runs the tests, before any test starts: $HOME and the account's own home may differ.
-REAL_HOMES = {Path(os.environ.get("HOME") or os.path.sep), Path(pwd.getpwuid(os.getuid()).pw_dir)}
+# Where the first process of a test run says whose home it was started in, before it takes one of its own.
+CALLER = "TESTS_CALLERS_HOME"
+CALLERS_HOME = os.environ.get(CALLER) or os.environ.get("HOME") or os.path.sep
+# Of whoever runs the tests: $HOME and the account's own home may differ.
+REAL_HOMES = {Path(CALLERS_HOME), Path(pwd.getpwuid(os.getuid()).pw_dir)}
 LIB = Path(__file__).resolve().parents[1] / "lib"
-BORN = 1_795_000_000_000
 TOKEN = "token-of-the-tests"
 LEAD = "agent:project-lead:"
 MODULES = {
@@ -40,6 +43,13 @@ MODULES = {
 def session_id(name: str) -> str:
     """Return the id of the session with this name: the same in every run."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+
+
+class CallersEnviron(dict[str, str]):
+    """The environment of whoever runs the tests, for what only fetches packages: an index has settings in a home."""
+
+    def __init__(self, **more: str) -> None:
+        super().__init__({**os.environ, **more, "HOME": CALLERS_HOME})
 
 
 class Store:
@@ -169,7 +179,7 @@ def _project_lead(store: Store) -> None:
     store.transcript(f"{kelly}.trajectory.jsonl")
     store.transcript(f"{kelly}.trajectory-path.json")
     store.transcript(f"{kelly}.checkpoint.{session_id('checkpoint')}.jsonl")
-    store.transcript("orphan.jsonl.deleted.2026-11-01T00-00-00.000Z")
+    store.transcript(f"orphan.jsonl.deleted.{PUT_AWAY}")
 
 
 def write(path: Path, content: str | bytes, mode: int = 0o600) -> None:

@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from support_moments import BORN
+
 if TYPE_CHECKING:
     from support import Store
 
-BORN = 1_795_000_000_000
 USER_VERSION = 23
 LEAD, RESEARCHER = "agent:project-lead:", "agent:researcher:"
 CRON_RUN = LEAD + "cron:nightly:run:7f3a"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from . import report
@@ -21,7 +23,7 @@ _ABOUT = (
     "This is a demonstration: nothing of yours is touched. "
     "Its sample store is removed at the end, with every file that is named below."
 )
-_BORN = 1_795_000_000_000
+_AGE_SECONDS = 3 * 24 * 60 * 60
 _NAMES = uuid.UUID("6f0f3c52-9d5e-4c5b-8a2e-5f1f6f9a7c10")
 
 # agent -> (tail of the key or a bare key, settings): `like` shares another row's session, `with` adds companions.
@@ -55,26 +57,28 @@ _SAMPLE: dict[str, list[tuple[str, dict[str, Any]]]] = {
 
 
 def build(state: str) -> None:
-    """Write the sample into an empty state directory."""
+    """Write the sample into an empty state directory: sessions of three days ago."""
+    born = int(time.time() - _AGE_SECONDS)
     for agent, rows in _SAMPLE.items():
         folder = os.path.join(state, "agents", agent, "sessions")
         os.makedirs(folder, mode=0o700)
         entries = {}
         for number, (key, settings) in enumerate(rows):
-            entries[key] = _entry(folder, key, dict(settings), number)
+            entries[key] = _entry(folder, key, dict(settings), born + number * 60)
         _write(os.path.join(folder, "sessions.json"), json.dumps(entries, indent=2, ensure_ascii=False))
 
 
-def _entry(folder: str, key: str, settings: dict[str, Any], number: int) -> dict[str, Any]:
+def _entry(folder: str, key: str, settings: dict[str, Any], moment: int) -> dict[str, Any]:
     companions = settings.pop("with", ())
     silent = settings.pop("silent", False)
     session_id = str(uuid.uuid5(_NAMES, folder.split(os.sep)[-2] + settings.pop("like", key)))
     path = os.path.join(folder, f"{session_id}.jsonl")
-    entry = {"sessionId": session_id, "updatedAt": _BORN + number * 60_000, **settings}
+    entry = {"sessionId": session_id, "updatedAt": moment * 1000, **settings}
     if silent:
         return entry
     entry["sessionFile"] = path
-    first = {"type": "session", "version": 3, "id": session_id, "timestamp": "2026-11-18T09:46:40.000Z"}
+    begun = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    first = {"type": "session", "version": 3, "id": session_id, "timestamp": begun}
     said = {"type": "message", "message": {"role": "user", "content": f"Let us talk about {key}."}}
     _write(path, json.dumps(first) + "\n" + json.dumps(said) + "\n")
     if "trajectory" in companions:

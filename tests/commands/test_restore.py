@@ -635,7 +635,7 @@ def test_an_entry_is_taken_from_a_backup_in_which_others_were_changed(store: Sto
 
 def test_without_a_receipt_there_is_nothing_to_restore(store: Store) -> None:
     before = tree(store.state)
-    for word in ("last", "20261121T064003.544Z-c21858e1", "2026"):
+    for word in ("last", "20161121T064003.544Z-c21858e1", "2016"):
         answer = restore(store, word)
         assert (answer.code, answer.error) == (3, "no_receipt")
         assert answer.data["error"]["remedy"].endswith("--list")
@@ -723,10 +723,10 @@ def test_a_damaged_receipt_is_no_receipt(store: Store) -> None:
 
 
 HOSTILE_JSON: dict[str, Any] = {
-    "target outside": lambda data: _move(data, target="../../../../victim.deleted.2026-11-01T00-00-00.000Z"),
+    "target outside": lambda data: _move(data, target="../../../../victim.deleted.2016-11-01T00-00-00.000Z"),
     "source outside": lambda data: _move(data, source="../victim"),
     "source is the index": lambda data: _move(
-        data, source="sessions.json", target="sessions.json.deleted.2026-11-01T00-00-00.000Z"
+        data, source="sessions.json", target="sessions.json.deleted.2016-11-01T00-00-00.000Z"
     ),
     "other source": lambda data: _move(data, source=f"{session_id('x')}.jsonl"),
     "no number": lambda data: _move(data, size="1"),
@@ -925,7 +925,7 @@ def test_a_long_list_is_cut_for_people(store: Store) -> None:
     path = Path(close(store, "topics")["receipt"])
     data = json.loads(path.read_bytes())
     for number in range(30):
-        name = f"20251121T0640{number:02}.544Z-c21858e1"
+        name = f"20151121T0640{number:02}.544Z-c21858e1"
         path.with_name(f"{name}.json").write_text(json.dumps({**data, "id": name}))
     assert len(restore(store, "--list").data["receipts"]) == 31
     shown = run(RestoreSessions, "--list", state=store.state).stdout.splitlines()
@@ -1114,7 +1114,7 @@ def test_a_file_that_is_no_backup_of_this_state_directory_is_refused(store: Stor
         "index": store.index(),
         "elsewhere": tmp_path / backup.name,
         "foreign": other.folder() / backup.name,
-        "missing": backup.with_name("sessions.json.bak-2026-01-01T00-00-00.000Z"),
+        "missing": backup.with_name("sessions.json.bak-2016-01-01T00-00-00.000Z"),
         "torn": backup.with_name("sessions.json.bak-torn"),
         "link": tmp_path / "sessions.json.bak-link",
     }
@@ -1370,7 +1370,7 @@ def test_only_the_row_that_was_named_is_imported(down: Down) -> None:
 
 def test_a_plain_archive_is_imported_as_it_is(down: Down) -> None:
     path = down.archive(ALPHA)
-    plain = path.with_name(path.name.rpartition(".deleted.")[0] + ".deleted.2026-11-01T00-00-00.000Z")
+    plain = path.with_name(path.name.rpartition(".deleted.")[0] + ".deleted.2016-11-01T00-00-00.000Z")
     path.rename(plain)
     edit_receipt(
         down.store,

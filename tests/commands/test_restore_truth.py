@@ -98,10 +98,10 @@ def test_an_index_of_all_agents_is_byte_for_byte_what_it_was(store: Store) -> No
 def test_an_entry_with_an_empty_key_comes_back_as_an_entry(store: Store) -> None:
     row = store.session("")
     store.add(("", row))
-    backup = store.index().with_name("sessions.json.bak-2026-11-20T10-00-00.000Z")
+    backup = store.index().with_name("sessions.json.bak-2016-11-20T10-00-00.000Z")
     shutil.copyfile(store.index(), backup)
     live = Path(row["sessionFile"])
-    live.rename(f"{live}.deleted.2026-11-20T10-00-00.000Z")
+    live.rename(f"{live}.deleted.2016-11-20T10-00-00.000Z")
     store.write({key: value for key, value in store.entries().items() if key != ""})
     answer = restore(store, str(backup))
     assert (answer.code, [found["status"] for found in answer.data["results"]]) == (0, ["restored"])
@@ -226,9 +226,9 @@ def test_a_backup_brings_back_what_was_closed_last_under_a_name(store: Store) ->
     close(store, "kelly-dashboard")
     shutil.rmtree(store.state / "session-closer")
     for how in (
-        "reset.2026-12-01T00-00-00.000Z",
+        "reset.2099-12-01T00-00-00.000Z",
         "deleted.2020-01-01T00-00-00.000Z",
-        "deleted.2026-12-01T00-00-00.000Z.zst",
+        "deleted.2099-12-01T00-00-00.000Z.zst",
     ):
         Path(f"{live}.{how}").write_text("another")
     (backup,) = store.backups()
@@ -238,14 +238,14 @@ def test_a_backup_brings_back_what_was_closed_last_under_a_name(store: Store) ->
 
 def test_the_shelf_holds_the_latest_archive_that_a_close_has_made() -> None:
     listed = [
-        "a.jsonl.deleted.2026-11-20T10-00-00.000Z",
-        "a.jsonl.deleted.2026-11-20T10-00-00Z",
-        "a.jsonl.deleted.2025-11-20T10-00-00.000Z",
-        "a.jsonl.reset.2026-11-21T10-00-00.000Z",
-        "a.trajectory.jsonl.bak.2026-11-20T10-00-00.000Z",
-        "b.jsonl.bak.2026-11-20T10-00-00.000Z",
+        "a.jsonl.deleted.2016-11-20T10-00-00.000Z",
+        "a.jsonl.deleted.2016-11-20T10-00-00Z",
+        "a.jsonl.deleted.2015-11-20T10-00-00.000Z",
+        "a.jsonl.reset.2016-11-21T10-00-00.000Z",
+        "a.trajectory.jsonl.bak.2016-11-20T10-00-00.000Z",
+        "b.jsonl.bak.2016-11-20T10-00-00.000Z",
         "b.jsonl",
-        "c.jsonl.deleted.2026-99-20T10-00-00.000Z",
+        "c.jsonl.deleted.2016-99-20T10-00-00.000Z",
     ]
     found = names.shelf(listed)
     assert set(found) == {"a.jsonl", "a.trajectory.jsonl"}
@@ -337,7 +337,7 @@ def test_an_archive_that_is_another_file_is_not_taken_for_the_one_that_is_gone(s
     close(store, "topics")
     (archive,) = store.folder().glob("*topic-42.jsonl.deleted.*")
     archive.unlink()
-    other = archive.with_name(archive.name.partition(".deleted.")[0] + ".deleted.2030-01-01T00-00-00.000Z")
+    other = archive.with_name(archive.name.partition(".deleted.")[0] + ".deleted.2099-01-01T00-00-00.000Z")
     other.write_text("somebody else's")
     answer = restore(store, "last")
     assert (answer.code, answer.rows) == (1, [(TOPICS, "failed")])

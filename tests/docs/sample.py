@@ -6,6 +6,7 @@ import json
 import os
 import time
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ _SESSIONS: dict[str, dict[str, tuple[float, int, dict[str, Any]]]] = {
         LEAD + "kelly-dashboard": (7.4 * HOUR, 118 * KIB, {"label": "Kelly's dashboard"}),
         LEAD + "project-kelly-dashboard": (9.4 * DAY, 37 * KIB, {}),
         LEAD + "hydration-tracker": (3.4 * DAY, 54 * KIB, {}),
-        LEAD + "invoice-import": (12.4 * DAY, 203 * KIB, {"pinnedAt": 1_795_000_000_000}),
+        LEAD + "invoice-import": (12.4 * DAY, 203 * KIB, {"pinnedAt": int((time.time() - 12 * DAY) * 1000)}),
         LEAD + "cron:nightly-report": (31.4 * HOUR, 12 * KIB, {}),
         LEAD + "cron:nightly-report:run:7f3a": (31.5 * HOUR, 9 * KIB, {}),
         LEAD + "subagent:2b1c": (4.4 * DAY, 23 * KIB, {"spawnedBy": LEAD + "kelly-dashboard"}),
@@ -62,7 +63,8 @@ def build(state: Path, port: int) -> None:
 
 def _transcript(path: Path, session_id: str, size: int, written: float) -> None:
     """Write a transcript of about so many bytes, last written at that moment."""
-    lines = [json.dumps({"type": "session", "version": 3, "id": session_id, "timestamp": "2026-11-01T08:00:00.000Z"})]
+    begun = datetime.fromtimestamp(written - HOUR, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    lines = [json.dumps({"type": "session", "version": 3, "id": session_id, "timestamp": begun})]
     said = json.dumps({"type": "message", "message": {"role": "user", "content": "Where were we? " * 20}})
     lines += [said] * (size // len(said))
     _write(path, "\n".join(lines) + "\n")

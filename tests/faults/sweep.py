@@ -304,7 +304,7 @@ def _build_shared(state: str) -> None:
     rows = json.loads(_bytes(path))
     rows["agent:project-lead:twin"] = dict(rows["agent:project-lead:invoice-import"])
     rows["agent:project-lead:topics"] = {"sessionId": "topics"}
-    for name in ("topics-topic-7.jsonl", "topics-topic-7%3Ax.jsonl", "orphan.jsonl.reset.2026-11-01T00-00-00.000Z"):
+    for name in ("topics-topic-7.jsonl", "topics-topic-7%3Ax.jsonl", "orphan.jsonl.reset.2016-11-01T00-00-00.000Z"):
         with open(os.path.join(folder, name), "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(name)
     with open(path, "w") as file:

@@ -15,7 +15,7 @@ from typing import Any
 
 from faults.oracle import backups, sessions_folder
 from faults.sweep import BATCH, Bench, Scenario, in_child
-from session_closer import keys
+from session_closer import keys, locks
 from session_closer.errors import CloserError
 from session_closer.executor import execute
 from session_closer.home import Home
@@ -156,7 +156,7 @@ class Writer:
         except FileExistsError:
             yield False
             return
-        os.write(descriptor, json.dumps({"pid": os.getpid(), "createdAt": "2026-11-21T00:00:00.000Z"}).encode())
+        os.write(descriptor, json.dumps({"pid": os.getpid(), "createdAt": locks.iso_now()}).encode())
         os.close(descriptor)
         try:
             yield True

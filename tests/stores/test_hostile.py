@@ -284,7 +284,7 @@ def test_a_missing_session_id_is_no_reason_to_keep_the_entry(store: Store) -> No
         "{outside}/mine.jsonl", "/etc/passwd", "../../../mine.jsonl", "{folder}/../mine.jsonl",
         "{folder}/sub/mine.jsonl", "{folder}/sessions.json", "{folder}/t.jsonl.lock", "{folder}/openclaw.json",
         "{folder}/", "{folder}", "", "~/x", "/elsewhere/innocent.jsonl", "{outside}/innocent.jsonl",
-        "{folder}/nul\0.jsonl", "{folder}/..", "{folder}/t.jsonl.deleted.2026-11-01T00-00-00.000Z", "file:///etc/passwd",
+        "{folder}/nul\0.jsonl", "{folder}/..", "{folder}/t.jsonl.deleted.2016-11-01T00-00-00.000Z", "file:///etc/passwd",
         "x" * 5000, 7, None, ["{folder}/kept.jsonl"], "{link}/mine.jsonl",
     ],
     ids=lambda path: ascii(path)[:40],
@@ -296,7 +296,7 @@ def test_a_session_file_is_no_authority(store: Store, tmp_path: Path, path: Any)
         place.mkdir(exist_ok=True)
         (place / "mine.jsonl").write_text("mine\n")
     (store.folder() / "link").symlink_to(outside)
-    for name in ("t.jsonl", "innocent.jsonl", "t.jsonl.deleted.2026-11-01T00-00-00.000Z"):
+    for name in ("t.jsonl", "innocent.jsonl", "t.jsonl.deleted.2016-11-01T00-00-00.000Z"):
         store.transcript(name)
     if isinstance(path, str):
         path = path.format(outside=outside, folder=store.folder(), link=store.folder() / "link")
@@ -440,7 +440,7 @@ def test_a_transcript_keeps_its_mode_and_its_bytes(store: Store, mode: int) -> N
 
 # Names that are taken, and the clock
 
-NOON = datetime(2026, 11, 21, 12, 0, 0, 0, UTC)
+NOON = datetime(2016, 11, 21, 12, 0, 0, 0, UTC)
 
 
 def test_taken_archive_and_backup_names_give_the_next_millisecond(
@@ -666,11 +666,11 @@ DAMAGE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "backup gone": lambda data: data["stores"][0].update(backup="sessions.json.bak-gone"),
     "displaced outside": lambda data: data["stores"][0].update(displaced=["../../x"]),
     "move from outside": lambda data: data["stores"][0]["sessions"][0]["moves"][0].update(
-        source="../x.trajectory.jsonl", target="../x.trajectory.jsonl.bak.2026-11-21T00-00-00.000Z"
+        source="../x.trajectory.jsonl", target="../x.trajectory.jsonl.bak.2016-11-21T00-00-00.000Z"
     ),
     "move to outside": lambda data: data["stores"][0]["sessions"][0]["moves"][0].update(target="../../x"),
     "move of the index": lambda data: data["stores"][0]["sessions"][0]["moves"][0].update(
-        source="sessions.json", target="sessions.json.deleted.2026-11-21T00-00-00.000Z"
+        source="sessions.json", target="sessions.json.deleted.2016-11-21T00-00-00.000Z"
     ),
     "move without names": lambda data: data["stores"][0]["sessions"][0].update(moves=[{}]),
     "moves no list": lambda data: data["stores"][0]["sessions"][0].update(moves=7),
@@ -731,8 +731,8 @@ def test_names_in_the_folder_of_open_runs_that_are_no_runs_are_ignored(store: St
     place = store.state / "session-closer" / "open"
     place.mkdir(parents=True)
     (place / "README").write_text("mine")
-    (place / "20261121T000000.000Z-0000000g").mkdir()
-    (place / "20261121T000000.000Z-00000000").write_text("a file where a folder should be")
+    (place / "20161121T000000.000Z-0000000g").mkdir()
+    (place / "20161121T000000.000Z-00000000").write_text("a file where a folder should be")
     result = run(CloseProject, "alpha", state=store.state)
     assert result.code == 0, result.stderr
     assert (place / "README").read_text() == "mine"
@@ -797,7 +797,7 @@ def test_a_lock_of_weeks_ago_on_transcript_and_index_keeps_nothing(store: Store,
 
 
 def test_temporary_files_of_openclaw_are_not_touched(store: Store) -> None:
-    mine = {"sessions.json.1234.0f8fad5b-d9cb-469f-a165-70867728950e.tmp", "sessions.json.bak.1795000000000",
+    mine = {"sessions.json.1234.0f8fad5b-d9cb-469f-a165-70867728950e.tmp", "sessions.json.bak.1495000000000",
             "sessions.json.0f8fad5b-d9cb-469f-a165-70867728950e.tmp", "skills-prompts"}  # fmt: skip
     for name in mine - {"skills-prompts"}:
         store.transcript(name)
