@@ -6,14 +6,51 @@ import contextlib
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support import REAL_HOMES, Store, build
+from session_closer.home import state_dir_of
+from support import CALLER, CALLERS_HOME, REAL_HOMES, CallersEnviron, Store, build
 
 OURS = ("session-closer", "sessions.json.bak-*", "sessions.json.session-closer-*")
+# Where each event of a start has the environment.
+STARTS = {"subprocess.Popen": 3, "os.posix_spawn": 2, "os.exec": 2}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give all that is started from here on a home of its own, workers included: a real command looks at processes."""
+    if hasattr(config, "workerinput"):
+        return
+    home = tempfile.TemporaryDirectory(prefix="session-closer-tests-")
+    config.add_cleanup(home.cleanup)
+    os.environ.update({CALLER: CALLERS_HOME, "HOME": home.name})
+    for name in _names_of_openclaw():
+        del os.environ[name]
+
+
+def _names_of_openclaw() -> list[str]:
+    return [name for name in os.environ if name.startswith(("OPENCLAW_", "CLAWDBOT_"))]
+
+
+def _refuse_a_real_home(event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse to start a process that a real command could take for its gateway, or that could find a real one."""
+    if event not in STARTS:
+        return
+    environ = arguments[STARTS[event]]
+    if isinstance(environ, CallersEnviron):
+        return
+    environ = {os.fsdecode(name): os.fsdecode(value) for name, value in (environ or os.environ).items()}
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    state = Path(state_dir_of({**environ, "HOME": str(home)}))
+    if home in REAL_HOMES or not REAL_HOMES.isdisjoint(state.parents):
+        raise AssertionError(f"{arguments[:2]} would start in the home of whoever runs the tests")
+
+
+sys.addaudithook(_refuse_a_real_home)
 
 
 def traces(home: Path) -> dict[str, int]:
@@ -44,9 +81,9 @@ def world(
 ) -> Path:
     """Point HOME, TMPDIR, caches and PATH into an empty world; return it. Nothing of OpenClaw is in sight."""
     made = tmp_path_factory.mktemp("world")
-    for name in os.environ:
-        if name.startswith(("OPENCLAW_", "CLAWDBOT_", "SESSION_CLOSER_")) and name != "SESSION_CLOSER_LIVE_CACHE":
-            monkeypatch.delenv(name)
+    ours = [name for name in os.environ if name.startswith("SESSION_CLOSER_") and name != "SESSION_CLOSER_LIVE_CACHE"]
+    for name in (*_names_of_openclaw(), *ours):
+        monkeypatch.delenv(name)
     # Restarting goes through the user's service manager: no test may reach it.
     for name in ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "COMP_WORDS", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)

@@ -40,10 +40,12 @@ class StubGateway:
         self.lock: Path | None = None
         self.order: dict[str, Any] = {}
         self._write({})
+        # Of its own, so that no command but a test's takes it for its gateway.
+        own = {"HOME": str(folder), "TMPDIR": str(folder), "OPENCLAW_STATE_DIR": str(folder / "state")}
         self.process = subprocess.Popen(
             [sys.executable, "-B", __file__, str(folder)],
             stdout=subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if not name.startswith("OPENCLAW_")},
+            env={**{name: value for name, value in os.environ.items() if not name.startswith("OPENCLAW_")}, **own},
         )
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())

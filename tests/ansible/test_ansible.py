@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from support import LEAD, Store, build, tree
+from support import CALLERS_HOME, LEAD, CallersEnviron, Store, build, tree
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "docs" / "ansible"
@@ -47,13 +47,15 @@ Play = Callable[..., Played]
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The cache with Ansible in it, where the tools of the tests are, too; a skip where it cannot be had."""
-    env = environment(tmp_path_factory.mktemp("ansible"))
+    env = CallersEnviron(**environment(tmp_path_factory.mktemp("ansible")))
     done = subprocess.run([*PLAYBOOK, "--version"], capture_output=True, text=True, env=env, check=False)
     if done.returncode == 69:
         pytest.skip(f"no Ansible: {done.stderr.splitlines()[-1]}")
     assert done.returncode == 0, done.stderr
     bootstrap = importlib.import_module("bootstrap")
-    return str(bootstrap.cache_root(bootstrap.cache_name(str(LOCK))))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", CALLERS_HOME)
+        return str(bootstrap.cache_root(bootstrap.cache_name(str(LOCK))))
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -42,7 +42,8 @@ class Taken(NamedTuple):
 
 def closer_environ(home: Path) -> dict[str, str]:
     """Return the environment of the commands: a home of their own, the cache of this machine, no gateway."""
-    environ = {**os.environ, "HOME": str(home), "OPENCLAW_GATEWAY_PORT": "9"}
+    found = {name: value for name, value in os.environ.items() if not name.startswith("OPENCLAW_")}
+    environ = {**found, "HOME": str(home), "OPENCLAW_GATEWAY_PORT": "9"}
     environ.setdefault("SESSION_CLOSER_CACHE", str(Path.home() / ".cache" / "session-closer"))
     return environ
 

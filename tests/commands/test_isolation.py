@@ -1,14 +1,28 @@
-"""A test cannot touch the real home."""
+"""Tests and the real home are nothing to each other: neither can touch or take for its own what the other has."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+import pytest
+from session_closer import processes
 from session_closer.commands.close_project import CloseProject
-from support import REAL_HOMES, build, run, run_json
+from session_closer.gateway.find import find
+from session_closer.home import Home, state_dir_of
+from session_closer.model import Life
+from support import CALLER, CALLERS_HOME, REAL_HOMES, TOKEN, Store, build, run, run_json, run_process, tree, write
+from support_gateway import StubGateway, stub_gateway
+
+ROOT = Path(__file__).resolve().parents[2]
+NESTED = "SESSION_CLOSER_NESTED"
 
 
 def test_a_command_without_state_dir_looks_at_the_home_of_the_test(world: Path, closed_port: int) -> None:
@@ -31,3 +45,84 @@ def test_home_temporary_directory_and_path_are_not_the_real_ones(world: Path) ->
     assert Path(tempfile.gettempdir()) == world / "tmp"
     assert shutil.which("openclaw") is None
     assert not [name for name in os.environ if name.startswith("OPENCLAW_")]
+
+
+def is_real(environ: dict[str, str]) -> bool:
+    """Tell whether a process with this environment serves a state directory of whoever runs the tests."""
+    return not REAL_HOMES.isdisjoint(Path(state_dir_of(environ)).parents)
+
+
+def test_a_gateway_of_the_tests_is_in_no_real_home(served: Store, stub: StubGateway) -> None:
+    """The stub outlives tests, and so was started before any of them had a home of its own."""
+    pids = {child.pid for child in psutil.Process().children(recursive=True)}
+    assert stub.process.pid in pids
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        pids.add(os.getpid())
+    assert {pid: environ for pid in pids if (environ := processes.environment(pid)) and is_real(environ)} == {}
+
+
+def test_a_command_in_the_real_home_does_not_take_a_stub_for_its_gateway(
+    served: Store, stub: StubGateway, tmp_path: Path
+) -> None:
+    """Not even one that is configured for the stub's port and has the temporary directory of the tests."""
+    write(tmp_path / "theirs.json", json.dumps({"gateway": {"port": stub.port}}))
+    theirs = {"OPENCLAW_CONFIG_PATH": str(tmp_path / "theirs.json"), "TMPDIR": os.environ["TMPDIR"]}
+    state = os.path.realpath(Path(CALLERS_HOME, ".openclaw"))
+    found = find(Home(state, "home", {"HOME": CALLERS_HOME, **theirs}))
+    assert found.pid != stub.process.pid
+    assert f"port {stub.port} belongs to process {stub.process.pid}, which serves something else" in found.evidence
+    ours = find(Home(str(served.state), "--state-dir", dict(os.environ)))
+    assert (ours.life, ours.pid) == (Life.UP, stub.process.pid)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{"HOME": CALLERS_HOME}, {"HOME": "/nonexistent", "OPENCLAW_STATE_DIR": str(Path(CALLERS_HOME, ".openclaw"))}],
+    ids=["home", "state directory"],
+)
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda environ: subprocess.run(["true"], env=environ, check=False),
+        lambda environ: os.posix_spawn("/bin/true", ["true"], environ),
+        lambda environ: os.execve("/bin/true", ["true"], environ),
+    ],
+    ids=["run", "spawn", "exec"],
+)
+def test_no_test_starts_a_process_in_the_real_home(
+    start: Callable[[dict[str, str]], object], environ: dict[str, str]
+) -> None:
+    with pytest.raises(AssertionError, match="home of whoever runs the tests"):
+        start(environ)
+
+
+@pytest.mark.skipif(NESTED in os.environ, reason="this is the run inside")
+def test_tests_run_beside_a_gateway_of_their_caller_and_neither_notices(tmp_path: Path) -> None:
+    home = tmp_path / "callers-home"
+    (tmp_path / "gateway").mkdir()
+    (tmp_path / "tmp").mkdir()
+    with stub_gateway(tmp_path / "gateway") as real:
+        store = build(home / ".openclaw", real.port)
+        real.serve(store.state, TOKEN)
+        assert real.lock is not None
+        folder = store.state / "tmp" / real.lock.parent.name
+        folder.mkdir(mode=0o700, parents=True)
+        real.lock.rename(folder / real.lock.name)
+        environ = {"HOME": str(home), "OPENCLAW_STATE_DIR": str(store.state), "TMPDIR": str(tmp_path / "tmp")}
+        before = tree(home)
+        inside = {name: value for name, value in os.environ.items() if name != CALLER and "XDIST" not in name}
+        words = ["-m", "pytest", "-q", "-p", "no:xdist", str(Path(__file__).relative_to(ROOT))]
+        done = subprocess.run(
+            [sys.executable, "-B", *words],
+            cwd=ROOT,
+            env={**inside, **environ, NESTED: "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert real.methods() == []
+        assert tree(home) == before
+        # A command of the caller's does see it: the tests inside could have.
+        seen = run_process("list-sessions", "--json", env=environ)
+        assert json.loads(seen.stdout)["gateway"]["state"] == "up"

