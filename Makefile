@@ -4,6 +4,7 @@ RUN := $(PYTHON) lib/bootstrap.py --with tests/requirements.lock -m
 
 help:
 	@echo 'make test      the tests, without those that need a real OpenClaw'
+	@echo 'make test-any-day  the tests on other days, across the end of a year, in other zones; PART=NAME for one (needs cc)'
 	@echo 'make live      the tests against a real OpenClaw'
 	@echo 'make prove     kills, errors, power cuts, races and mutants; ALL=1 for everything, PART=NAME for one part'
 	@echo 'make bench     ratios against what people would use instead; PART=NAME for one part'
@@ -14,6 +15,9 @@ help:
 
 test:
 	$(RUN) pytest -n 2 --dist worksteal
+
+test-any-day:
+	PYTHONPATH=$(CURDIR)/tests $(RUN) anyday $(PART) $(if $(TESTS),--tests $(TESTS))
 
 live:
 	$(RUN) pytest tests/live -m live -rs
@@ -40,4 +44,4 @@ coverage:
 	$(RUN) coverage run -m pytest tests/unit
 	$(RUN) coverage report
 
-.PHONY: help test live prove bench record check format coverage
+.PHONY: help test test-any-day live prove bench record check format coverage

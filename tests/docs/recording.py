@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from anyday.clock import HANDED
 from entry.checkout import ROOT, copy_tree
 
 from .sample import build
@@ -94,6 +95,7 @@ class World:
             "TMPDIR": str(self.temp),
             "PATH": os.pathsep.join([str(path), os.environ["PATH"]]),
             "LC_ALL": "C.UTF-8",
+            **HANDED,
             # The packages of whoever runs this: the first run of all is what tests/entry is about.
             **{name: os.environ[name] for name in ("PYTHONPATH", "PYTHONPYCACHEPREFIX") if name in os.environ},
         }

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from anyday.clock import HANDED
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("close-project", "close-project-batch", "keep-only-sessions")
 FIRST_RUN = "session-closer: first run: installing "
@@ -42,6 +44,7 @@ class Checkout:
             "PIP_FIND_LINKS": str(self.wheels),
             "PIP_NO_INDEX": "1",
             "TMPDIR": str(self.temp),
+            **HANDED,
             **more,
         }
 
