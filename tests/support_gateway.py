@@ -59,7 +59,8 @@ class StubGateway:
         Over databases, `faults` is a list of what goes wrong: {method ("*": any), call (its numbers from 1 on; none:
         each), do, ...}. `do` is "drop-before" or "drop-after" (the connection ends before or after the call has taken
         effect), "retryable", "error" (`error`: what it answers), "lie" (ok and nothing done), "write-before" or
-        "write-after" (`agent`, `sql`: what somebody else writes) or "wait" (`seconds`, before it takes effect).
+        "write-after" (`agent`, `sql`: what somebody else writes) or "wait" (`seconds`, or `until` a file is
+        there, before it takes effect).
         `ghosts`: rows that `sessions.list` adds; `stale`: keys whose `status: running` is left over.
         """
         (self.folder / "calls").unlink(missing_ok=True)
@@ -319,11 +320,19 @@ def answer(folder: Path, frame: dict[str, Any]) -> dict[str, Any] | None:
         faults = {fault["do"]: fault for fault in due(order, frame["method"])}
     if "drop-before" in faults:
         return None
-    time.sleep(faults.get("wait", {}).get("seconds", 0))
+    pause(**faults.get("wait", {}))
     with ONE_AT_A_TIME:
         held = support_sqlite.hold(order) if order.get("state") else {}
         said = respond(order, held, frame, faults)
     return None if "drop-after" in faults else said
+
+
+def pause(*, seconds: float = 0, until: str | None = None, **_: Any) -> None:
+    """Wait for a time, then until a file is there; a minute at most."""
+    time.sleep(seconds)
+    latest = time.monotonic() + 60
+    while until is not None and not os.path.exists(until) and time.monotonic() < latest:
+        time.sleep(0.01)
 
 
 def respond(

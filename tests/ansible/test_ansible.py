@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from support import CALLERS_HOME, LEAD, CallersEnviron, Store, build, tree
+from support import CALLERS_HOME, LEAD, PATIENCE_SECONDS, CallersEnviron, Store, build, tree
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "docs" / "ansible"
@@ -85,7 +85,7 @@ def play(tmp_path: Path, cache: str) -> Play:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         assert "WARNING" not in done.stdout + done.stderr, done.stdout + done.stderr

@@ -20,7 +20,7 @@ from session_closer import home
 from session_closer.commands.close_project import CloseProject
 from session_closer.gateway.find import Found, find
 from session_closer.model import Life
-from support import LEAD, TOKEN, Store, build, run_json, tree
+from support import LEAD, PATIENCE_SECONDS, TOKEN, Store, build, run_json, tree
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
@@ -131,7 +131,7 @@ def test_what_does_not_answer_as_a_gateway_does_is_something_else(tmp_path: Path
             for _ in range(4):
                 link, _ = server.accept()
                 held.enter_context(link)
-                link.settimeout(10)
+                link.settimeout(PATIENCE_SECONDS)
                 with contextlib.suppress(OSError):
                     request = link.recv(4096)
                     if request:
@@ -169,7 +169,7 @@ def _namespaces(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("mounted")
     try:
         words = [*UNSHARE, "--net", "mount", "--bind", str(folder), str(folder)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     except OSError as problem:
         pytest.skip(f"no container can be played here: {problem}")
     if done.returncode != 0:

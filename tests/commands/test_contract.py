@@ -81,7 +81,7 @@ def check_envelope(answer: Answer) -> None:
 )
 def test_every_command_ends_with_stdin_closed_and_no_terminal(store: Store, name: str, words: tuple[str, ...]) -> None:
     place = None if "--demo" in words else store.state
-    result = run_process(name, *words, state=place, seconds=30)
+    result = run_process(name, *words, state=place)
     assert result.code == (0 if words else 2)
     assert "Traceback" not in result.stderr
 

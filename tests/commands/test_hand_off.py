@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from session_closer.cli import EXIT_CODES
-from support import LEAD, Result, Stage, Store, one_document, tree
+from support import LEAD, PATIENCE_SECONDS, Result, Stage, Store, one_document, tree
 from support_gateway import StubGateway
 from support_sqlite import build_sqlite
 
@@ -84,7 +84,7 @@ def call(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert ("the project is removed" in done.stderr) is (done.returncode == 0), done.stderr

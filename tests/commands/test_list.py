@@ -622,7 +622,7 @@ def test_help_has_what_a_list_takes_and_nothing_of_a_change(store: Store, words:
 
 
 def test_it_ends_with_stdin_closed_and_no_terminal(store: Store) -> None:
-    result = run_process("list-sessions", state=store.state, seconds=30)
+    result = run_process("list-sessions", state=store.state)
     assert (result.code, result.stderr) == (0, "")
     assert result.stdout.endswith("\n18 sessions\n")
 

@@ -13,12 +13,10 @@ from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.commands.restore_sessions import RestoreSessions
 from session_closer.gateway import handoff, worker
-from support import LEAD, TOKEN, Stage, Store, run, run_json, run_process, session_id, tree
+from support import LEAD, PATIENCE_SECONDS, TOKEN, Stage, Store, run, run_json, run_process, session_id, tree
 from support_gateway import StubGateway, StubOpenClaw
 from support_sqlite import Bases, build_sqlite
 from support_worker import ME, OTHER, Left, batch, receipts, row
-
-WAIT_SECONDS = 60
 
 
 def test_a_dry_run_says_what_is_put_off_and_begins_nothing(store: Store, left: Left) -> None:
@@ -380,7 +378,7 @@ def test_a_real_process_survives_the_command_and_ends_by_itself(store: Store) ->
         assert store.open_runs() == [Path(data["receipt"]).stem]
         assert ME in store.listed()
         lock.unlink()
-        process.wait(WAIT_SECONDS)
+        process.wait(PATIENCE_SECONDS)
     finally:
         for left_over in workers(store):
             left_over.kill()

@@ -15,13 +15,12 @@ from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
 from session_closer.gateway import worker
-from support import LEAD, Killed, KilledDisk, Store, interrupt, run_json, run_process, session_id
+from support import LEAD, PATIENCE_SECONDS, Killed, KilledDisk, Store, interrupt, run_json, run_process, session_id
 from support_worker import ME, OTHER, Left, batch, receipts, row
 
 KELLY, NEXT = LEAD + "kelly-dashboard", LEAD + "subagent:2b1c"
 FIRST, READER = "agent:main:hydration-tracker", "agent:researcher:kelly-dashboard"
 HELD = "another session-closer works in"
-WAIT_SECONDS = 60
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +111,7 @@ def test_a_store_at_a_relative_path_is_found_by_the_process_that_stays(store: St
         assert ME in json.loads(index.read_bytes())
         (process,) = workers(store)
         lock.unlink()
-        process.wait(WAIT_SECONDS)
+        process.wait(PATIENCE_SECONDS)
     finally:
         for left_over in workers(store):
             left_over.kill()

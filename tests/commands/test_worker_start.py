@@ -16,12 +16,11 @@ from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
 from session_closer.gateway import handoff
-from support import LEAD, LIB, Result, Store, one_document, run_json, run_process
+from support import LEAD, LIB, PATIENCE_SECONDS, Result, Store, one_document, run_json, run_process
 from support_gateway import StubOpenClaw
 
 ME, OTHER = LEAD + "alpha", LEAD + "topics"
 WORDS = ("--json", "--self", ME, "alpha", "topics")
-WAIT_SECONDS = 60
 # As below a gateway that is a service of the system: there is a service manager, but none of this user.
 SERVICE = """
 from session_closer import processes
@@ -54,7 +53,7 @@ def check_it_is_done(store: Store, done: Result) -> None:
     """Check that what was put off is done by a process that the command has left behind."""
     data = one_document(done.stdout)
     assert (done.code, row(data)["status"], row(data, OTHER)["status"]) == (0, "deferred", "closed")
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while store.open_runs() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert store.open_runs() == []
@@ -80,7 +79,7 @@ def test_a_path_with_a_colon_in_it_hinders_nothing(store: Store, tmp_path: Path)
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=WAIT_SECONDS,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     check_it_is_done(store, Result(done.returncode, done.stdout, done.stderr))

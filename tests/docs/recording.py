@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from anyday.clock import HANDED
 from entry.checkout import ROOT, copy_tree
+from support import PATIENCE_SECONDS
 
 from .sample import build
 
@@ -116,7 +117,7 @@ class World:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
 

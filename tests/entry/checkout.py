@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from anyday.clock import HANDED
+from support import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("close-project", "close-project-batch", "keep-only-sessions")
@@ -57,7 +58,7 @@ class Checkout:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
 

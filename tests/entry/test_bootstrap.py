@@ -15,6 +15,7 @@ import pytest
 from entry.checkout import FIRST_RUN, PACKAGES, ROOT, Checkout, package_directories
 from session_closer.model import Report
 from session_closer.report import envelope
+from support import PATIENCE_SECONDS
 
 OLD_PYTHONS = ("python3.10", "python3.9", "python3.8", "python3.7", "python3.6")
 # Runs a script in this Python as one that says it is 3.9.
@@ -106,7 +107,7 @@ def test_first_runs_at_once(checkout: Checkout) -> None:
         )
         for _ in range(8)
     ]
-    outputs = [run.communicate(timeout=120) for run in runs]
+    outputs = [run.communicate(timeout=PATIENCE_SECONDS) for run in runs]
     assert [run.returncode for run in runs] == [0] * 8, outputs
     assert {stdout for stdout, _ in outputs} == {checkout.run().stdout}
     assert all(stderr == "" or stderr.startswith(FIRST_RUN) for _, stderr in outputs)
@@ -191,11 +192,11 @@ def test_interrupted_while_installing(checkout: Checkout) -> None:
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not (checkout.home / "started").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(run.pid, signal.SIGINT)
-    _, stderr = run.communicate(timeout=30)
+    _, stderr = run.communicate(timeout=PATIENCE_SECONDS)
     assert run.returncode == 130, stderr
     assert "Traceback" not in stderr
     assert package_directories(checkout.cache) == []

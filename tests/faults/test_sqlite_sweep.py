@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -26,7 +27,7 @@ from session_closer.gateway.link import SocketLink
 from session_closer.home import Home
 from session_closer.model import Options, Report, Status, Wish
 from session_closer.report import exit_code
-from support import LIB, TOKEN, Store, run_json
+from support import LIB, PATIENCE_SECONDS, TOKEN, Store, run_json
 from support_gateway import StubGateway, stub_gateway
 from support_sqlite import CRON_RUN, LEAD, RESEARCHER, Bases, begun_run, build_sqlite, event, window
 
@@ -477,7 +478,9 @@ def _told(scene: Scene, data: dict[str, Any]) -> list[str]:
 
 
 def test_ctrl_c_while_the_gateway_deletes_ends_in_130_and_leaves_the_rest_to_the_next_run(lab: Lab) -> None:
-    scene = lab.fresh(faults=[{"method": "sessions.delete", "call": [2], "do": "wait", "seconds": 1.5}])
+    scene = lab.fresh(
+        faults=[{"method": "sessions.delete", "call": [2], "do": "wait", "until": str(lab.folder / "go-on")}]
+    )
     (lab.folder / "token").write_text(TOKEN)
     # Whoever runs the tests in the background has SIGINT ignored, and a child inherits that.
     program = (
@@ -497,7 +500,8 @@ def test_ctrl_c_while_the_gateway_deletes_ends_in_130_and_leaves_the_rest_to_the
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=30)
+    (lab.folder / "go-on").touch()
+    out, _ = process.communicate(timeout=PATIENCE_SECONDS)
     answer = json.loads(out)
     assert (process.returncode, answer["error"]["name"]) == (130, "interrupted")
     assert answer["results"][0]["status"] == "closed"
@@ -656,9 +660,17 @@ def test_what_the_recovery_could_not_take_out_of_the_archive_is_told(lab: Lab, d
 
 
 def test_an_archive_that_was_still_under_way_is_taken_up(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "_UNDER_WAY_SECONDS", 1.5, raising=False)
-    scene = lab.fresh(faults=[{"method": "sessions.patchMany", "call": [1], "do": "wait", "seconds": 0.5}])
+    go_on = lab.folder / "take-effect"
+    scene = lab.fresh(faults=[{"method": "sessions.patchMany", "call": [1], "do": "wait", "until": str(go_on)}])
     killed_in_a_call(scene, "sessions.patchMany")
+    assert left_hidden(scene) == []
+
+    def sleep(_seconds: float) -> None:
+        go_on.touch()
+        while not left_hidden(scene):
+            time.sleep(0.02)
+
+    monkeypatch.setattr(asking, "time", SimpleNamespace(sleep=sleep))
     assert exit_code(scene.batch(targets=(OTHER,))) == 0
     assert len(lab.stub.calls("sessions.patchMany")) > 1
     assert left_hidden(scene) == []

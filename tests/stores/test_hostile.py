@@ -23,7 +23,7 @@ from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.errors import StorageFailed
 from session_closer.files import Disk
-from support import LEAD, Answer, Result, Store, at_most, interrupt, perform, run, run_json, session_id, tree
+from support import LEAD, Answer, Result, Store, interrupt, it_ends, perform, run, run_json, session_id, tree
 
 RAW = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 TARGET, KEPT = LEAD + "target", LEAD + "kept"
@@ -125,7 +125,7 @@ def test_one_corrupt_store_stops_a_batch_of_two_before_any_change(store: Store) 
 
 def test_a_store_over_the_size_limit_is_refused_without_being_read(store: Store) -> None:
     os.truncate(store.index(), document.MAX_BYTES + 1)
-    with at_most(10):
+    with it_ends():
         check_refused(run(CloseProject, "alpha", state=store.state), "512 MiB")
     assert store.index().stat().st_size == document.MAX_BYTES + 1
 
@@ -404,7 +404,7 @@ def test_a_transcript_that_is_no_file_stays_with_a_warning(
     make(path)
     store.write({TARGET: {"sessionId": "t", **({"sessionFile": str(path)} if named else {})}, KEPT: {}})
     before = path.lstat()
-    with at_most(10):
+    with it_ends():
         answer = close(store)
     assert (answer.code, answer.rows) == (0, [(TARGET, "closed")])
     assert path.lstat() == before
@@ -532,7 +532,7 @@ def test_an_index_that_is_no_file_is_refused_and_nobody_waits(store: Store, make
     store.index().unlink()
     make(store.index())
     before = tree(store.state)
-    with at_most(10):
+    with it_ends():
         check_refused(run(CloseProject, "alpha", state=store.state), str(store.index()))
         check_refused(run(KeepOnlySessions, "alpha", state=store.state), str(store.index()))
     assert tree(store.state) == before
@@ -717,7 +717,7 @@ def check_left_alone(store: Store, path: Path) -> None:
     """The record stays, nothing but the named session is closed, and people are told."""
     record = tree(path.parent)
     transcripts = {name for name in store.names() if name.endswith(".jsonl")}
-    with at_most(10):
+    with it_ends():
         result = run(CloseProject, "never-spoken", state=store.state)
     assert result.code == 0, result.stderr
     assert "damaged" in result.stderr
@@ -786,10 +786,10 @@ def test_a_lock_of_the_store_is_reclaimed_only_from_the_dead(
     assert (LEAD + "alpha" in store.listed()) is (code == 4)
 
 
-@pytest.mark.parametrize("pid", [1, os.getpid(), 2**22 + 1, 10**20, "1", None])
+@pytest.mark.parametrize("pid", [1, "ME", 2**22 + 1, 10**20, "1", None])
 def test_a_lock_of_weeks_ago_on_transcript_and_index_keeps_nothing(store: Store, pid: object) -> None:
     """In a container that was started again the process id of the lock is another process's, which lives."""
-    lock = json.dumps({"pid": pid, "createdAt": "2016-01-30T05:00:00.000Z"})
+    lock = json.dumps({"pid": os.getpid() if pid == "ME" else pid, "createdAt": "2016-01-30T05:00:00.000Z"})
     (store.folder() / f"{session_id('topics')}.jsonl.lock").write_text(lock)
     (store.folder() / "sessions.json.lock").write_text(lock)
     assert close(store, "topics").rows == [(LEAD + "topics", "closed")]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from session_closer import config, home
 from session_closer.errors import Refused
-from support import at_most
+from support import it_ends
 
 
 def written(folder: Path, **parts: Any) -> str:
@@ -56,7 +56,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, raw: bytes) -> None:
 def test_a_folder_or_a_pipe_is_refused_and_does_not_hang(tmp_path: Path, kind: str) -> None:
     path = str(tmp_path / "main.json")
     os.mkdir(path) if kind == "folder" else os.mkfifo(path)
-    with at_most(5), pytest.raises(Refused):
+    with it_ends(), pytest.raises(Refused):
         config.load(path, {})
 
 
@@ -316,7 +316,7 @@ def test_what_holds_no_token_gives_none_and_does_not_hang(tmp_path: Path, kind: 
         "binary": lambda: path.write_bytes(b"\xff\xfe"),
     }
     make[kind]()
-    with at_most(5):
+    with it_ends():
         assert config.secret_file(str(path)) is None
 
 
