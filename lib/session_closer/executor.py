@@ -56,6 +56,7 @@ def check_place(where: Home, agents: list[str]) -> None:
 
 
 def _perform(run: Run) -> Report:
+    run.warn(*home.exposure(run.home))
     if run.options.dry_run:
         run.warn(*history.interrupted(run.home.state))
     elif history.open_runs(run.home.state) or history.unborn_runs(run.home.state):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from . import locks, names
+from . import locks, names, trust
 from .errors import Refused
 from .files import read
 
@@ -63,11 +63,15 @@ def named_records(state: str) -> Iterator[tuple[str, str, bytes]]:
 
 def _record(run: str, path: str) -> Iterator[tuple[str, str, bytes]]:
     try:
-        yield run, path, read(path, LIMIT)[0]
+        raw, status = read(path, LIMIT)
     except OSError as problem:
         # A folder, a pipe, a link: never ours. What is ours and hidden may be what is asked for.
         if problem.errno in _HIDDEN:
             raise _unreadable(path, problem) from None
+        return
+    if not trust.is_trusted(status.st_uid):
+        raise Refused(f"{path} belongs to uid {status.st_uid}, so it is none of ours", "remove it", name="owner")
+    yield run, path, raw
 
 
 def _listed(folder: str) -> list[str]:

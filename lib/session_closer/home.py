@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from . import config, keys
+from . import config, keys, trust
 from .errors import Refused, UsageProblem
 from .keys import quoted
 
@@ -192,10 +193,19 @@ def _real(path: str, environ: Mapping[str, str]) -> str:
     return os.path.realpath(_below(_home_of(environ), path))
 
 
-def state_dir_of(environ: Mapping[str, str]) -> str:
-    """Return the state directory that a process with this environment serves, as it calls it, profiles left aside."""
+def state_dir_of(environ: Mapping[str, str]) -> str | None:
+    """Return the state directory that a process with this environment serves, as it calls it, profiles left aside.
+
+    None where that depends on its HOME, and it names none.
+    """
     named = environ.get("OPENCLAW_STATE_DIR", "").strip()
-    return _below(_home_of(environ), named) or os.path.join(_home_of(environ), ".openclaw")
+    if os.path.isabs(named):
+        return named
+    base = environ.get("OPENCLAW_HOME", "").strip()
+    if not os.path.isabs(base) and not environ.get("HOME"):
+        return None
+    found = _below(_home_of(environ), named) or os.path.join(_home_of(environ), ".openclaw")
+    return found if os.path.isabs(found) else None
 
 
 def check_owner(home: Home, paths: list[str]) -> None:
@@ -210,6 +220,17 @@ def check_owner(home: Home, paths: list[str]) -> None:
             raise Refused(f"{path} cannot be looked at: {problem.strerror}", "run as its owner", name="owner") from None
         if owner != me:
             raise Refused(f"{path} belongs to uid {owner}, this runs as uid {me}", "run as that user", name="owner")
+
+
+def exposure(home: Home) -> list[str]:
+    """Return a warning where others may write what says everything else: the state directory, its configuration."""
+    open_to = []
+    for path in (home.state, home.config_path):
+        with contextlib.suppress(OSError):
+            if why := trust.objection(os.stat(path)):
+                open_to.append(f"{path}: {why}")
+    what = "whoever may write there decides what is closed, and whom the gateway obeys; chmod go-w"
+    return [f"{'; '.join(open_to)}: {what}"] if open_to else []
 
 
 def check_folders(home: Home, agents: list[str]) -> None:

@@ -9,7 +9,7 @@ import secrets
 import time
 from datetime import datetime
 
-from . import locks, record
+from . import locks, record, trust
 from .errors import Busy
 from .files import Disk, put, read, remove
 from .history import LIMIT, OPEN, RECORD, UNBORN, receipt_path, root, unborn_runs
@@ -90,11 +90,13 @@ class Journal:
     def read(self) -> RunRecord | None:
         """Return the record, None where the run died before it wrote one; raise Damaged."""
         try:
-            raw, _ = read(os.path.join(self._folder, RECORD), LIMIT)
+            raw, status = read(os.path.join(self._folder, RECORD), LIMIT)
         except FileNotFoundError:
             return None
         except OSError as problem:
             raise Damaged(str(problem)) from None
+        if not trust.is_trusted(status.st_uid):
+            raise Damaged(f"belongs to uid {status.st_uid}")
         found = record.decode(raw)
         if found.id != self._run or found.state_dir != self._state:
             raise Damaged("belongs to another run")

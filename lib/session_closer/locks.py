@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from . import durations, processes
+from . import durations, processes, trust
 from .errors import Busy
 from .files import Disk, put, remove
 
@@ -136,11 +136,16 @@ def read(path: str) -> dict[str, Any]:
     except OSError:
         return {}
     try:
+        return _content(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _content(descriptor: int) -> dict[str, Any]:
+    try:
         found = json.loads(os.read(descriptor, 65536))
     except (OSError, ValueError, RecursionError):
         return {}
-    finally:
-        os.close(descriptor)
     return found if isinstance(found, dict) else {}
 
 
@@ -173,11 +178,50 @@ def look(path: str, start: str = "starttime") -> Lock | None:
         date = os.lstat(path).st_mtime
     except FileNotFoundError:
         return None
-    content = read(path)
-    date = _moment(content.get("createdAt"), date)
+    return _judged(read(path), date, start)
+
+
+def _judged(content: dict[str, Any], written: float, start: str) -> Lock:
+    date = _moment(content.get("createdAt"), written)
     pid = content.get("pid")
     held = processes.holds(pid, content.get(start), date) if type(pid) is int else None
     return Lock(content, time.time() - date, held)
+
+
+def of_gateways(folder: str) -> Iterator[tuple[str, Lock | None, str]]:
+    """Return path, lock and "" for each lock file of a gateway in a folder, or why it, or the folder, says nothing.
+
+    What is looked at is what has been opened, so that nobody puts another in its place meanwhile.
+    """
+    try:
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as problem:
+        if os.path.lexists(folder):
+            yield folder, None, f"it cannot be opened as a folder: {problem.strerror}"
+        return
+    try:
+        if why := trust.objection(os.fstat(place)):
+            yield folder, None, why
+            return
+        for name in sorted(os.listdir(place)):
+            if name.startswith("gateway.") and name.endswith(".lock"):
+                yield os.path.join(folder, name), *_trusted(name, place)
+    finally:
+        os.close(place)
+
+
+def _trusted(name: str, place: int) -> tuple[Lock | None, str]:
+    """Return what a lock file in an open folder says, or why it does not count."""
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place)
+    except OSError as problem:
+        return None, "" if isinstance(problem, FileNotFoundError) else f"it cannot be opened: {problem.strerror}"
+    try:
+        status = os.fstat(descriptor)
+        why = trust.objection(status)
+        return (None, why) if why else (_judged(_content(descriptor), status.st_mtime, "startTime"), "")
+    finally:
+        os.close(descriptor)
 
 
 def _moment(text: object, other: float) -> float:

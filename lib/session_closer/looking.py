@@ -43,7 +43,7 @@ def look(where: Home, wanted: Wanted, now: Callable[[], float] = time.time) -> L
     executor.check_place(where, [] if wanted.agent is None else [wanted.agent])
     gateway = sessions.meet(where, looking_only=True)
     try:
-        found = _Look(where)
+        found = _Look(where, warnings=home.exposure(where))
         if wanted.agent is None:
             _look_at_all(found)
         else:

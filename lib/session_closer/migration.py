@@ -9,7 +9,7 @@ import re
 from . import files
 from .errors import Refused
 from .gateway.link import LinkLost, LinkRefused
-from .gateway.openclaw import OpenClaw
+from .gateway.openclaw import VERSION, OpenClaw
 from .model import Life
 from .run import Run
 from .stores import Store
@@ -58,7 +58,7 @@ def installed(command: OpenClaw) -> str | None:
             return str(package.get("version"))
         folder = os.path.dirname(folder)
     try:
-        _, out, _ = command.run("--version", seconds=_SECONDS)
+        _, out, _ = command.run(*VERSION, seconds=_SECONDS)
     except (LinkRefused, LinkLost):
         return None
     found = _VERSION.search(out)

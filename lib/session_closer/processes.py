@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import psutil
 
+from . import trust
+
 _LAST_PID = 2**31 - 1
 # A lock is dated a moment after the start of its process, by a clock that may be set by a second meanwhile.
 _TOLERANCE = 2.0
@@ -73,6 +75,16 @@ def called(pid: int) -> str:
         return f"({psutil.Process(pid).name()})"
     except (psutil.Error, OSError):
         return ""
+
+
+def stranger(pid: int) -> str:
+    """Return whose a process is that another user has a hand in, "" where it is ours or root's alone."""
+    try:
+        # The real one, too: a program that runs as root for whoever starts it has that user's words and environment.
+        other = [uid for uid in psutil.Process(pid).uids() if not trust.is_trusted(uid)]
+    except (psutil.Error, OSError):
+        return "it is gone"
+    return f"it belongs to uid {other[0]}" if other else ""
 
 
 def environment(pid: int) -> dict[str, str] | None:

@@ -33,7 +33,7 @@ from .errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interru
 from .files import Disk
 from .gateway import handoff, sessions
 from .gateway.link import CallRefused, LinkLost, LinkRefused
-from .home import Home
+from .home import Home, exposure
 from .keys import Target
 from .model import Life, Move, Options, Outcome, Report, RestartResult, Session, Snapshot, Status, StoreResult, Wish
 from .record import RestartRecord, RunRecord, StoreRecord
@@ -96,7 +96,7 @@ def execute(
         return report._replace(results=(*report.results, *others))
     executor.check_place(where, sorted({store.agent for store, _, _ in chosen}))
     run = Run(where, Wish(RESTORE, ()), options, disk or Disk(), tell, progress, _meet(where, options))
-    run.warn(*said)
+    run.warn(*said, *exposure(where))
     try:
         return _perform(run, ask, chosen, unknown)
     except OSError as problem:

@@ -60,6 +60,8 @@ def test_only_files_py_changes_files() -> None:
         "history": {"open"},
         "home": {"open"},
         "processes": {"open"},
+        # The kernel's table of sockets, read only.
+        "gateway.peers": {"open"},
         # A look at a whole store, read only.
         "measuring": {"open"},
         # The sink for what a closed pipe cannot take.

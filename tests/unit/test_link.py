@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import websockets.sync.client
-from session_closer.gateway import link
+from session_closer.gateway import link, peers
 from session_closer.gateway.link import CallRefused, LinkLost, LinkRefused, SocketLink
 
 LATER = {"code": "UNAVAILABLE", "message": "the gateway is starting", "retryable": True}
@@ -39,6 +40,7 @@ class Socket:
         self.asked: list[dict[str, Any]] = []
         self.waiting: list[Any] = []
         self.closed = 0
+        self.protocol = SimpleNamespace(max_message_size=0)
 
     def __enter__(self) -> Socket:
         return self
@@ -64,6 +66,10 @@ class Socket:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(link, "time", made)
+    line = peers.Line(SimpleNamespace(settimeout=lambda _: None), (b"", 1), (b"", 1))
+    monkeypatch.setattr(peers, "dial", lambda *_: line)
+    monkeypatch.setattr(peers, "objection", lambda *_, named: "")
+    monkeypatch.setattr(peers, "is_elsewhere", lambda _: False)
     return made
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import socket
 import time
@@ -12,9 +11,11 @@ from typing import NamedTuple
 from .. import locks, processes
 from ..home import Home, state_dir_of
 from ..model import Life
+from . import peers
 
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _SECONDS = 1.0
+_HTTP_SECONDS = 2.0
 _ANSWER_BYTES = 4096
 
 
@@ -43,6 +44,10 @@ class _Traces:
     ports: set[int] = field(default_factory=set)
     evidence: list[str] = field(default_factory=list)
 
+    def leave_out(self, what: str, why: str) -> None:
+        """Note what counts for nothing."""
+        self.evidence.append(f"{what} is left out of consideration: {why}")
+
 
 def find(home: Home) -> Found:
     """Return what lock files, listeners and processes say; down only where all of them say no."""
@@ -51,7 +56,9 @@ def find(home: Home) -> Found:
     traces = _Traces(ports=set(home.ports))
     _read_locks(home, traces)
     _look_at_processes(home, traces)
-    open_ports = sorted(port for port in traces.ports if _answers(port))
+    open_ports = [port for port in sorted(traces.ports) if _answers(port)]
+    closed_ports = traces.ports - set(open_ports)
+    open_ports = _without_strangers(traces, open_ports)
     listeners = processes.listeners() if open_ports or traces.ours else {}
     strangers = _look_at_ports(home, traces, open_ports, listeners)
     for pid, sure in sorted(traces.ours.items(), key=lambda item: not item[1]):
@@ -69,7 +76,7 @@ def find(home: Home) -> Found:
         port, far = next(iter(strangers.items()), (None, True))
         far = far or len(strangers) > 1 or bool(traces.inside)
         return Found(Life.UNKNOWN, port=port, evidence=tuple(traces.evidence), far=far)
-    closed = ", ".join(str(port) for port in sorted(traces.ports - set(open_ports)))
+    closed = ", ".join(str(port) for port in sorted(closed_ports))
     if closed:
         traces.evidence.append(f"nothing listens at port {closed}")
     return Found(Life.DOWN, evidence=("no lock of a live gateway", "no process", *traces.evidence))
@@ -85,19 +92,33 @@ def lock_folders(home: Home) -> list[str]:
 
 def _read_locks(home: Home, traces: _Traces) -> None:
     for folder in lock_folders(home):
-        for path in sorted(glob.glob(os.path.join(glob.escape(folder), "gateway.*.lock"))):
-            lock = locks.look(path, start="startTime")
+        for path, lock, why in locks.of_gateways(folder):
+            if why:
+                traces.leave_out(path, why)
             # A gateway holds its lock as long as it lives: no age makes it a stale one.
-            if lock is None or lock.pid is None or lock.held is False:
+            if lock is None or lock.pid is None or lock.held is False or not _names_us(home, lock.content):
+                continue
+            if stranger := processes.stranger(lock.pid):
+                traces.leave_out(f"lock file {path} of process {lock.pid}", stranger)
                 continue
             content, pid = lock.content, lock.pid
-            if _names_us(home, content):
-                traces.ours[pid] = True
-                traces.started[pid] = str(content.get("createdAt"))
-                traces.evidence.append(f"lock file {path} of process {pid}")
-                port = content.get("port")
-                if type(port) is int and 0 < port < 65536:
-                    traces.ports.add(port)
+            traces.ours[pid] = True
+            traces.started[pid] = str(content.get("createdAt"))
+            traces.evidence.append(f"lock file {path} of process {pid}")
+            port = content.get("port")
+            if type(port) is int and 0 < port < 65536:
+                traces.ports.add(port)
+
+
+def _without_strangers(traces: _Traces, ports: list[int]) -> list[int]:
+    """Return the ports at which no other user listens."""
+    left = []
+    for port in ports:
+        if stranger := peers.stranger(port):
+            traces.leave_out(f"port {port}", stranger)
+        else:
+            left.append(port)
+    return left
 
 
 def _names_us(home: Home, content: dict[str, object]) -> bool:
@@ -112,7 +133,12 @@ def _names_us(home: Home, content: dict[str, object]) -> bool:
 
 
 def _look_at_processes(home: Home, traces: _Traces) -> None:
-    traces.looks = set(processes.gateways())
+    for pid in processes.gateways():
+        stranger = processes.stranger(pid)
+        if not stranger:
+            traces.looks.add(pid)
+        elif state_dir_of(processes.environment(pid) or {}) == home.state:
+            traces.leave_out(f"process {pid}, which names this state directory,", stranger)
     for pid in sorted(traces.looks - traces.ours.keys()):
         if _serves_us(home, pid):
             inside = not processes.shares(pid, "mnt")
@@ -124,9 +150,11 @@ def _look_at_processes(home: Home, traces: _Traces) -> None:
 def _serves_us(home: Home, pid: int) -> bool | None:
     """Tell whether a process serves this state directory; None where that cannot be told from here."""
     environ = processes.environment(pid)
-    if environ is None:
+    if environ is None or processes.stranger(pid):
         return None
     named = state_dir_of(environ)
+    if named is None:
+        return None
     if processes.shares(pid, "mnt"):
         return os.path.realpath(named) == home.state
     # In a container the same folder has another name, and the same name may be another folder.
@@ -194,6 +222,12 @@ def _gateway_behind(port: int) -> str:
         if head.startswith(b"HTTP/") and b'"ok":true' in said and b'"status":"live"' in said:
             return "and a gateway answers there"
     return ""
+
+
+def speaks_http(port: int) -> bool:
+    """Tell whether what listens at a port answers a request for its health, whatever it says."""
+    deadline = time.monotonic() + _HTTP_SECONDS
+    return (_health(*_LOOPBACK[0], port, deadline) or b"").startswith(b"HTTP/")
 
 
 def _health(family: int, address: str, port: int, deadline: float) -> bytes | None:

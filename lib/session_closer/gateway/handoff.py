@@ -77,7 +77,8 @@ def _begin(way: list[str], task: str, descriptor: int) -> str:
         try:
             process = subprocess.Popen(
                 # -B: a skill folder is copied with all that is in it, so nothing is left there.
-                [*way, sys.executable, "-B", "-c", _PROGRAM, _WORKER, paths, str(begun), task],
+                # -P: else Python would import from the folder where we were called, which may be anybody's.
+                [*way, sys.executable, "-B", "-P", "-c", _PROGRAM, _WORKER, paths, str(begun), task],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

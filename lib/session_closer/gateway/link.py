@@ -8,12 +8,17 @@ import os
 import sys
 import time
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from .. import __version__
+from . import peers
 
 PROTOCOLS = (3, 4)
 SCOPES = ("operator.admin", "operator.read", "operator.write")
 _CONNECT_SECONDS = 10.0
+# Who has not said hello is not given more memory than a hello needs; a list of all sessions may need much.
+_HELLO_BYTES = 4 << 20
+_ANSWER_BYTES = 512 << 20
 # A gateway that has just started says for some seconds that it is not ready, also to `connect`.
 _STARTING_SECONDS = 30.0
 _LEAST_PAUSE, _MOST_PAUSE = 0.1, 5.0
@@ -67,27 +72,14 @@ class Link(Protocol):
 class SocketLink:
     """A Link over a WebSocket, as `gateway-client` in `backend` mode, which needs no pairing."""
 
-    def __init__(self, url: str, token: str) -> None:
-        from websockets.exceptions import WebSocketException
-        from websockets.sync.client import connect
-
-        self._broken: tuple[type[Exception], ...] = (WebSocketException, OSError, TimeoutError, EOFError)
+    def __init__(self, url: str, token: str, *, named: bool = False) -> None:
+        self._url = url
+        self._named = named
         self._count = 0
+        self.elsewhere = False
         deadline = time.monotonic() + _STARTING_SECONDS
         while True:
-            try:
-                # ValueError: what is there speaks no WebSocket, or the address is none.
-                self._context = connect(
-                    url,
-                    max_size=None,
-                    open_timeout=_CONNECT_SECONDS,
-                    close_timeout=2,
-                    compression=None,
-                    proxy=None,
-                )
-                self._socket = self._context.__enter__()
-            except (*self._broken, ValueError) as problem:
-                raise LinkLost(f"no WebSocket at {url}: {problem}") from None
+            self._open()
             try:
                 hello = self._greet(token)
                 break
@@ -113,6 +105,39 @@ class SocketLink:
         self._scopes = frozenset(s for s in scopes if isinstance(s, str)) if isinstance(scopes, list) else None
         self._methods = frozenset(m for m in methods if isinstance(m, str)) if isinstance(methods, list) else None
 
+    def _open(self) -> None:
+        """Connect, over a socket of our own: no proxy, no redirect, and nobody is asked anything but by us."""
+        from websockets.exceptions import WebSocketException
+        from websockets.sync.client import connect
+
+        self._broken: tuple[type[Exception], ...] = (WebSocketException, OSError, TimeoutError, EOFError)
+        try:
+            # ValueError: what is there speaks no WebSocket, or the address is none.
+            found = urlsplit(self._url)
+            port = found.port or (443 if found.scheme == "wss" else 80)
+            line = peers.dial(found.hostname or "", port, _CONNECT_SECONDS)
+            line.socket.settimeout(None)
+            self._context = connect(
+                self._url,
+                sock=line.socket,
+                max_size=_HELLO_BYTES,
+                open_timeout=_CONNECT_SECONDS,
+                close_timeout=2,
+                # A gateway that is busy answers no ping; how long an answer is waited for is said with each call.
+                ping_interval=None,
+                compression=None,
+                proxy=None,
+            )
+            self._socket = self._context.__enter__()
+        except (*self._broken, ValueError) as problem:
+            raise LinkLost(f"no WebSocket at {self._url}: {problem}") from None
+        # Only now: whoever has answered has taken the connection, and its socket is to be seen.
+        why = peers.objection(line, named=self._named)
+        if why:
+            self.close()
+            raise LinkLost(f"what answers at {self._url} is told no token: {why}")
+        self.elsewhere = peers.is_elsewhere(line)
+
     def _greet(self, token: str) -> dict[str, Any]:
         client = {"id": "gateway-client", "mode": "backend", "version": __version__, "platform": sys.platform}
         params = {
@@ -125,9 +150,13 @@ class SocketLink:
             "auth": {"token": token},
         }
         try:
-            return self._ask("connect", params, time.monotonic() + _CONNECT_SECONDS)
+            hello = self._ask("connect", params, time.monotonic() + _CONNECT_SECONDS)
         except CallRefused as problem:
             raise LinkRefused(str(problem)) from None
+        # The name is another one up to websockets 15.
+        limit = "max_message_size" if hasattr(self._socket.protocol, "max_message_size") else "max_size"
+        setattr(self._socket.protocol, limit, _ANSWER_BYTES)
+        return hello
 
     def call(self, method: str, params: dict[str, Any], seconds: float = 60.0) -> dict[str, Any]:
         """Return the payload, or raise LinkRefused, LinkLost or CallRefused; `seconds` bound the wait for it."""

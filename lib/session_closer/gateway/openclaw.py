@@ -9,14 +9,16 @@ import subprocess
 import tempfile
 from typing import IO, TYPE_CHECKING, Any
 
-from .. import processes
+from .. import processes, trust
 from ..home import Home
+from . import peers
 from .link import CallRefused, LinkLost, LinkRefused
 
 if TYPE_CHECKING:
     from plumbum.commands.base import BaseCommand
 
 OVERRIDE = "SESSION_CLOSER_OPENCLAW"
+VERSION = ("--version",)
 _CALL_SLACK = 30.0
 
 
@@ -24,8 +26,9 @@ class OpenClaw:
     """The `openclaw` command that belongs to one state directory and, if there is one, its gateway process."""
 
     def __init__(self, home: Home, pid: int | None, port: int | None) -> None:
-        self.words = command_words(home, pid)
+        self.words, self.left_out = command_words(home, pid)
         self._path = home.environ.get("PATH")
+        self._ports = home.ports if port is None else (port,)
         self._settings = {
             "OPENCLAW_STATE_DIR": home.state,
             "OPENCLAW_CONFIG_PATH": home.config_path,
@@ -40,6 +43,8 @@ class OpenClaw:
 
         if not self.words:
             raise LinkRefused("there is no openclaw command on PATH")
+        if arguments != VERSION:
+            self._refuse_strangers()
         # Files, not pipes: a process that it leaves behind would keep a pipe open, and us waiting, for ever.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             try:
@@ -59,6 +64,12 @@ class OpenClaw:
                     process.kill()
                     process.wait()
             return code, _text(out), _text(err)
+
+    def _refuse_strangers(self) -> None:
+        """Raise LinkRefused where another user listens where this command would look for a gateway, token in hand."""
+        for port in self._ports:
+            if why := peers.stranger_at_home(port):
+                raise LinkRefused(f"openclaw is not started, as it would tell the token to port {port}: {why}")
 
     def node(self) -> str | None:
         """Return the Node that runs this command, None where it is not to be found."""
@@ -88,17 +99,36 @@ def first_object(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def command_words(home: Home, pid: int | None) -> list[str]:
-    """Return how to call openclaw: as told, as the gateway itself runs, or from PATH."""
+def command_words(home: Home, pid: int | None) -> tuple[list[str], str]:
+    """Return how to call openclaw: as told, as the gateway itself runs, or from PATH; and why not as it runs."""
     told = home.environ.get(OVERRIDE, "").strip()
     if told:
-        return [told]
-    words = processes.command_line(pid) if pid is not None else []
-    if len(words) > 1 and words[1].endswith((".js", ".mjs")) and os.path.isfile(words[1]):
-        program = words[0] if os.path.isabs(words[0]) else processes.program(pid) or words[0]
-        return [program, words[1]]
-    found = shutil.which("openclaw", path=home.environ.get("PATH"))
-    return [found] if found else []
+        return [told], ""
+    words, why = _words_of(pid) if pid is not None else ([], "")
+    if words and not why:
+        return words, ""
+    found = shutil.which("openclaw", path=_folders(home.environ.get("PATH", os.defpath)))
+    return [found] if found else [], why
+
+
+def _folders(path: str) -> str:
+    """Return a PATH without what depends on the folder where we were called, which may be anybody's."""
+    return os.pathsep.join(folder for folder in path.split(os.pathsep) if os.path.isabs(folder))
+
+
+def _words_of(pid: int) -> tuple[list[str], str]:
+    """Return program and script of a gateway's process, and why they may not be run."""
+    words = processes.command_line(pid)
+    if len(words) < 2 or not words[1].endswith((".js", ".mjs")) or not os.path.isfile(words[1]):
+        return [], ""
+    program = words[0] if os.path.isabs(words[0]) else processes.program(pid) or words[0]
+    # After its words were read: the number may be another's by now.
+    if why := processes.stranger(pid):
+        return [], f"what process {pid} runs is not run: {why}"
+    for path in (program, words[1]):
+        if why := trust.program_objection(path):
+            return [], f"what process {pid} runs is not run: {why}"
+    return [program, words[1]], ""
 
 
 class CommandLink:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-import urllib.error
-import urllib.request
 
 from .. import processes
 from ..home import Home
 from ..model import Life, RestartResult
-from .find import Found, find
+from .find import Found, find, speaks_http
 from .link import LinkLost, LinkRefused, SocketLink
 from .openclaw import OpenClaw, first_object
 
@@ -100,7 +98,7 @@ def healthy(home: Home, port: int) -> bool:
     """Tell whether a gateway at a port answers for this state directory."""
     token = home.token
     if token is None:
-        return _answers_http(port)
+        return speaks_http(port)
     try:
         link = SocketLink(f"ws://127.0.0.1:{port}", token)
     except LinkLost:
@@ -112,13 +110,3 @@ def healthy(home: Home, port: int) -> bool:
         return link.state_dir in (None, home.state)
     finally:
         link.close()
-
-
-def _answers_http(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2):
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False

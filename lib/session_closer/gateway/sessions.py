@@ -88,11 +88,19 @@ def meet(home: Home, *, looking_only: bool) -> Gateway:
         link = None
     if link is not None:
         gateway.links.append(link)
-    if gateway.found.life is Life.UP and not looking_only and gateway.command().words:
-        gateway.links.append(CommandLink(gateway.command()))
-        if link is None:
+    if gateway.found.life is Life.UP and not looking_only:
+        _add_command(gateway)
+        if link is None and gateway.links:
             _probe(gateway)
     return gateway
+
+
+def _add_command(gateway: Gateway) -> None:
+    command = gateway.command()
+    if command.left_out:
+        gateway.notes.append(command.left_out)
+    if command.words:
+        gateway.links.append(CommandLink(command))
 
 
 def _meet_named(home: Home, url: str) -> Gateway:
@@ -100,7 +108,7 @@ def _meet_named(home: Home, url: str) -> Gateway:
     if home.token is None:
         raise GatewayNeeded(f"no token for the gateway at {url}", "--token-file FILE, with nothing but the token in it")
     try:
-        link = SocketLink(url, home.token)
+        link = SocketLink(url, home.token, named=True)
     except (LinkRefused, LinkLost) as problem:
         what = f"the gateway at {url} does not let us in: {problem}"
         raise GatewayNeeded(what, "check --url and --token-file") from None
@@ -112,7 +120,9 @@ def _meet_named(home: Home, url: str) -> Gateway:
             "if that is the same folder, seen from a container: --gateway-state-dir DIR",
             name="other_gateway",
         )
-    evidence = (f"named by --url: {url}",)
+    evidence: tuple[str, ...] = (f"named by --url: {url}",)
+    if link.elsewhere:
+        evidence += ("nothing in this network namespace is at the other end, so its name alone vouches for it",)
     gateway = Gateway(home, Found(Life.UP, evidence=evidence), [link], [])
     if not link.may_delete:
         link.close()
