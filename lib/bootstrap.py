@@ -81,8 +81,13 @@ def require_python() -> None:
     check = "import sys; sys.exit(sys.version_info < {})".format(MINIMUM)
     for name in () if restarted else NEWER_PYTHONS:
         python = shutil.which(name)
-        # A version manager puts shims on PATH even for versions that they cannot start.
-        if python and subprocess.call([python, "-c", check], stdin=null, stdout=null, stderr=null) == 0:
+        # A version manager puts shims on PATH even for versions that they cannot start. What is found in the folder
+        # where we were called may be anybody's.
+        if (
+            python
+            and os.path.isabs(python)
+            and subprocess.call([python, "-c", check], stdin=null, stdout=null, stderr=null) == 0
+        ):
             os.execve(python, [python, *sys.argv], dict(os.environ, **{RESTARTED: "1"}))
     raise failure(
         "needs Python 3.11 or newer, this is {}.{}.{}".format(*sys.version_info[:3]),
@@ -153,15 +158,25 @@ def cache_candidates() -> "Iterator[str]":
 
 def is_private(path: str) -> bool:
     """Tell whether nobody but us and root can write in the directory; create it so if it is missing."""
-    import stat
-
     try:
         if not os.path.lexists(path):
             os.makedirs(path, 0o700, exist_ok=True)
-        status = os.lstat(path)
     except OSError:
         return False
-    return stat.S_ISDIR(status.st_mode) and status.st_uid in (os.getuid(), 0) and not status.st_mode & 0o022
+    return is_ours(path)
+
+
+def is_ours(path: str) -> bool:
+    """Tell whether a directory is ours or root's alone, and nobody else can put another in its place."""
+    import stat
+
+    try:
+        own, above = os.lstat(path), os.stat(os.path.dirname(path))
+    except OSError:
+        return False
+    replaceable = above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX
+    ours = {own.st_uid, above.st_uid} <= {os.getuid(), 0}
+    return stat.S_ISDIR(own.st_mode) and ours and not own.st_mode & 0o022 and not replaceable
 
 
 def keep_byte_code_out_of_the_tree(root: str) -> None:
@@ -174,7 +189,7 @@ def keep_byte_code_out_of_the_tree(root: str) -> None:
 
 def is_filled(site: str, packages: "Packages") -> bool:
     """Tell whether `site` has all its packages: cleaners of temporary directories take files one by one."""
-    return os.path.isdir(site) and all(os.path.exists(os.path.join(site, package[1])) for package in packages)
+    return is_ours(site) and all(os.path.exists(os.path.join(site, package[1])) for package in packages)
 
 
 def is_importable(name: str, file: str, lowest: "tuple[int, ...]", too_high: "tuple[int, ...]") -> bool:

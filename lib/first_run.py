@@ -105,7 +105,8 @@ def installers() -> Iterator[list[str]]:
         # -P: a pip.py in the caller's directory must not be run.
         yield [sys.executable, "-P", "-m", "pip", "install", "--no-compile", "--no-input"]
     uv = shutil.which("uv")
-    if uv:
+    # What is found in the folder where we were called may be anybody's.
+    if uv and os.path.isabs(uv):
         yield [uv, "pip", "install", "--python", sys.executable, "--link-mode=copy"]
 
 

@@ -50,9 +50,11 @@ def start(home: Home, journal: Journal, run: str, options: Options) -> str:
         "reason": options.reason,
     }
     ways: list[list[str]] = [[]]
-    if processes.control_group(os.getpid()).endswith(".service") and shutil.which("systemd-run"):
+    scope = shutil.which("systemd-run") or ""
+    # What is found in the folder where we were called may be anybody's.
+    if processes.control_group(os.getpid()).endswith(".service") and os.path.isabs(scope):
         # A service that is stopped takes its whole control group along; a scope of its own, if to be had, escapes.
-        ways.insert(0, ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--"])
+        ways.insert(0, [scope, "--user", "--scope", "--quiet", "--collect", "--"])
     why = ""
     for way in ways:
         why = _begin(way, json.dumps(task), journal.descriptor)
