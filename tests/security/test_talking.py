@@ -78,6 +78,8 @@ def test_nobody_is_told_anything_at_the_address_to_which_an_answer_leads(
 def test_no_proxy_is_asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bytes] = []
     proxy = server(lambda _, request: asked.append(request))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy}")
     port = server(lambda line, _: line.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))

@@ -136,7 +136,7 @@ class SocketLink:
         if why:
             self.close()
             raise LinkLost(f"what answers at {self._url} is told no token: {why}")
-        self.elsewhere = peers.is_elsewhere(line)
+        self.elsewhere = self._named and peers.is_elsewhere(line)
 
     def _greet(self, token: str) -> dict[str, Any]:
         client = {"id": "gateway-client", "mode": "backend", "version": __version__, "platform": sys.platform}
