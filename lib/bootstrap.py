@@ -45,7 +45,17 @@ def run(command: str) -> None:
         sys.path.insert(1, site)
     from importlib import import_module
 
-    code = import_module("session_closer.commands." + command).main()
+    try:
+        program = import_module("session_closer.commands." + command)
+        from session_closer import cli
+
+        # What is imported late may not be whole either.
+        cli.damaged_packages = lambda problem: damage(site, problem)
+        code = program.main()
+    except Exception as problem:
+        if damage(site, problem):
+            raise failure(*damage(site, problem)) from None
+        raise
     for stream in (sys.stdout, sys.stderr):
         if stream:
             stream.flush()
@@ -114,6 +124,31 @@ def provide(lock: str, packages: "Packages") -> str:
     except first_run.Failed as error:
         raise failure(error.message, error.remedy) from None
     return site
+
+
+def damage(site: str, problem: Exception) -> "tuple[str, ...]":
+    """Return what to say and to do where an error comes from a package in the cache that is not whole, else nothing.
+
+    A power cut can leave files empty, or none at all.
+    """
+    if not site or not isinstance(problem, (ImportError, SyntaxError, AttributeError)):
+        return ()
+    at = problem.__traceback__
+    while at and at.tb_next:
+        at = at.tb_next
+    module = getattr(getattr(problem, "obj", None), "__file__", None)
+    places = [getattr(problem, "path", None), getattr(problem, "filename", None), module]
+    places.append(at.tb_frame.f_code.co_filename if at else None)
+    name = str(problem.name).split(".")[0] if isinstance(problem, ImportError) else ""
+    # A file of NUL bytes is no Python, and Python does not say which one it is.
+    unnamed = isinstance(problem, SyntaxError) and not problem.filename
+    inside = any(str(place).startswith(site + os.sep) for place in places)
+    if not (inside or unnamed or name in [package[0] for package in PACKAGES]):
+        return ()
+    import shlex
+
+    remedy = "rm -r {}, then run the same command again: it installs them anew".format(shlex.quote(site))
+    return "the packages in {} are not whole: {}".format(site, " ".join(str(problem).split())), remedy
 
 
 def cache_name(lock: str) -> str:
@@ -188,8 +223,14 @@ def keep_byte_code_out_of_the_tree(root: str) -> None:
 
 
 def is_filled(site: str, packages: "Packages") -> bool:
-    """Tell whether `site` has all its packages: cleaners of temporary directories take files one by one."""
-    return is_ours(site) and all(os.path.exists(os.path.join(site, package[1])) for package in packages)
+    """Tell whether `site` has all its packages: cleaners of temporary directories take files one by one.
+
+    What a power cut has left empty is not there.
+    """
+    try:
+        return is_ours(site) and all(os.stat(os.path.join(site, package[1])).st_size for package in packages)
+    except OSError:
+        return False
 
 
 def is_importable(name: str, file: str, lowest: "tuple[int, ...]", too_high: "tuple[int, ...]") -> bool:

@@ -1,5 +1,6 @@
 """Fills the cache of `bootstrap` with the packages of a lock file."""
 
+import errno
 import importlib.util
 import os
 import shutil
@@ -52,6 +53,8 @@ def fill(root: str, site: str, lock: str, is_filled: Callable[[], bool]) -> None
         new = os.path.join(work, "site")
         os.mkdir(new, 0o700)
         install(lock, new, work)
+        # After a power cut the name may be there without what was not synced ahead of it.
+        sync(new)
         try:
             os.rename(new, site)
         except OSError:
@@ -59,6 +62,7 @@ def fill(root: str, site: str, lock: str, is_filled: Callable[[], bool]) -> None
             if not is_filled():
                 os.rename(site, os.path.join(work, "incomplete"))
                 os.rename(new, site)
+        sync_one(root)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except OSError as error:
@@ -66,6 +70,26 @@ def fill(root: str, site: str, lock: str, is_filled: Callable[[], bool]) -> None
     finally:
         shutil.rmtree(work, ignore_errors=True)
         signal.signal(signal.SIGINT, before)
+
+
+def sync(folder: str) -> None:
+    """Bring all that is in a folder to the disk, the folders behind what is in them."""
+    for place, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            sync_one(os.path.join(place, name))
+        sync_one(place)
+
+
+def sync_one(path: str) -> None:
+    """Bring a file or a folder to the disk, where its file system can."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def remove_leftovers(root: str) -> None:

@@ -515,7 +515,22 @@ def _open_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
+# Who has installed packages for us tells what is damaged of them, and what to do.
+damaged_packages: Callable[[Exception], tuple[str, ...]] | None = None
+
+
+class _Incomplete(CloserError):
+    """A package that this needs is not whole."""
+
+    code = ExitCode.MISSING_DEPENDENCY
+    name = "missing_dependency"
+
+
 def _bug(command: type[Reader], problem: Exception) -> int:
+    """Tell what nobody has foreseen, and what a package did that is not whole; return the exit code."""
+    damage = damaged_packages(problem) if damaged_packages is not None else ()
+    if damage:
+        return _end(command, _Incomplete(*damage))
     import traceback
 
     place = traceback.extract_tb(problem.__traceback__)[-1]
@@ -523,10 +538,14 @@ def _bug(command: type[Reader], problem: Exception) -> int:
         f"{type(problem).__name__} at {os.path.basename(place.filename)}:{place.lineno}: {quoted(str(problem))}",
         "this is a bug: report it, with SESSION_CLOSER_TRACEBACK=1; the next run finishes what was begun",
     )
+    return _end(command, error)
+
+
+def _end(command: type[Reader], error: CloserError) -> int:
     shown = command(command.OPERATION)
     shown.as_json = "--json" in shown.switches(sys.argv[1:])
     shown.fail(error, ())
-    return ExitCode.BUG
+    return int(error.code)
 
 
 _HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

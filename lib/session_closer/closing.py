@@ -11,7 +11,7 @@ from typing import Any
 from . import document, locks
 from .archiving import archive, archive_late_files, look_again
 from .document import Document
-from .files import Disk
+from .files import Disk, real
 from .gateway.link import CallRefused, LinkLost, LinkRefused
 from .gateway.sessions import Gateway, delete
 from .measuring import holds
@@ -97,8 +97,8 @@ def _give_up(work: FileWork, rows: Sequence[PlannedRow], reason: str, *, fall_ba
 
 
 def _names_in(folder: str, paths: Iterable[str]) -> list[str]:
-    real = os.path.realpath(folder)
-    return [os.path.basename(path) for path in paths if os.path.realpath(os.path.dirname(path)) == real]
+    own = os.path.realpath(folder)
+    return [os.path.basename(path) for path in paths if real(os.path.dirname(path)) == own]
 
 
 def _look_again(work: FileWork, rows: Sequence[PlannedRow]) -> None:

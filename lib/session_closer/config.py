@@ -29,7 +29,10 @@ def load(path: str, environ: Mapping[str, str]) -> dict[str, Any]:
     roots = [os.path.realpath(os.path.dirname(path))]
     more = environ.get("OPENCLAW_INCLUDE_ROOTS", "")
     roots += [os.path.realpath(root) for root in more.split(os.pathsep) if os.path.isabs(root)]
-    whole = _included(found, path, roots, (os.path.realpath(path),))
+    try:
+        whole = _included(found, path, roots, (os.path.realpath(path),))
+    except RecursionError:
+        raise Refused(f"{path} is nested too deep", "openclaw doctor", name="config") from None
     return whole if isinstance(whole, dict) else {}
 
 
@@ -69,7 +72,7 @@ def _included(part: Any, path: str, roots: list[str], seen: tuple[str, ...]) -> 
 
 
 def _include(name: object, path: str, roots: list[str], seen: tuple[str, ...]) -> Any:
-    if not isinstance(name, str) or not name or "\0" in name:
+    if not isinstance(name, str) or not name or not files.is_path(name):
         raise Refused(f"{path} has an $include that names no file", "openclaw doctor", name="config")
     target = os.path.realpath(os.path.join(os.path.dirname(path), name))
     if not any(os.path.commonpath([root, target]) == root for root in roots):

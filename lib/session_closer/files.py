@@ -243,6 +243,19 @@ def remove(disk: Disk, paths: Iterable[str]) -> None:
             disk.unlink(path)
 
 
+def is_path(text: str) -> bool:
+    """Tell whether a file could have this path at all: what others wrote may hold NUL, or half a surrogate pair."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+def real(path: str) -> str:
+    """Return a path without links; what could be none as it is."""
+    return os.path.realpath(path) if is_path(path) else path
+
+
 def read(path: str, limit: int) -> tuple[bytes, os.stat_result]:
     """Return the bytes of a regular file and its stat, without following a link or waiting on a pipe."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -265,9 +278,11 @@ def piece(path: str, offset: int, length: int) -> bytes:
     """Return so many bytes of a regular file; fewer where it is shorter."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "is not a regular file", path)
-        return os.pread(descriptor, length, offset)
+        # As much room is taken as is asked for, and what a record says may be anything.
+        return os.pread(descriptor, max(0, min(length, found.st_size - offset)), offset)
     finally:
         os.close(descriptor)
 

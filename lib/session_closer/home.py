@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from . import config, keys, trust
+from . import config, files, keys, trust
 from .errors import Refused, UsageProblem
 from .keys import quoted
 
@@ -81,6 +81,9 @@ class Home:
         template = self.setting("session", "store")
         if isinstance(template, str) and template.strip():
             path = self._expanded(template.strip()).replace("{agentId}", agent)
+            if not files.is_path(path):
+                what = f"{self.config_path} says session.store, but no file can have that path"
+                raise Refused(what, "openclaw doctor", name="config")
             path = os.path.abspath(_below(_home_of(self.environ), path))
             return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         return os.path.join(self.folder(agent), "sessions.json")

@@ -6,6 +6,8 @@ import hashlib
 import os
 import stat
 import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 from .files import read
 from .model import Move
@@ -15,6 +17,7 @@ _FILE_BYTES = 256 << 10
 _RUN_BYTES = 4 << 20
 _RUN_FILES = 250
 _PIECE = 1 << 20
+Made = TypeVar("Made")
 
 
 class Measure:
@@ -47,18 +50,50 @@ class Measure:
         return Move(move.source, move.target, found.st_size, found.st_mtime_ns, digest)
 
 
+def beside(work: Callable[[], Made]) -> Callable[[], Made]:
+    """Begin something in a thread of its own, and return the call that waits for what it returns, or raises.
+
+    It is done when it is asked for where the system lets us have no thread.
+    """
+    ended: list[Callable[[], Made]] = []
+    thread = threading.Thread(target=lambda: ended.append(_end(work)), daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        return work
+
+    def wait() -> Made:
+        thread.join()
+        return ended[0]()
+
+    return wait
+
+
+def _end(work: Callable[[], Made]) -> Callable[[], Made]:
+    """Do something; return what returns its result, or raises its error, again."""
+    try:
+        made = work()
+    except Exception as problem:
+        raised = problem
+
+        def again() -> Made:
+            raise raised
+
+        return again
+    return lambda: made
+
+
 class Hash:
     """The SHA-256 of a store, made beside whatever else goes on."""
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
         self._hash = hashlib.sha256()
-        self._beside = threading.Thread(target=self._hash.update, args=(raw,), daemon=True)
-        self._beside.start()
+        self._made = beside(lambda: self._hash.update(raw))
 
     def hexdigest(self) -> str:
         """Return the hash when it is made."""
-        self._beside.join()
+        self._made()
         return self._hash.hexdigest()
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from operator import attrgetter
-from typing import Any, NamedTuple
+from types import NoneType
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from . import keys, names
 from .model import Move
@@ -16,6 +18,11 @@ from .model import Move
 FORMAT = "session-closer/1"
 PLANNED = "planned"
 _LARGE = 1 << 20
+# A size, an offset or a time past this could not be given to the system.
+_MOST = 1 << 62
+_SHOWN = 200
+# They stand in the text of a record as they are. Without a sha256: an entry that is not held.
+_ROUTES, _SHA256 = ("files", "gateway"), re.compile("([0-9a-f]{64})?")
 _NO_SESSIONS = b'"sessions": []'
 _quote = json.encoder.encode_basestring_ascii
 
@@ -227,6 +234,35 @@ def _arguments(kind: Any, item: dict[str, Any]) -> dict[str, Any]:
     return {fields[name]: value for name, value in item.items()}
 
 
+@cache
+def _misfit(kind: Any, types: tuple[type, ...]) -> str:
+    """Return the first field of a class, by its name in JSON, that has not its type; "" where all have."""
+    for (name, hint), found in zip(get_type_hints(kind).items(), types, strict=True):
+        wanted = get_args(hint) if NoneType in get_args(hint) else (hint,)
+        if found not in {_plain_type(one) for one in wanted}:
+            return _camel(name)
+    return ""
+
+
+def _plain_type(hint: Any) -> Any:
+    """Return what JSON has for the type of a field."""
+    plain = get_origin(hint) or hint
+    return dict if plain is Mapping else plain
+
+
+def _checked(part: Any) -> Any:
+    """Return a part of a record, each field of which is of its type, no number of which is too large; raise Damaged."""
+    values = part if isinstance(part, tuple) else attrgetter(*part.__slots__)(part)
+    kind: Any = type(part)
+    wrong = _misfit(kind, tuple(map(type, values)))
+    if wrong:
+        raise Damaged(f"holds a {wrong} that is none")
+    for value in values:
+        if type(value) is int and abs(value) >= _MOST:
+            raise Damaged("holds a number that is too large")
+    return part
+
+
 def decode(raw: bytes) -> RunRecord:
     """Return a record read from disk, checked like hostile input; raise Damaged."""
     try:
@@ -234,32 +270,32 @@ def decode(raw: bytes) -> RunRecord:
         if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
             raise Damaged("is not a record of this version")
         data = _arguments(RunRecord, data)
-        restart = RestartRecord(**data.pop("restart"))
-        stores = tuple(_store(item) for item in data.pop("stores"))
-        results = tuple(data.pop("results"))
-        record = RunRecord(**data, stores=stores, restart=restart, results=results)
+        restart = _checked(RestartRecord(**_arguments(RestartRecord, data.pop("restart"))))
+        stores = tuple(map(_store, _list(data.pop("stores"))))
+        results = tuple(_list(data.pop("results")))
+        record: RunRecord = _checked(RunRecord(**data, stores=stores, restart=restart, results=results))
+    except Damaged:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
-        raise Damaged(str(problem) or "is not readable") from None
-    if not isinstance(record.id, str) or not names.is_run_id(record.id) or record.state not in ("open", "done"):
+        raise Damaged(" ".join(str(problem).split())[:_SHOWN] or "is not readable") from None
+    if not names.is_run_id(record.id) or record.state not in ("open", "done"):
         raise Damaged("names no run")
-    if not isinstance(record.state_dir, str):
-        raise Damaged("names no state directory")
     if not all(isinstance(row, dict) for row in record.results):
         raise Damaged("holds a result that is none")
     return record
 
 
 def _store(item: dict[str, Any]) -> StoreRecord:
-    sessions = tuple(_session(one) for one in item.pop("sessions"))
-    orphans = tuple(map(_move, item.pop("orphans", ())))
-    removes = tuple(item.pop("removes", ()))
+    sessions = tuple(map(_session, _list(item.pop("sessions"))))
+    orphans = tuple(map(_move, _list(item.pop("orphans", []))))
+    removes = tuple(_list(item.pop("removes", [])))
     item = _arguments(StoreRecord, item)
-    item["displaced"] = tuple(item.get("displaced", ()))
-    store = StoreRecord(**item, sessions=sessions, orphans=orphans, removes=removes)
+    item["displaced"] = tuple(_list(item.get("displaced", [])))
+    store: StoreRecord = _checked(StoreRecord(**item, sessions=sessions, orphans=orphans, removes=removes))
     if store.era not in ("files", "sqlite"):
         raise Damaged("speaks of a kind of store that this version does not know")
     for text in (store.agent, store.path, store.transcripts, store.sha256, store.installs):
-        if not isinstance(text, str) or "\0" in text:
+        if "\0" in text:
             raise Damaged("holds a path that is no text")
     if store.backup is not None if store.era == "sqlite" else (store.backup is None and sessions):
         raise Damaged("has a backup of a database, or none of a file")
@@ -270,35 +306,30 @@ def _store(item: dict[str, Any]) -> StoreRecord:
             raise Damaged("names a backup that is not one of ours")
     if not keys.is_agent_id(store.agent):
         raise Damaged("names an agent that cannot be")
-    if type(store.merged) is not int or not 0 <= store.merged <= len(store.displaced):
+    if not 0 <= store.merged <= len(store.displaced):
         raise Damaged("counts stores that it does not name")
-    if type(store.size) is not int or store.size < 0:
+    if store.size < 0:
         raise Damaged("holds a size that is no number")
     return store
 
 
 def _session(item: dict[str, Any]) -> SessionRecord:
-    moves = tuple(map(_move, item.pop("moves")))
-    session = SessionRecord(**_arguments(SessionRecord, item), moves=moves)
-    numbers = (session.offset, session.length)
-    if any(type(number) is not int or number < 0 for number in numbers) or not isinstance(session.key, str):
+    moves = tuple(map(_move, _list(item.pop("moves"))))
+    session: SessionRecord = _checked(SessionRecord(**_arguments(SessionRecord, item), moves=moves))
+    if session.route not in _ROUTES or not _SHA256.fullmatch(session.sha256):
+        raise Damaged("holds a row that is none")
+    if session.offset < 0 or session.length < 0:
         raise Damaged("holds an entry that is nowhere")
     texts = (session.key, *(text for text in (session.entry, session.session_id) if text is not None))
-    if not all(isinstance(text, str) and _is_utf8(text) for text in texts) or type(session.events) is not int:
-        raise Damaged("holds a row that is none")
-    if type(session.archived_before) is not bool:
+    if not all(map(_is_utf8, texts)):
         raise Damaged("holds a row that is none")
     if session.entry is not None and hashlib.sha256(session.entry.encode()).hexdigest() != session.sha256:
         raise Damaged("holds an entry that is not what it was")
-    if session.archived_at is not None and type(session.archived_at) is not int:
-        raise Damaged("holds a time that is no number")
     return session
 
 
 def _move(item: dict[str, Any]) -> Move:
-    move = Move(**_arguments(Move, item))
-    if not (type(move.size) is int and type(move.mtime_ns) is int and isinstance(move.sha256, str | None)):
-        raise Damaged("holds a file's size or time that is no number")
+    move: Move = _checked(Move(**_arguments(Move, item)))
     if not (_plain_name(move.source) and _plain_name(move.target)):
         raise Damaged("moves a file that is not in its folder")
     if names.archived_from(move.target) != move.source or names.is_archive(move.source):
@@ -306,6 +337,13 @@ def _move(item: dict[str, Any]) -> Move:
     if not names.owners(move.source):
         raise Damaged("moves a file that is no transcript")
     return move
+
+
+def _list(value: Any) -> list[Any]:
+    """Return a list of a record; raise Damaged for what tuple() would take for one."""
+    if not isinstance(value, list):
+        raise Damaged("holds a list that is none")
+    return value
 
 
 def _is_utf8(text: str) -> bool:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import __version__, commit, history, journal, locks, names
 from .document import Document, Member
 from .files import Disk
-from .measuring import Hash, Measure
+from .measuring import Hash, Measure, beside
 from .model import Move, Outcome, PlannedRow, Reason, Session, Status
 from .planning import Claims
 from .record import PLANNED, RunRecord, SessionRecord, StoreRecord, ended, with_store
@@ -129,9 +128,8 @@ def prepare(run: Run, store: FileStore, rows: Sequence[PlannedRow], stamp: str) 
     made = run.hashes.get(store.agent)
     whole = made if made is not None and made.raw is raw else Hash(raw)
     # The disk is busy with the backup while the processor hashes what is in it.
-    with ThreadPoolExecutor(1) as beside:
-        entries = beside.submit(_session_records, store, rows)
-        backup = commit.publish_backup(run.disk, store.index, raw, name)
+    entries = beside(lambda: _session_records(store, rows))
+    backup = commit.publish_backup(run.disk, store.index, raw, name)
     return StoreRecord(
         agent=store.agent,
         era=store.era,
@@ -140,7 +138,7 @@ def prepare(run: Run, store: FileStore, rows: Sequence[PlannedRow], stamp: str) 
         backup=backup,
         size=len(raw),
         sha256=whole.hexdigest(),
-        sessions=entries.result(),
+        sessions=entries(),
     )
 
 

@@ -431,3 +431,88 @@ class TestTools:
         done = checkout.run(sys.executable, checkout.root / "lib/bootstrap.py", "-m", "timeit")
         assert (done.returncode, done.stdout) == (2, "")
         assert "--with LOCKFILE -m MODULE" in done.stderr
+
+
+# A power cut
+
+
+@pytest.mark.parametrize(("name", "left"), [("psutil/__init__.py", b""), ("json5/__init__.py", None)])
+def test_a_package_whose_first_file_is_empty_or_missing_is_installed_anew(
+    checkout: Checkout, site: Path, name: str, left: bytes | None
+) -> None:
+    filled = fill_cache(checkout, site)
+    assert checkout.run().stderr == ""
+    damage(filled / name, left)
+    again = checkout.run()
+    assert (again.returncode, again.stderr.startswith(FIRST_RUN)) == (0, True)
+    assert (filled / name).stat().st_size > 0
+    assert checkout.run().stderr == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["plumbum/cli/application.py", "psutil/_common.py", "json5/lib.py", "json5/parser.py"],
+)
+@pytest.mark.parametrize("left", [b"", None, b"\0" * 4096])
+def test_a_package_that_is_not_whole_is_one_line_and_names_the_folder_to_remove(
+    checkout: Checkout, site: Path, name: str, left: bytes | None
+) -> None:
+    filled = fill_cache(checkout, site)
+    state = checkout.scratch / "state"
+    state.mkdir()
+    (state / "openclaw.json").write_text("{gateway: {port: 9}, session: {store: '/nowhere/{agentId}.json'}}")
+    words = [checkout.root / "bin/close-project", "alpha", "--state-dir", state, "--agent", "a"]
+    damage(filled / name, left)
+    done = checkout.run(*words, "--json")
+    ends_like_missing_dependency(done, "are not whole")
+    assert f"rm -r {filled}" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def fill_cache(checkout: Checkout, site: Path) -> Path:
+    """Put the packages where a first run would; return that folder."""
+    import bootstrap
+
+    filled = checkout.cache / bootstrap.cache_name(str(ROOT / "lib/requirements.lock"))
+    checkout.cache.mkdir(parents=True, mode=0o700)
+    shutil.copytree(site, filled)
+    return filled
+
+
+def damage(path: Path, left: bytes | None) -> None:
+    """Leave of a file what a power cut does: nothing, or bytes that are none."""
+    path.unlink()
+    if left is not None:
+        path.write_bytes(left)
+
+
+def test_the_packages_are_on_the_disk_before_their_folder_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import first_run
+
+    synced: list[str] = []
+    named: list[list[str]] = []
+    rename = os.rename
+
+    def install(_lock: str, target: str, _work: str) -> None:
+        for name in ("one/__init__.py", "one/two/three.py", "four.py"):
+            Path(target, name).parent.mkdir(parents=True, exist_ok=True)
+            Path(target, name).write_text("1\n")
+
+    def note_name(source: str, target: str) -> None:
+        named.append(list(synced))
+        rename(source, target)
+
+    def by_inode() -> dict[int, str]:
+        return {path.lstat().st_ino: path.name for path in tmp_path.rglob("*")} | {tmp_path.lstat().st_ino: "root"}
+
+    monkeypatch.setattr(first_run, "install", install)
+    monkeypatch.setattr(os, "rename", note_name)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(by_inode()[os.fstat(descriptor).st_ino]))
+    lock = ROOT / "lib/requirements.lock"
+    first_run.fill(str(tmp_path), str(tmp_path / "filled"), str(lock), lambda: False)
+    (before,) = named
+    assert sorted(before) == sorted(["__init__.py", "three.py", "four.py", "two", "one", "site"])
+    assert before.index("__init__.py") < before.index("one") < before.index("site")
+    assert synced[len(before) :] == ["root"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -202,12 +204,74 @@ def test_a_scope_that_we_do_not_have_is_a_matter_of_the_link(dial: Dial, message
         made.call("x", {})
 
 
-@pytest.mark.parametrize("broken", [ConnectionResetError("reset"), EOFError(), "{", "\u0000"])
+DEEP = 200_000 * "["
+
+
+@pytest.mark.parametrize("broken", [ConnectionResetError("reset"), EOFError(), "{", "\u0000", DEEP, "9" * 5000])
 def test_a_connection_that_breaks_leaves_it_open_what_was_done(dial: Dial, broken: Any) -> None:
     made, (socket,) = dial(hello_then(lambda _: [broken]))
     with pytest.raises(LinkLost):
         made.call("x", {})
     assert len(socket.asked) == 2, "nothing is sent twice"
+
+
+@pytest.mark.parametrize("text", [DEEP, "9" * 5000, "\u0000", ConnectionResetError("reset"), EOFError()])
+def test_a_hello_that_is_none_is_one_line_and_the_socket_is_closed(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, text: Any
+) -> None:
+    socket = Socket(clock, lambda _: [text])
+    monkeypatch.setattr(websockets.sync.client, "connect", lambda *_, **__: socket)
+    with pytest.raises(LinkLost) as caught:
+        SocketLink("ws://127.0.0.1:1", "token")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+    assert socket.closed == 1
+
+
+def nested(depth: int) -> Any:
+    found: Any = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+# What could stand where a gateway has a text, a number or an object.
+ANYTHING = [None, True, 7, -1, 10**400, 1.5, math.inf, math.nan, "", "\0", "\ud83d", "x\n", [], {}, [None], nested(900)]
+
+
+@pytest.mark.parametrize("value", ANYTHING, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("name", ["type", "ok", "payload", "error", "code", "message", "retryable", "retryAfterMs",
+                                  "details", "reason"])  # fmt: skip
+def test_any_member_of_an_answer_may_be_anything(dial: Dial, name: str, value: Any) -> None:
+    def script(frame: dict[str, Any]) -> list[Any]:
+        details = {"reason": "session-changed"} | ({name: value} if name == "reason" else {})
+        error = {**LATER, "retryAfterMs": 5, "details": details} | ({name: value} if name in LATER else {})
+        error |= {name: value} if name in ("retryAfterMs", "details") else {}
+        return [no(frame, error) | ({name: value} if name in ("type", "ok", "payload", "error") else {})]
+
+    made, _ = dial(hello_then(script))
+    with contextlib.suppress(LinkLost, LinkRefused, CallRefused):
+        assert made.call("x", {}, seconds=1) == {}
+
+
+@pytest.mark.parametrize("value", ANYTHING, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("path", ["snapshot", "snapshot.stateDir", "server", "server.version", "features",
+                                  "features.methods", "auth", "auth.scopes"])  # fmt: skip
+def test_any_member_of_a_hello_may_be_anything(dial: Dial, path: str, value: Any) -> None:
+    name, _, inner = path.partition(".")
+    made, _ = dial(lambda frame: [yes(frame, **{name: {inner: value} if inner else value})])
+    assert isinstance(made.state_dir, str | None)
+    assert isinstance(made.version, str | None)
+    assert isinstance(made.may_delete, bool)
+
+
+def test_without_a_thread_there_is_no_link(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(websockets.sync.client, "connect", connect)
+    with pytest.raises(LinkLost, match="can't start new thread"):
+        SocketLink("ws://127.0.0.1:1", "token")
 
 
 def test_no_answer_at_all_ends_the_wait(dial: Dial, clock: Clock) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -65,6 +68,64 @@ MOVE_AT = [*SESSION_AT, "moves", 0]
 def test_a_record_that_was_tampered_with_is_refused(path: list[Any], value: Any) -> None:
     with pytest.raises(Damaged):
         decode(changed(path, value))
+
+
+def members(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path to each member of a document, the members of members among them."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in pairs:
+        yield (*path, name)
+        yield from members(inner, (*path, name))
+
+
+WHOLE = replace(
+    RECORD, reason="why", finished_at="later", results=({"key": "k"},),
+    stores=(
+        replace(STORE, displaced=(f"sessions.json.bak-{STAMP}-1",), merged=1, orphans=(MOVE,), removes=("old.bak",)),
+        replace(
+            STORE, agent="other", era="sqlite", backup=None,
+            sessions=(SESSION._replace(
+                entry="{}", sha256=hashlib.sha256(b"{}").hexdigest(), archived_at=5, moves=(MOVE._replace(sha256="0"),)
+            ),),
+        ),
+    ),
+)  # fmt: skip
+PLACES = [path for path in members(json.loads(encode(WHOLE))) if path[0] not in ("format", "by") and "key" not in path]
+NESTED = json.loads("[" * 500 + "]" * 500)
+
+
+def test_the_whole_record_is_one() -> None:
+    assert decode(encode(WHOLE)) == WHOLE
+
+
+@pytest.mark.parametrize("path", PLACES, ids=lambda path: ".".join(map(str, path)))
+def test_a_member_of_another_type_makes_a_record_damaged(path: tuple[Any, ...]) -> None:
+    """Whatever is read is of the type that it was written with, so nothing that works with it can fail."""
+    right = json.loads(encode(WHOLE))
+    at: Any = right
+    for step in path[:-1]:
+        at = at[step]
+    was = at[path[-1]]
+    for other in (None, True, 7, 10**30, -(10**30), 1.5, math.inf, "\ud83d", [], [None], {}, {"a": {}}, NESTED):
+        at[path[-1]] = other
+        raw = json.dumps(right).encode()
+        found = taken(raw)
+        if found is not None:
+            # What is taken all the same can be written, and is read again as it is.
+            assert decode(encode(found)) == found
+            assert isinstance(other, type(was)) or None in (was, other), path
+            assert other not in (10**30, -(10**30))
+
+
+def taken(raw: bytes) -> RunRecord | None:
+    """Return a record that is taken, None for one that is called damaged, in one line."""
+    try:
+        return decode(raw)
+    except Damaged as problem:
+        why = str(problem)
+    assert "\n" not in why
+    assert 0 < len(why) < 300
+    return None
 
 
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.text(), st.lists).map(lambda v: json.dumps(v).encode()))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .. import locks, processes
+from ..files import real
 from ..home import Home, state_dir_of
 from ..model import Life
 from . import peers
@@ -124,12 +125,12 @@ def _without_strangers(traces: _Traces, ports: list[int]) -> list[int]:
 def _names_us(home: Home, content: dict[str, object]) -> bool:
     state = content.get("stateDir")
     if isinstance(state, str):
-        return os.path.realpath(state) == home.state
+        return real(state) == home.state
     config = content.get("configPath")
     if not isinstance(config, str):
         return False
-    real = os.path.realpath(config)
-    return real == os.path.realpath(home.config_path) or os.path.dirname(real) == home.state
+    found = real(config)
+    return found == os.path.realpath(home.config_path) or os.path.dirname(found) == home.state
 
 
 def _look_at_processes(home: Home, traces: _Traces) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import time
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from .. import __version__
+from ..files import real
 from . import peers
 
 PROTOCOLS = (3, 4)
@@ -22,6 +22,7 @@ _ANSWER_BYTES = 512 << 20
 # A gateway that has just started says for some seconds that it is not ready, also to `connect`.
 _STARTING_SECONDS = 30.0
 _LEAST_PAUSE, _MOST_PAUSE = 0.1, 5.0
+_LONGEST_MS = 1_000_000
 # A gateway whose worker pool is full says so without `retryable`; it needs about a second.
 _OVERLOADED = "code=overloaded"
 _OVERLOADED_PAUSE = 0.5
@@ -98,7 +99,7 @@ class SocketLink:
         version = server.get("version") if isinstance(server, dict) else None
         methods = features.get("methods") if isinstance(features, dict) else None
         self.said_state_dir = state if isinstance(state, str) else None
-        self.state_dir = os.path.realpath(state) if isinstance(state, str) else None
+        self.state_dir = real(state) if isinstance(state, str) else None
         self.version: str | None = version if isinstance(version, str) else None
         auth = hello.get("auth")
         scopes = auth.get("scopes") if isinstance(auth, dict) else None
@@ -129,7 +130,8 @@ class SocketLink:
                 proxy=None,
             )
             self._socket = self._context.__enter__()
-        except (*self._broken, ValueError) as problem:
+        except (*self._broken, ValueError, RuntimeError) as problem:
+            # RuntimeError: the system lets us have no thread.
             raise LinkLost(f"no WebSocket at {self._url}: {problem}") from None
         # Only now: whoever has answered has taken the connection, and its socket is to be seen.
         why = peers.objection(line, named=self._named)
@@ -180,7 +182,7 @@ class SocketLink:
                     return _payload(frame)
         except self._broken as problem:
             raise LinkLost(f"{method}: {problem or type(problem).__name__}") from None
-        except ValueError as problem:
+        except (ValueError, RecursionError) as problem:
             raise LinkLost(f"{method}: the answer is no JSON: {problem}") from None
 
     def has(self, method: str) -> bool:
@@ -203,15 +205,22 @@ def _payload(frame: dict[str, Any]) -> dict[str, Any]:
         return payload if isinstance(payload, dict) else {}
     error = frame.get("error")
     error = error if isinstance(error, dict) else {}
-    message = str(error.get("message", "refused"))
+    message = reason(error)
     if "missing scope" in message or "pairing required" in message:
         raise LinkRefused(message)
     if error.get("retryable") is True:
         pause = error.get("retryAfterMs")
-        raise _NotYet(message, pause / 1000 if isinstance(pause, int) else 0.0)
+        # A number without bounds is none: it could not be divided.
+        raise _NotYet(message, min(pause, _LONGEST_MS) / 1000 if type(pause) is int and pause > 0 else 0.0)
     if error.get("code") == "UNAVAILABLE" and _OVERLOADED in message:
         raise _NotYet(message, _OVERLOADED_PAUSE, _OVERLOADED_SECONDS)
     raise CallRefused(message, changed=was_changed(error))
+
+
+def reason(error: dict[str, Any]) -> str:
+    """Return what an error says, a word of ours where that is no text."""
+    message = error.get("message")
+    return message if isinstance(message, str) else "refused"
 
 
 def was_changed(error: dict[str, Any]) -> bool:

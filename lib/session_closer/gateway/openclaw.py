@@ -94,7 +94,7 @@ def first_object(text: str) -> dict[str, Any]:
         return {}
     try:
         found, _ = json.JSONDecoder().raw_decode(text, start)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

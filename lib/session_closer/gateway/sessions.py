@@ -13,7 +13,7 @@ from ..home import Home
 from ..keys import quoted
 from ..model import GatewayResult, GatewayView, Life
 from .find import Found, find
-from .link import CallRefused, Link, LinkLost, LinkRefused, SocketLink, was_changed
+from .link import CallRefused, Link, LinkLost, LinkRefused, SocketLink, reason, was_changed
 from .openclaw import CommandLink, OpenClaw
 
 PATCH_MANY = 100
@@ -190,8 +190,8 @@ def _rows(link: Link, agent: str) -> list[tuple[str, bool]]:
         # Nothing is known then, and a status that says running counts.
         return []
     return [
-        (str(row.get("key")), bool(row.get("hasActiveRun")))
-        for row in _objects(sessions)
+        (row["key"], bool(row.get("hasActiveRun")))
+        for row in _keyed(sessions)
         if row.get("hasActiveRun") is not None or row.get("status") not in (None, "running")
     ]
 
@@ -238,19 +238,19 @@ def archive(gateway: Gateway, targets: Sequence[tuple[str, str]], *, archived: b
     }
     outcomes = _call(gateway, "sessions.patchMany", params).get("outcomes")
     refused = {}
-    for outcome in _objects(outcomes):
+    for outcome in _keyed(outcomes):
         if outcome.get("ok") is not True:
             error = outcome.get("error")
             error = error if isinstance(error, dict) else {}
-            why = CallRefused(str(error.get("message", "refused")), changed=was_changed(error))
-            refused[str(outcome.get("key"))] = why
+            why = CallRefused(reason(error), changed=was_changed(error))
+            refused[outcome["key"]] = why
     return refused
 
 
 def listed(gateway: Gateway, agent: str) -> dict[str, str | None]:
     """Return the session id of every session of an agent that the gateway lists, by key. Raises as `delete` does."""
     rows = _call(gateway, "sessions.list", _everything(agent)).get("sessions")
-    return {str(row.get("key")): row.get("sessionId") for row in _objects(rows)}
+    return {row["key"]: row.get("sessionId") for row in _keyed(rows)}
 
 
 def _call(gateway: Gateway, method: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -268,5 +268,7 @@ def _everything(agent: str) -> dict[str, Any]:
     return {"agentId": agent, "limit": _ALL, "includeGlobal": True, "includeUnknown": True}
 
 
-def _objects(found: object) -> list[dict[str, Any]]:
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+def _keyed(found: object) -> list[dict[str, Any]]:
+    """Return those of an answer's objects that name a session."""
+    rows = found if isinstance(found, list) else []
+    return [row for row in rows if isinstance(row, dict) and isinstance(row.get("key"), str)]

@@ -110,7 +110,7 @@ def read_index(path: str) -> tuple[bytes, os.stat_result]:
 
 def parse(raw: bytes, path: str, agent: str) -> Document[Session]:
     """Return the members of an index with their sessions; CorruptStore names the file."""
-    real = functools.cache(os.path.realpath)
+    real = functools.cache(files.real)
     return _scan(raw, path, lambda key, values: session(agent, key, values, real), FIELDS)
 
 
