@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer.home import state_dir_of
+from session_closer.home import DEFAULT_PORT, state_dir_of
 from support import CALLER, CALLERS_HOME, REAL_HOMES, CallersEnviron, Store, build
 
 OURS = ("session-closer", "sessions.json.bak-*", "sessions.json.session-closer-*")
@@ -36,8 +36,10 @@ def _names_of_openclaw() -> list[str]:
     return [name for name in os.environ if name.startswith(("OPENCLAW_", "CLAWDBOT_"))]
 
 
-def _refuse_a_real_home(event: str, arguments: tuple[Any, ...]) -> None:
-    """Refuse to start a process that a real command could take for its gateway, or that could find a real one."""
+def _refuse_what_is_real(event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse to start a process that a real command could take for its gateway, and to look at a real one's port."""
+    if event == "socket.connect" and arguments[1][1:2] == (DEFAULT_PORT,):
+        raise AssertionError("a gateway of whoever runs the tests may listen there")
     if event not in STARTS:
         return
     environ = arguments[STARTS[event]]
@@ -50,7 +52,7 @@ def _refuse_a_real_home(event: str, arguments: tuple[Any, ...]) -> None:
         raise AssertionError(f"{arguments[:2]} would start in the home of whoever runs the tests")
 
 
-sys.addaudithook(_refuse_a_real_home)
+sys.addaudithook(_refuse_what_is_real)
 
 
 def traces(home: Path) -> dict[str, int]:

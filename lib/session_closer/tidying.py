@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
@@ -132,7 +132,8 @@ def _told(run: Run, store: Store) -> frozenset[str]:
 
 def _moment(record: RunRecord) -> float:
     try:
-        return datetime.fromisoformat(record.finished_at or record.started_at).timestamp()
+        found = datetime.fromisoformat(record.finished_at or record.started_at)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         raise Damaged("says no time") from None
 

@@ -732,6 +732,23 @@ def test_what_a_young_receipt_can_restore_is_never_freed(filled: Store, young: b
         assert gone(answer, "expired") == set(changed.values())
 
 
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/New_York"])
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_receipt_that_names_no_zone_is_as_old_in_all(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, zone: str, hours: int
+) -> None:
+    assert clean(filled, "--agent", "project-lead", "--stale", "project=1d").code == 0
+    rewrite(filled, 30 * DAY + hours * 3600, older(filled, 40 * DAY))
+    for path in (filled.state / "session-closer" / "receipts").iterdir():
+        path.write_text(json.dumps({**(data := json.loads(path.read_text())), "finishedAt": data["finishedAt"][:-1]}))
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        answer = clean(filled, "--expire-archives", "30d")
+    time.tzset()
+    assert (answer.code, bool(gone(answer, "expired"))) == (0, hours > 0)
+
+
 def test_what_a_damaged_receipt_says_harms_nobody(filled: Store) -> None:
     clean(filled, "--agent", "researcher")
     old = shelve(filled, 40 * DAY)

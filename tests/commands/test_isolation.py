@@ -96,6 +96,12 @@ def test_no_test_starts_a_process_in_the_real_home(
         start(environ)
 
 
+def test_no_test_looks_at_the_port_of_a_real_gateway(world: Path, closed_port: int) -> None:
+    build(world / "home" / ".openclaw", closed_port).configure(gateway={})
+    with pytest.raises(AssertionError, match="whoever runs the tests"):
+        run(CloseProject, "alpha")
+
+
 @pytest.mark.skipif(NESTED in os.environ, reason="this is the run inside")
 def test_tests_run_beside_a_gateway_of_their_caller_and_neither_notices(tmp_path: Path) -> None:
     home = tmp_path / "callers-home"
