@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import plumbum
 import pytest
 from session_closer.home import DEFAULT_PORT, state_dir_of
 from support import CALLER, CALLERS_HOME, REAL_HOMES, CallersEnviron, Store, build
@@ -91,9 +92,12 @@ def world(
         monkeypatch.delenv(name, raising=False)
     (made / "home").mkdir(mode=0o700)
     monkeypatch.setenv("HOME", str(made / "home"))
+    # A copy that plumbum has made when it was loaded.
+    monkeypatch.setitem(plumbum.local.env, "HOME", str(made / "home"))
     if request.node.get_closest_marker("live") is None:
         (made / "tmp").mkdir(mode=0o700)
         monkeypatch.setenv("TMPDIR", str(made / "tmp"))
+        monkeypatch.setitem(plumbum.local.env, "TMPDIR", str(made / "tmp"))
         monkeypatch.setattr(tempfile, "tempdir", None)
         monkeypatch.setenv("XDG_CACHE_HOME", str(made / "home" / ".cache"))
         monkeypatch.setenv("PATH", os.pathsep.join(_path_without_openclaw()))

@@ -96,6 +96,17 @@ def test_no_test_starts_a_process_in_the_real_home(
         start(environ)
 
 
+def test_the_openclaw_of_a_test_is_started_in_its_world(
+    world: Path, served: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "openclaw"
+    program.write_text(f'#!/bin/sh\necho "$HOME $TMPDIR" > {tmp_path}/seen\nexit 1\n')
+    program.chmod(0o700)
+    monkeypatch.setenv("SESSION_CLOSER_OPENCLAW", str(program))
+    assert run(CloseProject, "alpha", "--via", "files", state=served.state).code == 1
+    assert (tmp_path / "seen").read_text().split() == [str(world / "home"), str(world / "tmp")]
+
+
 def test_no_test_looks_at_the_port_of_a_real_gateway(world: Path, closed_port: int) -> None:
     build(world / "home" / ".openclaw", closed_port).configure(gateway={})
     with pytest.raises(AssertionError, match="whoever runs the tests"):
