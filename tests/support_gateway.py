@@ -28,6 +28,8 @@ from support_sqlite import No
 METHODS = ("sessions.list", "sessions.delete")
 DEFAULT_AGENT = "main"
 ERAS = {"files": ("2026.5.7", METHODS), "sqlite": ("2026.9.6", (*METHODS, "sessions.patchMany"))}
+# Of the environment: the process ends with its standard input, which is with whoever started it, killed or not.
+UNTIL = "STUB_UNTIL_STDIN_ENDS"
 COUNTS: Counter[tuple[str, str]] = Counter()
 ONE_AT_A_TIME = threading.Lock()
 
@@ -41,9 +43,10 @@ class StubGateway:
         self.order: dict[str, Any] = {}
         self._write({})
         # Of its own, so that no command but a test's takes it for its gateway.
-        own = {"HOME": str(folder), "TMPDIR": str(folder), "OPENCLAW_STATE_DIR": str(folder / "state")}
+        own = {"HOME": str(folder), "TMPDIR": str(folder), "OPENCLAW_STATE_DIR": str(folder / "state"), UNTIL: "yes"}
         self.process = subprocess.Popen(
             [sys.executable, "-B", __file__, str(folder)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**{name: value for name, value in os.environ.items() if not name.startswith("OPENCLAW_")}, **own},
         )
@@ -104,8 +107,9 @@ class StubGateway:
         """End the process."""
         self.process.kill()
         self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
 
     def _write(self, order: dict[str, Any]) -> None:
         path = self.folder / "order"
@@ -304,6 +308,12 @@ def main(folder: Path) -> None:
         except (ConnectionClosed, OSError):
             pass
 
+    def end_with_stdin() -> None:
+        sys.stdin.buffer.read()
+        os._exit(0)
+
+    if UNTIL in os.environ:
+        threading.Thread(target=end_with_stdin, daemon=True).start()
     port = json.loads((folder / "order").read_text()).get("port", 0)
     with serve(talk, "127.0.0.1", port, compression=None) as server:
         sys.stdout.write(f"{server.socket.getsockname()[1]}\n")

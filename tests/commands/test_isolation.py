@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +20,20 @@ from session_closer.commands.close_project import CloseProject
 from session_closer.gateway.find import find
 from session_closer.home import Home, state_dir_of
 from session_closer.model import Life
-from support import CALLER, CALLERS_HOME, REAL_HOMES, TOKEN, Store, build, run, run_json, run_process, tree, write
+from support import (
+    CALLER,
+    CALLERS_HOME,
+    PATIENCE_SECONDS,
+    REAL_HOMES,
+    TOKEN,
+    Store,
+    build,
+    run,
+    run_json,
+    run_process,
+    tree,
+    write,
+)
 from support_gateway import StubGateway, stub_gateway
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +74,18 @@ def test_a_gateway_of_the_tests_is_in_no_real_home(served: Store, stub: StubGate
     if "PYTEST_XDIST_WORKER" in os.environ:
         pids.add(os.getpid())
     assert {pid: environ for pid in pids if (environ := processes.environment(pid)) and is_real(environ)} == {}
+
+
+def test_a_gateway_of_the_tests_ends_with_a_run_that_is_killed(tmp_path: Path) -> None:
+    program = "import os, pathlib, signal, sys; sys.path[:0] = sys.argv[2:]; from support_gateway import StubGateway; "
+    program += (
+        "print(StubGateway(pathlib.Path(sys.argv[1])).process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    words = [sys.executable, "-B", "-c", program, str(tmp_path), *sys.path]
+    killed = subprocess.run(words, stdout=subprocess.PIPE, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(int(killed.stdout)).wait(PATIENCE_SECONDS)
 
 
 def test_a_command_in_the_real_home_does_not_take_a_stub_for_its_gateway(
