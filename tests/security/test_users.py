@@ -10,8 +10,8 @@ import pytest
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.list_sessions import ListSessions
 from session_closer.commands.restore_sessions import RestoreSessions
-from support import LEAD, Answer
-from support_users import ROOT, STRANGER, VICTIM
+from support import LEAD, Answer, interrupt
+from support_users import ROOT, STRANGER, VICTIM, as_user
 
 from .conftest import Ground, listener, lock, told, trap
 
@@ -216,6 +216,22 @@ def test_a_receipt_of_another_user_is_none_of_ours(ground: Make) -> None:
     assert (answer.code, answer.error) == (3, "owner")
     assert str(STRANGER) in answer.data["error"]["message"]
     assert LEAD + "alpha" not in at.store.listed()
+
+
+def test_the_record_of_a_run_that_another_user_made_is_not_carried_out(ground: Make) -> None:
+    at = ground(VICTIM)
+
+    def leave_a_run() -> None:
+        interrupt(at.store, "topics", committed=True)
+
+    as_user(VICTIM, leave_a_run)
+    (record,) = (at.store.state / "session-closer" / "open").glob("*/record.json")
+    os.chown(record, STRANGER, STRANGER)
+    record.chmod(0o644)
+    answer = at.does(CloseProject, "alpha")
+    said = " ".join([*answer.data["warnings"], str(answer.data["error"])])
+    assert f"belongs to uid {STRANGER}" in said
+    assert any(name.endswith("-topic-42.jsonl") for name in at.store.names())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
