@@ -57,7 +57,7 @@ def cache(tmp_path: Path) -> Path:
     """A filled cache: its folder, which is in one of its own, holds the packages in `site`."""
     made = tmp_path / "above" / "cache"
     (made / "site" / "plumbum").mkdir(parents=True)
-    (made / "site" / "plumbum" / "__init__.py").touch()
+    (made / "site" / "plumbum" / "__init__.py").write_text("there = True\n")
     for path in (made.parent, made, made / "site"):
         path.chmod(0o700)
     return made
