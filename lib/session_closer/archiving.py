@@ -94,7 +94,7 @@ def archive_late_files(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -
         time.sleep(_PAUSE)
     snapshot = store.read()
     claims = (planning.Claims.of(snapshot.sessions.values()), *work.lent)
-    stamp = names.free_stamp(now(), snapshot.files)
+    stamp = names.free_stamp(now(), snapshot.taken)
     late, measure = [], Measure()
     for row in rows:
         own = [name for name in _own_files(row, snapshot) if name in snapshot.files]

@@ -81,7 +81,7 @@ def _perform(run: Run) -> Report:
     _note_absent(run)
     databases = any(store.era == "sqlite" for store in run.stores.values())
     run.view = sessions.view(run.gateway, run.wish.agents(), by_command=databases)
-    run.stamp = names.free_stamp(history.now(), (name for found in run.snapshots.values() for name in found.files))
+    run.stamp = names.free_stamp(history.now(), (name for found in run.snapshots.values() for name in found.taken))
     plan = decide(run, run.snapshots, run.stamp)
     _measure_planned(run, plan)
     _look_at_files(run)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -147,6 +148,11 @@ class Snapshot(NamedTuple):
     by_owner: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     own_index: bool = True
     era: str = "files"
+
+    @property
+    def taken(self) -> Iterator[str]:
+        """Every name that is there, whatever it is."""
+        return chain(self.files, self.odd)
 
 
 class GatewayView(NamedTuple):

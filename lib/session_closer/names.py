@@ -124,7 +124,7 @@ def stamp(moment: datetime) -> str:
 
 def free_stamp(moment: datetime, taken: Iterable[str]) -> str:
     """Return the first stamp at or after a moment that no name in the folder ends with."""
-    used = {name.rpartition(".bak-")[2] if ".bak-" in name else name[-24:] for name in taken}
+    used = {end for name in taken for end in (name[-24:], name.rpartition(".bak-")[2])}
     while stamp(moment) in used:
         moment += timedelta(milliseconds=1)
     return stamp(moment)

@@ -172,7 +172,7 @@ def tidy(run: Run, agent: str, planned: Chores) -> None:
             del run.chores[agent]
             return
         measure = Measure()
-        stamp = names.free_stamp(history.now(), snapshot.files)
+        stamp = names.free_stamp(history.now(), snapshot.taken)
         moves = tuple(measure.live(store.folder, Move(name, names.archive_name(name, stamp))) for name in orphans)
         work = _work(run, store)
         work.record = replace(work.record, orphans=moves, removes=tuple(expired))

@@ -13,7 +13,12 @@ import session_closer
 from .parts import Given, Skipped, Tally
 
 ROOT = Path(__file__).resolve().parents[2]
-_TESTS = ("tests/stores/test_hostile.py", "tests/faults/test_hardening.py", "tests/faults/test_record.py")
+_TESTS = (
+    "tests/stores/test_hostile.py",
+    "tests/stores/test_outside.py",
+    "tests/faults/test_hardening.py",
+    "tests/faults/test_record.py",
+)
 
 
 def hostile(given: Given) -> Tally:
