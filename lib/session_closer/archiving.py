@@ -35,7 +35,7 @@ def archive(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -> None:
             target = moved.get(move.source) or _rename(disk, work, folder, move)
             if target is None and move.source not in told:
                 # Its answer was lost, or it was somebody else's call.
-                target = _put_away_since(move, shelf().get(move.source))
+                target = put_away_since(move, shelf().get(move.source))
             if target is not None:
                 moved[move.source] = target
                 names_of_row.append(target)
@@ -43,10 +43,9 @@ def archive(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -> None:
         disk.sync_folder(folder)
 
 
-def _put_away_since(move: Move, name: str | None) -> str | None:
+def put_away_since(move: Move, name: str | None) -> str | None:
     """Return the name of an archive that was made after the plan, which is where the file is, else None."""
-    planned, made = names.archived_at(move.target), names.archived_at(name or "")
-    return name if planned is not None and made is not None and made >= planned else None
+    return name if name is not None and names.is_made_since(name, names.archived_at(move.target)) else None
 
 
 def _rename(disk: Disk, work: FileWork, folder: str, move: Move) -> str | None:

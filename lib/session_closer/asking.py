@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from . import keys, names
 from .errors import GatewayNeeded
@@ -118,11 +119,11 @@ def _names_in(folder: str, paths: Iterable[str]) -> list[str]:
     return [name for name in map(os.path.basename, paths) if os.path.isfile(os.path.join(folder, name))]
 
 
-def judge(work: Work, store: SqliteStore) -> None:
-    """Decide by the rows what became of each session: an answer proves nothing."""
+def judge(work: Work, store: SqliteStore, before: frozenset[str]) -> None:
+    """Decide by the rows what became of each session: an answer proves nothing; `before`: archives from before it."""
     now = store.rows([row.key for row in work.rows])
     silent = [_session_id(row) for row in work.rows if row.key not in now and not work.archives.get(row.key)]
-    archives = archives_of(store, silent)
+    archives = archives_of(store, silent, lambda name: name not in before)
     for row in work.rows:
         found = now.get(row.key)
         if found is None:
@@ -188,24 +189,26 @@ def _moves(folder: str, archives: Iterable[str]) -> tuple[Move, ...]:
     return tuple(moves)
 
 
-def finish(store: SqliteStore, record: StoreRecord, gateway: Gateway, *, young: bool) -> StoreRecord:
+def finish(
+    store: SqliteStore, record: StoreRecord, gateway: Gateway, *, began: datetime | None, young: bool
+) -> StoreRecord:
     """Finish what an interrupted run began in one store: delete what it archived; what was used since stays.
 
-    `young`: its last call may be under way still. Raises GatewayNeeded where something is to be asked of a gateway that
-    does not answer, or does not do it.
+    `began`: when that run did. `young`: its last call may be under way still. Raises GatewayNeeded where something is
+    to be asked of a gateway that does not answer, or does not do it.
     """
     if young and any(session.archived_at is None for session in record.sessions):
         time.sleep(_UNDER_WAY_SECONDS)
     now = store.rows([session.key for session in record.sessions])
     ended = (_finish(store, record, session, now.get(session.key), gateway) for session in record.sessions)
-    return replace(record, sessions=tuple(ended))
+    return replace(record, sessions=tuple(_with_archive(store, session, began) for session in ended))
 
 
 def _finish(
     store: SqliteStore, record: StoreRecord, session: SessionRecord, now: Row | None, gateway: Gateway
 ) -> SessionRecord:
     if now is None:
-        return _closed(store, session)
+        return session._replace(status="closed")
     if now.session_id != session.session_id:
         return session._replace(status="came_back")
     used = session.status == "came_back" or now.events != session.events
@@ -219,7 +222,7 @@ def _finish(
     hidden = used or session.archived_at is None
     then, why = _asked_again(store, session, gateway, delete=not hidden)
     if then is None:
-        return _closed(store, session)
+        return session._replace(status="closed")
     if then.session_id != session.session_id:
         return session._replace(status="came_back")
     if hidden and then.archived_at is not None:
@@ -228,10 +231,12 @@ def _finish(
     return left
 
 
-def _closed(store: SqliteStore, session: SessionRecord) -> SessionRecord:
+def _with_archive(store: SqliteStore, session: SessionRecord, began: datetime | None) -> SessionRecord:
+    if session.status != Status.CLOSED:
+        return session
     session_id = session.session_id or ""
-    archives = archives_of(store, [session_id])[session_id]
-    return session._replace(status="closed", moves=_moves(store.folder, archives))
+    archives = archives_of(store, [session_id], lambda name: names.is_made_since(name, began))[session_id]
+    return session._replace(moves=_moves(store.folder, archives))
 
 
 def _asked_again(

@@ -168,6 +168,8 @@ def _look_at_files(run: Run) -> None:
             run.warn(f"{what}: left as they are")
         if found.orphans or found.expired:
             run.chores[agent] = found
+        if found.doubted:
+            run.refused.append(tidying.refused(agent, found))
         if found.expired and store.era == "sqlite":
             run.warn(f"OpenClaw keeps deleted transcripts of agent {agent} in its database, too, which is not touched")
 

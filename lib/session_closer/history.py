@@ -6,13 +6,15 @@ import contextlib
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import locks, names, trust
 from .errors import Refused
-from .files import read
+from .files import piece, read
+from .model import PUT_AWAY
 
 if TYPE_CHECKING:
     from .record import RunRecord
@@ -22,7 +24,24 @@ OPEN, RECEIPTS, RECORD = "open", "receipts", "record.json"
 # The prefix of a run's folder until its record is complete.
 UNBORN = "new-"
 LIMIT = 256 << 20
+# Our own writing of what stands ahead in a record; the words in it are short.
+_HEAD_BYTES = 512
+_HEAD = re.compile(rb'"sequence":\s*(\d{1,18}),\s*"boot":\s*"([^"\\]*)",\s*"uptime":\s*(\d{1,18}(?:\.\d{1,18})?)')
+_STARTED = re.compile(rb'"startedAt":\s*"([^"\\]*)"')
 _HIDDEN = (errno.EACCES, errno.EPERM, errno.EIO)
+
+
+class Beginning(NamedTuple):
+    """When a run began: its place in the order of all, and the moment by the machine and by the clock.
+
+    `sequence` is 0 where the record does not say it, `boot` "" and `at` None likewise.
+    """
+
+    sequence: int
+    run: str
+    boot: str
+    uptime: float
+    at: datetime | None
 
 
 def root(state: str) -> str:
@@ -55,10 +74,58 @@ def named_records(state: str) -> Iterator[tuple[str, str, bytes]]:
     """Return the same with each run's id and path; Refused where one is there that may not be read."""
     for run in open_runs(state):
         yield from _record(run, record_path(state, run))
-    folder = os.path.join(root(state), RECEIPTS)
-    for name in sorted(_listed(folder), reverse=True):
-        if name.endswith(".json") and names.is_run_id(name[:-5]):
-            yield from _record(name[:-5], os.path.join(folder, name))
+    # The ids are by the clock, which may have been set back between two runs.
+    for begun in sorted(
+        (_beginning(run, receipt_path(state, run)) for run in _receipts(state)), key=_place, reverse=True
+    ):
+        yield from _record(begun.run, receipt_path(state, begun.run))
+
+
+def _receipts(state: str) -> list[str]:
+    found = _listed(os.path.join(root(state), RECEIPTS))
+    return [name[:-5] for name in found if name.endswith(".json") and names.is_run_id(name[:-5])]
+
+
+def beginnings(state: str) -> list[Beginning]:
+    """Return when each run began, the first one first; those without a sequence are from before the others.
+
+    Refused where a record may not be read: it could be any of them.
+    """
+    paths = {run: receipt_path(state, run) for run in _receipts(state)}
+    paths |= {run: record_path(state, run) for run in open_runs(state)}
+    return sorted((_beginning(run, path) for run, path in paths.items()), key=_place)
+
+
+def _place(begun: Beginning) -> tuple[int, str]:
+    return begun.sequence, begun.run
+
+
+def next_sequence(state: str) -> int:
+    """Return the place of a run that begins now in the order of all."""
+    return max((begun.sequence for begun in beginnings(state)), default=0) + 1
+
+
+def _beginning(run: str, path: str) -> Beginning:
+    try:
+        head = piece(path, 0, _HEAD_BYTES)
+    except OSError as problem:
+        if problem.errno in _HIDDEN:
+            raise _unreadable(path, problem) from None
+        head = b""
+    order, started = _HEAD.search(head), _STARTED.search(head)
+    at = moment(started[1].decode("ascii", "replace")) if started else None
+    if order is None:
+        return Beginning(0, run, "", 0.0, at)
+    return Beginning(int(order[1]), run, order[2].decode("ascii", "replace"), float(order[3]), at)
+
+
+def moment(text: object) -> datetime | None:
+    """Return a time of a record, None where it is none."""
+    try:
+        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+        return found.astimezone(UTC) if found is not None else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _record(run: str, path: str) -> Iterator[tuple[str, str, bytes]]:
@@ -154,7 +221,7 @@ def _closed(run: RunRecord) -> dict[tuple[str, str], str]:
         (store.agent, session.key): session.session_id or ""
         for store in run.stores
         for session in store.sessions
-        if session.status == "closed" or run.state == "open"
+        if session.status in PUT_AWAY or run.state == "open"
     }
 
 

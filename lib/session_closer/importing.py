@@ -26,7 +26,7 @@ from .gateway.openclaw import OpenClaw, first_object
 from .gateway.restart import healthy
 from .gateway.sessions import Gateway
 from .model import Life, RestartResult, Status
-from .record import RestartRecord, SessionRecord, StoreRecord
+from .record import RestartRecord, SessionRecord, StoreRecord, raw_entry
 from .run import Run
 from .stores.sqlite import SqliteStore
 
@@ -47,7 +47,7 @@ _UNPACK = (
 
 def recorded(item: Item) -> SessionRecord:
     """Return what the record of a restore says about one session."""
-    raw = item.entry.encode("utf-8", "surrogatepass")
+    raw = raw_entry(item.entry)
     return SessionRecord(
         item.key,
         item.session_id,
@@ -71,8 +71,9 @@ def index_for(store: SqliteStore, items: Sequence[Item]) -> bytes:
 
 
 def make_folder(disk: Disk, folder: str) -> None:
-    """Make the sessions folder, which a database does not need."""
+    """Make the sessions folder, which a database does not need, nor an index elsewhere."""
     if not os.path.isdir(folder):
+        make_folder(disk, os.path.dirname(folder))
         disk.make_folder(folder)
         disk.sync_folder(os.path.dirname(folder))
 
@@ -125,7 +126,7 @@ def judge(run: Run, store: SqliteStore, todo: Sequence[Item], done: dict[tuple[s
             done[item.agent, item.key] = item._replace(status=Status.FAILED, error=why)
             continue
         done[item.agent, item.key] = item._replace(status=Status.RESTORED)
-        if not same_value(row.entry.encode("utf-8", "surrogatepass"), item.entry.encode("utf-8", "surrogatepass")):
+        if not same_value(raw_entry(row.entry), raw_entry(item.entry)):
             run.warn(f"OpenClaw changed the entry of {keys.plain(item.key)} when it imported it")
 
 

@@ -9,13 +9,14 @@ import secrets
 import time
 from datetime import datetime
 
-from . import locks, record, trust
-from .errors import Busy
+from . import locks, trust
+from .errors import Busy, Refused
 from .files import Disk, put, read, remove
 from .history import LIMIT, OPEN, RECORD, UNBORN, receipt_path, root, unborn_runs
-from .record import Damaged, RunRecord
+from .record import Damaged, RunRecord, Texts, check, decode, pieces
 
 _TEMP = "record.json.tmp"
+_FEWER = "name fewer sessions at once"
 _ATTEMPTS, _PAUSE = 100, 0.01
 
 
@@ -32,13 +33,25 @@ class Journal:
         self._state = state
         self._run = run
         self._folder = os.path.join(root(state), OPEN, run)
-        self._texts = record.Texts()
+        self._texts = Texts()
         self.descriptor = -1
 
     @property
     def path(self) -> str:
         """Where the record is while the run lasts."""
         return os.path.join(self._folder, RECORD)
+
+    def check(self, record: RunRecord) -> None:
+        """Refuse a record that could not be read again, ahead of the change that it is about."""
+        try:
+            check(record)
+        except Damaged as problem:
+            raise Refused(
+                f"what is to be undone later cannot be recorded: it {problem}", _FEWER, name="record"
+            ) from None
+        # What becomes of each session is longer than what is planned.
+        if sum(map(len, pieces(record, self._texts))) > LIMIT // 2:
+            raise Refused("this is too much for one record", _FEWER, name="record")
 
     def begin(self, first: RunRecord) -> None:
         """Write the record and take its flock, then make the run known, durable before anything else changes.
@@ -83,7 +96,7 @@ class Journal:
         """Replace the record, durable before it returns."""
         temp = os.path.join(self._folder, _TEMP)
         remove(self._disk, [temp])
-        put(self._disk, temp, *record.pieces(now, self._texts))
+        put(self._disk, temp, *pieces(now, self._texts))
         self._disk.rename(temp, os.path.join(self._folder, RECORD))
         self._disk.sync_folder(self._folder)
 
@@ -97,7 +110,7 @@ class Journal:
             raise Damaged(str(problem)) from None
         if not trust.is_trusted(status.st_uid):
             raise Damaged(f"belongs to uid {status.st_uid}")
-        found = record.decode(raw)
+        found = decode(raw)
         if found.id != self._run or found.state_dir != self._state:
             raise Damaged("belongs to another run")
         return found

@@ -45,6 +45,8 @@ CHANGED = frozenset(
         Status.WOULD_RESTORE, Status.DEFERRED, Status.WOULD_DEFER, Status.EXPIRED, Status.WOULD_EXPIRE,
     }
 )  # fmt: skip
+# What a run has put away: a later close finds it closed already, and a restore brings it back.
+PUT_AWAY = frozenset({Status.CLOSED, Status.ARCHIVED})
 FINE = CHANGED | {Status.ALREADY_CLOSED, Status.ALREADY_RESTORED}
 
 
@@ -55,6 +57,7 @@ class Reason(StrEnum):
     RUNNING = "running"
     AMBIGUOUS = "ambiguous"
     SELF = "self"
+    CLOCK = "clock"
 
 
 class Route(StrEnum):

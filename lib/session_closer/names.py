@@ -91,6 +91,14 @@ def archived_at(name: str) -> datetime | None:
         return None
 
 
+def is_made_since(name: str, moment: datetime | None) -> bool:
+    """Tell whether an archive's name says that it was made at a moment or later; some tell no more than the second."""
+    made = archived_at(name)
+    if made is None or moment is None:
+        return False
+    return made >= (moment if made.microsecond else moment.replace(microsecond=0))
+
+
 def only_owner(name: str) -> str | None:
     """Return the one id, usable or not, that could call a plain `<id>.jsonl` its own; None for any other file."""
     return name[:-6] if name.endswith(".jsonl") and _is_plain(name) else None
@@ -137,6 +145,11 @@ def archive_name(live: str, text: str) -> str:
     session of its own (docs/measurements.md).
     """
     return f"{live}.{'bak' if is_companion(live) else 'deleted'}.{text}"
+
+
+def aside_name(index: str, text: str) -> str:
+    """Return the name that an index gets which is no store any more; no retention deletes it."""
+    return f"{index}.unreadable-{text}"
 
 
 def backup_name(index: str, text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -94,9 +95,17 @@ class RestartRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """Everything one run did to which stores; times are ISO 8601 UTC."""
+    """Everything one run did to which stores; times are ISO 8601 UTC.
+
+    `sequence` counts the runs of a state directory, 0 in a receipt from before there was one. The run began `uptime`
+    seconds after the machine's start `boot`, "" where that could not be told: neither follows the clock.
+    """
 
     id: str
+    # Ahead of all that may be long: the beginning of a file tells the order of the runs.
+    sequence: int = field(default=0, kw_only=True)
+    boot: str = field(default="", kw_only=True)
+    uptime: float = field(default=0.0, kw_only=True)
     operation: str
     tool: str
     started_at: str
@@ -111,9 +120,12 @@ class RunRecord:
 
 
 def with_store(record: RunRecord, store: StoreRecord) -> RunRecord:
-    """Return the record with a store added, or replaced where its path and agent are in it already."""
-    others = tuple(s for s in record.stores if (s.path, s.agent) != (store.path, store.agent))
-    return replace(record, stores=(*others, store))
+    """Return the record with a store added, or in its place where its path and agent are in it already."""
+    names_of_it = [(known.path, known.agent) for known in record.stores]
+    if (store.path, store.agent) not in names_of_it:
+        return replace(record, stores=(*record.stores, store))
+    at = names_of_it.index((store.path, store.agent))
+    return replace(record, stores=(*record.stores[:at], store, *record.stores[at + 1 :]))
 
 
 def ended(session: SessionRecord, status: str, moves: tuple[Move, ...]) -> SessionRecord:
@@ -250,8 +262,8 @@ def _plain_type(hint: Any) -> Any:
     return dict if plain is Mapping else plain
 
 
-def _checked(part: Any) -> Any:
-    """Return a part of a record, each field of which is of its type, no number of which is too large; raise Damaged."""
+def _checked(part: Any) -> None:
+    """Raise Damaged for a part of a record with a field that is not of its type, or a number that is too large."""
     values = part if isinstance(part, tuple) else attrgetter(*part.__slots__)(part)
     kind: Any = type(part)
     wrong = _misfit(kind, tuple(map(type, values)))
@@ -260,7 +272,6 @@ def _checked(part: Any) -> Any:
     for value in values:
         if type(value) is int and abs(value) >= _MOST:
             raise Damaged("holds a number that is too large")
-    return part
 
 
 def decode(raw: bytes) -> RunRecord:
@@ -270,19 +281,30 @@ def decode(raw: bytes) -> RunRecord:
         if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
             raise Damaged("is not a record of this version")
         data = _arguments(RunRecord, data)
-        restart = _checked(RestartRecord(**_arguments(RestartRecord, data.pop("restart"))))
+        restart = RestartRecord(**_arguments(RestartRecord, data.pop("restart")))
         stores = tuple(map(_store, _list(data.pop("stores"))))
         results = tuple(_list(data.pop("results")))
-        record: RunRecord = _checked(RunRecord(**data, stores=stores, restart=restart, results=results))
+        record = RunRecord(**data, stores=stores, restart=restart, results=results)
+        check(record)
     except Damaged:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
         raise Damaged(" ".join(str(problem).split())[:_SHOWN] or "is not readable") from None
+    return record
+
+
+def check(record: RunRecord) -> None:
+    """Raise Damaged for a record that could not be read again, or never have been made: ahead of writing, too."""
+    _checked(record)
+    _checked(record.restart)
     if not names.is_run_id(record.id) or record.state not in ("open", "done"):
         raise Damaged("names no run")
+    if record.sequence < 0 or not 0 <= record.uptime < math.inf:
+        raise Damaged("has no place in the order of runs")
     if not all(isinstance(row, dict) for row in record.results):
         raise Damaged("holds a result that is none")
-    return record
+    for store in record.stores:
+        _check_store(store)
 
 
 def _store(item: dict[str, Any]) -> StoreRecord:
@@ -291,15 +313,19 @@ def _store(item: dict[str, Any]) -> StoreRecord:
     removes = tuple(_list(item.pop("removes", [])))
     item = _arguments(StoreRecord, item)
     item["displaced"] = tuple(_list(item.get("displaced", [])))
-    store: StoreRecord = _checked(StoreRecord(**item, sessions=sessions, orphans=orphans, removes=removes))
+    return StoreRecord(**item, sessions=sessions, orphans=orphans, removes=removes)
+
+
+def _check_store(store: StoreRecord) -> None:
+    _checked(store)
     if store.era not in ("files", "sqlite"):
         raise Damaged("speaks of a kind of store that this version does not know")
     for text in (store.agent, store.path, store.transcripts, store.sha256, store.installs):
         if "\0" in text:
             raise Damaged("holds a path that is no text")
-    if store.backup is not None if store.era == "sqlite" else (store.backup is None and sessions):
+    if store.backup is not None if store.era == "sqlite" else (store.backup is None and store.sessions):
         raise Damaged("has a backup of a database, or none of a file")
-    if not all(map(_plain_name, removes)):
+    if not all(map(_plain_name, store.removes)):
         raise Damaged("removes a file that is not in its folder")
     for name in (*([store.backup] if store.backup is not None else []), *store.displaced):
         if not _plain_name(name) or not name.startswith(names.backup_name(store.path.rpartition("/")[2], "")):
@@ -310,33 +336,46 @@ def _store(item: dict[str, Any]) -> StoreRecord:
         raise Damaged("counts stores that it does not name")
     if store.size < 0:
         raise Damaged("holds a size that is no number")
-    return store
+    for session in store.sessions:
+        _check_session(session)
+    for move in store.orphans:
+        _check_move(move)
 
 
 def _session(item: dict[str, Any]) -> SessionRecord:
     moves = tuple(map(_move, _list(item.pop("moves"))))
-    session: SessionRecord = _checked(SessionRecord(**_arguments(SessionRecord, item), moves=moves))
-    if session.route not in _ROUTES or not _SHA256.fullmatch(session.sha256):
-        raise Damaged("holds a row that is none")
+    return SessionRecord(**_arguments(SessionRecord, item), moves=moves)
+
+
+def _check_session(session: SessionRecord) -> None:
+    _checked(session)
     if session.offset < 0 or session.length < 0:
         raise Damaged("holds an entry that is nowhere")
-    texts = (session.key, *(text for text in (session.entry, session.session_id) if text is not None))
-    if not all(map(_is_utf8, texts)):
+    if session.route not in _ROUTES or not _SHA256.fullmatch(session.sha256):
         raise Damaged("holds a row that is none")
-    if session.entry is not None and hashlib.sha256(session.entry.encode()).hexdigest() != session.sha256:
+    if session.entry is not None and hashlib.sha256(raw_entry(session.entry)).hexdigest() != session.sha256:
         raise Damaged("holds an entry that is not what it was")
-    return session
+    for move in session.moves:
+        _check_move(move)
+
+
+def raw_entry(entry: str) -> bytes:
+    """Return the bytes of an entry; half a surrogate pair, which JSON may hold, is one of its characters."""
+    return entry.encode("utf-8", "surrogatepass")
 
 
 def _move(item: dict[str, Any]) -> Move:
-    move: Move = _checked(Move(**_arguments(Move, item)))
+    return Move(**_arguments(Move, item))
+
+
+def _check_move(move: Move) -> None:
+    _checked(move)
     if not (_plain_name(move.source) and _plain_name(move.target)):
         raise Damaged("moves a file that is not in its folder")
     if names.archived_from(move.target) != move.source or names.is_archive(move.source):
         raise Damaged("moves a file to a name that is not its archive")
     if not names.owners(move.source):
         raise Damaged("moves a file that is no transcript")
-    return move
 
 
 def _list(value: Any) -> list[Any]:
@@ -344,14 +383,6 @@ def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise Damaged("holds a list that is none")
     return value
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _plain_name(name: object) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from . import asking, commit, document, files, importing, journal, locks, names, planning, record
+from . import archiving, asking, commit, document, files, history, importing, journal, locks, names, planning, record
 from .document import Document
 from .errors import CloserError, Refused
 from .files import Disk
@@ -18,7 +18,7 @@ from .history import folders, named_records, now, open_runs, receipt_path
 from .home import Home, check_folders
 from .journal import Journal
 from .locks import iso_now
-from .model import Move, Session, Status
+from .model import PUT_AWAY, Move, Session, Status
 from .record import Damaged, RunRecord, SessionRecord, StoreRecord
 from .restarting import owed_restart
 from .run import Run
@@ -102,7 +102,7 @@ def _finish(current: Run, begun: Journal, run: str) -> list[str]:
             found = record.with_store(found, _settle_files(current, store, begun, found))
     stores = found.stores
     files_of_none = sum(len(store.orphans) for store in stores)
-    closed = sum(session.status in ("closed", "archived") for store in stores for session in store.sessions)
+    closed = sum(session.status in PUT_AWAY for store in stores for session in store.sessions)
     dropped = sum(session.status == "dropped" for store in stores for session in store.sessions)
     edited = any(
         session.route == "files" and session.status in ("closed", "restored")
@@ -171,13 +171,15 @@ def _not_deferred_any_more(home: Home, run: str, row: Mapping[str, Any]) -> Mapp
     """Return how the session ended that was left to a process: closed if a later run has a receipt of it."""
     if row.get("status") != Status.DEFERRED:
         return row
+    order = [begun.run for begun in history.beginnings(home.state)]
+    begun_later = order[order.index(run) + 1 :]
     for later, _, raw in named_records(home.state):
         with contextlib.suppress(Damaged):
-            for store in record.decode(raw).stores if later > run else ():
+            for store in record.decode(raw).stores if later in begun_later else ():
                 for session in store.sessions:
                     same = (store.agent, session.key, session.session_id)
                     wanted = (row.get("agent"), row.get("key"), row.get("sessionId"))
-                    if same == wanted and session.status in ("closed", "archived"):
+                    if same == wanted and session.status in PUT_AWAY:
                         path = receipt_path(home.state, later)
                         return {**row, "ok": True, "status": session.status, "error": None, "receipt": path}
     return {**row, "ok": False, "status": str(Status.FAILED), "error": _ENDED}
@@ -200,14 +202,15 @@ def _check_place(home: Home, store: StoreRecord) -> None:
     check_folders(home, [store.agent])
 
 
-def _ask(current: Run, store: StoreRecord, begun: Journal, _run: RunRecord) -> StoreRecord:
+def _ask(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
     if not os.path.lexists(store.path):
         raise Damaged(f"its store {store.path} is gone")
     with locks.folder(os.path.dirname(store.path)):
         rows = SqliteStore(current.home, store.agent)
         if store.restores:
             return importing.finish(current.disk, current.home.index(store.agent), rows, store)
-        return asking.finish(rows, store, current.gateway, young=_is_young(begun))
+        began = history.moment(run.started_at)
+        return asking.finish(rows, store, current.gateway, began=began, young=_is_young(begun))
 
 
 def _put_back(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
@@ -227,7 +230,8 @@ def _put_back(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) 
                 if not back and not claims.cover(move.source):
                     _rename_if_there(disk, store.transcripts, move.source, move.target)
             sessions.append(session._replace(status="restored" if back else "dropped"))
-        disk.sync_folder(store.transcripts)
+        if any(session.moves for session in sessions):
+            disk.sync_folder(store.transcripts)
         return replace(store, sessions=tuple(sessions))
 
 
@@ -366,7 +370,9 @@ class _Place:
         source = os.path.join(self._folder, move.source)
         if not os.path.lexists(source):
             there = os.path.lexists(os.path.join(self._folder, move.target))
-            return move if there else move._replace(target=self._shelf.get(move.source, move.target))
+            # One from before the run is nobody's answer.
+            found = None if there else archiving.put_away_since(move, self._shelf.get(move.source))
+            return move if found is None else move._replace(target=found)
         if self._claims.cover(move.source):
             return move
         while True:

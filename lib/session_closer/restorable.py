@@ -6,26 +6,25 @@ import functools
 import hashlib
 import json
 import os
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from . import document, durations, files, history, keys, measuring, names, stores
-from .document import Document
 from .errors import Busy, CloserError, Refused
+from .from_backup import live_or_empty
 from .home import Home
-from .model import Move, ReceiptRow, Session, Status
+from .model import PUT_AWAY, Move, ReceiptRow, Status
 from .planning import Claims
 from .record import Damaged, RunRecord, SessionRecord, StoreRecord, decode
+from .shelf import Shelf, put_away_since
 from .stores import Store
-from .stores.files import FileStore, parse, read_index
+from .stores.files import FileStore
 from .stores.sqlite import SqliteStore, archives_of
 
 LAST = "last"
 RESTORE = "restore-sessions"
-UNDONE = ("closed", "archived")
 # OpenClaw's own default for archived transcripts of a file store; those of a database it keeps.
 _KEPT_SECONDS = 30 * durations.SECONDS["d"]
 
@@ -33,19 +32,17 @@ _KEPT_SECONDS = 30 * durations.SECONDS["d"]
 Back = set[tuple[str, str, str | None]]
 
 
-class Shelf(NamedTuple):
-    """The latest archive of each live name in a folder, and those names by the session ids that could own them."""
-
-    latest: Mapping[str, str]
-    owned: Mapping[str, Sequence[str]]
-
-
 class Chosen(NamedTuple):
-    """One session of a receipt that is to be brought back, with the name that was given for it."""
+    """One session of a receipt that is to be brought back, with the name that was given for it, and its run.
+
+    `at`: the store's place among the run's, in the order of their closing.
+    """
 
     store: StoreRecord
     session: SessionRecord
     given: str
+    run: RunRecord
+    at: int
 
 
 class Item(NamedTuple):
@@ -91,14 +88,17 @@ def _records(home: Home) -> list[tuple[ReceiptRow, RunRecord | None]]:
             (store.agent, session.key, session.session_id)
             for store in record.stores
             for session in store.sessions
-            if session.status in ("restored", *UNDONE)
+            if session.status in ("restored", *PUT_AWAY)
         }
         if is_restore(record):
             back |= changed
         else:
             back -= changed
     by_path = {row.path: row.restored for row, _ in found.values()}
-    return [(_with_later(row, record, by_path), record) for _, (row, record) in sorted(found.items(), reverse=True)]
+    # One that has begun in this moment is the newest.
+    place = {begun.run: number for number, begun in enumerate(history.beginnings(home.state))}
+    newest_first = sorted(found, key=lambda run: (place.get(run, len(place)), run), reverse=True)
+    return [(_with_later(row, record, by_path), record) for row, record in map(found.__getitem__, newest_first)]
 
 
 def _with_later(row: ReceiptRow, record: RunRecord | None, restored: Mapping[str, int]) -> ReceiptRow:
@@ -112,7 +112,7 @@ def _row(home: Home, record: RunRecord, path: str, back: Back) -> ReceiptRow:
     sessions = [(store.agent, session) for store in record.stores for session in store.sessions]
     files = sum(len(store.orphans) for store in record.stores)
     restore = is_restore(record)
-    closed = [(agent, session) for agent, session in sessions if session.status in UNDONE]
+    closed = [(agent, session) for agent, session in sessions if session.status in PUT_AWAY]
     # The caller's own session was closed by a run of its own, for this one.
     later = [result for result in record.results if "receipt" in result]
     agents = (*(store.agent for store in record.stores), *(str(result.get("agent")) for result in later))
@@ -124,7 +124,7 @@ def _row(home: Home, record: RunRecord, path: str, back: Back) -> ReceiptRow:
         record.reason,
         tuple(dict.fromkeys(agents)),
         len(sessions) + len(later) + files,
-        0 if restore else len(closed) + sum(result.get("status") in UNDONE for result in later) + files,
+        0 if restore else len(closed) + sum(result.get("status") in PUT_AWAY for result in later) + files,
         sum(session.status == "restored" for _, session in sessions)
         if restore
         else sum((agent, session.key, session.session_id) in back for agent, session in closed),
@@ -224,24 +224,29 @@ def _no_receipt(what: str) -> Refused:
 
 
 def select(
-    record: RunRecord, wanted: Sequence[str], statuses: Sequence[str] = UNDONE
+    record: RunRecord, wanted: Sequence[str], statuses: Collection[str] = PUT_AWAY
 ) -> tuple[list[Chosen], list[str]]:
     """Return the sessions of a receipt with such an end that are wanted (all if none is named), and unknown names."""
-    closed = [(store, session) for store in record.stores for session in store.sessions if session.status in statuses]
-    closed += [(store, _orphan(move)) for store in record.stores if not store.restores for move in store.orphans]
+    stores_of_it = list(enumerate(record.stores))
+    closed = [(at, session) for at, store in stores_of_it for session in store.sessions if session.status in statuses]
+    closed += [(at, _orphan(move)) for at, store in stores_of_it if not store.restores for move in store.orphans]
+
+    def one(at: int, session: SessionRecord, given: str) -> Chosen:
+        return Chosen(record.stores[at], session, given, record, at)
+
     if not wanted:
-        return [Chosen(store, session, name_of(session)) for store, session in closed], []
+        return [one(at, session, name_of(session)) for at, session in closed], []
     chosen: dict[tuple[str, str], Chosen] = {}
     unknown = []
     for name in wanted:
         # What a run has closed can be named as it is, also where it could be no target.
-        hits = [(store, session) for store, session in closed if name == name_of(session)] or [
-            (store, session)
-            for store, session in closed
-            if session.key in keys.target(name, store.agent if _is_id(name) else None).candidates
+        hits = [(at, session) for at, session in closed if name == name_of(session)] or [
+            (at, session)
+            for at, session in closed
+            if session.key in keys.target(name, record.stores[at].agent if _is_id(name) else None).candidates
         ]
-        for store, session in hits:
-            chosen.setdefault((store.agent, name_of(session)), Chosen(store, session, name))
+        for at, session in hits:
+            chosen.setdefault((record.stores[at].agent, name_of(session)), one(at, session, name))
         if not hits:
             unknown.append(name)
     return list(chosen.values()), unknown
@@ -269,28 +274,19 @@ def _is_id(name: str) -> bool:
 def look(home: Home, agent: str, chosen: Sequence[Chosen]) -> tuple[Store | None, list[Item]]:
     """Return an agent's store as it is now, and what would become of each of its sessions; raise Refused."""
     store = stores.detect(home, agent)
+    # Most sessions miss nothing that is not in their record, and receipts may hold tens of thousands of archives.
+    shelf = functools.cache(lambda: put_away_since(home, agent, chosen[0].store.era, chosen[0].run))
     if isinstance(store, SqliteStore):
-        return store, _into_database(home, store, chosen)
+        return store, _into_database(home, store, shelf, chosen)
     store = FileStore(home, agent)
-    live = parse(read_index(store.index)[0], store.index, agent)
+    live = live_or_empty(store.index, agent, chosen[0].run.operation)
     store.document = live
     claims = Claims.of(member.row for member in live.members.values())
-    # Most sessions miss nothing that is not in their record, and a folder may hold tens of thousands of archives.
-    shelf = functools.cache(lambda: _shelf(store.folder))
     return store, [_into_file(home, store, claims, shelf, one) for one in chosen]
 
 
-def _shelf(folder: str) -> Shelf:
-    latest = names.shelf(os.listdir(folder) if os.path.isdir(folder) else ())
-    owned: dict[str, list[str]] = defaultdict(list)
-    for live in latest:
-        for owner in names.owners(live):
-            owned[owner].append(live)
-    return Shelf(latest, owned)
-
-
 def _into_file(home: Home, store: FileStore, claims: Claims, shelf: Callable[[], Shelf], one: Chosen) -> Item:
-    recorded, session, given = one
+    recorded, session, given = one.store, one.session, one.given
     assert store.document is not None
     live = store.document
     if is_orphan(session):
@@ -397,10 +393,11 @@ def entry_of(recorded: StoreRecord, session: SessionRecord) -> str:
     return entry
 
 
-def _into_database(home: Home, store: SqliteStore, chosen: Sequence[Chosen]) -> list[Item]:
-    now = store.rows([session.key for _, session, _ in chosen])
+def _into_database(home: Home, store: SqliteStore, shelf: Callable[[], Shelf], chosen: Sequence[Chosen]) -> list[Item]:
+    now = store.rows([one.session.key for one in chosen])
     items = []
-    for recorded, session, given in chosen:
+    for one in chosen:
+        session, given = one.session, one.given
         if is_orphan(session):
             why = "it was archived in a folder of files, and the agent has a database now"
             items.append(Item(given, store.agent, name_of(session), None, Status.FAILED, how="orphan", error=why))
@@ -414,12 +411,13 @@ def _into_database(home: Home, store: SqliteStore, chosen: Sequence[Chosen]) -> 
         elif row is not None:
             item = item._replace(how="unarchive")
         else:
-            item = _to_import(home, store, item, recorded, session)
+            item = _to_import(home, store, shelf, item, one)
         items.append(item)
     return items
 
 
-def _to_import(home: Home, store: SqliteStore, item: Item, recorded: StoreRecord, session: SessionRecord) -> Item:
+def _to_import(home: Home, store: SqliteStore, shelf: Callable[[], Shelf], item: Item, one: Chosen) -> Item:
+    recorded, session = one.store, one.session
     try:
         entry = session.entry if session.entry is not None else document.member(entry_of(recorded, session))[1]
     except CloserError as problem:
@@ -428,7 +426,10 @@ def _to_import(home: Home, store: SqliteStore, item: Item, recorded: StoreRecord
     if session.events >= 0 and not transcripts:
         # A cron job and its latest run have one session id: their transcript goes with the last of them.
         own = session.session_id or ""
-        transcripts = tuple(Move(f"{own}.jsonl", name) for name in archives_of(store, [own])[own])
+        began = history.moment(one.run.started_at)
+        late = archives_of(store, [own], lambda name: names.is_made_since(name, began))[own]
+        archive = shelf().latest.get(f"{own}.jsonl", late[0] if late else None)
+        transcripts = (Move(f"{own}.jsonl", archive),) if archive is not None else ()
         if not transcripts and not store.uses(own):
             return item._replace(
                 status=Status.FAILED, error="the archive of its transcript was not found when it was closed"
@@ -467,55 +468,3 @@ def _kept_seconds(home: Home, default: float | None) -> float | None:
         days = home.setting("session", "maintenance", "pruneDays")
         found = durations.seconds(days if after is None else after, unit="d")
     return default if found is None else found
-
-
-def from_backup(home: Home, path: str) -> RunRecord:
-    """Return a receipt made of what a close without one left: a backup of an index, and archived transcripts."""
-    real = os.path.realpath(path)
-    place, name = os.path.split(real)
-    indexes = {agent: home.index(agent) for agent in home.agents()}
-    theirs = [
-        agent
-        for agent, index in indexes.items()
-        if os.path.realpath(os.path.dirname(index)) == place
-        and name.startswith(names.backup_name(os.path.basename(index), ""))
-    ]
-    if not theirs:
-        what = f"{keys.quoted(path)} is no backup beside a sessions.json of {home.state}"
-        raise Refused(what, "restore-sessions FILE, a sessions.json.bak-* in its place", name="no_receipt")
-    index = indexes[theirs[0]]
-    raw, _ = read_index(real)
-    before = parse(raw, real, theirs[0])
-    live = parse(read_index(index)[0], index, theirs[0])
-    gone: dict[str, list[str]] = defaultdict(list)
-    for key in before.members:
-        if key not in live.members:
-            # One index may hold the sessions of all agents, the transcripts are in the folder of each.
-            own = keys.agent_of(key)
-            gone[own if own in theirs else theirs[0]].append(key)
-    hashed = hashlib.sha256(raw).hexdigest()
-    stores_of_it = []
-    for agent in gone or theirs[:1]:
-        folder = home.folder(agent)
-        shelf = _shelf(folder)
-        sessions = tuple(_left_over(before, key, before.members[key].row, shelf) for key in gone.get(agent, ()))
-        stores_of_it.append(StoreRecord(agent, "files", index, folder, name, len(raw), hashed, sessions))
-    return RunRecord("", "from-backup", "", "", home.state, stores=tuple(stores_of_it), state="done")
-
-
-def _left_over(before: Document[Session], key: str, session: Session, shelf: Shelf) -> SessionRecord:
-    entry = before.member_bytes(key)
-    named = (session.session_file or "").rpartition("/")[2]
-    ids = {session.session_id or "", named.removesuffix(".jsonl")} if session.id_usable else set()
-    theirs = {name for one in ids for name in shelf.owned.get(one, ())} | ({named} & shelf.latest.keys())
-    moves = tuple(Move(live, shelf.latest[live]) for live in sorted(theirs))
-    member = before.members[key]
-    return SessionRecord(
-        key,
-        session.session_id,
-        member.start,
-        len(entry),
-        hashlib.sha256(entry).hexdigest(),
-        status="closed",
-        moves=moves,
-    )

@@ -17,6 +17,7 @@ from . import (
     document,
     executor,
     files,
+    from_backup,
     history,
     importing,
     locks,
@@ -41,6 +42,7 @@ from .report import result as result_row
 from .restarting import not_begun, restart_once
 from .restorable import RESTORE, Chosen, Item
 from .run import Run
+from .stores import Store
 from .stores.files import FileStore, check, parse, read_index
 from .stores.sqlite import SqliteStore
 from .work import FileWork, Work, install, note
@@ -80,7 +82,7 @@ def execute(
     backup = ".bak-" in os.path.basename(ask.which)
     try:
         source = (
-            restorable.from_backup(where, ask.which)
+            from_backup.from_backup(where, ask.which)
             if backup
             else restorable.choose(where, ask.which, looking=options.dry_run)
         )
@@ -94,7 +96,7 @@ def execute(
         wish, others = _closing_again(where, source, ask.keys)
         report = executor.execute(where, wish, options, disk=disk, tell=tell, progress=progress)
         return report._replace(results=(*report.results, *others))
-    executor.check_place(where, sorted({store.agent for store, _, _ in chosen}))
+    executor.check_place(where, sorted({one.store.agent for one in chosen}))
     run = Run(where, Wish(RESTORE, ()), options, disk or Disk(), tell, progress, _meet(where, options))
     run.warn(*said, *exposure(where))
     try:
@@ -131,7 +133,8 @@ def _closing_again(where: Home, source: RunRecord, wanted: Sequence[str]) -> tup
     there: dict[str, Snapshot] = {}
     before = {id(store): _keys_before(store) for store in source.stores}
     targets, others = [], []
-    for store, session, given in chosen:
+    for one in chosen:
+        store, session, given = one.store, one.session, one.given
         if session.key in before[id(store)]:
             why = "it was there before the restore, which brought only its files back"
             others.append(
@@ -181,6 +184,9 @@ def _perform(run: Run, ask: Ask, chosen: Sequence[Chosen], unknown: Sequence[str
         assert store is not None
         run.stores[agent] = store
         items += found
+        if run.options.dry_run and _is_lost(store, some):
+            why = from_backup.lost(store.index)
+            run.warn(f"{store.index} {why}: a new one would be begun, and what is there moved aside")
     missing = [_unknown(name) for name in unknown]
     todo = [item for item in items if item.status is Status.WOULD_RESTORE]
     error = None if ask.check else _refusal(run, ask, todo)
@@ -257,8 +263,7 @@ def _last_first(run: Run, by_agent: dict[str, list[Chosen]], items: Sequence[Ite
     """Return the agents to be gone through: where they share an index, each was closed in what another had left."""
     agents = sorted({item.agent for item in items if item.status is Status.WOULD_RESTORE})
     if not run.home.has_own_indexes():
-        # A backup's name ends in its time.
-        agents.sort(key=lambda agent: max(one.store.backup or "" for one in by_agent[agent]), reverse=True)
+        agents.sort(key=lambda agent: max(one.at for one in by_agent[agent]), reverse=True)
     return agents
 
 
@@ -297,6 +302,8 @@ def _restore_files(
 ) -> None:
     """Bring an agent's sessions back into its `sessions.json`: their files first (I6), then their entries."""
     with locked(run, agent):
+        if _is_lost(run.stores[agent], some):
+            _begin_anew(run, run.stores[agent])
         store, items = restorable.look(run.home, agent, some)
         assert isinstance(store, FileStore)
         assert store.document is not None
@@ -308,6 +315,7 @@ def _restore_files(
         todo = [item for item in items if item.status is Status.WOULD_RESTORE]
         if not todo:
             return
+        importing.make_folder(run.disk, store.folder)
         orphans = [item for item in todo if item.how == "orphan"]
         todo = [item for item in todo if item.how != "orphan"]
         record = StoreRecord(
@@ -332,7 +340,38 @@ def _restore_files(
         back = [item for item in todo if _files_back(run.disk, store, item, done)]
         run.disk.sync_folder(store.folder)
         if back:
-            _entries_back(run, work, back, done, {restorable.name_of(one.session): one.store for one in some})
+            _entries_back(run, work, back, done, {restorable.name_of(one.session): one for one in some})
+
+
+def _is_lost(store: Store, some: Sequence[Chosen]) -> bool:
+    """Tell whether a backup is to stand for an index that holds no sessions any more."""
+    by_backup = some[0].run.operation == from_backup.FROM_BACKUP
+    return by_backup and isinstance(store, FileStore) and from_backup.lost(store.index) is not None
+
+
+def _begin_anew(run: Run, store: Store) -> None:
+    """Put an empty index where there is none that can be read; what is there gets another name, and stays."""
+    disk, index = run.disk, store.index
+    with locks.store(disk, index):
+        why = from_backup.lost(index)
+        if why is None:
+            return
+        there, fresh = os.path.lexists(index), index + names.FRESH
+        files.remove(disk, [fresh])
+        files.put(disk, fresh, b"{}\n", like=index if there else None)
+        said = f"{index} {why}: a new one was begun"
+        try:
+            if there:
+                stamp = names.free_stamp(history.now(), os.listdir(store.place))
+                aside = os.path.join(store.place, names.aside_name(os.path.basename(index), stamp))
+                disk.rename_new(index, aside)
+                said += f", what was there is kept as {aside}"
+            disk.rename_new(fresh, index)
+        except FileExistsError:
+            # Somebody has written one in this moment.
+            files.remove(disk, [fresh])
+        disk.sync_folder(store.place)
+    run.warn(said)
 
 
 def _files_back(disk: Disk, store: FileStore, item: Item, done: dict[tuple[str, str], Item]) -> bool:
@@ -369,7 +408,7 @@ def _entries_back(
     work: FileWork,
     items: Sequence[Item],
     done: dict[tuple[str, str], Item],
-    closed_in: Mapping[str, StoreRecord],
+    closed_in: Mapping[str, Chosen],
 ) -> None:
     store = work.store
     settle = _SETTLE_SECONDS if run.gateway.found.life is not Life.DOWN else 0.0
@@ -404,12 +443,12 @@ def _unclaimed(live: Document[Session], move: Move) -> bool:
     return not Claims.of(member.row for member in live.members.values()).cover(move.source)
 
 
-def _with_entries(live: Document[Any], items: Sequence[Item], closed_in: Mapping[str, StoreRecord]) -> Document[Any]:
+def _with_entries(live: Document[Any], items: Sequence[Item], closed_in: Mapping[str, Chosen]) -> Document[Any]:
     """Return the store with the entries: where they were if nothing else has changed since, else at the end."""
-    recorded = {id(store): store for store in closed_in.values()}.values()
-    # What was closed last was closed in a store without the rest; a backup's name ends in its time.
-    for store in sorted(recorded, key=lambda store: store.backup or "", reverse=True):
-        some = [item for item in items if closed_in[item.key] is store]
+    recorded = {one.at: one.store for one in closed_in.values()}
+    # What was closed last was closed in a store without the rest.
+    for at, store in sorted(recorded.items(), reverse=True):
+        some = [item for item in items if closed_in[item.key].at == at]
         if some:
             live = check(_where_they_were(live, some, store) or _at_the_end(live, some), store.path)
     return live
@@ -428,7 +467,8 @@ def _where_they_were(live: Document[Any], items: Sequence[Item], closed_in: Stor
     except CloserError:
         return None
     gone = set(before.members) - set(live.members)
-    if document.edit(before, remove=gone) != live.raw:
+    # In an empty one there is nothing else.
+    if live.members and document.edit(before, remove=gone) != live.raw:
         return None
     return document.edit(before, remove=gone - {item.key for item in items})
 

@@ -12,9 +12,9 @@ from .errors import GatewayNeeded
 from .gateway import sessions
 from .gateway.link import LinkLost, LinkRefused
 from .model import Plan, PlannedRow, Route, Status
-from .record import SessionRecord, StoreRecord
+from .record import SessionRecord, StoreRecord, raw_entry
 from .run import Run
-from .stores.sqlite import Row, SqliteStore
+from .stores.sqlite import Row, SqliteStore, all_archives
 from .work import Work, note
 
 
@@ -51,6 +51,8 @@ def _close(run: Run, store: SqliteStore, rows: list[PlannedRow], found: dict[str
     run.works.append(work)
     word = "archiving" if run.options.archive else "closing"
     run.tell(f"{word} {len(rows)} of agent {store.agent} through the gateway; receipt {run.receipt}")
+    ids = [session.session_id for session in record.sessions if session.session_id]
+    before = frozenset(name for found in all_archives(store, ids).values() for name in found)
     lost: Exception | None = None
     try:
         archived = asking.archive(work, store, run.gateway)
@@ -60,7 +62,7 @@ def _close(run: Run, store: SqliteStore, rows: list[PlannedRow], found: dict[str
         lost = problem
     finally:
         # Also where a signal ends the run: the record says which keys are done.
-        asking.judge(work, store)
+        asking.judge(work, store, before)
         work.finished = True
         note(run, asking.settled(work))
     if lost is None:
@@ -73,7 +75,7 @@ def _close(run: Run, store: SqliteStore, rows: list[PlannedRow], found: dict[str
 
 
 def _recorded(row: Row) -> SessionRecord:
-    raw = row.entry.encode("utf-8", "surrogatepass")
+    raw = raw_entry(row.entry)
     return SessionRecord(
         key=row.key,
         session_id=row.session_id,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from . import history
-from .model import GatewayView, Options, Snapshot, Wish
+from .model import GatewayView, Options, Outcome, Snapshot, Wish
 
 if TYPE_CHECKING:
     from .cleaning import Findings
@@ -30,7 +30,8 @@ class Run:
     """What the steps of one run share; what a cleanup adds is by agent.
 
     `stamp` goes into the archive names of the plan. `unread` are stores that could not be looked at, `sizes` bytes by
-    key, `hashes` of what the backups will hold, `looks` and `lent` what other agents' stores say and use of an agent's.
+    key, `hashes` of what the backups will hold, `refused` rows that stand for files, `looks` and `lent` what other
+    agents' stores say and use of an agent's.
     """
 
     home: Home
@@ -49,6 +50,7 @@ class Run:
     unread: dict[str, CloserError] = field(default_factory=dict)
     findings: dict[str, Findings] = field(default_factory=dict)
     chores: dict[str, Chores] = field(default_factory=dict)
+    refused: list[Outcome] = field(default_factory=list)
     sizes: dict[str, dict[str, int]] = field(default_factory=dict)
     hashes: dict[str, Hash] = field(default_factory=dict)
     looks: dict[tuple[str, bool], Look] = field(default_factory=dict)

@@ -27,7 +27,7 @@ def of(
     ended = [row for work in run.works for row in work.outcomes()]
     done: dict[tuple[str, str], Outcome] = {(row.agent, row.key or row.given): row for row in ended}
     planned = [_outcome(run, row) for row in plan.rows if (row.agent, row.key) not in done]
-    rows = [*planned, *done.values(), *_files_planned(run), *_unread(run)]
+    rows = [*planned, *done.values(), *_files_planned(run), *_unread(run), *run.refused]
     counted: dict[str, dict[str, Any]] = {}
     if run.wish.rules is not None:
         counted = {agent: _counted(run, agent, [row for row in rows if row.agent == agent]) for agent in run.stores}

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
-from . import cleaning, history, names, neighbours, planning
+from . import cleaning, clocks, durations, history, names, neighbours, planning
 from .claiming import locked
 from .cleaning import Action
 from .measuring import Measure
-from .model import Move, Outcome, Snapshot, Status, Why
+from .model import Move, Outcome, Reason, Snapshot, Status, Why
 from .policy import Rules
 from .record import Damaged, RunRecord, StoreRecord, decode
 from .run import Run
@@ -24,10 +24,15 @@ from .work import Work, note
 
 
 class Chores(NamedTuple):
-    """What is to be done to one agent's files: names in its folders, sizes in bytes and ages in seconds of all."""
+    """What is to be done to one agent's files: names in its folders, sizes in bytes and ages in seconds of all.
+
+    `doubted`: old by a clock that was set ahead, and by nothing else.
+    """
 
     orphans: tuple[str, ...] = ()
     expired: tuple[str, ...] = ()
+    doubted: tuple[str, ...] = ()
+    doubt: clocks.Doubt | None = None
     sizes: dict[str, int] = {}  # noqa: RUF012
     ages: dict[str, float] = {}  # noqa: RUF012
     history: int = 0
@@ -40,6 +45,8 @@ def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
     found: dict[str, os.stat_result] = {}
     orphans: list[str] = []
     expired: list[str] = []
+    doubted: list[str] = []
+    doubt: clocks.Doubt | None = None
     made: dict[str, float] = {}
     strays = 0
     if rules.policy.orphans is not None:
@@ -55,11 +62,18 @@ def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
         shelf, moments = _shelf(store)
         found.update(shelf)
         made.update(moments)
-        expired = cleaning.expired(moments, _needed(run, rules) | _told(run, store), rules)
+        expired = _expired(run, store, moments, rules)
+        doubt = clocks.doubt(rules.now, history.beginnings(run.home.state))
+        if doubt is not None:
+            certain = _expired(run, store, moments, rules._replace(now=rules.now - doubt.seconds))
+            doubted = sorted(set(expired) - set(certain))
+            expired = certain
     wanted = (*orphans, *expired)
     return Chores(
         tuple(orphans),
         tuple(expired),
+        tuple(doubted),
+        doubt,
         {name: found[name].st_size for name in wanted},
         {name: max(0.0, rules.now - made[name]) for name in wanted},
         strays,
@@ -108,15 +122,22 @@ def _listed(folder: str) -> list[str]:
     return os.listdir(folder) if os.path.isdir(folder) else []
 
 
+def _expired(run: Run, store: Store, moments: dict[str, float], rules: Rules) -> list[str]:
+    return cleaning.expired(moments, _needed(run, rules) | _told(run, store), rules)
+
+
 def _needed(run: Run, rules: Rules) -> frozenset[str]:
     """Return every name that an interrupted run, or a receipt younger than the age, speaks of."""
     assert rules.policy.expire_archives is not None
     until = rules.now - rules.policy.expire_archives
+    later = clocks.latest_before(history.beginnings(run.home.state), rules.now)
     wanted: set[str] = set()
     for raw in history.all_records(run.home.state):
         try:
             record = decode(raw)
-            if record.state == "open" or _moment(record) >= until:
+            began = later.get(record.id)
+            moment = _moment(record) if began is None else max(_moment(record), began.timestamp())
+            if record.state == "open" or moment >= until:
                 wanted.update(_names(record))
         except Damaged:
             # Perhaps of a later version: whatever it names stays.
@@ -143,6 +164,16 @@ def _names(record: RunRecord) -> Iterator[str]:
         yield from (store.backup or "", *store.displaced, *(move.target for move in store.orphans))
         for session in store.sessions:
             yield from (move.target for move in session.moves)
+
+
+def refused(agent: str, chores: Chores) -> Outcome:
+    """Return the row of archives that stay, as nothing but the clock calls them old."""
+    assert chores.doubt is not None
+    count, ahead = len(chores.doubted), durations.shown(chores.doubt.seconds)
+    files = "1 archive stays" if count == 1 else f"{count} archives stay"
+    what = f"the clock was set ahead by {ahead} since run {chores.doubt.run}, without a restart of the machine"
+    why = f"{files}, which only that makes old enough: {what}; set it right, then run the same command again"
+    return Outcome(agent, agent, "", Status.REFUSED, Reason.CLOCK, error=why)
 
 
 def preview(agent: str, chores: Chores) -> list[Outcome]:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import __version__, commit, history, journal, locks, names
+from . import __version__, clocks, commit, history, journal, locks, names
 from .document import Document, Member
-from .files import Disk
+from .errors import Refused
+from .files import Disk, remove
 from .measuring import Hash, Measure, beside
 from .model import Move, Outcome, PlannedRow, Reason, Session, Status
 from .planning import Claims
@@ -98,8 +99,12 @@ def begin(run: Run, *stores: StoreRecord) -> None:
     """Begin the journal, unless it has been begun."""
     if run.record is not None and run.journal is not None:
         return
-    run.record = RunRecord(
+    boot, up = clocks.uptime()
+    record = RunRecord(
         id=journal.new_id(history.now()),
+        sequence=history.next_sequence(run.home.state),
+        boot=boot,
+        uptime=up,
         operation=run.wish.operation,
         tool=__version__,
         started_at=locks.iso_now(),
@@ -108,17 +113,39 @@ def begin(run: Run, *stores: StoreRecord) -> None:
         reason=run.options.reason,
         stores=stores,
     )
-    run.journal = journal.Journal(run.disk, run.home.state, run.record.id)
+    begun = journal.Journal(run.disk, run.home.state, record.id)
+    begun.check(record)
+    run.record, run.journal = record, begun
     run.journal.begin(run.record)
 
 
 def note(run: Run, store: StoreRecord) -> None:
     """Write the journal: before the first change of a store, and whenever a name in it changes."""
-    if run.record is None or run.journal is None:
-        begin(run, store)
-    else:
-        run.record = with_store(run.record, store)
-        run.journal.write(run.record)
+    if run.record is not None and _holds(run.record, store):
+        _write(run, with_store(run.record, store))
+        return
+    try:
+        if run.record is None or run.journal is None:
+            begin(run, store)
+            return
+        record = with_store(run.record, store)
+        run.journal.check(record)
+    except Refused:
+        if store.backup is not None:
+            # Nobody needs the backup of a store that is not going to be changed.
+            remove(run.disk, [os.path.join(os.path.dirname(store.path), store.backup)])
+        raise
+    _write(run, record)
+
+
+def _holds(record: RunRecord, store: StoreRecord) -> bool:
+    return any((known.path, known.agent) == (store.path, store.agent) for known in record.stores)
+
+
+def _write(run: Run, record: RunRecord) -> None:
+    assert run.journal is not None
+    run.record = record
+    run.journal.write(record)
 
 
 def prepare(run: Run, store: FileStore, rows: Sequence[PlannedRow], stamp: str) -> StoreRecord:

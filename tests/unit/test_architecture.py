@@ -62,6 +62,8 @@ def test_only_files_py_changes_files() -> None:
         "processes": {"open"},
         # The kernel's table of sockets, read only.
         "gateway.peers": {"open"},
+        # What the machine says of its own time, read only.
+        "clocks": {"open"},
         # A look at a whole store, read only.
         "measuring": {"open"},
         # The sink for what a closed pipe cannot take.

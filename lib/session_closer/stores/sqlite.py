@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -149,19 +149,22 @@ class SqliteStore:
         return found
 
 
-def archives_of(store: SqliteStore, session_ids: Sequence[str]) -> dict[str, list[str]]:
-    """Return the archive of each deleted session: the latest that OpenClaw knows of, else the latest in the folder."""
-    known = store.archives(session_ids)
-    try:
-        listed = sorted(os.listdir(store.folder))
-    except FileNotFoundError:
-        listed = []
-    beside: dict[str, list[str]] = {session_id: [] for session_id in session_ids}
-    for name in listed:
+def all_archives(store: SqliteStore, session_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return the archives of deleted sessions, the latest last: those that OpenClaw knows of behind all others."""
+    found: dict[str, list[str]] = {session_id: [] for session_id in session_ids}
+    for name in sorted(_listed(store.folder)):
         session_id = (names.archived_from(name) or "").removesuffix(".jsonl")
-        if session_id in beside:
-            beside[session_id].append(name)
-    return {session_id: (known.get(session_id) or beside[session_id])[-1:] for session_id in session_ids}
+        if session_id in found and names.is_put_away(name):
+            found[session_id].append(name)
+    for session_id, known in store.archives(session_ids).items():
+        found[session_id] = [name for name in found[session_id] if name not in known] + known
+    return found
+
+
+def archives_of(store: SqliteStore, session_ids: Sequence[str], is_new: Callable[[str], bool]) -> dict[str, list[str]]:
+    """Return the archive that OpenClaw has made of each deleted session: the latest of those that are new."""
+    found = all_archives(store, session_ids)
+    return {session_id: [name for name in known if is_new(name)][-1:] for session_id, known in found.items()}
 
 
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
