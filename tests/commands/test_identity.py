@@ -108,6 +108,7 @@ def odd_rows(store: Store) -> dict[str, Any]:
         f"{LEAD}other-half": {"sessionId": f"id{HALF}", "updatedAt": 1},
         f"{LEAD}file": {"sessionId": session_id("f"), "sessionFile": f"{HALF}.jsonl", "updatedAt": 1, "label": HALF},
         f"{LEAD}nul\0": {"sessionId": "\0", "updatedAt": 1},
+        f"{LEAD}folder": {"sessionId": session_id("g"), "sessionFile": f"/{HALF}/g.jsonl", "updatedAt": 1},
     }
     known = store.entries()
     write(store.index(), json.dumps({**known, **rows}, indent=2))

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import closing
+from session_closer import asking, closing
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.gateway import sessions
+from session_closer.journal import Journal
 from support import TOKEN, Answer, Store, run, run_json, run_process, tree, write
 from support_gateway import StubGateway, stub_gateway
 from support_sqlite import (
@@ -310,6 +312,44 @@ def test_archive_of_an_archived_session_changes_nothing(bases: Bases, stub: Stub
     assert (answer.code, answer.rows) == (0, [(LEAD + "put-away", "already_closed")])
     assert picture(bases) == before
     assert not stub.calls("sessions.patchMany")
+
+
+@pytest.mark.parametrize("how", [["--archive"], []])
+def test_what_was_archived_or_deleted_by_a_run_and_is_gone_is_closed_already(bases: Bases, how: list[str]) -> None:
+    close(bases, "alpha", *how)
+    with bases.open("project-lead") as connection:
+        connection.execute("delete from session_nodes where session_key = ?", (LEAD + "alpha",))
+    answer = close(bases, "alpha")
+    assert (answer.code, answer.rows) == (0, [(LEAD + "alpha", "already_closed")])
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_an_archive_of_years_ago_is_none_of_a_session_that_left_none(
+    bases: Bases, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    session = bases.rows()[LEAD + "never-spoken"]["current_session_id"]
+    for stamp in ("2019-05-01T10-00-00.000Z", f"2020-05-01T10-00-00.000Z.{'0' * 32}.zst"):
+        write(bases.store.folder() / f"{session}.jsonl.deleted.{stamp}", "of years ago")
+    real = sessions.delete
+
+    def leaves_no_archive(*words: Any, **more: Any) -> list[str]:
+        for path in real(*words, **more):
+            Path(path).unlink(missing_ok=True)
+        return []
+
+    monkeypatch.setattr(sessions, "delete", leaves_no_archive)
+    if killed:
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "finish", lambda _self, _last: "")
+            patch.setattr(asking, "settled", lambda work: work.record)
+            close(bases, "never-spoken")
+        assert bases.store.open_runs()
+        close(bases, "alpha")
+    else:
+        assert close(bases, "never-spoken").rows == [(LEAD + "never-spoken", "closed")]
+    (found,) = [row for receipt in bases.store.receipts() for store in receipt["stores"] for row in store["sessions"]
+                if row["key"] == LEAD + "never-spoken"]  # fmt: skip
+    assert (found["status"], found["moves"]) == ("closed", [])
 
 
 def test_keep_only_can_archive(bases: Bases) -> None:

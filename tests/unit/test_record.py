@@ -12,9 +12,25 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from session_closer import names, planning, retiring
 from session_closer import record as record_module
-from session_closer.model import Move
-from session_closer.record import Damaged, RunRecord, SessionRecord, StoreRecord, Texts, decode, encode, ended, pieces
+from session_closer.model import GatewayView, Move, Outcome, Snapshot, Status
+from session_closer.planning import Choices
+from session_closer.record import (
+    Damaged,
+    RunRecord,
+    SessionRecord,
+    StoreRecord,
+    Texts,
+    check,
+    decode,
+    encode,
+    ended,
+    pieces,
+)
+from session_closer.report import result as result_row
+from session_closer.stores.files import parse
+from session_closer.stores.sqlite import Row
 
 STAMP = "2026-11-21T00-41-24.769Z"
 MOVE = Move("a1.jsonl", f"a1.jsonl.deleted.{STAMP}", 12, 34)
@@ -26,6 +42,70 @@ RECORD = RunRecord("20261121T004124.769Z-1a2b3c4d", "close-project", "0.1.0", "2
 
 def test_what_is_written_is_read_again() -> None:
     assert decode(encode(RECORD)) == RECORD
+
+
+# A text of its own makes no half characters.
+HALVES = st.lists(st.sampled_from([*'\ud83d\ude00\0"\\/.~é1']) | st.characters(), max_size=8).map("".join)
+# What JSON can hold: two halves beside each other are one character, to whoever reads them.
+TEXTS = HALVES.map(lambda text: json.loads(json.dumps(text)))
+STEMS = (
+    st.sampled_from(["a", "b-topic-1", "c.trajectory", "d.deleted.2026-01-01T00-00-00Z", "e" * 120, "f/../g"]) | TEXTS
+)
+ENTRIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "sessionId": STEMS | st.integers() | st.none(),
+        "sessionFile": st.builds("{}{}{}".format, st.sampled_from(["", "/s/", "/t/"]), STEMS, st.just(".jsonl")),
+        "status": TEXTS,
+    },
+)
+ENDINGS = st.sampled_from(
+    [".jsonl", ".trajectory.jsonl", ".trajectory-path.json", "-topic-2.jsonl", f".jsonl.deleted.{STAMP}"]
+)
+FILES = st.frozensets(
+    st.builds("{}{}".format, STEMS.filter(lambda stem: "/" not in stem and "\0" not in stem), ENDINGS)
+)
+OTHERS = st.builds(
+    Outcome,
+    TEXTS,
+    st.just("lead"),
+    TEXTS,
+    st.sampled_from(Status),
+    session_id=st.none() | TEXTS,
+    error=st.none() | TEXTS,
+)
+
+
+@given(st.dictionaries(TEXTS, ENTRIES, max_size=6), FILES, st.none() | TEXTS, st.lists(OTHERS, max_size=2))
+def test_every_record_that_a_plan_can_make_is_read_again_as_it_was(
+    entries: dict[str, Any], listed: frozenset[str], reason: str | None, others: list[Outcome]
+) -> None:
+    document = parse(json.dumps(entries).encode(), "/s/sessions.json", "lead")
+    sessions = {key: member.row for key, member in document.members.items()}
+    owned: dict[str, list[str]] = {}
+    for name in sorted(listed):
+        for owner in names.owners(name):
+            owned.setdefault(owner, []).append(name)
+    snapshot = Snapshot(
+        "lead", "/s/sessions.json", "/s", sessions, listed, by_owner={k: tuple(v) for k, v in owned.items()}
+    )
+    wanted = {("lead", key): key for key in sessions}
+    plan = planning.chosen(wanted, {"lead": snapshot}, GatewayView(), Choices(stamp="2026-11-28T00-00-00.000Z"))
+    members = document.members
+    store = replace(STORE, sessions=tuple(
+        SessionRecord(row.key, row.session and row.session.session_id, members[row.key].start, 1, "0" * 64,
+                      moves=row.moves) for row in plan.closing))  # fmt: skip
+    rows = tuple(result_row(row, missing_ok=False) for row in others)
+    record = replace(RECORD, sequence=3, boot="b", uptime=1.5, reason=reason, stores=(store,), results=rows)
+    check(record)
+    assert decode(encode(record)) == record
+
+
+@given(TEXTS, st.none() | TEXTS, TEXTS)
+def test_every_row_of_a_database_is_read_again_as_it_was(key: str, session_id: str | None, entry: str) -> None:
+    session = retiring._recorded(Row(key, session_id or "", entry, None, None, -1))
+    record = replace(RECORD, stores=(replace(STORE, era="sqlite", backup=None, sessions=(session,)),))
+    assert decode(encode(record)) == record
 
 
 def changed(path: list[Any], value: Any) -> bytes:

@@ -163,7 +163,11 @@ def model(value: Any) -> str | None:
 def _real_parent(path: str, real: Callable[[str], str]) -> str:
     """Return a path with its folder made real, so that two spellings of one folder compare equal."""
     parent, slash, name = path.rpartition("/")
-    folder = real(parent or slash) if slash else ""
+    try:
+        folder = real(parent or slash) if slash else ""
+    except UnicodeEncodeError:
+        # Half a surrogate pair: JSON may hold it, and no file system has such a name.
+        return path
     return path if folder == parent else f"{folder}/{name}"
 
 
