@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 
-from . import cuts, hostile, mutants, races, sweeps, traced
+from . import cuts, hostile, mutants, races, sweeps, traced, wrong_clocks
 from .parts import Given, Part, Skipped, Tally, say
 
 PARTS = [
@@ -20,6 +20,7 @@ PARTS = [
     Part("power", cuts.cuts),
     Part("recovery-power", cuts.cuts_of_recovery),
     Part("hostile", hostile.hostile),
+    Part("clocks", wrong_clocks.wrong_clocks),
     Part("closers", races.closers),
     Part("writers", races.writers),
     Part("strace", traced.traced),

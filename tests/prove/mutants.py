@@ -322,6 +322,20 @@ MUTANTS = (
         "            elif False:\n",
         "kills:batch",
     ),
+    _one(
+        "runs are ordered by their times",
+        "history.py",
+        "    return begun.sequence, begun.run\n",
+        "    return 0, begun.run\n",
+        "clocks",
+    ),
+    _one(
+        "archives are as old as the clock says",
+        "tidying.py",
+        "        if doubt is not None:\n",
+        "        if False:\n",
+        "clocks",
+    ),
 )
 
 
