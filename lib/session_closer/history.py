@@ -26,7 +26,7 @@ UNBORN = "new-"
 LIMIT = 256 << 20
 # Our own writing of what stands ahead in a record; the words in it are short.
 _HEAD_BYTES = 512
-_HEAD = re.compile(rb'"sequence":\s*(\d{1,18}),\s*"boot":\s*"([^"\\]*)",\s*"uptime":\s*(\d{1,18}(?:\.\d{1,18})?)')
+_HEAD = re.compile(rb'"sequence":\s*(\d{1,15}),\s*"boot":\s*"([^"\\]*)",\s*"uptime":\s*(\d{1,18}(?:\.\d{1,18})?)')
 _STARTED = re.compile(rb'"startedAt":\s*"([^"\\]*)"')
 _HIDDEN = (errno.EACCES, errno.EPERM, errno.EIO)
 
