@@ -120,11 +120,11 @@ def _beginning(run: str, path: str) -> Beginning:
 
 
 def moment(text: object) -> datetime | None:
-    """Return a time of a record, None where it is none."""
+    """Return a time of a record, in UTC where it says no zone; None where it is none."""
     try:
         found = datetime.fromisoformat(text) if isinstance(text, str) else None
-        return found.astimezone(UTC) if found is not None else None
-    except (ValueError, OverflowError):
+        return found.replace(tzinfo=found.tzinfo or UTC) if found is not None else None
+    except ValueError:
         return None
 
 

@@ -7,7 +7,6 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
@@ -152,11 +151,10 @@ def _told(run: Run, store: Store) -> frozenset[str]:
 
 
 def _moment(record: RunRecord) -> float:
-    try:
-        found = datetime.fromisoformat(record.finished_at or record.started_at)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        raise Damaged("says no time") from None
+    found = history.moment(record.finished_at or record.started_at)
+    if found is None:
+        raise Damaged("says no time")
+    return found.timestamp()
 
 
 def _names(record: RunRecord) -> Iterator[str]:
