@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from .clock import FILE, MOMENT, Clock, build
+from .clock import FILE, MOMENT, SHARE, Clock, build
 
 ROOT = Path(__file__).resolve().parents[2]
 SECOND = 1_000_000_000
@@ -63,7 +63,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="anyday")
     parser.add_argument("cases", nargs="*", help="the cases to run, default: all")
-    parser.add_argument("--jobs", type=int, default=2, help="tests at a time; one where each sets the clock")
+    parser.add_argument("--jobs", type=int, default=2, help="tests at a time")
     parser.add_argument("--tests", nargs="+", default=[], help="not all, but these")
     found = parser.parse_args()
     if unknown := set(found.cases) - set(CASES):
@@ -72,19 +72,32 @@ def _options() -> argparse.Namespace:
 
 
 def _run(case: Case, folder: Path, library: Path, options: argparse.Namespace) -> int:
-    clock = Clock(folder / "offset")
-    environ = {**os.environ, "TZ": case.zone, "LD_PRELOAD": str(library), FILE: str(clock.path)}
-    words = ["-n", str(options.jobs), "--dist", "worksteal"]
+    if case.moment is None:
+        environ = _environ(case, folder / "offset", library)
+        return _pytest(["-n", str(options.jobs), "--dist", "worksteal", *options.tests], environ).wait()
+    moment = int(case.moment.timestamp()) * SECOND
+    begun = []
+    for number in range(options.jobs):
+        environ = _environ(case, folder / f"offset-{number}", library)
+        environ |= {MOMENT: str(moment), SHARE: f"{number}/{options.jobs}"}
+        begun.append(_pytest(["-n", "0", "-p", "anyday.plugin", *options.tests], environ))
+    return max([abs(each.wait()) for each in begun])
+
+
+def _pytest(words: list[str], environ: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "pytest", "-q", *words], cwd=ROOT, env=environ)
+
+
+def _environ(case: Case, path: Path, library: Path) -> dict[str, str]:
+    """Return the environment with a clock and a zone; SystemExit where they have no effect."""
+    clock = Clock(path)
     if case.moment is None:
         clock.offset = case.days * 24 * 60 * 60 * SECOND
     else:
-        moment = int(case.moment.timestamp()) * SECOND
-        clock.set(moment - 60 * SECOND, time.time_ns)
-        words = ["-n", "0", "-p", "anyday.plugin"]
-        environ[MOMENT] = str(moment)
+        clock.set(int(case.moment.timestamp() - 60) * SECOND, time.time_ns)
+    environ = {**os.environ, "TZ": case.zone, "LD_PRELOAD": str(library), FILE: str(path)}
     _check(case, clock, environ)
-    command = [sys.executable, "-m", "pytest", "-q", *words, *options.tests]
-    return subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
+    return environ
 
 
 def _check(case: Case, clock: Clock, environ: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("clock.c")
-FILE, MOMENT = "MOVED_CLOCK", "MOVED_CLOCK_MOMENT"
+FILE, MOMENT, SHARE = "MOVED_CLOCK", "MOVED_CLOCK_MOMENT", "MOVED_CLOCK_SHARE"
 # What an environment that inherits nothing has to name for its processes to have the same clock.
 HANDED = {name: os.environ[name] for name in ("LD_PRELOAD", FILE, "TZ") if FILE in os.environ and name in os.environ}
 

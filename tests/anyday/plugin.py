@@ -8,12 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from .clock import FILE, MOMENT, Clock
+from .clock import FILE, MOMENT, SHARE, Clock
 
 _CLOCK = Clock(Path(os.environ[FILE]))
 _MILLISECOND = 1_000_000
 # A test takes about so long.
 _MOST = 200
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Take this process's share of the tests: each process sets a clock of its own."""
+    number, count = map(int, os.environ[SHARE].split("/"))
+    items[:] = items[number::count]
 
 
 @pytest.hookimpl(tryfirst=True)
