@@ -31,6 +31,8 @@ PACKAGES = [
     ("json5", "json5/__init__.py", (0, 9), NO_LIMIT),
     ("msgspec", "msgspec/__init__.py", (0, 19), NO_LIMIT),
 ]  # type: Packages
+if sys.version_info < (3, 14):
+    PACKAGES.append(("backports.zstd", "backports/zstd/__init__.py", (1,), NO_LIMIT))
 # By hand they are installed with what they need themselves.
 BY_HAND = "pip install " + " ".join(package[0] for package in PACKAGES)
 if sys.version_info < (3, 13):
@@ -237,15 +239,18 @@ def is_importable(name: str, file: str, lowest: "tuple[int, ...]", too_high: "tu
     """Tell without importing it whether the package is on the path in a version that serves."""
     import importlib.util
 
-    spec = importlib.util.find_spec(name)
-    origin = spec.origin if spec else None
-    if not origin or not origin.endswith(file):
+    # Of a name with a dot only the first part: to find the whole of it would import that.
+    spec = importlib.util.find_spec(name.split(".", maxsplit=1)[0])
+    if spec is None:
         return False
-    for entry in os.listdir(origin[: -len(file)]):
+    inside = spec.submodule_search_locations or [spec.origin or ""]
+    sites = [site for site in map(os.path.dirname, inside) if os.path.exists(os.path.join(site, file))]
+    for entry in os.listdir(sites[0]) if sites else ():
         stem, kind = os.path.splitext(entry)
-        if kind in (".dist-info", ".egg-info") and stem.startswith(name + "-"):
-            version = tuple(int(part) for part in stem.split("-")[1].split(".")[:2] if part.isdigit())
-            return lowest <= version < too_high
+        own, _, version = stem.partition("-")
+        if kind in (".dist-info", ".egg-info") and own.replace("_", ".") == name.replace("_", "."):
+            numbers = tuple(int(part) for part in version.split("-")[0].split(".")[:2] if part.isdigit())
+            return lowest <= numbers < too_high
     return False
 
 

@@ -3,6 +3,7 @@
 import errno
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -40,7 +41,7 @@ class Failed(Exception):
 def fill(root: str, site: str, lock: str, is_filled: Callable[[], bool]) -> None:
     """Install the packages of `lock` beside `site`, then rename them into place."""
     with open(lock, encoding="utf-8") as file:
-        names = ", ".join(line.split("==")[0] for line in file if "==" in line and ";" not in line)
+        names = ", ".join(line.split("==")[0] for line in file if "==" in line and is_for_this_python(line))
     bootstrap.say(sys.stderr, f"session-closer: first run: installing {names} into {site}")
     work = ""
     before = signal.getsignal(signal.SIGINT)
@@ -90,6 +91,12 @@ def sync_one(path: str) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def is_for_this_python(line: str) -> bool:
+    """Tell whether a line of the lock file is about a package that this Python needs."""
+    limit = re.search(r"; python_full_version < '(\d+)\.(\d+)'", line)
+    return limit is None or sys.version_info < (int(limit[1]), int(limit[2]))
 
 
 def remove_leftovers(root: str) -> None:

@@ -171,7 +171,7 @@ class StubOpenClaw:
 class Service:
     """An `openclaw` command whose gateway is a service: `stop`, `start` and the importer do what they say.
 
-    It is to be found on PATH, in `folder`, beside a `node` that unpacks what the stub has not packed.
+    It is to be found on PATH, in `folder`, beside a `node` that knows no zstd.
     """
 
     def __init__(self, folder: Path, state: Path, token: str, port: int) -> None:
@@ -180,7 +180,7 @@ class Service:
         order = {"state": str(state), "token": token, "serial": str(uuid.uuid4()), "port": port, "loaded": True}
         (folder / "order").write_text(json.dumps(order))
         self._program("openclaw", f'exec "{sys.executable}" -B "{__file__}" "{folder}" "$@"')
-        self._program("node", 'exec cat "$3"')
+        self._program("node", "exit 1")
 
     def _program(self, name: str, line: str) -> None:
         path = self.folder / name

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import sqlite3
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -239,6 +241,20 @@ def _changed(key: str, what: str) -> No:
     return No(f"Session {key} changed before {what}. Retry.", details={"reason": "session-changed"})
 
 
+def packed(text: str) -> bytes:
+    """Return a text as OpenClaw packs a transcript."""
+    return bytes(_zstd().compress(text.encode()))
+
+
+def unpacked(raw: bytes) -> bytes:
+    """Return what was packed."""
+    return bytes(_zstd().decompress(raw))
+
+
+def _zstd() -> Any:
+    return importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+
+
 def _row(connection: sqlite3.Connection, key: str) -> sqlite3.Row | None:
     found = connection.execute("select * from session_nodes where session_key = ?", (key,)).fetchone()
     assert found is None or isinstance(found, sqlite3.Row)
@@ -342,7 +358,7 @@ def delete(
         query = "select event_json from transcript_events where session_id = ? order by seq"
         events = [found[0] for found in connection.execute(query, (row["current_session_id"],))]
         head = json.dumps({"type": "session", "id": row["current_session_id"]})
-        path.write_text("".join(f"{line}\n" for line in [head, *events]))
+        path.write_bytes(packed("".join(f"{line}\n" for line in [head, *events])))
         connection.execute("delete from session_nodes where session_key = ?", (key,))
     return {"ok": True, "key": key, "deleted": True, "archived": [str(path)] if params["deleteTranscript"] else []}
 

@@ -7,9 +7,10 @@ is written, and what a killed run left of it is put away by the next one.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
-import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +26,7 @@ from .gateway.link import LinkLost, LinkRefused
 from .gateway.openclaw import OpenClaw, first_object
 from .gateway.restart import healthy
 from .gateway.sessions import Gateway
-from .model import Life, RestartResult, Status
+from .model import Life, Move, RestartResult, Status
 from .record import RestartRecord, SessionRecord, StoreRecord, raw_entry
 from .run import Run
 from .stores.sqlite import SqliteStore
@@ -34,15 +35,11 @@ if TYPE_CHECKING:
     from .restorable import Item
 
 STOPPED = "stopped"
-_STOP_SECONDS, _START_SECONDS, _IMPORT_SECONDS, _NODE_SECONDS = 90.0, 120.0, 600.0, 60.0
+_STOP_SECONDS, _START_SECONDS, _IMPORT_SECONDS, _STATUS_SECONDS = 90.0, 120.0, 600.0, 60.0
 _PAUSE = 0.25
 _TRANSCRIPT_BYTES = 2 << 30
 FRESH = ".session-closer-new"
-# Python has zstd from 3.14 on; OpenClaw's own Node always has it.
-_UNPACK = (
-    'const end=()=>process.exit(1);require("fs").createReadStream(process.argv[1]).on("error",end)'
-    '.pipe(require("zlib").createZstdDecompress()).on("error",end).pipe(process.stdout)'
-)
+_OTHERS = "restore the others by name"
 
 
 def recorded(item: Item) -> SessionRecord:
@@ -78,32 +75,43 @@ def make_folder(disk: Disk, folder: str) -> None:
         disk.sync_folder(os.path.dirname(folder))
 
 
-def write_transcripts(run: Run, store: SqliteStore, item: Item) -> None:
+def write_transcripts(disk: Disk, store: SqliteStore, item: Item) -> None:
     """Put one session's transcript where the importer looks for it; Refused where its archive is damaged."""
     for move in item.moves:
-        archive, live = os.path.join(store.folder, move.target), os.path.join(store.folder, move.source)
-        packed = move.target.endswith(".zst")
-        text = _unpacked(run, archive) if packed else files.read(archive, _TRANSCRIPT_BYTES)[0]
-        if str(item.session_id).encode() not in text.partition(b"\n")[0]:
-            raise Refused(f"{archive} does not hold the transcript of {item.session_id}", "restore the others by name")
-        files.put(run.disk, live, text)
+        files.put(disk, os.path.join(store.folder, move.source), _transcript(store, item, move))
 
 
-def _unpacked(run: Run, archive: str) -> bytes:
-    node = OpenClaw(run.home, None, None).node()
-    if node is None:
-        raise Refused("there is no node to unpack the archived transcript with", "put OpenClaw's node on PATH")
-    process = subprocess.Popen(
-        [node, "-e", _UNPACK, archive], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+def check_transcripts(store: SqliteStore, items: Sequence[Item]) -> None:
+    """Raise Refused where an archive is damaged, or cannot be unpacked here."""
+    for item in items:
+        for move in item.moves:
+            _transcript(store, item, move)
+
+
+def _transcript(store: SqliteStore, item: Item, move: Move) -> bytes:
+    archive = os.path.join(store.folder, move.target)
+    raw, _ = files.read(archive, _TRANSCRIPT_BYTES)
+    text = _unpacked(archive, raw) if archive.endswith(".zst") else raw
+    if str(item.session_id).encode() not in text.partition(b"\n")[0]:
+        raise Refused(f"{archive} does not hold the transcript of {item.session_id}", _OTHERS)
+    return text
+
+
+def _unpacked(archive: str, packed: bytes) -> bytes:
     try:
-        text, complaint = process.communicate(timeout=_NODE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        text, complaint = process.communicate()
-    if process.returncode != 0 or not text:
-        said = " ".join(complaint.decode(errors="replace").split())[-200:]
-        raise Refused(f"{archive} cannot be unpacked: {said or 'it is damaged'}", "restore the others by name")
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+    except ImportError as problem:
+        what = f"this Python ({sys.executable}) cannot unpack {archive}: {problem}"
+        raise Refused(what, "a Python whose zstd can be imported") from None
+    try:
+        text = zstd.ZstdFile(io.BytesIO(packed)).read(_TRANSCRIPT_BYTES + 1)
+    except (zstd.ZstdError, EOFError) as problem:
+        raise Refused(f"{archive} cannot be unpacked: {problem}", _OTHERS) from None
+    if len(text) > _TRANSCRIPT_BYTES:
+        raise Refused(f"{archive} is larger than {_TRANSCRIPT_BYTES >> 30} GiB when it is unpacked", _OTHERS)
     return text
 
 
@@ -117,12 +125,15 @@ def run_importer(run: Run, agent: str) -> str:
     return "" if code == 0 else " ".join((err or out).split())[-300:] or f"exit {code}"
 
 
-def judge(run: Run, store: SqliteStore, todo: Sequence[Item], done: dict[tuple[str, str], Item], said: str) -> None:
+def judge(
+    run: Run, store: SqliteStore, todo: Sequence[Item], done: dict[tuple[str, str], Item], said: str | None
+) -> None:
+    """Decide by the rows what became of each session; `said`: what the importer said, None where it was not run."""
     now = store.rows([item.key for item in todo])
     for item in todo:
         row = now.get(item.key)
         if row is None or row.session_id != item.session_id:
-            why = f"OpenClaw did not import it: {said or 'it gave no reason'}"
+            why = "not reached" if said is None else f"OpenClaw did not import it: {said or 'it gave no reason'}"
             done[item.agent, item.key] = item._replace(status=Status.FAILED, error=why)
             continue
         done[item.agent, item.key] = item._replace(status=Status.RESTORED)
@@ -173,7 +184,7 @@ def cannot_stop(run: Run) -> CloserError | None:
         return Refused("this runs below the gateway, so it cannot stop it", by_hand(run), name="gateway_running")
     try:
         command = OpenClaw(run.home, found.pid, found.port)
-        service = command.answer("gateway", "status", "--json", seconds=_NODE_SECONDS).get("service")
+        service = command.answer("gateway", "status", "--json", seconds=_STATUS_SECONDS).get("service")
     except (LinkRefused, LinkLost) as problem:
         return GatewayNeeded(f"whether a service runs the gateway cannot be told: {problem}", by_hand(run))
     if not (isinstance(service, dict) and service.get("loaded") is True):

@@ -540,6 +540,7 @@ def _import_rows(run: Run, store: SqliteStore, chosen: Sequence[Chosen], done: d
         done.update({(item.agent, item.key): item for item in items if item.how == "import"})
         if not todo:
             return
+        importing.check_transcripts(store, todo)
         index = run.home.index(store.agent)
         text = importing.index_for(store, todo)
         record = StoreRecord(
@@ -558,10 +559,10 @@ def _import_rows(run: Run, store: SqliteStore, chosen: Sequence[Chosen], done: d
             importing.stop(run)
         run.tell(f"importing {len(todo)} sessions of agent {store.agent}; receipt {run.receipt}")
         importing.make_folder(run.disk, store.folder)
-        said = ""
+        said = None
         try:
             for item in todo:
-                importing.write_transcripts(run, store, item)
+                importing.write_transcripts(run.disk, store, item)
             files.put(run.disk, index + importing.FRESH, text)
             run.disk.rename_new(index + importing.FRESH, index)
             run.disk.sync_folder(store.folder)

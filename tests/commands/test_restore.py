@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -42,7 +43,7 @@ from support import (
     write,
 )
 from support_gateway import Service, StubGateway, StubOpenClaw
-from support_sqlite import CRON_RUN, RESEARCHER, Bases, build_sqlite, reset
+from support_sqlite import CRON_RUN, RESEARCHER, Bases, build_sqlite, packed, reset, unpacked
 
 KELLY, LEGACY = LEAD + "kelly-dashboard", LEAD + "project-kelly-dashboard"
 ALPHA, REVIEW, TOPICS = LEAD + "alpha", LEAD + "alpha-review", LEAD + "topics"
@@ -1370,21 +1371,28 @@ def test_only_the_row_that_was_named_is_imported(down: Down) -> None:
     assert down.files() == set()
 
 
-def test_a_plain_archive_is_imported_as_it_is(down: Down) -> None:
-    path = down.archive(ALPHA)
-    plain = path.with_name(path.name.rpartition(".deleted.")[0] + ".deleted.2016-11-01T00-00-00.000Z")
-    path.rename(plain)
+def rewrite(down: Down, key: str, content: bytes, name: str = "") -> None:
+    """Let the archive of a session hold something else, under another name, and its receipt say so."""
+    path = down.archive(key)
+    other = path.rename(path.with_name(name or path.name))
+    other.write_bytes(content)
+    status, digest = other.stat(), hashlib.sha256(content).hexdigest()
     edit_receipt(
         down.store,
         lambda data: [
-            move.update(target=plain.name)
+            move.update(target=other.name, size=status.st_size, mtimeNs=status.st_mtime_ns, sha256=digest)
             for each in data["stores"]
             for session in each["sessions"]
             for move in session["moves"]
             if move["target"] == path.name
         ],
     )
-    (down.service.folder / "node").unlink()
+
+
+def test_a_plain_archive_is_imported_as_it_is(down: Down) -> None:
+    path = down.archive(ALPHA)
+    plain = path.name.rpartition(".deleted.")[0] + ".deleted.2016-11-01T00-00-00.000Z"
+    rewrite(down, ALPHA, unpacked(path.read_bytes()), plain)
     assert restore(down.store, "last", "alpha").rows == [(ALPHA, "restored")]
     events = {at: text for at, text in down.before["project-lead"][1].items() if at in down.bases.events()}
     assert down.bases.events() == events
@@ -1419,24 +1427,53 @@ def test_an_importer_that_stops_half_way_is_told_row_by_row(down: Down) -> None:
     assert held(down.bases) == down.before
 
 
-@pytest.mark.parametrize("how", ["no node", "damaged", "other session"])
-def test_a_transcript_that_cannot_be_had_stops_the_import_and_leaves_nothing(
-    down: Down, how: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("runs", [False, True])
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("no zstd", "cannot unpack"),
+        ("cut", "cannot be unpacked"),
+        ("damaged", "cannot be unpacked"),
+        ("empty", "cannot be unpacked"),
+        ("other session", "does not hold the transcript of"),
+    ],
+)
+def test_a_transcript_that_cannot_be_had_is_told_before_anything_is_changed(
+    down: Down, how: str, said: str, runs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if how == "no node":
-        (down.service.folder / "node").unlink()
-        monkeypatch.setenv("PATH", str(down.service.folder))
-    elif how == "damaged":
-        (down.service.folder / "node").write_text('#!/bin/sh\nhead -c 20 "$3"; exit 1\n')
+    if how == "no zstd":
+        for package in ("compression", "backports"):
+            monkeypatch.setitem(sys.modules, f"{package}.zstd", None)
+            monkeypatch.delattr(sys.modules.get(package), "zstd", raising=False)
     else:
-        (down.service.folder / "node").write_text("#!/bin/sh\necho '{}'\n")
-    before = held(down.bases)
-    answer = restore(down.store, "last", "alpha")
-    assert answer.code == 1
-    assert "restored" not in statuses(answer).values()
+        whole = down.archive(ALPHA).read_bytes()
+        contents = {"cut": whole[:-7], "damaged": whole[:9] + b"\xff" * 9 + whole[18:], "empty": b""}
+        rewrite(down, ALPHA, contents.get(how, packed("{}\n")))
+    if runs:
+        down.service.run("gateway", "start")
+    before, calls = held(down.bases), len(down.service.calls())
+    answer = restore(down.store, "last", "alpha", *(["--stop-gateway"] if runs else []))
+    assert (answer.code, statuses(answer)) == (3, {ALPHA: "failed"})
+    assert said in answer.data["error"]["message"]
+    assert down.archive(ALPHA).name in answer.data["error"]["message"]
+    assert [row["error"] for row in answer.data["results"]] == ["not reached"]
     assert held(down.bases) == before
     assert down.files() == set()
-    assert down.service.calls() == []
+    assert down.store.open_runs() == []
+    assert {"gateway stop --json", "doctor"}.isdisjoint(down.service.calls()[calls:])
+    assert (down.service.pid is not None) is runs
+
+
+def test_what_was_not_handed_to_the_importer_is_not_said_to_be_its_fault(
+    down: Down, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(importing, "write_transcripts", full)
+    answer = restore(down.store, "last", "alpha")
+    assert answer.code == 1
+    assert [(row["status"], row["error"]) for row in answer.data["results"]] == [("failed", "not reached")]
 
 
 def test_an_archive_of_a_row_that_is_not_what_it_was_fails_and_the_rest_comes_back(down: Down) -> None:

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("close-project", "close-project-batch", "keep-only-sessions")
 FIRST_RUN = "session-closer: first run: installing "
 PACKAGES = {"plumbum", "psutil", "websockets", "json5", "msgspec"}
+NEWER = {"backports.zstd": (3, 14), "typing_extensions": (3, 13)}
 
 
 class Checkout:

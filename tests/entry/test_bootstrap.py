@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from entry.checkout import FIRST_RUN, PACKAGES, ROOT, Checkout, package_directories
+from entry.checkout import FIRST_RUN, NEWER, PACKAGES, ROOT, Checkout, package_directories
 from session_closer.model import Report
 from session_closer.report import envelope
 from support import PATIENCE_SECONDS
@@ -82,7 +82,11 @@ def test_first_run_through_links(checkout: Checkout) -> None:
     assert first.returncode == 0, first.stderr
     assert first.stderr.startswith(FIRST_RUN)
     assert first.stderr.count("\n") == 1
-    assert set(first.stderr.replace(",", "").split()) >= PACKAGES
+    said = set(first.stderr.replace(",", "").split())
+    assert said >= PACKAGES
+    # What a newer Python has itself is named only where it is installed.
+    for name, limit in NEWER.items():
+        assert (name in said or name.replace(".", "-").replace("_", "-") in said) is (sys.version_info < limit)
     [filled] = package_directories(checkout.cache)
     assert str(filled) in first.stderr
     assert {path.name for path in filled.iterdir()} >= PACKAGES
@@ -283,6 +287,20 @@ def test_installed_packages_of_another_version_are_not(checkout: Checkout, site:
     quick_uv(checkout, site)
     command = (no_pip(checkout), checkout.root / "bin/close-project", "--help")
     done = checkout.run(*command, PYTHONPATH=str(others))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(FIRST_RUN)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="this Python has zstd itself")
+@pytest.mark.parametrize("missing", ["backports", "backports_zstd-1.8.0.dist-info"])
+def test_an_installation_without_zstd_is_not_used(checkout: Checkout, site: Path, missing: str) -> None:
+    others = checkout.scratch / "others"
+    others.mkdir()
+    for path in site.iterdir():
+        if path.name.split("-")[0] != missing.split("-", maxsplit=1)[0]:
+            (others / path.name).symlink_to(path)
+    quick_uv(checkout, site)
+    done = checkout.run(no_pip(checkout), checkout.root / "bin/close-project", "--help", PYTHONPATH=str(others))
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith(FIRST_RUN)
 

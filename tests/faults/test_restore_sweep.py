@@ -335,7 +335,6 @@ class Rows:
         self.begin = folder / "closed"
         shutil.copytree(self.state, self.begin)
         monkeypatch.setattr(importing, "run_importer", self.importer)
-        monkeypatch.setattr(importing, "_unpacked", lambda run, path: Path(path).read_bytes())
 
     def importer(self, run: Run, agent: str) -> str:
         """Import; beginning, half of it and its end are steps like those of a disk."""

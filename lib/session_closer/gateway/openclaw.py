@@ -27,7 +27,6 @@ class OpenClaw:
 
     def __init__(self, home: Home, pid: int | None, port: int | None) -> None:
         self.words, self.left_out = command_words(home, pid)
-        self._path = home.environ.get("PATH")
         self._ports = home.ports if port is None else (port,)
         self._settings = {
             "OPENCLAW_STATE_DIR": home.state,
@@ -70,11 +69,6 @@ class OpenClaw:
         for port in self._ports:
             if why := peers.stranger_at_home(port):
                 raise LinkRefused(f"openclaw is not started, as it would tell the token to port {port}: {why}")
-
-    def node(self) -> str | None:
-        """Return the Node that runs this command, None where it is not to be found."""
-        named = self.words[0] if len(self.words) > 1 else None
-        return named or shutil.which("node", path=self._path)
 
     def answer(self, *arguments: str, seconds: float) -> dict[str, Any]:
         """Return the JSON object that a command prints, empty where it prints none."""
