@@ -56,7 +56,8 @@ class StubGateway:
     def serve(self, state: Path, token: str, **more: Any) -> None:
         """Serve a state directory from now on, as a lock file in $TMPDIR says.
 
-        `refuse`: "connect" or "delete"; `hello`: the state directory it claims; `lie`: says ok and deletes nothing;
+        `refuse`: "connect" or "delete"; `hello`: the state directory it claims; `lie`: says ok and deletes nothing,
+        though it `names` archives; `renames`: the stamp of the archives that it names instead of its own;
         `active`: keys with a run in flight; `old`: rows without hasActiveRun.
 
         Over databases, `faults` is a list of what goes wrong: {method ("*": any), call (its numbers from 1 on; none:
@@ -433,7 +434,7 @@ def delete(order: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     agent = key.split(":")[1]
     rows = store_of(order, agent)
     if key not in rows or order.get("lie"):
-        return {"ok": True, "key": key, "deleted": False, "archived": []}
+        return {"ok": True, "key": key, "deleted": False, "archived": order.get("names", [])}
     entry = rows.pop(key)
     folder = Path(order["state"], "agents", agent, "sessions")
     fresh = folder / f"sessions.json.{os.getpid()}.{uuid.uuid4()}.tmp"
@@ -441,6 +442,8 @@ def delete(order: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     fresh.chmod(0o600)
     fresh.replace(folder / "sessions.json")
     archived = archive(folder, entry) if params["deleteTranscript"] else []
+    if "renames" in order:
+        archived = [f"{path.rpartition('.deleted.')[0]}.deleted.{order['renames']}" for path in archived]
     return {"ok": True, "key": key, "deleted": True, "archived": archived}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from .measuring import Measure
 from .model import Move, PlannedRow, Status
 from .record import SessionRecord, StoreRecord
 from .stores.sqlite import Row, SqliteStore, archives_of
-from .work import Work
+from .work import FINISHES, Work
 
 AGAIN = "openclaw gateway start, then the same command again: it finishes what was begun"
 # The most that a gateway needed for the call during which its caller was killed: 100 sessions in 0.3 s.
@@ -105,7 +104,7 @@ def delete(work: Work, gateway: Gateway, rows: Sequence[PlannedRow], progress: C
             work.error.update(dict.fromkeys((r.key for r in rows[at:]), f"the gateway gave no answer: {problem}"))
             raise
         else:
-            work.archives[row.key] = _names_in(work.store.folder, paths)
+            work.note_archives(row.key, paths)
     progress(len(rows), len(rows))
 
 
@@ -114,16 +113,15 @@ def _session_id(row: PlannedRow) -> str:
     return row.session.session_id or ""
 
 
-def _names_in(folder: str, paths: Iterable[str]) -> list[str]:
-    """Return the names of archives that are really there: a gateway may have another name for the folder."""
-    return [name for name in map(os.path.basename, paths) if os.path.isfile(os.path.join(folder, name))]
+def judge(work: Work, store: SqliteStore, before: frozenset[str], *, pending: bool = False) -> None:
+    """Decide by the rows what became of each session: an answer proves nothing; `before`: archives from before it.
 
-
-def judge(work: Work, store: SqliteStore, before: frozenset[str]) -> None:
-    """Decide by the rows what became of each session: an answer proves nothing; `before`: archives from before it."""
+    `pending`: the run ends here, and the next one finishes what this one has archived.
+    """
     now = store.rows([row.key for row in work.rows])
     silent = [_session_id(row) for row in work.rows if row.key not in now and not work.archives.get(row.key)]
     archives = archives_of(store, silent, lambda name: name not in before)
+    planned = {session.key: session for session in work.record.sessions}
     for row in work.rows:
         found = now.get(row.key)
         if found is None:
@@ -138,13 +136,38 @@ def judge(work: Work, store: SqliteStore, before: frozenset[str]) -> None:
             work.error[row.key] = "in use again: the gateway wrote it anew"
         elif work.outcome.get(row.key) is Status.CAME_BACK:
             continue
-        elif found.archived_at is not None and work.record.archive:
-            work.outcome[row.key] = Status.ARCHIVED
-            work.error.pop(row.key, None)
+        elif pending and found.archived_at is not None and planned[row.key].archived_at is None:
+            planned[row.key] = _noted(work, row, found, planned[row.key])
         else:
-            work.outcome[row.key] = Status.FAILED
-            word = "archived, but not deleted" if found.archived_at is not None else "not closed"
-            work.error[row.key] = f"{word}: {work.error.get(row.key, 'not reached')}"
+            _still_there(work, row, found, pending=pending)
+    work.record = replace(work.record, sessions=tuple(planned[session.key] for session in work.record.sessions))
+
+
+def _still_there(work: Work, row: PlannedRow, found: Row, *, pending: bool) -> None:
+    """Say of a session whether it is hidden, and whether it is going to be deleted."""
+    assert row.session is not None
+    why = work.error.pop(row.key, "not reached")
+    if found.archived_at is not None and work.record.archive:
+        work.outcome[row.key] = Status.ARCHIVED
+    elif found.archived_at is None or row.session.archived:
+        work.outcome[row.key] = Status.FAILED
+        work.error[row.key] = f"not {'deleted' if row.session.archived else 'closed'}: {why}"
+    else:
+        work.outcome[row.key] = Status.ARCHIVED
+        rest = f"its deletion is pending: {FINISHES}" if pending else f"but not deleted: {why}"
+        work.error[row.key] = f"hidden, {rest}"
+        work.pending |= {row.key} if pending else set()
+
+
+def _noted(work: Work, row: PlannedRow, found: Row, before: SessionRecord) -> SessionRecord:
+    """Return the record of what the last call of a run has archived: the next run deletes it, unless it was used."""
+    assert row.session is not None
+    if not row.was_running and not row.session.archived and _was_used(row, found, before):
+        work.outcome[row.key] = Status.CAME_BACK
+        work.error[row.key] = f"{_IN_USE}; it is hidden yet: {FINISHES}"
+        return before
+    _still_there(work, row, found, pending=True)
+    return before._replace(archived_at=found.archived_at)
 
 
 def check_lists(work: Work, gateway: Gateway) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -53,7 +53,7 @@ def through_gateway(
             pending = pending[:at]
             break
         else:
-            work.archives[row.key] = _names_in(work.store.folder, archived)
+            work.note_archives(row.key, archived)
     if not pending:
         return lost
     progress(len(pending), len(pending))
@@ -94,11 +94,6 @@ def _give_up(work: FileWork, rows: Sequence[PlannedRow], reason: str, *, fall_ba
         return
     for row in rows:
         work.error[row.key] = f"the gateway does not let us delete sessions: {reason}"
-
-
-def _names_in(folder: str, paths: Iterable[str]) -> list[str]:
-    own = os.path.realpath(folder)
-    return [os.path.basename(path) for path in paths if real(os.path.dirname(path)) == own]
 
 
 def _look_again(work: FileWork, rows: Sequence[PlannedRow]) -> None:

@@ -51,13 +51,14 @@ FINE = CHANGED | {Status.ALREADY_CLOSED, Status.ALREADY_RESTORED}
 
 
 class Reason(StrEnum):
-    """Why a session was refused."""
+    """Why a session was refused; `pending`: a run that ended early has begun it, and the next one finishes it."""
 
     MAIN = "main"
     RUNNING = "running"
     AMBIGUOUS = "ambiguous"
     SELF = "self"
     CLOCK = "clock"
+    PENDING = "pending"
 
 
 class Route(StrEnum):

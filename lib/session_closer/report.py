@@ -19,6 +19,8 @@ _VERBS = {"restore-sessions": "restore", "cleanup-sessions": "clean up"}
 
 def is_fine(row: Outcome, *, missing_ok: bool) -> bool:
     """Tell whether a row is what the caller wanted."""
+    if row.status in (Status.CLOSED, Status.ARCHIVED) and row.error is not None:
+        return False  # only a part of what was asked
     return row.status in FINE or (missing_ok and row.status is Status.NOT_FOUND)
 
 
@@ -81,7 +83,7 @@ def shown_rows(results: Sequence[Outcome], most: int | None) -> list[Outcome]:
     left = most
     rows = []
     for row in results:
-        fine = row.status in FINE
+        fine = is_fine(row, missing_ok=False)
         left -= fine
         if not fine or left >= 0:
             rows.append(row)
@@ -208,7 +210,7 @@ def _headline(report: Report) -> str:
 
 
 def _table(report: Report, *, verbose: bool) -> list[str]:
-    rows = sorted(report.results, key=lambda row: row.status in FINE)
+    rows = sorted(report.results, key=lambda row: is_fine(row, missing_ok=False))
     shown = rows if verbose else rows[:SHOWN_ROWS]
     status = max((len(row.status) for row in shown), default=0)
     width = max((min(len(_name(row)), 64) for row in shown), default=0)
@@ -240,7 +242,7 @@ def _name(row: Outcome) -> str:
 
 def _detail(row: Outcome, *, in_files: bool) -> str:
     if row.error:
-        return f"{row.reason}: {row.error}" if row.reason else row.error
+        return f"{row.reason}: {row.error}" if row.status is Status.REFUSED and row.reason else row.error
     if row.why is not None:
         return _reason(row.why)
     if row.status in (Status.DEFERRED, Status.WOULD_DEFER):

@@ -54,15 +54,17 @@ def _close(run: Run, store: SqliteStore, rows: list[PlannedRow], found: dict[str
     ids = [session.session_id for session in record.sessions if session.session_id]
     before = frozenset(name for found in all_archives(store, ids).values() for name in found)
     lost: Exception | None = None
+    pending = True
     try:
         archived = asking.archive(work, store, run.gateway)
         if not run.options.archive:
             asking.delete(work, run.gateway, archived, run.progress)
+        pending = False
     except (LinkLost, LinkRefused) as problem:
         lost = problem
     finally:
         # Also where a signal ends the run: the record says which keys are done.
-        asking.judge(work, store, before)
+        asking.judge(work, store, before, pending=pending)
         work.finished = True
         note(run, asking.settled(work))
     if lost is None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import __version__, clocks, commit, history, journal, locks, names
 from .document import Document, Member
-from .errors import Refused
+from .errors import CloserError, Refused
 from .files import Disk, remove
 from .measuring import Hash, Measure, beside
 from .model import Move, Outcome, PlannedRow, Reason, Session, Status
@@ -18,14 +18,16 @@ from .planning import Claims
 from .record import PLANNED, RunRecord, SessionRecord, StoreRecord, ended, with_store
 from .run import Run
 from .stores import Store
-from .stores.files import FileStore
+from .stores.files import FileStore, parse, read_index
+
+FINISHES = "the same command again finishes it"
 
 
 @dataclass(slots=True, kw_only=True)
 class Work:
     """One store's share of a run, as it goes on; `archives` are names in the store's folder.
 
-    `tidied` are the results of files that belong to no session.
+    `tidied` are the results of files that belong to no session, `pending` the keys that the next run finishes.
     """
 
     store: Store
@@ -39,11 +41,26 @@ class Work:
     archives: dict[str, list[str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     tidied: list[Outcome] = field(default_factory=list)
+    pending: set[str] = field(default_factory=set)
 
     def give_up(self) -> None:
-        """Call nothing closed of what was under way when an error ended the run."""
-        if not self.finished:
-            self.outcome = {key: status for key, status in self.outcome.items() if status is not Status.CLOSED}
+        """Call nothing closed of what was under way when an error ended the run but what is gone from the store."""
+        if self.finished:
+            return
+        self.outcome = {key: status for key, status in self.outcome.items() if status is not Status.CLOSED}
+        for key in self.gone():
+            self.outcome[key] = Status.CLOSED
+            self.error[key] = f"out of the store, its files are not looked after yet: {FINISHES}"
+            self.pending.add(key)
+
+    def gone(self) -> list[str]:
+        """Return which of the sessions are out of the store, as far as it can be read."""
+        return []
+
+    def note_archives(self, key: str, paths: Iterable[str]) -> None:
+        """Note the archives that a gateway names which are there: it may have another name for the folder."""
+        there = [name for name in map(os.path.basename, paths) if os.path.isfile(os.path.join(self.store.folder, name))]
+        self.archives[key] = [name for name in there if names.archived_from(name) is not None]
 
     def outcomes(self) -> list[Outcome]:
         """Return a result for each planned row."""
@@ -51,16 +68,19 @@ class Work:
 
     def _outcome(self, row: PlannedRow) -> Outcome:
         became = self.outcome.get(row.key)
-        archives = self.archives.get(row.key)
+        archives = [os.path.join(self.store.folder, name) for name in self.archives.get(row.key, ())]
+        if self.store.era == "sqlite":
+            # OpenClaw names an archive before it has written it.
+            archives = [path for path in archives if os.path.isfile(path)]
         return Outcome(
             row.given,
             row.agent,
             row.key,
             Status.FAILED if became is None else became,
-            Reason.RUNNING if became is Status.REFUSED else None,
+            Reason.RUNNING if became is Status.REFUSED else Reason.PENDING if row.key in self.pending else None,
             row.session.session_id if row.session else None,
             row.route,
-            tuple(os.path.join(self.store.folder, name) for name in archives) if archives else (),
+            tuple(archives),
             self.error.get(row.key, "not finished" if became is None else None),
         )
 
@@ -73,6 +93,14 @@ class FileWork(Work):
     planned: Document[Session]
     live: Document[Any] | None = None
     lent: tuple[Claims, ...] = ()
+
+    def gone(self) -> list[str]:
+        """Return which of the sessions are out of the store, as far as it can be read."""
+        try:
+            now = parse(read_index(self.store.index)[0], self.store.index, self.store.agent)
+        except (CloserError, OSError):
+            return []
+        return [row.key for row in self.rows if row.key not in now.members]
 
 
 def install(disk: Disk, work: FileWork, live: Document[Any], new: Document[Any], lock: locks.StoreLock) -> list[str]:

@@ -21,6 +21,17 @@ def sent(*arguments):
     return exchange(*arguments)
 Disk.exchange = sent
 """
+# The signal comes when the sessions are out of the store, and their files are live.
+LATE = """
+import os, signal
+from session_closer.files import Disk
+rename_new = Disk.rename_new
+def sent(*arguments):
+    if ".deleted." in arguments[-1]:
+        os.kill(os.getpid(), signal.NAME)
+    return rename_new(*arguments)
+Disk.rename_new = sent
+"""
 AGAIN = """
 from session_closer.work import Work
 give_up = Work.give_up
@@ -69,6 +80,21 @@ def test_a_signal_in_the_middle_leaves_the_journal(store: Store, name: str) -> N
     assert result.stderr.startswith("error: interrupted; next: ")
     assert result.stderr.count("\n") == 1
     is_left_for_the_next(store, result.code)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_what_is_out_of_the_store_when_a_signal_comes_is_called_closed_and_pending(store: Store, name: str) -> None:
+    before = HEEDED + LATE.replace("NAME", name)
+    result = run_process("close-project-batch", "topics", "alpha", "--json", state=store.state, before=before)
+    assert (result.code, {LEAD + "topics", LEAD + "alpha"} & set(store.entries())) == (130, set())
+    rows = one_document(result.stdout)["results"]
+    assert {(row["status"], row["reason"], row["ok"], *row["archives"]) for row in rows} == {
+        ("closed", "pending", False)
+    }
+    assert all("the same command again finishes it" in row["error"] for row in rows)
+    again = run_process("close-project-batch", "topics", "alpha", "--json", state=store.state)
+    assert {row["status"] for row in one_document(again.stdout)["results"]} == {"already_closed"}
+    assert (again.code, store.open_runs()) == (0, [])
 
 
 def test_a_hang_up_that_comes_twice_is_one(store: Store) -> None:

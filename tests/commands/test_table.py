@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
-from support import LEAD, Answer, Stage, Store, interrupt, run_json, tree
+from support import LEAD, Answer, Stage, Store, interrupt, run_json, session_id, tree
 from support_gateway import StubGateway
 
 
@@ -187,12 +187,22 @@ def test_what_the_gateway_leaves_behind_is_archived(stage: Stage) -> None:
     assert all(".deleted." in name or ".bak." in name for name in left)
 
 
-def test_a_gateway_that_says_ok_and_does_nothing_is_not_believed(stage: Stage) -> None:
+def test_a_gateway_that_says_ok_and_does_nothing_is_not_believed(stage: Stage, stub: StubGateway) -> None:
     store = stage("up", lie=True)
+    stub.tell(names=[f"{store.folder()}/{session_id(LEAD + 'topics')}.jsonl.deleted.2026-11-21T00-41-24.769Z"])
     answer = run_json(CloseProjectBatch, "topics", state=store.state)
     assert answer.code == 1
-    assert [row["status"] for row in answer.data["results"]] == ["failed"]
+    # What it names is not there, so nobody is told of it.
+    assert [(row["status"], row["archives"]) for row in answer.data["results"]] == [("failed", [])]
     assert LEAD + "topics" in store.listed()
+
+
+def test_archives_that_a_gateway_names_wrongly_are_looked_for(stage: Stage, stub: StubGateway) -> None:
+    store = stage("up")
+    stub.tell(renames="2026-11-21T00-41-24.769Z")
+    (row,) = run_json(CloseProjectBatch, "topics", state=store.state).data["results"]
+    assert (row["status"], len(row["archives"])) == ("closed", 1)
+    assert all(Path(path).is_file() for path in row["archives"])
 
 
 def test_a_gateway_that_serves_another_state_directory_is_not_asked(

@@ -29,7 +29,7 @@ from session_closer.model import Options, Report, Status, Wish
 from session_closer.report import exit_code
 from support import LIB, PATIENCE_SECONDS, TOKEN, Store, run_json
 from support_gateway import StubGateway, stub_gateway
-from support_sqlite import CRON_RUN, LEAD, RESEARCHER, Bases, begun_run, build_sqlite, event, window
+from support_sqlite import CRON_RUN, LEAD, RESEARCHER, Bases, begun_run, build_sqlite, event, unpacked, window
 
 ALPHA, BETA, GAMMA, PUT_AWAY = LEAD + "alpha", LEAD + "beta", RESEARCHER + "gamma", LEAD + "put-away"
 TARGETS = (ALPHA, BETA, CRON_RUN, LEAD + "never-spoken", PUT_AWAY, GAMMA, RESEARCHER + "kelly-dashboard")
@@ -184,7 +184,7 @@ def violations(scene: Scene, *, targets: tuple[str, ...] = TARGETS, ended: bool,
                 if ended and not archive:
                     found.append(f"end: {key} is still there, archived: {now[key]['archived_at']}")
             else:
-                lines = [path.read_text().splitlines()[1:] for path in archives]
+                lines = [unpacked(path.read_bytes()).decode().splitlines()[1:] for path in archives]
                 if lines != [list(mine.values())]:
                     found.append(f"{key} is gone, and its transcript is in {archives}")
                 if left:
@@ -461,9 +461,13 @@ def test_an_interrupt_at_any_call_tells_what_is_done_and_the_next_run_finishes(l
 
 def _told(scene: Scene, data: dict[str, Any]) -> list[str]:
     """Return where the result, or the file that it names, does not say which sessions are gone."""
-    there = {key for agent in AGENTS for key in scene.bases.rows(agent)}
+    there = {key: row for agent in AGENTS for key, row in scene.bases.rows(agent).items()}
     found = [f"{row['key']} is called {row['status']}" for row in data["results"]
              if (row["status"] == "closed") is (row["key"] in there)]  # fmt: skip
+    hidden = {key for key, row in there.items() if row["archived_at"] is not None and key != PUT_AWAY}
+    told = {row["key"] for row in data["results"] if (row["status"], row["reason"]) == ("archived", "pending")}
+    if hidden != told:
+        found.append(f"hidden are {hidden}, said to be so {told}")
     if data["receipt"] is None:
         return found + ["no receipt is named" for _ in scene.records()]
     path = Path(data["receipt"])
@@ -504,7 +508,10 @@ def test_ctrl_c_while_the_gateway_deletes_ends_in_130_and_leaves_the_rest_to_the
     out, _ = process.communicate(timeout=PATIENCE_SECONDS)
     answer = json.loads(out)
     assert (process.returncode, answer["error"]["name"]) == (130, "interrupted")
-    assert answer["results"][0]["status"] == "closed"
+    told = {row["key"]: (row["status"], row["reason"], row["ok"]) for row in answer["results"]}
+    assert told[ALPHA] == ("closed", None, True)
+    assert {told[key] for key in (CRON_RUN, LEAD + "never-spoken")} == {("archived", "pending", False)}
+    assert {told[key] for key in (PUT_AWAY, GAMMA)} == {("failed", None, False)}
     assert finishes(scene) == []
 
 

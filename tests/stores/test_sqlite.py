@@ -18,6 +18,7 @@ from session_closer import asking, closing
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.commands.restore_sessions import RestoreSessions
 from session_closer.gateway import sessions
 from session_closer.journal import Journal
 from support import TOKEN, Answer, Store, run, run_json, run_process, tree, write
@@ -499,13 +500,37 @@ def test_an_archive_that_did_not_happen_is_no_closed_session_and_nothing_is_dele
 def test_a_deletion_that_did_not_happen_is_no_closed_session(bases: Bases, stub: StubGateway) -> None:
     stub.tell(faults=[{"method": "sessions.delete", "call": [1], "do": "lie"}])
     answer = close(bases, "alpha", "beta")
-    assert (answer.code, answer.rows) == (1, [(LEAD + "alpha", "failed"), (LEAD + "beta", "closed")])
-    failed = answer.data["results"][0]
-    assert failed["archives"] == []
-    assert "not deleted" in failed["error"]
-    assert LEAD + "alpha" in bases.listed()
+    assert (answer.code, answer.rows) == (1, [(LEAD + "alpha", "archived"), (LEAD + "beta", "closed")])
+    hidden = answer.data["results"][0]
+    assert (hidden["ok"], hidden["reason"], hidden["archives"]) == (False, None, [])
+    assert "not deleted" in hidden["error"]
+    assert bases.rows()[LEAD + "alpha"]["archived_at"] is not None
     (receipt,) = bases.store.receipts()
-    assert {s["key"]: s["status"] for s in receipt["stores"][0]["sessions"]}[LEAD + "alpha"] == "failed"
+    assert {s["key"]: s["status"] for s in receipt["stores"][0]["sessions"]}[LEAD + "alpha"] == "archived"
+
+
+def test_what_was_hidden_and_not_deleted_is_seen_again_after_the_undo(bases: Bases, stub: StubGateway) -> None:
+    before = bases.rows()[LEAD + "alpha"]
+    stub.tell(faults=[{"method": "sessions.delete", "do": "error", "error": {"message": "locked"}}])
+    closed = close(bases, "alpha")
+    assert (closed.code, closed.rows) == (1, [(LEAD + "alpha", "archived")])
+    back = close(bases, Path(closed.data["receipt"]).stem, command=RestoreSessions)
+    assert (back.code, back.rows) == (0, [(LEAD + "alpha", "restored")])
+    after = bases.rows()[LEAD + "alpha"]
+    assert {**after, "updated_at": 0, "entry_json": ""} == {**before, "updated_at": 0, "entry_json": ""}
+
+
+@pytest.mark.parametrize("words", [(), ("--verbose",)])
+def test_what_is_hidden_and_waits_for_its_deletion_is_called_so(
+    bases: Bases, stub: StubGateway, words: tuple[str, ...]
+) -> None:
+    stub.tell(faults=[{"method": "sessions.delete", "call": [2], "do": "drop-before"}])
+    said = run(CloseProjectBatch, "alpha", "beta", *words, state=bases.store.state)
+    assert (said.code, said.stdout.splitlines()[0].split(",")[:2]) == (6, ["1 closed", " 1 archived"])
+    (line,) = [line for line in said.stdout.splitlines() if LEAD + "beta" in line]
+    assert "archived" in line
+    assert "its deletion is pending: the same command again finishes it" in line
+    assert "failed" not in said.stdout
 
 
 def test_what_the_gateway_still_lists_is_no_closed_session(bases: Bases, stub: StubGateway) -> None:
@@ -527,7 +552,7 @@ def test_one_refused_deletion_stops_no_other(bases: Bases, stub: StubGateway) ->
     refused = {"message": "This session cannot be deleted while model selection is locked."}
     stub.tell(faults=[{"method": "sessions.delete", "call": [1], "do": "error", "error": refused}])
     answer = close(bases, "alpha", "beta")
-    assert answer.rows == [(LEAD + "alpha", "failed"), (LEAD + "beta", "closed")]
+    assert answer.rows == [(LEAD + "alpha", "archived"), (LEAD + "beta", "closed")]
     assert "model selection is locked" in answer.data["results"][0]["error"]
 
 
@@ -690,10 +715,11 @@ def test_a_connection_that_breaks_is_exit_6_and_the_same_command_finishes(
     before = picture(bases)
     answer = close(bases, "alpha", "beta", "kelly-dashboard")
     assert (answer.code, answer.error) == (6, "gateway_needed")
-    expected = "closed" if fault == "drop-after" else "failed"
-    assert answer.rows == [
-        (LEAD + "alpha", "closed"), (LEAD + "beta", expected), (LEAD + "kelly-dashboard", "failed"),
+    expected = ("closed", None, True) if fault == "drop-after" else ("archived", "pending", False)
+    assert [(row["status"], row["reason"], row["ok"]) for row in answer.data["results"]] == [
+        ("closed", None, True), expected, ("archived", "pending", False),
     ]  # fmt: skip
+    assert answer.data["kept"] == len(before["project-lead"][0]) - 3
     assert "the same command again" in answer.data["error"]["remedy"]
     assert bases.store.open_runs()
     again = close(bases, "alpha", "beta", "kelly-dashboard")
