@@ -419,6 +419,7 @@ def list_sessions(order: dict[str, Any], params: dict[str, Any]) -> dict[str, An
     for key, entry in store_of(order, params["agentId"]).items():
         row = {"key": key, "status": entry.get("status") if isinstance(entry, dict) else None}
         rows.append(row if order.get("old") else {**row, "hasActiveRun": key in order.get("active", [])})
+    rows += [row for row in order.get("ghosts", []) if row["key"].split(":")[1] == params["agentId"]]
     return {"sessions": rows}
 
 

@@ -19,7 +19,6 @@ from .record import SessionRecord, StoreRecord
 from .stores.sqlite import Row, SqliteStore, archives_of
 from .work import FINISHES, Work
 
-AGAIN = "openclaw gateway start, then the same command again: it finishes what was begun"
 # The most that a gateway needed for the call during which its caller was killed: 100 sessions in 0.3 s.
 _UNDER_WAY_SECONDS = 2.0
 _IN_USE = "in use again: it was used while it was being closed"
@@ -106,6 +105,11 @@ def delete(work: Work, gateway: Gateway, rows: Sequence[PlannedRow], progress: C
         else:
             work.note_archives(row.key, paths)
     progress(len(rows), len(rows))
+
+
+def again(gateway: Gateway) -> str:
+    """Return what to do where a gateway has stopped answering in the middle of a run."""
+    return f"{sessions.way_out(gateway)}, then the same command again: it finishes what was begun"
 
 
 def _session_id(row: PlannedRow) -> str:
@@ -277,5 +281,5 @@ def _asked_again(
         why = problem
     except (LinkLost, LinkRefused) as problem:
         what = f"an interrupted run archived {keys.plain(session.key)}, which is not finished: {problem}"
-        raise GatewayNeeded(what, AGAIN) from None
+        raise GatewayNeeded(what, again(gateway)) from None
     return store.rows([session.key]).get(session.key), why

@@ -11,7 +11,7 @@ from typing import Any
 from . import document, locks
 from .archiving import archive, archive_late_files, look_again
 from .document import Document
-from .files import Disk, real
+from .files import Disk
 from .gateway.link import CallRefused, LinkLost, LinkRefused
 from .gateway.sessions import Gateway, delete
 from .measuring import holds

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from . import closing, commit, history, names, neighbours
-from .asking import AGAIN
+from .asking import again
 from .claiming import locked
 from .deciding import decide_again
 from .errors import GatewayNeeded
@@ -64,7 +64,7 @@ def _close(run: Run, store: FileStore, rows: list[PlannedRow], stamp: str) -> No
         if lost:
             run.gateway.found = find(run.home)
             if run.options.via != "auto" or run.gateway.found.life is not Life.DOWN:
-                raise GatewayNeeded(f"the gateway stopped answering: {lost}", AGAIN)
+                raise GatewayNeeded(f"the gateway stopped answering: {lost}", again(run.gateway))
             closing.to_files(work)
     closing.through_files(run.disk, work, run.gateway.found.life)
     work.finished = True

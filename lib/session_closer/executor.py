@@ -17,6 +17,13 @@ from .run import Run
 from .stores import Store
 from .stores.files import FileStore
 
+# Nobody is told to start what runs, or may run.
+_FIRST = {
+    Life.DOWN: "openclaw gateway start",
+    Life.UP: "openclaw gateway status",
+    Life.UNKNOWN: "openclaw gateway status",
+}
+
 
 def execute(
     where: Home,
@@ -223,7 +230,7 @@ def _gateway_refusal(run: Run, closing: Sequence[Store]) -> CloserError | None:
     untried = options.dry_run and life is Life.UP and bool(gateway.command().words)
     if options.via == "gateway" and not gateway.usable and not untried:
         why = gateway.notes[-1] if gateway.notes else f"no gateway of {run.home.state} answers"
-        return GatewayNeeded(why, "openclaw gateway start, or leave out --via gateway")
+        return GatewayNeeded(why, f"{_FIRST[life]}, or leave out --via gateway")
     databases = [store.agent for store in closing if store.era == "sqlite"]
     if untried and not gateway.usable and (databases or options.via == "gateway"):
         run.warn("a dry run starts no openclaw, so whether that command may close sessions was not tried")
@@ -231,7 +238,7 @@ def _gateway_refusal(run: Run, closing: Sequence[Store]) -> CloserError | None:
         why = gateway.notes[-1] if gateway.notes else f"no gateway of {run.home.state} answers"
         return GatewayNeeded(
             f"the sessions of agent {databases[0]} are in SQLite, which only a gateway may change: {why}",
-            "openclaw gateway start, or --url and --token-file" if life is not Life.UP else "openclaw gateway status",
+            _FIRST[life] if life is Life.UP else f"{_FIRST[life]}, or --url and --token-file",
         )
     if life is Life.UNKNOWN and options.via != "files":
         return GatewayNeeded(

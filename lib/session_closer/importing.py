@@ -221,7 +221,7 @@ def by_hand(run: Run) -> str:
 
 def start(run: Run) -> RestartResult:
     """Start the gateway again and wait until it answers."""
-    by = "by hand: openclaw gateway start"
+    by = "it is stopped: openclaw gateway status may say why; then: openclaw gateway start"
     try:
         words = ("gateway", "start", "--json")
         code, out, err = OpenClaw(run.home, None, None).run(*words, seconds=_START_SECONDS)

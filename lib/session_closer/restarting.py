@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from . import archiving, locks
 from .deciding import nothing_to_restart
 from .gateway import handoff, sessions
-from .gateway.restart import BY_HAND, restart
-from .model import Life, RestartResult
+from .gateway.restart import BY_HAND, noticed, restart
+from .model import Life, RestartResult, Route, Status
 from .record import RestartRecord
 from .run import Run
 from .work import FileWork
@@ -47,7 +48,21 @@ def restart_once(run: Run) -> RestartResult:
         if work.edited:
             with locks.folder(work.store.place):
                 archiving.look_again(run.disk, work)
-    return result
+    closed = _closed_below(edits)
+    if result.ok or not closed:
+        return result
+    return result._replace(detail=f"{result.detail}; {noticed(run.home, closed)}")
+
+
+def _closed_below(edits: Sequence[FileWork]) -> dict[str, list[str]]:
+    """Return what was closed below the gateway, keys by agent."""
+    closed = {
+        work.store.agent: [
+            row.key for row in work.rows if row.route is Route.FILES and work.outcome.get(row.key) is Status.CLOSED
+        ]
+        for work in edits
+    }
+    return {agent: keys for agent, keys in closed.items() if keys}
 
 
 def not_begun(why: str) -> RestartResult:

@@ -26,7 +26,7 @@ from . import (
     restorable,
     stores,
 )
-from .asking import AGAIN
+from .asking import again
 from .claiming import locked
 from .deciding import ONCE_MORE, nothing_to_restart, storage
 from .document import Document
@@ -520,13 +520,13 @@ def _unarchive(
                 except CallRefused as problem:
                     refused.update(dict.fromkeys((key for key, _ in targets), problem))
         except (LinkLost, LinkRefused) as problem:
-            raise GatewayNeeded(f"the gateway stopped answering: {problem}", AGAIN) from None
+            raise GatewayNeeded(f"the gateway stopped answering: {problem}", again(run.gateway)) from None
         finally:
             now = store.rows([item.key for item in todo])
             for item in todo:
                 row = now.get(item.key)
                 back = row is not None and row.session_id == item.session_id and row.archived_at is None
-                why = f"the gateway refused: {refused.get(item.key, 'no answer')}"
+                why = f"the gateway refused: {refused[item.key]}" if item.key in refused else "not brought back"
                 done[item.agent, item.key] = (
                     item._replace(status=Status.RESTORED) if back else item._replace(status=Status.FAILED, error=why)
                 )

@@ -73,7 +73,7 @@ def _close(run: Run, store: SqliteStore, rows: list[PlannedRow], found: dict[str
         except (LinkLost, LinkRefused) as problem:
             lost = problem
     if lost is not None:
-        raise GatewayNeeded(f"the gateway stopped answering: {lost}", asking.AGAIN)
+        raise GatewayNeeded(f"the gateway stopped answering: {lost}", asking.again(run.gateway))
 
 
 def _recorded(row: Row) -> SessionRecord:

@@ -27,6 +27,7 @@ _LONGEST_MS = 1_000_000
 _OVERLOADED = "code=overloaded"
 _OVERLOADED_PAUSE = 0.5
 _OVERLOADED_SECONDS = 10.0
+_NO_ANSWER = "no answer within {:g} s"
 
 
 class LinkRefused(Exception):
@@ -132,7 +133,8 @@ class SocketLink:
             self._socket = self._context.__enter__()
         except (*self._broken, ValueError, RuntimeError) as problem:
             # RuntimeError: the system lets us have no thread.
-            raise LinkLost(f"no WebSocket at {self._url}: {problem}") from None
+            said = _NO_ANSWER.format(_CONNECT_SECONDS) if isinstance(problem, TimeoutError) else problem
+            raise LinkLost(f"no WebSocket at {self._url}: {said}") from None
         # Only now: whoever has answered has taken the connection, and its socket is to be seen.
         why = peers.objection(line, named=self._named)
         if why:
@@ -152,7 +154,7 @@ class SocketLink:
             "auth": {"token": token},
         }
         try:
-            hello = self._ask("connect", params, time.monotonic() + _CONNECT_SECONDS)
+            hello = self._ask("connect", params, time.monotonic() + _CONNECT_SECONDS, _CONNECT_SECONDS)
         except CallRefused as problem:
             raise LinkRefused(str(problem)) from None
         # The name is another one up to websockets 15.
@@ -165,13 +167,13 @@ class SocketLink:
         begun = time.monotonic()
         while True:
             try:
-                return self._ask(method, params, begun + seconds)
+                return self._ask(method, params, begun + seconds, seconds)
             except _NotYet as problem:
                 if time.monotonic() + problem.seconds > begun + min(seconds, problem.patience):
                     raise CallRefused(str(problem)) from None
                 time.sleep(problem.seconds)
 
-    def _ask(self, method: str, params: dict[str, Any], deadline: float) -> dict[str, Any]:
+    def _ask(self, method: str, params: dict[str, Any], deadline: float, seconds: float) -> dict[str, Any]:
         self._count += 1
         number = str(self._count)
         try:
@@ -180,6 +182,8 @@ class SocketLink:
                 frame = json.loads(self._socket.recv(timeout=max(0.0, deadline - time.monotonic())))
                 if isinstance(frame, dict) and frame.get("type") == "res" and frame.get("id") == number:
                     return _payload(frame)
+        except TimeoutError:
+            raise LinkLost(f"{method}: {_NO_ANSWER.format(seconds)}") from None
         except self._broken as problem:
             raise LinkLost(f"{method}: {problem or type(problem).__name__}") from None
         except (ValueError, RecursionError) as problem:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Mapping
 
 from .. import processes
+from ..errors import GatewayNeeded
 from ..home import Home
 from ..model import Life, RestartResult
+from . import sessions
 from .find import Found, find, speaks_http
-from .link import LinkLost, LinkRefused, SocketLink
+from .link import CallRefused, LinkLost, LinkRefused, SocketLink
 from .openclaw import OpenClaw, first_object
 
 # OpenClaw waits up to 300 s for active runs before it restarts.
@@ -20,6 +23,7 @@ _PAUSE = 0.2
 _PATIENT_PAUSE = 1.0
 _SETTLE_SECONDS = 3.0
 BY_HAND = "openclaw gateway restart"
+_WHERE_STARTED = "restart it where you started it"
 
 
 def restart(home: Home, found: Found) -> RestartResult:
@@ -33,16 +37,38 @@ def restart(home: Home, found: Found) -> RestartResult:
             return RestartResult(True, False, "not-proven", f"{reason}; restart it by hand")
         code, out, err = command.run("gateway", "restart", "--json", seconds=RESTART_SECONDS)
     except LinkRefused as problem:
-        return RestartResult(True, False, "not-run", f"{problem}; by hand: {BY_HAND}")
+        return RestartResult(True, False, "not-run", f"{problem}; {_WHERE_STARTED}")
     except LinkLost as problem:
         return RestartResult(True, False, "timeout", f"{problem}; look with: openclaw gateway status")
     answer = first_object(out)
     result = answer.get("result")
     if result != "restarted":
+        if result == "not-loaded":
+            what = f"no service runs the gateway, process {found.pid}: {_WHERE_STARTED}"
+            return RestartResult(True, False, result, what)
         said = str(answer.get("message") or answer.get("error") or " ".join((err or out).split())[:200])
         word = result if isinstance(result, str) else f"exit {code}"
-        return RestartResult(True, False, word, f"{said.rstrip('.')}; by hand: {BY_HAND}")
+        why = f"{said.rstrip('.')}; " if said else ""
+        return RestartResult(True, False, word, f"{why}openclaw gateway status may say why; {_WHERE_STARTED}")
     return _wait_until_healthy(home, found)
+
+
+def noticed(home: Home, closed: Mapping[str, Collection[str]]) -> str:
+    """Return whether a gateway that was not restarted lists any of what was closed below it, keys by agent."""
+    told = "whether it has noticed already cannot be told"
+    try:
+        gateway = sessions.meet(home, looking_only=True)
+    except GatewayNeeded:
+        return told
+    try:
+        listed = {agent: sessions.listed(gateway, agent) for agent in closed}
+    except (CallRefused, LinkRefused, LinkLost):
+        return told
+    finally:
+        gateway.close()
+    left = sum(key in listed[agent] for agent, keys in closed.items() for key in keys)
+    every = sum(map(len, closed.values()))
+    return f"it still lists {left} of the {every} closed" if left else "it has noticed already, and lists none of them"
 
 
 def _would_hit_another(command: OpenClaw, found: Found) -> str:

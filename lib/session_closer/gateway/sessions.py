@@ -162,9 +162,11 @@ def _connect(gateway: Gateway, port: int) -> SocketLink | None:
         return None
     try:
         return SocketLink(f"ws://127.0.0.1:{port}", token)
-    except (LinkRefused, LinkLost) as problem:
+    except LinkLost as problem:
+        gateway.notes.append(str(problem))
+    except LinkRefused as problem:
         gateway.notes.append(f"the WebSocket was refused: {problem}")
-        return None
+    return None
 
 
 def view(gateway: Gateway, agents: list[str], *, by_command: bool = False) -> GatewayView:
@@ -262,6 +264,16 @@ def _call(gateway: Gateway, method: str, params: dict[str, Any]) -> dict[str, An
             gateway.notes.append(f"{method} was refused: {problem}")
             gateway.links.pop(0).close()
     raise LinkRefused(gateway.notes[-1] if gateway.notes else "no link to the gateway is left")
+
+
+def way_out(gateway: Gateway) -> str:
+    """Return what to do about a gateway that gave no answer: looked for again, since it may only be slow."""
+    if gateway.home.url is not None:
+        return f"see whether the gateway at {gateway.home.url} runs"
+    now = find(gateway.home)
+    if now.life is Life.UP:
+        return f"the gateway runs, process {now.pid}: wait"
+    return "openclaw gateway start" if now.life is Life.DOWN else "openclaw gateway status"
 
 
 def _everything(agent: str) -> dict[str, Any]:
