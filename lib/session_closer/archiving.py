@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from . import names, planning
+from . import locks, names, planning
 from .document import Document
 from .files import Disk
 from .history import now
+from .home import Home
 from .measuring import Measure, holds
 from .model import Move, PlannedRow, Route, Session, Snapshot, Status
-from .stores.files import parse, read_index
+from .record import SessionRecord, StoreRecord
+from .stores.files import FileStore, parse, read_index
 from .work import FileWork
 
 # An aborted run needs about 10 ms to end after its session was deleted; measured on 2026.5.7.
@@ -135,6 +137,42 @@ def look_again(disk: Disk, work: FileWork) -> None:
                 disk.rename_new(os.path.join(store.folder, name), os.path.join(store.folder, live))
                 work.archives[row.key] = [other for other in work.archives[row.key] if other != name]
         disk.sync_folder(store.folder)
+
+
+def look_again_at(disk: Disk, home: Home, record: StoreRecord) -> StoreRecord:
+    """Return the record of a file store with what its gateway has written back, or away, since; raise CloserError."""
+    store = FileStore(home, record.agent)
+    with locks.folder(store.place):
+        now = store.read().sessions
+        if record.restores:
+            away = {session.key for session in record.sessions if session.status == "restored"} - now.keys()
+            return replace(record, sessions=tuple(_ended(session, away, "failed") for session in record.sessions))
+        # A key with another session id was taken into use after it had been closed.
+        back = [
+            session
+            for session in record.sessions
+            if session.route == Route.FILES
+            and session.status == Status.CLOSED
+            and session.key in now
+            and now[session.key].session_id == session.session_id
+        ]
+        assert store.document is not None
+        work = FileWork(
+            store=store,
+            rows=[PlannedRow(s.key, record.agent, s.key, Status.WOULD_CLOSE, route=Route.FILES) for s in back],
+            record=record,
+            note=lambda _: None,
+            planned=store.document,
+            outcome=dict.fromkeys((session.key for session in back), Status.CLOSED),
+            archives={session.key: [move.target for move in session.moves] for session in back},
+        )
+        look_again(disk, work)
+        came_back = {session.key for session in back}
+        return replace(record, sessions=tuple(_ended(session, came_back, "came_back") for session in record.sessions))
+
+
+def _ended(session: SessionRecord, keys: Collection[str], status: str) -> SessionRecord:
+    return session._replace(status=status) if session.key in keys else session
 
 
 def _back(work: FileWork, store: Document[Any]) -> list[PlannedRow]:

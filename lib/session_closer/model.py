@@ -101,6 +101,7 @@ class Options(NamedTuple):
 
     `own`: the caller's own session. `most_rows`: how many rows that went well are shown. `again` is the same
     command line with --yes, `undo` the command that takes a receipt's id, `see` the one that lists, all for a shell.
+    `late`: by the process that outlives the caller, whose turn has ended a moment ago.
     """
 
     dry_run: bool = False
@@ -117,6 +118,7 @@ class Options(NamedTuple):
     again: str = "--yes"
     undo: str = "restore-sessions"
     see: str = "list-sessions"
+    late: bool = False
 
 
 class Session(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,8 +15,36 @@ from .record import RestartRecord
 from .run import Run
 from .work import FileWork
 
+# A gateway wrote a row 2 s after its run was seen to have ended.
+LAST_WRITE_SECONDS = 5.0
+
 
 def restart_once(run: Run) -> RestartResult:
+    """Restart the gateway where a run owes it that, and look again at what was edited below it."""
+    begun = time.monotonic()
+    edits = [work for work in run.works if isinstance(work, FileWork) and work.edited]
+    result = _restarted(run)
+    if not edits or run.gateway.found.life is Life.DOWN:
+        return result
+    if run.options.late:
+        wait_for_last_write(begun)
+    elif result.ok is None:
+        return result
+    for work in edits:
+        with locks.folder(work.store.place):
+            archiving.look_again(run.disk, work)
+    closed = _closed_below(edits)
+    if result.ok is not False or not closed:
+        return result
+    return result._replace(detail=f"{result.detail}; {noticed(run.home, closed)}")
+
+
+def wait_for_last_write(since: float) -> None:
+    """Wait until a run that had ended by then (on the monotonic clock) has written all that it writes to a store."""
+    time.sleep(max(0.0, since + LAST_WRITE_SECONDS - time.monotonic()))
+
+
+def _restarted(run: Run) -> RestartResult:
     found, wanted = run.gateway.found, run.options.restart
     if found.life is Life.DOWN:
         if wanted == "always":
@@ -37,21 +66,13 @@ def restart_once(run: Run) -> RestartResult:
     assert run.journal is not None
     run.record = replace(run.record, restart=RestartRecord(needed=True))
     run.journal.write(run.record)
-    if handoff.below(found.pid):
+    if not run.options.late and handoff.below(found.pid):
         return RestartResult(
             True, None, "handed-off", "this runs below the gateway, so a process of its own restarts it"
         )
     run.tell(f"restarting the gateway, process {found.pid}; receipt {run.receipt}")
     run.gateway.leave()
-    result = restart(run.home, found)
-    for work in edits:
-        if work.edited:
-            with locks.folder(work.store.place):
-                archiving.look_again(run.disk, work)
-    closed = _closed_below(edits)
-    if result.ok or not closed:
-        return result
-    return result._replace(detail=f"{result.detail}; {noticed(run.home, closed)}")
+    return restart(run.home, found)
 
 
 def _closed_below(edits: Sequence[FileWork]) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import closing, editing, processes, tidying
+from session_closer import closing, editing, processes, restarting, tidying
 from session_closer.gateway import restart
 from support import TOKEN, Stage, Store, build
 from support_gateway import StubGateway, StubOpenClaw, stub_gateway
@@ -20,6 +20,7 @@ from support_worker import Between, Left
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stub writes nothing of its own accord, so nobody has to wait for what it might write."""
     monkeypatch.setattr(closing, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(restarting, "LAST_WRITE_SECONDS", 0.01)
     monkeypatch.setattr(restart, "_PAUSE", 0.02)
     monkeypatch.setattr(restart, "HEALTH_SECONDS", 2.0)
     monkeypatch.setattr(restart, "PATIENCE_SECONDS", 4.0)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import functools
 import json
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
-from session_closer import executor, locks, restoring
+from session_closer import executor, locks, restarting, restoring
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.gateway import worker
+from session_closer.gateway import handoff, worker
 from support import LEAD, PATIENCE_SECONDS, Killed, KilledDisk, Store, interrupt, run_json, run_process, session_id
+from support_gateway import StubGateway, StubOpenClaw
 from support_worker import ME, OTHER, Left, batch, receipts, row
 
 KELLY, NEXT = LEAD + "kelly-dashboard", LEAD + "subagent:2b1c"
@@ -231,3 +235,106 @@ def test_an_own_session_that_was_closed_again_is_not_back(store: Store, left: Le
         if len(runs) == 1:
             assert run_json(RestoreSessions, runs[0], state=store.state).code == 0
     assert [(listed(store, run)["closed"], listed(store, run)["restored"]) for run in runs] == [(2, 2), (2, 0)]
+
+
+# What a gateway writes after it was looked
+
+
+class Last:
+    """What the gateway writes while a run's last write is waited for: at which wait, and what."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **writes: Callable[[], object]) -> None:
+        self.waits, self.writes = 0, writes
+        monkeypatch.setattr(restarting, "time", SimpleNamespace(monotonic=time.monotonic, sleep=self.sleep))
+
+    def sleep(self, _seconds: float) -> None:
+        self.waits += 1
+        self.writes.get({1: "before", 2: "after"}.get(self.waits, ""), list)()
+
+
+def left_below(store: Store, left: Left, *words: str) -> dict[str, Any]:
+    """Close the own session by the file, below the gateway; return its row in the receipt."""
+    answer = run_json(CloseProject, "--via", "files", "--self", ME, *words, "alpha", state=store.state)
+    assert answer.rows == [(ME, "deferred")]
+    left.finish()
+    return row(receipts(store)[Path(answer.data["receipt"]).stem])
+
+
+@pytest.mark.parametrize("words", [(), ("--no-restart",)])
+def test_a_row_that_is_written_again_after_the_close_has_come_back_with_its_transcript(
+    served: Store, openclaw: StubOpenClaw, left: Left, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    was, files = served.entries()[ME], served.names()
+    seen: list[tuple[bool, int]] = []
+
+    def again() -> None:
+        seen.append((ME in served.listed(), len(openclaw.calls("restart"))))
+        served.add((ME, {**was, "updatedAt": was["updatedAt"] + 1}))
+
+    Last(monkeypatch, after=again)
+    ended = left_below(served, left, *words)
+    # It was out of the file by then, and the gateway had been restarted if it was to be.
+    assert seen == [(False, 0 if words else 1)]
+    assert (ended["status"], ended["ok"], ended["archives"]) == ("came_back", False, [])
+    assert "close it again" in ended["error"]
+    assert ME in served.listed()
+    assert {name for name in served.names() if ".bak-" not in name} == files
+    own = receipts(served)[Path(ended["receipt"]).stem]
+    assert [session["status"] for each in own["stores"] for session in each["sessions"]] == ["came_back"]
+    assert len(openclaw.calls("restart")) == (0 if words else 1)
+
+
+def test_the_last_write_of_a_run_is_waited_for_and_then_it_is_closed(
+    served: Store, openclaw: StubOpenClaw, left: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    was = served.entries()[ME]
+    last = Last(monkeypatch, before=lambda: served.add((ME, {**was, "updatedAt": was["updatedAt"] + 1})))
+    ended = left_below(served, left)
+    assert (ended["status"], ended["ok"], last.waits) == ("closed", True, 2)
+    assert ME not in served.listed()
+
+
+def test_a_run_that_begins_while_the_last_write_is_waited_for_is_waited_for(
+    served: Store, openclaw: StubOpenClaw, stub: StubGateway, left: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = []
+
+    def turn(_number: int) -> None:
+        there.append(ME in served.listed())
+        stub.tell(active=[])
+
+    left.meanwhile = turn
+    Last(monkeypatch, before=lambda: stub.tell(active=[ME]))
+    assert left_below(served, left)["status"] == "closed"
+    assert there == [True]
+
+
+@pytest.mark.parametrize(("back", "status"), [("the same", "came_back"), ("another", "closed")])
+def test_what_the_caller_closed_is_looked_at_again_after_the_restart_that_it_left(
+    served: Store, openclaw: StubOpenClaw, left: Left, monkeypatch: pytest.MonkeyPatch, back: str, status: str
+) -> None:
+    was, files = served.entries()[OTHER], served.names()
+    monkeypatch.setattr(handoff, "below", lambda pid: True)
+    answer = run_json(CloseProject, "--via", "files", "topics", state=served.state)
+    assert (answer.rows, answer.data["restart"]["result"]) == ([(OTHER, "closed")], "handed-off")
+    entry = was if back == "the same" else {"sessionId": session_id("anew"), "updatedAt": 1}
+    Last(monkeypatch, before=lambda: served.add((OTHER, entry)))
+    assert left.finish() == 0
+    (receipt,) = receipts(served).values()
+    (session,) = receipt["stores"][0]["sessions"]
+    assert (session["status"], receipt["restart"]["result"]) == (status, "restarted")
+    assert ({name for name in served.names() if ".bak-" not in name} == files) is (back == "the same")
+
+
+def test_what_the_caller_restored_is_looked_at_again_after_the_restart_that_it_left(
+    served: Store, openclaw: StubOpenClaw, left: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_json(CloseProject, "topics", state=served.state)
+    closed = served.entries()
+    monkeypatch.setattr(handoff, "below", lambda pid: True)
+    answer = run_json(RestoreSessions, "last", state=served.state)
+    assert answer.rows == [(OTHER, "restored")]
+    Last(monkeypatch, before=lambda: served.write(closed))
+    left.finish()
+    receipt = receipts(served)[Path(answer.data["receipt"]).stem]
+    assert [session["status"] for session in receipt["stores"][0]["sessions"]] == ["failed"]

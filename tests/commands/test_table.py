@@ -189,7 +189,7 @@ def test_what_the_gateway_leaves_behind_is_archived(stage: Stage) -> None:
 
 def test_a_gateway_that_says_ok_and_does_nothing_is_not_believed(stage: Stage, stub: StubGateway) -> None:
     store = stage("up", lie=True)
-    stub.tell(names=[f"{store.folder()}/{session_id(LEAD + 'topics')}.jsonl.deleted.2026-11-21T00-41-24.769Z"])
+    stub.tell(names=[f"{store.folder()}/{session_id(LEAD + 'topics')}.jsonl.deleted.2016-11-21T00-41-24.769Z"])
     answer = run_json(CloseProjectBatch, "topics", state=store.state)
     assert answer.code == 1
     # What it names is not there, so nobody is told of it.
@@ -199,7 +199,7 @@ def test_a_gateway_that_says_ok_and_does_nothing_is_not_believed(stage: Stage, s
 
 def test_archives_that_a_gateway_names_wrongly_are_looked_for(stage: Stage, stub: StubGateway) -> None:
     store = stage("up")
-    stub.tell(renames="2026-11-21T00-41-24.769Z")
+    stub.tell(renames="2016-11-21T00-41-24.769Z")
     (row,) = run_json(CloseProjectBatch, "topics", state=store.state).data["results"]
     assert (row["status"], len(row["archives"])) == ("closed", 1)
     assert all(Path(path).is_file() for path in row["archives"])

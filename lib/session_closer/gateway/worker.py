@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,9 +15,10 @@ from ..home import Home
 from ..journal import Journal
 from ..keys import Target
 from ..locks import iso_now
-from ..model import Options, Outcome, Reason, Report, Status, Wish
-from ..record import RestartRecord, RunRecord
+from ..model import Life, Options, Outcome, Reason, Report, RestartResult, Route, Status, Wish
+from ..record import RestartRecord, RunRecord, StoreRecord
 from ..report import result
+from ..restarting import wait_for_last_write
 from .find import find
 from .restart import restart
 
@@ -49,23 +50,46 @@ def main(task: Mapping[str, Any], *, begun: int | None = None) -> int:
         with os.fdopen(begun, "wb") as pipe:
             pipe.write(b".")
     _wait_for(int(task["caller"]))
-    edited = False
+    ends: list[RestartResult] = []
     rows: list[Mapping[str, Any]] = []
     for row in record.results:
         if row.get("status") != Status.DEFERRED:
             rows.append(row)
             continue
-        ended, below = _close_own(where, record, row, task)
-        edited = edited or below
+        ended, restarted = _close_own(where, record, row, task)
+        ends.append(restarted)
         rows.append({**row, **ended})
         journal.write(replace(record, results=(*rows, *record.results[len(rows) :])))
-    record = replace(record, results=tuple(rows))
+    record = _restarted(where, replace(record, results=tuple(rows)), ends, task)
     owed = record.restart
-    if (owed.result == "handed-off" or edited) and task["restart"] != "never":
-        done = restart(where, find(where))
-        owed = RestartRecord(True, bool(done.ok), done.result, done.detail)
-    journal.finish(replace(record, restart=owed, state="done", finished_at=iso_now()))
+    journal.finish(replace(record, state="done", finished_at=iso_now()))
     return 0 if owed.done or not owed.needed else 1
+
+
+def _restarted(where: Home, record: RunRecord, ends: Sequence[RestartResult], task: Mapping[str, Any]) -> RunRecord:
+    """Restart the gateway if the caller left that and no run since has; look again at what the caller has changed."""
+    owed, begun = record.restart, time.monotonic()
+    late = [end for end in ends if end.needed]
+    if owed.result == "handed-off" and not any(end.ok for end in late) and task["restart"] != "never":
+        late.append(restart(where, find(where)))
+        wait_for_last_write(begun)
+    if not late:
+        return record
+    stores = tuple(_looked_at(where, store) if store.era == "files" else store for store in record.stores)
+    return replace(
+        record,
+        stores=stores,
+        restart=RestartRecord(True, bool(late[-1].ok), late[-1].result, late[-1].detail),
+    )
+
+
+def _looked_at(where: Home, store: StoreRecord) -> StoreRecord:
+    from ..archiving import look_again_at
+
+    try:
+        return look_again_at(Disk(), where, store)
+    except (CloserError, OSError):
+        return store  # what it says was so when the caller looked
 
 
 def _wait_for(caller: int) -> None:
@@ -77,27 +101,32 @@ def _wait_for(caller: int) -> None:
 
 def _close_own(
     where: Home, record: RunRecord, row: Mapping[str, Any], task: Mapping[str, Any]
-) -> tuple[dict[str, Any], bool]:
-    """Close the caller's own session once its turn has ended; return how it ended, and whether a store was edited."""
+) -> tuple[dict[str, Any], RestartResult]:
+    """Close the caller's own session once its turn has ended; return how it ended, and the restart that this took."""
     deadline = time.monotonic() + TURN_SECONDS
     wish = Wish(record.operation, (Target(str(row["input"]), str(row["agent"]), (str(row["key"]),)),))
     options = Options(
-        via=task["via"], restart="never", reason=task["reason"], archive=bool(task["archive"]), missing_ok=True
+        via=task["via"],
+        restart="never" if task["restart"] == "never" else "auto",
+        reason=task["reason"],
+        archive=bool(task["archive"]),
+        missing_ok=True,
+        late=True,
     )
     while True:
         late = time.monotonic() > deadline
         ended, again = _tried(where, wish, options, row)
         if late or not again:
-            return _ended(ended.row, ended.receipt), ended.below
+            return _ended(ended.row, ended.receipt), ended.restart
         time.sleep(_PAUSE)
 
 
 class _End(NamedTuple):
-    """How one try ended: the row, the receipt of its run, and whether a store was edited below its gateway."""
+    """How one try ended: the row, the receipt of its run, and the restart that it took."""
 
     row: Outcome
     receipt: str | None = None
-    below: bool = False
+    restart: RestartResult = RestartResult()
 
 
 def _tried(where: Home, wish: Wish, options: Options, row: Mapping[str, Any]) -> tuple[_End, bool]:
@@ -110,9 +139,9 @@ def _tried(where: Home, wish: Wish, options: Options, row: Mapping[str, Any]) ->
     ended = found.results[0] if found.results else _failed(key, "it is in its store no more")
     if ended.status is Status.REFUSED and ended.reason is Reason.RUNNING:
         return _End(_failed(key, f"its turn did not end within {TURN_SECONDS / 60:.0f} minutes: close it later")), True
-    if found.error is not None:
+    if found.error is not None and ended.status not in (Status.CLOSED, Status.ARCHIVED):
         ended = ended._replace(error=found.error.message)
-    return _End(ended, found.receipt, found.restart.needed), isinstance(found.error, Busy)
+    return _End(ended, found.receipt, found.restart), isinstance(found.error, Busy)
 
 
 def _failed(key: str, why: str) -> Outcome:
@@ -124,6 +153,10 @@ def _attempt(where: Home, wish: Wish, options: Options, session_id: object) -> R
     from ..executor import execute
 
     look = execute(where, wish, options._replace(dry_run=True))
+    if look.gateway and look.gateway.life is not Life.DOWN and any(row.route is Route.FILES for row in look.results):
+        # What a run writes last of all would bring back what was taken out of the file before.
+        wait_for_last_write(time.monotonic())
+        look = execute(where, wish, options._replace(dry_run=True))
     other = "the key is in use again, by another session"
     rows = tuple(
         row._replace(status=Status.CAME_BACK, error=other) if row.session_id not in (None, session_id) else row
