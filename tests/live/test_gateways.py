@@ -75,6 +75,7 @@ def test_a_gateway_that_cannot_be_restarted_is_reported_and_the_sessions_are_clo
         assert result.statuses() == {ONE: "closed", TWO: "closed"}
         assert result.json["restart"]["ok"] is False
         assert result.json["restart"]["result"] == "not-loaded"
+        assert "restart it where you started it; it has noticed already" in result.json["restart"]["detail"]
         assert rows(rpc) == without(listed, ONE, TWO)
 
 

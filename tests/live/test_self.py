@@ -53,3 +53,25 @@ def test_the_own_session_is_closed_when_its_run_has_ended_and_not_before(shared:
     files = digests(shared)
     assert any(session_id in path and ".deleted." in path for path in files)
     assert change(files, digests(shared)).archived == {}
+
+
+@pytest.mark.openclaw("files")
+def test_the_own_session_is_closed_by_the_file_after_the_last_write_of_its_run(shared: Lab) -> None:
+    with shared.restarting(1):
+        with shared.rpc() as rpc:
+            create(rpc, ME, STAYS)
+            start_run(rpc, shared, "project-lead", ME)
+            session_id = str(shared.entries("project-lead")[ME]["sessionId"])
+            result = run(shared, "close-project", "--via", "files", "--self", ME, "me")
+            assert (result.code, result.statuses()) == (0, {ME: "deferred"}), result
+            receipt = Path(str(result.json["receipt"]))
+            end_run(rpc, shared, "project-lead", ME)
+        wait_until(receipt.is_file, 180, "the receipt")
+    data = json.loads(receipt.read_bytes())
+    (ended,) = data["results"]
+    assert (ended["status"], ended["route"], ended["error"]) == ("closed", "files", None)
+    assert data["restart"]["result"] == "restarted"
+    with shared.rpc() as rpc:
+        assert ME not in rows(rpc)
+    assert ME not in shared.entries("project-lead")
+    assert not shared.store.remains("project-lead", session_id)
