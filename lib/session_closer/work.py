@@ -44,13 +44,12 @@ class Work:
     pending: set[str] = field(default_factory=set)
 
     def give_up(self) -> None:
-        """Call nothing closed of what was under way when an error ended the run but what is gone from the store."""
+        """Call nothing closed of what was under way when an error ended the run; say what is out of the store."""
         if self.finished:
             return
         self.outcome = {key: status for key, status in self.outcome.items() if status is not Status.CLOSED}
         for key in self.gone():
-            self.outcome[key] = Status.CLOSED
-            self.error[key] = f"out of the store, its files are not looked after yet: {FINISHES}"
+            self.error[key] = f"out of the store already, but not finished: {FINISHES}"
             self.pending.add(key)
 
     def gone(self) -> list[str]:
