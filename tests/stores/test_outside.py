@@ -93,7 +93,7 @@ def test_where_no_thread_is_to_be_had_all_is_done_one_after_the_other(store: Sto
 def test_a_folder_that_has_the_archive_name_of_this_moment_is_passed_by(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = datetime(2026, 11, 21, 0, 41, 24, 769000, UTC)
+    now = datetime(2016, 11, 21, 0, 41, 24, 769000, UTC)
     monkeypatch.setattr(history, "now", lambda: now)
     session = store.entries()[LEAD + "topics"]["sessionId"]
     live = f"{session}-topic-42.jsonl"
@@ -118,5 +118,5 @@ def test_a_folder_that_has_the_archive_name_of_this_moment_is_passed_by(
 @pytest.mark.parametrize("stem", ["a", "a.bak-b", ".bak-", "sessions.json.bak-"])
 @pytest.mark.parametrize("how", ["deleted.", "bak.", "bak-"])
 def test_a_stamp_is_free_whatever_the_name_in_front_of_it(stem: str, how: str) -> None:
-    now = datetime(2026, 11, 21, 0, 41, 24, 769000, UTC)
+    now = datetime(2016, 11, 21, 0, 41, 24, 769000, UTC)
     assert names.free_stamp(now, [f"{stem}.jsonl.{how}{names.stamp(now)}"]) != names.stamp(now)
