@@ -17,6 +17,8 @@ from .stores.files import check
 ATTEMPTS = 20
 # OpenClaw 2026.2 notices an edit by its time stamp only, and the clock of a file system ticks every 4 ms.
 _TICK_NS = 10_000_000
+# Times of vfat are even seconds.
+_COARSE_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +137,7 @@ def _swap(disk: Disk, place: Place, expected: bytes, new: bytes, lock: locks.Sto
     files.put(disk, fresh, new, like=place.index)
     if not measuring.holds(fresh, new):
         raise CorruptStore(f"{fresh} does not hold what was written to it", "check the disk")
-    wanted = max(time.time_ns(), before.st_mtime_ns + _TICK_NS)
-    disk.set_times(fresh, wanted, wanted)
+    _make_younger(disk, fresh, before.st_mtime_ns)
     disk.rename(fresh, swap)
     if not lock.still_ours():
         raise ChangedUnderneath(f"the lock of {place.index} was taken over", "run the same command again")
@@ -148,6 +149,15 @@ def _swap(disk: Disk, place: Place, expected: bytes, new: bytes, lock: locks.Sto
     # I2: the same bytes are in a backup.
     disk.unlink(swap)
     return True, None
+
+
+def _make_younger(disk: Disk, path: str, than_ns: int) -> None:
+    """Give a file a time that shows that it is another one, also where a file system rounds times."""
+    for tick in (_TICK_NS, _COARSE_NS):
+        wanted = max(time.time_ns(), than_ns + tick)
+        disk.set_times(path, wanted, wanted)
+        if os.stat(path, follow_symlinks=False).st_mtime_ns > than_ns:
+            return
 
 
 def _replace(disk: Disk, place: Place, swap: str, expected: bytes) -> tuple[bool, bytes | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from . import history, home, keys, migration, names, stores, summary
+from . import history, home, keys, locks, migration, names, stores, summary
 from .deciding import decide, nothing_to_restart, storage
 from .errors import CloserError, GatewayNeeded, Refused
 from .files import Disk
@@ -207,6 +207,8 @@ def _refusal(run: Run, plan: Plan) -> CloserError | None:
 def _store_refusal(run: Run, closing: Sequence[Store]) -> CloserError | None:
     """Return why the stores to be changed do not take what was asked."""
     for store in closing:
+        if (unlockable := locks.unlockable(store.place)) is not None:
+            return unlockable
         if store.era == "sqlite" and run.options.via == "files":
             return Refused(
                 f"agent {store.agent} keeps its sessions in SQLite ({store.index}), which only its gateway may change",

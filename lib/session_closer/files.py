@@ -21,7 +21,12 @@ _LARGE = 16 << 20
 _SWAP = 2
 _ACL = "system.posix_acl_access"
 _EXCLUSIVE = 4 if sys.platform == "darwin" else 1
-_NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
+# What a file system says to a call that it does not have.
+_UNKNOWN = frozenset((errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP))
+# Some deny what they do not have: vfat and FUSE links with EPERM, Android with EACCES. A folder that may not be
+# written says so to whatever is tried instead.
+_NO_LINK = _UNKNOWN | {errno.EPERM, errno.EACCES, errno.EMLINK, errno.EXDEV}
+_NO_RIGHTS = _UNKNOWN | {errno.EPERM}
 
 
 class Disk:
@@ -47,13 +52,18 @@ class Disk:
         return os.write(descriptor, data)
 
     def sync(self, descriptor: int) -> None:
-        """Bring a file's bytes to the platter; macOS needs F_FULLFSYNC for that."""
+        """Bring a file's bytes to the platter; macOS needs F_FULLFSYNC for that, which only its own disks have."""
         if sys.platform == "darwin":
             import fcntl
 
-            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-        else:
-            os.fsync(descriptor)
+            try:
+                fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            except OSError as problem:
+                if problem.errno not in _UNKNOWN | {errno.ENOTTY}:
+                    raise
+            else:
+                return
+        _fsync(descriptor)
 
     def close(self, descriptor: int) -> None:
         """Close a descriptor."""
@@ -75,8 +85,12 @@ class Disk:
             os.setxattr(descriptor, _ACL, acl)
 
     def set_times(self, path: str, atime_ns: int, mtime_ns: int) -> None:
-        """Set a file's times."""
-        os.utime(path, ns=(atime_ns, mtime_ns))
+        """Set a file's times; a file system that lets nobody set them is left as it is."""
+        try:
+            os.utime(path, ns=(atime_ns, mtime_ns))
+        except OSError as problem:
+            if problem.errno not in _NO_RIGHTS:
+                raise
 
     def rename(self, source: str, target: str) -> None:
         """Rename, replacing what is there."""
@@ -84,16 +98,36 @@ class Disk:
 
     def rename_new(self, source: str, target: str) -> None:
         """Rename; FileExistsError where the target exists."""
+        if self.take_name(source, target):
+            return
+        # A placeholder would keep no writer out either, and a kill would leave an empty archive or backup (I4, I5).
+        os.lstat(source)
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), source, None, target)
+        self.rename(source, target)
+
+    def take_name(self, source: str, target: str) -> bool:
+        """Rename in a way that cannot replace, FileExistsError where the target exists.
+
+        False, and nothing done, where the file system has no such way.
+        """
         try:
-            if _rename_with(source, target, exchange=False):
-                return
-            # No RENAME_NOREPLACE on this file system: a link never replaces either.
-            os.link(source, target, follow_symlinks=False)
+            if self.rename_exclusive(source, target):
+                return True
+            if not self.link(source, target):
+                return False
         except FileExistsError:
-            # Killed between link and unlink, a file has both names.
-            if not os.path.samestat(os.lstat(source), os.lstat(target)):
+            # Killed between link and unlink, a file has both names. Where there are no links, numbers of inodes may
+            # be made up, and two files can have the same.
+            one, other = os.lstat(source), os.lstat(target)
+            if not os.path.samestat(one, other) or one.st_nlink < 2:
                 raise
-        os.unlink(source)
+        self.unlink(source)
+        return True
+
+    def rename_exclusive(self, source: str, target: str) -> bool:
+        """Rename in one step, FileExistsError where the target exists; False, and nothing done, where it cannot."""
+        return _rename_with(source, target, exchange=False)
 
     def exchange(self, one: str, other: str) -> bool:
         """Swap two files in one step; False, and nothing done, where the file system cannot."""
@@ -103,21 +137,32 @@ class Disk:
         """Remove a file."""
         os.unlink(path)
 
-    def link(self, source: str, target: str) -> None:
-        """Give a file a second name; FileExistsError where the target exists."""
-        os.link(source, target, follow_symlinks=False)
+    def link(self, source: str, target: str) -> bool:
+        """Give a file a second name, FileExistsError where that exists; False, and nothing done, where it cannot."""
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except OSError as problem:
+            if problem.errno not in _NO_LINK:
+                raise
+            return False
+        return True
 
     def sync_folder(self, path: str) -> None:
         """Make renames within a folder durable; a file system without it is left as it is."""
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(descriptor)
-        except OSError as problem:
-            # Ignoring is fine as such a file system offers no ordering of renames at all.
-            if problem.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF):
-                raise
+            _fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _fsync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as problem:
+        # Ignoring is fine as such a file system keeps nothing in order at all.
+        if problem.errno not in _UNKNOWN | {errno.EBADF}:
+            raise
 
 
 def put(disk: Disk, path: str, *data: bytes, like: str | None = None, aside: bool = False) -> None:
@@ -159,7 +204,15 @@ def _make_alike(disk: Disk, descriptor: int, path: str, like: str) -> None:
     acl = _acl(like)
     if acl != _acl(descriptor):
         disk.set_acl(descriptor, acl)
-    disk.set_mode(descriptor, stat.S_IMODE(old.st_mode))
+    mode = stat.S_IMODE(old.st_mode)
+    # Where all files have the mode of the mount, it cannot be set.
+    if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
+        try:
+            disk.set_mode(descriptor, mode)
+        except OSError as problem:
+            if problem.errno not in _NO_RIGHTS:
+                raise
+            raise PermissionError(errno.EPERM, f"cannot have the mode {mode:o} of the old one", path) from None
 
 
 def _acl(file: str | int) -> bytes | None:
@@ -169,7 +222,7 @@ def _acl(file: str | int) -> bytes | None:
     try:
         return os.getxattr(file, _ACL)
     except OSError as problem:
-        if problem.errno not in (errno.ENODATA, errno.ENOTSUP, errno.EOPNOTSUPP):
+        if problem.errno not in _UNKNOWN | {errno.ENODATA}:
             raise
         return None
 
@@ -202,7 +255,7 @@ def _past_the_cache(disk: Disk, descriptor: int, view: memoryview) -> int:
             at += written
     except OSError as problem:
         # Larger blocks than we know of, or a write that ended within one: the rest goes the usual way.
-        if problem.errno != errno.EINVAL:
+        if problem.errno not in _UNKNOWN:
             raise
     finally:
         _set_direct(descriptor, on=False)
@@ -220,17 +273,22 @@ def _set_direct(descriptor: int, *, on: bool) -> bool:
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | flag if on else flags & ~flag)
     except OSError as problem:
-        if problem.errno != errno.EINVAL:
+        if problem.errno not in _UNKNOWN:
             raise
         return False
     return True
 
 
 def own(disk: Disk, path: str) -> None:
-    """Make a file durable, and private, that somebody else has written."""
+    """Make a file durable that somebody else has written, and private, where it is ours and a file can be."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        disk.set_mode(descriptor, 0o600)
+        try:
+            disk.set_mode(descriptor, PRIVATE_FILE)
+        except OSError as problem:
+            # Whoever may read it could do so under its old name.
+            if problem.errno not in _NO_RIGHTS:
+                raise
         disk.sync(descriptor)
     finally:
         os.close(descriptor)
@@ -294,7 +352,7 @@ def _rename_with(source: str, target: str, *, exchange: bool) -> bool:
     code = call(os.fsencode(source), os.fsencode(target), _SWAP if exchange else _EXCLUSIVE)
     if code == 0:
         return True
-    if code in _NO_EXCHANGE:
+    if code in _UNKNOWN:
         return False
     raise OSError(code, os.strerror(code), source, None, target)
 

@@ -181,13 +181,14 @@ def interrupted(state: str) -> list[str]:
 
 def is_left(state: str, run: str) -> bool:
     """Tell whether a run that has not ended is there, and no process works on it."""
+    folder = os.path.join(root(state), OPEN, run)
     try:
-        descriptor = os.open(os.path.join(root(state), OPEN, run), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
         # Shared: a look must not keep a changing command from the run.
-        return locks.try_flock(descriptor, shared=True)
+        return locks.try_flock(descriptor, folder, shared=True)
     finally:
         os.close(descriptor)
 

@@ -85,7 +85,7 @@ class Journal:
         try:
             if self.descriptor < 0:
                 self.descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            if not locks.try_flock(self.descriptor):
+            if not locks.try_flock(self.descriptor, self._folder):
                 return False
             # Look again: it may have been finished between the look and the lock.
             return os.path.samestat(os.fstat(self.descriptor), os.stat(self._folder, follow_symlinks=False))

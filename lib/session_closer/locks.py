@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -15,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from . import durations, processes, trust
-from .errors import Busy
+from .errors import Busy, Refused
 from .files import Disk, put, remove
 
 HOLDER = "session-closer"
@@ -26,6 +27,9 @@ STALE_AFTER = 30.0
 # Where nobody can tell whose it is, OpenClaw takes a transcript's lock for a stale one then.
 OLD_AFTER = 1800.0
 _PAUSE = 0.05
+_WRITTEN_AFTER = 1.0
+# What flock says where there is none.
+_NO_FLOCK = (errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF)
 _TOKEN = re.compile(r"[0-9a-f]{16}")
 
 
@@ -35,7 +39,7 @@ def folder(path: str, wait: float = FOLDER_WAIT) -> Iterator[int]:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         deadline = time.monotonic() + wait
-        while not try_flock(descriptor):
+        while not try_flock(descriptor, path):
             if time.monotonic() >= deadline:
                 raise Busy(f"another session-closer works in {path}", "run the same command again")
             time.sleep(_PAUSE)
@@ -44,13 +48,33 @@ def folder(path: str, wait: float = FOLDER_WAIT) -> Iterator[int]:
         os.close(descriptor)
 
 
-def try_flock(descriptor: int, *, shared: bool = False) -> bool:
-    """Take the flock if it is free."""
+def try_flock(descriptor: int, path: str, *, shared: bool = False) -> bool:
+    """Take the flock on an open folder if it is free; raise Refused where its file system has none."""
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as problem:
+        if problem.errno not in _NO_FLOCK:
+            raise
+        raise Refused(
+            f"{path} cannot be locked, so two closers could not be kept apart: {problem.strerror}",
+            "mount its file system with locks (flock), or keep the state directory on one that has them",
+            name="no_locks",
+        ) from None
     return True
+
+
+def unlockable(path: str) -> Refused | None:
+    """Return why no change could be made in a folder: its file system has no flock. Nothing is waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try_flock(descriptor, path, shared=True)
+    except Refused as problem:
+        return problem
+    finally:
+        os.close(descriptor)
+    return None
 
 
 @contextlib.contextmanager
@@ -71,30 +95,44 @@ class StoreLock:
         self._disk = disk
         self._path = lock_path(index)
         self._token = secrets.token_hex(8)
+        self._half_made = False
 
     def acquire(self, wait: float) -> None:
-        """Publish the lock complete, by link; raise Busy after `wait` seconds."""
+        """Publish the lock, complete where the file system can; raise Busy after `wait` seconds."""
         # The caller holds the folder's flock, so whoever wrote another of these was killed.
-        remove(self._disk, _fresh_locks(self._path))
+        left = _fresh_locks(self._path)
         fresh = f"{self._path}.{self._token}"
-        put(self._disk, fresh, self._content())
         try:
+            put(self._disk, fresh, self._content())
             deadline = time.monotonic() + wait
             while not self._publish(fresh):
-                if reclaimable(self._path):
+                if reclaimable(self._path) or (left and _stays_empty(self._path)):
                     self._disk.unlink(self._path)
                     continue
                 if time.monotonic() >= deadline:
                     raise _busy(self._path)
                 time.sleep(_PAUSE)
         finally:
-            self._disk.unlink(fresh)
+            if not (self._half_made and _is_empty(self._path)):
+                remove(self._disk, [fresh, *left])
 
     def _publish(self, fresh: str) -> bool:
         try:
-            self._disk.link(fresh, self._path)
+            if self._disk.take_name(fresh, self._path):
+                return True
+            # The lock is empty for an instant: `fresh`, durable beside it, tells that it is ours.
+            self._disk.sync_folder(os.path.dirname(fresh))
+            self._half_made = True
+            descriptor = self._disk.create(self._path)
         except FileExistsError:
+            self._half_made = False
             return False
+        try:
+            self._disk.close(descriptor)
+            self._disk.rename(fresh, self._path)
+        except BaseException:
+            remove(self._disk, [self._path])
+            raise
         return True
 
     def _content(self) -> bytes:
@@ -127,6 +165,20 @@ def _fresh_locks(lock: str) -> list[str]:
     folder, name = os.path.split(lock)
     found = [other for other in os.listdir(folder) if other.startswith(name + ".")]
     return [os.path.join(folder, other) for other in found if _TOKEN.fullmatch(other, len(name) + 1)]
+
+
+def _is_empty(path: str) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.lstat(path).st_size == 0
+    return False
+
+
+def _stays_empty(path: str) -> bool:
+    """Tell whether a lock was made and never written: OpenClaw writes its own as soon as it has made it."""
+    if not _is_empty(path):
+        return False
+    time.sleep(_WRITTEN_AFTER)
+    return _is_empty(path)
 
 
 def read(path: str) -> dict[str, Any]:

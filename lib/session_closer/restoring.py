@@ -197,6 +197,9 @@ def _perform(run: Run, ask: Ask, chosen: Sequence[Chosen], unknown: Sequence[str
 
 def _refusal(run: Run, ask: Ask, todo: Sequence[Item]) -> CloserError | None:
     """Return why nothing may be brought back now."""
+    for agent in {item.agent for item in todo}:
+        if (unlockable := locks.unlockable(run.stores[agent].place)) is not None:
+            return unlockable
     life, how = run.gateway.found.life, {item.how for item in todo}
     if life is Life.UNKNOWN and todo:
         return GatewayNeeded(

@@ -1139,7 +1139,7 @@ def test_an_interrupted_run_of_files_alone_does_not_hold_up_others_where_the_ind
     filled: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stray(filled, "one.jsonl", 2 * DAY, "researcher")
-    kill(filled, monkeypatch, "rename_new", True, "--agent", "researcher", "--orphans")
+    kill(filled, monkeypatch, "rename_exclusive", True, "--agent", "researcher", "--orphans")
     filled.index("researcher").unlink()
     assert gone(clean(filled)) == STALE - {READER_RUN}
 

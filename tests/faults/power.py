@@ -125,10 +125,12 @@ class Recorder(Disk):
         self._renamed(source, target)
         self._moment("rename", target)
 
-    def rename_new(self, source: str, target: str) -> None:
-        super().rename_new(source, target)
-        self._renamed(source, target)
-        self._moment("rename_new", target)
+    def rename_exclusive(self, source: str, target: str) -> bool:
+        done = super().rename_exclusive(source, target)
+        if done:
+            self._renamed(source, target)
+            self._moment("rename_exclusive", target)
+        return done
 
     def exchange(self, one: str, other: str) -> bool:
         assert os.path.dirname(one) == os.path.dirname(other)
@@ -145,10 +147,12 @@ class Recorder(Disk):
         self._change(path, None)
         self._moment("unlink", path)
 
-    def link(self, source: str, target: str) -> None:
-        super().link(source, target)
-        self._change(target, self._node(source))
-        self._moment("link", target)
+    def link(self, source: str, target: str) -> bool:
+        done = super().link(source, target)
+        if done:
+            self._change(target, self._node(source))
+            self._moment("link", target)
+        return done
 
     def sync_folder(self, path: str) -> None:
         super().sync_folder(path)

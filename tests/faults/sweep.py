@@ -25,7 +25,11 @@ from session_closer.home import Home
 from session_closer.model import Options, Report, Status, Wish
 from session_closer.report import exit_code
 
-STEPS = [name for name, _ in inspect.getmembers(Disk, inspect.isfunction) if not name.startswith("_")]
+# Made of other steps, which can be killed between.
+COMPOSED = frozenset({"rename_new", "take_name"})
+STEPS = sorted(
+    {name for name, _ in inspect.getmembers(Disk, inspect.isfunction) if not name.startswith("_")} - COMPOSED
+)
 # A kill before and after these leaves the same disk: only a power cut tells them apart.
 NO_CHANGE = frozenset({"sync", "sync_folder", "close"})
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EMFILE, errno.EINTR)
@@ -79,17 +83,19 @@ for _name in STEPS:
 
 
 class Plain(Counting):
-    """A file system that can neither exchange nor rename without replacing: what `Disk` does there, step by step."""
+    """A file system that can neither exchange nor rename without replacing: NFS."""
 
-    def rename_new(self, source: str, target: str) -> None:
-        try:
-            self.link(source, target)
-        except FileExistsError:
-            if not os.path.samestat(os.lstat(source), os.lstat(target)):
-                raise
-        self.unlink(source)
+    def rename_exclusive(self, source: str, target: str) -> bool:
+        return False
 
     def exchange(self, one: str, other: str) -> bool:
+        return False
+
+
+class Bare(Plain):
+    """One that has no hard links either: virtiofs, FUSE, what Android shares."""
+
+    def link(self, source: str, target: str) -> bool:
         return False
 
 
@@ -369,9 +375,11 @@ SCENARIOS = (
     Scenario("displaced", _wish(*TARGETS), CLOSING, meddle=_others_write),
     Scenario("stale", _wish(*TARGETS), CLOSING, meddle=_write_stale, meddle_at=(("exchange", "after"),)),
     Scenario("no renameat2", _wish(*TARGETS), CLOSING, disk=Plain),
+    Scenario("no links", _wish(*TARGETS), CLOSING, disk=Bare),
     Scenario("restore", _wish(*TARGETS), CLOSING, restores=True),
     Scenario("restore, custom session.store", _wish(*TARGETS), CLOSING, _build_custom, _custom_index, restores=True),
     Scenario("restore, no renameat2", _wish(*TARGETS), CLOSING, disk=Plain, restores=True),
+    Scenario("restore, no links", _wish(*TARGETS), CLOSING, disk=Bare, restores=True),
 )
 
 

@@ -214,7 +214,7 @@ def test_a_key_that_a_living_run_is_closing_is_already_closed_and_not_unknown(st
     gone = [key for closing in CLOSING.values() for key in closing if key not in left]
     descriptor = os.open(Path(state, "session-closer", "open", run), os.O_RDONLY)
     try:
-        assert locks.try_flock(descriptor)
+        assert locks.try_flock(descriptor, state)
         full = [key for key in gone if key.startswith("agent:")]
         assert full
         report = close(state, *full)

@@ -245,7 +245,7 @@ def test_a_kill_at_any_step_loses_nothing_and_the_next_run_finishes(state: str, 
     bench = Bench(state, disk)
     steps = bench.steps()
     assert len(steps) > 40
-    assert (steps.count("rename_new") if disk is Counting else steps.count("link")) >= 5
+    assert (steps.count("rename_exclusive") if disk is Counting else steps.count("link")) >= 5
     broken = []
     for point, when in kills(steps):
         bench.reset()

@@ -189,14 +189,14 @@ MUTANTS = (
     _one(
         "a rename may replace",
         "files.py",
-        "            if _rename_with(source, target, exchange=False):\n                return\n",
-        "            os.rename(source, target)\n            return\n",
+        "        return _rename_with(source, target, exchange=False)\n",
+        "        os.rename(source, target)\n        return True\n",
         "hostile",
     ),
     _one(
         "half a rename gets another name",
         "files.py",
-        "            if not os.path.samestat(os.lstat(source), os.lstat(target)):\n                raise\n",
+        "            if not os.path.samestat(one, other) or one.st_nlink < 2:\n                raise\n",
         "            raise\n",
         "strace:unlink without renameat2",
     ),

@@ -843,7 +843,7 @@ class Failing(Disk):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
-@pytest.mark.parametrize("step", ["create", "write", "sync", "rename", "rename_new", "exchange", "make_folder", "link"])
+@pytest.mark.parametrize("step", ["create", "write", "sync", "rename", "rename_exclusive", "exchange", "make_folder"])
 def test_a_disk_that_fails_loses_nothing_and_the_next_run_succeeds(store: Store, step: str, number: int) -> None:
     entries = store.entries()
     disk = Failing(step, number)
