@@ -273,6 +273,8 @@ class Scenario:
     meddle_at: tuple[tuple[str, str], ...] = (("exchange", "before"), ("rename", "before"))
 
     restores: bool = False
+    # What comes second (a kill of the recovery, an error in it) only with everything.
+    rare: bool = False
 
     def begin(self, state: str) -> None:
         """Bring the state to where the scenario begins, once the world was looked at."""
@@ -379,7 +381,7 @@ SCENARIOS = (
     Scenario("restore", _wish(*TARGETS), CLOSING, restores=True),
     Scenario("restore, custom session.store", _wish(*TARGETS), CLOSING, _build_custom, _custom_index, restores=True),
     Scenario("restore, no renameat2", _wish(*TARGETS), CLOSING, disk=Plain, restores=True),
-    Scenario("restore, no links", _wish(*TARGETS), CLOSING, disk=Bare, restores=True),
+    Scenario("restore, no links", _wish(*TARGETS), CLOSING, disk=Bare, restores=True, rare=True),
 )
 
 

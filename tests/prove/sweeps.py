@@ -65,7 +65,8 @@ def _second(given: Given, again: Callable[..., None]) -> Tally:
                 break
         return Tally(bench.tried, bench.broken)
 
-    return given.spread([(s, part) for s in SCENARIOS if given.takes(s) for part in range(_SLICES)], work)
+    chosen = [s for s in SCENARIOS if given.takes(s) and (given.everything or not s.rare)]
+    return given.spread([(s, part) for s in chosen for part in range(_SLICES)], work)
 
 
 def _kill_again(bench: Bench, first: str, image: Image, written: sweep.Written, *, everything: bool) -> None:
