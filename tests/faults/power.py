@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from faults.sweep import Bench, Image
+from faults.sweep import Bare, Bench, Image
 from session_closer.files import PRIVATE_FILE, PRIVATE_FOLDER, Disk
 
 Sets = tuple[tuple[str, "Node | None"], ...]
@@ -262,10 +262,23 @@ def _is_possible(pending: list[Node], choice: dict[Node, list[Change]]) -> bool:
     return not any(change.first in lost for kept in choice.values() for change in kept)
 
 
+class BareRecorder(Recorder):
+    """One without links, and without a rename that exchanges or never replaces."""
+
+    def rename_exclusive(self, source: str, target: str) -> bool:
+        return False
+
+    def exchange(self, one: str, other: str) -> bool:
+        return False
+
+    def link(self, source: str, target: str) -> bool:
+        return False
+
+
 def states(bench: Bench, image: Image | None = None) -> list[tuple[str, Image]]:
     """Return every different state that a power cut during a run could leave, with the step it came after."""
     bench.reset(image)
-    recorder = Recorder(bench.state, image or bench.start)
+    recorder = (BareRecorder if bench.scenario.disk is Bare else Recorder)(bench.state, image or bench.start)
     bench.scenario.run(bench.state, recorder)
     return list(recorder.seen.values())
 

@@ -273,7 +273,7 @@ class Scenario:
     meddle_at: tuple[tuple[str, str], ...] = (("exchange", "before"), ("rename", "before"))
 
     restores: bool = False
-    # What comes second (a kill of the recovery, an error in it) only with everything.
+    # Kills and errors of its recovery, and power cuts, only with everything.
     rare: bool = False
 
     def begin(self, state: str) -> None:

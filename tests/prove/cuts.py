@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 from faults import power
-from faults.sweep import SCENARIOS, Bench, Counting, Image, Scenario, first_kills
+from faults.sweep import SCENARIOS, Bare, Bench, Counting, Image, Scenario, first_kills
 
 from .parts import Given, Tally
 
 _SLICES = 8
 # Others do not sync what they write: their part in a cut is not ours to judge.
-_ALONE = [scenario for scenario in SCENARIOS if scenario.disk is Counting and scenario.meddle is None]
+_ALONE = [scenario for scenario in SCENARIOS if scenario.disk in (Counting, Bare) and scenario.meddle is None]
 
 
 def cuts(given: Given) -> Tally:
@@ -25,7 +25,7 @@ def cuts(given: Given) -> Tally:
                 break
         return Tally(bench.tried, bench.broken)
 
-    return given.spread([scenario for scenario in _ALONE if given.takes(scenario)], work)
+    return given.spread([scenario for scenario in _ALONE if given.takes_all_of(scenario)], work)
 
 
 def cuts_of_recovery(given: Given) -> Tally:
@@ -48,4 +48,4 @@ def cuts_of_recovery(given: Given) -> Tally:
                 break
         return Tally(bench.tried, bench.broken)
 
-    return given.spread([(s, part) for s in _ALONE if given.takes(s) for part in range(_SLICES)], work)
+    return given.spread([(s, part) for s in _ALONE if given.takes_all_of(s) for part in range(_SLICES)], work)

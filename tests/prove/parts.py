@@ -53,6 +53,10 @@ class Given:
     def takes(self, scenario: Scenario) -> bool:
         return self.only in ("", scenario.name)
 
+    def takes_all_of(self, scenario: Scenario) -> bool:
+        """Whether what costs most is tried in a scenario: kills and errors of the recovery, power cuts."""
+        return self.takes(scenario) and (self.everything or bool(self.only) or not scenario.rare)
+
     @contextlib.contextmanager
     def folder(self) -> Iterator[str]:
         """Make an empty folder for one part, and remove it."""

@@ -65,7 +65,7 @@ def _second(given: Given, again: Callable[..., None]) -> Tally:
                 break
         return Tally(bench.tried, bench.broken)
 
-    chosen = [s for s in SCENARIOS if given.takes(s) and (given.everything or not s.rare)]
+    chosen = [s for s in SCENARIOS if given.takes_all_of(s)]
     return given.spread([(s, part) for s in chosen for part in range(_SLICES)], work)
 
 
