@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import NamedTuple
 
 from . import locks, names, planning
-from .document import Document
 from .files import Disk
 from .history import now
 from .home import Home
 from .measuring import Measure, holds
+from .measuring import stamp as stamp_of
 from .model import Move, PlannedRow, Route, Session, Snapshot, Status
 from .record import SessionRecord, StoreRecord
-from .stores.files import FileStore, parse, read_index
+from .stores.files import FileStore, see
 from .work import FileWork
 
 # An aborted run needs about 10 ms to end after its session was deleted; measured on 2026.5.7.
@@ -26,15 +27,23 @@ _PAUSE = 0.02
 
 
 def archive(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -> None:
-    """Rename the files of closed sessions to their archive names; nothing is overwritten (I5)."""
+    """Rename the files of closed sessions to their archive names; nothing is overwritten (I5).
+
+    What is in use by now keeps its name, so that whoever writes to it does not begin it anew.
+    """
     folder = work.store.folder
     moved: dict[str, str] = {}
     shelf = functools.cache(lambda: names.shelf(os.listdir(folder)))
+    in_use = {source for _, source, _, _ in borrowed(work)}
     for row in rows:
+        if work.outcome.get(row.key) is Status.CAME_BACK:
+            continue
         names_of_row = work.archives.setdefault(row.key, [])
         told = {names.archived_from(name) for name in names_of_row}
         for move in row.moves:
-            target = moved.get(move.source) or _rename(disk, work, folder, move)
+            target = moved.get(move.source)
+            if target is None and move.source not in in_use:
+                target = _rename(disk, work, folder, move)
             if target is None and move.source not in told:
                 # Its answer was lost, or it was somebody else's call.
                 target = put_away_since(move, shelf().get(move.source))
@@ -94,7 +103,7 @@ def archive_late_files(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -
             break
         time.sleep(_PAUSE)
     snapshot = store.read()
-    claims = (planning.Claims.of(snapshot.sessions.values()), *work.lent)
+    claims = (planning.Claims.of(snapshot.sessions.values()), *work.lent().values())
     stamp = names.free_stamp(now(), snapshot.taken)
     late, measure = [], Measure()
     for row in rows:
@@ -121,22 +130,54 @@ def _own_files(row: PlannedRow, snapshot: Snapshot) -> list[str]:
     return planning.transcripts(row.session, snapshot)
 
 
+class Borrowed(NamedTuple):
+    """A file of a closed session that a session of an agent uses by now; `archive` is the name that it has, if any."""
+
+    key: str
+    source: str
+    archive: str | None
+    user: str
+
+
+def borrowed(work: FileWork) -> list[Borrowed]:
+    """Return the files of closed sessions that others use by now; nothing is read that has not changed."""
+    claims = _claims(work) if work.rows else {}
+    if not claims:
+        return []
+    found = []
+    for session in work.record.sessions:
+        there = {names.archived_from(name): name for name in work.archives.get(session.key, ())}
+        became = work.outcome.get(session.key)
+        # One that was not closed has all its files, but for those that were put away before it came back.
+        planned = [move.source for move in session.moves] if became is Status.CLOSED else []
+        if became in (Status.CLOSED, Status.CAME_BACK):
+            found += [
+                Borrowed(session.key, source, there.get(source), user)
+                for source in dict.fromkeys((*planned, *filter(None, there)))
+                if (user := planning.user_of(source, claims)) is not None
+            ]
+    return found
+
+
 def look_again(disk: Disk, work: FileWork) -> None:
-    """Report an entry that was written back after it was taken out; files that it claims go back to it (I6)."""
-    store = work.store
-    if work.live is not None and not _back(work, work.live) and holds(store.index, work.live.raw):
-        return
-    current = parse(read_index(store.index)[0], store.index, store.agent)
-    claims = planning.Claims.of(member.row for member in current.members.values())
-    for row in _back(work, current):
-        work.outcome[row.key] = Status.CAME_BACK
-        work.error[row.key] = "it was written back after it had been taken out: close it again"
-        for name in work.archives.get(row.key, []):
-            live = names.archived_from(name)
-            if live and claims.cover(live) and not os.path.lexists(os.path.join(store.folder, live)):
-                disk.rename_new(os.path.join(store.folder, name), os.path.join(store.folder, live))
-                work.archives[row.key] = [other for other in work.archives[row.key] if other != name]
-        disk.sync_folder(store.folder)
+    """Bring back what a session has taken into use (I6, I9), and leave it out of the record: an undo has none of it."""
+    folder, stay = work.store.folder, set[tuple[str, str]]()
+    moved = False
+    for key, source, archive, user in borrowed(work):
+        if archive is not None:
+            moved = bring_back(disk, folder, archive, source) or moved
+            if os.path.lexists(os.path.join(folder, archive)):
+                work.warnings.append(planning.begun_anew(source, archive))
+                continue
+            work.archives[key] = [name for name in work.archives[key] if name != archive]
+        if os.path.lexists(os.path.join(folder, source)):
+            stay.add((key, source))
+            if work.outcome.get(key) is Status.CLOSED:
+                work.warnings.append(planning.kept_for(source, None if user == work.store.agent else user))
+    if moved:
+        disk.sync_folder(folder)
+    if stay:
+        work.record = replace(work.record, sessions=tuple(without(one, stay) for one in work.record.sessions))
 
 
 def look_again_at(disk: Disk, home: Home, record: StoreRecord) -> StoreRecord:
@@ -175,10 +216,36 @@ def _ended(session: SessionRecord, keys: Collection[str], status: str) -> Sessio
     return session._replace(status=status) if session.key in keys else session
 
 
-def _back(work: FileWork, store: Document[Any]) -> list[PlannedRow]:
-    """Return the rows whose entries were taken out of the file, and are in it."""
-    return [
-        row
-        for row in work.rows
-        if row.route is Route.FILES and work.outcome.get(row.key) is Status.CLOSED and row.key in store.members
-    ]
+def bring_back(disk: Disk, folder: str, archive: str, live: str) -> bool:
+    """Give an archived file its live name again, unless another file has that by now; tell whether it was renamed."""
+    with contextlib.suppress(FileExistsError, FileNotFoundError):
+        disk.rename_new(os.path.join(folder, archive), os.path.join(folder, live))
+        return True
+    return False
+
+
+def without(session: SessionRecord, stay: set[tuple[str, str]]) -> SessionRecord:
+    """Return what is recorded of a session without the renames of files that stay, named by key and live name."""
+    moves = tuple(move for move in session.moves if (session.key, move.source) not in stay)
+    return session if len(moves) == len(session.moves) else session._replace(moves=moves)
+
+
+def _claims(work: FileWork) -> dict[str, planning.Claims]:
+    """Return by agent what sessions claim in a store's folder now, as far as the plan has not seen to it.
+
+    An entry that was written back after it was taken out is reported.
+    """
+    store, has_files = work.store, any(session.moves for session in work.record.sessions)
+    found = {**work.lent()} if has_files or any(work.archives.values()) else {}
+    stamp = stamp_of(store.index)
+    if work.cut and stamp != work.checked and work.live is not None and holds(store.index, work.live.raw):
+        work.checked = stamp
+    if not work.cut or stamp != work.checked:
+        work.seen = see(store.index, store.agent, work.seen)
+        edited = [row.key for row in work.rows if row.route is Route.FILES and row.key in work.seen.sessions]
+        for key in edited:
+            if work.outcome.get(key) is Status.CLOSED:
+                work.outcome[key] = Status.CAME_BACK
+                work.error[key] = "it was written back after it had been taken out: close it again"
+        found = {store.agent: planning.Claims.of(work.seen.sessions.values()), **found}
+    return {agent: claims for agent, claims in found.items() if claims.ids or claims.files}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from . import asking, editing, locks, retiring, summary
+from . import archiving, asking, editing, locks, retiring, summary
+from .claiming import locked
 from .deciding import ONCE_MORE, nothing_to_restart, storage
 from .errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
 from .gateway import handoff
@@ -27,6 +28,8 @@ def change(run: Run, plan: Plan) -> Report:
             seen = {(row.agent, row.key) for row in rows}
             change_store = CHANGERS[run.stores[agent].era]
             rows += [row for row in change_store(run, agent, plan) if (row.agent, row.key) not in seen]
+            # What is there now stays, so what it uses stays, too.
+            run.going = frozenset(pair for pair in run.going if pair[0] != agent)
         if run.chores:
             from . import tidying  # only a cleanup touches files without a session
 
@@ -35,7 +38,9 @@ def change(run: Run, plan: Plan) -> Report:
         deferred = [row._replace(status=Status.DEFERRED) for row in plan.deferred]
         if deferred:
             begin(run)
+        _look_again(run)
         result = restart_once(run)
+        _look_again(run)
         return _end(run, replace(plan, rows=(*rows, *deferred)), result)
     except (Busy, ChangedUnderneath, GatewayNeeded, Refused) as problem:
         # Exit 3 promises that nothing was changed.
@@ -51,6 +56,18 @@ def change(run: Run, plan: Plan) -> Report:
     left = [row for row in (*plan.closing, *plan.deferred) if (row.agent, row.key) not in reached]
     rows += [row._replace(status=Status.FAILED, hint="not reached") for row in left]
     return summary.of(run, replace(plan, rows=tuple(rows)), result, error, unfinished=True)
+
+
+def _look_again(run: Run) -> None:
+    """Bring back what a session has taken into use since its store was changed (I6, I9): it may be another store's."""
+    for work in run.works:
+        if isinstance(work, FileWork) and archiving.borrowed(work):
+            with locked(run, work.store.agent):
+                archiving.look_again(run.disk, work)
+        if work.record.orphans:
+            from . import tidying
+
+            tidying.look_again(run, work)
 
 
 def _locked_out(run: Run) -> CloserError | None:

@@ -61,6 +61,7 @@ def through_gateway(
     closed = [row for row in pending if work.outcome.get(row.key) is Status.CLOSED]
     archive(disk, work, closed)
     archive_late_files(disk, work, [row for row in closed if row.was_running])
+    look_again(disk, work)
     return lost
 
 

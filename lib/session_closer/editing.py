@@ -55,7 +55,7 @@ def _close(run: Run, store: FileStore, rows: list[PlannedRow], stamp: str) -> No
     assert store.document is not None
     record = prepare(run, store, rows, stamp)
     note(run, record)
-    lent = tuple(run.lent.get(store.agent, {}).values())
+    lent = partial(neighbours.claims, run, store.agent)
     work = FileWork(store=store, rows=rows, record=record, note=partial(note, run), planned=store.document, lent=lent)
     run.works.append(work)
     if any(row.route is Route.GATEWAY for row in rows):

@@ -19,6 +19,8 @@ _RUN_FILES = 250
 _PIECE = 1 << 20
 Made = TypeVar("Made")
 
+Stamp = tuple[int, ...]
+
 
 class Measure:
     """What a run measures, within what it may read in all."""
@@ -117,6 +119,15 @@ def holds(path: str, raw: bytes) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def stamp(path: str) -> Stamp | None:
+    """Return what tells that a file is still the one that was read: where it is, its size and times; None: no file."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def sha256(path: str) -> str | None:

@@ -13,13 +13,14 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import NamedTuple
 
-from . import document, files
+from . import document, files, measuring
 from .errors import CloserError
 from .home import Home
+from .measuring import Stamp
 from .planning import Claims
 from .run import Run
 from .stores import detect
-from .stores.files import FileStore, check, parse, read_index
+from .stores.files import FileStore, check, parse, read_index, see
 from .stores.sqlite import SqliteStore
 
 # A larger store is not searched for a name: a slip must not cost more than a run.
@@ -30,8 +31,6 @@ _END_BYTES = 1 << 14
 # No proof, but a look at the last bytes costs nothing: the last row is an object, in one.
 _END = re.compile(rb"[{}][ \t\n\r]*\}[ \t\n\r]*\Z")
 _SESSION_ID = re.compile(rb'"sessionId"\s*:\s*"' + _VALUE, re.DOTALL)
-
-Stamp = tuple[int, ...]
 
 
 class Look(NamedTuple):
@@ -50,6 +49,22 @@ def claims(run: Run, agent: str) -> dict[str, Claims]:
     What cannot be known keeps no file where it is: OpenClaw, which reads no more than we do, deletes files that nobody
     claims, and an archive comes back.
     """
+    found = run.lent[agent] = _claimed(run, agent, run.going)
+    return found
+
+
+def users(run: Run, agent: str) -> dict[str, Claims]:
+    """Return by agent, this one first, what file stores claim in this agent's folder, whatever a run is to close."""
+    run.seen[agent] = see(run.home.index(agent), agent, run.seen.get(agent))
+    return {agent: Claims.of(run.seen[agent].sessions.values()), **of_others(run, agent)}
+
+
+def of_others(run: Run, agent: str) -> dict[str, Claims]:
+    """Return by agent what the others' file stores claim in this agent's folder, whatever a run is to close."""
+    return _claimed(run, agent, frozenset())
+
+
+def _claimed(run: Run, agent: str, going: Collection[tuple[str, str]]) -> dict[str, Claims]:
     folder = os.path.realpath(run.home.folder(agent))
     found: dict[str, Claims] = {}
     for other, path in _others(run.home, agent):
@@ -58,20 +73,25 @@ def claims(run: Run, agent: str) -> dict[str, Claims]:
         if look.wrong:
             run.warn(f"the store of agent {other} {look.wrong}: what else it uses of agent {agent} is not known")
         named = look.files.get(folder)
-        if named and (named := named - _only_going(run, other, folder)):
+        if named and (named := named - _only_going(run, other, folder, going)):
             found[other] = Claims(frozenset(name.removesuffix(".jsonl") for name in named), named)
-    run.lent[agent] = found
     return found
 
 
-def _only_going(run: Run, agent: str, folder: str) -> set[str]:
-    """Return the files in a folder that an agent's sessions use which this run closes, and no other of it."""
+def _only_going(run: Run, agent: str, folder: str, going: Collection[tuple[str, str]]) -> set[str]:
+    """Return the files in a folder that only those of an agent's sessions use which this run is still to close."""
+    if not any(owner == agent for owner, _ in going):
+        return set()
+    try:
+        # A row that was added since the plan was made uses its file, too.
+        run.seen[agent] = see(run.home.index(agent), agent, run.seen.get(agent))
+    except CloserError:
+        return set()
     used: dict[bool, set[str]] = {True: set(), False: set()}
-    snapshot = run.snapshots.get(agent)
-    for session in snapshot.sessions.values() if snapshot is not None else ():
+    for session in run.seen[agent].sessions.values():
         parent, _, name = (session.session_file or "").rpartition("/")
         if parent == folder:
-            used[(agent, session.key) in run.going].add(name)
+            used[(agent, session.key) in going].add(name)
     return used[True] - used[False]
 
 
@@ -105,19 +125,11 @@ def _others(home: Home, agent: str) -> Iterator[tuple[str, str]]:
 
 def _look(run: Run, agent: str, path: str, *, shared: bool) -> Look:
     """Return what an agent's index says of files in other folders; one that has not changed is not read again."""
-    stamp = _stamp(path)
+    stamp = measuring.stamp(path)
     look = run.looks.get((agent, shared))
     if look is None or look.stamp != stamp:
         look = run.looks[agent, shared] = _read(stamp, run.home.folder(agent), path, shared=shared)
     return look
-
-
-def _stamp(path: str) -> Stamp | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _read(stamp: Stamp | None, own: str, path: str, *, shared: bool) -> Look:

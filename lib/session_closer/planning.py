@@ -249,7 +249,7 @@ def _with_files(
                 warnings.append(f"{quoted(name)} is used by another session too: left where it is")
             elif name not in snapshot.files:
                 continue
-            elif lent and (user := _user(name, lent)) is not None:
+            elif lent and (user := user_of(name, lent)) is not None:
                 whole = False
                 warnings.append(f"{quoted(name)} is used by a session of agent {user}: left where it is")
             elif len((stamped := names.archive_name(name, choices.stamp)).encode()) > names.MAX_BYTES:
@@ -276,7 +276,18 @@ def _with_files(
     return out
 
 
-def _user(name: str, lent: Mapping[str, Claims]) -> str | None:
+def kept_for(name: str, user: str | None) -> str:
+    """Return what is said of a file that a session has taken into use since the plan; None: one of the same agent."""
+    who = f"a session of agent {user}" if user is not None else "another session"
+    return f"{quoted(name)} is used by {who} by now: it stays where it is"
+
+
+def begun_anew(name: str, archive: str) -> str:
+    """Return what is said of an archived file whose live name another one has by now."""
+    return f"{quoted(name)} was begun anew while it was put away: what it held before is in {quoted(archive)}"
+
+
+def user_of(name: str, lent: Mapping[str, Claims]) -> str | None:
     """Return the other agent that uses a file."""
     return next((agent for agent, claims in lent.items() if claims.cover(name)), None)
 

@@ -6,11 +6,13 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from . import archiving, asking, commit, document, files, history, importing, journal, locks, names, planning, record
+from . import (
+    archiving, asking, commit, document, files, history, importing, journal, locks, names, neighbours, planning, record,
+)  # fmt: skip
 from .document import Document
 from .errors import CloserError, Refused
 from .files import Disk
@@ -100,6 +102,9 @@ def _finish(current: Run, begun: Journal, run: str) -> list[str]:
     for store in found.stores:
         if store.sessions and store.orphans:
             found = record.with_store(found, _settle_files(current, store, begun, found))
+    # A store's row may have come, or come back, after another one was settled.
+    for store in found.stores:
+        found = record.with_store(found, _look_again(current, store))
     stores = found.stores
     files_of_none = sum(len(store.orphans) for store in stores)
     closed = sum(session.status in PUT_AWAY for store in stores for session in store.sessions)
@@ -142,20 +147,40 @@ def _settle_files(current: Run, store: StoreRecord, _begun: Journal, _run: RunRe
         if store.restores:
             _settle_names(disk, store)
             return store
-        claims = planning.Claims.of(
-            member.row for member in parse(read_index(store.path)[0], store.path, store.agent).members.values()
-        )
+        users = neighbours.users(current, store.agent)
         done = []
         for move in store.orphans:
             live, archive = os.path.join(folder, move.source), os.path.join(folder, move.target)
             if os.path.lexists(live) and os.path.lexists(archive):
                 _rename_if_there(disk, folder, move.source, move.target)
-            if claims.cover(move.source):
+            if planning.user_of(move.source, users) is not None:
                 _rename_if_there(disk, folder, move.target, move.source)
             if os.path.lexists(archive):
                 done.append(move)
         disk.sync_folder(folder)
     return replace(store, orphans=tuple(done))
+
+
+def _look_again(current: Run, store: StoreRecord) -> StoreRecord:
+    """Bring back what a session has taken into use since this store was settled, and leave it out of the record."""
+    if store.era != "files" or not (store.orphans or any(session.moves for session in store.sessions)):
+        return store
+    with locks.folder(os.path.dirname(store.path)):
+        shelf = _Shelf(current, store)
+        if store.restores:
+            for session in store.sessions:
+                for move in session.moves if session.status == "dropped" else ():
+                    shelf.spare(move)
+            return store
+        sessions = (
+            session._replace(moves=_there(map(shelf.spare, session.moves))) if session.status == "closed" else session
+            for session in store.sessions
+        )
+        return replace(store, sessions=tuple(sessions), orphans=_there(map(shelf.spare, store.orphans)))
+
+
+def _there(moves: Iterable[Move | None]) -> tuple[Move, ...]:
+    return tuple(move for move in moves if move is not None)
 
 
 def _settle_names(disk: Disk, store: StoreRecord) -> None:
@@ -221,13 +246,13 @@ def _put_back(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) 
     with locks.folder(os.path.dirname(store.path)), locks.store(disk, store.path) as lock:
         store = _merge_displaced(disk, store, _backup(store), lock, _noting(begun, run))
         live = parse(read_index(store.path)[0], store.path, store.agent)
-        claims = planning.Claims.of(member.row for member in live.members.values())
+        users = neighbours.users(current, store.agent)
         sessions = []
         for session in store.sessions:
             member = live.members.get(session.key)
             back = member is not None and member.row.session_id == session.session_id
             for move in session.moves:
-                if not back and not claims.cover(move.source):
+                if not back and planning.user_of(move.source, users) is None:
                     _rename_if_there(disk, store.transcripts, move.source, move.target)
             sessions.append(session._replace(status="restored" if back else "dropped"))
         if any(session.moves for session in sessions):
@@ -250,8 +275,8 @@ def _roll_forward(current: Run, store: StoreRecord, begun: Journal, run: RunReco
         before = _backup(store)
         store = _merge_displaced(disk, store, before, lock, _noting(begun, run))
         live = parse(read_index(store.path)[0], store.path, store.agent)
-        place = _Place(disk, store.transcripts, before, live)
-        sessions = tuple(place.settle(session) for session in store.sessions)
+        shelf = _Shelf(current, store)
+        sessions = tuple(_settled(shelf, before, live, session) for session in store.sessions)
         if any(session.moves for session in sessions):
             disk.sync_folder(store.transcripts)
         return replace(store, sessions=sessions)
@@ -345,50 +370,77 @@ def _intended(store: StoreRecord, before: Document[Session]) -> bytes:
     return document.edit(before, remove={session.key for session in sessions})
 
 
-class _Place:
-    """One store as an interrupted run left it: what was, what is, and who claims which file now."""
+def _settled(
+    shelf: _Shelf, before: Document[Session], live: Document[Session], session: SessionRecord
+) -> SessionRecord:
+    """Decide from the store what became of one session, and bring its files in line with it."""
+    was, now = before.value_bytes(session.key), live.value_bytes(session.key)
+    if was is None:
+        raise Damaged(f"its backup has no {session.key!r}")
+    if now is None:
+        return session._replace(status="closed", moves=_there(map(shelf.put_away, session.moves)))
+    for move in session.moves:
+        if shelf.user(move) is not None:
+            shelf.bring_back(move)
+    return session._replace(status="dropped" if document.same_value(now, was) else "came_back")
 
-    def __init__(self, disk: Disk, folder: str, before: Document[Session], live: Document[Session]) -> None:
-        self._disk, self._folder, self._before, self._live = disk, folder, before, live
-        self._claims = planning.Claims.of(member.row for member in live.members.values())
+
+class _Shelf:
+    """One store's transcripts as an interrupted run left them, live or archived, and who uses which of them now."""
+
+    def __init__(self, current: Run, store: StoreRecord) -> None:
+        self._run, self._agent, self._folder = current, store.agent, store.transcripts
+        self._users = neighbours.users(current, store.agent)
         # The latest archive of each live name: the gateway chooses its own stamps.
-        self._shelf = names.shelf(_listed(folder))
+        self._latest = names.shelf(_listed(store.transcripts))
 
-    def settle(self, session: SessionRecord) -> SessionRecord:
-        """Decide from the store what became of one session, and bring its files in line with it."""
-        was, now = self._before.value_bytes(session.key), self._live.value_bytes(session.key)
-        if was is None:
-            raise Damaged(f"its backup has no {session.key!r}")
-        if now is None:
-            return session._replace(status="closed", moves=tuple(self._forward(move) for move in session.moves))
-        for move in session.moves:
-            if self._claims.cover(move.source):
-                self._back(move)
-        return session._replace(status="dropped" if document.same_value(now, was) else "came_back")
+    def user(self, move: Move) -> str | None:
+        """Return the agent whose session uses a file."""
+        return planning.user_of(move.source, self._users)
 
-    def _forward(self, move: Move) -> Move:
+    def put_away(self, move: Move) -> Move | None:
+        """Archive a closed session's file; return how it is named, None where a session uses it by now."""
         source = os.path.join(self._folder, move.source)
+        if self.user(move) is not None:
+            return self.spare(move)
         if not os.path.lexists(source):
-            there = os.path.lexists(os.path.join(self._folder, move.target))
-            # One from before the run is nobody's answer.
-            found = None if there else archiving.put_away_since(move, self._shelf.get(move.source))
-            return move if found is None else move._replace(target=found)
-        if self._claims.cover(move.source):
-            return move
+            return move._replace(target=self._archive(move) or move.target)
         while True:
             try:
-                self._disk.rename_new(source, os.path.join(self._folder, move.target))
+                self._run.disk.rename_new(source, os.path.join(self._folder, move.target))
             except FileExistsError:
                 stamp = names.free_stamp(now(), _listed(self._folder))
                 move = move._replace(target=names.archive_name(move.source, stamp))
             else:
                 return move
 
-    def _back(self, move: Move) -> None:
-        """An entry in the store must have its transcript at its live name (I6)."""
-        source, target = os.path.join(self._folder, move.source), os.path.join(self._folder, move.target)
-        if os.path.lexists(target) and not os.path.lexists(source):
-            self._disk.rename_new(target, source)
+    def spare(self, move: Move) -> Move | None:
+        """Return the move of a file; None where a session uses it by now: then it has its live name (I6, I9)."""
+        user = self.user(move)
+        if user is None:
+            return move
+        if self.bring_back(move):
+            self._run.warn(planning.kept_for(move.source, None if user == self._agent else user))
+            return None
+        archive = self._archive(move)
+        if archive is None:
+            return move
+        self._run.warn(planning.begun_anew(move.source, archive))
+        return move._replace(target=archive)
+
+    def bring_back(self, move: Move) -> bool:
+        """Give a file its live name; tell whether it has it now, and no other one."""
+        archive = self._archive(move)
+        if archive is not None and archiving.bring_back(self._run.disk, self._folder, archive, move.source):
+            self._run.disk.sync_folder(self._folder)
+        return self._archive(move) is None and os.path.lexists(os.path.join(self._folder, move.source))
+
+    def _archive(self, move: Move) -> str | None:
+        """Return the name that a file was archived under, by us or by the gateway since it was planned."""
+        for name in (move.target, archiving.put_away_since(move, self._latest.get(move.source))):
+            if name is not None and os.path.lexists(os.path.join(self._folder, name)):
+                return name
+        return None
 
 
 def _listed(folder: str) -> list[str]:

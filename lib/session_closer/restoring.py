@@ -22,6 +22,8 @@ from . import (
     importing,
     locks,
     names,
+    neighbours,
+    planning,
     recovery,
     restorable,
     stores,
@@ -36,7 +38,7 @@ from .gateway import handoff, sessions
 from .gateway.link import CallRefused, LinkLost, LinkRefused
 from .home import Home, exposure
 from .keys import Target
-from .model import Life, Move, Options, Outcome, Report, RestartResult, Session, Snapshot, Status, StoreResult, Wish
+from .model import Life, Move, Options, Outcome, Report, RestartResult, Snapshot, Status, StoreResult, Wish
 from .record import RestartRecord, RunRecord, StoreRecord
 from .report import result as result_row
 from .restarting import not_begun, restart_once
@@ -120,7 +122,8 @@ def _recover(
     run = Run(where, Wish(RESTORE, ()), options, disk, tell, progress, _meet(where, options))
     try:
         # What cannot be finished is an error only for the agents of the receipt, which is not known yet.
-        return recovery.recover(run, [])
+        said = recovery.recover(run, [])
+        return [*said, *run.warnings]
     except OSError as problem:
         raise storage(problem, where) from None
     finally:
@@ -338,9 +341,9 @@ def _restore_files(
         work = FileWork(store=store, rows=[], record=record, note=partial(note, run), planned=store.document)
         run.works.append(work)
         for item in orphans:
-            if _files_back(run.disk, store, item, done):
+            if _files_back(run, store, item, done):
                 done[agent, item.key] = item._replace(status=Status.RESTORED)
-        back = [item for item in todo if _files_back(run.disk, store, item, done)]
+        back = [item for item in todo if _files_back(run, store, item, done)]
         run.disk.sync_folder(store.folder)
         if back:
             _entries_back(run, work, back, done, {restorable.name_of(one.session): one for one in some})
@@ -377,13 +380,13 @@ def _begin_anew(run: Run, store: Store) -> None:
     run.warn(said)
 
 
-def _files_back(disk: Disk, store: FileStore, item: Item, done: dict[tuple[str, str], Item]) -> bool:
+def _files_back(run: Run, store: FileStore, item: Item, done: dict[tuple[str, str], Item]) -> bool:
     """Rename one session's archives to their live names; where one cannot be, none is."""
     moved: list[Move] = []
     for move in item.moves:
         live, archive = os.path.join(store.folder, move.source), os.path.join(store.folder, move.target)
         try:
-            disk.rename_new(archive, live)
+            run.disk.rename_new(archive, live)
         except FileExistsError:
             problem = f"{move.source} is there again"
         except FileNotFoundError:
@@ -393,17 +396,20 @@ def _files_back(disk: Disk, store: FileStore, item: Item, done: dict[tuple[str, 
         else:
             moved.append(move)
             continue
-        _files_away(disk, store, moved)
+        _files_away(run, store, moved)
         done[item.agent, item.key] = item._replace(status=Status.CONFLICT, error=problem)
         return False
     return True
 
 
-def _files_away(disk: Disk, store: FileStore, moves: Sequence[Move]) -> None:
+def _files_away(run: Run, store: FileStore, moves: Sequence[Move]) -> None:
+    """Archive files again, but for those that a session uses by now."""
+    users = neighbours.users(run, store.agent) if moves else {}
     for move in moves:
         # Another session of this run that shares the file may have put it away already.
         with contextlib.suppress(FileNotFoundError, FileExistsError):
-            disk.rename_new(os.path.join(store.folder, move.source), os.path.join(store.folder, move.target))
+            if planning.user_of(move.source, users) is None:
+                run.disk.rename_new(os.path.join(store.folder, move.source), os.path.join(store.folder, move.target))
 
 
 def _entries_back(
@@ -434,16 +440,10 @@ def _entries_back(
             if member is not None and member.row.session_id == item.session_id:
                 done[item.agent, item.key] = item._replace(status=Status.RESTORED)
                 continue
-            _files_away(run.disk, store, [move for move in item.moves if _unclaimed(live, move)])
+            _files_away(run, store, item.moves)
             problem = "the key was taken into use in this moment" if member is not None else "it was written away again"
             done[item.agent, item.key] = item._replace(status=Status.CONFLICT, error=problem)
         run.disk.sync_folder(store.folder)
-
-
-def _unclaimed(live: Document[Session], move: Move) -> bool:
-    from .planning import Claims
-
-    return not Claims.of(member.row for member in live.members.values()).cover(move.source)
 
 
 def _with_entries(live: Document[Any], items: Sequence[Item], closed_in: Mapping[str, Chosen]) -> Document[Any]:

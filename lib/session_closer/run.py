@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .planning import Claims
     from .record import RunRecord
     from .stores import Store
+    from .stores.files import Seen
     from .tidying import Chores
     from .work import Work
 
@@ -31,7 +32,8 @@ class Run:
 
     `stamp` goes into the archive names of the plan. `unread` are stores that could not be looked at, `sizes` bytes by
     key, `hashes` of what the backups will hold, `refused` rows that stand for files, `looks` and `lent` what other
-    agents' stores say and use of an agent's.
+    agents' stores say and use of an agent's, `seen` what an index held at the last look, `going` the (agent, key) pairs
+    that are still to be closed.
     """
 
     home: Home
@@ -55,6 +57,7 @@ class Run:
     hashes: dict[str, Hash] = field(default_factory=dict)
     looks: dict[tuple[str, bool], Look] = field(default_factory=dict)
     lent: dict[str, dict[str, Claims]] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
     going: frozenset[tuple[str, str]] = frozenset()
     record: RunRecord | None = None
     journal: Journal | None = None

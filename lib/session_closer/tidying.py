@@ -11,6 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from . import cleaning, clocks, durations, history, names, neighbours, planning
+from .archiving import bring_back
 from .claiming import locked
 from .cleaning import Action
 from .measuring import Measure
@@ -226,7 +227,7 @@ def _work(run: Run, store: Store) -> Work:
 
 def _archive(run: Run, work: Work, chores: Chores, moves: tuple[Move, ...]) -> None:
     """Rename orphans to their archive names; one that a row refers to by now goes back (I6)."""
-    folder, agent = work.store.folder, work.store.agent
+    folder = work.store.folder
     done = []
     for move in moves:
         # Gone, or its archive name taken in this moment: it stays for the next run.
@@ -235,17 +236,42 @@ def _archive(run: Run, work: Work, chores: Chores, moves: tuple[Move, ...]) -> N
             done.append(move)
     if not done:
         return
-    claims = [planning.Claims.of(work.store.read().sessions.values()), *neighbours.claims(run, agent).values()]
-    for move in [move for move in done if any(each.cover(move.source) for each in claims)]:
-        # A live name that was taken anew is its owner's: then the old file stays in the archive.
-        with suppress(FileExistsError):
-            run.disk.rename_new(os.path.join(folder, move.target), os.path.join(folder, move.source))
-            done.remove(move)
     run.disk.sync_folder(folder)
     work.record = replace(work.record, orphans=tuple(done))
     work.tidied += [
-        _outcome(agent, chores, move.source, Status.ARCHIVED, os.path.join(folder, move.target)) for move in done
+        _outcome(work.store.agent, chores, move.source, Status.ARCHIVED, os.path.join(folder, move.target))
+        for move in done
     ]
+    _put_back(run, work, _borrowed(run, work))
+
+
+def look_again(run: Run, work: Work) -> None:
+    """Bring back the orphans that a session has taken into use since they were put away (I6, I9)."""
+    if _borrowed(run, work):
+        with locked(run, work.store.agent):
+            _put_back(run, work, _borrowed(run, work))
+
+
+def _borrowed(run: Run, work: Work) -> dict[str, str]:
+    """Return by live name the agents whose sessions use an orphan that was put away."""
+    claims = neighbours.users(run, work.store.agent)
+    users = {move.source: planning.user_of(move.source, claims) for move in work.record.orphans}
+    return {source: user for source, user in users.items() if user is not None}
+
+
+def _put_back(run: Run, work: Work, users: dict[str, str]) -> None:
+    folder, back = work.store.folder, set()
+    for move in work.record.orphans:
+        if move.source in users and bring_back(run.disk, folder, move.target, move.source):
+            back.add(move.source)
+            user = users[move.source]
+            run.warn(planning.kept_for(move.source, None if user == work.store.agent else user))
+        elif move.source in users:
+            run.warn(planning.begun_anew(move.source, move.target))
+    if back:
+        run.disk.sync_folder(folder)
+        work.record = replace(work.record, orphans=tuple(m for m in work.record.orphans if m.source not in back))
+        work.tidied = [row for row in work.tidied if row.status is not Status.ARCHIVED or row.given not in back]
 
 
 def _expire(run: Run, work: Work, chores: Chores, expired: list[str]) -> None:

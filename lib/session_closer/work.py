@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,13 +12,13 @@ from . import __version__, clocks, commit, history, journal, locks, names
 from .document import Document, Member
 from .errors import CloserError, Refused
 from .files import Disk, remove
-from .measuring import Hash, Measure, beside
+from .measuring import Hash, Measure, Stamp, beside
 from .model import Move, Outcome, PlannedRow, Reason, Session, Status
 from .planning import Claims
 from .record import PLANNED, RunRecord, SessionRecord, StoreRecord, ended, with_store
 from .run import Run
 from .stores import Store
-from .stores.files import FileStore, parse, read_index
+from .stores.files import FileStore, Seen, parse, read_index
 
 FINISHES = "the same command again finishes it"
 
@@ -86,12 +86,19 @@ class Work:
 
 @dataclass(slots=True, kw_only=True)
 class FileWork(Work):
-    """A file store's share of a run: `planned` is the text that was backed up, `live` what was installed last."""
+    """A file store's share of a run: `planned` is the text that was backed up, `live` what was installed last.
+
+    `cut`: there is nothing in `live` but what the plan has left there; `checked` is the stamp that the index had when
+    it was found to be `live`, `seen` what it held else. `lent` says what other agents use of this one's files now.
+    """
 
     store: FileStore
     planned: Document[Session]
     live: Document[Any] | None = None
-    lent: tuple[Claims, ...] = ()
+    lent: Callable[[], Mapping[str, Claims]] = dict
+    cut: bool = False
+    checked: Stamp | None = None
+    seen: Seen | None = None
 
     def gone(self) -> list[str]:
         """Return which of the sessions are out of the store, as far as it can be read."""
@@ -119,6 +126,7 @@ def install(disk: Disk, work: FileWork, live: Document[Any], new: Document[Any],
     place = commit.Place(work.store.index, work.record.backup, displaced, merged, work.warnings.append)
     done = commit.install(disk, place, live, new, lock)
     work.live = done.live
+    work.cut = live is work.planned and done.live is new
     return done.contested
 
 

@@ -20,7 +20,10 @@ Written = Sequence[tuple[str, str, Any]]
 
 @dataclass(frozen=True)
 class World:
-    """A state directory as it was before: bytes of each index, hash of each other file, by agent."""
+    """A state directory as it was before: bytes of each index, hash of each other file, by agent.
+
+    `early`: what an index was, where somebody wrote it before the run had backed it up.
+    """
 
     state: str
     indexes: dict[str, bytes]
@@ -30,6 +33,7 @@ class World:
     modes: dict[str, int]
     # The digest of each backup when it was first seen: it may never change.
     seen: dict[str, str] = field(default_factory=dict)
+    early: dict[str, bytes] = field(default_factory=dict)
 
     def fresh(self) -> World:
         """Return the same world with no backup seen yet: for the next injection."""
@@ -149,7 +153,7 @@ class _Agent:
             except (ValueError, AssertionError) as problem:
                 found.append(f"I4: {name}: {problem!r}")
                 continue
-            exact = exact or raw == self.raw
+            exact = exact or raw in (self.raw, self.before.early.get(self.agent))
             copies.append(copy)
             if raw != self.raw:
                 known = (self.was, self.theirs)
@@ -199,7 +203,7 @@ class _Agent:
 
     def _files(self, names: set[str], store: dict[str, Any], *, ended: bool) -> list[str]:
         found = []
-        ids, kept_ids = _ids(self.was), _ids(store)
+        ids, kept_ids = _ids(self.was), self._used(store, ended=ended)
         known = {os.path.basename(self.index)}
         for live, digest in self.before.files[self.agent].items():
             places = [live] if live in names else []
@@ -217,6 +221,30 @@ class _Agent:
                 found.append(f"end: {live} was left behind as an orphan")
         strange = (n for n in names - known if not _names_backup_or_temp(os.path.join(self.folder, n), self.index))
         return found + [f"I8: {name} appeared" for name in strange]
+
+    def _used(self, own: dict[str, Any], *, ended: bool) -> set[str]:
+        """Return the ids whose files sessions use: their own, and what any agent's `sessionFile` names in this folder.
+
+        A row that took a file into use while we worked is owed it when all has ended; it may be away for a moment.
+        """
+        stores = {self.agent: own}
+        for agent, path in self.before.paths.items():
+            if agent != self.agent:
+                try:
+                    stores[agent] = json.loads(_read(path))
+                except (OSError, ValueError):
+                    continue  # told where that agent is looked at
+        used: set[str] = set()
+        for agent, store in stores.items():
+            was = self.was if agent == self.agent else json.loads(self.before.indexes[agent])
+            rows = {key: row for key, row in store.items() if isinstance(row, dict) and (ended or key in was)}
+            used |= _ids(rows) if agent == self.agent else set()
+            used |= {name.removesuffix(".jsonl") for row in rows.values() for name in self._named_here(row)}
+        return used
+
+    def _named_here(self, row: Mapping[str, Any]) -> list[str]:
+        folder, _, name = str(row.get("sessionFile", "")).rpartition("/")
+        return [name] if folder and os.path.realpath(folder) == os.path.realpath(self.folder) else []
 
     def _one_file(self, places: list[str]) -> bool:
         """Tell whether two names are one file: a rename by link and unlink, half done."""

@@ -12,7 +12,7 @@ import shutil
 import signal
 import stat
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -259,6 +259,11 @@ def _bytes(path: str) -> bytes:
         return file.read()
 
 
+def in_json(rows: Mapping[str, Any]) -> bytes:
+    """Return a store as OpenClaw writes it."""
+    return json.dumps(rows, indent=2, ensure_ascii=False).encode()
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A store, what is asked of it, and who else writes: `meddle(bench, index, agent)` while a new store waits."""
@@ -434,8 +439,9 @@ class Bench:
     def write(self, index: str, agent: str, rows: dict[str, Any], noted: dict[str, Any]) -> None:
         """Write a store as somebody else, and note which entries that acknowledges."""
         temp = f"{index}.{os.getpid()}.tmp"
-        with open(temp, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            json.dump(rows, file, indent=2, ensure_ascii=False)
+        with open(temp, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(in_json(rows))
+        os.chmod(temp, self.world.modes[agent])
         os.rename(temp, index)
         self._note([(agent, key, value) for key, value in noted.items()])
 

@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 
-from . import cuts, hostile, mutants, races, sweeps, traced, wrong_clocks
+from . import claims, cuts, hostile, mutants, races, sweeps, traced, wrong_clocks
 from .parts import Given, Part, Skipped, Tally, say
 
 PARTS = [
@@ -17,6 +17,7 @@ PARTS = [
     Part("errors", sweeps.errors),
     Part("recovery-errors", sweeps.errors_of_recovery),
     Part("torn", sweeps.torn),
+    Part("claims", claims.claims),
     Part("power", cuts.cuts),
     Part("recovery-power", cuts.cuts_of_recovery),
     Part("hostile", hostile.hostile),

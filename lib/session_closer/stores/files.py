@@ -9,8 +9,8 @@ import math
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from .. import document, files, locks, measuring, names, planning
 from ..document import Document
@@ -112,6 +112,22 @@ def parse(raw: bytes, path: str, agent: str) -> Document[Session]:
     """Return the members of an index with their sessions; CorruptStore names the file."""
     real = functools.cache(files.real)
     return _scan(raw, path, lambda key, values: session(agent, key, values, real), FIELDS)
+
+
+class Seen(NamedTuple):
+    """The sessions that an index held when it had this stamp."""
+
+    stamp: measuring.Stamp | None
+    sessions: Mapping[str, Session]
+
+
+def see(path: str, agent: str, before: Seen | None) -> Seen:
+    """Return the sessions of an index as it is now; one that has not changed since is not read again."""
+    stamp = measuring.stamp(path)
+    if before is not None and before.stamp == stamp:
+        return before
+    members = parse(read_index(path)[0], path, agent).members
+    return Seen(stamp, {key: member.row for key, member in members.items()})
 
 
 def check(raw: bytes, path: str) -> Document[None]:

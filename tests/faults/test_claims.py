@@ -1,0 +1,58 @@
+"""Whoever takes a transcript into use while a run puts it away keeps it, and the undo of that run is still exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from faults.claims import CLAIMED, RESTORED, WAYS, Taking, Way, killed, moments, ways_of
+from faults.sweep import BATCH, Bench, Scenario
+
+PAIRS = [pytest.param(s, way, id=f"{s.name}: {way.name}") for s in CLAIMED[1:] for way in ways_of(s)]
+EACH_WAY = pytest.mark.parametrize("way", WAYS, ids=lambda way: str(way.name))
+
+
+def taken(taking: Taking, some: Iterable[int], later: int | None = None) -> int:
+    return sum(taking.run(moment, None if later is None else moment + later) for moment in some)
+
+
+@EACH_WAY
+def test_at_any_moment_of_a_batch(way: Way, tmp_path: Path) -> None:
+    bench = Bench(BATCH, str(tmp_path / "bench"))
+    steps = list(moments(bench))
+    tried = taken(Taking(bench, way), steps[WAYS.index(way) :: 8])
+    assert tried > len(steps) // 10
+    assert bench.broken == []
+
+
+@pytest.mark.parametrize(("scenario", "way"), PAIRS)
+def test_here_and_there_in_every_scenario(scenario: Scenario, way: Way, tmp_path: Path) -> None:
+    bench = Bench(scenario, str(tmp_path / "bench"))
+    assert taken(Taking(bench, way), list(moments(bench))[9::31]) > 0
+    assert bench.broken == []
+
+
+@EACH_WAY
+@pytest.mark.parametrize("later", [1, 12])
+def test_also_where_the_run_is_killed_afterwards(way: Way, later: int, tmp_path: Path) -> None:
+    bench = Bench(BATCH, str(tmp_path / "bench"))
+    assert taken(Taking(bench, way), list(moments(bench))[9::21], later) > 2
+    assert bench.broken == []
+
+
+@EACH_WAY
+@pytest.mark.parametrize("scenario", [BATCH, *RESTORED], ids=lambda scenario: str(scenario.name))
+def test_also_while_an_interrupted_run_is_finished(scenario: Scenario, way: Way, tmp_path: Path) -> None:
+    bench = Bench(scenario, str(tmp_path / "bench"))
+    taking, tried = Taking(bench, way), 0
+    for point in list(moments(bench))[20::30]:
+        image = killed(bench, point)
+        if image is not None:
+            tried += taken_while_recovering(taking, point, bench, image)
+    assert tried > 2
+    assert bench.broken == []
+
+
+def taken_while_recovering(taking: Taking, point: int, bench: Bench, image: object) -> int:
+    return sum(taking.run(moment, None, image) for moment in list(moments(bench, image))[point % 3 :: 20])
