@@ -97,6 +97,22 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Between:
     return set_up
 
 
+@pytest.fixture
+def afterwards(monkeypatch: pytest.MonkeyPatch) -> Between:
+    """Do something as soon as the files of closed sessions have their archive names."""
+
+    def set_up(happens: Callable[[], object]) -> None:
+        real = closing.archive
+
+        def archive(*words: Any) -> None:
+            real(*words)
+            happens()
+
+        monkeypatch.setattr(closing, "archive", archive)
+
+    return set_up
+
+
 def _preceded(real: Any, happens: Callable[[], object]) -> Any:
     @contextlib.contextmanager
     def locked(*words: Any) -> Iterator[None]:

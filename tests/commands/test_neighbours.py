@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import neighbours
+from session_closer import changing, neighbours
 from session_closer.cli import Command
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.commands.restore_sessions import RestoreSessions
+from session_closer.run import Run
 from support import LEAD, Answer, Stage, Store, run_json, write
 from support_worker import Between
 
@@ -274,3 +275,97 @@ def test_what_only_a_session_uses_that_goes_too_is_archived(store: Store, owner:
     (row,) = [row for row in answer.data["results"] if row["key"] == key]
     assert [Path(name).name.partition(".deleted.")[0] for name in row["archives"]] == [path.name]
     assert path.exists() is dry
+
+
+TAKEN = {
+    "the same session id": ("project-lead", lambda path: {"sessionId": path.stem}),
+    "the same file": ("project-lead", lambda path: {"sessionId": "taker", "sessionFile": str(path)}),
+    "another agent": ("researcher", lambda path: {"sessionId": "taker", "sessionFile": str(path)}),
+}
+
+
+def take(store: Store, path: Path, way: str) -> None:
+    """Add a row that goes on in a transcript."""
+    agent, row = TAKEN[way]
+    store.add((f"agent:{agent}:taker", {"updatedAt": 1, **row(path)}), agent=agent)
+
+
+@pytest.mark.parametrize("life", ["down", "up"])
+@pytest.mark.parametrize("way", list(TAKEN))
+def test_a_file_that_is_taken_into_use_as_soon_as_it_is_put_away_comes_back(
+    stage: Stage, afterwards: Between, life: str, way: str
+) -> None:
+    """On both routes; of it the receipt and the undo know nothing, and no byte is another one."""
+    store = stage(life)
+    path, companion = transcript(store), transcript(store).with_suffix(".trajectory.jsonl")
+    store.transcript(companion.name)
+    before, rows = path.read_bytes(), store.entries()
+    afterwards(lambda: take(store, path, way))
+    answer = run_json(CloseProject, "--session-key", KEY, state=store.state)
+    [row] = answer.data["results"]
+    assert (answer.code, row["status"], row["archives"]) == (0, "closed", [])
+    assert row["route"] == ("files" if life == "down" else "gateway")
+    who = "a session of agent researcher" if way == "another agent" else "another session"
+    told = [f'"{name}" is used by {who} by now: it stays where it is' for name in (path.name, companion.name)]
+    assert sorted(answer.data["warnings"]) == sorted(told)
+    assert (path.read_bytes(), companion.exists()) == (before, True)
+    assert not [name for name in store.names() if name.startswith(path.stem) and ".jsonl." in name]
+    [receipt] = store.receipts()
+    assert [session["moves"] for session in receipt["stores"][0]["sessions"]] == [[]]
+    assert run_json(RestoreSessions, "last", state=store.state).rows == [(KEY, "restored")]
+    assert {key: row for key, row in store.entries().items() if key != LEAD + "taker"} == rows
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("life", ["down", "up"])
+def test_what_was_begun_anew_meanwhile_is_not_overwritten(stage: Stage, afterwards: Between, life: str) -> None:
+    store = stage(life)
+    path = transcript(store)
+    before = path.read_bytes()
+
+    def begin() -> None:
+        take(store, path, "another agent")
+        path.write_text("anew")
+
+    afterwards(begin)
+    answer = run_json(CloseProject, "--session-key", KEY, state=store.state)
+    [row] = answer.data["results"]
+    [archive] = row["archives"]
+    assert (answer.code, path.read_text(), Path(archive).read_bytes()) == (0, "anew", before)
+    told = f'"{path.name}" was begun anew while it was put away: what it held before is in "{Path(archive).name}"'
+    assert answer.data["warnings"] == [told]
+
+
+def test_what_a_session_uses_that_was_to_go_too_and_stays_comes_back(store: Store, between: Between) -> None:
+    """The store of the one is done before it turns out that the other one stays."""
+    mine, borrower = "agent:main:mine", LEAD + "borrower"
+    store.add((mine, store.session(mine, agent="main")), agent="main")
+    path = Path(store.entries("main")[mine]["sessionFile"])
+    row = {"sessionId": path.stem, "sessionFile": str(path), "updatedAt": 1}
+    store.add((borrower, row))
+    lock = store.folder() / f"{path.name}.lock"
+    # The store of the other one is done then.
+    between(lambda: None if path.exists() else write(lock, json.dumps({"pid": os.getpid()})))
+    answer = run_json(CloseProjectBatch, mine, borrower, state=store.state)
+    assert dict(answer.rows) == {mine: "closed", borrower: "refused"}
+    assert path.exists()
+    assert borrower in store.entries()
+
+
+@pytest.mark.parametrize("way", list(TAKEN))
+def test_an_orphan_that_is_taken_into_use_as_soon_as_it_is_put_away_comes_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    used, free = stray(store, "used.jsonl"), stray(store, "free.jsonl")
+    real = changing.restart_once
+
+    def taken(run: Run) -> Any:
+        take(store, used, way)
+        return real(run)
+
+    monkeypatch.setattr(changing, "restart_once", taken)
+    answer = run_json(CleanupSessions, "--agent", "project-lead", "--orphans", state=store.state)
+    assert (answer.code, used.exists(), free.exists()) == (0, True, False)
+    assert [row["input"] for row in answer.data["results"]] == ["free.jsonl"]
+    [receipt] = store.receipts()
+    assert [move["source"] for move in receipt["stores"][0]["orphans"]] == ["free.jsonl"]

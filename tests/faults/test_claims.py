@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from faults.claims import CLAIMED, RESTORED, WAYS, Taking, Way, killed, moments, ways_of
-from faults.sweep import BATCH, Bench, Scenario
+from faults.sweep import BATCH, Bench, Image, Scenario
+from session_closer.executor import execute
+from session_closer.home import Home
+from session_closer.keys import target
+from session_closer.model import Options, Wish
 
 PAIRS = [pytest.param(s, way, id=f"{s.name}: {way.name}") for s in CLAIMED[1:] for way in ways_of(s)]
+# What a later command closes, that has nothing to do with the run before it.
+OTHER = Wish("close-project-batch", (target("never-spoken", None),))
 EACH_WAY = pytest.mark.parametrize("way", WAYS, ids=lambda way: str(way.name))
 
 
@@ -42,9 +49,8 @@ def test_also_where_the_run_is_killed_afterwards(way: Way, later: int, tmp_path:
 
 
 @EACH_WAY
-@pytest.mark.parametrize("scenario", [BATCH, *RESTORED], ids=lambda scenario: str(scenario.name))
-def test_also_while_an_interrupted_run_is_finished(scenario: Scenario, way: Way, tmp_path: Path) -> None:
-    bench = Bench(scenario, str(tmp_path / "bench"))
+def test_also_while_an_interrupted_run_is_finished(way: Way, tmp_path: Path) -> None:
+    bench = Bench(BATCH, str(tmp_path / "bench"))
     taking, tried = Taking(bench, way), 0
     for point in list(moments(bench))[20::30]:
         image = killed(bench, point)
@@ -54,5 +60,22 @@ def test_also_while_an_interrupted_run_is_finished(scenario: Scenario, way: Way,
     assert bench.broken == []
 
 
-def taken_while_recovering(taking: Taking, point: int, bench: Bench, image: object) -> int:
+def taken_while_recovering(taking: Taking, point: int, bench: Bench, image: Image) -> int:
     return sum(taking.run(moment, None, image) for moment in list(moments(bench, image))[point % 3 :: 20])
+
+
+@EACH_WAY
+def test_a_restore_that_was_interrupted_puts_nothing_away_that_is_used(way: Way, tmp_path: Path) -> None:
+    """Its files came back, its entries did not: they would go away again."""
+    [scenario] = RESTORED
+    bench, tried = Bench(scenario, str(tmp_path / "bench")), 0
+    rows = [row for agent in scenario.closing for row in bench.was(agent).values() if "sessionFile" in row]
+    for point in range(2, len(bench.steps()), 9):
+        assert bench.kill(point, "after")
+        Taking(bench, way).take()
+        there = [row["sessionFile"] for row in rows if os.path.exists(row["sessionFile"])]
+        execute(Home(bench.state, "demo", {}, isolated=True), OTHER, Options())
+        tried += len(there)
+        bench.broken += [f"{point}: {path} is gone" for path in there if not os.path.exists(path)]
+    assert tried > 20
+    assert bench.broken == []
