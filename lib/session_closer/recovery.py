@@ -11,7 +11,19 @@ from dataclasses import replace
 from typing import Any
 
 from . import (
-    archiving, asking, commit, document, files, history, importing, journal, locks, names, neighbours, planning, record,
+    archiving,
+    asking,
+    commit,
+    document,
+    files,
+    history,
+    importing,
+    journal,
+    locks,
+    names,
+    neighbours,
+    planning,
+    record,
 )  # fmt: skip
 from .document import Document
 from .errors import CloserError, Refused

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from . import archiving, locks
 from .deciding import nothing_to_restart
 from .gateway import handoff, sessions
 from .gateway.restart import BY_HAND, noticed, restart

@@ -210,7 +210,7 @@ MUTANTS = (
     _one(
         "recovery moves no file",
         "recovery.py",
-        "moves=tuple(self._forward(move) for move in session.moves))",
+        "moves=_there(map(shelf.put_away, session.moves)))",
         "moves=session.moves)",
         "kills:batch",
     ),
@@ -238,8 +238,8 @@ MUTANTS = (
     _one(
         "recovery puts no transcript back",
         "recovery.py",
-        "                self._back(move)\n",
-        "                pass\n",
+        "            shelf.bring_back(move)\n",
+        "            pass\n",
         "hostile",
     ),
     _one(
@@ -335,6 +335,34 @@ MUTANTS = (
         "        if doubt is not None:\n",
         "        if False:\n",
         "clocks",
+    ),
+    _one(
+        "only its own store is looked at again",
+        "editing.py",
+        "lent = partial(neighbours.claims, run, store.agent)",
+        "lent = dict",
+        "claims:keep-only",
+    ),
+    _one(
+        "nobody looks again at the end",
+        "changing.py",
+        "        if isinstance(work, FileWork) and archiving.borrowed(work):\n",
+        "        if False:\n",
+        "claims:keep-only",
+    ),
+    _one(
+        "recovery does not ask who uses a file by now",
+        "recovery.py",
+        "        return planning.user_of(move.source, self._users)\n",
+        "        return None\n",
+        "claims:keep-only",
+    ),
+    _one(
+        "nobody looks again after the renames",
+        "archiving.py",
+        "    for key, source, archive, user in borrowed(work):\n",
+        "    for key, source, archive, user in ():\n",
+        "claims:keep-only",
     ),
 )
 
