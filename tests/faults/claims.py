@@ -39,7 +39,7 @@ WAYS = (
     Way("a row of another agent", "sessionFile", lambda _: "main"),
     Way("a row of an agent whose sessions go, too", "sessionFile", _neighbour),
 )
-_SWEPT = ("batch", "keep-only", "shared transcripts", "custom session.store", "no renameat2")
+_SWEPT = ("batch", "shared transcripts", "custom session.store", "no renameat2")
 CLAIMED = tuple(scenario for scenario in SCENARIOS if scenario.name in _SWEPT)
 RESTORED = tuple(scenario for scenario in SCENARIOS if scenario.name == "restore")
 

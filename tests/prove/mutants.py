@@ -341,28 +341,28 @@ MUTANTS = (
         "editing.py",
         "lent = partial(neighbours.claims, run, store.agent)",
         "lent = dict",
-        "claims:keep-only",
+        "claims:shared transcripts",
     ),
     _one(
         "nobody looks again at the end",
         "changing.py",
         "        if isinstance(work, FileWork) and archiving.borrowed(work):\n",
         "        if False:\n",
-        "claims:keep-only",
+        "claims:shared transcripts",
     ),
     _one(
         "recovery does not ask who uses a file by now",
         "recovery.py",
         "        return planning.user_of(move.source, self._users)\n",
         "        return None\n",
-        "claims:keep-only",
+        "claims:shared transcripts",
     ),
     _one(
         "nobody looks again after the renames",
         "archiving.py",
         "    for key, source, archive, user in borrowed(work):\n",
         "    for key, source, archive, user in ():\n",
-        "claims:keep-only",
+        "claims:shared transcripts",
     ),
 )
 
