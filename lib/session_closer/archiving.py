@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from . import locks, names, planning
+from . import files, locks, names, planning
 from .files import Disk
 from .history import now
 from .home import Home
@@ -166,11 +166,11 @@ def look_again(disk: Disk, work: FileWork) -> None:
     for key, source, archive, user in borrowed(work):
         if archive is not None:
             moved = bring_back(disk, folder, archive, source) or moved
-            if os.path.lexists(os.path.join(folder, archive)):
+            if files.exists(os.path.join(folder, archive)):
                 work.warnings.append(planning.begun_anew(source, archive))
                 continue
             work.archives[key] = [name for name in work.archives[key] if name != archive]
-        if os.path.lexists(os.path.join(folder, source)):
+        if files.exists(os.path.join(folder, source)):
             stay.add((key, source))
             if work.outcome.get(key) is Status.CLOSED:
                 work.warnings.append(planning.kept_for(source, None if user == work.store.agent else user))

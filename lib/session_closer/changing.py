@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from . import archiving, asking, editing, locks, retiring, summary
 from .claiming import locked
-from .deciding import ONCE_MORE, nothing_to_restart, storage
+from .deciding import nothing_to_restart, once_more, storage
 from .errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
 from .gateway import handoff
 from .model import Plan, PlannedRow, Report, RestartResult, Status
@@ -48,7 +48,7 @@ def change(run: Run, plan: Plan) -> Report:
     except OSError as problem:
         error = storage(problem, run.home)
     except KeyboardInterrupt:
-        error = Interrupted("interrupted", ONCE_MORE)
+        error = Interrupted("interrupted", once_more(run.home))
     # The journal stays open: the next changing command finishes the run.
     for work in run.works:
         work.give_up()

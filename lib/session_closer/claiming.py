@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from . import commit, history, locks, names, recovery
 from .errors import Busy
+from .files import is_folder
 from .run import Run
 
 _ROUNDS = 5
@@ -18,7 +19,7 @@ def locked(run: Run, agent: str) -> Iterator[None]:
     """Hold an agent's folders, with no interrupted run left that concerns it: look again after taking the lock."""
     store = run.stores[agent]
     # One folder under two spellings may not be locked twice.
-    places = sorted({os.path.realpath(folder) for folder in (store.place, store.folder) if os.path.isdir(folder)})
+    places = sorted({os.path.realpath(folder) for folder in (store.place, store.folder) if is_folder(folder)})
     tried: set[str] = set()
     for _ in range(_ROUNDS):
         with ExitStack() as held:

@@ -192,8 +192,14 @@ class Reader(cli.Application):
             _say(sys.stdout, document().rstrip("\n"))
         else:
             self.say(*lines())
-        for line in complaints:
-            _say(sys.stderr, line)
+        try:
+            for line in complaints:
+                _say(sys.stderr, line)
+        except (BrokenPipeError, _Unwritten):
+            # The document holds them all, and says how this ends.
+            if not self.as_json:
+                raise
+            _silence(sys.stderr)
 
     def width(self) -> int | None:
         """Return the columns of the terminal that stdout is, None where it is none."""
@@ -216,7 +222,7 @@ class Reader(cli.Application):
             # Python 3.11 wraps what comes while it makes a class, at an import.
             if isinstance(error, RuntimeError) and not isinstance(error.__cause__, KeyboardInterrupt):
                 raise
-            problem = Interrupted("interrupted", "run the same command again: it finishes what was begun")
+            problem = Interrupted("interrupted", "run the same command again")
         except cli.SwitchError as error:
             problem = UsageProblem(_plain_words(str(error)), f"{keys.shell_word(self.executable)} --help")
         self.as_json = asked_json
@@ -332,8 +338,11 @@ class Base(Reader):
         if time.monotonic() - self._started < 1.0 and not self._shown:
             return
         self._shown = done < total
-        sys.stderr.write(f"\r{done} of {total}" if self._shown else "\r\033[K")
-        sys.stderr.flush()
+        try:
+            sys.stderr.write(f"\r{done} of {total}" if self._shown else "\r\033[K")
+            sys.stderr.flush()
+        except OSError:
+            _silence(sys.stderr)
 
     def show(self, found: Report) -> None:
         """Print a report: its result on stdout, its complaints on stderr."""

@@ -67,11 +67,21 @@ def publish_backup(disk: Disk, index: str, raw: bytes, name: str) -> str:
     temp = index + names.FRESH
     files.remove(disk, [temp])
     files.put(disk, temp, raw, aside=True)
+    made, tried = os.lstat(temp), [temp]
+    folder = os.path.dirname(index)
     try:
-        return publish(disk, os.path.dirname(index), temp, name)
-    except OSError:
-        files.remove(disk, [temp])
+        return publish(disk, folder, temp, name, lambda name: tried.append(os.path.join(folder, name)))
+    except BaseException:
+        # A backup that nobody was told of would stay for good, and each try would leave one more.
+        files.remove(disk, [path for path in tried if _is(path, made)])
         raise
+
+
+def _is(path: str, made: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.lstat(path), made)
+    except FileNotFoundError:
+        return False
 
 
 def publish(disk: Disk, folder: str, temp: str, name: str, note: Callable[[str], None] = unnoted) -> str:
@@ -82,7 +92,7 @@ def publish(disk: Disk, folder: str, temp: str, name: str, note: Callable[[str],
     number = 0
     while True:
         numbered = f"{name}-{number}" if number else name
-        if os.path.lexists(os.path.join(folder, numbered)):
+        if files.exists(os.path.join(folder, numbered)):
             number += 1
             continue
         note(numbered)
@@ -183,7 +193,7 @@ def _keep_displaced(disk: Disk, place: Place, displaced: bytes) -> Document[Any]
 
 def keep(disk: Disk, place: Place) -> str | None:
     """Publish the file in the swap name, if there is one, as a further backup; return its name."""
-    if not os.path.lexists(place.swap):
+    if not files.exists(place.swap):
         return None
     files.own(disk, place.swap)
     # Noted before it has its name: what others wrote may be nowhere else, and has to be merged whenever we die.

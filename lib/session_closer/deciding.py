@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from . import cleaning, history, neighbours, planning
-from .errors import StorageFailed
+from .errors import CloserError, StorageFailed
 from .home import Home
 from .model import Life, Plan, PlannedRow, RestartResult, Snapshot, Status
 from .planning import Choices
 from .policy import Rules
 from .run import Run
 
-ONCE_MORE = "run the same command again: it finishes what was begun"
+_ONCE_MORE = "run the same command again"
 
 
 def decide(
@@ -87,11 +87,15 @@ def decide_again(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: Pl
 
 
 def _remembered(run: Run, row: PlannedRow, before: dict[tuple[str, str], str]) -> PlannedRow:
-    """Return an absent row as what it is: closed by an earlier run, or never seen."""
+    """Return an absent row as what it is: closed by an earlier run, half closed by one that failed, or never seen."""
     if row.status is not Status.NOT_FOUND:
         return row
     for key in run.wish.candidates(row.given, row.agent):
-        if (row.agent, key) in before:
+        left = before.get((row.agent, key))
+        if left and not run.options.dry_run:
+            why = f"run {left}, which took it out of its store, was interrupted and is not finished"
+            return row._replace(key=key, status=Status.FAILED, hint=why)
+        if left is not None:
             return row._replace(key=key, status=Status.ALREADY_CLOSED)
     return row
 
@@ -123,8 +127,17 @@ def nothing_to_restart(run: Run) -> RestartResult:
     return RestartResult(result="nothing-to-restart" if down else "not-needed")
 
 
+def once_more(where: Home) -> str:
+    """Return what to do after a run that was stopped: what it has begun is in the record of a run that is open."""
+    try:
+        begun = history.open_runs(where.state)
+    except CloserError:
+        begun = []
+    return f"{_ONCE_MORE}: it finishes what was begun" if begun else _ONCE_MORE
+
+
 def storage(problem: OSError, where: Home) -> StorageFailed:
     """Return the error of a run that the file system stopped."""
     return StorageFailed(
-        f"{problem.filename or where.state}: {problem.strerror or problem}", f"mend that, then {ONCE_MORE}"
+        f"{problem.filename or where.state}: {problem.strerror or problem}", f"mend that, then {once_more(where)}"
     )

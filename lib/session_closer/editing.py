@@ -11,11 +11,12 @@ from .asking import again
 from .claiming import locked
 from .deciding import decide_again
 from .errors import GatewayNeeded
+from .files import listed
 from .gateway.find import find
 from .model import Life, Plan, PlannedRow, Route, Snapshot, Status
 from .run import Run
 from .stores.files import FileStore
-from .work import FileWork, note, prepare
+from .work import FileWork, note, note_first, prepare
 
 
 def change_store(run: Run, agent: str, first: Plan) -> list[PlannedRow]:
@@ -23,7 +24,7 @@ def change_store(run: Run, agent: str, first: Plan) -> list[PlannedRow]:
     store = run.stores[agent]
     assert isinstance(store, FileStore)
     with locked(run, agent):
-        stamp = names.free_stamp(history.now(), [*_listed(store.place), *_listed(store.folder)])
+        stamp = names.free_stamp(history.now(), [*listed(store.place), *listed(store.folder)])
         place = commit.Place(
             store.index,
             names.backup_name(os.path.basename(store.index), stamp),
@@ -54,7 +55,7 @@ def _decided(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: Plan) 
 def _close(run: Run, store: FileStore, rows: list[PlannedRow], stamp: str) -> None:
     assert store.document is not None
     record = prepare(run, store, rows, stamp)
-    note(run, record)
+    note_first(run, record)
     lent = partial(neighbours.claims, run, store.agent)
     work = FileWork(store=store, rows=rows, record=record, note=partial(note, run), planned=store.document, lent=lent)
     run.works.append(work)
@@ -68,7 +69,3 @@ def _close(run: Run, store: FileStore, rows: list[PlannedRow], stamp: str) -> No
             closing.to_files(work)
     closing.through_files(run.disk, work, run.gateway.found.life)
     work.finished = True
-
-
-def _listed(folder: str) -> list[str]:
-    return os.listdir(folder) if os.path.isdir(folder) else []

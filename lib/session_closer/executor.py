@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from . import history, home, keys, locks, migration, names, stores, summary
+from . import history, home, keys, locks, migration, names, stores, summary, writable
 from .deciding import decide, nothing_to_restart, storage
 from .errors import CloserError, GatewayNeeded, Refused
 from .files import Disk
@@ -51,6 +51,7 @@ def execute(
 
 def check_place(where: Home, agents: list[str]) -> None:
     """Refuse a state directory that is not there, or is not ours alone."""
+    home.check_owner(where, [history.root(where.state)])
     if not os.path.isdir(where.state):
         raise Refused(
             f"there is no state directory {where.state} ({where.said})", "--state-dir DIR", name="no_state_dir"
@@ -58,20 +59,37 @@ def check_place(where: Home, agents: list[str]) -> None:
     for folder in history.folders(where.state):
         if os.path.islink(folder):
             raise Refused(f"{folder} is a link to {os.path.realpath(folder)}", "replace it by a folder", name="link")
-    home.check_owner(where, [history.root(where.state)])
     home.check_folders(where, agents)
+
+
+def check_unfinished(where: Home, agents: Sequence[str]) -> list[str]:
+    """Return a line for each interrupted run; Refused where what they left of these agents could not be finished."""
+    left = history.interrupted(where.state)
+    if left:
+        history.check_records(where.state, agents)
+        problem = writable.refusal(where, [os.path.dirname(where.index(agent)) for agent in agents])
+        if problem is not None:
+            raise problem
+    return left
 
 
 def _perform(run: Run) -> Report:
     run.warn(*home.exposure(run.home))
+    # One run that is damaged must not keep all agents from being cleaned.
+    every = run.wish.rules is not None and not run.wish.agent
+    concerned = [] if every else run.wish.agents()
+    warns = run.wish.only_warns()
+    left = history.interrupted(run.home.state) if warns else check_unfinished(run.home, concerned)
     if run.options.dry_run:
-        run.warn(*history.interrupted(run.home.state))
+        run.warn(*left)
     elif history.open_runs(run.home.state) or history.unborn_runs(run.home.state):
         from . import recovery  # what changes a store is not loaded to look at one
 
-        run.warn(*recovery.recover(run, run.wish.agents()))
+        run.warn(*recovery.recover(run, concerned))
     for agent in run.wish.agents():
         try:
+            if every and left and not warns:
+                _settle(run, agent)
             _read(run, agent)
         except CloserError as problem:
             if run.wish.rules is None or run.wish.agent:
@@ -100,11 +118,21 @@ def _perform(run: Run) -> Report:
     return changing.change(run, plan)
 
 
+def _settle(run: Run, agent: str) -> None:
+    """Finish what is still left of one agent by interrupted runs; raise why it cannot be."""
+    check_unfinished(run.home, [agent])
+    if not run.options.dry_run:
+        from . import recovery
+
+        if recovery.pending(run.home, agent):
+            run.warn(*recovery.recover(run, [agent]))
+
+
 def _put_away_leftovers(run: Run) -> None:
     """Remove what a killed run has left beside a store, which may be as large as the store."""
     for agent, store in run.stores.items():
         left = [os.path.lexists(store.index + ending) for ending in (names.FRESH, names.SWAP)]
-        if store.era == "files" and any(left):
+        if store.era == "files" and any(left) and writable.refusal(run.home, [store.place]) is None:
             from . import claiming
 
             claiming.put_away_leftovers(run, agent)
@@ -198,10 +226,27 @@ def _refusal(run: Run, plan: Plan) -> CloserError | None:
         remedy = f"if all of them are meant: {run.options.again}"
         return Refused(f"{what}, more than --max {run.options.limit}", remedy, name="too_many")
     # Where openclaw.json says warn nothing is going to be changed, so nothing can be in the way.
-    if count == 0 or (run.wish.rules is not None and run.wish.rules.mode == "warn"):
+    if count + files == 0 or run.wish.only_warns():
         return None
     eras = {row.agent: run.stores[row.agent] for row in (*plan.closing, *plan.deferred)}
-    return _store_refusal(run, list(eras.values())) or _gateway_refusal(run, list(eras.values()))
+    closing = list(eras.values())
+    problem = (_store_refusal(run, closing) or _gateway_refusal(run, closing)) if count else None
+    return problem or writable.refusal(run.home, _written(run, plan))
+
+
+def _written(run: Run, plan: Plan) -> Iterator[str]:
+    """Give the folders that a plan changes."""
+    for row in (*plan.closing, *plan.deferred):
+        store = run.stores[row.agent]
+        if store.era == "files":
+            yield store.place
+            # A session without a file may be of an agent without a folder.
+            if row.moves:
+                yield store.folder
+    for agent, found in run.chores.items():
+        store = run.stores[agent]
+        if found.orphans or found.expired:
+            yield from (store.place, store.folder) if store.era == "files" else (store.folder,)
 
 
 def _store_refusal(run: Run, closing: Sequence[Store]) -> CloserError | None:

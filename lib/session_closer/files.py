@@ -27,6 +27,8 @@ _UNKNOWN = frozenset((errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUP
 # written says so to whatever is tried instead.
 _NO_LINK = _UNKNOWN | {errno.EPERM, errno.EACCES, errno.EMLINK, errno.EXDEV}
 _NO_RIGHTS = _UNKNOWN | {errno.EPERM}
+# Gone, or a link, a folder, a socket, what `read` refuses: whatever else fails says nothing about the file.
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EINVAL, errno.EFBIG)
 
 
 class Disk:
@@ -330,6 +332,45 @@ def read(path: str, limit: int) -> tuple[bytes, os.stat_result]:
         return pieces[0] if len(pieces) <= 2 else b"".join(pieces), os.fstat(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_no_file(problem: OSError) -> bool:
+    """Tell whether an error says that there is no file of ours by this name; any other leaves that open."""
+    return problem.errno in _NO_FILE
+
+
+def exists(path: str, *, follow: bool = False) -> bool:
+    """Tell whether a name is there; OSError where that cannot be told. `follow`: whether what a link leads to is."""
+    return _found(path, follow=follow) is not None
+
+
+def is_folder(path: str) -> bool:
+    """Tell whether a path leads to a folder; OSError where that cannot be told."""
+    found = _found(path, follow=True)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def is_file(path: str) -> bool:
+    """Tell whether a path leads to a regular file; OSError where that cannot be told."""
+    found = _found(path, follow=True)
+    return found is not None and stat.S_ISREG(found.st_mode)
+
+
+def listed(path: str) -> list[str]:
+    """Return the names in a folder, none where there is no folder."""
+    try:
+        return os.listdir(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _found(path: str, *, follow: bool) -> os.stat_result | None:
+    try:
+        return os.stat(path, follow_symlinks=follow)
+    except OSError as problem:
+        if problem.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        return None
 
 
 def piece(path: str, offset: int, length: int) -> bytes:

@@ -8,7 +8,7 @@ import os
 import sys
 from collections import defaultdict
 
-from . import document, history, keys, names
+from . import document, files, history, keys, names
 from .document import Document
 from .errors import CorruptStore, Refused
 from .home import Home
@@ -92,7 +92,7 @@ def live_or_empty(index: str, agent: str, operation: str) -> Document[Session]:
 
 def lost(index: str) -> str | None:
     """Return what is wrong with an index that holds no sessions any more: it is gone, or no store; None if it does."""
-    if not os.path.lexists(index):
+    if not files.exists(index):
         return "is gone"
     try:
         check(read_index(index)[0], index)

@@ -7,13 +7,15 @@ import errno
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import locks, names, trust
 from .errors import Refused
-from .files import piece, read
+from .files import is_no_file, listed, piece, read
+from .keys import shell_word
 from .model import PUT_AWAY
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ LIMIT = 256 << 20
 _HEAD_BYTES = 512
 _HEAD = re.compile(rb'"sequence":\s*(\d{1,15}),\s*"boot":\s*"([^"\\]*)",\s*"uptime":\s*(\d{1,18}(?:\.\d{1,18})?)')
 _STARTED = re.compile(rb'"startedAt":\s*"([^"\\]*)"')
-_HIDDEN = (errno.EACCES, errno.EPERM, errno.EIO)
 
 
 class Beginning(NamedTuple):
@@ -109,7 +110,7 @@ def _beginning(run: str, path: str) -> Beginning:
     try:
         head = piece(path, 0, _HEAD_BYTES)
     except OSError as problem:
-        if problem.errno in _HIDDEN:
+        if not is_no_file(problem):
             raise _unreadable(path, problem) from None
         head = b""
     order, started = _HEAD.search(head), _STARTED.search(head)
@@ -132,8 +133,8 @@ def _record(run: str, path: str) -> Iterator[tuple[str, str, bytes]]:
     try:
         raw, status = read(path, LIMIT)
     except OSError as problem:
-        # A folder, a pipe, a link: never ours. What is ours and hidden may be what is asked for.
-        if problem.errno in _HIDDEN:
+        # A folder, a pipe, a link: never ours. What cannot be read may be what is asked for.
+        if not is_no_file(problem):
             raise _unreadable(path, problem) from None
         return
     if not trust.is_trusted(status.st_uid):
@@ -143,15 +144,15 @@ def _record(run: str, path: str) -> Iterator[tuple[str, str, bytes]]:
 
 def _listed(folder: str) -> list[str]:
     try:
-        return os.listdir(folder)
+        return listed(folder)
     except OSError as problem:
-        if problem.errno in _HIDDEN:
-            raise _unreadable(folder, problem) from None
-        return []
+        raise _unreadable(folder, problem) from None
 
 
 def _unreadable(path: str, problem: OSError) -> Refused:
-    return Refused(f"{path} cannot be read: {problem.strerror}", "check who owns it", name="unreadable")
+    hidden = problem.errno in (errno.EACCES, errno.EPERM)
+    remedy = "check who owns it" if hidden else "mend that, then run the same command again"
+    return Refused(f"{path} cannot be read: {problem.strerror}", remedy, name="unreadable")
 
 
 def open_runs(state: str) -> list[str]:
@@ -161,7 +162,12 @@ def open_runs(state: str) -> list[str]:
 
 
 def _is_folder(path: str) -> bool:
-    return os.path.isdir(path) and not os.path.islink(path)
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
+    except OSError as problem:
+        raise _unreadable(path, problem) from None
 
 
 def unborn_runs(state: str) -> list[str]:
@@ -179,13 +185,40 @@ def interrupted(state: str) -> list[str]:
     ]
 
 
+def check_records(state: str, agents: Sequence[str]) -> None:
+    """Refuse where the record of an interrupted run that concerns these agents is damaged."""
+    from .record import Damaged, agents_named, decode  # only what an interrupted run has left needs it
+
+    for run in open_runs(state):
+        for _, _, raw in _record(run, record_path(state, run)) if is_left(state, run) else ():
+            try:
+                decode(raw)
+            except Damaged as problem:
+                named = agents_named(raw)
+                if agents and (named is None or not named.isdisjoint(agents)):
+                    raise damaged(state, run, problem) from None
+
+
+def damaged(state: str, run: str, problem: Exception) -> Refused:
+    """Return the error of a run that nobody can finish: what it has left has to be put aside by hand."""
+    place, aside = os.path.join(root(state), OPEN, run), os.path.join(root(state), f"damaged-{run}")
+    move = f"mv {shell_word(place)} {shell_word(aside)}"
+    return Refused(
+        f"run {run} was interrupted, and its record is damaged: {problem}; what it has begun is not finished",
+        f"look at it, then {move}, and run the same command again",
+        name="damaged_run",
+    )
+
+
 def is_left(state: str, run: str) -> bool:
     """Tell whether a run that has not ended is there, and no process works on it."""
     folder = os.path.join(root(state), OPEN, run)
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError as problem:
+        raise _unreadable(folder, problem) from None
     try:
         # Shared: a look must not keep a changing command from the run.
         return locks.try_flock(descriptor, folder, shared=True)
@@ -194,32 +227,34 @@ def is_left(state: str, run: str) -> bool:
 
 
 def closed_before(state: str, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Return, for those of the wanted (agent, key) that a receipt shows as closed, the session id they had.
+    """Return those of the wanted (agent, key) that a run has closed, with "", or the id of one that was interrupted.
 
-    The wanted are in no store, so runs that have not ended and were about to close them have done so. Those come first:
-    a run that ends meanwhile is found among the receipts.
+    The wanted are in no store, so runs that have not ended and were about to close them have taken them out of it.
+    Those come first: a run that ends meanwhile is found among the receipts.
     """
     from .record import Damaged, decode  # only a key that is in no store needs it
 
     missing = {pair: json.dumps(pair[1]).encode() for pair in wanted}
     found: dict[tuple[str, str], str] = {}
-    for raw in all_records(state):
+    for run, _, raw in named_records(state):
         hits = [pair for pair, needle in missing.items() if needle in raw]
         if hits:
             with contextlib.suppress(Damaged):
-                closed = _closed(decode(raw))
+                record = decode(raw)
+                closed = _closed(record)
+                left = run if record.state == "open" and is_left(state, run) else ""
                 for pair in hits:
                     if pair in closed:
-                        found[pair] = closed[pair]
+                        found[pair] = left
                         del missing[pair]
         if not missing:
             break
     return found
 
 
-def _closed(run: RunRecord) -> dict[tuple[str, str], str]:
+def _closed(run: RunRecord) -> set[tuple[str, str]]:
     return {
-        (store.agent, session.key): session.session_id or ""
+        (store.agent, session.key)
         for store in run.stores
         for session in store.sessions
         if session.status in PUT_AWAY or run.state == "open"

@@ -12,6 +12,7 @@ from typing import Any
 
 from . import config, files, keys, trust
 from .errors import Refused, UsageProblem
+from .files import listed
 from .keys import quoted
 
 DEFAULT_PORT = 18789
@@ -111,10 +112,11 @@ class Home:
 
     def agents(self) -> list[str]:
         """Return the agents that have a folder here."""
+        root = os.path.join(self.state, "agents")
         try:
-            found = os.listdir(os.path.join(self.state, "agents"))
-        except OSError:
-            return []
+            found = listed(root)
+        except OSError as problem:
+            raise _unlisted(root, problem) from None
         return sorted(name for name in found if keys.is_agent_id(name))
 
     def known_agents(self) -> tuple[list[str], list[str]]:
@@ -127,7 +129,7 @@ class Home:
         except FileNotFoundError:
             there = []
         except OSError as problem:
-            raise Refused(f"{root} cannot be listed: {problem.strerror}", "check it", name="unreadable") from None
+            raise _unlisted(root, problem) from None
         for entry in there:
             if entry.is_symlink():
                 found.discard(entry.name)
@@ -148,6 +150,10 @@ class Home:
         # OpenClaw takes an id for the same in any case.
         ids = (name.strip().lower() for name in named if isinstance(name, str))
         return [name for name in ids if keys.is_agent_id(name)]
+
+
+def _unlisted(root: str, problem: OSError) -> Refused:
+    return Refused(f"{root} cannot be listed: {problem.strerror}", "check it", name="unreadable")
 
 
 def find(environ: Mapping[str, str], *, state_dir: str | None = None, profile: str | None = None) -> Home:
@@ -217,7 +223,7 @@ def check_owner(home: Home, paths: list[str]) -> None:
     for path in (home.state, *paths):
         try:
             owner = os.stat(path).st_uid
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as problem:
             raise Refused(f"{path} cannot be looked at: {problem.strerror}", "run as its owner", name="owner") from None

@@ -69,7 +69,7 @@ def index_for(store: SqliteStore, items: Sequence[Item]) -> bytes:
 
 def make_folder(disk: Disk, folder: str) -> None:
     """Make the sessions folder, which a database does not need, nor an index elsewhere."""
-    if not os.path.isdir(folder):
+    if not files.is_folder(folder):
         make_folder(disk, os.path.dirname(folder))
         disk.make_folder(folder)
         disk.sync_folder(os.path.dirname(folder))
@@ -148,8 +148,10 @@ def clean(disk: Disk, index: str, record: StoreRecord) -> None:
         raw, _ = files.read(index, record.size)
     except FileNotFoundError:
         raw = b""
-    except OSError:
-        return
+    except OSError as problem:
+        if not files.is_no_file(problem):
+            raise
+        return  # larger than ours, or no file at all
     if raw and hashlib.sha256(raw).hexdigest() != record.sha256:
         return
     files.remove(disk, [index])
@@ -157,9 +159,9 @@ def clean(disk: Disk, index: str, record: StoreRecord) -> None:
         for move in session.moves:
             live, archive = (os.path.join(record.transcripts, name) for name in (move.source, move.target))
             # What is archived is not lost: the copy was written for the importer, which moves what it takes.
-            if os.path.isfile(live) and os.path.isfile(archive) and names.is_transcript(move.source):
+            if files.is_file(live) and files.is_file(archive) and names.is_transcript(move.source):
                 files.remove(disk, [live])
-    if os.path.isdir(record.transcripts):
+    if files.is_folder(record.transcripts):
         disk.sync_folder(record.transcripts)
 
 

@@ -11,9 +11,9 @@ from datetime import datetime
 
 from . import locks, trust
 from .errors import Busy, Refused
-from .files import Disk, put, read, remove
+from .files import Disk, exists, is_no_file, put, read, remove
 from .history import LIMIT, OPEN, RECORD, UNBORN, receipt_path, root, unborn_runs
-from .record import Damaged, RunRecord, Texts, check, decode, pieces
+from .record import Damaged, RunRecord, Texts, agents_named, check, decode, pieces
 
 _TEMP = "record.json.tmp"
 _FEWER = "name fewer sessions at once"
@@ -69,6 +69,20 @@ class Journal:
         self._folder = known
         self._disk.sync_folder(os.path.dirname(known))
 
+    def withdraw(self) -> bool:
+        """Remove what a `begin` that failed has left; False where the run may be known, and the next one ends it."""
+        try:
+            if exists(os.path.join(root(self._state), OPEN, self._run)):
+                return False
+            # What cannot be removed is buried by the next run.
+            with contextlib.suppress(OSError):
+                self.drop()
+        except OSError:
+            return False
+        finally:
+            self.release()
+        return True
+
     def _make(self) -> None:
         """Make the run's folder and hold it; another run buries one that nobody holds."""
         for _ in range(_ATTEMPTS):
@@ -101,18 +115,24 @@ class Journal:
         self._disk.sync_folder(self._folder)
 
     def read(self) -> RunRecord | None:
-        """Return the record, None where the run died before it wrote one; raise Damaged."""
+        """Return the record, None where the run died before it wrote one; raise Damaged, or OSError: not read."""
         try:
             raw, status = read(os.path.join(self._folder, RECORD), LIMIT)
         except FileNotFoundError:
             return None
         except OSError as problem:
+            # An error of the disk says nothing of the record: the next read may find it whole.
+            if not is_no_file(problem):
+                raise
             raise Damaged(str(problem)) from None
-        if not trust.is_trusted(status.st_uid):
-            raise Damaged(f"belongs to uid {status.st_uid}")
-        found = decode(raw)
-        if found.id != self._run or found.state_dir != self._state:
-            raise Damaged("belongs to another run")
+        try:
+            if not trust.is_trusted(status.st_uid):
+                raise Damaged(f"belongs to uid {status.st_uid}")
+            found = decode(raw)
+            if found.id != self._run or found.state_dir != self._state:
+                raise Damaged("belongs to another run")
+        except Damaged as problem:
+            raise Damaged(str(problem), agents_named(raw)) from None
         return found
 
     def finish(self, last: RunRecord) -> str:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from . import durations, processes, trust
 from .errors import Busy, Refused
-from .files import Disk, put, remove
+from .files import Disk, is_no_file, put, remove
 
 HOLDER = "session-closer"
 FOLDER_WAIT = 10.0
@@ -182,21 +182,24 @@ def _stays_empty(path: str) -> bool:
 
 
 def read(path: str) -> dict[str, Any]:
-    """Return what a lock file says; nothing where it is empty, torn or gone."""
+    """Return what a lock file says; nothing where it is empty, torn, no file or gone. OSError: it cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return {}
-    try:
-        return _content(descriptor)
-    finally:
-        os.close(descriptor)
+        try:
+            return _content(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as problem:
+        if is_no_file(problem):
+            return {}
+        problem.filename = problem.filename or path
+        raise
 
 
 def _content(descriptor: int) -> dict[str, Any]:
     try:
         found = json.loads(os.read(descriptor, 65536))
-    except (OSError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -272,6 +275,8 @@ def _trusted(name: str, place: int) -> tuple[Lock | None, str]:
         status = os.fstat(descriptor)
         why = trust.objection(status)
         return (None, why) if why else (_judged(_content(descriptor), status.st_mtime, "startTime"), "")
+    except OSError as problem:
+        return None, f"it cannot be read: {problem.strerror}"
     finally:
         os.close(descriptor)
 

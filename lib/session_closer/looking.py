@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from . import executor, home, keys, listing, planning, stores
+from . import executor, files, home, keys, listing, planning, stores
 from .errors import CloserError, Refused
 from .gateway import sessions
 from .home import Home
@@ -95,10 +95,10 @@ def _look_at_all(found: _Look) -> None:
 def _read_shared(found: _Look, agents: Sequence[str]) -> set[str]:
     """Read the file for all agents, if it is there, once; return the agents that its keys name."""
     store = FileStore(found.home, agents[0] if agents else keys.DEFAULT_AGENT)
-    if not os.path.lexists(store.index):
-        return set()
     try:
         with _readable():
+            if not files.exists(store.index):
+                return set()
             snapshot = store.read()
     except CloserError as problem:
         found.warnings.append(f"the store of all agents is left out: {problem.message}")
@@ -146,7 +146,8 @@ def _rows(found: _Look, chosen: Sequence[Chosen], view: GatewayView) -> list[Row
         agent, store, snapshot = found.parts[place]
         try:
             # Whose folder holds the transcript of a bare key in a file for all agents, nobody knows.
-            sizes[place] = {} if agent is None else store.sizes(shown, snapshot)
+            with _readable():
+                sizes[place] = {} if agent is None else store.sizes(shown, snapshot)
         except CloserError as problem:
             found.warnings.append(f"the sizes of agent {agent} cannot be told: {problem.message}")
             sizes[place] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -9,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from .files import read
+from .files import is_no_file, read
 from .model import Move
 
 # A transcript of a thousand messages, and what a person closes at once; more is not worth the time of a batch.
@@ -48,7 +49,9 @@ class Measure:
         if self._files and found.st_size <= min(_FILE_BYTES, self._bytes):
             self._bytes -= found.st_size
             self._files -= 1
-            digest = sha256(path)
+            # Without it the archive is known by its size and time, as a large one is.
+            with contextlib.suppress(OSError):
+                digest = sha256(path)
         return Move(move.source, move.target, found.st_size, found.st_mtime_ns, digest)
 
 
@@ -100,11 +103,13 @@ class Hash:
 
 
 def holds(path: str, raw: bytes) -> bool:
-    """Tell whether a regular file holds exactly these bytes; False, too, where it cannot be read."""
+    """Tell whether a regular file holds exactly these bytes; OSError where it cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
+    except OSError as problem:
+        if is_no_file(problem):
+            return False
+        raise
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return False
@@ -115,31 +120,32 @@ def holds(path: str, raw: bytes) -> bool:
                 return False
             at += len(piece)
         return at == len(raw)
-    except OSError:
-        return False
+    except OSError as problem:
+        problem.filename = problem.filename or path
+        raise
     finally:
         os.close(descriptor)
 
 
 def stamp(path: str) -> Stamp | None:
-    """Return what tells that a file is still the one that was read: where it is, its size and times; None: no file."""
+    """Return what tells that a file is still the one that was read: where it is, its size and times; None: no file.
+
+    One that cannot be looked at has a stamp of its own: that is no reason to think that there is none.
+    """
     try:
         found = os.stat(path)
-    except OSError:
-        return None
+    except OSError as problem:
+        return None if is_no_file(problem) else ()
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def sha256(path: str) -> str | None:
-    """Return the hash of a small regular file, None where it cannot be read."""
-    try:
-        return hashlib.sha256(read(path, _FILE_BYTES)[0]).hexdigest()
-    except OSError:
-        return None
+def sha256(path: str) -> str:
+    """Return the hash of a small regular file; OSError where it cannot be read."""
+    return hashlib.sha256(read(path, _FILE_BYTES)[0]).hexdigest()
 
 
 def change(folder: str, move: Move) -> str | None:
-    """Return what is wrong with an archive: it is gone, or not what was archived; None where it is the same."""
+    """Return what is wrong with an archive: gone, unreadable or not what was archived; None where it is the same."""
     path = os.path.join(folder, move.target)
     try:
         found = os.lstat(path)
@@ -150,5 +156,8 @@ def change(folder: str, move: Move) -> str | None:
     if found.st_size != move.size:
         return f"has {found.st_size} bytes, {move.size} were archived"
     if move.sha256 is not None:
-        return None if sha256(path) == move.sha256 else "does not hold what was archived"
+        try:
+            return None if sha256(path) == move.sha256 else "does not hold what was archived"
+        except OSError as problem:
+            return f"cannot be read: {problem.strerror}"
     return None if found.st_mtime_ns == move.mtime_ns else "was written to since it was archived"

@@ -91,6 +91,10 @@ class Wish(NamedTuple):
         named = {target.agent for target in self.targets} | ({self.agent} if self.agent else set())
         return sorted(named | set(self.among))
 
+    def only_warns(self) -> bool:
+        """Tell whether a policy was asked what it would do, and nothing is changed."""
+        return self.rules is not None and self.rules.mode == "warn"
+
     def candidates(self, given: str, agent: str) -> tuple[str, ...]:
         """Return the keys that one of the names may stand for."""
         return next(t.candidates for t in self.targets if (t.given, t.agent) == (given, agent))

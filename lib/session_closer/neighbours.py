@@ -106,10 +106,11 @@ def damaged(run: Run, agent: str) -> list[str]:
     found = []
     for other, path in _others(run.home, agent):
         # What this run has read is whole.
-        if other not in run.stores and os.path.lexists(path):
+        if other not in run.stores:
             try:
-                check(read_index(os.path.realpath(path))[0], path)
-            except CloserError:
+                if files.exists(path):
+                    check(read_index(os.path.realpath(path))[0], path)
+            except (CloserError, OSError):
                 found.append(other)
     return found
 

@@ -29,7 +29,11 @@ _quote = json.encoder.encode_basestring_ascii
 
 
 class Damaged(ValueError):
-    """The record is not one that we could have written."""
+    """The record is not one that we could have written; `agents` are those that it speaks of, None: not to be told."""
+
+    def __init__(self, what: str, agents: frozenset[str] | None = None) -> None:
+        super().__init__(what)
+        self.agents = agents
 
 
 class SessionRecord(NamedTuple):
@@ -272,6 +276,16 @@ def _checked(part: Any) -> None:
     for value in values:
         if type(value) is int and abs(value) >= _MOST:
             raise Damaged("holds a number that is too large")
+
+
+def agents_named(raw: bytes) -> frozenset[str] | None:
+    """Return the agents whose stores the text of a record speaks of, None where that cannot be told."""
+    try:
+        named = [store["agent"] for store in json.loads(raw)["stores"]]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    known = named and all(isinstance(agent, str) and keys.is_agent_id(agent) for agent in named)
+    return frozenset(named) if known else None
 
 
 def decode(raw: bytes) -> RunRecord:

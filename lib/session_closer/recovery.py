@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +28,7 @@ from . import (
 from .document import Document
 from .errors import CloserError, Refused
 from .files import Disk
-from .history import folders, named_records, now, open_runs, receipt_path
+from .history import damaged, folders, named_records, now, open_runs, receipt_path
 from .home import Home, check_folders
 from .journal import Journal
 from .locks import iso_now
@@ -43,10 +43,15 @@ _YOUNG_SECONDS = 60.0
 _ENDED = "the process that was to close it was ended"
 
 
+class _StoreGone(Damaged):
+    """There is no store to finish a run in, as after a migration: what else the agent has is not held up."""
+
+
 def recover(current: Run, agents: list[str]) -> list[str]:
     """Finish every interrupted run, through the gateway of the current one; return a line for each.
 
-    A run that cannot be finished is an error where it concerns these agents, else a warning.
+    A run that cannot be finished is an error where it concerns these agents, else a warning. Where its record cannot
+    be read, it may concern anybody.
     """
     home, disk = current.home, current.disk
     said = []
@@ -61,6 +66,8 @@ def recover(current: Run, agents: list[str]) -> list[str]:
                 concerned = _concerns(begun, agents)
                 said += _finish(current, begun, run)
         except Damaged as problem:
+            if concerned and _meant(problem, agents) and not isinstance(problem, _StoreGone):
+                raise damaged(home.state, run, problem) from None
             said.append(f"the record of run {run} is damaged ({problem}): left as it is in {place}")
         except (CloserError, OSError) as problem:
             if concerned:
@@ -80,18 +87,24 @@ def _left_something(home: Home, run: str) -> bool:
 
 
 def pending(home: Home, agent: str) -> set[str]:
-    """Return the interrupted runs that concern this agent and that nobody is finishing."""
+    """Return the interrupted runs that concern this agent and that nobody is finishing, those that are damaged too."""
     found = set()
     for run in open_runs(home.state):
         begun = Journal(Disk(), home.state, run)
         try:
             if begun.take() and _concerns(begun, [agent]):
                 found.add(run)
-        except Damaged:
-            continue  # nobody can finish it
+        except Damaged as problem:
+            if _meant(problem, [agent]):
+                found.add(run)
         finally:
             begun.release()
     return found
+
+
+def _meant(problem: Damaged, agents: Sequence[str]) -> bool:
+    """Tell whether a damaged record speaks of one of these agents, as far as that can be told."""
+    return bool(agents) and (problem.agents is None or not problem.agents.isdisjoint(agents))
 
 
 def _concerns(begun: Journal, agents: list[str]) -> bool:
@@ -101,7 +114,7 @@ def _concerns(begun: Journal, agents: list[str]) -> bool:
 
 def _finish(current: Run, begun: Journal, run: str) -> list[str]:
     home, found = current.home, begun.read()
-    if found is None or os.path.exists(receipt_path(home.state, run)):
+    if found is None or files.exists(receipt_path(home.state, run)):
         begun.drop()
         return []
     if found.state == "done":
@@ -152,8 +165,8 @@ def _settle_files(current: Run, store: StoreRecord, _begun: Journal, _run: RunRe
     """Finish with the files of a run that were no session's: what was archived stays so, unless a row refers to it."""
     if not store.orphans:
         return store
-    if not os.path.lexists(store.path):
-        raise Damaged(f"its store {store.path} is gone")
+    if not files.exists(store.path):
+        raise _StoreGone(f"its store {store.path} is gone")
     disk, folder = current.disk, store.transcripts
     with locks.folder(os.path.dirname(store.path)):
         if store.restores:
@@ -163,11 +176,11 @@ def _settle_files(current: Run, store: StoreRecord, _begun: Journal, _run: RunRe
         done = []
         for move in store.orphans:
             live, archive = os.path.join(folder, move.source), os.path.join(folder, move.target)
-            if os.path.lexists(live) and os.path.lexists(archive):
+            if files.exists(live) and files.exists(archive):
                 _rename_if_there(disk, folder, move.source, move.target)
             if planning.user_of(move.source, users) is not None:
                 _rename_if_there(disk, folder, move.target, move.source)
-            if os.path.lexists(archive):
+            if files.exists(archive):
                 done.append(move)
         disk.sync_folder(folder)
     return replace(store, orphans=tuple(done))
@@ -199,7 +212,7 @@ def _settle_names(disk: Disk, store: StoreRecord) -> None:
     """Leave an orphan that was being brought back one name: killed between link and unlink, it has both."""
     for move in store.orphans:
         live, archive = (os.path.join(store.transcripts, name) for name in (move.source, move.target))
-        if os.path.lexists(live) and os.path.lexists(archive):
+        if files.exists(live) and files.exists(archive):
             _rename_if_there(disk, store.transcripts, move.target, move.source)
     disk.sync_folder(store.transcripts)
 
@@ -240,8 +253,8 @@ def _check_place(home: Home, store: StoreRecord) -> None:
 
 
 def _ask(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
-    if not os.path.lexists(store.path):
-        raise Damaged(f"its store {store.path} is gone")
+    if not files.exists(store.path):
+        raise _StoreGone(f"its store {store.path} is gone")
     with locks.folder(os.path.dirname(store.path)):
         rows = SqliteStore(current.home, store.agent)
         if store.restores:
@@ -253,8 +266,8 @@ def _ask(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> St
 def _put_back(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
     """Finish an interrupted restore of a file store: files without an entry are put away again."""
     disk = current.disk
-    if not os.path.lexists(store.path):
-        raise Damaged(f"its store {store.path} is gone")
+    if not files.exists(store.path):
+        raise _StoreGone(f"its store {store.path} is gone")
     with locks.folder(os.path.dirname(store.path)), locks.store(disk, store.path) as lock:
         store = _merge_displaced(disk, store, _backup(store), lock, _noting(begun, run))
         live = parse(read_index(store.path)[0], store.path, store.agent)
@@ -281,8 +294,8 @@ def _rename_if_there(disk: Disk, folder: str, source: str, target: str) -> None:
 
 def _roll_forward(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
     disk, folder = current.disk, os.path.dirname(store.path)
-    if not os.path.lexists(store.path):
-        raise Damaged(f"its store {store.path} is gone")
+    if not files.exists(store.path):
+        raise _StoreGone(f"its store {store.path} is gone")
     with locks.folder(folder), locks.store(disk, store.path) as lock:
         before = _backup(store)
         store = _merge_displaced(disk, store, before, lock, _noting(begun, run))
@@ -339,8 +352,12 @@ def _replayed(place: commit.Place, store: StoreRecord, before: Document[Session]
     for name in store.displaced:
         try:
             theirs = parse(files.read(os.path.join(place.folder, name), document.MAX_BYTES)[0], name, store.agent)
-        except (Refused, OSError):
+        except Refused:
             continue  # not a store: it is kept under its name, and there is nothing in it to merge
+        except OSError as problem:
+            if not files.is_no_file(problem):
+                raise
+            continue
         merged = document.merge(base, steps[-1], theirs)
         base = steps[-1]
         steps.append(check(merged.raw, store.path))
@@ -353,6 +370,8 @@ def _backup(store: StoreRecord) -> Document[Session]:
     try:
         raw, _ = files.read(path, document.MAX_BYTES)
     except OSError as problem:
+        if not files.is_no_file(problem):
+            raise
         raise Damaged(f"its backup {path} cannot be read: {problem.strerror}") from None
     if len(raw) != store.size or hashlib.sha256(raw).hexdigest() != store.sha256:
         raise Damaged(f"its backup {path} is not what it was")
@@ -404,7 +423,7 @@ class _Shelf:
         self._run, self._agent, self._folder = current, store.agent, store.transcripts
         self._users = neighbours.users(current, store.agent)
         # The latest archive of each live name: the gateway chooses its own stamps.
-        self._latest = names.shelf(_listed(store.transcripts))
+        self._latest = names.shelf(files.listed(store.transcripts))
 
     def user(self, move: Move) -> str | None:
         """Return the agent whose session uses a file."""
@@ -415,13 +434,13 @@ class _Shelf:
         source = os.path.join(self._folder, move.source)
         if self.user(move) is not None:
             return self.spare(move)
-        if not os.path.lexists(source):
+        if not files.exists(source):
             return move._replace(target=self._archive(move) or move.target)
         while True:
             try:
                 self._run.disk.rename_new(source, os.path.join(self._folder, move.target))
             except FileExistsError:
-                stamp = names.free_stamp(now(), _listed(self._folder))
+                stamp = names.free_stamp(now(), files.listed(self._folder))
                 move = move._replace(target=names.archive_name(move.source, stamp))
             else:
                 return move
@@ -445,15 +464,11 @@ class _Shelf:
         archive = self._archive(move)
         if archive is not None and archiving.bring_back(self._run.disk, self._folder, archive, move.source):
             self._run.disk.sync_folder(self._folder)
-        return self._archive(move) is None and os.path.lexists(os.path.join(self._folder, move.source))
+        return self._archive(move) is None and files.exists(os.path.join(self._folder, move.source))
 
     def _archive(self, move: Move) -> str | None:
         """Return the name that a file was archived under, by us or by the gateway since it was planned."""
         for name in (move.target, archiving.put_away_since(move, self._latest.get(move.source))):
-            if name is not None and os.path.lexists(os.path.join(self._folder, name)):
+            if name is not None and files.exists(os.path.join(self._folder, name)):
                 return name
         return None
-
-
-def _listed(folder: str) -> list[str]:
-    return os.listdir(folder) if os.path.isdir(folder) else []

@@ -315,7 +315,7 @@ def _into_file(home: Home, store: FileStore, claims: Claims, shelf: Callable[[],
 
 def _as_it_is_now(store: FileStore, move: Move, shelf: Callable[[], Shelf]) -> Move:
     """Return a rename with the archive's present name: a session that shared it may have been back in between."""
-    if os.path.lexists(os.path.join(store.folder, move.target)):
+    if files.exists(os.path.join(store.folder, move.target)):
         return move
     later = move._replace(target=shelf().latest.get(move.source, move.target))
     return move if measuring.change(store.folder, later) else later
@@ -335,7 +335,7 @@ def _left_for_another(
     known = {move.source for move in session.moves}
 
     def lacks(name: str) -> bool:
-        return name not in known and not os.path.lexists(os.path.join(store.folder, name))
+        return name not in known and not files.exists(os.path.join(store.folder, name))
 
     named = path.rpartition("/")[2] if isinstance(path, str) else ""
     transcripts = {name for name in (f"{own}.jsonl", named) if names.is_transcript(name) and lacks(name)}
@@ -362,12 +362,12 @@ def _with_files(home: Home, store: Store, item: Item, session: SessionRecord, cl
     for move in session.moves:
         live, archive = os.path.join(store.folder, move.source), os.path.join(store.folder, move.target)
         shared = claims is not None and claims.cover(move.source)
-        if os.path.lexists(live) and not os.path.lexists(archive) and (shared or _is_what_was(store.folder, move)):
+        if files.exists(live) and not files.exists(archive) and (shared or _is_what_was(store.folder, move)):
             continue
         wrong = measuring.change(store.folder, move)
         if wrong is not None:
             return item._replace(status=Status.FAILED, error=f"{keys.quoted(move.target)} {wrong}")
-        if os.path.lexists(live):
+        if files.exists(live):
             return item._replace(status=Status.CONFLICT, error=f"{keys.quoted(move.source)} is there again")
         moves.append(move)
     return item._replace(moves=tuple(moves), until=_until(home, moves, keep_days=claims is not None))

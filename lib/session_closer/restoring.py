@@ -7,7 +7,7 @@ import hashlib
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,10 +27,11 @@ from . import (
     recovery,
     restorable,
     stores,
+    writable,
 )
 from .asking import again
 from .claiming import locked
-from .deciding import ONCE_MORE, nothing_to_restart, storage
+from .deciding import nothing_to_restart, once_more, storage
 from .document import Document
 from .errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
 from .files import Disk
@@ -47,7 +48,7 @@ from .run import Run
 from .stores import Store
 from .stores.files import FileStore, check, parse, read_index
 from .stores.sqlite import SqliteStore
-from .work import FileWork, Work, install, note
+from .work import FileWork, Work, install, note, note_first
 
 _SETTLE_SECONDS = 1.0
 _ATTEMPTS = 20
@@ -78,9 +79,26 @@ def execute(
 ) -> Report:
     """Return the report of a restore; CloserError where it ends before there is a plan."""
     executor.check_place(where, [])
+    try:
+        return _execute(where, ask, options, disk=disk or Disk(), tell=tell, progress=progress)
+    except OSError as problem:
+        raise storage(problem, where) from None
+
+
+def _execute(
+    where: Home,
+    ask: Ask,
+    options: Options,
+    *,
+    disk: Disk,
+    tell: Callable[[str], None],
+    progress: Callable[[int, int], None],
+) -> Report:
     said: list[str] = []
+    if not ask.check:
+        executor.check_unfinished(where, [])
     if not options.dry_run and (history.open_runs(where.state) or history.unborn_runs(where.state)):
-        said = _recover(where, options, disk or Disk(), tell, progress)
+        said = _recover(where, options, disk, tell, progress)
     backup = ".bak-" in os.path.basename(ask.which)
     try:
         source = (
@@ -99,12 +117,10 @@ def execute(
         report = executor.execute(where, wish, options, disk=disk, tell=tell, progress=progress)
         return report._replace(results=(*report.results, *others))
     executor.check_place(where, sorted({one.store.agent for one in chosen}))
-    run = Run(where, Wish(RESTORE, ()), options, disk or Disk(), tell, progress, _meet(where, options))
+    run = Run(where, Wish(RESTORE, ()), options, disk, tell, progress, _meet(where, options))
     run.warn(*said, *exposure(where))
     try:
         return _perform(run, ask, chosen, unknown)
-    except OSError as problem:
-        raise storage(problem, where) from None
     finally:
         run.gateway.close()
         if run.journal is not None:
@@ -124,8 +140,6 @@ def _recover(
         # What cannot be finished is an error only for the agents of the receipt, which is not known yet.
         said = recovery.recover(run, [])
         return [*said, *run.warnings]
-    except OSError as problem:
-        raise storage(problem, where) from None
     finally:
         run.gateway.close()
 
@@ -159,14 +173,11 @@ def _closing_again(where: Home, source: RunRecord, wanted: Sequence[str]) -> tup
 
 
 def _keys_before(store: StoreRecord) -> frozenset[str]:
-    """Return the keys that a file store had before a restore, as far as its backup is there."""
+    """Return the keys that a file store had before a restore, as far as its backup is there; Refused: unreadable."""
     if store.era != "files" or store.backup is None:
         return frozenset()
     path = os.path.join(os.path.dirname(store.path), store.backup)
-    try:
-        return frozenset(check(read_index(path)[0], path).members)
-    except CloserError:
-        return frozenset()
+    return frozenset(check(read_index(path)[0], path).members) if files.exists(path) else frozenset()
 
 
 def _snapshot(where: Home, agent: str) -> Snapshot:
@@ -218,9 +229,18 @@ def _refusal(run: Run, ask: Ask, todo: Sequence[Item]) -> CloserError | None:
     if "import" in how and life is Life.UP and not ask.stop_gateway:
         what = "deleted sessions are brought back into a database while the gateway is stopped"
         return Refused(what, f"{importing.by_hand(run)}; or add --stop-gateway", name="gateway_running")
-    if "import" in how and life is Life.UP and not run.options.dry_run:
-        return importing.cannot_stop(run)
-    return None
+    problem = importing.cannot_stop(run) if "import" in how and life is Life.UP and not run.options.dry_run else None
+    return problem or writable.refusal(run.home, _written(run, todo))
+
+
+def _written(run: Run, todo: Sequence[Item]) -> Iterator[str]:
+    """Give the folders that a restore changes."""
+    for item in todo:
+        store = run.stores[item.agent]
+        if isinstance(store, FileStore):
+            yield store.place
+        if item.moves and item.how != "unarchive":
+            yield store.folder
 
 
 def _change(
@@ -251,7 +271,7 @@ def _change(
     except OSError as problem:
         error = storage(problem, run.home)
     except KeyboardInterrupt:
-        error = Interrupted("interrupted", ONCE_MORE)
+        error = Interrupted("interrupted", once_more(run.home))
     finally:
         if run.record is not None and run.record.restart.result == importing.STOPPED:
             result = importing.start(run)
@@ -337,7 +357,7 @@ def _restore_files(
             raw = store.document.raw
             backup = commit.publish_backup(run.disk, store.index, raw, name)
             record = replace(record, backup=backup, size=len(raw), sha256=hashlib.sha256(raw).hexdigest())
-        note(run, record)
+        note_first(run, record)
         work = FileWork(store=store, rows=[], record=record, note=partial(note, run), planned=store.document)
         run.works.append(work)
         for item in orphans:
@@ -362,7 +382,7 @@ def _begin_anew(run: Run, store: Store) -> None:
         why = from_backup.lost(index)
         if why is None:
             return
-        there, fresh = os.path.lexists(index), index + names.FRESH
+        there, fresh = files.exists(index), index + names.FRESH
         files.remove(disk, [fresh])
         files.put(disk, fresh, b"{}\n", like=index if there else None)
         said = f"{index} {why}: a new one was begun"
@@ -390,7 +410,7 @@ def _files_back(run: Run, store: FileStore, item: Item, done: dict[tuple[str, st
         except FileExistsError:
             problem = f"{move.source} is there again"
         except FileNotFoundError:
-            if os.path.lexists(live):
+            if files.exists(live):
                 continue  # another session of this run shares it
             problem = f"{move.target} is gone"
         else:
@@ -427,7 +447,7 @@ def _entries_back(
             absent = [item for item in items if item.key not in live.members]
             if not absent:
                 break
-            new = _with_entries(live, absent, closed_in)
+            new = _with_entries(live, absent, closed_in, work.warnings.append)
             work.record = replace(work.record, installs=hashlib.sha256(new.raw).hexdigest())
             work.note(work.record)
             install(run.disk, work, live, new, lock)
@@ -446,14 +466,16 @@ def _entries_back(
         run.disk.sync_folder(store.folder)
 
 
-def _with_entries(live: Document[Any], items: Sequence[Item], closed_in: Mapping[str, Chosen]) -> Document[Any]:
+def _with_entries(
+    live: Document[Any], items: Sequence[Item], closed_in: Mapping[str, Chosen], warn: Callable[[str], None]
+) -> Document[Any]:
     """Return the store with the entries: where they were if nothing else has changed since, else at the end."""
     recorded = {one.at: one.store for one in closed_in.values()}
     # What was closed last was closed in a store without the rest.
     for at, store in sorted(recorded.items(), reverse=True):
         some = [item for item in items if closed_in[item.key].at == at]
         if some:
-            live = check(_where_they_were(live, some, store) or _at_the_end(live, some), store.path)
+            live = check(_where_they_were(live, some, store, warn) or _at_the_end(live, some), store.path)
     return live
 
 
@@ -461,13 +483,16 @@ def _at_the_end(live: Document[Any], items: Sequence[Item]) -> bytes:
     return document.edit(live, append=[item.entry.encode("utf-8") for item in items])
 
 
-def _where_they_were(live: Document[Any], items: Sequence[Item], closed_in: StoreRecord) -> bytes | None:
+def _where_they_were(
+    live: Document[Any], items: Sequence[Item], closed_in: StoreRecord, warn: Callable[[str], None]
+) -> bytes | None:
     """Return the store that they were taken out of, without what is still gone; None if anything else is new in it."""
     assert closed_in.backup is not None
+    path = os.path.join(os.path.dirname(closed_in.path), closed_in.backup)
     try:
-        raw, _ = read_index(os.path.join(os.path.dirname(closed_in.path), closed_in.backup))
-        before = parse(raw, closed_in.path, closed_in.agent)
-    except CloserError:
+        before = parse(read_index(path)[0], path, closed_in.agent)
+    except CloserError as problem:
+        warn(f"where the entries were is not known, so they are at the end of {closed_in.path}: {problem.message}")
         return None
     gone = set(before.members) - set(live.members)
     # In an empty one there is nothing else.

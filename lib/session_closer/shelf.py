@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from . import history, names
+from . import files, history, names
 from .home import Home
 from .model import Move
 from .record import Damaged, RunRecord, decode
@@ -48,7 +48,7 @@ def _archived_by(record: RunRecord, agent: str, era: str) -> Iterator[Move]:
 
 
 def _listed(folder: str) -> list[str]:
-    return os.listdir(folder) if os.path.isdir(folder) else []
+    return files.listed(folder)
 
 
 def _owned(latest: Mapping[str, str]) -> Shelf:

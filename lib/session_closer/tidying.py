@@ -14,6 +14,7 @@ from . import cleaning, clocks, durations, history, names, neighbours, planning
 from .archiving import bring_back
 from .claiming import locked
 from .cleaning import Action
+from .files import listed
 from .measuring import Measure
 from .model import Move, Outcome, Reason, Snapshot, Status, Why
 from .policy import Rules
@@ -99,9 +100,9 @@ def _stats(folder: str, wanted: Iterable[str]) -> Iterator[tuple[str, os.stat_re
 
 def _shelf(store: Store) -> tuple[dict[str, os.stat_result], dict[str, float]]:
     """Return the archives and backups of an agent with their stat and the moment they were made, in s since 1970."""
-    archives = [name for name in _listed(store.folder) if names.is_put_away(name)]
+    archives = [name for name in listed(store.folder) if names.is_put_away(name)]
     place, first = _backups(store)
-    backups = [name for name in _listed(place) if name.startswith(first)]
+    backups = [name for name in listed(place) if name.startswith(first)]
     found = dict(_stats(place, backups)) | dict(_stats(store.folder, archives))
     made = {}
     for name, status in found.items():
@@ -116,10 +117,6 @@ def _backups(store: Store) -> tuple[str, str]:
     in_files = store.era == "files"
     index = os.path.basename(store.index) if in_files else names.INDEX
     return store.place if in_files else store.folder, names.backup_name(index, "")
-
-
-def _listed(folder: str) -> list[str]:
-    return os.listdir(folder) if os.path.isdir(folder) else []
 
 
 def _expired(run: Run, store: Store, moments: dict[str, float], rules: Rules) -> list[str]:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import __version__, clocks, commit, history, journal, locks, names
+from . import __version__, clocks, commit, files, history, journal, locks, names
 from .document import Document, Member
 from .errors import CloserError, Refused
 from .files import Disk, remove
 from .measuring import Hash, Measure, Stamp, beside
 from .model import Move, Outcome, PlannedRow, Reason, Session, Status
 from .planning import Claims
-from .record import PLANNED, RunRecord, SessionRecord, StoreRecord, ended, with_store
+from .record import PLANNED, Damaged, RunRecord, SessionRecord, StoreRecord, ended, with_store
 from .run import Run
 from .stores import Store
 from .stores.files import FileStore, Seen, parse, read_index
@@ -151,7 +151,33 @@ def begin(run: Run, *stores: StoreRecord) -> None:
     begun = journal.Journal(run.disk, run.home.state, record.id)
     begun.check(record)
     run.record, run.journal = record, begun
-    run.journal.begin(run.record)
+    try:
+        begun.begin(record)
+    except BaseException:
+        if begun.withdraw():
+            run.record = run.journal = None
+        raise
+
+
+def note_first(run: Run, store: StoreRecord) -> None:
+    """Write the journal before the first change of a store; where that fails, its backup is no use to anybody."""
+    try:
+        note(run, store)
+    except BaseException:
+        if store.backup is not None and not _names_backup(run, store):
+            files.remove(run.disk, [os.path.join(os.path.dirname(store.path), store.backup)])
+        raise
+
+
+def _names_backup(run: Run, store: StoreRecord) -> bool:
+    """Tell whether the record of the run names a store's backup, or may do so."""
+    try:
+        known = run.journal.read() if run.journal is not None else None
+    except (OSError, Damaged):
+        return True
+    if known is None:
+        return run.journal is not None
+    return any((each.path, each.backup) == (store.path, store.backup) for each in known.stores)
 
 
 def note(run: Run, store: StoreRecord) -> None:
@@ -192,6 +218,11 @@ def prepare(run: Run, store: FileStore, rows: Sequence[PlannedRow], stamp: str) 
     # The disk is busy with the backup while the processor hashes what is in it.
     entries = beside(lambda: _session_records(store, rows))
     backup = commit.publish_backup(run.disk, store.index, raw, name)
+    try:
+        sessions = entries()
+    except BaseException:
+        files.remove(run.disk, [os.path.join(store.place, backup)])
+        raise
     return StoreRecord(
         agent=store.agent,
         era=store.era,
@@ -200,7 +231,7 @@ def prepare(run: Run, store: FileStore, rows: Sequence[PlannedRow], stamp: str) 
         backup=backup,
         size=len(raw),
         sha256=whole.hexdigest(),
-        sessions=entries(),
+        sessions=sessions,
     )
 
 

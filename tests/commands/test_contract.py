@@ -123,6 +123,18 @@ def test_a_complaint_that_cannot_be_written_is_exit_1_and_nothing_else(store: St
     assert result.code == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(("topics", "--self", "ghost"), 0), (("topics", "alpha", "--max", "1"), 3), (("nowhere",), 1), ((), 2)],
+)
+@pytest.mark.parametrize("full", ["2>/dev/full", "2>&-"])
+def test_a_document_says_how_the_process_ends_whatever_becomes_of_its_complaints(
+    store: Store, words: tuple[str, ...], code: int, full: str
+) -> None:
+    result = run_process("close-project-batch", "--json", *words, state=store.state, closed=f"</dev/null {full}")
+    assert (result.code, json.loads(result.stdout)["exitCode"]) == (code, code)
+
+
 def test_a_line_that_cannot_be_written_stops_no_run_in_the_middle(served: Store) -> None:
     full = "</dev/null 2>/dev/full"
     result = run_process("close-project-batch", "topics", "never-spoken", "--verbose", state=served.state, closed=full)

@@ -14,9 +14,11 @@ import stat
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from os import listdir
 from typing import Any, NamedTuple
 
-from faults.oracle import Written, default_index, look, sessions_folder, violations
+from faults.looks import OPENS, AtLook, Looks, fail_look
+from faults.oracle import Written, backups, default_index, look, sessions_folder, violations
 from session_closer import demo, keys, restoring
 from session_closer.errors import CloserError
 from session_closer.executor import execute
@@ -236,6 +238,10 @@ class Image:
         """What tells this tree from others."""
         return hashlib.sha256(repr((sorted(self.nodes.items()), sorted(self.links.items()))).encode()).hexdigest()
 
+    def content(self, root: str, path: str) -> bytes | None:
+        """Return the bytes of a file below the tree's root."""
+        return self.nodes[os.path.relpath(path, root)][1]
+
     def put(self, path: str) -> None:
         """Make the tree at `path` this one."""
         shutil.rmtree(path, ignore_errors=True)
@@ -288,7 +294,8 @@ class Scenario:
 
     def run(self, state: str, disk: Disk) -> Report:
         if self.restores:
-            receipt = min(os.listdir(os.path.join(state, "session-closer", "receipts")))
+            # Not a look of the run's own.
+            receipt = min(listdir(os.path.join(state, "session-closer", "receipts")))
             ask = restoring.Ask(receipt.removesuffix(".json"))
             return restoring.execute(Home(state, "demo", {}, isolated=True), ask, Options(), disk=disk)
         return execute(Home(state, "demo", {}, isolated=True), self.wish, Options(), disk=disk)
@@ -391,12 +398,16 @@ SCENARIOS = (
 
 
 class Ended(NamedTuple):
-    """How one run in a process of its own ended: exit code, None where it was killed; rows as it told them."""
+    """How one run in a process of its own ended: exit code, None where it was killed; rows as it told them.
+
+    `steps` are those of its disk, `looks` what it looked at, where that was watched.
+    """
 
     code: int | None
     closed: list[tuple[str, str]] = []  # noqa: RUF012
     restored: list[tuple[str, str]] = []  # noqa: RUF012
     steps: list[str] = []  # noqa: RUF012
+    looks: list[str] = []  # noqa: RUF012
 
 
 @dataclass
@@ -415,11 +426,12 @@ class Bench:
         self.scenario.build(self.state)
         self.world = look(self.state, self.scenario.index)
         self.scenario.begin(self.state)
-        self.start = Image.of(self.state)
+        self.start = self.began = Image.of(self.state)
 
     def reset(self, image: Image | None = None, written: Written = ()) -> None:
         """Go back to the start, or to another state that was reached from it."""
-        (image or self.start).put(self.state)
+        self.began = image or self.start
+        self.began.put(self.state)
         self.world = self.world.fresh()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.log)
@@ -449,8 +461,16 @@ class Bench:
         with open(self.log, "a") as file:
             file.writelines(json.dumps(line) + "\n" for line in written)
 
-    def run(self, at: At = nothing, *, meddling: bool = True, disk: Callable[[At], Disk] | None = None) -> Ended:
-        """Run the scenario in a process of its own."""
+    def run(
+        self,
+        at: At = nothing,
+        *,
+        meddling: bool = True,
+        disk: Callable[[At], Disk] | None = None,
+        look: AtLook | None = None,
+        looks: tuple[str, ...] = OPENS,
+    ) -> Ended:
+        """Run the scenario in a process of its own; `look` is called before each of its `looks`."""
         reading, writing = os.pipe()
         names: list[str] = []
         meddle = self.scenario.meddle if meddling else None
@@ -465,7 +485,11 @@ class Bench:
                         meddle(self, index, agent)
             at(number, name, when)
 
+        watched = Looks(self.state, look, looks) if look is not None else None
+
         def work() -> None:
+            if watched is not None:
+                watched.watch()
             try:
                 report = self.scenario.run(self.state, (disk or self.scenario.disk)(step))
             except KeyboardInterrupt:
@@ -477,7 +501,8 @@ class Bench:
                 told = [(row.agent, row.key, row.status) for row in report.results]
                 closed = [(agent, key) for agent, key, status in told if status is Status.CLOSED]
                 restored = [(agent, key) for agent, key, status in told if status is Status.RESTORED]
-            os.write(writing, json.dumps((code, closed, restored, names)).encode())
+            seen = watched.seen if watched is not None else []
+            os.write(writing, json.dumps((code, closed, restored, names, seen)).encode())
 
         status = in_child(work)
         os.close(writing)
@@ -489,8 +514,7 @@ class Bench:
         if os.WEXITSTATUS(status) != 0:
             self.broken.append("a traceback")
             return Ended(99)
-        code, closed, restored, steps = json.loads(told)
-        return Ended(code, closed, restored, steps)
+        return Ended(*json.loads(told))
 
     def steps(self, image: Image | None = None, written: Written = ()) -> list[str]:
         """Return the names of the steps of an undisturbed run from a state."""
@@ -507,6 +531,21 @@ class Bench:
             torn=(torn or self.scenario.disk is Plain) and not ended,
         )
         self.broken += [f"{self.scenario.name}: {what}: {line}" for line in found]
+
+    def check_left(self, what: str) -> None:
+        """Note a run that failed, changed nothing, and left a backup: each try would leave one more."""
+        for agent, index in self.world.paths.items():
+            start = {os.path.join(self.state, path) for path in self.began.nodes}
+            more = set(backups(index)) - start
+            if more and _bytes(index) == self.began.content(self.state, index) and not self.records():
+                self.broken.append(f"{self.scenario.name}: {what}: {agent}: left {sorted(map(os.path.basename, more))}")
+
+    def records(self) -> list[str]:
+        """Return the records that may name a backup: of runs that have not ended, and receipts that are new."""
+        root = os.path.join(self.state, "session-closer")
+        there = {os.path.join(place, name) for place, _, names in os.walk(root) for name in names}
+        receipts = {os.path.join(self.state, path) for path in self.began.nodes if "/receipts/" in path}
+        return sorted(there - receipts)
 
     def check_words(self, what: str, ended: Ended) -> None:
         """Note what the program called closed although it is there, or restored although it is not."""
@@ -532,8 +571,8 @@ class Bench:
         self.reset(image, written)
         return self.run(kill_at(point, when)).code is None
 
-    def error(self, what: str, at: At, image: Image | None = None, written: Written = ()) -> None:
-        """Inject errors into a run that goes on after them; they must be told."""
+    def error(self, what: str, at: At, image: Image | None = None, written: Written = (), *, once: bool = True) -> None:
+        """Inject errors into a run that goes on after them; they must be told. `once`: one, so it can put away."""
         self.reset(image, written)
         mark = os.path.join(self.folder, "hit")
 
@@ -554,6 +593,26 @@ class Bench:
             self.check(f"{what}, overcome", ended=True)
         elif ended.code == 0:
             self.broken.append(f"{self.scenario.name}: {what}: was not told")
+        self.check_words(what, ended)
+        if once:
+            self.check_left(what)
+        self.finish(what)
+
+    def fail_look(
+        self,
+        point: int,
+        number: int,
+        what: str,
+        image: Image | None = None,
+        written: Written = (),
+        looks: tuple[str, ...] = OPENS,
+    ) -> None:
+        """Let one look of a run fail: it is told, or all is as if nothing had failed."""
+        self.reset(image, written)
+        ended = self.run(look=fail_look(point, number), looks=looks)
+        if ended.code == 0:
+            self.check(f"{what}, not told", ended=True)
+        self.check_left(what)
         self.check_words(what, ended)
         self.finish(what)
 

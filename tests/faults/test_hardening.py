@@ -15,6 +15,7 @@ from faults.oracle import World, look, sessions_folder, violations
 from faults.sweep import CLOSING, Counting, batch, fresh, in_child, killed_at
 from session_closer import history, keys, locks
 from session_closer.archiving import archive_late_files
+from session_closer.errors import Refused
 from session_closer.executor import execute
 from session_closer.files import Disk
 from session_closer.home import Home
@@ -115,9 +116,8 @@ def test_a_record_of_an_agent_that_is_a_path_moves_nothing(state: str, tmp_path:
         store["path"] = os.path.join(state, "agents", "../../outside", "sessions", "sessions.json")
         store["transcripts"] = os.path.join(state, "agents", "../../outside", "sessions")
     path.write_text(json.dumps(record))
-    report = close(state, "never-spoken")
-    assert {row.status for row in report.results} == {Status.CLOSED}
-    assert any("damaged" in warning for warning in report.warnings)
+    with pytest.raises(Refused, match="damaged"):
+        close(state, "never-spoken")
     assert {path.name: path.stat().st_mtime_ns for path in outside.iterdir()} == seen
 
 

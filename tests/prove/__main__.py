@@ -16,6 +16,8 @@ PARTS = [
     Part("pairs", sweeps.pairs),
     Part("errors", sweeps.errors),
     Part("recovery-errors", sweeps.errors_of_recovery),
+    Part("looks", sweeps.looks),
+    Part("recovery-looks", sweeps.looks_of_recovery),
     Part("torn", sweeps.torn),
     Part("claims", claims.claims),
     Part("power", cuts.cuts),

@@ -159,15 +159,15 @@ MUTANTS = (
     _one(
         "a backup is written under its final name",
         "commit.py",
-        "    files.put(disk, temp, raw, aside=True)\n"
-        "    try:\n        return publish(disk, os.path.dirname(index), temp, name)",
-        "    files.put(disk, os.path.join(os.path.dirname(index), name), raw)\n    try:\n        return name",
+        "    files.put(disk, temp, raw, aside=True)\n    made, tried = os.lstat(temp), [temp]\n",
+        "    files.put(disk, os.path.join(os.path.dirname(index), name), raw)\n    return name\n"
+        "    made, tried = os.lstat(temp), [temp]\n",
         "kills:batch",
     ),
     Mutant(
         "the journal comes after the commit",
         (
-            ("editing.py", "    note(run, record)\n", ""),
+            ("editing.py", "    note_first(run, record)\n", ""),
             ("editing.py", _ROUTES, _ROUTES + "    note(run, record)\n"),
         ),
         ("kills:batch",),
@@ -297,6 +297,27 @@ MUTANTS = (
         "files.put(disk, fresh, new, like=place.index)",
         "files.put(disk, fresh, new)",
         "kills:custom session.store",
+    ),
+    _one(
+        "a lock that cannot be read is not ours",
+        "locks.py",
+        "        if is_no_file(problem):\n            return {}\n        problem.filename",
+        "        if True:\n            return {}\n        problem.filename",
+        "looks:batch",
+    ),
+    _one(
+        "a record that cannot be read is damaged",
+        "journal.py",
+        "            if not is_no_file(problem):\n                raise\n",
+        "",
+        "recovery-looks:batch",
+    ),
+    _one(
+        "a backup stays that no record names",
+        "work.py",
+        "        if store.backup is not None and not _names_backup(run, store):\n",
+        "        if False:\n",
+        "errors:batch",
     ),
     _one(
         "files of ours can be read by others", "files.py", "PRIVATE_FILE = 0o600", "PRIVATE_FILE = 0o644", "kills:batch"

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import partial
 
 from faults import sweep
+from faults.looks import ERRORS as LOOK_ERRORS
+from faults.looks import OPENS, STATS, watched
 from faults.sweep import ERRORS, NO_CHANGE, SCENARIOS, Bench, Counting, Image, Scenario, Tearing, first_kills
 
 from .parts import Given, Tally
@@ -106,13 +108,70 @@ def errors(given: Given) -> Tally:
                 if thorough and number in (errno.EIO, errno.EINTR):
                     bench.error(f"{at}, after its effect", sweep.fail_at(point, "after", number))
             bench.error(f"full from step {point} on", sweep.fail_from(point, _FULL, errno.ENOSPC))
-            bench.error(f"read-only from step {point} on", sweep.fail_from(point, sweep.STEPS, errno.EROFS))
+            bench.error(f"read-only from step {point} on", sweep.fail_from(point, sweep.STEPS, errno.EROFS), once=False)
             bench.error(f"control-C at step {point}", sweep.interrupt_at(point))
             if given.first and bench.broken:
                 break
         return Tally(bench.tried, bench.broken)
 
     return given.spread([(s, part) for s in SCENARIOS if given.takes(s) for part in range(_SLICES)], work)
+
+
+def looks(given: Given) -> Tally:
+    """Let every open, listing and read below the state directory fail once; with everything: every stat, too."""
+
+    def work(item: tuple[Scenario, int], place: str) -> Tally:
+        scenario, part = item
+        bench = Bench(scenario, os.path.join(place, "bench"))
+        share = 1 if given.everything or scenario.name == "batch" else 3
+        _fail_looks(bench, part, given, share=share)
+        return Tally(bench.tried, bench.broken)
+
+    return given.spread([(s, part) for s in SCENARIOS if given.takes(s) for part in range(_SLICES)], work)
+
+
+def looks_of_recovery(given: Given) -> Tally:
+    """Kill at a step, then let each of those of the run that recovers fail."""
+
+    def work(item: tuple[Scenario, int], place: str) -> Tally:
+        scenario, part = item
+        bench = Bench(scenario, os.path.join(place, "bench"))
+        firsts = list(first_kills(bench, every=given.everything))
+        for point, when in firsts[:: 1 if given.everything else 24][part::_SLICES]:
+            if bench.kill(point, when):
+                image, written = Image.of(bench.state), bench.written()
+                share, what = 1 if given.everything else 5, f"killed {when} step {point}, then "
+                _fail_looks(bench, 0, given, what, image, written, share=share, slices=1)
+            if given.first and bench.broken:
+                break
+        return Tally(bench.tried, bench.broken)
+
+    return given.spread([(s, part) for s in SCENARIOS if given.takes(s) for part in range(_SLICES)], work)
+
+
+def _fail_looks(
+    bench: Bench,
+    part: int,
+    given: Given,
+    first: str = "",
+    image: Image | None = None,
+    written: sweep.Written = (),
+    *,
+    share: int,
+    slices: int = _SLICES,
+) -> None:
+    """Let every `share`th look from a state fail, those of one of the slices."""
+    for names in (OPENS, STATS) if given.everything else (OPENS,):
+        bench.reset(image, written)
+        seen = bench.run(look=watched, looks=names).looks
+        for point in range(part, len(seen), share * slices):
+            # Of what is open already a process has enough.
+            errors = [errno.EIO] if "read" in seen[point] else list(LOOK_ERRORS)
+            for number in errors if given.everything else [errors[point % len(errors)]]:
+                what = f"{first}{errno.errorcode[number]} at look {point} ({seen[point]})"
+                bench.fail_look(point, number, what, image, written, names)
+            if given.first and bench.broken:
+                return
 
 
 def torn(given: Given) -> Tally:

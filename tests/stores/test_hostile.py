@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import re
+import shlex
 import socket
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from typing import Any
 import pytest
 from session_closer import document, history, keys, names, processes
 from session_closer.cli import Command
+from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
@@ -688,44 +691,82 @@ DAMAGE: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_a_damaged_record_is_left_alone_and_does_not_stop_the_run(store: Store, name: str) -> None:
+def test_a_damaged_record_is_an_error_until_it_is_put_aside(store: Store, name: str) -> None:
     interrupt(store, "topics", committed=True)
     path = record_of(store)
     data = json.loads(path.read_bytes())
     DAMAGE[name](data)
     path.write_text(json.dumps(data))
-    check_left_alone(store, path)
+    check_put_aside(store, path)
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"null", b"[]", b"\xff", b"{}" * 2, b"[" * 100_000, b"\0" * 100])
-def test_a_record_that_is_no_json_is_left_alone_and_does_not_stop_the_run(store: Store, raw: bytes) -> None:
+def test_a_record_that_is_no_json_is_an_error_until_it_is_put_aside(store: Store, raw: bytes) -> None:
     interrupt(store, "topics", committed=True)
     path = record_of(store)
     path.write_bytes(raw)
-    check_left_alone(store, path)
+    check_put_aside(store, path)
 
 
 @pytest.mark.parametrize("make", [as_dangling_link, as_directory, as_pipe])
-def test_a_record_that_is_no_file_is_left_alone_and_nobody_waits(store: Store, make: Callable[[Path], None]) -> None:
+def test_a_record_that_is_no_file_is_an_error_and_nobody_waits(store: Store, make: Callable[[Path], None]) -> None:
     interrupt(store, "topics", committed=True)
     path = record_of(store)
     path.unlink()
     make(path)
-    check_left_alone(store, path)
+    check_put_aside(store, path)
 
 
-def check_left_alone(store: Store, path: Path) -> None:
-    """The record stays, nothing but the named session is closed, and people are told."""
-    record = tree(path.parent)
-    transcripts = {name for name in store.names() if name.endswith(".jsonl")}
+def check_put_aside(store: Store, path: Path) -> None:
+    """Nothing is changed but a dead run's lock, and people are told why and what to do: it helps."""
+
+    def files() -> dict[str, Any]:
+        ours = (".lock", ".session-closer-new", ".session-closer-swap")
+        return {name: what for name, what in tree(store.state).items() if what[2] and not name.endswith(ours)}
+
+    before = files()
     with it_ends():
-        result = run(CloseProject, "never-spoken", state=store.state)
-    assert result.code == 0, result.stderr
-    assert "damaged" in result.stderr
-    assert not RAW.search(result.stderr)
-    assert tree(path.parent) == record
+        answer = run_json(CloseProject, "never-spoken", state=store.state)
+    assert (answer.code, answer.data["error"]["name"]) == (3, "damaged_run")
+    assert "damaged" in answer.data["error"]["message"]
+    assert not RAW.search(answer.stderr)
+    assert files() == before
+    with it_ends():
+        assert run(CloseProject, "never-spoken", "--dry-run", state=store.state).code in (0, 3)
+    remedy = answer.data["error"]["remedy"].removeprefix("look at it, then ").partition(", and run the same")[0]
+    subprocess.run(shlex.split(remedy), check=True)
+    transcripts = {name for name in store.names() if name.endswith(".jsonl")}
+    assert close(store, "never-spoken").rows == [(LEAD + "never-spoken", "closed")]
     assert {name for name in store.names() if name.endswith(".jsonl")} == transcripts
-    assert LEAD + "never-spoken" not in store.listed()
+
+
+@pytest.mark.parametrize("name", ["backup gone", "stores no list", "unknown member"])
+def test_a_damaged_record_that_speaks_of_others_is_a_warning(store: Store, name: str) -> None:
+    interrupt(store, "topics", committed=True)
+    path = record_of(store)
+    data = json.loads(path.read_bytes())
+    DAMAGE[name](data)
+    path.write_text(json.dumps(data))
+    answer = run_json(CloseProject, "kelly-dashboard", "--agent", "researcher", state=store.state)
+    if name == "stores no list":
+        # Whose sessions it has taken out cannot be told.
+        assert (answer.code, answer.data["error"]["name"]) == (3, "damaged_run")
+    else:
+        assert (answer.code, [status for _, status in answer.rows]) == (0, ["closed"])
+        assert "damaged" in answer.data["warnings"][0]
+
+
+def test_a_cleanup_of_all_leaves_out_the_agent_whose_run_is_damaged(store: Store) -> None:
+    interrupt(store, "topics", committed=True)
+    path = record_of(store)
+    data = json.loads(path.read_bytes())
+    DAMAGE["unknown member"](data)
+    path.write_text(json.dumps(data))
+    for words in (["--dry-run"], []):
+        answer = run_json(CleanupSessions, "--orphans", *words, state=store.state)
+        failed = [(row["agent"], row["status"]) for row in answer.data["results"] if not row["ok"]]
+        assert (answer.code, failed) == (1, [("project-lead", "failed")])
+        assert {each["agent"] for each in answer.data["stores"]} == {"main", "researcher"}
 
 
 def test_names_in_the_folder_of_open_runs_that_are_no_runs_are_ignored(store: Store) -> None:

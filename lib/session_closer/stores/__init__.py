@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from .. import history
 from ..errors import Refused
+from ..files import exists
 from ..home import Home
 from ..model import Session, Snapshot
 from . import files, sqlite
@@ -41,7 +41,7 @@ STORES: dict[str, Callable[[Home, str], Store]] = {"files": files.FileStore, "sq
 def detect(home: Home, agent: str) -> Store | None:
     """Return the agent's store by what is on disk, None where there is none; Refused where the evidence is mixed."""
     database, index = home.database(agent), home.index(agent)
-    has_index = os.path.lexists(index)
+    has_index = exists(index)
     kind = "sqlite" if sqlite.holds_sessions(database) else "files" if has_index else None
     if kind == "sqlite" and has_index and home.has_own_indexes():
         left = history.interrupted(home.state)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from .. import names
+from .. import files, names
 from ..errors import Refused
 from ..home import Home
 from ..model import Session, Snapshot
@@ -187,7 +187,7 @@ def reading(path: str) -> Iterator[Connection]:
 
     # What is not checkpointed yet is in the -wal, which `immutable` does not see; without one nobody has the
     # database open, and only `immutable` leaves no -shm and -wal behind.
-    living = any(os.path.exists(path + suffix) for suffix in ("-wal", "-shm"))
+    living = any(files.exists(path + suffix, follow=True) for suffix in ("-wal", "-shm"))
     mode = "mode=ro" if living else "immutable=1"
     try:
         connection = sqlite3.connect(f"file:{quote(path)}?{mode}", uri=True, timeout=_BUSY_SECONDS)
@@ -204,7 +204,7 @@ def holds_sessions(path: str) -> bool:
 
     Refused where it has some that we do not know.
     """
-    if not os.path.exists(path):
+    if not files.exists(path, follow=True):
         return False
     with reading(path) as connection:
         tables = _names(connection, "select name from sqlite_master where type = 'table'")

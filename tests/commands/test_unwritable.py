@@ -1,0 +1,147 @@
+"""What cannot be written is refused before anything is begun, by a dry run and by the real one in the same words."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from session_closer.commands.cleanup_sessions import CleanupSessions
+from session_closer.commands.close_project import CloseProject
+from session_closer.commands.restore_sessions import RestoreSessions
+from support import LEAD, LIB, Answer, Store, interrupt, one_document, run_json, tree
+
+TOPICS = LEAD + "topics"
+DAC_OVERRIDE, DAC_READ_SEARCH = 1 << 1, 1 << 2
+
+
+@pytest.fixture
+def ours(store: Store) -> Iterator[Store]:
+    """The sample store, of a user who may not write whatever its rights are: root does without that one right."""
+    if os.geteuid() != 0:
+        yield store
+        return
+    if not sys.platform.startswith("linux"):
+        pytest.skip("root may write anywhere")
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    # Effective, permitted, inheritable; twice, for the higher bits.
+    mine = (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, mine) == 0
+    fewer = (ctypes.c_uint32 * 6)(*mine)
+    fewer[0] &= ~(DAC_OVERRIDE | DAC_READ_SEARCH)
+    assert libc.capset(header, fewer) == 0
+    try:
+        yield store
+    finally:
+        assert libc.capset(header, mine) == 0
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    mode = folder.stat().st_mode
+    folder.chmod(0o500)
+    try:
+        yield
+    finally:
+        folder.chmod(mode)
+
+
+def check_refused(answer: Answer, folder: Path, why: str = "Permission denied") -> None:
+    assert (answer.code, answer.error) == (3, "unwritable")
+    assert answer.data["error"]["message"] == f"nothing was changed: {folder} cannot be written: {why}"
+    assert answer.data["error"]["remedy"].endswith("then run the same command again")
+    assert (answer.data["receipt"], answer.data["undo"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "where", ["sessions", "state", "session-closer", "session-closer/open", "session-closer/receipts"]
+)
+def test_a_close_is_refused_where_it_could_not_be_written(ours: Store, where: str) -> None:
+    folder = {"sessions": ours.folder(), "state": ours.state}.get(where, ours.state / where)
+    if where.startswith("session-closer"):
+        (ours.state / "session-closer").mkdir(mode=0o700)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    before = tree(ours.state)
+    with locked(folder):
+        tried = [run_json(CloseProject, "topics", *words, state=ours.state) for words in (["--dry-run"], [], [])]
+    for answer in tried:
+        check_refused(answer, folder)
+    assert tree(ours.state) == before
+    assert run_json(CloseProject, "topics", state=ours.state).rows == [(TOPICS, "closed")]
+
+
+def test_where_there_is_nothing_to_do_nothing_has_to_be_written(ours: Store) -> None:
+    run_json(CloseProject, "topics", state=ours.state)
+    with locked(ours.folder()), locked(ours.state / "session-closer" / "open"):
+        for words in (["--dry-run"], []):
+            answer = run_json(CloseProject, "topics", *words, state=ours.state)
+            assert (answer.code, answer.rows) == (0, [(TOPICS, "already_closed")])
+
+
+def test_a_restore_is_refused_where_it_could_not_be_written(ours: Store) -> None:
+    run_json(CloseProject, "topics", state=ours.state)
+    before = tree(ours.state)
+    with locked(ours.folder()):
+        for words in (["--dry-run"], []):
+            check_refused(run_json(RestoreSessions, "last", *words, state=ours.state), ours.folder())
+    assert tree(ours.state) == before
+    assert run_json(RestoreSessions, "last", state=ours.state).rows == [(TOPICS, "restored")]
+
+
+def test_a_cleanup_of_files_is_refused_where_it_could_not_be_written(ours: Store) -> None:
+    stray = ours.transcript("stray.jsonl")
+    os.utime(stray, (1, 1))
+    before = tree(ours.state)
+    with locked(ours.folder()):
+        for words in (["--dry-run"], []):
+            orphans = ["--agent", "project-lead", "--orphans", "1h", *words]
+            check_refused(run_json(CleanupSessions, *orphans, state=ours.state), ours.folder())
+    assert tree(ours.state) == before
+
+
+def test_an_interrupted_run_is_left_where_it_could_not_be_finished(ours: Store) -> None:
+    interrupt(ours, "topics", committed=True)
+    before = tree(ours.state)
+    with locked(ours.folder()):
+        for words in (["--dry-run"], []):
+            check_refused(run_json(CloseProject, "alpha", *words, state=ours.state), ours.folder())
+    assert tree(ours.state) == before
+    assert run_json(CloseProject, "topics", state=ours.state).rows == [(TOPICS, "already_closed")]
+
+
+MOUNT = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" "$0" && exec "$@"'
+
+
+def test_a_mount_that_is_read_only_is_refused_to_root_too(store: Store) -> None:
+    unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c", MOUNT]
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*unshare, str(store.state), "true"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no right to mount")
+    before = tree(store.state)
+    program = "import sys; from session_closer.commands.close_project import main; sys.exit(main())"
+    for words in (["--dry-run"], []):
+        done = subprocess.run(
+            [*unshare, str(store.state), sys.executable, "-B", "-c", program, "--json", "topics", *words],
+            env={
+                **os.environ,
+                "OPENCLAW_STATE_DIR": str(store.state),
+                "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)]),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        place = str(store.state)
+        data = one_document(done.stdout)
+        assert (done.returncode, data["error"]["name"]) == (3, "unwritable")
+        assert data["error"]["message"].endswith(f"{place} cannot be written: Read-only file system")
+    assert tree(store.state) == before
