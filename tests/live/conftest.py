@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from .install import ERAS, Install, Unavailable, provide
+from .install import BETWEEN, ERAS, Install, Unavailable, provide
 from .lab import Lab, laboratory, prepare_commands
+
+# What is tried on a version in between, too: closing, its undo, and what an agent does by SKILL.md.
+SPOT_CHECKS = ("test_closing", "test_restore", "test_skill")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -15,11 +18,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "openclaw(name, ...): the eras or the versions that a test is about")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the word that leaves nothing out."""
+    parser.addoption("--every-version", action="store_true", help="all tests on all versions, also those in between")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test on each version that it is about."""
+    """Run a test on each version that it is about; without --every-version a few of them on one in between."""
     if "install" in metafunc.fixturenames:
         marks = [set(mark.args) for mark in metafunc.definition.iter_markers("openclaw")]
         versions = [version for version, era in ERAS.items() if all({version, era} & names for names in marks)]
+        every = metafunc.config.getoption("--every-version", default=True)
+        if not every and metafunc.module.__name__.rpartition(".")[2] not in SPOT_CHECKS:
+            versions = [version for version in versions if version not in BETWEEN] or versions
         metafunc.parametrize("install", versions, indirect=True, scope="session")
 
 
