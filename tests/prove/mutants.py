@@ -58,7 +58,11 @@ MUTANTS = (
         "power",
     ),
     _one(
-        "archive names are not synced", "archiving.py", "    if moved:\n        disk.sync_folder(folder)\n", "", "power"
+        "archive names are not synced",
+        "archiving.py",
+        "                names_of_row.append(target)\n    if moved:\n        disk.sync_folder(folder)\n",
+        "                names_of_row.append(target)\n",
+        "power",
     ),
     _one(
         "the record's name is not synced",
@@ -252,8 +256,8 @@ MUTANTS = (
     _one(
         "what a killed run left of a lock stays",
         "locks.py",
-        "        remove(self._disk, _fresh_locks(self._path))\n",
-        "",
+        "                remove(self._disk, [fresh, *left])\n",
+        "                remove(self._disk, [fresh])\n",
         "kills:batch",
     ),
     _one(
@@ -266,8 +270,8 @@ MUTANTS = (
     _one(
         "sessions.json.lock is not waited for",
         "locks.py",
-        "        except FileExistsError:\n            return False\n",
-        "        except FileExistsError:\n            return True\n",
+        "            self._half_made = False\n            return False\n",
+        "            self._half_made = False\n            return True\n",
         "hostile",
     ),
     _one(
@@ -332,8 +336,8 @@ MUTANTS = (
     _one(
         "errors of fsync are swallowed",
         "files.py",
-        "            os.fsync(descriptor)\n\n    def close",
-        "            with contextlib.suppress(OSError):\n                os.fsync(descriptor)\n\n    def close",
+        "        if problem.errno not in _UNKNOWN | {errno.EBADF}:\n            raise\n",
+        "",
         "strace:error=EIO fsync",
     ),
     _one(
