@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -47,6 +48,8 @@ def _still_idle(work: Work, store: SqliteStore, gateway: Gateway) -> list[Planne
         found, before = now.get(row.key), planned[row.key]
         if found is None or found.session_id != before.session_id or found.archived_at is None:
             continue
+        if before.archived_before and row.session is not None and found.archived_at != row.session.archived_at:
+            continue  # restored and archived by somebody else since
         if not row.was_running and _was_used(row, found, before):
             back.append(row)
         else:
@@ -90,12 +93,24 @@ def _take_back(work: Work, store: SqliteStore, gateway: Gateway, rows: Sequence[
             work.warnings.append(f"{keys.plain(key)}: {hidden}")
 
 
-def delete(work: Work, gateway: Gateway, rows: Sequence[PlannedRow], progress: Callable[[int, int], None]) -> None:
-    """Delete archived sessions, one by one; OpenClaw serves no two at once. Raises LinkLost or LinkRefused."""
+def delete(
+    work: Work,
+    gateway: Gateway,
+    rows: Sequence[PlannedRow],
+    progress: Callable[[int, int], None],
+    until: float = math.inf,
+) -> None:
+    """Delete archived sessions, one by one; OpenClaw serves no two at once. Raises LinkLost or LinkRefused.
+
+    `until`, in seconds of the monotonic clock: what is not reached by then stays archived.
+    """
     for at, row in enumerate(rows):
+        if time.monotonic() >= until:
+            work.put_off.update(later.key for later in rows[at:])
+            break
         progress(at, len(rows))
         try:
-            paths = sessions.delete(gateway, row.key, delete_transcript=True, session_id=_session_id(row))
+            paths = _deleted(gateway, row.key, _session_id(row))
         except CallRefused as problem:
             if not problem.changed:
                 work.error[row.key] = f"the gateway refused: {problem}"
@@ -110,6 +125,10 @@ def delete(work: Work, gateway: Gateway, rows: Sequence[PlannedRow], progress: C
 def again(gateway: Gateway) -> str:
     """Return what to do where a gateway has stopped answering in the middle of a run."""
     return f"{sessions.way_out(gateway)}, then the same command again: it finishes what was begun"
+
+
+def _deleted(gateway: Gateway, key: str, session_id: str) -> list[str]:
+    return sessions.delete(gateway, key, delete_transcript=True, session_id=session_id, archived_only=True)
 
 
 def _session_id(row: PlannedRow) -> str:
@@ -151,7 +170,7 @@ def _still_there(work: Work, row: PlannedRow, found: Row, *, pending: bool) -> N
     """Say of a session whether it is hidden, and whether it is going to be deleted."""
     assert row.session is not None
     why = work.error.pop(row.key, "not reached")
-    if found.archived_at is not None and work.record.archive:
+    if found.archived_at is not None and (not row.frees or row.key in work.put_off):
         work.outcome[row.key] = Status.ARCHIVED
     elif found.archived_at is None or row.session.archived:
         work.outcome[row.key] = Status.FAILED
@@ -217,22 +236,22 @@ def _moves(folder: str, archives: Iterable[str]) -> tuple[Move, ...]:
 
 
 def finish(
-    store: SqliteStore, record: StoreRecord, gateway: Gateway, *, began: datetime | None, young: bool
+    store: SqliteStore, record: StoreRecord, gateway: Gateway, *, began: datetime | None, young: bool, frees: bool
 ) -> StoreRecord:
     """Finish what an interrupted run began in one store: delete what it archived; what was used since stays.
 
-    `began`: when that run did. `young`: its last call may be under way still. Raises GatewayNeeded where something is
-    to be asked of a gateway that does not answer, or does not do it.
+    `began`: when that run did. `young`: its last call may be under way still. Not `frees`: what it archived stays so.
+    Raises GatewayNeeded where something is to be asked of a gateway that does not answer, or does not do it.
     """
     if young and any(session.archived_at is None for session in record.sessions):
         time.sleep(_UNDER_WAY_SECONDS)
     now = store.rows([session.key for session in record.sessions])
-    ended = (_finish(store, record, session, now.get(session.key), gateway) for session in record.sessions)
+    ended = (_finish(store, session, now.get(session.key), gateway, frees=frees) for session in record.sessions)
     return replace(record, sessions=tuple(_with_archive(store, session, began) for session in ended))
 
 
 def _finish(
-    store: SqliteStore, record: StoreRecord, session: SessionRecord, now: Row | None, gateway: Gateway
+    store: SqliteStore, session: SessionRecord, now: Row | None, gateway: Gateway, *, frees: bool
 ) -> SessionRecord:
     if now is None:
         return session._replace(status="closed")
@@ -243,7 +262,7 @@ def _finish(
     ours = session.archived_at in (None, now.archived_at)
     if now.archived_at is None or session.archived_before or not ours:
         return left
-    if record.archive and not used:
+    if (session.hidden or not frees) and not used:
         return session._replace(status="archived")
     # Whether it was used between the plan and the archive was not looked at any more, if its time was not noted.
     hidden = used or session.archived_at is None
@@ -274,7 +293,7 @@ def _asked_again(
     why: object = ""
     try:
         if delete:
-            sessions.delete(gateway, session.key, delete_transcript=True, session_id=session_id)
+            _deleted(gateway, session.key, session_id)
         else:
             why = sessions.archive(gateway, [(session.key, session_id)], archived=False).get(session.key, "")
     except CallRefused as problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from . import archiving, asking, editing, locks, retiring, summary
@@ -23,6 +24,8 @@ def change(run: Run, plan: Plan) -> Report:
     """Do what was decided; every store is read and decided anew under its lock."""
     rows: list[PlannedRow] = [row for row in plan.rows if row.status not in (Status.WOULD_CLOSE, Status.WOULD_DEFER)]
     result = nothing_to_restart(run)
+    if run.options.free_for is not None:
+        run.free_by = time.monotonic() + run.options.free_for
     try:
         for agent in sorted({row.agent for row in plan.closing}):
             seen = {(row.agent, row.key) for row in rows}

@@ -7,10 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from . import keys, names, planning
-from .kinds import Kind, is_peer_direct, kind
+from .kinds import AUTOMATION, Kind, is_peer_direct, kind
 from .model import GatewayView, Session, Snapshot
 from .policy import Policy, Rules
 from .protection import PINNED, RUNNING, protection
@@ -30,6 +31,11 @@ class Action(StrEnum):
     EVICT_BUDGET = "evict-budget"
     ARCHIVE_ORPHAN = "archive-orphan"
     EXPIRE_ARCHIVE = "expire-archive"
+    FREE = "free"
+
+
+# What is archived already goes for these, and nothing else does.
+FREEING = frozenset({Action.EXPIRE_ARCHIVE, Action.FREE})
 
 
 # Also a row without a transcript may have been made a moment ago.
@@ -64,8 +70,17 @@ class _Row(NamedTuple):
     guard: str | None
 
 
-def findings(rules: Rules, snapshot: Snapshot, view: GatewayView, sizes: Mapping[str, int]) -> Findings:
-    """Return what the policy takes of one store; `sizes`: the bytes of each session, needed for `max_disk` only."""
+def findings(
+    rules: Rules,
+    snapshot: Snapshot,
+    view: GatewayView,
+    sizes: Mapping[str, int],
+    ours: Mapping[str, bool] = MappingProxyType({}),
+) -> Findings:
+    """Return what the policy takes of one store; `sizes`: the bytes of each session, needed for `max_disk` only.
+
+    `ours` are the keys that we have archived, and whether they were to stay so.
+    """
     policy = rules.policy
     staying = {key for target in rules.active for key in target.candidates}
     rows = [_row(rules, session, snapshot, view, staying) for session in _own(snapshot)]
@@ -89,7 +104,25 @@ def findings(rules: Rules, snapshot: Snapshot, view: GatewayView, sizes: Mapping
         left = _cap(found, left, len(left) - policy.max_entries, policy)
     if policy.max_disk is not None:
         _evict(found, left, sizes, policy)
+    for session, action in archived(rules, snapshot):
+        if session.key in ours and not (action is Action.FREE and ours[session.key]):
+            age = _since(rules, session.archived_at)
+            found.verdicts[session.key] = Verdict(action, kind(session.key, session.chat_type), age)
     return found
+
+
+def archived(rules: Rules, snapshot: Snapshot) -> Iterator[tuple[Session, Action]]:
+    """Give the archived sessions that the policy would free, whoever archived them, and why."""
+    policy = rules.policy
+    for session in snapshot.sessions.values():
+        age = _since(rules, session.archived_at)
+        if age is None or session.pinned:
+            continue
+        of_kind = kind(session.key, session.chat_type)
+        if policy.expire_archives is not None and age > policy.expire_archives:
+            yield session, Action.EXPIRE_ARCHIVE
+        elif of_kind in AUTOMATION and of_kind in policy.stale and not rules.archive:
+            yield session, Action.FREE
 
 
 def _own(snapshot: Snapshot) -> Iterator[Session]:
@@ -116,7 +149,11 @@ def _transcript(session: Session) -> str:
 
 def _age(rules: Rules, session: Session) -> float | None:
     """Return the age in seconds, 0 for a time ahead of the clock: that row was used last of all."""
-    return None if session.updated_at is None else max(0.0, rules.now - session.updated_at / 1000)
+    return _since(rules, session.updated_at)
+
+
+def _since(rules: Rules, moment: int | None) -> float | None:
+    return None if moment is None else max(0.0, rules.now - moment / 1000)
 
 
 def _named(rules: Rules, row: _Row, snapshot: Snapshot) -> Action | None:

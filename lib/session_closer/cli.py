@@ -370,13 +370,27 @@ class Closing(Base):
         "--via", one_word("--via", "auto", "gateway", "files"), default="auto", argname="auto|gateway|files",
         help="who takes the entries out (auto)",
     )  # fmt: skip
-    archive = cli.Flag("--archive", help="sessions in SQLite: hide and keep them, delete nothing")
+    archive = cli.Flag("--archive", help="sessions in SQLite: archive them, as is done without --delete")
+    delete = cli.Flag(
+        "--delete", help="sessions in SQLite: delete them once they are archived, so that their keys are free"
+    )
 
     def options(self) -> Options:
         """Return the switches as data."""
-        again = self._again("--yes")
+        if self.archive and self.delete:
+            raise UsageProblem("--archive and --delete contradict each other", "give one of them")
         return (
-            super().options()._replace(yes=self.yes, limit=self.limit, via=self.via, archive=self.archive, again=again)
+            super()
+            .options()
+            ._replace(
+                yes=self.yes,
+                limit=self.limit,
+                via=self.via,
+                archive=self.archive,
+                delete=self.delete,
+                again=self._again("--yes"),
+                free=self._again("--delete"),
+            )
         )
 
 

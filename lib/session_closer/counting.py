@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .cleaning import Action, Findings, weight
+from .cleaning import FREEING, Action, Findings, weight
 from .model import Outcome, Status, Why
 from .policy import Policy
 
@@ -25,7 +25,8 @@ def explained(row: Outcome, findings: Findings | None, sizes: Mapping[str, int])
 def summary(findings: Findings, rows: Sequence[Outcome], sizes: Mapping[str, int], policy: Policy) -> dict[str, Any]:
     """Return what became of one store: `rows` are all results of its agent, `sizes` bytes by session key."""
     verdicts = findings.verdicts
-    sessions = [row for row in rows if row.status in _GONE and row.key in verdicts]
+    taken = [row for row in rows if row.status in _GONE and row.key in verdicts]
+    sessions = [row for row in taken if verdicts[row.key].action not in FREEING]
     count = Counter(verdicts[row.key].action for row in sessions)
     files = [row for row in rows if row.why is not None and row.why.action == Action.ARCHIVE_ORPHAN]
     freed = [row for row in rows if row.status in _FREED]
@@ -39,9 +40,10 @@ def summary(findings: Findings, rows: Sequence[Outcome], sizes: Mapping[str, int
         "capped": count[Action.CAP_OVERFLOW],
         "diskBudget": _budget(findings, sessions, sizes, policy),
         "unreferencedArtifacts": {"removedFiles": len(files), "bytes": _bytes(files)},
+        "freedSessions": sum(row.key_free is True for row in taken),
         "expiredArchives": {"removedFiles": len(freed), "freedBytes": _bytes(freed)},
         "spared": dict(sorted(findings.spared.items())),
-        "wouldMutate": bool(sessions or files or freed),
+        "wouldMutate": bool(taken or files or freed),
     }
 
 

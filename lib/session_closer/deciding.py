@@ -9,7 +9,8 @@ from dataclasses import replace
 from . import cleaning, history, neighbours, planning
 from .errors import CloserError, StorageFailed
 from .home import Home
-from .model import Life, Plan, PlannedRow, RestartResult, Snapshot, Status
+from .kinds import AUTOMATION, Kind
+from .model import Life, Plan, PlannedRow, RestartResult, Session, Snapshot, Status
 from .planning import Choices
 from .policy import Rules
 from .run import Run
@@ -38,12 +39,16 @@ def _planned(
     run: Run, snapshots: dict[str, Snapshot], stamp: str, only: frozenset[tuple[str, str]] | None
 ) -> tuple[Plan, Choices]:
     own = frozenset(key for target in run.options.own for key in target.candidates)
-    choices = Choices(run.options.force, run.options.via, stamp, only, run.options.archive, own)
+    choices = Choices(run.options.force, run.options.via, stamp, only, _freed(run), own=own)
     if run.wish.rules is not None:
         return _by_policy(run, run.wish.rules, snapshots, choices), choices
     if run.wish.keep:
         assert run.wish.agent is not None
-        plan = planning.keep_only(run.wish.targets, snapshots[run.wish.agent], run.view, choices)
+        snapshot = snapshots[run.wish.agent]
+        if run.options.delete:
+            hidden = [one for one in snapshot.sessions.values() if one.archived]
+            choices = choices._replace(freeing=frozenset(_archived_by_us(run, snapshot.agent, hidden)))
+        plan = planning.keep_only(run.wish.targets, snapshot, run.view, choices)
         return plan, choices
     targets = [target for target in run.wish.targets if target.agent in snapshots]
     plan = planning.close(targets, snapshots, run.view, choices)
@@ -53,21 +58,43 @@ def _planned(
     return replace(plan, rows=tuple(_remembered(run, row, before) for row in plan.rows)), choices
 
 
+def _freed(run: Run) -> frozenset[Kind] | None:
+    """Return the kinds of session whose keys are freed in a database, None for all of them."""
+    if run.options.delete:
+        return None
+    return AUTOMATION if run.wish.rules is not None and not run.options.archive else frozenset()
+
+
 def _by_policy(run: Run, rules: Rules, snapshots: dict[str, Snapshot], choices: Choices) -> Plan:
     """Return the plan of a cleanup; what may not go is spared, and counted."""
     wanted: dict[tuple[str, str], str] = {}
     for agent, snapshot in snapshots.items():
-        found = cleaning.findings(rules, snapshot, run.view, run.sizes.get(agent, {}))
+        ours = _archived_by_us(run, agent, [session for session, _ in cleaning.archived(rules, snapshot)])
+        found = cleaning.findings(
+            rules, snapshot, run.view, run.sizes.get(agent, {}), {key: stays for (_, key), stays in ours.items()}
+        )
         # What is decided again under the lock can only be less.
         run.findings.setdefault(agent, found)
         wanted.update(((agent, key), key) for key in found.verdicts)
-    plan = planning.chosen(wanted, snapshots, run.view, choices)
+    verdicts = {(agent, key): run.findings[agent].verdicts.get(key) for agent, key in wanted}
+    freeing = frozenset(pair for pair, verdict in verdicts.items() if verdict and verdict.action in cleaning.FREEING)
+    plan = planning.chosen(wanted, snapshots, run.view, choices._replace(freeing=freeing))
     for row in plan.rows:
         if row.status is not Status.WOULD_CLOSE:
             found = run.findings[row.agent]
             found.verdicts.pop(row.key, None)
             found.spared[str(row.reason or row.status)] += 1
     return replace(plan, rows=plan.closing)
+
+
+def _archived_by_us(run: Run, agent: str, sessions: Sequence[Session]) -> dict[tuple[str, str], bool]:
+    """Return which (agent, key) we have archived, and whether to stay so: nobody else's archive is ours to free."""
+    wanted = {
+        (agent, session.key): (session.session_id, session.archived_at)
+        for session in sessions
+        if session.archived_at is not None
+    }
+    return history.archived_by_us(run.home.state, wanted)
 
 
 def decide_again(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: Plan) -> Plan:

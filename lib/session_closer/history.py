@@ -8,7 +8,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -249,6 +249,27 @@ def closed_before(state: str, wanted: Sequence[tuple[str, str]]) -> dict[tuple[s
                         del missing[pair]
         if not missing:
             break
+    return found
+
+
+def archived_by_us(state: str, wanted: Mapping[tuple[str, str], tuple[str | None, int]]) -> dict[tuple[str, str], bool]:
+    """Return those of the wanted (agent, key) that a receipt of ours archived, by session id and `archivedAt` in ms.
+
+    The value tells whether they were to stay archived: else a cleanup had no time left to free them.
+    """
+    from .record import Damaged, decode  # only a key that is archived needs it
+
+    missing = dict(wanted)
+    found: dict[tuple[str, str], bool] = {}
+    for raw in all_records(state) if missing else ():
+        if any(f'"archivedAt": {moment}'.encode() in raw for _, moment in missing.values()):
+            with contextlib.suppress(Damaged):
+                for store in decode(raw).stores:
+                    for session in store.sessions:
+                        pair = store.agent, session.key
+                        if missing.get(pair) == (session.session_id, session.archived_at):
+                            found[pair] = session.hidden
+                            del missing[pair]
     return found
 
 

@@ -33,6 +33,8 @@ DURABLE = frozenset(
     {Kind.MAIN, Kind.DIRECT, Kind.GROUP, Kind.CHANNEL, Kind.THREAD, Kind.CRON, Kind.HEARTBEAT}
 )  # fmt: skip
 STALE_KINDS = tuple(kind for kind in Kind if kind not in DURABLE)
+# Made by machines, and nobody goes on in them once they have ended: a cleanup frees them.
+AUTOMATION = frozenset({Kind.CRON_RUN, Kind.HOOK, Kind.SUBAGENT, Kind.PROBE})
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _PROBE = re.compile(rf"explicit:model-run-{_UUID}|probe-setup-inference[-:].+")

@@ -103,9 +103,11 @@ class Wish(NamedTuple):
 class Options(NamedTuple):
     """How it was asked.
 
-    `own`: the caller's own session. `most_rows`: how many rows that went well are shown. `again` is the same
-    command line with --yes, `undo` the command that takes a receipt's id, `see` the one that lists, all for a shell.
-    `late`: by the process that outlives the caller, whose turn has ended a moment ago.
+    `archive`: keep what a cleanup would free; `delete`: free each key, where archiving does not; `free_for`: seconds
+    that a cleanup may free. `own`: the caller's own session. `most_rows`: how many rows that went well are shown.
+    `again` is the same command line with --yes, `free` with --delete, `undo` the command that takes a receipt's id,
+    `see` the one that lists, all for a shell. `late`: by the process that outlives
+    the caller, whose turn has ended a moment ago.
     """
 
     dry_run: bool = False
@@ -117,16 +119,22 @@ class Options(NamedTuple):
     reason: str | None = None
     missing_ok: bool = False
     archive: bool = False
+    delete: bool = False
+    free_for: float | None = None
     own: tuple[Target, ...] = ()
     most_rows: int | None = None
     again: str = "--yes"
+    free: str = "--delete"
     undo: str = "restore-sessions"
     see: str = "list-sessions"
     late: bool = False
 
 
 class Session(NamedTuple):
-    """One entry of a store, as far as a plan needs it; `updated_at` in ms since 1970, None where it is not usable."""
+    """One entry of a store, as far as a plan needs it.
+
+    `updated_at` is in ms since 1970, None where it is not usable, `archived_at` likewise, None unless it is archived.
+    """
 
     agent: str
     key: str
@@ -139,6 +147,7 @@ class Session(NamedTuple):
     updated_at: int | None = None
     chat_type: str | None = None
     model: str | None = None
+    archived_at: int | None = None
 
 
 class Snapshot(NamedTuple):
@@ -188,7 +197,10 @@ class Move(NamedTuple):
 
 
 class PlannedRow(NamedTuple):
-    """The decision about one session, or about a name for which there is none."""
+    """The decision about one session, or about a name for which there is none.
+
+    `frees`: its key can be used again afterwards; else the session is archived, which keeps all of it.
+    """
 
     given: str
     agent: str
@@ -201,6 +213,7 @@ class PlannedRow(NamedTuple):
     delete_transcript: bool = True
     was_running: bool = False
     hint: str = ""
+    frees: bool = True
 
 
 @dataclass(frozen=True)
@@ -223,7 +236,7 @@ class Plan:
 
 
 class Outcome(NamedTuple):
-    """One row of the result."""
+    """One row of the result; `key_free`: whether its key can be used again, None where nothing was put away."""
 
     given: str
     agent: str
@@ -236,6 +249,7 @@ class Outcome(NamedTuple):
     error: str | None = None
     until: str | None = None
     why: Why | None = None
+    key_free: bool | None = None
 
 
 class Why(NamedTuple):
@@ -298,7 +312,8 @@ class ReceiptRow(NamedTuple):
 class Report(NamedTuple):
     """What a command has to say; `error` is set where the whole run ended early.
 
-    `most_rows`: how many of the rows that went well are shown, None for all of them.
+    `free`: the command that frees keys which are not free. `most_rows`: how many of the rows that went well are shown,
+    None for all of them.
     """
 
     operation: str
@@ -309,6 +324,7 @@ class Report(NamedTuple):
     restart: RestartResult = RestartResult()
     receipt: str | None = None
     undo: str | None = None
+    free: str | None = None
     warnings: tuple[str, ...] = ()
     kept: int | None = None
     missing_ok: bool = False

@@ -20,7 +20,8 @@ _HINTS = 3
 class Choices(NamedTuple):
     """What changes decisions: `via` is auto, gateway or files; `stamp` goes into archive names.
 
-    `only` holds the (agent, key) pairs that may be closed at all, None for any. `archive`: hide, delete nothing.
+    `only` holds the (agent, key) pairs that may be closed at all, None for any. `freed` are the kinds whose keys are
+    freed in a database, where the others are archived, None for all, `freeing` the (agent, key) pairs that are besides.
     `own` are the keys of the caller's own session. `lent`: by agent, what each other agent claims in its folder.
     """
 
@@ -28,7 +29,8 @@ class Choices(NamedTuple):
     via: str = "auto"
     stamp: str = ""
     only: frozenset[tuple[str, str]] | None = None
-    archive: bool = False
+    freed: frozenset[Kind] | None = frozenset()
+    freeing: frozenset[tuple[str, str]] = frozenset()
     own: frozenset[str] = frozenset()
     lent: Mapping[str, Mapping[str, Claims]] = MappingProxyType({})
 
@@ -52,7 +54,8 @@ def close(targets: Sequence[Target], snapshots: Mapping[str, Snapshot], view: Ga
 def keep_only(targets: Sequence[Target], snapshot: Snapshot, view: GatewayView, choices: Choices) -> Plan:
     """Return the plan that closes all of one agent's sessions but the named ones and those that always stay.
 
-    A name that is not there plans nothing at all. Archived sessions stay: they are out of the way already.
+    A name that is not there plans nothing at all. Archived sessions stay, as they are out of the way already, but for
+    those that are to be freed.
     """
     kept: set[str] = set()
     unknown: list[PlannedRow] = []
@@ -66,7 +69,10 @@ def keep_only(targets: Sequence[Target], snapshot: Snapshot, view: GatewayView, 
     wanted = {
         (snapshot.agent, key): key
         for key in snapshot.sessions
-        if key not in kept and not keys.is_main(key) and _is_own(key, snapshot) and not snapshot.sessions[key].archived
+        if key not in kept
+        and not keys.is_main(key)
+        and _is_own(key, snapshot)
+        and (not snapshot.sessions[key].archived or (snapshot.agent, key) in choices.freeing)
     }
     rows = [
         _refused(row, Reason.SELF, "the caller's own session was not named")
@@ -121,7 +127,8 @@ def _decide(
             continue
         snapshot = snapshots[agent]
         session = snapshot.sessions[key]
-        row = PlannedRow(given, agent, key, Status.WOULD_CLOSE, None, session)
+        frees = (agent, key) in choices.freeing or _frees(session, snapshot, choices)
+        row = PlannedRow(given, agent, key, Status.WOULD_CLOSE, None, session, frees=frees)
         running = is_running(session, snapshot, view)
         others = doubles[agent].get(keys.folded(key)) if doubles[agent] else None
         if keys.is_main(key):
@@ -133,7 +140,7 @@ def _decide(
             row = row._replace(status=Status.WOULD_DEFER)
         elif running and not choices.force:
             row = _refused(row, Reason.RUNNING, "a run is in flight: wait, or --force")
-        elif choices.archive and session.archived:
+        elif session.archived and not frees:
             row = row._replace(status=Status.ALREADY_CLOSED)
         elif snapshot.era == "sqlite" and not deletable(session, snapshot):
             row = row._replace(status=Status.FAILED, hint="the gateway cannot tell this key from another one's")
@@ -143,6 +150,13 @@ def _decide(
             row = row._replace(was_running=running)
         rows.append(row)
     return rows
+
+
+def _frees(session: Session, snapshot: Snapshot, choices: Choices) -> bool:
+    """Tell whether closing frees the key: in a file it always does."""
+    if snapshot.era == "files" or choices.freed is None:
+        return True
+    return bool(choices.freed) and kind(session.key, session.chat_type) in choices.freed
 
 
 def _refused(row: PlannedRow, reason: Reason, hint: str) -> PlannedRow:

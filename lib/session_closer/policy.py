@@ -41,7 +41,8 @@ class Policy(NamedTuple):
 class Rules(NamedTuple):
     """A policy at one moment: `now` in seconds since 1970, `active` sessions that stay.
 
-    `dm_scope` and `mode` are OpenClaw's `session.dmScope` and `session.maintenance.mode`.
+    `dm_scope` and `mode` are OpenClaw's `session.dmScope` and `session.maintenance.mode`. `archive`: what was archived
+    stays, except for what `expire_archives` takes.
     """
 
     policy: Policy
@@ -49,6 +50,7 @@ class Rules(NamedTuple):
     active: tuple[Target, ...] = ()
     dm_scope: str = "main"
     mode: str = "enforce"
+    archive: bool = False
 
 
 DEFAULT = Policy(MappingProxyType({Kind.CRON_RUN: DAY, Kind.SUBAGENT: DAY}))

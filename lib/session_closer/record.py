@@ -41,7 +41,7 @@ class SessionRecord(NamedTuple):
 
     File store: the entry is the member at `offset` in the backup. SQLite: `entry` is the row's `entry_json`, `events`
     the number of its last transcript event (-1: none), `archived_at` when we archived it (ms since 1970),
-    `archived_before` whether it was archived already.
+    `archived_before` whether it was archived already, `hidden` that it was to be archived only, and not deleted.
     """
 
     key: str
@@ -56,14 +56,15 @@ class SessionRecord(NamedTuple):
     events: int = -1
     archived_at: int | None = None
     archived_before: bool = False
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StoreRecord:
     """One store: `backup` is a plain name beside `path`, `size` its bytes; None: a database, or no session goes.
 
-    `displaced` names further backups, the first `merged` of which the live store contains. `archive`: the sessions were
-    to be archived, not deleted. `restores`: they were to be brought back; then `entry` holds the member of a file
+    `displaced` names further backups, the first `merged` of which the live store contains. `restores`: the
+    sessions were to be brought back; then `entry` holds the member of a file
     store, too, `moves` are undone, and `installs` is the sha256 of the index that is about to be installed. `orphans`
     are files without a session that are archived (or brought back), `removes` archives that are deleted for good.
     `ended` is what became of all sessions that still say planned; in JSON each of them says it.
@@ -79,7 +80,6 @@ class StoreRecord:
     sessions: tuple[SessionRecord, ...] = ()
     displaced: tuple[str, ...] = ()
     merged: int = 0
-    archive: bool = False
     restores: bool = False
     installs: str = ""
     orphans: tuple[Move, ...] = ()
@@ -137,6 +137,7 @@ def ended(session: SessionRecord, status: str, moves: tuple[Move, ...]) -> Sessi
     return SessionRecord(
         session.key, session.session_id, session.offset, session.length, session.sha256, session.route, status,
         moves, session.entry, session.events, session.archived_at, session.archived_before,
+        session.hidden,
     )  # fmt: skip
 
 
@@ -193,14 +194,28 @@ def _text(part: Any) -> str:
 
 def _session_text(session: SessionRecord) -> str:
     """Return a session as JSON; one of a file store, of which there may be ten thousands, the short way."""
-    key, session_id, offset, length, sha256, route, status, moves, entry, events, archived_at, archived_before = session
-    if entry is not None or archived_at is not None:
+    (
+        key,
+        session_id,
+        offset,
+        length,
+        sha256,
+        route,
+        status,
+        moves,
+        entry,
+        events,
+        archived_at,
+        archived_before,
+        hidden,
+    ) = session
+    if entry is not None or archived_at is not None or hidden:
         return _text(_fields(session))
     return (
         f'{{"key": {_quote(key)}, "sessionId": {"null" if session_id is None else _quote(session_id)},'
         f' "offset": {offset}, "length": {length}, "sha256": "{sha256}", "route": "{route}", {_status_text(status)},'
         f' "moves": [{", ".join(map(_move_text, moves)) if moves else ""}], "entry": null, "events": {events},'
-        f' "archivedAt": null, "archivedBefore": {"true" if archived_before else "false"}}}'
+        f' "archivedAt": null, "archivedBefore": {"true" if archived_before else "false"}, "hidden": false}}'
     )
 
 
@@ -322,7 +337,12 @@ def check(record: RunRecord) -> None:
 
 
 def _store(item: dict[str, Any]) -> StoreRecord:
+    # Written by versions that archived all sessions of a store, or none.
+    hidden = item.pop("archive", False)
+    if type(hidden) is not bool:
+        raise Damaged("holds an archive that is none")
     sessions = tuple(map(_session, _list(item.pop("sessions"))))
+    sessions = tuple(one._replace(hidden=True) for one in sessions) if hidden else sessions
     orphans = tuple(map(_move, _list(item.pop("orphans", []))))
     removes = tuple(_list(item.pop("removes", [])))
     item = _arguments(StoreRecord, item)

@@ -260,7 +260,9 @@ def _ask(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> St
         if store.restores:
             return importing.finish(current.disk, current.home.index(store.agent), rows, store)
         began = history.moment(run.started_at)
-        return asking.finish(rows, store, current.gateway, began=began, young=_is_young(begun))
+        # A cleanup frees for some minutes, and there may be ten thousands: the next ones go on with it.
+        frees = run.operation != "cleanup-sessions"
+        return asking.finish(rows, store, current.gateway, began=began, young=_is_young(begun), frees=frees)
 
 
 def _put_back(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:

@@ -13,6 +13,8 @@ from .keys import plain, quoted
 from .model import CHANGED, FINE, GatewayResult, Life, Outcome, ReceiptRow, Report, RestartResult, Status, Why
 
 SHOWN_ROWS = 20
+# What becomes of a message to a session that is archived (docs/measurements.md).
+MESSAGE = "refused until the session is restored; a person's message in a channel brings it back"
 _PLANNED = (Status.WOULD_CLOSE, Status.WOULD_ARCHIVE, Status.WOULD_RESTORE, Status.WOULD_EXPIRE)
 _VERBS = {"restore-sessions": "restore", "cleanup-sessions": "clean up"}
 
@@ -66,6 +68,7 @@ def envelope(report: Report) -> dict[str, Any]:
         "restart": _restart(report.restart),
         "receipt": report.receipt,
         "undo": report.undo,
+        "free": report.free,
         "warnings": list(report.warnings),
         "error": _error(report.error),
     }
@@ -102,6 +105,8 @@ def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
         "sessionId": row.session_id,
         "route": str(row.route) if row.route else None,
         "archives": list(row.archives),
+        "keyFree": row.key_free,
+        **({"message": MESSAGE} if row.key_free is False else {}),
         "error": row.error,
         **({"until": row.until} if row.until is not None else {}),
         **(_why(row.why) if row.why is not None else {}),
@@ -276,6 +281,8 @@ def _footer(report: Report, *, verbose: bool) -> list[str]:
         out.append(f"receipt  {report.receipt}")
     if report.undo:
         out.append(f"undo     {report.undo}")
+    if report.free:
+        out += [f"key      not free: a message to it is {MESSAGE}", f"free     {report.free}"]
     return out
 
 

@@ -43,13 +43,12 @@ def _close(run: Run, store: SqliteStore, rows: list[PlannedRow], found: dict[str
         era=store.era,
         path=store.index,
         transcripts=store.folder,
-        sessions=tuple(_recorded(found[row.key]) for row in rows),
-        archive=run.options.archive,
+        sessions=tuple(_recorded(row, found[row.key]) for row in rows),
     )
     note(run, record)
     work = Work(store=store, rows=rows, record=record, note=partial(note, run))
     run.works.append(work)
-    word = "archiving" if run.options.archive else "closing"
+    word = "closing" if all(row.frees for row in rows) else "archiving"
     run.tell(f"{word} {len(rows)} of agent {store.agent} through the gateway; receipt {run.receipt}")
     ids = [session.session_id for session in record.sessions if session.session_id]
     before = frozenset(name for found in all_archives(store, ids).values() for name in found)
@@ -57,8 +56,7 @@ def _close(run: Run, store: SqliteStore, rows: list[PlannedRow], found: dict[str
     pending = True
     try:
         archived = asking.archive(work, store, run.gateway)
-        if not run.options.archive:
-            asking.delete(work, run.gateway, archived, run.progress)
+        asking.delete(work, run.gateway, [row for row in archived if row.frees], run.progress, run.free_by)
         pending = False
     except (LinkLost, LinkRefused) as problem:
         lost = problem
@@ -76,7 +74,7 @@ def _close(run: Run, store: SqliteStore, rows: list[PlannedRow], found: dict[str
         raise GatewayNeeded(f"the gateway stopped answering: {lost}", asking.again(run.gateway))
 
 
-def _recorded(row: Row) -> SessionRecord:
+def _recorded(planned: PlannedRow, row: Row) -> SessionRecord:
     raw = raw_entry(row.entry)
     return SessionRecord(
         key=row.key,
@@ -88,4 +86,5 @@ def _recorded(row: Row) -> SessionRecord:
         entry=row.entry,
         events=row.events,
         archived_before=row.archived_at is not None,
+        hidden=not planned.frees,
     )

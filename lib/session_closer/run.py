@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ class Run:
     `stamp` goes into the archive names of the plan. `unread` are stores that could not be looked at, `sizes` bytes by
     key, `hashes` of what the backups will hold, `refused` rows that stand for files, `looks` and `lent` what other
     agents' stores say and use of an agent's, `seen` what an index held at the last look, `going` the (agent, key) pairs
-    that are still to be closed.
+    that are still to be closed, `free_by` when to stop freeing keys, in seconds of the monotonic clock.
     """
 
     home: Home
@@ -61,6 +62,7 @@ class Run:
     going: frozenset[tuple[str, str]] = frozenset()
     record: RunRecord | None = None
     journal: Journal | None = None
+    free_by: float = math.inf
 
     @property
     def receipt(self) -> str | None:

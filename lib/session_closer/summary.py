@@ -53,6 +53,7 @@ def of(
         restart=restart,
         receipt=run.journal.path if unfinished and run.journal is not None else run.receipt,
         undo=run.undo() if error is None and not _is_final(rows) else None,
+        free=run.options.free if any(row.key_free is False for row in rows) else None,
         warnings=tuple(run.warnings),
         kept=plan.kept + sum(row.status not in CHANGED for row in done.values()),
         missing_ok=run.options.missing_ok,
@@ -123,10 +124,18 @@ def _outcome(run: Run, row: PlannedRow) -> Outcome:
         row.given,
         row.agent,
         row.key,
-        Status.WOULD_ARCHIVE if run.options.archive and row.status is Status.WOULD_CLOSE else row.status,
+        Status.WOULD_ARCHIVE if row.status is Status.WOULD_CLOSE and not row.frees else row.status,
         row.reason,
         session_id=row.session.session_id if row.session else None,
         route=row.route if row.status is Status.WOULD_CLOSE else None,
         archives=tuple(os.path.join(folder, move.target) for move in row.moves),
         error=None if row.status in FINE else row.hint or None,
+        key_free=_key_free(row),
     )
+
+
+def _key_free(row: PlannedRow) -> bool | None:
+    """Tell whether a key can be used again after what is planned for it, None where that does not change."""
+    if row.status is Status.ALREADY_CLOSED:
+        return row.session is None or not row.session.archived
+    return row.frees if row.status is Status.WOULD_CLOSE else None

@@ -27,7 +27,8 @@ FINISHES = "the same command again finishes it"
 class Work:
     """One store's share of a run, as it goes on; `archives` are names in the store's folder.
 
-    `tidied` are the results of files that belong to no session, `pending` the keys that the next run finishes.
+    `tidied` are the results of files that belong to no session, `pending` the keys that the next run finishes,
+    `put_off` those that a later cleanup frees.
     """
 
     store: Store
@@ -42,6 +43,7 @@ class Work:
     warnings: list[str] = field(default_factory=list)
     tidied: list[Outcome] = field(default_factory=list)
     pending: set[str] = field(default_factory=set)
+    put_off: set[str] = field(default_factory=set)
 
     def give_up(self) -> None:
         """Call nothing closed of what was under way when an error ended the run; say what is out of the store."""
@@ -81,6 +83,7 @@ class Work:
             row.route,
             tuple(archives),
             self.error.get(row.key, "not finished" if became is None else None),
+            key_free={Status.CLOSED: True, Status.ARCHIVED: False}.get(became) if became is not None else None,
         )
 
 

@@ -65,6 +65,10 @@ def close(bases: Bases, *words: str) -> Answer:
     return run_json(CloseProjectBatch, *words, state=bases.store.state)
 
 
+def delete(bases: Bases, *words: str) -> Answer:
+    return close(bases, "--delete", *words)
+
+
 def goes_down(bases: Bases, stub: StubGateway, closed_port: int) -> None:
     bases.store.port = closed_port
     bases.store.configure()
@@ -80,7 +84,7 @@ def test_a_run_whose_transcript_stays_with_its_job_can_be_brought_back(
     bases: Bases, stub: StubGateway, closed_port: int
 ) -> None:
     leaves_no_archive(stub, CRON_RUN)
-    closed = close(bases, CRON_RUN)
+    closed = delete(bases, CRON_RUN)
     assert closed.rows == [(CRON_RUN, "closed")]
     assert (JOB in bases.listed(), CRON_RUN in bases.listed(), bases.archives()) == (True, False, [])
     goes_down(bases, stub, closed_port)
@@ -91,8 +95,8 @@ def test_a_run_whose_job_was_closed_later_is_brought_back_with_the_jobs_transcri
     bases: Bases, stub: StubGateway, closed_port: int
 ) -> None:
     leaves_no_archive(stub, CRON_RUN)
-    closed = close(bases, CRON_RUN)
-    assert close(bases, JOB).rows == [(JOB, "closed")]
+    closed = delete(bases, CRON_RUN)
+    assert delete(bases, JOB).rows == [(JOB, "closed")]
     (archive,) = bases.archives()
     assert archive.name.startswith(shared_id_of(closed))
     goes_down(bases, stub, closed_port)
@@ -103,8 +107,8 @@ def test_a_run_whose_transcript_is_nowhere_cannot_be_brought_back(
     bases: Bases, stub: StubGateway, closed_port: int
 ) -> None:
     leaves_no_archive(stub, CRON_RUN, JOB)
-    closed = close(bases, CRON_RUN)
-    assert close(bases, JOB).rows == [(JOB, "closed")]
+    closed = delete(bases, CRON_RUN)
+    assert delete(bases, JOB).rows == [(JOB, "closed")]
     assert bases.archives() == []
     goes_down(bases, stub, closed_port)
     assert checked(bases, closed.data["receipt"]) == [(CRON_RUN, "failed")]
@@ -127,7 +131,7 @@ def asked(stub: StubGateway, *, archived: bool) -> list[list[str]]:
 
 
 def test_no_call_has_a_session_id_twice_where_rows_are_deleted(bases: Bases, stub: StubGateway) -> None:
-    answer = close(bases, JOB, CRON_RUN, "alpha")
+    answer = delete(bases, JOB, CRON_RUN, "alpha")
     assert dict(answer.rows) == dict.fromkeys((JOB, CRON_RUN, ALPHA), "closed")
     assert sorted(key for keys in asked(stub, archived=True) for key in keys) == sorted((JOB, CRON_RUN, ALPHA))
     assert len(asked(stub, archived=True)) == 2
@@ -150,7 +154,7 @@ def test_no_call_has_a_session_id_twice_where_what_was_used_meanwhile_is_taken_b
 ) -> None:
     spoken = {"method": "sessions.patchMany", "call": [1], "do": "write-after", "agent": "project-lead"}
     stub.tell(faults=[{**spoken, "sql": [event(shared_id(bases), 9)]}])
-    answer = close(bases, JOB, CRON_RUN)
+    answer = delete(bases, JOB, CRON_RUN)
     assert answer.code == 1
     assert sorted(asked(stub, archived=False)) == sorted([[JOB], [CRON_RUN]])
     assert all(bases.rows()[key]["archived_at"] is None for key in (JOB, CRON_RUN))

@@ -196,7 +196,7 @@ def test_the_oldest_go_until_the_events_fit(bases: Bases) -> None:
 def test_rows_of_peers_go_where_they_share_the_main_session(bases: Bases) -> None:
     key = LEAD + "telegram:direct:4711"
     bases.add(key)
-    assert done(clean(bases, "--fix-dm-scope")) == {key}
+    assert done(clean(bases, "--fix-dm-scope"), "archived") == {key}
 
 
 def test_archives_go_by_age_without_a_gateway_and_no_database_ever(down: Bases) -> None:

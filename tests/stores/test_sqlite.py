@@ -65,6 +65,10 @@ def close(bases: Bases, *words: str, command: Any = CloseProjectBatch) -> Answer
     return run_json(command, *words, state=bases.store.state)
 
 
+def delete(bases: Bases, *words: str, command: Any = CloseProjectBatch) -> Answer:
+    return close(bases, "--delete", *words, command=command)
+
+
 def the_row(answer: Answer) -> dict[str, Any]:
     (row,) = answer.data["results"]
     return dict(row)
@@ -99,7 +103,7 @@ def archive_of(bases: Bases, session: str, agent: str = "project-lead") -> Path:
 def test_a_session_is_archived_deleted_verified_and_on_record(bases: Bases, stub: StubGateway) -> None:
     before = picture(bases)
     was = before["project-lead"][0][LEAD + "alpha"]
-    answer = close(bases, "alpha", command=CloseProject)
+    answer = delete(bases, "alpha", command=CloseProject)
     assert (answer.code, answer.rows) == (0, [(LEAD + "alpha", "closed")])
     assert others(bases, before, LEAD + "alpha")
     session = was["current_session_id"]
@@ -114,7 +118,12 @@ def test_a_session_is_archived_deleted_verified_and_on_record(bases: Bases, stub
     (target,) = [target for call in stub.calls("sessions.patchMany") for target in call["targets"]]
     assert target == {"key": LEAD + "alpha", "expectedSessionId": session}
     (asked,) = stub.calls("sessions.delete")
-    assert asked == {"key": LEAD + "alpha", "expectedSessionId": session, "deleteTranscript": True}
+    assert asked == {
+        "key": LEAD + "alpha",
+        "expectedSessionId": session,
+        "deleteTranscript": True,
+        "archivedOnly": True,
+    }
     order = stub.methods()
     assert order.index("sessions.patchMany") < order.index("sessions.delete") < len(order) - 1
     assert order[-1] == "sessions.list"
@@ -122,20 +131,20 @@ def test_a_session_is_archived_deleted_verified_and_on_record(bases: Bases, stub
 
 def test_the_receipt_holds_the_row_byte_for_byte_and_the_archive(bases: Bases) -> None:
     was = bases.rows()[LEAD + "kelly-dashboard"]
-    answer = close(bases, "kelly-dashboard", "--reason", "done with it")
+    answer = delete(bases, "kelly-dashboard", "--reason", "done with it")
     path = Path(answer.data["receipt"])
     assert path.parent == bases.store.state / "session-closer" / "receipts"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     receipt = json.loads(path.read_bytes())
     assert (receipt["state"], receipt["reason"]) == ("done", "done with it")
     (store,) = receipt["stores"]
-    assert (store["era"], store["agent"], store["backup"], store["archive"]) == ("sqlite", "project-lead", None, False)
+    assert (store["era"], store["agent"], store["backup"]) == ("sqlite", "project-lead", None)
     (session,) = store["sessions"]
     raw = was["entry_json"].encode()
     assert session["entry"].encode() == raw
     assert (session["length"], session["sha256"]) == (len(raw), hashlib.sha256(raw).hexdigest())
     assert (session["key"], session["sessionId"]) == (was["session_key"], was["current_session_id"])
-    assert (session["events"], session["status"]) == (1, "closed")
+    assert (session["events"], session["status"], session["hidden"]) == (1, "closed", False)
     (move,) = session["moves"]
     archive = archive_of(bases, was["current_session_id"])
     assert (move["source"], move["target"]) == (f"{was['current_session_id']}.jsonl", archive.name)
@@ -146,7 +155,7 @@ def test_the_receipt_holds_the_row_byte_for_byte_and_the_archive(bases: Bases) -
 def test_a_batch_of_two_agents_leaves_every_other_row_and_event_alone(bases: Bases) -> None:
     before = picture(bases)
     targets = [LEAD + "alpha", LEAD + "beta", RESEARCHER + "gamma", CRON_RUN, LEAD + "never-spoken"]
-    answer = close(bases, *targets)
+    answer = delete(bases, *targets)
     assert (answer.code, answer.rows) == (0, [(key, "closed") for key in targets])
     assert others(bases, before, *targets)
     assert len(bases.archives()) == 4
@@ -156,9 +165,9 @@ def test_a_batch_of_two_agents_leaves_every_other_row_and_event_alone(bases: Bas
 
 
 def test_the_same_command_again_is_fine_and_asks_for_no_change(bases: Bases, stub: StubGateway) -> None:
-    assert close(bases, "alpha", "beta").code == 0
+    assert delete(bases, "alpha", "beta").code == 0
     before, asked = picture(bases), len(stub.calls("sessions.patchMany"))
-    answer = close(bases, "alpha", "beta")
+    answer = delete(bases, "alpha", "beta")
     assert (answer.code, answer.rows) == (0, [(LEAD + "alpha", "already_closed"), (LEAD + "beta", "already_closed")])
     assert picture(bases) == before
     assert len(stub.calls("sessions.patchMany")) == asked
@@ -168,23 +177,23 @@ def test_the_same_command_again_is_fine_and_asks_for_no_change(bases: Bases, stu
 
 def test_a_name_that_is_nowhere_is_not_found(bases: Bases) -> None:
     before = picture(bases)
-    answer = close(bases, "alpah", "beta")
+    answer = delete(bases, "alpah", "beta")
     assert (answer.code, answer.rows) == (1, [(LEAD + "alpah", "not_found"), (LEAD + "beta", "closed")])
     assert "did you mean" in answer.data["results"][0]["error"]
     assert others(bases, before, LEAD + "beta")
-    assert close(bases, "alpah", "--missing-ok").code == 0
+    assert delete(bases, "alpah", "--missing-ok").code == 0
 
 
 def test_project_ids_stand_for_their_keys(bases: Bases) -> None:
     before = picture(bases)
-    assert close(bases, "hydration-tracker").rows == [(LEAD + "project-hydration-tracker", "closed")]
+    assert delete(bases, "hydration-tracker").rows == [(LEAD + "project-hydration-tracker", "closed")]
     assert others(bases, before, LEAD + "project-hydration-tracker")
 
 
 @pytest.mark.parametrize("word", ["main", LEAD + "main", RESEARCHER + "main"])
 def test_a_main_session_is_refused(bases: Bases, stub: StubGateway, word: str) -> None:
     before = picture(bases)
-    answer = close(bases, word, "--force", "--yes")
+    answer = delete(bases, word, "--force", "--yes")
     assert answer.code == 3
     assert (the_row(answer)["status"], the_row(answer)["reason"]) == ("refused", "main")
     assert picture(bases) == before
@@ -194,7 +203,7 @@ def test_a_main_session_is_refused(bases: Bases, stub: StubGateway, word: str) -
 
 def test_keep_only_closes_the_rest_but_main_and_what_is_archived(bases: Bases) -> None:
     before = picture(bases)
-    answer = close(bases, "alpha", LEAD + "pinned", command=KeepOnlySessions)
+    answer = delete(bases, "alpha", LEAD + "pinned", command=KeepOnlySessions)
     stay = {LEAD + "main", LEAD + "alpha", LEAD + "pinned", LEAD + "put-away"}
     closed = set(before["project-lead"][0]) - stay
     assert answer.code == 0
@@ -205,34 +214,34 @@ def test_keep_only_closes_the_rest_but_main_and_what_is_archived(bases: Bases) -
 
 def test_keep_only_with_an_unknown_name_changes_nothing(bases: Bases) -> None:
     before = picture(bases)
-    answer = close(bases, "alpha", "nowhere", command=KeepOnlySessions)
+    answer = delete(bases, "alpha", "nowhere", command=KeepOnlySessions)
     assert (answer.code, answer.error) == (3, "unknown_name")
     assert picture(bases) == before
 
 
 def test_an_archived_session_is_closed_where_it_is_named(bases: Bases) -> None:
     before = picture(bases)
-    assert close(bases, "put-away").rows == [(LEAD + "put-away", "closed")]
+    assert delete(bases, "put-away").rows == [(LEAD + "put-away", "closed")]
     assert others(bases, before, LEAD + "put-away")
 
 
 def test_runs_of_cron_jobs_are_closed_though_no_list_has_them(bases: Bases) -> None:
     before = picture(bases)
-    assert close(bases, CRON_RUN).rows == [(CRON_RUN, "closed")]
+    assert delete(bases, CRON_RUN).rows == [(CRON_RUN, "closed")]
     assert others(bases, before, CRON_RUN)
 
 
 def test_keys_are_used_as_they_are_written(bases: Bases) -> None:
     before = picture(bases)
     key = LEAD + "matrix:!RoomAbc:Server"
-    assert close(bases, key).rows == [(key, "closed")]
+    assert delete(bases, key).rows == [(key, "closed")]
     assert others(bases, before, key)
 
 
 def test_keys_that_differ_by_case_only_are_ambiguous(bases: Bases) -> None:
     bases.add(LEAD + "matrix:!roomabc:server")
     before = picture(bases)
-    answer = close(bases, LEAD + "matrix:!RoomAbc:Server")
+    answer = delete(bases, LEAD + "matrix:!RoomAbc:Server")
     assert (answer.code, the_row(answer)["reason"]) == (3, "ambiguous")
     assert picture(bases) == before
 
@@ -242,7 +251,7 @@ def test_a_bare_key_is_left_alone_as_the_gateway_would_take_it_for_another_agent
 ) -> None:
     bases.add("project-bare", agent="project-lead")
     before = picture(bases)
-    answer = close(bases, "project-bare")
+    answer = delete(bases, "project-bare")
     assert (answer.code, answer.rows) == (1, [("project-bare", "failed")])
     assert picture(bases) == before
     assert not stub.calls("sessions.delete")
@@ -253,10 +262,10 @@ def test_an_agent_that_is_not_in_the_configuration_is_served(bases: Bases, stub:
     bases.add("agent:retired:alpha")
     bases.add("agent:retired:beta")
     stub.serve(bases.store.state, TOKEN)
-    assert close(bases, "alpha", "--agent", "retired").rows == [("agent:retired:alpha", "closed")]
+    assert delete(bases, "alpha", "--agent", "retired").rows == [("agent:retired:alpha", "closed")]
     refused = {"message": "unknown agent id", "code": "INVALID_REQUEST"}
     stub.tell(faults=[{"method": "sessions.list", "do": "error", "error": refused}])
-    answer = close(bases, "beta", "--agent", "retired")
+    answer = delete(bases, "beta", "--agent", "retired")
     assert (answer.code, answer.rows) == (0, [("agent:retired:beta", "closed")])
     assert any("only the database was looked at" in warning for warning in answer.data["warnings"])
     assert bases.listed("retired") == set()
@@ -269,7 +278,7 @@ def test_more_than_a_hundred_are_archived_by_several_calls_before_the_first_is_d
     for key in many:
         bases.add(key, events=1)
     before = picture(bases)
-    result = run(CloseProjectBatch, *many, "--yes", "--verbose", state=bases.store.state)
+    result = run(CloseProjectBatch, "--delete", *many, "--yes", "--verbose", state=bases.store.state)
     assert result.code == 0
     assert others(bases, before, *many)
     sizes = [len(call["targets"]) for call in stub.calls("sessions.patchMany")]
@@ -282,7 +291,7 @@ def test_more_than_a_hundred_are_archived_by_several_calls_before_the_first_is_d
 
 def test_more_than_max_are_refused_as_a_whole(bases: Bases) -> None:
     before = picture(bases)
-    answer = close(bases, "alpha", "beta", "--max", "1")
+    answer = delete(bases, "alpha", "beta", "--max", "1")
     assert (answer.code, answer.error) == (3, "too_many")
     assert picture(bases) == before
 
@@ -303,8 +312,7 @@ def test_archive_hides_and_deletes_nothing(bases: Bases, stub: StubGateway) -> N
         assert after.pop(key)["current_session_id"] == before.pop(key)["current_session_id"]
     assert after == before
     (receipt,) = bases.store.receipts()
-    assert receipt["stores"][0]["archive"] is True
-    assert {session["status"] for session in receipt["stores"][0]["sessions"]} == {"archived"}
+    assert {(one["status"], one["hidden"]) for one in receipt["stores"][0]["sessions"]} == {("archived", True)}
 
 
 def test_archive_of_an_archived_session_changes_nothing(bases: Bases, stub: StubGateway) -> None:
@@ -379,7 +387,7 @@ def test_a_file_store_knows_no_archive(store: Store) -> None:
 # Sessions in use
 
 
-@pytest.mark.parametrize("words", [(), ("--archive",)])
+@pytest.mark.parametrize("words", [(), ("--delete",)])
 def test_a_run_in_flight_is_refused(bases: Bases, stub: StubGateway, words: tuple[str, ...]) -> None:
     stub.tell(active=[LEAD + "alpha"])
     before = picture(bases)
@@ -392,7 +400,7 @@ def test_a_run_in_flight_is_refused(bases: Bases, stub: StubGateway, words: tupl
 def test_a_run_in_flight_is_ended_by_force(bases: Bases, stub: StubGateway) -> None:
     stub.tell(active=[LEAD + "alpha"])
     before = picture(bases)
-    answer = close(bases, "alpha", "--force")
+    answer = delete(bases, "alpha", "--force")
     assert (answer.code, answer.rows) == (0, [(LEAD + "alpha", "closed")])
     assert others(bases, before, LEAD + "alpha")
 
@@ -400,24 +408,24 @@ def test_a_run_in_flight_is_ended_by_force(bases: Bases, stub: StubGateway) -> N
 def test_a_status_that_the_gateway_does_not_confirm_is_left_over(bases: Bases, stub: StubGateway) -> None:
     bases.add(LEAD + "crashed", status="running")
     stub.tell(stale=[LEAD + "crashed"])
-    assert close(bases, "crashed").rows == [(LEAD + "crashed", "closed")]
+    assert delete(bases, "crashed").rows == [(LEAD + "crashed", "closed")]
 
 
 def test_a_cron_run_that_says_running_is_refused_as_no_list_has_it(bases: Bases) -> None:
     key = LEAD + "cron:nightly:run:beef"
     bases.add(key, status="running")
     before = picture(bases)
-    answer = close(bases, key)
+    answer = delete(bases, key)
     assert (answer.code, the_row(answer)["reason"]) == (3, "running")
     assert picture(bases) == before
-    assert close(bases, key, "--force").rows == [(key, "closed")]
+    assert delete(bases, key, "--force").rows == [(key, "closed")]
 
 
 def test_a_run_that_begins_after_the_first_look_is_refused(bases: Bases, stub: StubGateway) -> None:
     """The first list shows no run, the second one, under the lock, does."""
     stub.tell(faults=[{"method": "sessions.list", "call": [1], "do": "write-after", "agent": "project-lead",
                        "sql": [begun_run(LEAD + "alpha")]}])  # fmt: skip
-    answer = close(bases, "alpha", "beta")
+    answer = delete(bases, "alpha", "beta")
     assert answer.rows == [(LEAD + "alpha", "refused"), (LEAD + "beta", "closed")]
     row = bases.rows()[LEAD + "alpha"]
     assert (row["status"], row["archived_at"]) == ("running", None)
@@ -427,7 +435,7 @@ def came_back(bases: Bases, stub: StubGateway, *sql: Any, when: str = "write-bef
     """Close two sessions while somebody writes just ahead of the archive, or just after it."""
     fault = {"method": "sessions.patchMany", "call": [1], "do": when, "agent": "project-lead", "sql": list(sql)}
     stub.tell(faults=[fault])
-    answer = close(bases, "alpha", "beta")
+    answer = delete(bases, "alpha", "beta")
     assert answer.code == 1
     assert answer.rows == [(LEAD + "alpha", "came_back"), (LEAD + "beta", "closed")]
     row = bases.rows()[LEAD + "alpha"]
@@ -464,7 +472,7 @@ def test_a_session_that_is_restored_and_reset_after_the_archive_stays(bases: Bas
 def test_a_session_that_is_reset_before_its_deletion_stays(bases: Bases, stub: StubGateway) -> None:
     stub.tell(faults=[{"method": "sessions.delete", "call": [1], "do": "write-before", "agent": "project-lead",
                        "sql": reset(LEAD + "alpha", "a-new-session")}])  # fmt: skip
-    answer = close(bases, "alpha", "beta")
+    answer = delete(bases, "alpha", "beta")
     assert answer.rows == [(LEAD + "alpha", "came_back"), (LEAD + "beta", "closed")]
     assert bases.rows()[LEAD + "alpha"]["current_session_id"] == "a-new-session"
     assert ("a-new-session", 0) in bases.events()
@@ -475,7 +483,7 @@ def test_an_archived_session_that_is_used_stays_archived(bases: Bases, stub: Stu
     before = bases.rows()[LEAD + "put-away"]
     stub.tell(faults=[{"method": "sessions.patchMany", "call": [1], "do": "write-before", "agent": "project-lead",
                        "sql": [event(before["current_session_id"], 2)]}])  # fmt: skip
-    answer = close(bases, "put-away", "alpha")
+    answer = delete(bases, "put-away", "alpha")
     assert (answer.code, answer.rows) == (1, [(LEAD + "put-away", "came_back"), (LEAD + "alpha", "closed")])
     assert bases.rows()[LEAD + "put-away"] == before
     assert (before["current_session_id"], 2) in bases.events()
@@ -484,7 +492,7 @@ def test_an_archived_session_that_is_used_stays_archived(bases: Bases, stub: Stu
 # A gateway that lies, stumbles or is slow
 
 
-@pytest.mark.parametrize("words", [(), ("--archive",)])
+@pytest.mark.parametrize("words", [(), ("--delete",)])
 def test_an_archive_that_did_not_happen_is_no_closed_session_and_nothing_is_deleted(
     bases: Bases, stub: StubGateway, words: tuple[str, ...]
 ) -> None:
@@ -499,7 +507,7 @@ def test_an_archive_that_did_not_happen_is_no_closed_session_and_nothing_is_dele
 
 def test_a_deletion_that_did_not_happen_is_no_closed_session(bases: Bases, stub: StubGateway) -> None:
     stub.tell(faults=[{"method": "sessions.delete", "call": [1], "do": "lie"}])
-    answer = close(bases, "alpha", "beta")
+    answer = delete(bases, "alpha", "beta")
     assert (answer.code, answer.rows) == (1, [(LEAD + "alpha", "archived"), (LEAD + "beta", "closed")])
     hidden = answer.data["results"][0]
     assert (hidden["ok"], hidden["reason"], hidden["archives"]) == (False, None, [])
@@ -512,7 +520,7 @@ def test_a_deletion_that_did_not_happen_is_no_closed_session(bases: Bases, stub:
 def test_what_was_hidden_and_not_deleted_is_seen_again_after_the_undo(bases: Bases, stub: StubGateway) -> None:
     before = bases.rows()[LEAD + "alpha"]
     stub.tell(faults=[{"method": "sessions.delete", "do": "error", "error": {"message": "locked"}}])
-    closed = close(bases, "alpha")
+    closed = delete(bases, "alpha")
     assert (closed.code, closed.rows) == (1, [(LEAD + "alpha", "archived")])
     back = close(bases, Path(closed.data["receipt"]).stem, command=RestoreSessions)
     assert (back.code, back.rows) == (0, [(LEAD + "alpha", "restored")])
@@ -525,7 +533,7 @@ def test_what_is_hidden_and_waits_for_its_deletion_is_called_so(
     bases: Bases, stub: StubGateway, words: tuple[str, ...]
 ) -> None:
     stub.tell(faults=[{"method": "sessions.delete", "call": [2], "do": "drop-before"}])
-    said = run(CloseProjectBatch, "alpha", "beta", *words, state=bases.store.state)
+    said = run(CloseProjectBatch, "--delete", "alpha", "beta", *words, state=bases.store.state)
     assert (said.code, said.stdout.splitlines()[0].split(",")[:2]) == (6, ["1 closed", " 1 archived"])
     (line,) = [line for line in said.stdout.splitlines() if LEAD + "beta" in line]
     assert "archived" in line
@@ -536,7 +544,7 @@ def test_what_is_hidden_and_waits_for_its_deletion_is_called_so(
 def test_what_the_gateway_still_lists_is_no_closed_session(bases: Bases, stub: StubGateway) -> None:
     session = bases.rows()[LEAD + "alpha"]["current_session_id"]
     stub.tell(ghosts=[{"key": LEAD + "alpha", "sessionId": session, "hasActiveRun": False}])
-    answer = close(bases, "alpha")
+    answer = delete(bases, "alpha")
     assert (answer.code, answer.rows) == (1, [(LEAD + "alpha", "failed")])
     assert "lists it still" in the_row(answer)["error"]
     (receipt,) = bases.store.receipts()
@@ -545,13 +553,13 @@ def test_what_the_gateway_still_lists_is_no_closed_session(bases: Bases, stub: S
 
 def test_a_key_that_is_used_again_at_once_has_come_back(bases: Bases, stub: StubGateway) -> None:
     stub.tell(ghosts=[{"key": LEAD + "alpha", "sessionId": "another", "hasActiveRun": False}])
-    assert close(bases, "alpha").rows == [(LEAD + "alpha", "came_back")]
+    assert delete(bases, "alpha").rows == [(LEAD + "alpha", "came_back")]
 
 
 def test_one_refused_deletion_stops_no_other(bases: Bases, stub: StubGateway) -> None:
     refused = {"message": "This session cannot be deleted while model selection is locked."}
     stub.tell(faults=[{"method": "sessions.delete", "call": [1], "do": "error", "error": refused}])
-    answer = close(bases, "alpha", "beta")
+    answer = delete(bases, "alpha", "beta")
     assert answer.rows == [(LEAD + "alpha", "archived"), (LEAD + "beta", "closed")]
     assert "model selection is locked" in answer.data["results"][0]["error"]
 
@@ -559,7 +567,7 @@ def test_one_refused_deletion_stops_no_other(bases: Bases, stub: StubGateway) ->
 def test_a_refused_archive_deletes_nothing(bases: Bases, stub: StubGateway) -> None:
     stub.tell(faults=[{"method": "sessions.patchMany", "do": "error", "error": {"message": "the disk is full"}}])
     before = picture(bases)
-    answer = close(bases, "alpha", "beta")
+    answer = delete(bases, "alpha", "beta")
     assert (answer.code, {status for _, status in answer.rows}) == (1, {"failed"})
     assert "the disk is full" in answer.data["results"][0]["error"]
     assert picture(bases) == before
@@ -570,7 +578,7 @@ def test_a_refused_archive_deletes_nothing(bases: Bases, stub: StubGateway) -> N
 def test_a_gateway_that_asks_to_be_asked_again_is(bases: Bases, stub: StubGateway, method: str) -> None:
     stub.tell(faults=[{"method": method, "call": [1, 2], "do": "retryable"}])
     before = picture(bases)
-    answer = close(bases, "alpha")
+    answer = delete(bases, "alpha")
     assert (answer.code, answer.rows) == (0, [(LEAD + "alpha", "closed")])
     assert others(bases, before, LEAD + "alpha")
     assert len(stub.calls(method)) > 2
@@ -583,7 +591,7 @@ def test_stores_of_two_eras_in_one_batch(bases: Bases) -> None:
     files = bases.store
     files.add(*((key, files.session(key, agent="main")) for key in ("agent:main:main", "agent:main:x")), agent="main")
     before = picture(bases)
-    answer = close(bases, "agent:main:x", LEAD + "alpha")
+    answer = delete(bases, "agent:main:x", LEAD + "alpha")
     assert (answer.code, answer.rows) == (0, [("agent:main:x", "closed"), (LEAD + "alpha", "closed")])
     assert others(bases, before, LEAD + "alpha")
     assert files.listed("main") == ["agent:main:main"]
@@ -608,7 +616,7 @@ def test_archiving_two_eras_in_one_batch_changes_neither(bases: Bases) -> None:
 @pytest.mark.parametrize("words", [(), ("--force", "--yes"), ("--dry-run",)])
 def test_via_files_is_refused(bases: Bases, stub: StubGateway, words: tuple[str, ...]) -> None:
     before = picture(bases)
-    answer = close(bases, "alpha", "--via", "files", *words)
+    answer = delete(bases, "alpha", "--via", "files", *words)
     assert (answer.code, answer.error) == (3, "sqlite_store")
     assert picture(bases) == before
     assert not bases.store.index().exists()
@@ -632,7 +640,7 @@ def test_tables_without_the_columns_that_are_read_are_refused(bases: Bases) -> N
         connection.execute("alter table session_nodes rename column entry_json to entry_text")
     before = picture(bases)
     for words in ((), ("--dry-run",)):
-        answer = close(bases, "alpha", *words)
+        answer = delete(bases, "alpha", *words)
         assert (answer.code, answer.error) == (3, "unknown_store")
         assert "entry_json" in answer.data["error"]["message"]
         assert picture(bases) == before
@@ -645,7 +653,7 @@ def test_a_newer_schema_with_the_same_columns_is_taken(bases: Bases, stub: StubG
     with bases.open("future") as connection:
         connection.execute("alter table session_nodes add column something_new text")
     stub.serve(bases.store.state, TOKEN)
-    assert close(bases, "agent:future:alpha").rows == [("agent:future:alpha", "closed")]
+    assert delete(bases, "agent:future:alpha").rows == [("agent:future:alpha", "closed")]
 
 
 # The gateway is a must
@@ -680,7 +688,7 @@ def test_a_dry_run_of_a_database_that_is_in_use_sees_what_is_in_its_wal(bases: B
     bases.add(LEAD + "brand-new")
     path = database(bases.store.state, "project-lead")
     raw, before = path.read_bytes(), picture(bases)
-    answer = close(bases, "brand-new", "--dry-run")
+    answer = delete(bases, "brand-new", "--dry-run")
     assert (answer.code, answer.rows) == (0, [(LEAD + "brand-new", "would_close")])
     assert path.read_bytes() == raw
     assert picture(bases) == before
@@ -690,7 +698,7 @@ def test_a_dry_run_of_a_database_that_is_in_use_sees_what_is_in_its_wal(bases: B
 def test_a_wrong_token_is_exit_6(bases: Bases) -> None:
     bases.store.configure(token="a-wrong-one")
     before = picture(bases)
-    answer = close(bases, "alpha")
+    answer = delete(bases, "alpha")
     assert (answer.code, answer.error) == (6, "gateway_needed")
     assert "token mismatch" in answer.data["error"]["message"]
     assert "a-wrong-one" not in json.dumps(answer.data) + answer.stderr
@@ -700,7 +708,7 @@ def test_a_wrong_token_is_exit_6(bases: Bases) -> None:
 def test_a_gateway_of_another_state_directory_is_exit_6(bases: Bases, stub: StubGateway) -> None:
     stub.tell(hello=OTHER_PLACE)
     before = picture(bases)
-    answer = close(bases, "alpha")
+    answer = delete(bases, "alpha")
     assert (answer.code, answer.error) == (6, "gateway_needed")
     assert OTHER_PLACE in json.dumps(answer.data["gateway"])
     assert picture(bases) == before
@@ -713,7 +721,7 @@ def test_a_connection_that_breaks_is_exit_6_and_the_same_command_finishes(
 ) -> None:
     stub.tell(faults=[{"method": "sessions.delete", "call": [2], "do": fault}])
     before = picture(bases)
-    answer = close(bases, "alpha", "beta", "kelly-dashboard")
+    answer = delete(bases, "alpha", "beta", "kelly-dashboard")
     assert (answer.code, answer.error) == (6, "gateway_needed")
     expected = ("closed", None, True) if fault == "drop-after" else ("archived", "pending", False)
     assert [(row["status"], row["reason"], row["ok"]) for row in answer.data["results"]] == [
@@ -722,7 +730,7 @@ def test_a_connection_that_breaks_is_exit_6_and_the_same_command_finishes(
     assert answer.data["kept"] == len(before["project-lead"][0]) - 3
     assert "the same command again" in answer.data["error"]["remedy"]
     assert bases.store.open_runs()
-    again = close(bases, "alpha", "beta", "kelly-dashboard")
+    again = delete(bases, "alpha", "beta", "kelly-dashboard")
     assert (again.code, {status for _, status in again.rows}) == (0, {"already_closed"})
     assert others(bases, before, *(LEAD + tail for tail in ("alpha", "beta", "kelly-dashboard")))
     assert not bases.store.open_runs()
@@ -736,7 +744,8 @@ def test_two_commands_at_once_close_everything_once(bases: Bases) -> None:
     with ThreadPoolExecutor() as pool:
         parts = (targets[:8], targets[4:])
         running = [
-            pool.submit(run_process, "close-project-batch", "--json", *part, state=bases.store.state) for part in parts
+            pool.submit(run_process, "close-project-batch", "--json", "--delete", *part, state=bases.store.state)
+            for part in parts
         ]
     results = [each.result() for each in running]
     assert [result.code for result in results] == [0, 0], results
@@ -775,7 +784,7 @@ def named(stub: StubGateway, token_file: Path, *more: str) -> tuple[str, ...]:
 def test_a_gateway_is_named_by_url_and_token_file(elsewhere: Bases, stub: StubGateway, token_file: Path) -> None:
     before = picture(elsewhere)
     assert close(elsewhere, "alpha").code == 6
-    answer = close(elsewhere, "alpha", *named(stub, token_file))
+    answer = delete(elsewhere, "alpha", *named(stub, token_file))
     assert (answer.code, answer.rows) == (0, [(LEAD + "alpha", "closed")])
     assert others(elsewhere, before, LEAD + "alpha")
     assert TOKEN not in json.dumps(answer.data) + answer.stderr
@@ -791,7 +800,7 @@ def test_a_gateway_in_a_container_calls_the_state_directory_otherwise(
         assert (answer.code, answer.error) == (6, "other_gateway")
         assert picture(elsewhere) == before
     assert not stub.calls("sessions.patchMany")
-    answer = close(elsewhere, "alpha", *named(stub, token_file, "--gateway-state-dir", OTHER_PLACE))
+    answer = delete(elsewhere, "alpha", *named(stub, token_file, "--gateway-state-dir", OTHER_PLACE))
     assert (answer.code, answer.rows) == (0, [(LEAD + "alpha", "closed")])
     assert others(elsewhere, before, LEAD + "alpha")
 
@@ -973,7 +982,7 @@ def openclaw(bases: Bases, stub: StubGateway, tmp_path: Path, monkeypatch: pytes
 
 def test_without_a_token_the_openclaw_command_is_asked(bases: Bases, openclaw: Path) -> None:
     before = picture(bases)
-    answer = close(bases, "alpha", LEAD + "gone", "--missing-ok")
+    answer = delete(bases, "alpha", LEAD + "gone", "--missing-ok")
     assert answer.code == 0, answer
     assert answer.rows == [(LEAD + "alpha", "closed"), (LEAD + "gone", "not_found")]
     assert others(bases, before, LEAD + "alpha")
@@ -985,7 +994,7 @@ def test_without_a_token_the_openclaw_command_is_asked(bases: Bases, openclaw: P
 def test_without_a_token_a_session_that_was_reset_stays(bases: Bases, openclaw: Path, stub: StubGateway) -> None:
     stub.tell(faults=[{"method": "sessions.delete", "do": "write-before", "agent": "project-lead",
                        "sql": reset(LEAD + "alpha", "a-new-session")}])  # fmt: skip
-    assert close(bases, "alpha").rows == [(LEAD + "alpha", "came_back")]
+    assert delete(bases, "alpha").rows == [(LEAD + "alpha", "came_back")]
     assert bases.rows()[LEAD + "alpha"]["current_session_id"] == "a-new-session"
     assert ("a-new-session", 0) in bases.events()
 
@@ -993,7 +1002,7 @@ def test_without_a_token_a_session_that_was_reset_stays(bases: Bases, openclaw: 
 def test_without_a_token_a_run_in_flight_is_seen_all_the_same(bases: Bases, openclaw: Path, stub: StubGateway) -> None:
     stub.tell(active=[LEAD + "alpha"])
     before = picture(bases)
-    answer = close(bases, "alpha")
+    answer = delete(bases, "alpha")
     assert (answer.code, the_row(answer)["reason"]) == (3, "running")
     assert picture(bases) == before
 
@@ -1001,7 +1010,7 @@ def test_without_a_token_a_run_in_flight_is_seen_all_the_same(bases: Bases, open
 def test_without_a_token_and_openclaw_it_is_exit_6(bases: Bases) -> None:
     bases.store.configure(token=None)
     before = picture(bases)
-    answer = close(bases, "alpha")
+    answer = delete(bases, "alpha")
     assert (answer.code, answer.error) == (6, "gateway_needed")
     assert "no token" in answer.data["error"]["message"]
     assert picture(bases) == before
@@ -1075,7 +1084,7 @@ def test_a_running_gateway_vouches_for_its_file_store(
 
 
 def test_what_a_person_reads(bases: Bases) -> None:
-    result = run(CloseProjectBatch, "alpha", "put-away", state=bases.store.state)
+    result = run(CloseProjectBatch, "--delete", "alpha", "put-away", state=bases.store.state)
     assert result.code == 0
     assert "2 closed" in result.stdout
     assert "1 file archived" in result.stdout

@@ -17,6 +17,7 @@ from ..model import Options, Report, Wish
 
 OPERATION = "cleanup-sessions"
 SHOWN, ALL = 100, 10**9
+FREE_FOR, FREE_AFTER = "5m", "30d"
 _POLICY_BYTES = 1 << 20
 
 
@@ -45,6 +46,7 @@ class CleanupSessions(Closing):
     policy_file = text("--policy FILE", "a policy in TOML")
     print_policy = cli.Flag("--print-policy", help="print the policy as TOML and do nothing")
     enforce = cli.Flag("--enforce", help="also where session.maintenance.mode in openclaw.json is warn")
+    free_for = text("--free-for AGE", "the longest that a run frees what it has archived (5m)")
     active_key = text("--active-key KEY", "a session that stays, whatever the policy says", many=True)
 
     def main(self, *words: str) -> int:
@@ -103,6 +105,7 @@ class CleanupSessions(Closing):
             tuple(target(given, self.agent) for given in self.active_key),
             scope if isinstance(scope, str) else "main",
             "warn" if warned else "enforce",
+            self.archive,
         )
         if policy.fix_dm_scope and rules.dm_scope != "main":
             notes.append(f"session.dmScope is {rules.dm_scope}: no direct message is left behind")
@@ -128,7 +131,12 @@ class CleanupSessions(Closing):
 
     def options(self) -> Options:
         """Return the switches as data."""
-        return super().options()._replace(most_rows=ALL if self.verbose else SHOWN)
+        from .. import durations
+
+        free_for = durations.age(self.free_for or FREE_FOR, "--free-for")
+        shown = ALL if self.verbose else SHOWN
+        free = f"{self._here(OPERATION)} --expire-archives {FREE_AFTER}"
+        return super().options()._replace(most_rows=shown, free_for=free_for, free=free)
 
     def _parse_and_dispatch(self, argv: list[str]) -> tuple[cli.Application, int]:
         """Give `--orphans` its usual age where none follows: plumbum knows no option with an optional value."""

@@ -46,6 +46,7 @@ def start(home: Home, journal: Journal, run: str, options: Options) -> str:
         "caller": os.getpid(),
         "via": options.via,
         "archive": options.archive,
+        "delete": options.delete,
         "restart": options.restart,
         "reason": options.reason,
     }

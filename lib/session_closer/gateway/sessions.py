@@ -198,14 +198,20 @@ def _rows(link: Link, agent: str) -> list[tuple[str, bool]]:
     ]
 
 
-def delete(gateway: Gateway, key: str, *, delete_transcript: bool, session_id: str | None = None) -> list[str]:
+def delete(
+    gateway: Gateway, key: str, *, delete_transcript: bool, session_id: str | None = None, archived_only: bool = False
+) -> list[str]:
     """Have the gateway delete one session, if it still has this session id; return the archives it names.
+
+    `archived_only`: only if it is archived, which takes no more than operator.write.
 
     Raises CallRefused if it says no, LinkLost if nobody knows whether it did, LinkRefused when no link is left.
     """
     params: dict[str, Any] = {"key": key, "deleteTranscript": delete_transcript}
     if session_id is not None:
         params["expectedSessionId"] = session_id
+    if archived_only:
+        params["archivedOnly"] = True
     archived = _call(gateway, "sessions.delete", params).get("archived")
     return [path for path in archived if isinstance(path, str)] if isinstance(archived, list) else []
 

@@ -110,6 +110,7 @@ def _close_own(
         restart="never" if task["restart"] == "never" else "auto",
         reason=task["reason"],
         archive=bool(task["archive"]),
+        delete=bool(task["delete"]),
         missing_ok=True,
         late=True,
     )
@@ -169,5 +170,5 @@ def _attempt(where: Home, wish: Wish, options: Options, session_id: object) -> R
 
 def _ended(row: Outcome, receipt: str | None) -> dict[str, Any]:
     plain = result(row, missing_ok=True)
-    kept = ("ok", "status", "reason", "route", "archives", "error")
+    kept = ("ok", "status", "reason", "route", "archives", "keyFree", "error")
     return {**{name: plain[name] for name in kept}, "receipt": receipt}

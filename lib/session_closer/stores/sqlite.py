@@ -87,6 +87,7 @@ class SqliteStore:
                     updated_at=updated if isinstance(updated, int) and updated > 0 else None,
                     chat_type=chat_type,
                     model=model,
+                    archived_at=archived if isinstance(archived, int) else None,
                 )
                 for key, session_id, status, pinned, archived, updated, chat_type, model in connection.execute(query)
             }

@@ -1,0 +1,216 @@
+"""Sessions in SQLite are put away by archiving: reversible at once; `--delete` and cleanups free their keys."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from session_closer.commands.cleanup_sessions import CleanupSessions
+from session_closer.commands.close_project import CloseProject
+from session_closer.commands.close_project_batch import CloseProjectBatch
+from session_closer.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.commands.restore_sessions import RestoreSessions
+from session_closer.executor import execute
+from session_closer.home import Home
+from session_closer.kinds import Kind
+from session_closer.model import Options, Report, Wish
+from session_closer.policy import DAY, Policy, Rules
+from support import TOKEN, Answer, Store, build, run, run_json
+from support_gateway import StubGateway, stub_gateway
+from support_sqlite import BORN, CRON_RUN, LEAD, Bases, build_sqlite
+
+ALPHA, BETA, CHILD, PUT_AWAY = LEAD + "alpha", LEAD + "beta", LEAD + "subagent:2b1c", LEAD + "put-away"
+CLOSERS: list[Any] = [CloseProject, CloseProjectBatch]
+
+
+@pytest.fixture(scope="module")
+def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StubGateway]:
+    """The gateway's process."""
+    with stub_gateway(tmp_path_factory.mktemp("gateway")) as made:
+        yield made
+
+
+@pytest.fixture
+def bases(tmp_path: Path, stub: StubGateway) -> Bases:
+    """The sample with a subagent in it, and its gateway runs."""
+    made = build_sqlite(Store(tmp_path / "state", stub.port))
+    made.add(CHILD)
+    stub.serve(made.store.state, TOKEN)
+    return made
+
+
+def tell(bases: Bases, command: Any, *words: str) -> Answer:
+    return run_json(command, *words, state=bases.store.state)
+
+
+def hidden(bases: Bases) -> set[str]:
+    return {key for key, row in bases.rows().items() if row["archived_at"] is not None} - {PUT_AWAY}
+
+
+def free(answer: Answer) -> dict[str, bool | None]:
+    return {row["key"]: row["keyFree"] for row in answer.data["results"]}
+
+
+@pytest.mark.parametrize("command", CLOSERS)
+def test_closing_archives_and_is_undone_at_once(bases: Bases, stub: StubGateway, command: Any) -> None:
+    rows, events = bases.rows(), bases.events()
+    answer = tell(bases, command, "alpha")
+    assert (answer.code, answer.rows, free(answer)) == (0, [(ALPHA, "archived")], {ALPHA: False})
+    assert (hidden(bases), bases.events()) == ({ALPHA}, events)
+    assert not stub.calls("sessions.delete")
+    back = tell(bases, RestoreSessions, "last")
+    assert (back.code, back.rows) == (0, [(ALPHA, "restored")])
+    assert {key: row["archived_at"] for key, row in bases.rows().items()} == {
+        key: row["archived_at"] for key, row in rows.items()
+    }
+
+
+@pytest.mark.parametrize("words", [(), ("--delete",)])
+def test_the_dry_run_says_what_the_run_does(bases: Bases, words: tuple[str, ...]) -> None:
+    planned = tell(bases, CloseProjectBatch, "--dry-run", *words, "alpha", "put-away")
+    done = tell(bases, CloseProjectBatch, *words, "alpha", "put-away")
+    assert planned.code == done.code == 0
+    became = {"would_archive": "archived", "would_close": "closed"}
+    assert [(key, became.get(status, status)) for key, status in planned.rows] == done.rows
+    assert free(planned) == free(done)
+
+
+def test_what_a_message_to_the_key_does_is_said_and_both_ways_on(bases: Bases) -> None:
+    answer = tell(bases, CloseProject, "alpha")
+    (row,) = answer.data["results"]
+    assert "refused until the session is restored" in row["message"]
+    assert "brings it back" in row["message"]
+    assert answer.data["undo"].split()[0].endswith("restore-sessions")
+    text = run(CloseProject, "beta", state=bases.store.state).stdout
+    assert "key      not free: a message to it is refused" in text
+    assert "\nundo     " in text
+    (line,) = [line for line in text.splitlines() if line.startswith("free     ")]
+    assert "--delete" in line
+
+
+def test_the_command_that_is_printed_frees_the_key(bases: Bases) -> None:
+    free_it = shlex.split(tell(bases, CloseProject, "alpha").data["free"])
+    assert hidden(bases) == {ALPHA}
+    assert free_it[1] == "--delete"
+    answer = run_json(CloseProject, *[word for word in free_it[1:] if word != "--json"])
+    assert (answer.code, answer.rows, free(answer)) == (0, [(ALPHA, "closed")], {ALPHA: True})
+    assert (ALPHA in bases.listed(), answer.data["free"]) == (False, None)
+
+
+def test_closing_twice_is_fine_whether_the_key_is_free_or_not(bases: Bases) -> None:
+    tell(bases, CloseProject, "alpha")
+    again = tell(bases, CloseProject, "alpha")
+    assert (again.code, again.rows, free(again)) == (0, [(ALPHA, "already_closed")], {ALPHA: False})
+    tell(bases, CloseProject, "--delete", "alpha")
+    at_last = tell(bases, CloseProject, "alpha")
+    assert (at_last.code, at_last.rows, free(at_last)) == (0, [(ALPHA, "already_closed")], {ALPHA: True})
+
+
+@pytest.mark.parametrize("words", [(), ("--delete",)])
+def test_in_a_file_store_closing_frees_the_key_with_either_word(
+    tmp_path: Path, closed_port: int, words: tuple[str, ...]
+) -> None:
+    store = build(tmp_path / "files", closed_port)
+    answer = run_json(CloseProject, *words, "kelly-dashboard", state=store.state)
+    assert answer.code == 0
+    assert {row["status"] for row in answer.data["results"]} == {"closed"}
+    assert set(free(answer).values()) == {True}
+    assert answer.data["free"] is None
+
+
+@pytest.mark.parametrize("command", [*CLOSERS, KeepOnlySessions])
+def test_to_keep_and_to_delete_contradict_each_other(bases: Bases, command: Any) -> None:
+    before = bases.rows()
+    answer = tell(bases, command, "--archive", "--delete", "alpha")
+    assert (answer.code, answer.error, bases.rows()) == (2, "usage", before)
+
+
+def test_keep_only_archives_and_frees_what_we_have_archived_alone(bases: Bases) -> None:
+    everything = bases.listed()
+    answer = tell(bases, KeepOnlySessions, "alpha")
+    assert {status for _, status in answer.rows} == {"archived"}
+    assert bases.listed() == everything
+    freed = tell(bases, KeepOnlySessions, "--delete", "alpha")
+    assert {status for _, status in freed.rows} == {"closed"}
+    assert bases.listed() == {LEAD + "main", ALPHA, PUT_AWAY}
+
+
+# Cleanups
+
+
+def clean(
+    bases: Bases, *, days: float = 0, archive: bool = False, free_for: float | None = None, **rules: Any
+) -> Report:
+    """Clean up as the clock will stand in so many days."""
+    policy = Policy(MappingProxyType({Kind.CRON_RUN: DAY, Kind.SUBAGENT: DAY}))._replace(**rules)
+    now = max(time.time(), BORN / 1000) + days * DAY
+    wish = Wish("cleanup-sessions", (), rules=Rules(policy, now, archive=archive), among=("project-lead",))
+    options = Options(archive=archive, free_for=free_for)
+    return execute(Home(str(bases.store.state), "--state-dir", os.environ), wish, options)
+
+
+def ended(report: Report) -> dict[str, str]:
+    return {row.key: str(row.status) for row in report.results}
+
+
+STALE = (CRON_RUN, CHILD)
+
+
+def test_automation_is_freed_and_everybody_elses_is_archived(bases: Bases) -> None:
+    stale = dict.fromkeys((Kind.CRON_RUN, Kind.SUBAGENT, Kind.PROJECT), DAY)
+    report = clean(bases, days=2, stale=MappingProxyType(stale))
+    assert {key: ended(report)[key] for key in (*STALE, ALPHA)} == {
+        CRON_RUN: "closed",
+        CHILD: "closed",
+        ALPHA: "archived",
+    }
+    assert bases.listed().isdisjoint(STALE)
+    assert ALPHA in hidden(bases)
+
+
+def test_what_is_not_freed_in_time_is_hidden_and_freed_by_the_next_cleanup(bases: Bases) -> None:
+    assert ended(clean(bases, days=2, free_for=0.0)) == dict.fromkeys(STALE, "archived")
+    assert hidden(bases) == set(STALE)
+    report = clean(bases, days=2)
+    assert ended(report) == dict.fromkeys(STALE, "closed")
+    assert {row.why.action for row in report.results if row.why} == {"free"}
+    assert bases.listed().isdisjoint(STALE)
+
+
+def test_what_somebody_keeps_or_has_archived_is_freed_by_no_cleanup(bases: Bases, stub: StubGateway) -> None:
+    assert ended(clean(bases, days=2, archive=True)) == dict.fromkeys(STALE, "archived")
+    strange = LEAD + "subagent:3c2d"
+    bases.add(strange, archived_at=BORN)
+    assert ended(clean(bases, days=2)) == {}
+    assert not stub.calls("sessions.delete")
+
+
+def test_what_was_restored_since_and_archived_again_is_not_ours_to_free(bases: Bases) -> None:
+    clean(bases, days=2, free_for=0.0)
+    with bases.open("project-lead") as connection:
+        connection.execute("update session_nodes set archived_at = archived_at + 1 where session_key = ?", (CHILD,))
+    assert ended(clean(bases, days=2)) == {CRON_RUN: "closed"}
+    assert hidden(bases) == {CHILD}
+
+
+def test_archives_of_sessions_expire_if_they_are_ours_and_old_enough(bases: Bases) -> None:
+    tell(bases, CloseProjectBatch, "alpha", "beta")
+    tell(bases, RestoreSessions, "last", "beta")
+    none = MappingProxyType[Kind, float]({})
+    assert ended(clean(bases, days=20, stale=none, expire_archives=30 * DAY)) == {}
+    report = clean(bases, days=31, stale=none, expire_archives=30 * DAY)
+    assert ended(report) == {ALPHA: "closed"}
+    assert {row.why.action for row in report.results if row.why} == {"expire-archive"}
+    assert BETA in bases.listed()
+    assert PUT_AWAY in bases.listed()
+
+
+def test_the_time_for_freeing_is_given_as_an_age(bases: Bases) -> None:
+    answer = tell(bases, CleanupSessions, "--free-for", "soon")
+    assert (answer.code, answer.error) == (2, "usage")
