@@ -1248,7 +1248,7 @@ def service(bases: Bases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 @pytest.fixture
 def down(bases: Bases, stub: StubGateway, service: Service) -> Down:
     before = held(bases)
-    closed = run_json(CloseProjectBatch, *DELETED, state=bases.store.state)
+    closed = run_json(CloseProjectBatch, "--delete", *DELETED, state=bases.store.state)
     assert closed.code == 0
     # From here on the gateway is the service's, and that does not run.
     bases.store.port = service.port
@@ -1326,7 +1326,7 @@ def test_archived_rows_need_their_gateway(bases: Bases, stub: StubGateway, close
 
 
 def test_deleted_rows_and_a_running_gateway_are_refused_with_the_commands(bases: Bases) -> None:
-    run_json(CloseProjectBatch, "alpha", "beta", state=bases.store.state)
+    run_json(CloseProjectBatch, "--delete", "alpha", "beta", state=bases.store.state)
     before, names = held(bases), tree(bases.store.folder())
     for words in ((), ("--dry-run",)):
         answer = restore(bases.store, "last", *words, "alpha")

@@ -335,9 +335,9 @@ def test_a_row_is_left_alone_while_its_run_goes_on(bases: Bases, stub: StubGatew
     store, beta = bases.store, LEAD + "beta"
     before = bases.rows()[ME]
     stub.tell(active=[ME])
-    words = ("--archive",) if how == "archived" else ()
+    words = ("--delete",) if how == "deleted" else ()
     answer = batch(store, *words, "alpha", "beta")
-    word = "archived" if words else "closed"
+    word = "closed" if words else "archived"
     assert dict(answer.rows) == {ME: "deferred", beta: word}
     seen = []
 
@@ -352,10 +352,10 @@ def test_a_row_is_left_alone_while_its_run_goes_on(bases: Bases, stub: StubGatew
     ended = row(receipts(store)[Path(answer.data["receipt"]).stem])
     assert (ended["status"], ended["ok"]) == (word, True)
     if words:
+        assert ME not in bases.listed()
+    else:
         assert bases.rows()[ME]["archived_at"] is not None
         assert bases.rows()[ME]["status"] != "killed"
-    else:
-        assert ME not in bases.listed()
 
 
 def workers(store: Store) -> list[psutil.Process]:

@@ -82,14 +82,17 @@ class Scene(NamedTuple):
         url = f"ws://127.0.0.1:{self.lab.stub.port}"
         wish = Wish("close-project-batch", tuple(keys.target(word, None) for word in targets))
         home = Home(self.state, "--state-dir", os.environ, url=url)
-        return execute(home, wish, Options(**options), disk=disk or Disk())
+        # To the end, which is where most can go wrong.
+        deletes = not options.get("archive", False)
+        return execute(home, wish, Options(delete=deletes, **options), disk=disk or Disk())
 
     def command(self, *words: str) -> Any:
         url = f"ws://127.0.0.1:{self.lab.stub.port}"
         path = self.lab.folder / "token"
         path.write_text(TOKEN)
         targets = words or TARGETS
-        return run_json(CloseProjectBatch, *targets, "--url", url, "--token-file", str(path), state=Path(self.state))
+        where = ("--url", url, "--token-file", str(path))
+        return run_json(CloseProjectBatch, "--delete", *targets, *where, state=Path(self.state))
 
     def killed_at(self, point: int, targets: tuple[str, ...] = TARGETS, **options: Any) -> bool:
         """Run the batch and kill it with SIGKILL before its step number `point`; tell whether it got there."""

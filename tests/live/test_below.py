@@ -47,7 +47,7 @@ def test_below_the_gateway_the_answer_comes_first_and_the_restart_is_handed_over
     with lab.rpc() as rpc:
         create(rpc, ONE, SELF, OTHER)
     with lab.restarting(1):
-        out, code = exec_below(lab, "close-project", "--via", "files", "one")
+        out, code = exec_below(lab, "close-project", "--delete", "--via", "files", "one")
         wait_until(lambda: code.exists() and code.read_text().strip() != "", 60, "the end of the command")
         answer = json.loads(out.read_text())
         receipt = Path(answer["receipt"])
@@ -71,7 +71,7 @@ def test_below_the_gateway_a_close_through_it_needs_no_restart(lab: Lab) -> None
     with lab.rpc() as rpc:
         create(rpc, ONE, SELF, OTHER)
     with lab.restarting(0):
-        out, code = exec_below(lab, "close-project", "one")
+        out, code = exec_below(lab, "close-project", "--delete", "one")
         wait_until(lambda: code.exists() and code.read_text().strip() != "", 60, "the end of the command")
     answer = json.loads(out.read_text())
     assert [(row["status"], row["route"]) for row in answer["results"]] == [("closed", "gateway")]

@@ -50,7 +50,7 @@ def test_a_running_gateway_keeps_a_transcript_that_another_session_uses(shared: 
         content, files = transcript.read_bytes(), digests(shared)
 
         with shared.restarting(0):
-            result = run(shared, "close-project", "--session-key", borrower)
+            result = run(shared, "close-project", "--delete", "--session-key", borrower)
 
         assert (result.code, result.statuses()) == (0, {borrower: "closed"}), result
         assert result.rows[borrower]["route"] == "gateway"
@@ -62,7 +62,7 @@ def test_a_running_gateway_keeps_a_transcript_that_another_session_uses(shared: 
         assert rows(rpc) == listed
         assert remembers(rpc, base)
 
-        last = run(shared, "close-project", "--session-key", base)
+        last = run(shared, "close-project", "--delete", "--session-key", base)
         assert (last.code, last.statuses()) == (0, {base: "closed"}), last
         assert not transcript.exists()
 
@@ -77,7 +77,7 @@ def test_a_stopped_gateway_keeps_a_transcript_that_another_session_uses(lab: Lab
     transcripts = [share(lab, *pair, fields) for pair, fields in zip(pairs.items(), SHARING.values(), strict=True)]
     contents = [transcript.read_bytes() for transcript in transcripts]
 
-    result = run(lab, "close-project-batch", *pairs.values())
+    result = run(lab, "close-project-batch", "--delete", *pairs.values())
 
     assert (result.code, result.statuses()) == (0, dict.fromkeys(pairs.values(), "closed")), result
     assert [transcript.read_bytes() for transcript in transcripts] == contents
@@ -99,7 +99,7 @@ def test_a_transcript_in_another_agents_folder_stays(shared: Lab) -> None:
         shared.write_entries("main", entries)
         content = victim.read_bytes()
 
-        result = run(shared, "close-project", "--session-key", greedy)
+        result = run(shared, "close-project", "--delete", "--session-key", greedy)
 
         assert (result.code, result.statuses()) == (0, {greedy: "closed"}), result
         assert result.json["warnings"]
@@ -127,7 +127,7 @@ def test_a_bare_key_goes_and_the_default_agents_session_of_that_name_stays(share
     files = digests(shared)
 
     with shared.restarting(1):
-        result = run(shared, "close-project", "hydration-tracker")
+        result = run(shared, "close-project", "--delete", "hydration-tracker")
 
     assert (result.code, result.statuses()) == (0, {BARE: "closed"}), result
     assert result.rows[BARE]["route"] == "files"
@@ -148,7 +148,7 @@ def test_a_bare_key_beside_its_full_form_goes_with_it(shared: Lab) -> None:
     files = digests(shared)
 
     with shared.restarting(1):
-        result = run(shared, "close-project", "hydration-tracker")
+        result = run(shared, "close-project", "--delete", "hydration-tracker")
 
     assert (result.code, result.statuses()) == (0, {full: "closed", BARE: "closed"}), result
     assert {key: row["route"] for key, row in result.rows.items()} == {full: "gateway", BARE: "files"}
@@ -163,16 +163,16 @@ def test_a_session_in_the_middle_of_a_run_is_refused(shared: Lab) -> None:
         create(rpc, busy, idle)
         start_run(rpc, shared, "project-lead", busy)
         for words in ([], ["--dry-run"]):
-            refused = run(shared, "close-project", *words, "busy")
+            refused = run(shared, "close-project", "--delete", *words, "busy")
             assert (refused.code, refused.statuses()) == (3, {busy: "refused"}), refused
             assert refused.rows[busy]["reason"] == "running"
 
-        batch = run(shared, "close-project-batch", "busy", "idle")
+        batch = run(shared, "close-project-batch", "--delete", "busy", "idle")
         assert (batch.code, batch.statuses()) == (1, {busy: "refused", idle: "closed"}), batch
         assert idle not in rows(rpc)
         assert has_run(rpc, busy)
         end_run(rpc, shared, "project-lead", busy)
-        ended = run(shared, "close-project", "busy")
+        ended = run(shared, "close-project", "--delete", "busy")
         assert (ended.code, ended.statuses()) == (0, {busy: "closed"}), ended
 
 
@@ -184,7 +184,7 @@ def test_an_edit_of_the_files_leaves_a_run_alone_too(shared: Lab) -> None:
         start_run(rpc, shared, "project-lead", key)
         lock = shared.lock("project-lead", key)
         content = lock.read_bytes()
-        refused = run(shared, "close-project", "--via", "files", "occupied")
+        refused = run(shared, "close-project", "--delete", "--via", "files", "occupied")
         assert (refused.code, refused.statuses()) == (3, {key: "refused"}), refused
         assert refused.rows[key]["reason"] == "running"
         assert lock.read_bytes() == content
@@ -199,7 +199,7 @@ def test_force_closes_running_sessions_and_nothing_of_them_stays_behind(shared: 
             session_id = create(rpc, key)[key]
             start_run(rpc, shared, "project-lead", key)
             assert shared.store.remains("project-lead", session_id), "a session has a transcript"
-            forced = run(shared, "close-project", "--force", name)
+            forced = run(shared, "close-project", "--delete", "--force", name)
             assert (forced.code, forced.statuses()) == (0, {key: "closed"}), forced
             assert forced.rows[key]["archives"]
             assert key not in rows(rpc)
@@ -226,7 +226,7 @@ def test_what_a_killed_gateway_left_running_can_be_closed(lab: Lab) -> None:
     assert lock.exists(), "a killed gateway leaves its lock file behind"
     assert lab.entries("project-lead")[key]["status"] == "running"
 
-    result = run(lab, "close-project", "orphaned")
+    result = run(lab, "close-project", "--delete", "orphaned")
 
     assert (result.code, result.statuses()) == (0, {key: "closed"}), result
     assert result.json["warnings"]
@@ -256,7 +256,7 @@ def test_what_the_gateway_writes_meanwhile_is_not_lost(shared: Lab) -> None:
     with shared.restarting(0):
         thread.start()
         try:
-            result = run(shared, "close-project-batch", *(key.rpartition(":")[2] for key in doomed))
+            result = run(shared, "close-project-batch", "--delete", *(key.rpartition(":")[2] for key in doomed))
         finally:
             stop.set()
             thread.join()

@@ -66,7 +66,7 @@ def test_a_running_gateway_loses_what_was_named_and_nothing_else(lab: Lab) -> No
         assert len(belonging) == len(GOES) + companions, "a transcript each, and three companions for two of them"
 
         with lab.restarting(0):
-            result = run(lab, "close-project-batch", *NAMES)
+            result = run(lab, "close-project-batch", "--delete", *NAMES)
 
         assert result.code == 0, result
         assert result.statuses() == dict.fromkeys(GOES, "closed")
@@ -97,7 +97,7 @@ def test_a_stopped_gateway_finds_exactly_the_rest_when_it_starts(lab: Lab) -> No
     images = {agent: lab.index(agent).read_bytes() for agent in AGENTS}
     belonging = live_names(lab, *GOES)
 
-    result = run(lab, "close-project-batch", *NAMES)
+    result = run(lab, "close-project-batch", "--delete", *NAMES)
 
     assert result.code == 0, result
     assert result.statuses() == dict.fromkeys(GOES, "closed")
@@ -130,7 +130,7 @@ def test_a_closed_key_is_free_again_and_can_be_closed_as_often_as_it_is_used(sha
         for _ in range(2):
             name = create(rpc, key)[key]
             files = digests(shared)
-            first = run(shared, "close-project", "phoenix")
+            first = run(shared, "close-project", "--delete", "phoenix")
             assert (first.code, first.statuses()) == (0, {key: "closed"}), first
             assert first.rows[key]["sessionId"] == name
             assert key not in rows(rpc)
@@ -139,14 +139,14 @@ def test_a_closed_key_is_free_again_and_can_be_closed_as_often_as_it_is_used(sha
             assert [Path(path).name for path in archived] == [f"{name}.jsonl"]
 
             files = digests(shared)
-            second = run(shared, "close-project", "phoenix")
+            second = run(shared, "close-project", "--delete", "phoenix")
             assert (second.code, second.statuses()) == (0, {key: "already_closed"}), second
             assert digests(shared) == files
 
 
 def test_a_key_that_was_never_there_is_not_found(shared: Lab) -> None:
     files = digests(shared)
-    result = run(shared, "close-project", "never-seen-anywhere")
+    result = run(shared, "close-project", "--delete", "never-seen-anywhere")
     assert result.code == 1, result
     assert [row["status"] for row in result.json["results"]] == ["not_found"]
     assert digests(shared) == files
@@ -162,7 +162,7 @@ def test_main_sessions_are_refused(lab: Lab) -> None:
             lab.stop()
         before = everything(lab)
         for words in (mains, ["main", "agent:main:main"], ["--force", "--yes", *mains]):
-            result = run(lab, "close-project-batch", *words)
+            result = run(lab, "close-project-batch", "--delete", *words)
             assert result.code == 3, (state, result)
             assert result.statuses() == dict.fromkeys(mains, "refused")
             assert {row["reason"] for row in result.rows.values()} == {"main"}
@@ -195,13 +195,13 @@ def keep_only(lab: Lab, *, is_running: bool) -> None:
         lab.stop()
     before = settled(lab)
 
-    unknown = run(lab, "keep-only-sessions", "wanted", "neeeded")
+    unknown = run(lab, "keep-only-sessions", "--delete", "wanted", "neeeded")
     assert unknown.code == 3, unknown
     assert [row["status"] for row in unknown.json["results"]] == ["not_found"]
     assert digests(lab) == before
     assert not (lab.state / "session-closer").exists()
 
-    result = run(lab, "keep-only-sessions", "wanted", kept[2])
+    result = run(lab, "keep-only-sessions", "--delete", "wanted", kept[2])
     assert result.code == 0, result
     assert result.statuses() == dict.fromkeys(goes, "closed")
     change(before, digests(lab))
@@ -243,14 +243,14 @@ def rehearse(shared: Lab, words: list[str], code: int, predicted: dict[str, str]
         listed = rows(rpc)
         before = everything(shared)
 
-        dry = run(shared, "close-project-batch", "--dry-run", *words)
+        dry = run(shared, "close-project-batch", "--delete", "--dry-run", *words)
 
         assert everything(shared) == before
         assert rows(rpc) == listed
         assert (dry.code, dry.statuses()) == (code, predicted), dry
         assert dry.json["dryRun"] is True
 
-        real = run(shared, "close-project-batch", *words)
+        real = run(shared, "close-project-batch", "--delete", *words)
         assert real.code == code, real
         done = {key: status.replace("would_close", "closed") for key, status in predicted.items()}
         assert real.statuses() == done
@@ -284,7 +284,7 @@ def test_archived_companions_are_counted_by_nobody(shared: Lab) -> None:
             if companion.endswith(".jsonl"):
                 transcript.with_name(companion).write_bytes(transcript.read_bytes())
 
-        assert run(shared, "close-project", "--session-key", key).code == 0
+        assert run(shared, "close-project", "--delete", "--session-key", key).code == 0
 
         def counted() -> dict[str, int]:
             usage = rpc("sessions.usage", startDate="2026-01-01", endDate="2026-01-03", limit=1000)

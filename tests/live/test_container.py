@@ -40,13 +40,13 @@ def test_a_gateway_in_a_container_is_met_by_name_only(lab: Lab) -> None:
         create(rpc, ONE)
     before = lab.entries("project-lead")
 
-    refused = run(lab, "close-project", "one")
+    refused = run(lab, "close-project", "--delete", "one")
     assert (refused.code, refused.json["gateway"]["state"]) == (6, "unknown")
     assert f"serves '{name}'" in " ".join(refused.json["gateway"]["evidence"]).replace('"', "'")
     assert lab.entries("project-lead") == before
 
     named = ["--url", f"ws://127.0.0.1:{lab.port}", "--gateway-state-dir", str(name)]
-    closed = run(lab, "close-project", *named, "one")
+    closed = run(lab, "close-project", "--delete", *named, "one")
     assert (closed.code, closed.statuses()) == (0, {ONE: "closed"})
     assert ONE not in lab.entries("project-lead")
 

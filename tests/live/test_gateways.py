@@ -34,7 +34,7 @@ def test_an_edit_below_a_gateway_restarts_it_once_for_the_whole_batch(shared: La
     files = digests(shared)
 
     with shared.restarting(1):
-        result = run(shared, "close-project-batch", "--via", "files", "one", TWO)
+        result = run(shared, "close-project-batch", "--delete", "--via", "files", "one", TWO)
         assert shared.gateway is not None
         assert shared.gateway.is_healthy(), "the command may only say restarted when the gateway answers again"
 
@@ -53,7 +53,7 @@ def test_no_restart_leaves_the_gateway_alone(shared: Lab) -> None:
         create(rpc, ONE, *REST)
         listed = rows(rpc)
         with shared.restarting(0):
-            result = run(shared, "close-project", "--via", "files", "--no-restart", "one")
+            result = run(shared, "close-project", "--delete", "--via", "files", "--no-restart", "one")
         assert (result.code, result.statuses()) == (0, {ONE: "closed"}), result
         assert result.json["restart"]["needed"] is True
         assert result.json["restart"]["ok"] is None
@@ -69,7 +69,7 @@ def test_a_gateway_that_cannot_be_restarted_is_reported_and_the_sessions_are_clo
         listed = rows(rpc)
 
         with by_hand.restarting(0):
-            result = run(by_hand, "close-project-batch", "--via", "files", "one", TWO)
+            result = run(by_hand, "close-project-batch", "--delete", "--via", "files", "one", TWO)
 
         assert result.code == 1, result
         assert result.statuses() == {ONE: "closed", TWO: "closed"}
@@ -84,7 +84,7 @@ def test_a_gateway_run_by_hand_closes_sessions_as_well(by_hand: Lab) -> None:
         create(rpc, ONE, TWO, *REST)
         listed = rows(rpc)
         with by_hand.restarting(0):
-            result = run(by_hand, "close-project-batch", "one", TWO)
+            result = run(by_hand, "close-project-batch", "--delete", "one", TWO)
         assert result.code == 0, result
         assert {row["route"] for row in result.rows.values()} == {"gateway"}
         assert rows(rpc) == without(listed, ONE, TWO)
@@ -96,7 +96,7 @@ def test_with_a_wrong_token_via_gateway_changes_nothing(shared: Lab) -> None:
     environ = with_wrong_token(shared)
     before = digests(shared)
     with shared.restarting(0):
-        result = run(shared, "close-project-batch", "--via", "gateway", "one", TWO, environ=environ)
+        result = run(shared, "close-project-batch", "--delete", "--via", "gateway", "one", TWO, environ=environ)
     assert result.code == 6, result
     assert result.json["error"]["name"] == "gateway_needed"
     assert digests(shared) == before
@@ -111,7 +111,7 @@ def test_with_a_wrong_token_the_files_are_edited_and_the_token_is_not_told(share
     files = digests(shared)
 
     with shared.restarting(1):
-        result = run(shared, "close-project-batch", "one", TWO, environ=with_wrong_token(shared))
+        result = run(shared, "close-project-batch", "--delete", "one", TWO, environ=with_wrong_token(shared))
 
     assert result.code == 0, result
     assert result.statuses() == {ONE: "closed", TWO: "closed"}, result
@@ -135,7 +135,7 @@ def test_where_no_token_is_configured_the_openclaw_command_asks_the_gateway(inst
             create(rpc, ONE, TWO, *REST)
             listed = rows(rpc)
             with lab.restarting(0):
-                result = run(lab, "close-project-batch", "one", TWO)
+                result = run(lab, "close-project-batch", "--delete", "one", TWO)
             assert result.code == 0, result
             assert result.statuses() == {ONE: "closed", TWO: "closed"}
             assert {row["route"] for row in result.rows.values()} == {"gateway"}
@@ -157,7 +157,7 @@ def test_a_device_that_may_only_read_is_no_dead_end(install: Install) -> None:
         assert "scope upgrade pending approval" in refused.stderr
 
         with lab.restarting(1):
-            result = run(lab, "close-project", "one")
+            result = run(lab, "close-project", "--delete", "one")
 
         assert (result.code, result.statuses()) == (0, {ONE: "closed"}), result
         assert result.rows[ONE]["route"] == "files"
@@ -180,8 +180,8 @@ def test_a_gateway_of_another_state_directory_is_never_touched(shared: Lab, lab:
     lab.configure(port=shared.port, auth=shared.auth)
 
     with shared.restarting(0):
-        first = run(lab, "close-project", "--restart", "always", "one")
-        second = run(lab, "close-project", "one")
+        first = run(lab, "close-project", "--delete", "--restart", "always", "one")
+        second = run(lab, "close-project", "--delete", "one")
 
     assert (first.code, first.statuses()) == (0, {ONE: "closed"}), first
     assert (second.code, second.statuses()) == (0, {ONE: "already_closed"}), second

@@ -59,8 +59,8 @@ def images(lab: Lab) -> dict[str, bytes]:
     return {agent: lab.index(agent).read_bytes() for agent in AGENTS}
 
 
-def close_all(lab: Lab, *words: str) -> Result:
-    result = run(lab, "close-project-batch", *words, *NAMES)
+def close_all(lab: Lab, word: str = "--delete") -> Result:
+    result = run(lab, "close-project-batch", word, *NAMES)
     assert result.code == 0, result
     assert set(result.statuses()) == set(GOES)
     return result

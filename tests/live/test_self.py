@@ -26,7 +26,7 @@ def test_the_own_session_is_closed_when_its_run_has_ended_and_not_before(shared:
         start_run(rpc, shared, "project-lead", ME)
         session_id = str(shared.entries("project-lead")[ME]["sessionId"])
         with shared.restarting(0):
-            result = run(shared, "close-project-batch", "--self", ME, "me", "other")
+            result = run(shared, "close-project-batch", "--delete", "--self", ME, "me", "other")
             assert (result.code, result.statuses()) == (0, {ME: "deferred", OTHER: "closed"}), result
             receipt = Path(str(result.json["receipt"]))
             record = shared.state / "session-closer" / "open" / receipt.stem / "record.json"
@@ -34,7 +34,7 @@ def test_the_own_session_is_closed_when_its_run_has_ended_and_not_before(shared:
             assert record.is_file()
 
             # A run in flight is looked at again and again, and left alone.
-            refused = [run(shared, "close-project", "me") for _ in range(LOOKS)]
+            refused = [run(shared, "close-project", "--delete", "me") for _ in range(LOOKS)]
             assert {one.rows[ME]["reason"] for one in refused} == {"running"}
             assert record.is_file()
             assert shared.entries("project-lead")[ME]["sessionId"] == session_id

@@ -60,7 +60,7 @@ def written(lab: Lab) -> list[bytes]:
 @pytest.mark.parametrize("words", [[], ["--dry-run"], ["--archive"], ["--via", "gateway"]], ids=" ".join)
 def test_without_its_gateway_nothing_is_changed_and_the_remedy_is_named(stopped: Lab, words: list[str]) -> None:
     before = tree(stopped.state)
-    result = run(stopped, "close-project-batch", *words, "one", TWO)
+    result = run(stopped, "close-project-batch", "--delete", *words, "one", TWO)
     assert error_of(result) == (6, "gateway_needed"), result
     assert "openclaw gateway start" in result.json["error"]["remedy"]
     assert tree(stopped.state) == before
@@ -68,14 +68,14 @@ def test_without_its_gateway_nothing_is_changed_and_the_remedy_is_named(stopped:
 
 def test_without_its_gateway_what_is_not_there_is_told(stopped: Lab) -> None:
     before = tree(stopped.state)
-    result = run(stopped, "close-project", "never-seen-anywhere")
+    result = run(stopped, "close-project", "--delete", "never-seen-anywhere")
     assert (result.code, [row["status"] for row in result.json["results"]]) == (1, ["not_found"]), result
     assert tree(stopped.state) == before
 
 
 def test_a_database_is_never_edited_as_a_file(stopped: Lab) -> None:
     before = tree(stopped.state)
-    result = run(stopped, "close-project", "--via", "files", "one")
+    result = run(stopped, "close-project", "--delete", "--via", "files", "one")
     assert error_of(result) == (3, "sqlite_store"), result
     assert tree(stopped.state) == before
 
@@ -89,9 +89,9 @@ def test_a_gateway_of_another_state_directory_is_asked_to_change_nothing(shared:
     token.write_text(shared.auth["token"])
     try:
         before = tree(stopped.state)
-        found = run(stopped, "close-project-batch", "one", TWO)
+        found = run(stopped, "close-project-batch", "--delete", "one", TWO)
         named = ["--url", f"ws://127.0.0.1:{shared.port}", "--token-file", str(token)]
-        given = run(stopped, "close-project-batch", *named, "one", TWO)
+        given = run(stopped, "close-project-batch", "--delete", *named, "one", TWO)
         assert tree(stopped.state) == before
     finally:
         stopped.configure()
@@ -107,7 +107,7 @@ def test_a_file_beside_the_database_is_refused_and_does_not_grow_roots(stopped: 
     stale.chmod(0o600)
     before = tree(stopped.state)
     for words in ([], ["--dry-run"], ["--via", "files"], ["--archive"]):
-        result = run(stopped, "close-project", *words, "one")
+        result = run(stopped, "close-project", "--delete", *words, "one")
         assert error_of(result) == (3, "mixed_store"), result
         assert "openclaw doctor" in result.json["error"]["remedy"]
         assert tree(stopped.state) == before
@@ -117,7 +117,7 @@ def test_a_file_beside_the_database_is_refused_and_does_not_grow_roots(stopped: 
     try:
         with stopped.rpc() as rpc:
             listed = rows(rpc)
-            result = run(stopped, "close-project-batch", "one", TWO)
+            result = run(stopped, "close-project-batch", "--delete", "one", TWO)
             assert (result.code, result.statuses()) == (0, {ONE: "closed", TWO: "closed"}), result
             assert rows(rpc) == without(listed, ONE, TWO)
     finally:
@@ -133,7 +133,7 @@ def test_an_install_that_was_updated_is_refused_until_it_is_migrated(install: In
         lab.install = install
         before = tree(lab.state)
         for words in ([], ["--dry-run"], ["--via", "files"]):
-            refused = run(lab, "close-project-batch", *words, "one", TWO)
+            refused = run(lab, "close-project-batch", "--delete", *words, "one", TWO)
             assert error_of(refused) == (3, "unmigrated_store"), refused
             assert "openclaw doctor" in refused.json["error"]["remedy"]
             assert tree(lab.state) == before
@@ -144,7 +144,7 @@ def test_an_install_that_was_updated_is_refused_until_it_is_migrated(install: In
         with lab.rpc() as rpc:
             listed, files = rows(rpc), digests(lab)
             assert {ONE, TWO, *REST} <= set(listed)
-            result = run(lab, "close-project-batch", "one", TWO)
+            result = run(lab, "close-project-batch", "--delete", "one", TWO)
             assert (result.code, result.statuses()) == (0, {ONE: "closed", TWO: "closed"}), result
             assert rows(rpc) == without(listed, ONE, TWO)
             assert len(change(files, digests(lab)).archived) == 2
@@ -159,10 +159,10 @@ def test_with_a_wrong_token_nothing_is_changed_and_the_token_is_not_told(shared:
     token.write_text(WRONG)
     named = ["--url", f"ws://127.0.0.1:{shared.port}", "--token-file", str(token)]
     before = digests(shared)
-    dry = run(shared, "close-project-batch", "--dry-run", "one", TWO, environ=environ)
+    dry = run(shared, "close-project-batch", "--delete", "--dry-run", "one", TWO, environ=environ)
     assert WRONG not in dry.stdout + dry.stderr
     for words, more in (([], environ), (named, {})):
-        result = run(shared, "close-project-batch", *words, "one", TWO, environ=more)
+        result = run(shared, "close-project-batch", "--delete", *words, "one", TWO, environ=more)
         assert error_of(result) == (6, "gateway_needed"), result
         assert WRONG not in result.stdout + result.stderr
         assert digests(shared) == before
@@ -176,7 +176,7 @@ def test_a_gateway_that_is_named_closes_with_the_token_that_is_given(shared: Lab
     with shared.rpc() as rpc:
         create(rpc, ONE, TWO, *REST)
         listed = rows(rpc)
-        result = run(shared, "close-project-batch", *named, "one", TWO, environ=with_wrong_token(shared))
+        result = run(shared, "close-project-batch", "--delete", *named, "one", TWO, environ=with_wrong_token(shared))
         assert (result.code, result.statuses()) == (0, {ONE: "closed", TWO: "closed"}), result
         assert rows(rpc) == without(listed, ONE, TWO)
     secret = shared.auth["token"]
@@ -191,18 +191,19 @@ def test_an_archived_session_is_hidden_and_comes_back_whole(shared: Lab) -> None
         listed = rows(rpc)
         said = shared.store.said("main", hidden)
         before = everything(shared)
-        dry = run(shared, "close-project", "--archive", "--dry-run", "--session-key", hidden)
+        dry = run(shared, "close-project", "--dry-run", "--session-key", hidden)
         assert (dry.code, dry.statuses()) == (0, {hidden: "would_archive"}), dry
         assert everything(shared) == before
 
-        done = run(shared, "close-project", "--archive", "--session-key", hidden)
+        done = run(shared, "close-project", "--session-key", hidden)
         assert (done.code, done.statuses()) == (0, {hidden: "archived"}), done
+        assert done.rows[hidden]["keyFree"] is False
         assert done.rows[hidden]["archives"] == []
         assert rows(rpc) == without(listed, hidden)
-        again = run(shared, "close-project", "--archive", "--session-key", hidden)
+        again = run(shared, "close-project", "--session-key", hidden)
         assert (again.code, again.statuses()) == (0, {hidden: "already_closed"}), again
 
-        rest = run(shared, "keep-only-sessions", "--agent", "main", kept)
+        rest = run(shared, "keep-only-sessions", "--delete", "--agent", "main", kept)
         assert rest.code == 0, rest
         assert hidden not in rest.rows
         assert set(shared.entries("main")) >= {hidden, kept}
@@ -218,11 +219,11 @@ def test_an_archived_session_can_be_closed_for_good(shared: Lab) -> None:
     key = "agent:project-lead:project-shelved"
     with shared.rpc() as rpc:
         create(rpc, key)
-        first = run(shared, "close-project", "--archive", "shelved")
+        first = run(shared, "close-project", "shelved")
         assert (first.code, first.statuses()) == (0, {key: "archived"}), first
         files = digests(shared)
-        second = run(shared, "close-project", "shelved")
-        assert (second.code, second.statuses()) == (0, {key: "closed"}), second
+        second = run(shared, "close-project", "--delete", "shelved")
+        assert (second.code, second.statuses(), second.rows[key]["keyFree"]) == (0, {key: "closed"}, True), second
         archived = change(files, digests(shared)).archived
         assert second.rows[key]["archives"] == [str(shared.state / path) for path in archived.values()]
         assert key not in shared.entries("project-lead")
@@ -237,7 +238,7 @@ def test_the_runs_of_a_cron_job_can_be_closed_although_no_list_shows_them(shared
         listed = rows(rpc)
         assert key not in listed
         files = digests(shared)
-        result = run(shared, "close-project-batch", key)
+        result = run(shared, "close-project-batch", "--delete", key)
         assert (result.code, result.statuses()) == (0, {key: "closed"}), result
         assert key not in shared.entries("main")
         assert len(change(files, digests(shared)).archived) == 1
@@ -248,7 +249,7 @@ def test_sessions_of_an_agent_that_was_removed_can_be_closed(stopped: Lab) -> No
     gone, stays = GHOSTS
     stopped.start()
     try:
-        result = run(stopped, "close-project-batch", gone)
+        result = run(stopped, "close-project-batch", "--delete", gone)
         assert (result.code, result.statuses()) == (0, {gone: "closed"}), result
         assert result.rows[gone]["archives"]
         assert set(stopped.entries("ghost")) == {stays}
@@ -281,7 +282,7 @@ def tells_what_is_done(lab: Lab, result: Result) -> None:
 
 def finishes(lab: Lab, names: list[str], files: dict[str, str]) -> None:
     """Assert that the same command again closes the rest; the archives are all there, and the receipts name them."""
-    again = run(lab, "close-project-batch", *names)
+    again = run(lab, "close-project-batch", "--delete", *names)
     assert again.code == 0, again
     assert set(again.statuses()) == set(BATCH)
     assert set(again.statuses().values()) <= {"closed", "already_closed"}
@@ -302,7 +303,7 @@ def test_a_gateway_that_is_killed_in_the_middle_loses_nothing(lab: Lab) -> None:
     with lab.rpc() as rpc:
         create(rpc, *BATCH, *REST)
     files = digests(lab)
-    closing = begin(lab, "close-project-batch", *names)
+    closing = begin(lab, "close-project-batch", "--delete", *names)
     when_two_are_gone(lab)
     os.kill(gateway.pid, signal.SIGKILL)
     result = finish(closing)
@@ -310,7 +311,7 @@ def test_a_gateway_that_is_killed_in_the_middle_loses_nothing(lab: Lab) -> None:
 
     assert error_of(result) == (6, "gateway_needed"), result
     tells_what_is_done(lab, result)
-    down = run(lab, "close-project-batch", *names)
+    down = run(lab, "close-project-batch", "--delete", *names)
     assert error_of(down) == (6, "gateway_needed"), down
     lab.start()
     # The archive that it was writing it writes only when it starts again, after the receipt has been written.
@@ -325,7 +326,7 @@ def test_an_interrupted_command_says_how_far_it_came_and_is_finished_by_the_same
     with shared.rpc() as rpc:
         create(rpc, *BATCH, *REST)
         listed, files = rows(rpc), digests(shared)
-        closing = begin(shared, "close-project-batch", *names)
+        closing = begin(shared, "close-project-batch", "--delete", *names)
         when_two_are_gone(shared)
         closing.send_signal(signal.SIGINT)
         result = finish(closing)
