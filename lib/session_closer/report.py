@@ -106,7 +106,7 @@ def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
         "route": str(row.route) if row.route else None,
         "archives": list(row.archives),
         "keyFree": row.key_free,
-        **({"message": MESSAGE} if row.key_free is False else {}),
+        "message": MESSAGE if row.key_free is False else None,
         "error": row.error,
         **({"until": row.until} if row.until is not None else {}),
         **(_why(row.why) if row.why is not None else {}),

@@ -53,7 +53,7 @@ def of(
         restart=restart,
         receipt=run.journal.path if unfinished and run.journal is not None else run.receipt,
         undo=run.undo() if error is None and not _is_final(rows) else None,
-        free=run.options.free if any(row.key_free is False for row in rows) else None,
+        free=run.options.free if error is None and any(row.key_free is False for row in rows) else None,
         warnings=tuple(run.warnings),
         kept=plan.kept + sum(row.status not in CHANGED for row in done.values()),
         missing_ok=run.options.missing_ok,

@@ -170,5 +170,5 @@ def _attempt(where: Home, wish: Wish, options: Options, session_id: object) -> R
 
 def _ended(row: Outcome, receipt: str | None) -> dict[str, Any]:
     plain = result(row, missing_ok=True)
-    kept = ("ok", "status", "reason", "route", "archives", "keyFree", "error")
+    kept = ("ok", "status", "reason", "route", "archives", "keyFree", "message", "error")
     return {**{name: plain[name] for name in kept}, "receipt": receipt}
