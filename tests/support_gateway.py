@@ -298,10 +298,11 @@ def main(folder: Path) -> None:
 
     def talk(connection: ServerConnection) -> None:
         send = {"type": "event", "event": "connect.challenge", "payload": {"nonce": str(uuid.uuid4())}}
+        scopes: set[str] = set()
         try:
             connection.send(json.dumps(send))
             for message in connection:
-                said = answer(folder, json.loads(message))
+                said = answer(folder, json.loads(message), scopes)
                 if said is None:
                     connection.socket.shutdown(socket.SHUT_RDWR)
                     return
@@ -322,8 +323,10 @@ def main(folder: Path) -> None:
         server.serve_forever()
 
 
-def answer(folder: Path, frame: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the response to a request, None where the connection is to end without one."""
+def answer(folder: Path, frame: dict[str, Any], scopes: set[str]) -> dict[str, Any] | None:
+    """Return the response to a request, None where the connection is to end without one; `scopes`: what it may do."""
+    if frame["method"] == "connect":
+        scopes.update(frame["params"]["scopes"])
     with ONE_AT_A_TIME:
         order = json.loads((folder / "order").read_text())
         with open(folder / "calls", "a", encoding="utf-8") as file:
@@ -334,7 +337,7 @@ def answer(folder: Path, frame: dict[str, Any]) -> dict[str, Any] | None:
     pause(**faults.get("wait", {}))
     with ONE_AT_A_TIME:
         held = support_sqlite.hold(order) if order.get("state") else {}
-        said = respond(order, held, frame, faults)
+        said = respond(order, held, frame, faults, scopes)
     return None if "drop-after" in faults else said
 
 
@@ -347,7 +350,7 @@ def pause(*, seconds: float = 0, until: str | None = None, **_: Any) -> None:
 
 
 def respond(
-    order: dict[str, Any], held: dict[str, Any], frame: dict[str, Any], faults: dict[str, Any]
+    order: dict[str, Any], held: dict[str, Any], frame: dict[str, Any], faults: dict[str, Any], scopes: set[str]
 ) -> dict[str, Any]:
     """Do a call and return the response."""
     head, method, params = {"type": "res", "id": frame["id"]}, frame["method"], frame["params"]
@@ -356,12 +359,21 @@ def respond(
             raise No("the gateway is starting", code="UNAVAILABLE", retryable=True, retryAfterMs=50)
         if "error" in faults:
             raise No(**faults["error"]["error"])
+        if (needed := scope_of(method, params)) not in scopes and method != "connect":
+            raise No(f"missing scope: {needed}", code="FORBIDDEN")
         write(held, faults.get("write-before"))
         payload = perform(order, held, method, params, lie="lie" in faults)
         write(held, faults.get("write-after"))
     except No as problem:
         return {**head, "ok": False, "error": problem.error}
     return {**head, "ok": True, "payload": payload}
+
+
+def scope_of(method: str, params: dict[str, Any]) -> str:
+    """Return what a call needs (measured on 2026.9.6)."""
+    if method == "sessions.delete":
+        return "operator.write" if params.get("archivedOnly") else "operator.admin"
+    return "operator.read" if method == "sessions.list" else "operator.write"
 
 
 def due(order: dict[str, Any], method: str) -> list[dict[str, Any]]:

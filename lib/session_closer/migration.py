@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 
 from . import files
 from .errors import Refused
@@ -13,10 +12,8 @@ from .gateway.openclaw import VERSION, OpenClaw
 from .model import Life
 from .run import Run
 from .stores import Store
+from .versions import PATTERN, is_sqlite_era
 
-_VERSION = re.compile(r"(\d{4})\.(\d+)\.(\d+)(?:-(beta)\.\d+|-\d+)?")
-# Sessions are in SQLite from 2026.8.1 on, and in the betas of 2026.7.2; 2026.7.33 to 2026.7.35 are older branches.
-_FIRST, _FIRST_BETA = (2026, 8, 1), (2026, 7, 2)
 _PACKAGE_BYTES = 4 << 20
 _SECONDS = 20.0
 
@@ -33,15 +30,6 @@ def owed(run: Run, store: Store) -> Refused | None:
         "openclaw doctor --fix, then openclaw gateway start; or SESSION_CLOSER_OPENCLAW=PATH of the one that is used",
         name="unmigrated_store",
     )
-
-
-def is_sqlite_era(version: str) -> bool:
-    """Tell whether a version of OpenClaw keeps sessions in SQLite; one that cannot be read does not."""
-    found = _VERSION.fullmatch(version)
-    if found is None:
-        return False
-    number = (int(found[1]), int(found[2]), int(found[3]))
-    return number >= _FIRST or (number == _FIRST_BETA and found[4] is not None)
 
 
 def installed(command: OpenClaw) -> str | None:
@@ -61,5 +49,5 @@ def installed(command: OpenClaw) -> str | None:
         _, out, _ = command.run(*VERSION, seconds=_SECONDS)
     except (LinkRefused, LinkLost):
         return None
-    found = _VERSION.search(out)
+    found = PATTERN.search(out)
     return found[0] if found else None

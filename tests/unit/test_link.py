@@ -262,7 +262,7 @@ def test_any_member_of_a_hello_may_be_anything(dial: Dial, path: str, value: Any
     made, _ = dial(lambda frame: [yes(frame, **{name: {inner: value} if inner else value})])
     assert isinstance(made.state_dir, str | None)
     assert isinstance(made.version, str | None)
-    assert isinstance(made.may_delete, bool)
+    assert isinstance(made.may_close, bool)
 
 
 def test_without_a_thread_there_is_no_link(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,12 +325,13 @@ def test_a_wrong_token_is_refused_at_once_and_the_socket_closed(clock: Clock, mo
 def test_the_hello_says_whom_the_gateway_serves_and_what_it_lets_us_do(dial: Dial, tmp_path: Any) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     hello = {"snapshot": {"stateDir": str(tmp_path / "link")}, "server": {"version": "2026.9.6"},
-             "features": {"methods": ["sessions.delete"]}, "auth": {"scopes": ["operator.admin"]}}  # fmt: skip
+             "features": {"methods": ["sessions.delete"]}, "auth": {"scopes": ["operator.write"]}}  # fmt: skip
     made, (socket,) = dial(lambda frame: [yes(frame, **hello)])
     assert (made.said_state_dir, made.state_dir) == (str(tmp_path / "link"), str(tmp_path.resolve()))
-    assert (made.version, made.may_delete, made.has("sessions.patchMany")) == ("2026.9.6", True, False)
+    assert (made.version, made.may_close, made.has("sessions.patchMany")) == ("2026.9.6", True, False)
     params = socket.asked[0]["params"]
     assert params["auth"] == {"token": "token"}
+    assert params["scopes"] == ["operator.read", "operator.write"], "closing in a database needs no admin"
     assert (params["minProtocol"], params["maxProtocol"]) == (3, 4)
 
 
@@ -341,10 +342,34 @@ def test_the_hello_says_whom_the_gateway_serves_and_what_it_lets_us_do(dial: Dia
 def test_a_hello_that_says_nothing_names_nobody(dial: Dial, hello: dict[str, Any]) -> None:
     made, _ = dial(lambda frame: [yes(frame, **hello)])
     assert (made.said_state_dir, made.state_dir, made.version) == (None, None, None)
-    assert made.may_delete
+    assert made.may_close
 
 
-@pytest.mark.parametrize("scopes", [[], ["operator.read", "operator.write"], [5]])
-def test_without_the_scope_nothing_is_deleted(dial: Dial, scopes: list[Any]) -> None:
-    made, _ = dial(lambda frame: [yes(frame, auth={"scopes": scopes})])
-    assert not made.may_delete
+@pytest.mark.parametrize(
+    ("version", "scopes", "may"),
+    [
+        ("2026.7.35", ["operator.read", "operator.write"], False),
+        ("2026.7.35", ["operator.read", "operator.write", "operator.admin"], True),
+        ("2026.8.1-beta.2", ["operator.read", "operator.write"], True),
+        ("2026.10.1", ["operator.read"], False),
+        ("2027.1.1", ["operator.write"], True),
+        (None, ["operator.write"], False),
+        ("2026.7.35", [], False),
+        ("2026.9.6", [5], False),
+    ],
+)
+def test_a_link_may_close_with_what_its_version_asks_for(
+    dial: Dial, version: str | None, scopes: list[Any], may: bool
+) -> None:
+    made, _ = dial(lambda frame: [yes(frame, server={"version": version}, auth={"scopes": scopes})])
+    assert made.may_close is may
+
+
+def test_an_admins_rights_are_asked_for_once_and_over_a_connection_of_their_own(dial: Dial) -> None:
+    made, sockets = dial(lambda frame: [yes(frame)])
+    assert (made.become_admin(), made.become_admin()) == (True, False)
+    assert [socket.asked[0]["params"]["scopes"] for socket in sockets] == [
+        ["operator.read", "operator.write"],
+        ["operator.read", "operator.write", "operator.admin"],
+    ]
+    assert sockets[0].closed

@@ -11,10 +11,13 @@ from urllib.parse import urlsplit
 
 from .. import __version__
 from ..files import real
+from ..versions import is_sqlite_era
 from . import peers
 
 PROTOCOLS = (3, 4)
-SCOPES = ("operator.admin", "operator.read", "operator.write")
+# What archiving, taking back and deleting what is archived need; in a file store deleting needs the other one, too.
+SCOPES = ("operator.read", "operator.write")
+ADMIN = "operator.admin"
 _CONNECT_SECONDS = 10.0
 # Who has not said hello is not given more memory than a hello needs; a list of all sessions may need much.
 _HELLO_BYTES = 4 << 20
@@ -76,14 +79,27 @@ class SocketLink:
 
     def __init__(self, url: str, token: str, *, named: bool = False) -> None:
         self._url = url
+        self._token = token
         self._named = named
         self._count = 0
         self.elsewhere = False
+        self._begin(SCOPES)
+
+    def become_admin(self) -> bool:
+        """Connect anew with an admin's rights; False where that was done already. Raises LinkRefused or LinkLost."""
+        if ADMIN in self._asked:
+            return False
+        self.close()
+        self._begin((*SCOPES, ADMIN))
+        return True
+
+    def _begin(self, scopes: tuple[str, ...]) -> None:
+        self._asked = scopes
         deadline = time.monotonic() + _STARTING_SECONDS
         while True:
             self._open()
             try:
-                hello = self._greet(token)
+                hello = self._greet()
                 break
             except _NotYet as problem:
                 self.close()
@@ -103,8 +119,8 @@ class SocketLink:
         self.state_dir = real(state) if isinstance(state, str) else None
         self.version: str | None = version if isinstance(version, str) else None
         auth = hello.get("auth")
-        scopes = auth.get("scopes") if isinstance(auth, dict) else None
-        self._scopes = frozenset(s for s in scopes if isinstance(s, str)) if isinstance(scopes, list) else None
+        said = auth.get("scopes") if isinstance(auth, dict) else None
+        self._scopes = frozenset(s for s in said if isinstance(s, str)) if isinstance(said, list) else None
         self._methods = frozenset(m for m in methods if isinstance(m, str)) if isinstance(methods, list) else None
 
     def _open(self) -> None:
@@ -142,16 +158,16 @@ class SocketLink:
             raise LinkLost(f"what answers at {self._url} is told no token: {why}")
         self.elsewhere = self._named and peers.is_elsewhere(line)
 
-    def _greet(self, token: str) -> dict[str, Any]:
+    def _greet(self) -> dict[str, Any]:
         client = {"id": "gateway-client", "mode": "backend", "version": __version__, "platform": sys.platform}
         params = {
             "minProtocol": PROTOCOLS[0],
             "maxProtocol": PROTOCOLS[1],
             "client": client,
             "role": "operator",
-            "scopes": list(SCOPES),
+            "scopes": list(self._asked),
             "caps": [],
-            "auth": {"token": token},
+            "auth": {"token": self._token},
         }
         try:
             hello = self._ask("connect", params, time.monotonic() + _CONNECT_SECONDS, _CONNECT_SECONDS)
@@ -194,9 +210,15 @@ class SocketLink:
         return self._methods is None or method in self._methods
 
     @property
-    def may_delete(self) -> bool:
-        """Tell whether the hello gives us what `sessions.delete` needs, as far as it says."""
-        return self.has("sessions.delete") and (self._scopes is None or "operator.admin" in self._scopes)
+    def keeps_files(self) -> bool:
+        """Tell whether a gateway of this version keeps its sessions in files, as one does that says no version."""
+        return not is_sqlite_era(self.version or "")
+
+    @property
+    def may_close(self) -> bool:
+        """Tell whether the hello gives us what closing a session needs, as far as it says."""
+        needed = ADMIN if self.keeps_files else "operator.write"
+        return self.has("sessions.delete") and (self._scopes is None or needed in self._scopes)
 
     def close(self) -> None:
         """End the connection."""

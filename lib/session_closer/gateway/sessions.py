@@ -13,7 +13,7 @@ from ..home import Home
 from ..keys import quoted
 from ..model import GatewayResult, GatewayView, Life
 from .find import Found, find
-from .link import CallRefused, Link, LinkLost, LinkRefused, SocketLink, reason, was_changed
+from .link import ADMIN, CallRefused, Link, LinkLost, LinkRefused, SocketLink, reason, was_changed
 from .openclaw import CommandLink, OpenClaw
 
 PATCH_MANY = 100
@@ -82,8 +82,8 @@ def meet(home: Home, *, looking_only: bool) -> Gateway:
         return gateway
     if link is not None and link.state_dir == home.state:
         gateway.found = found._replace(life=Life.UP, sure=True)
-    if link is not None and not link.may_delete:
-        gateway.notes.append("the gateway's hello does not let us delete sessions")
+    if link is not None and not link.may_close:
+        gateway.notes.append("the gateway's hello does not let us close sessions")
         link.close()
         link = None
     if link is not None:
@@ -108,7 +108,7 @@ def _meet_named(home: Home, url: str) -> Gateway:
     if home.token is None:
         raise GatewayNeeded(f"no token for the gateway at {url}", "--token-file FILE, with nothing but the token in it")
     try:
-        link = SocketLink(url, home.token, named=True)
+        link = _dial(url, home.token, named=True)
     except (LinkRefused, LinkLost) as problem:
         what = f"the gateway at {url} does not let us in: {problem}"
         raise GatewayNeeded(what, "check --url and --token-file") from None
@@ -124,10 +124,10 @@ def _meet_named(home: Home, url: str) -> Gateway:
     if link.elsewhere:
         evidence += ("nothing in this network namespace is at the other end, so its name alone vouches for it",)
     gateway = Gateway(home, Found(Life.UP, evidence=evidence), [link], [])
-    if not link.may_delete:
+    if not link.may_close:
         link.close()
         gateway.links.clear()
-        gateway.notes.append("the gateway's hello does not let us delete sessions")
+        gateway.notes.append("the gateway's hello does not let us close sessions")
     return gateway
 
 
@@ -161,12 +161,20 @@ def _connect(gateway: Gateway, port: int) -> SocketLink | None:
         gateway.notes.append("no token is configured, so only the openclaw command can connect")
         return None
     try:
-        return SocketLink(f"ws://127.0.0.1:{port}", token)
+        return _dial(f"ws://127.0.0.1:{port}", token)
     except LinkLost as problem:
         gateway.notes.append(str(problem))
     except LinkRefused as problem:
         gateway.notes.append(f"the WebSocket was refused: {problem}")
     return None
+
+
+def _dial(url: str, token: str, *, named: bool = False) -> SocketLink:
+    """Connect with no more rights than closing needs: in a file store the gateway deletes for an admin alone."""
+    link = SocketLink(url, token, named=named)
+    if link.keeps_files:
+        link.become_admin()
+    return link
 
 
 def view(gateway: Gateway, agents: list[str], *, by_command: bool = False) -> GatewayView:
@@ -267,6 +275,9 @@ def _call(gateway: Gateway, method: str, params: dict[str, Any]) -> dict[str, An
         try:
             return gateway.links[0].call(method, params, _CALL_SECONDS)
         except LinkRefused as problem:
+            link = gateway.links[0]
+            if ADMIN in str(problem) and isinstance(link, SocketLink) and link.become_admin():
+                continue
             gateway.notes.append(f"{method} was refused: {problem}")
             gateway.links.pop(0).close()
     raise LinkRefused(gateway.notes[-1] if gateway.notes else "no link to the gateway is left")
