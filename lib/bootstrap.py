@@ -288,7 +288,7 @@ def envelope(operation: str, error: "dict[str, object]") -> "dict[str, object]":
         members.update(sessions=[], totalCount=0, limitApplied=None, hasMore=False)
     else:
         restart = {"needed": False, "ok": None, "result": "not-needed", "detail": None}  # type: dict[str, object]
-        members.update(results=[], kept=None, restart=restart, receipt=None, undo=None)
+        members.update(results=[], kept=None, restart=restart, receipt=None, undo=None, free=None)
     return members
 
 

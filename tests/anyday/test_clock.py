@@ -46,14 +46,15 @@ def test_a_session_is_as_old_as_the_clock_says(library: Path, tmp_path: Path, st
 
 
 def test_files_are_written_when_the_clock_says(library: Path, tmp_path: Path, store: Store) -> None:
-    """A close in 40 days, and a clean-up that deletes what a close put away 30 days ago, right after it and later."""
+    """A close in 40 days; a clean-up right after it, and one for which the machine was not up for as long."""
     closed = run_process("close-project", "topics", state=store.state, env=moved(library, tmp_path, 40))
     assert closed.code == 0, closed.stderr
     (archive,) = store.folder().glob("*topic-42.jsonl.deleted.*")
     ahead = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 40 * DAY - 3600))
     assert ahead <= archive.name.partition(".deleted.")[2][:10]
-    for days, there in ((40, True), (69, True), (71, False)):
-        words = ("--expire-archives", "30d", "--yes")
+    for days, code, reasons in ((40, 0, set()), (69, 0, set()), (71, 3, {"clock"})):
+        words = ("--expire-archives", "30d", "--yes", "--json")
         done = run_process("cleanup-sessions", *words, state=store.state, env=moved(library, tmp_path, days))
-        assert done.code == 0, done.stderr
-        assert archive.exists() is there, days
+        rows = json.loads(done.stdout)["results"]
+        assert (done.code, {row["reason"] for row in rows} - {None}) == (code, reasons), done
+        assert archive.exists(), days

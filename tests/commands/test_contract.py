@@ -38,9 +38,11 @@ from support_gateway import StubOpenClaw
 COMMANDS: list[type[Command]] = [CloseProject, CloseProjectBatch, KeepOnlySessions]
 ENVELOPE = {
     "ok", "exitCode", "operation", "dryRun", "stores", "results", "kept", "gateway", "restart", "receipt", "undo",
-    "warnings", "error",
+    "free", "warnings", "error",
 }  # fmt: skip
-ROW = {"input", "agent", "key", "ok", "status", "reason", "sessionId", "route", "archives", "error"}
+ROW = {
+    "input", "agent", "key", "ok", "status", "reason", "sessionId", "route", "archives", "keyFree", "message", "error",
+}  # fmt: skip
 STORE = {"agent", "path", "era", "backup"}
 RESTART = {"needed", "ok", "result", "detail"}
 GATEWAY = {"state", "pid", "port", "version", "evidence"}

@@ -40,7 +40,7 @@ def slow(tmp_path: Path, own: StubGateway, monkeypatch: pytest.MonkeyPatch) -> B
 def test_of_a_slow_gateway_it_is_said_what_was_waited_for_how_long_and_that_it_runs(
     slow: Bases, own: StubGateway
 ) -> None:
-    answer = run_json(CloseProjectBatch, "alpha", "beta", state=slow.store.state)
+    answer = run_json(CloseProjectBatch, "--delete", "alpha", "beta", state=slow.store.state)
     assert (answer.code, answer.error) == (6, "gateway_needed")
     assert answer.data["error"]["message"].endswith("sessions.delete: no answer within 1.5 s")
     assert answer.data["error"]["remedy"] == f"the gateway runs, process {own.process.pid}: wait, {AGAIN}"
@@ -92,7 +92,7 @@ def test_what_to_do_about_a_gateway_that_stopped_answering_depends_on_whether_it
         return seen[-1]
 
     monkeypatch.setattr(sessions, "find", look)
-    answer = run_json(CloseProjectBatch, "alpha", state=made.store.state)
+    answer = run_json(CloseProjectBatch, "--delete", "alpha", state=made.store.state)
     assert (answer.code, answer.data["error"]["remedy"]) == (6, f"{first}, {AGAIN}")
 
 

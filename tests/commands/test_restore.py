@@ -1284,8 +1284,8 @@ def test_an_archived_row_is_taken_out_of_the_archive_by_the_running_gateway(base
 def test_the_receipt_of_a_restore_closes_rows_again(bases: Bases) -> None:
     run_json(CloseProjectBatch, "--archive", ALPHA, state=bases.store.state)
     again = receipt_of(bases.store, restore(bases.store, "last").data)
-    assert restore(bases.store, again).rows == [(ALPHA, "closed")]
-    assert ALPHA not in bases.listed()
+    assert restore(bases.store, again).rows == [(ALPHA, "archived")]
+    assert bases.rows()[ALPHA]["archived_at"] is not None
 
 
 def test_an_archived_row_that_is_another_session_now_is_a_conflict(bases: Bases) -> None:

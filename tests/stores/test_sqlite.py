@@ -351,11 +351,11 @@ def test_an_archive_of_years_ago_is_none_of_a_session_that_left_none(
         with monkeypatch.context() as patch:
             patch.setattr(Journal, "finish", lambda _self, _last: "")
             patch.setattr(asking, "settled", lambda work: work.record)
-            close(bases, "never-spoken")
+            delete(bases, "never-spoken")
         assert bases.store.open_runs()
-        close(bases, "alpha")
+        delete(bases, "alpha")
     else:
-        assert close(bases, "never-spoken").rows == [(LEAD + "never-spoken", "closed")]
+        assert delete(bases, "never-spoken").rows == [(LEAD + "never-spoken", "closed")]
     (found,) = [row for receipt in bases.store.receipts() for store in receipt["stores"] for row in store["sessions"]
                 if row["key"] == LEAD + "never-spoken"]  # fmt: skip
     assert (found["status"], found["moves"]) == ("closed", [])

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from session_closer import names, planning, retiring
 from session_closer import record as record_module
-from session_closer.model import GatewayView, Move, Outcome, Snapshot, Status
+from session_closer.model import GatewayView, Move, Outcome, PlannedRow, Snapshot, Status
 from session_closer.planning import Choices
 from session_closer.record import (
     Damaged,
@@ -101,9 +101,12 @@ def test_every_record_that_a_plan_can_make_is_read_again_as_it_was(
     assert decode(encode(record)) == record
 
 
-@given(TEXTS, st.none() | TEXTS, TEXTS)
-def test_every_row_of_a_database_is_read_again_as_it_was(key: str, session_id: str | None, entry: str) -> None:
-    session = retiring._recorded(Row(key, session_id or "", entry, None, None, -1))
+@given(TEXTS, st.none() | TEXTS, TEXTS, st.booleans())
+def test_every_row_of_a_database_is_read_again_as_it_was(
+    key: str, session_id: str | None, entry: str, frees: bool
+) -> None:
+    planned = PlannedRow(key, "project-lead", key, Status.WOULD_CLOSE, frees=frees)
+    session = retiring._recorded(planned, Row(key, session_id or "", entry, None, None, -1))
     record = replace(RECORD, stores=(replace(STORE, era="sqlite", backup=None, sessions=(session,)),))
     assert decode(encode(record)) == record
 
