@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 from session_closer import asking, closing
+from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.commands.list_sessions import ListSessions
 from session_closer.commands.restore_sessions import RestoreSessions
 from session_closer.gateway import sessions
 from session_closer.journal import Journal
@@ -644,6 +646,41 @@ def test_tables_without_the_columns_that_are_read_are_refused(bases: Bases) -> N
         assert (answer.code, answer.error) == (3, "unknown_store")
         assert "entry_json" in answer.data["error"]["message"]
         assert picture(bases) == before
+
+
+LOOKS = {
+    "list": (ListSessions, ()),
+    "close": (CloseProjectBatch, ("alpha",)),
+    "keep": (KeepOnlySessions, (LEAD + "beta",)),
+    "cleanup": (CleanupSessions, ()),
+}
+looks = pytest.mark.parametrize("look", LOOKS)
+
+
+@looks
+@pytest.mark.parametrize("column", ["session_key", "current_session_id", "status"])
+def test_bytes_where_there_should_be_text_are_refused(down: Bases, column: str, look: str) -> None:
+    with down.open("project-lead") as connection:
+        connection.execute("pragma foreign_keys = off")
+        connection.execute("pragma ignore_check_constraints = on")
+        connection.execute(f"update session_nodes set {column} = x'00ff' where session_key = ?", (LEAD + "alpha",))
+    command, words = LOOKS[look]
+    answer = run_json(command, *words, state=down.store.state)
+    assert answer.code == {"list": 0, "cleanup": 1}.get(look, 3), answer
+    assert "bytes for text" in json.dumps(answer.data)
+
+
+def test_a_view_in_the_place_of_a_table_is_never_asked(down: Bases) -> None:
+    with down.open("project-lead") as connection:
+        columns = [row[0] for row in connection.execute("select name from pragma_table_info('session_nodes')")]
+        connection.execute("pragma foreign_keys = off")
+        connection.execute("alter table session_nodes rename to aside")
+        endless = "with recursive r(n) as (select 1 union all select n + 1 from r)"
+        named = ", ".join(f"n as {column}" for column in columns)
+        connection.execute(f"create view session_nodes as {endless} select {named} from r where n < 0")
+    # In a process of its own: nothing but its end ends a query.
+    done = run_process("close-project-batch", "--json", "alpha", state=down.store.state)
+    assert (done.code, json.loads(done.stdout)["error"]["name"]) == (3, "unknown_store")
 
 
 @pytest.mark.parametrize("version", [23, 24, 99])

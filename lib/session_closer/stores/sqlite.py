@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import files, names
 from ..errors import Refused
@@ -89,7 +89,9 @@ class SqliteStore:
                     model=model,
                     archived_at=archived if isinstance(archived, int) else None,
                 )
-                for key, session_id, status, pinned, archived, updated, chat_type, model in connection.execute(query)
+                for key, session_id, status, pinned, archived, updated, chat_type, model in _told(
+                    self.index, connection.execute(query)
+                )
             }
         return Snapshot(
             self.agent, self.index, os.path.realpath(self.folder), sessions, files=_listed(self.folder), era=self.era
@@ -106,7 +108,9 @@ class SqliteStore:
                     " (select max(seq) from transcript_events e where e.session_id = n.current_session_id)"
                     f" from session_nodes n where n.session_key in ({marks})"
                 )
-                for key, session_id, entry, archived, status, events in connection.execute(query, some):
+                for key, session_id, entry, archived, status, events in _told(
+                    self.index, connection.execute(query, some)
+                ):
                     last = -1 if events is None else int(events)
                     found[key] = Row(key, session_id, entry, archived, status, last)
         return found
@@ -126,7 +130,7 @@ class SqliteStore:
                     f"select session_id, sum(coalesce({', '.join(told)}, 0)) from transcript_events"  # noqa: S608
                     f" where session_id in ({','.join('?' * len(some))}) group by session_id"
                 )
-                found.update(connection.execute(query, some))
+                found.update(_told(self.index, connection.execute(query, some)))
         return {session.key: found.get(session.session_id or "", 0) for session in sessions}
 
     def uses(self, session_id: str) -> bool:
@@ -145,7 +149,7 @@ class SqliteStore:
                     "select session_id, archive_name from session_transcript_archives"  # noqa: S608
                     f" where reason = 'deleted' and session_id in ({marks}) order by created_at"
                 )
-                for session_id, name in connection.execute(query, some):
+                for session_id, name in _told(self.index, connection.execute(query, some)):
                     found.setdefault(session_id, []).append(name)
         return found
 
@@ -166,6 +170,14 @@ def archives_of(store: SqliteStore, session_ids: Sequence[str], is_new: Callable
     """Return the archive that OpenClaw has made of each deleted session: the latest of those that are new."""
     found = all_archives(store, session_ids)
     return {session_id: [name for name in known if is_new(name)][-1:] for session_id, known in found.items()}
+
+
+def _told(path: str, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """Give rows; Refused for one with bytes, which a database may hold wherever OpenClaw has text or numbers."""
+    for row in rows:
+        if bytes in map(type, row):
+            raise Refused(f"{path} holds a row with bytes for text", "openclaw doctor", name="unknown_store")
+        yield row
 
 
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -212,7 +224,9 @@ def holds_sessions(path: str) -> bool:
         if tables.isdisjoint(_SESSION_TABLES):
             return False
         for table, needed in _NEEDED.items():
-            missing = needed - _names(connection, f"select name from pragma_table_info('{table}')")  # noqa: S608
+            # A view can be a query that never ends.
+            columns = f"select name from pragma_table_info('{table}')"  # noqa: S608
+            missing = needed - (_names(connection, columns) if table in tables else set())
             if missing:
                 version = connection.execute("pragma user_version").fetchone()[0]
                 raise Refused(
