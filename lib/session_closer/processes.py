@@ -17,9 +17,19 @@ _LAST_PID = 2**31 - 1
 _TOLERANCE = 2.0
 
 
+def are_visible() -> bool:
+    """Tell whether processes can be looked at: on Linux /proc has to be there, and be that of our own pids."""
+    if not sys.platform.startswith("linux"):
+        return True
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False
+
+
 def start_ticks(pid: int) -> int | None:
     """Return a process's start in clock ticks since boot, as OpenClaw records it; None but on Linux."""
-    if not sys.platform.startswith("linux"):
+    if not (sys.platform.startswith("linux") and are_visible()):
         return None
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -33,6 +43,16 @@ def is_alive(pid: int) -> bool:
     # psutil cannot even ask for more than a C int.
     if not 0 < pid <= _LAST_PID:
         return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        # Another user's, whom `hidepid` may hide.
+        if not os.path.exists(f"/proc/{pid}"):
+            return True
+    if not are_visible():
+        return True
     try:
         return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -64,7 +84,7 @@ def born(pid: int) -> float | None:
         # psutil goes by the boot time, which the system rounds to seconds.
         return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
     try:
-        return psutil.Process(pid).create_time()
+        return psutil.Process(pid).create_time() if are_visible() else None
     except (psutil.Error, OSError):
         return None
 
@@ -106,6 +126,8 @@ def command_line(pid: int) -> list[str]:
 def listeners() -> dict[int, set[int]]:
     """Return the listening TCP ports of every process whose sockets we may see."""
     found: dict[int, set[int]] = {}
+    if not are_visible():
+        return found
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.pid and connection.laddr:
@@ -129,7 +151,7 @@ def _ports_of(process: psutil.Process) -> set[int]:
 
 def gateways() -> Iterator[int]:
     """Return the processes that could be a gateway by their looks, which prove nothing."""
-    for process in psutil.process_iter(["name", "cmdline"]):
+    for process in psutil.process_iter(["name", "cmdline"]) if are_visible() else ():
         words = [process.info["name"] or "", *(process.info["cmdline"] or [])]
         program = words[1].rpartition("/")[2] if len(words) > 1 else ""
         titled = words[0].startswith("openclaw") or program.startswith("openclaw")
@@ -139,6 +161,8 @@ def gateways() -> Iterator[int]:
 
 def ancestors(pid: int) -> Iterator[int]:
     """Return the process ids above a process, nearest first."""
+    if not are_visible():
+        return
     try:
         yield from (parent.pid for parent in psutil.Process(pid).parents())
     except psutil.Error:

@@ -26,7 +26,7 @@ from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.errors import StorageFailed
 from session_closer.files import Disk
-from support import LEAD, Answer, Result, Store, interrupt, it_ends, perform, run, run_json, session_id, tree
+from support import LEAD, Answer, Result, Store, interrupt, it_ends, perform, run, run_json, run_process, session_id, tree
 
 RAW = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 TARGET, KEPT = LEAD + "target", LEAD + "kept"
@@ -927,3 +927,32 @@ def test_a_group_that_cannot_be_kept_is_named(store: Store, monkeypatch: pytest.
     assert isinstance(report.error, StorageFailed)
     assert "the group 54321 of the old one" in report.error.message
     assert store.index().read_bytes() == before
+
+
+# Nobody can be seen
+
+BLIND = """
+import ctypes
+libc = ctypes.CDLL(None)
+own, private = 0x20000, 0x44000
+if libc.unshare(own) or libc.mount(b"none", b"/", None, private, None) or libc.mount(b"none", b"/proc", b"tmpfs", 0, None):
+    sys.exit(77)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is no /proc to miss")
+def test_where_no_process_can_be_seen_nobody_is_taken_for_dead(store: Store) -> None:
+    store.add((TARGET, store.session(TARGET)))
+    store.lock_transcript(TARGET)
+    listed = run_process("list-sessions", "--json", state=store.state, before=BLIND)
+    if listed.code == 77:
+        pytest.skip("only who may mount can be without /proc")
+    assert (listed.code, json.loads(listed.stdout)["gateway"]["state"]) == (0, "unknown"), listed
+    before = tree(store.state)
+    asked = run_process("close-project", "--json", "alpha", state=store.state, before=BLIND)
+    assert (asked.code, json.loads(asked.stdout)["error"]["name"]) == (6, "gateway_needed"), asked
+    assert "/proc" in asked.stderr
+    assert tree(store.state) == before
+    done = run_process("close-project-batch", "--json", "--via", "files", TARGET, state=store.state, before=BLIND)
+    (row,) = json.loads(done.stdout)["results"]
+    assert (row["status"], row["reason"]) == ("refused", "running"), done

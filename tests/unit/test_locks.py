@@ -63,6 +63,20 @@ def test_a_living_process_whose_start_is_the_locks_holds_it_however_old(path: Pa
 
 
 @linux
+def test_a_process_of_another_user_that_is_hidden_from_us_lives(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under a /proc that is mounted with hidepid."""
+
+    def forbid(_pid: int, _signal: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", forbid)
+    wrote(path, MINUTE, pid=NO_PROCESS, starttime=1)
+    assert not is_stale(path)
+    wrote(path, HOUR, pid=NO_PROCESS)
+    assert is_stale(path)
+
+
+@linux
 @pytest.mark.parametrize("age", [MINUTE, YEAR, -YEAR])
 def test_a_process_with_another_start_does_not_hold_it(path: Path, child: int, age: float) -> None:
     wrote(path, age, pid=child, starttime=1)

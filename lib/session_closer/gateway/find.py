@@ -54,12 +54,16 @@ def find(home: Home) -> Found:
     """Return what lock files, listeners and processes say; down only where all of them say no."""
     if home.isolated:
         return Found(Life.DOWN, evidence=("a demonstration never looks for a gateway",))
+    if not processes.are_visible():
+        what = "no process can be looked at: /proc is not there, or that of another namespace"
+        return Found(Life.UNKNOWN, evidence=(what,), far=True)
     traces = _Traces(ports=set(home.ports))
     _read_locks(home, traces)
     _look_at_processes(home, traces)
-    open_ports = [port for port in sorted(traces.ports) if _answers(port)]
-    closed_ports = traces.ports - set(open_ports)
-    open_ports = _without_strangers(traces, open_ports)
+    # Another user's port is not even called: it could let us wait.
+    free = _without_strangers(traces, sorted(traces.ports))
+    open_ports = [port for port in free if _answers(port)]
+    closed_ports = set(free) - set(open_ports)
     listeners = processes.listeners() if open_ports or traces.ours else {}
     strangers = _look_at_ports(home, traces, open_ports, listeners)
     for pid, sure in sorted(traces.ours.items(), key=lambda item: not item[1]):
