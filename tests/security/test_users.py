@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.list_sessions import ListSessions
 from session_closer.commands.restore_sessions import RestoreSessions
-from support import LEAD, Answer, interrupt
-from support_users import ROOT, STRANGER, VICTIM, as_user
+from session_closer.gateway import find
+from support import LEAD, PATIENCE_SECONDS, Answer, interrupt
+from support_users import ROOT, STRANGER, VICTIM, as_user, running
 
 from .conftest import Ground, listener, lock, told, trap
 
@@ -139,6 +142,26 @@ def test_a_stranger_at_our_port_is_told_nothing(ground: Make, victim: int, comma
     assert at.marked() == []
     assert answer.code == 0, answer
     assert f"port {port} is {LEFT_OUT}: uid {STRANGER} listens there" in answer.data["gateway"]["evidence"]
+
+
+def test_a_stranger_who_takes_no_connection_is_not_waited_for(
+    ground: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = ground(VICTIM)
+
+    def work(say: Callable[[object], None]) -> None:
+        made = socket.create_server(("127.0.0.1", 0), backlog=0)
+        say(made.getsockname()[1])
+        time.sleep(PATIENCE_SECONDS)
+
+    def called(port: int) -> bool:
+        raise AssertionError(f"port {port} is called")
+
+    with running(STRANGER, work) as (_, port):
+        at.store.port = port
+        configure(at)
+        monkeypatch.setattr(find, "_answers", called)
+        check_closed_as_ever(at, at.does(CloseProject, "alpha"), f"port {port}")
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "::ffff:127.0.0.1"])
