@@ -267,7 +267,8 @@ def archived_by_us(state: str, wanted: Mapping[tuple[str, str], tuple[str | None
                 for store in decode(raw).stores:
                     for session in store.sessions:
                         pair = store.agent, session.key
-                        if missing.get(pair) == (session.session_id, session.archived_at):
+                        ours = not session.archived_before
+                        if ours and missing.get(pair) == (session.session_id, session.archived_at):
                             found[pair] = session.hidden
                             del missing[pair]
     return found

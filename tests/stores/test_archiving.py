@@ -214,3 +214,20 @@ def test_archives_of_sessions_expire_if_they_are_ours_and_old_enough(bases: Base
 def test_the_time_for_freeing_is_given_as_an_age(bases: Bases) -> None:
     answer = tell(bases, CleanupSessions, "--free-for", "soon")
     assert (answer.code, answer.error) == (2, "usage")
+
+
+@pytest.mark.parametrize("undone", [False, True])
+def test_what_somebody_had_archived_is_not_ours_after_a_deletion_that_was_refused(
+    bases: Bases, stub: StubGateway, *, undone: bool
+) -> None:
+    refused = {"message": "This session cannot be deleted while model selection is locked."}
+    stub.tell(faults=[{"method": "sessions.delete", "call": [1], "do": "error", "error": refused}])
+    answer = tell(bases, CloseProject, "--delete", "put-away")
+    assert answer.code == 1, answer
+    if undone:
+        tell(bases, RestoreSessions, "last")
+    assert bases.rows()[PUT_AWAY]["archived_at"] is not None
+    none = MappingProxyType[Kind, float]({})
+    assert ended(clean(bases, days=400, stale=none, expire_archives=30 * DAY)) == {}
+    tell(bases, KeepOnlySessions, "--delete", "alpha")
+    assert PUT_AWAY in bases.listed()
