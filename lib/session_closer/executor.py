@@ -51,7 +51,7 @@ def execute(
 
 def check_place(where: Home, agents: list[str]) -> None:
     """Refuse a state directory that is not there, or is not ours alone."""
-    home.check_owner(where, [history.root(where.state)])
+    home.check_owner(where, [*history.folders(where.state)])
     if not os.path.isdir(where.state):
         raise Refused(
             f"there is no state directory {where.state} ({where.said})", "--state-dir DIR", name="no_state_dir"
@@ -74,7 +74,7 @@ def check_unfinished(where: Home, agents: Sequence[str]) -> list[str]:
 
 
 def _perform(run: Run) -> Report:
-    run.warn(*home.exposure(run.home))
+    run.warn(*home.exposure(run.home, history.folders(run.home.state)))
     # One run that is damaged must not keep all agents from being cleaned.
     every = run.wish.rules is not None and not run.wish.agent
     concerned = [] if every else run.wish.agents()

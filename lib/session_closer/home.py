@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -231,10 +231,10 @@ def check_owner(home: Home, paths: list[str]) -> None:
             raise Refused(f"{path} belongs to uid {owner}, this runs as uid {me}", "run as that user", name="owner")
 
 
-def exposure(home: Home) -> list[str]:
-    """Return a warning where others may write what says everything else: the state directory, its configuration."""
+def exposure(home: Home, more: Sequence[str] = ()) -> list[str]:
+    """Return a warning where others may write what says everything else: the state directory, its configuration, `more`."""
     open_to = []
-    for path in (home.state, home.config_path):
+    for path in (home.state, home.config_path, *more):
         with contextlib.suppress(OSError):
             if why := trust.objection(os.stat(path)):
                 open_to.append(f"{path}: {why}")

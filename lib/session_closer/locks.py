@@ -41,11 +41,20 @@ def folder(path: str, wait: float = FOLDER_WAIT) -> Iterator[int]:
         deadline = time.monotonic() + wait
         while not try_flock(descriptor, path):
             if time.monotonic() >= deadline:
-                raise Busy(f"another session-closer works in {path}", "run the same command again")
+                raise _held(descriptor, path)
             time.sleep(_PAUSE)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _held(descriptor: int, path: str) -> Busy:
+    """Return what to say of a folder that was waited for: whoever may read it may hold it, too."""
+    for pid in processes.flock_holders(descriptor):
+        if stranger := processes.stranger(pid):
+            shut = f"so that nobody else can: chmod go-rx {shlex.quote(path)}"
+            return Busy(f"{path} is held by process {pid}: {stranger}", f"{shut}; then run the same command again")
+    return Busy(f"another session-closer works in {path}", "run the same command again")
 
 
 def try_flock(descriptor: int, path: str, *, shared: bool = False) -> bool:

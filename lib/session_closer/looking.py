@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from . import executor, files, home, keys, listing, planning, stores
+from . import executor, files, history, home, keys, listing, planning, stores
 from .errors import CloserError, Refused
 from .gateway import sessions
 from .home import Home
@@ -43,7 +43,7 @@ def look(where: Home, wanted: Wanted, now: Callable[[], float] = time.time) -> L
     executor.check_place(where, [] if wanted.agent is None else [wanted.agent])
     gateway = sessions.meet(where, looking_only=True)
     try:
-        found = _Look(where, warnings=home.exposure(where))
+        found = _Look(where, warnings=home.exposure(where, history.folders(where.state)))
         if wanted.agent is None:
             _look_at_all(found)
         else:

@@ -107,6 +107,18 @@ def stranger(pid: int) -> str:
     return f"it belongs to uid {other[0]}" if other else ""
 
 
+def flock_holders(descriptor: int) -> list[int]:
+    """Return the processes that hold the flock on what is open, as far as the kernel tells (Linux only)."""
+    found = os.fstat(descriptor)
+    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    try:
+        with open("/proc/locks", encoding="ascii", errors="replace") as file:
+            rows = [line.split() for line in file]
+    except OSError:
+        return []
+    return [int(row[4]) for row in rows if len(row) > 5 and (row[1], row[5]) == ("FLOCK", place) and row[4].isdecimal()]
+
+
 def environment(pid: int) -> dict[str, str] | None:
     """Return a process's environment, None where we may not look."""
     try:

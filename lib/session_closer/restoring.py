@@ -118,7 +118,7 @@ def _execute(
         return report._replace(results=(*report.results, *others))
     executor.check_place(where, sorted({one.store.agent for one in chosen}))
     run = Run(where, Wish(RESTORE, ()), options, disk, tell, progress, _meet(where, options))
-    run.warn(*said, *exposure(where))
+    run.warn(*said, *exposure(where, history.folders(where.state)))
     try:
         return _perform(run, ask, chosen, unknown)
     finally:

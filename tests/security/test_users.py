@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import sys
@@ -269,3 +270,50 @@ def test_a_state_directory_that_everybody_may_write_is_said_once(ground: Make, c
     said = [line for line in answer.data["warnings"] if "others may write to it" in line]
     assert len(said) == 1
     assert str(at.store.state) in said[0]
+
+
+OURS = ("session-closer", "session-closer/receipts", "session-closer/open")
+
+
+@pytest.mark.parametrize("part", OURS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_of_ours_that_belongs_to_another_user_is_refused(ground: Make, part: str, command: str) -> None:
+    at = ground(VICTIM)
+    at.does(CloseProject, "alpha")
+    os.chown(at.store.state / part, STRANGER, STRANGER)
+    (at.store.state / part).chmod(0o777)
+    what, words = COMMANDS[command]
+    answer = at.does(what, *words)
+    assert (answer.code, answer.error) == (3, "owner")
+    assert f"{part} belongs to uid {STRANGER}" in answer.data["error"]["message"]
+
+
+@pytest.mark.parametrize("part", OURS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_of_ours_that_everybody_may_write_is_said_once(ground: Make, part: str, command: str) -> None:
+    at = ground(VICTIM)
+    at.does(CloseProject, "alpha")
+    (at.store.state / part).chmod(0o777)
+    what, words = COMMANDS[command]
+    said = [line for line in at.does(what, *words).data["warnings"] if "others may write to it" in line]
+    assert [f"{at.store.state / part}: others may write to it" in line for line in said] == [True]
+
+
+def test_who_holds_a_folder_that_others_may_read_is_said(ground: Make) -> None:
+    at = ground(VICTIM)
+    for place in (at.store.state, *at.store.folder().relative_to(at.store.state).parents):
+        (at.store.state / place).chmod(0o755)
+    at.store.folder().chmod(0o755)
+
+    def work(say: Callable[[object], None]) -> None:
+        fcntl.flock(os.open(at.store.folder(), os.O_RDONLY), fcntl.LOCK_EX)
+        say("held")
+        time.sleep(PATIENCE_SECONDS)
+
+    with running(STRANGER, work) as (pid, _):
+        answer = at.does(CloseProject, "alpha")
+    assert (answer.code, answer.error) == (4, "busy")
+    assert f"process {pid}" in answer.data["error"]["message"]
+    assert f"uid {STRANGER}" in answer.data["error"]["message"]
+    assert f"chmod go-rx {at.store.folder()}" in answer.data["error"]["remedy"]
+    assert at.store.listed().count(LEAD + "alpha") == 1
