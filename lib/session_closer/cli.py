@@ -21,7 +21,7 @@ from plumbum import cli
 from plumbum.cli import application
 
 from . import __version__, home, keys, report
-from .errors import CloserError, ExitCode, Interrupted, UsageProblem
+from .errors import CloserError, ExitCode, Interrupted, StorageFailed, UsageProblem
 from .keys import quoted
 from .model import Options, Report, Wish
 
@@ -549,8 +549,22 @@ class _Incomplete(CloserError):
     name = "missing_dependency"
 
 
+def _of_the_machine(problem: Exception) -> CloserError | None:
+    """Return the error of a machine that lacks what every program needs, None where it is none of that."""
+    if isinstance(problem, MemoryError):
+        return StorageFailed("there is not enough memory", "free some, then run the same command again", name="memory")
+    try:
+        os.getcwd()
+    except OSError:
+        if isinstance(problem, FileNotFoundError):
+            return UsageProblem("the folder where this was called is gone, and a path begins there", "cd elsewhere")
+    return None
+
+
 def _bug(command: type[Reader], problem: Exception) -> int:
     """Tell what nobody has foreseen, and what a package did that is not whole; return the exit code."""
+    if known := _of_the_machine(problem):
+        return _end(command, known)
     damage = damaged_packages(problem) if damaged_packages is not None else ()
     if damage:
         return _end(command, _Incomplete(*damage))

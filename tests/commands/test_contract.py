@@ -434,6 +434,7 @@ def test_a_dry_run_is_no_reason_to_say_already_closed(store: Store) -> None:
 # 4. JSON
 
 BUG = "import session_closer.executor as c\ndef boom(*a, **k): raise RuntimeError('a\\nb\\x1b[31m')\nc.execute = boom"
+FULL = BUG.replace("RuntimeError('a\\nb\\x1b[31m')", "MemoryError")
 STOP = "import session_closer.executor as c\ndef stop(*a, **k): raise KeyboardInterrupt\nc.execute = stop"
 
 
@@ -466,6 +467,7 @@ def test_a_wrong_option_is_named_in_english_and_as_the_help_calls_it(
         (("kelly-dashboard", "--max", "1"), "", 3, "too_many"),
         (("alpha", "--via", "gateway"), "", 6, "gateway_needed"),
         (("alpha",), BUG, 70, "bug"),
+        (("alpha",), FULL, 1, "memory"),
         (("alpha",), STOP, 130, "interrupted"),
     ],
 )

@@ -26,7 +26,20 @@ from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.errors import StorageFailed
 from session_closer.files import Disk
-from support import LEAD, Answer, Result, Store, interrupt, it_ends, perform, run, run_json, run_process, session_id, tree
+from support import (
+    LEAD,
+    Answer,
+    Result,
+    Store,
+    interrupt,
+    it_ends,
+    perform,
+    run,
+    run_json,
+    run_process,
+    session_id,
+    tree,
+)
 
 RAW = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 TARGET, KEPT = LEAD + "target", LEAD + "kept"
@@ -935,7 +948,9 @@ BLIND = """
 import ctypes
 libc = ctypes.CDLL(None)
 own, private = 0x20000, 0x44000
-if libc.unshare(own) or libc.mount(b"none", b"/", None, private, None) or libc.mount(b"none", b"/proc", b"tmpfs", 0, None):
+if libc.unshare(own) or libc.mount(b"none", b"/", None, private, None):
+    sys.exit(77)
+if libc.mount(b"none", b"/proc", b"tmpfs", 0, None):
     sys.exit(77)
 """
 
@@ -956,3 +971,19 @@ def test_where_no_process_can_be_seen_nobody_is_taken_for_dead(store: Store) -> 
     done = run_process("close-project-batch", "--json", "--via", "files", TARGET, state=store.state, before=BLIND)
     (row,) = json.loads(done.stdout)["results"]
     assert (row["status"], row["reason"]) == ("refused", "running"), done
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("close-project", "--state-dir", "x", "y"), ("restore-sessions", "./x"), ("cleanup-sessions", "--policy", "x")],
+)
+def test_a_path_that_begins_in_a_folder_that_is_gone_is_said(
+    store: Store, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    gone = f"import os; os.chdir({str(tmp_path / 'gone')!r}); os.rmdir(os.getcwd())"
+    place = None if "--state-dir" in words else store.state
+    result = run_process(*words, state=place, before=gone)
+    assert result.code in (1, 2, 3), result
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
