@@ -75,11 +75,11 @@ def findings(
     snapshot: Snapshot,
     view: GatewayView,
     sizes: Mapping[str, int],
-    ours: Mapping[str, bool] = MappingProxyType({}),
+    ours: Mapping[str, Action] = MappingProxyType({}),
 ) -> Findings:
     """Return what the policy takes of one store; `sizes`: the bytes of each session, needed for `max_disk` only.
 
-    `ours` are the keys that we have archived, and whether they were to stay so.
+    `ours` are the keys that we have archived and that are to be freed, and why.
     """
     policy = rules.policy
     staying = {key for target in rules.active for key in target.candidates}
@@ -104,10 +104,9 @@ def findings(
         left = _cap(found, left, len(left) - policy.max_entries, policy)
     if policy.max_disk is not None:
         _evict(found, left, sizes, policy)
-    for session, action in archived(rules, snapshot):
-        if session.key in ours and not (action is Action.FREE and ours[session.key]):
-            age = _since(rules, session.archived_at)
-            found.verdicts[session.key] = Verdict(action, kind(session.key, session.chat_type), age)
+    for key, action in ours.items():
+        session = snapshot.sessions[key]
+        found.verdicts[key] = Verdict(action, kind(key, session.chat_type), _since(rules, session.archived_at))
     return found
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from . import cleaning, history, neighbours, planning
+from . import cleaning, clocks, durations, history, neighbours, planning
 from .errors import CloserError, StorageFailed
 from .home import Home
 from .kinds import AUTOMATION, Kind
@@ -68,11 +68,17 @@ def _freed(run: Run) -> frozenset[Kind] | None:
 def _by_policy(run: Run, rules: Rules, snapshots: dict[str, Snapshot], choices: Choices) -> Plan:
     """Return the plan of a cleanup; what may not go is spared, and counted."""
     wanted: dict[tuple[str, str], str] = {}
+    doubt = clocks.doubt(rules.now, history.beginnings(run.home.state)) if rules.policy.expire_archives else None
     for agent, snapshot in snapshots.items():
-        ours = _archived_by_us(run, agent, [session for session, _ in cleaning.archived(rules, snapshot)])
-        found = cleaning.findings(
-            rules, snapshot, run.view, run.sizes.get(agent, {}), {key: stays for (_, key), stays in ours.items()}
-        )
+        ours = _ours_to_free(run, rules, snapshot)
+        if doubt is not None:
+            certain = _ours_to_free(run, rules._replace(now=rules.now - doubt.seconds), snapshot)
+            if agent not in run.findings and (doubted := ours.keys() - certain.keys()):
+                count = "1 archived session stays" if len(doubted) == 1 else f"{len(doubted)} archived sessions stay"
+                ahead = f"set ahead by {durations.shown(doubt.seconds)} since run {doubt.run}"
+                run.warn(f"agent {agent}: {count}, which nothing but the clock calls old: it was {ahead}")
+            ours = certain
+        found = cleaning.findings(rules, snapshot, run.view, run.sizes.get(agent, {}), ours)
         # What is decided again under the lock can only be less.
         run.findings.setdefault(agent, found)
         wanted.update(((agent, key), key) for key in found.verdicts)
@@ -85,6 +91,14 @@ def _by_policy(run: Run, rules: Rules, snapshots: dict[str, Snapshot], choices: 
             found.verdicts.pop(row.key, None)
             found.spared[str(row.reason or row.status)] += 1
     return replace(plan, rows=plan.closing)
+
+
+def _ours_to_free(run: Run, rules: Rules, snapshot: Snapshot) -> dict[str, cleaning.Action]:
+    """Return which archived sessions the policy frees, and why: ours, and those that were to stay so by age alone."""
+    found = {session.key: (session, action) for session, action in cleaning.archived(rules, snapshot)}
+    ours = _archived_by_us(run, snapshot.agent, [session for session, _ in found.values()])
+    actions = {key: (found[key][1], stays) for (_, key), stays in ours.items()}
+    return {key: action for key, (action, stays) in actions.items() if not (action is cleaning.Action.FREE and stays)}
 
 
 def _archived_by_us(run: Run, agent: str, sessions: Sequence[Session]) -> dict[tuple[str, str], bool]:

@@ -232,7 +232,7 @@ def check_owner(home: Home, paths: list[str]) -> None:
 
 
 def exposure(home: Home, more: Sequence[str] = ()) -> list[str]:
-    """Return a warning where others may write what says everything else: the state directory, its configuration, `more`."""
+    """Return a warning where others may write what says everything else: state directory, configuration, `more`."""
     open_to = []
     for path in (home.state, home.config_path, *more):
         with contextlib.suppress(OSError):

@@ -145,9 +145,7 @@ def test_a_stranger_at_our_port_is_told_nothing(ground: Make, victim: int, comma
     assert f"port {port} is {LEFT_OUT}: uid {STRANGER} listens there" in answer.data["gateway"]["evidence"]
 
 
-def test_a_stranger_who_takes_no_connection_is_not_waited_for(
-    ground: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stranger_who_takes_no_connection_is_not_waited_for(ground: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     at = ground(VICTIM)
 
     def work(say: Callable[[object], None]) -> None:

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from unittest import mock
 
 import pytest
+from session_closer import clocks
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
@@ -145,14 +147,23 @@ def test_keep_only_archives_and_frees_what_we_have_archived_alone(bases: Bases) 
 
 
 def clean(
-    bases: Bases, *, days: float = 0, archive: bool = False, free_for: float | None = None, **rules: Any
+    bases: Bases,
+    *,
+    days: float = 0,
+    archive: bool = False,
+    free_for: float | None = None,
+    set_ahead: bool = False,
+    **rules: Any,
 ) -> Report:
-    """Clean up as the clock will stand in so many days."""
+    """Clean up as the clock will stand in so many days; `set_ahead`: as it would if somebody set it so now."""
     policy = Policy(MappingProxyType({Kind.CRON_RUN: DAY, Kind.SUBAGENT: DAY}))._replace(**rules)
     now = max(time.time(), BORN / 1000) + days * DAY
     wish = Wish("cleanup-sessions", (), rules=Rules(policy, now, archive=archive), among=("project-lead",))
     options = Options(archive=archive, free_for=free_for)
-    return execute(Home(str(bases.store.state), "--state-dir", os.environ), wish, options)
+    machine = clocks.uptime()
+    later = machine if set_ahead else machine._replace(seconds=machine.seconds + days * DAY)
+    with mock.patch.object(clocks, "uptime", return_value=later):
+        return execute(Home(str(bases.store.state), "--state-dir", os.environ), wish, options)
 
 
 def ended(report: Report) -> dict[str, str]:
@@ -209,6 +220,20 @@ def test_archives_of_sessions_expire_if_they_are_ours_and_old_enough(bases: Base
     assert {row.why.action for row in report.results if row.why} == {"expire-archive"}
     assert BETA in bases.listed()
     assert PUT_AWAY in bases.listed()
+
+
+@pytest.mark.skipif(not clocks.uptime().boot, reason="this system does not tell how long it has been up")
+@pytest.mark.parametrize("stale", [{}, {Kind.SUBAGENT: DAY}])
+def test_what_was_archived_a_second_ago_is_not_freed_by_a_clock_that_was_set_ahead(
+    bases: Bases, stub: StubGateway, stale: dict[Kind, float]
+) -> None:
+    tell(bases, CloseProjectBatch, "alpha", CHILD)
+    none = MappingProxyType[Kind, float](stale)
+    report = clean(bases, days=730, set_ahead=True, stale=none, expire_archives=30 * DAY)
+    assert ended(report) == {}
+    assert [line for line in report.warnings if "the clock" in line and "2 archived sessions" in line]
+    assert not stub.calls("sessions.delete")
+    assert hidden(bases) == {ALPHA, CHILD}
 
 
 def test_the_time_for_freeing_is_given_as_an_age(bases: Bases) -> None:
