@@ -12,7 +12,7 @@ import stat
 import sys
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from types import FrameType
 from typing import Any, ClassVar, NoReturn
@@ -126,6 +126,22 @@ def _path(value: str) -> str:
 _OURS = re.compile(
     r"(?:^|(?<=: )|(?<=one of ))(?:close-project(?:-batch)?|(?:keep-only|list|cleanup|restore)-sessions)(?= )"
 )
+
+
+# The options that name a place; each has a value.
+PLACE = ("--state-dir", "--profile", "--url", "--token-file", "--gateway-state-dir")
+
+
+def _without_values(words: Sequence[str], options: Collection[str]) -> list[str]:
+    """Return words of a command line without these options and their values."""
+    found: list[str] = []
+    left = iter(words)
+    for word in left:
+        if word in options:
+            next(left, None)
+        elif word.partition("=")[0] not in options:
+            found.append(word)
+    return found
 
 
 class Reader(cli.Application):
@@ -296,14 +312,19 @@ class Base(Reader):
 
     def _here(self, name: str) -> str:
         """Return another of our commands for the same state directory, wherever it is typed."""
+        ahead, place = self._where()
+        return " ".join(keys.shell_word(word) for word in (*ahead, self.beside(name), *place))
+
+    def _where(self) -> tuple[list[str], list[str]]:
+        """Return what a command for the same state directory needs: ahead of it, and behind it."""
         where = self.place()
-        words = [self.beside(name)]
+        ahead: list[str] = []
+        words: list[str] = []
         if where.said == "--profile":
             words += ["--profile", self.profile]
         elif where.config_path != os.path.join(where.state, "openclaw.json"):
             # Only the environment can name a configuration that lies elsewhere.
-            named = {"OPENCLAW_STATE_DIR": where.state, "OPENCLAW_CONFIG_PATH": where.config_path}
-            words = ["env", *(f"{name}={value}" for name, value in named.items()), *words]
+            ahead = ["env", f"OPENCLAW_STATE_DIR={where.state}", f"OPENCLAW_CONFIG_PATH={where.config_path}"]
         elif where.said != "home" or os.environ.get("OPENCLAW_HOME"):
             words += ["--state-dir", where.state]
         if where.url is not None:
@@ -312,11 +333,21 @@ class Base(Reader):
             words += ["--token-file", os.path.abspath(where.token_file)]
         if where.gateway_state is not None:
             words += ["--gateway-state-dir", where.gateway_state]
-        return " ".join(keys.shell_word(word) for word in words)
+        return ahead, words
 
-    def _again(self, *added: str) -> str:
-        """Return this command line for a shell; options are added ahead of a `--`, which would make targets of them."""
-        return " ".join(keys.shell_word(word) for word in (self.executable, *added, *self.given))
+    def _again(self, *added: str, without: Collection[str] = ()) -> str:
+        """Return this command line, wherever it is typed, with some options added and some left out."""
+        kept, rest = list(self.given), []
+        if "--" in kept:
+            # What is added behind it would be a target.
+            end = kept.index("--")
+            kept, rest = kept[:end], kept[end:]
+        demo = "--demo" in kept
+        ahead, place = ([], []) if demo else self._where()
+        if not demo:
+            kept = _without_values(kept, PLACE)
+        words = (*ahead, self.executable, *added, *place, *(word for word in kept if word not in without), *rest)
+        return " ".join(keys.shell_word(word) for word in words)
 
     _started = time.monotonic()
     _shown = False
@@ -389,7 +420,8 @@ class Closing(Base):
                 archive=self.archive,
                 delete=self.delete,
                 again=self._again("--yes"),
-                free=self._again("--delete"),
+                # Neither a look nor what contradicts a deletion.
+                free=self._again("--delete", without=("--dry-run", "--archive")),
             )
         )
 

@@ -105,6 +105,25 @@ def test_the_command_that_is_printed_frees_the_key(bases: Bases) -> None:
     assert (ALPHA in bases.listed(), answer.data["free"]) == (False, None)
 
 
+@pytest.mark.parametrize("word", ["--dry-run", "--archive"])
+def test_the_command_that_frees_a_key_frees_it_in_any_shell(
+    bases: Bases, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    """Whatever the run said that a deletion contradicts, and though its caller's environment named the place."""
+    with monkeypatch.context() as callers:
+        callers.setenv("OPENCLAW_STATE_DIR", str(bases.store.state))
+        free_it = shlex.split(run_json(CloseProject, word, "alpha").data["free"])
+    answer = run_json(CloseProject, *[given for given in free_it[1:] if given != "--json"])
+    assert (answer.code, answer.rows) == (0, [(ALPHA, "closed")])
+    assert ALPHA not in bases.listed()
+
+
+def test_the_command_that_frees_a_key_names_the_place_once(bases: Bases, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(bases.store.state.parent)
+    free_it = shlex.split(run_json(CloseProject, f"--state-dir={bases.store.state.name}", "--", "alpha").data["free"])
+    assert free_it[1:] == ["--delete", "--state-dir", str(bases.store.state), "--json", "--", "alpha"]
+
+
 def test_closing_twice_is_fine_whether_the_key_is_free_or_not(bases: Bases) -> None:
     tell(bases, CloseProject, "alpha")
     again = tell(bases, CloseProject, "alpha")
