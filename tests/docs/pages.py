@@ -76,6 +76,12 @@ def words(markdown: str) -> set[str]:
     return {span for span in spans(markdown) if " " not in span}
 
 
+def prose(page: str) -> list[str]:
+    """Return the lines of a page's text without tables, code and front matter, links by their words alone."""
+    plain = re.sub(r"\A---\n.*?^---$", "", _FENCE.sub("", page), flags=re.MULTILINE | re.DOTALL)
+    return [_LINK.sub(lambda link: link[0].partition("](")[0], line) for line in plain.splitlines() if line[:1] != "|"]
+
+
 def links(page: str) -> list[str]:
     """Return where a page's text links to."""
     return [link for link in _LINK.findall(_SPAN.sub("", _FENCE.sub("", page))) if "://" not in link]

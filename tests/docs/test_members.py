@@ -153,7 +153,7 @@ def test_a_list(store: Store) -> None:
         run_json(ListSessions, *given, state=store.state).data
         for given in ((), ("--limit", "all"), ("--limit", "1"), ("--agent", "No One"))
     ]
-    shared = words(section(JSON, "list-sessions").partition("are those of the envelope")[0])
+    shared = words(" ".join(section(JSON, "list-sessions").split()).partition("are those of the envelope")[0])
     assert shared <= set(ENVELOPE)
     for document in documents:
         assert set(document) == shared | {"stores"} | set(LIST)

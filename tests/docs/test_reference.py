@@ -23,6 +23,7 @@ from .pages import (
     anchors,
     links,
     named_options,
+    prose,
     resolved,
     rows,
     section,
@@ -146,6 +147,13 @@ def test_every_target_of_make_is_one() -> None:
 
 
 # Exit codes and other words
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_line_of_prose_is_longer_than_those_of_the_sources(page: str) -> None:
+    lines = prose(text(page))
+    assert lines
+    assert [line for line in lines if len(line) > 120] == []
 
 
 def test_every_exit_code_is_documented() -> None:
