@@ -311,7 +311,7 @@ class Base(Reader):
         )
 
     def _here(self, name: str) -> str:
-        """Return another of our commands for the same state directory, wherever it is typed."""
+        """Return another of our commands for the same state directory, whatever shell it is typed into."""
         ahead, place = self._where()
         return " ".join(keys.shell_word(word) for word in (*ahead, self.beside(name), *place))
 
@@ -336,7 +336,7 @@ class Base(Reader):
         return ahead, words
 
     def _again(self, *added: str, without: Collection[str] = ()) -> str:
-        """Return this command line, wherever it is typed, with some options added and some left out."""
+        """Return this command line, whatever shell it is typed into, with options added and left out."""
         kept, rest = list(self.given), []
         if "--" in kept:
             # What is added behind it would be a target.

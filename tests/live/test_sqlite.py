@@ -57,10 +57,10 @@ def written(lab: Lab) -> list[bytes]:
     return [path.read_bytes() for path in files]
 
 
-@pytest.mark.parametrize("words", [[], ["--dry-run"], ["--archive"], ["--via", "gateway"]], ids=" ".join)
+@pytest.mark.parametrize("words", [[], ["--dry-run"], ["--archive"], ["--delete"], ["--via", "gateway"]], ids=" ".join)
 def test_without_its_gateway_nothing_is_changed_and_the_remedy_is_named(stopped: Lab, words: list[str]) -> None:
     before = tree(stopped.state)
-    result = run(stopped, "close-project-batch", "--delete", *words, "one", TWO)
+    result = run(stopped, "close-project-batch", *words, "one", TWO)
     assert error_of(result) == (6, "gateway_needed"), result
     assert "openclaw gateway start" in result.json["error"]["remedy"]
     assert tree(stopped.state) == before
@@ -106,8 +106,8 @@ def test_a_file_beside_the_database_is_refused_and_does_not_grow_roots(stopped: 
     stale.write_text("{}")
     stale.chmod(0o600)
     before = tree(stopped.state)
-    for words in ([], ["--dry-run"], ["--via", "files"], ["--archive"]):
-        result = run(stopped, "close-project", "--delete", *words, "one")
+    for words in ([], ["--dry-run"], ["--via", "files"], ["--archive"], ["--delete"]):
+        result = run(stopped, "close-project", *words, "one")
         assert error_of(result) == (3, "mixed_store"), result
         assert "openclaw doctor" in result.json["error"]["remedy"]
         assert tree(stopped.state) == before
