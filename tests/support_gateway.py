@@ -377,7 +377,7 @@ def scope_of(method: str, params: dict[str, Any]) -> str:
     """Return what a call needs (measured on 2026.9.6)."""
     if method == "sessions.delete":
         return "operator.write" if params.get("archivedOnly") else "operator.admin"
-    return "operator.read" if method == "sessions.list" else "operator.write"
+    return "operator.read" if method in ("sessions.list", "health") else "operator.write"
 
 
 def due(order: dict[str, Any], method: str) -> list[dict[str, Any]]:
@@ -404,6 +404,9 @@ def perform(order: dict[str, Any], held: dict[str, Any], method: str, params: di
     """Do a call and return its payload, by the kind of store that the agent has."""
     if method == "connect":
         return connect(order, params, ERAS["sqlite" if held else "files"])
+    if method == "health" and held:
+        path = f"{order.get('hello', order['state'])}/agents/main/agent/openclaw-agent.sqlite"
+        return {"ok": True, "sessions": {"path": path}}
     if method == "sessions.patchMany" and held:
         return support_sqlite.patch_many(order, held, params, lie=lie)
     agent = params["agentId"] if "agentId" in params else support_sqlite.agent_of(params["key"])
@@ -420,12 +423,14 @@ def connect(order: dict[str, Any], params: dict[str, Any], era: tuple[str, tuple
     if params["auth"]["token"] != order.get("token") or order.get("refuse") == "connect":
         raise No("unauthorized: gateway token mismatch")
     version, methods = era
+    # From 2026.8.1 on an admin alone is told (measured on 2026.8.1 and 2026.9.6).
+    tells = era != ERAS["sqlite"] or "operator.admin" in params["scopes"]
     return {
         "type": "hello-ok",
         "protocol": 3,
         "server": {"version": version},
         "features": {"methods": list(methods)},
-        "snapshot": {"stateDir": order.get("hello", order["state"])},
+        "snapshot": {"stateDir": order.get("hello", order["state"])} if tells else {},
     }
 
 

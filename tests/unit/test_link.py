@@ -373,3 +373,31 @@ def test_an_admins_rights_are_asked_for_once_and_over_a_connection_of_their_own(
         ["operator.read", "operator.write", "operator.admin"],
     ]
     assert sockets[0].closed
+
+
+@pytest.mark.parametrize(
+    ("health", "said"),
+    [
+        ({"sessions": {"path": "/srv/state/agents/main/agent/openclaw-agent.sqlite"}}, "/srv/state"),
+        ({"sessions": {"path": "/srv/agents/x/agents/y/agent/openclaw-agent.sqlite"}}, "/srv/agents/x"),
+        ({"sessions": {"path": "(multiple)"}}, None),
+        ({"sessions": {"path": 5}}, None),
+        ({"sessions": []}, None),
+        ({}, None),
+    ],
+)
+def test_a_gateway_that_names_its_folder_to_admins_alone_is_told_by_its_database(
+    dial: Dial, health: dict[str, Any], said: str | None
+) -> None:
+    made, (socket,) = dial(lambda frame: [yes(frame, **(health if frame["method"] == "health" else {}))])
+    made.learn_state_dir()
+    assert made.said_state_dir == said
+    assert [frame["method"] for frame in socket.asked] == ["connect", "health"]
+    assert socket.asked[0]["params"]["scopes"] == ["operator.read", "operator.write"]
+
+
+def test_a_gateway_that_knows_no_health_names_nobody(dial: Dial) -> None:
+    unknown = {"message": "unknown method: health"}
+    made, _ = dial(lambda frame: [yes(frame) if frame["method"] == "connect" else no(frame, unknown)])
+    made.learn_state_dir()
+    assert made.said_state_dir is None

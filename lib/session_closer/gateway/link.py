@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import re
 import sys
 import time
 from typing import Any, Protocol
@@ -18,6 +20,7 @@ PROTOCOLS = (3, 4)
 # What archiving, taking back and deleting what is archived need; in a file store deleting needs the other one, too.
 SCOPES = ("operator.read", "operator.write")
 ADMIN = "operator.admin"
+_DATABASE = re.compile(r"(?P<state>/.*)/agents/[^/]+/agent/openclaw-agent\.sqlite")
 _CONNECT_SECONDS = 10.0
 # Who has not said hello is not given more memory than a hello needs; a list of all sessions may need much.
 _HELLO_BYTES = 4 << 20
@@ -93,6 +96,17 @@ class SocketLink:
         self._begin((*SCOPES, ADMIN))
         return True
 
+    def learn_state_dir(self) -> None:
+        """Ask whose gateway this is: its hello says so to an admin alone. Raises LinkLost."""
+        if self.said_state_dir is None:
+            # What does not say it is not known; whoever needs it takes that for a no.
+            with contextlib.suppress(CallRefused, LinkRefused):
+                self._note_state_dir(_state_dir_of(self.call("health", {}, _CONNECT_SECONDS)))
+
+    def _note_state_dir(self, said: object) -> None:
+        self.said_state_dir = said if isinstance(said, str) else None
+        self.state_dir = real(said) if isinstance(said, str) else None
+
     def _begin(self, scopes: tuple[str, ...]) -> None:
         self._asked = scopes
         deadline = time.monotonic() + _STARTING_SECONDS
@@ -115,8 +129,7 @@ class SocketLink:
         state = snapshot.get("stateDir") if isinstance(snapshot, dict) else None
         version = server.get("version") if isinstance(server, dict) else None
         methods = features.get("methods") if isinstance(features, dict) else None
-        self.said_state_dir = state if isinstance(state, str) else None
-        self.state_dir = real(state) if isinstance(state, str) else None
+        self._note_state_dir(state)
         self.version: str | None = version if isinstance(version, str) else None
         auth = hello.get("auth")
         said = auth.get("scopes") if isinstance(auth, dict) else None
@@ -223,6 +236,14 @@ class SocketLink:
     def close(self) -> None:
         """End the connection."""
         self._context.__exit__(None, None, None)
+
+
+def _state_dir_of(health: dict[str, Any]) -> str | None:
+    """Return the state directory by the path of a database in what a gateway says of its health (from 2026.8.1 on)."""
+    sessions = health.get("sessions")
+    path = sessions.get("path") if isinstance(sessions, dict) else None
+    found = _DATABASE.fullmatch(path) if isinstance(path, str) else None
+    return found["state"] if found else None
 
 
 def _payload(frame: dict[str, Any]) -> dict[str, Any]:

@@ -174,6 +174,8 @@ def _dial(url: str, token: str, *, named: bool = False) -> SocketLink:
     link = SocketLink(url, token, named=named)
     if link.keeps_files:
         link.become_admin()
+    else:
+        link.learn_state_dir()
     return link
 
 
