@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 import websockets.sync.client
-from session_closer.gateway import link, peers
+from session_closer.gateway import link, peers, sessions
+from session_closer.gateway.find import Found
 from session_closer.gateway.link import CallRefused, LinkLost, LinkRefused, SocketLink
+from session_closer.home import Home
+from session_closer.model import Life
 
 LATER = {"code": "UNAVAILABLE", "message": "the gateway is starting", "retryable": True}
 Script = Callable[[dict[str, Any]], list[Any]]
@@ -401,3 +404,22 @@ def test_a_gateway_that_knows_no_health_names_nobody(dial: Dial) -> None:
     made, _ = dial(lambda frame: [yes(frame) if frame["method"] == "connect" else no(frame, unknown)])
     made.learn_state_dir()
     assert made.said_state_dir is None
+
+
+def test_where_an_admins_rights_are_refused_the_next_link_is_tried(dial: Dial) -> None:
+    def script(frame: dict[str, Any]) -> list[Any]:
+        if frame["method"] == "connect" and "operator.admin" not in frame["params"]["scopes"]:
+            return [yes(frame)]
+        return [no(frame, {"message": "missing scope: operator.admin"})]
+
+    made, _ = dial(script)
+    asked: list[str] = []
+
+    def call(method: str, *_: Any) -> dict[str, Any]:
+        asked.append(method)
+        return {"archived": []}
+
+    other: Any = SimpleNamespace(call=call, close=lambda: None)
+    gateway = sessions.Gateway(Home("/nowhere", "demo", {}), Found(Life.UP), [made, other], [])
+    assert sessions.delete(gateway, "agent:a:b", delete_transcript=True) == []
+    assert (asked, gateway.links) == (["sessions.delete"], [other])

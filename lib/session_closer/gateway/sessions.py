@@ -277,12 +277,20 @@ def _call(gateway: Gateway, method: str, params: dict[str, Any]) -> dict[str, An
         try:
             return gateway.links[0].call(method, params, _CALL_SECONDS)
         except LinkRefused as problem:
-            link = gateway.links[0]
-            if ADMIN in str(problem) and isinstance(link, SocketLink) and link.become_admin():
-                continue
-            gateway.notes.append(f"{method} was refused: {problem}")
-            gateway.links.pop(0).close()
+            why = _refused_for_good(gateway.links[0], problem)
+            if why is not None:
+                gateway.notes.append(f"{method} was refused: {why}")
+                gateway.links.pop(0).close()
     raise LinkRefused(gateway.notes[-1] if gateway.notes else "no link to the gateway is left")
+
+
+def _refused_for_good(link: Link, problem: LinkRefused) -> LinkRefused | None:
+    """Return why a link may not do what it was refused, None where it may now, having an admin's rights."""
+    try:
+        may = ADMIN in str(problem) and isinstance(link, SocketLink) and link.become_admin()
+    except LinkRefused as refused:
+        return refused
+    return None if may else problem
 
 
 def way_out(gateway: Gateway) -> str:
