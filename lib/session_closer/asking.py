@@ -263,7 +263,7 @@ def _finish(
     if now.archived_at is None or session.archived_before or not ours:
         return left
     if (session.hidden or not frees) and not used:
-        return session._replace(status="archived")
+        return session._replace(status="archived", archived_at=now.archived_at)
     # Whether it was used between the plan and the archive was not looked at any more, if its time was not noted.
     hidden = used or session.archived_at is None
     then, why = _asked_again(store, session, gateway, delete=not hidden)

@@ -105,8 +105,9 @@ def findings(
     if policy.max_disk is not None:
         _evict(found, left, sizes, policy)
     for key, action in ours.items():
-        session = snapshot.sessions[key]
-        found.verdicts[key] = Verdict(action, kind(key, session.chat_type), _since(rules, session.archived_at))
+        if key not in staying:
+            session = snapshot.sessions[key]
+            found.verdicts[key] = Verdict(action, kind(key, session.chat_type), _since(rules, session.archived_at))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from session_closer import clocks
+from faults.sweep import in_child
+from session_closer import asking, clocks, keys
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
@@ -172,12 +174,13 @@ def clean(
     archive: bool = False,
     free_for: float | None = None,
     set_ahead: bool = False,
+    active: tuple[keys.Target, ...] = (),
     **rules: Any,
 ) -> Report:
     """Clean up as the clock will stand in so many days; `set_ahead`: as it would if somebody set it so now."""
     policy = Policy(MappingProxyType({Kind.CRON_RUN: DAY, Kind.SUBAGENT: DAY}))._replace(**rules)
     now = max(time.time(), BORN / 1000) + days * DAY
-    wish = Wish("cleanup-sessions", (), rules=Rules(policy, now, archive=archive), among=("project-lead",))
+    wish = Wish("cleanup-sessions", (), rules=Rules(policy, now, active, archive=archive), among=("project-lead",))
     options = Options(archive=archive, free_for=free_for)
     machine = clocks.uptime()
     later = machine if set_ahead else machine._replace(seconds=machine.seconds + days * DAY)
@@ -211,6 +214,26 @@ def test_what_is_not_freed_in_time_is_hidden_and_freed_by_the_next_cleanup(bases
     assert ended(report) == dict.fromkeys(STALE, "closed")
     assert {row.why.action for row in report.results if row.why} == {"free"}
     assert bases.listed().isdisjoint(STALE)
+
+
+def test_what_a_cleanup_archived_before_it_was_killed_is_freed_by_the_next_one(
+    bases: Bases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the answer of the gateway and the note of it: what is there says whose archive it is."""
+    monkeypatch.setattr(asking, "_UNDER_WAY_SECONDS", 0.0)
+    with monkeypatch.context() as killed:
+        killed.setattr(asking, "_still_idle", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        assert os.WIFSIGNALED(in_child(lambda: clean(bases, days=2)))
+    assert hidden(bases) == set(STALE)
+    assert ended(clean(bases, days=2)) == dict.fromkeys(STALE, "closed")
+    assert bases.listed().isdisjoint(STALE)
+
+
+def test_a_session_that_stays_is_freed_by_no_cleanup(bases: Bases) -> None:
+    clean(bases, days=2, free_for=0.0)
+    target = keys.target(CHILD, None)
+    assert ended(clean(bases, days=40, active=(target,), expire_archives=30 * DAY)) == {CRON_RUN: "closed"}
+    assert hidden(bases) == {CHILD}
 
 
 def test_what_somebody_keeps_or_has_archived_is_freed_by_no_cleanup(bases: Bases, stub: StubGateway) -> None:
