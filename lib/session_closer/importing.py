@@ -27,7 +27,7 @@ from .gateway.openclaw import OpenClaw, first_object
 from .gateway.restart import healthy
 from .gateway.sessions import Gateway
 from .model import Life, Move, RestartResult, Status
-from .record import RestartRecord, SessionRecord, StoreRecord, raw_entry
+from .record import PLANNED, RestartRecord, SessionRecord, StoreRecord, raw_entry
 from .run import Run
 from .stores.sqlite import SqliteStore
 
@@ -173,6 +173,9 @@ def finish(disk: Disk, index: str, store: SqliteStore, record: StoreRecord) -> S
     now = store.rows([session.key for session in record.sessions])
     sessions = []
     for session in record.sessions:
+        if session.status != PLANNED:
+            sessions.append(session)
+            continue
         row = now.get(session.key)
         back = row is not None and row.session_id == session.session_id and (imported or row.archived_at is None)
         sessions.append(session._replace(status="restored" if back else "dropped"))

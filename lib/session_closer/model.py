@@ -105,9 +105,9 @@ class Options(NamedTuple):
 
     `archive`: keep what a cleanup would free; `delete`: free each key, where archiving does not; `free_for`: seconds
     that a cleanup may free. `own`: the caller's own session. `most_rows`: how many rows that went well are shown.
-    `again` is the same command line with --yes, `free` with --delete, `undo` the command that takes a receipt's id,
-    `see` the one that lists, all for a shell. `late`: by the process that outlives
-    the caller, whose turn has ended a moment ago.
+    `again` is the same command line with --yes, `free` one that frees what this one archives, None where there is
+    none, `undo` the command that takes a receipt's id, `see` the one that lists, all for a shell. `late`: by the
+    process that outlives the caller, whose turn has ended a moment ago.
     """
 
     dry_run: bool = False
@@ -124,7 +124,7 @@ class Options(NamedTuple):
     own: tuple[Target, ...] = ()
     most_rows: int | None = None
     again: str = "--yes"
-    free: str = "--delete"
+    free: str | None = None
     undo: str = "restore-sessions"
     see: str = "list-sessions"
     late: bool = False

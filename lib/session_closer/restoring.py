@@ -40,7 +40,7 @@ from .gateway.link import CallRefused, LinkLost, LinkRefused
 from .home import Home, exposure
 from .keys import Target
 from .model import Life, Move, Options, Outcome, Report, RestartResult, Snapshot, Status, StoreResult, Wish
-from .record import RestartRecord, RunRecord, StoreRecord
+from .record import RestartRecord, RunRecord, SessionRecord, StoreRecord
 from .report import result as result_row
 from .restarting import not_begun, restart_once
 from .restorable import RESTORE, Chosen, Item
@@ -188,7 +188,7 @@ def _snapshot(where: Home, agent: str) -> Snapshot:
 def _perform(run: Run, ask: Ask, chosen: Sequence[Chosen], unknown: Sequence[str]) -> Report:
     by_agent: dict[str, list[Chosen]] = defaultdict(list)
     for one in chosen:
-        by_agent[one[0].agent].append(one)
+        by_agent[one.store.agent].append(one)
     # One that could not be finished a moment ago is an error now that the agents are known.
     if not run.options.dry_run and any(recovery.pending(run.home, agent) for agent in by_agent):
         run.warn(*recovery.recover(run, list(by_agent)))
@@ -260,8 +260,9 @@ def _change(
             store = run.stores[agent]
             if isinstance(store, SqliteStore):
                 _unarchive(run, store, some, done)
-                if any(done[agent, one[1].key].how == "import" for one in some):
-                    _import_rows(run, store, some, done)
+                left = [one for one in some if done[agent, one.session.key].how == "import"]
+                if left:
+                    _import_rows(run, store, left, done)
             else:
                 _restore_files(run, agent, some, done)
         result = restart_once(run)
@@ -578,7 +579,7 @@ def _import_rows(run: Run, store: SqliteStore, chosen: Sequence[Chosen], done: d
             store.folder,
             size=len(text),
             sha256=hashlib.sha256(text).hexdigest(),
-            sessions=tuple(map(importing.recorded, todo)),
+            sessions=(*_taken_back(run, store, done), *map(importing.recorded, todo)),
             restores=True,
         )
         note(run, record)
@@ -598,6 +599,12 @@ def _import_rows(run: Run, store: SqliteStore, chosen: Sequence[Chosen], done: d
         finally:
             importing.clean(run.disk, index, record)
             importing.judge(run, store, todo, done, said)
+
+
+def _taken_back(run: Run, store: SqliteStore, done: Mapping[tuple[str, str], Item]) -> tuple[SessionRecord, ...]:
+    """Return what the record has of a store already, as it ended: sessions that were taken out of the archive."""
+    before = [session for work in run.works if work.store.agent == store.agent for session in work.record.sessions]
+    return tuple(session._replace(status=str(done[store.agent, session.key].status)) for session in before)
 
 
 def _unknown(name: str, why: str = "the receipt closed no session of this name") -> Outcome:

@@ -1284,7 +1284,8 @@ def test_an_archived_row_is_taken_out_of_the_archive_by_the_running_gateway(base
 def test_the_receipt_of_a_restore_closes_rows_again(bases: Bases) -> None:
     run_json(CloseProjectBatch, "--archive", ALPHA, state=bases.store.state)
     again = receipt_of(bases.store, restore(bases.store, "last").data)
-    assert restore(bases.store, again).rows == [(ALPHA, "archived")]
+    answer = restore(bases.store, again)
+    assert (answer.rows, answer.data["free"]) == ([(ALPHA, "archived")], None), "no word of this command frees a key"
     assert bases.rows()[ALPHA]["archived_at"] is not None
 
 
@@ -1529,6 +1530,24 @@ def test_the_gateway_is_stopped_through_its_service_and_started_again(down: Down
     assert words == ["gateway status", "gateway stop", *["doctor --session-sqlite"] * 2, "gateway start"]
     assert down.store.receipts()[-1]["restart"]["result"] == "started"
     assert down.files() == set()
+
+
+def test_what_was_deleted_and_what_was_archived_are_one_restore_that_is_undone_as_one(down: Down) -> None:
+    down.service.run("gateway", "start")
+    (path,) = down.store.state.glob("session-closer/receipts/*.json")
+    both = run_json(CloseProjectBatch, KELLY, state=down.store.state)
+    other = Path(both.data["receipt"])
+    # As one run leaves it that frees some keys and archives the rest.
+    first, second = (json.loads(each.read_bytes()) for each in (path, other))
+    for store in first["stores"]:
+        if store["agent"] == "project-lead":
+            store["sessions"] += second["stores"][0]["sessions"]
+    path.write_text(json.dumps(first))
+    other.unlink()
+    answer = restore(down.store, path.stem, "--stop-gateway")
+    assert (answer.code, statuses(answer)) == (0, dict.fromkeys((*DELETED, KELLY), "restored"))
+    undone = restore(down.store, receipt_of(down.store, answer.data))
+    assert (undone.code, set(statuses(undone)) - {PUT_AWAY}) == (0, {*ROWS, KELLY})
 
 
 def test_without_a_service_the_gateway_is_not_stopped(down: Down) -> None:
