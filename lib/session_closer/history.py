@@ -29,6 +29,7 @@ LIMIT = 256 << 20
 # Our own writing of what stands ahead in a record; the words in it are short.
 _HEAD_BYTES = 512
 _HEAD = re.compile(rb'"sequence":\s*(\d{1,15}),\s*"boot":\s*"([^"\\]*)",\s*"uptime":\s*(\d{1,18}(?:\.\d{1,18})?)')
+_ARCHIVED = re.compile(rb'"archivedAt": (\d+)')
 _STARTED = re.compile(rb'"startedAt":\s*"([^"\\]*)"')
 
 
@@ -260,9 +261,11 @@ def archived_by_us(state: str, wanted: Mapping[tuple[str, str], tuple[str | None
     from .record import Damaged, decode  # only a key that is archived needs it
 
     missing = dict(wanted)
+    # In one pass over each record: there may be ten thousands of them.
+    moments = {str(moment).encode() for _, moment in missing.values()}
     found: dict[tuple[str, str], bool] = {}
     for raw in all_records(state) if missing else ():
-        if any(f'"archivedAt": {moment}'.encode() in raw for _, moment in missing.values()):
+        if not moments.isdisjoint(_ARCHIVED.findall(raw)):
             with contextlib.suppress(Damaged):
                 for store in decode(raw).stores:
                     for session in store.sessions:
@@ -271,6 +274,8 @@ def archived_by_us(state: str, wanted: Mapping[tuple[str, str], tuple[str | None
                         if ours and missing.get(pair) == (session.session_id, session.archived_at):
                             found[pair] = session.hidden
                             del missing[pair]
+        if not missing:
+            break
     return found
 
 
