@@ -10,8 +10,8 @@ from typing import Any
 
 from . import __version__, clocks, commit, files, history, journal, locks, names
 from .document import Document, Member
-from .errors import CloserError, Refused
-from .files import Disk, remove
+from .errors import CloserError
+from .files import Disk
 from .measuring import Hash, Measure, Stamp, beside
 from .model import Move, Outcome, PlannedRow, Reason, Session, Status
 from .planning import Claims
@@ -185,31 +185,18 @@ def _names_backup(run: Run, store: StoreRecord) -> bool:
 
 def note(run: Run, store: StoreRecord) -> None:
     """Write the journal: before the first change of a store, and whenever a name in it changes."""
-    if run.record is not None and _holds(run.record, store):
-        _write(run, with_store(run.record, store))
+    if run.record is None or run.journal is None:
+        begin(run, store)
         return
-    try:
-        if run.record is None or run.journal is None:
-            begin(run, store)
-            return
-        record = with_store(run.record, store)
+    record = with_store(run.record, store)
+    if not _holds(run.record, store):
         run.journal.check(record)
-    except Refused:
-        if store.backup is not None:
-            # Nobody needs the backup of a store that is not going to be changed.
-            remove(run.disk, [os.path.join(os.path.dirname(store.path), store.backup)])
-        raise
-    _write(run, record)
+    run.record = record
+    run.journal.write(record)
 
 
 def _holds(record: RunRecord, store: StoreRecord) -> bool:
     return any((known.path, known.agent) == (store.path, store.agent) for known in record.stores)
-
-
-def _write(run: Run, record: RunRecord) -> None:
-    assert run.journal is not None
-    run.record = record
-    run.journal.write(record)
 
 
 def prepare(run: Run, store: FileStore, rows: Sequence[PlannedRow], stamp: str) -> StoreRecord:
