@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -33,7 +34,7 @@ from .home import Home, check_folders
 from .journal import Journal
 from .locks import iso_now
 from .model import PUT_AWAY, Move, Session, Status
-from .record import Damaged, RunRecord, SessionRecord, StoreRecord
+from .record import Damaged, RestartRecord, RunRecord, SessionRecord, StoreRecord
 from .restarting import owed_restart
 from .run import Run
 from .stores.files import check, parse, read_index
@@ -122,35 +123,51 @@ def _finish(current: Run, begun: Journal, run: str) -> list[str]:
         return []
     for store in found.stores:
         _check_place(home, store)
+    found = _settle(current, begun, found)
+    owed = _restarted(current, found)
+    results = tuple(_not_deferred_any_more(home, run, row) for row in found.results)
+    last: RunRecord = replace(found, results=results, restart=owed, state="done", finished_at=iso_now())
+    begun.finish(last)
+    return [f"run {run} was interrupted and is finished now: {_counts(last)}"]
+
+
+def _settle(current: Run, begun: Journal, found: RunRecord) -> RunRecord:
+    """Return the record with what became of each session and file, once its stores are in line with it."""
     for store in found.stores:
         found = record.with_store(found, _finisher(store)(current, store, begun, found))
     for store in found.stores:
         if store.sessions and store.orphans:
             found = record.with_store(found, _settle_files(current, store, begun, found))
-    # A store's row may have come, or come back, after another one was settled.
+    # A row, of any of the stores, may use what was put away: it may have come, or come back, after that.
     for store in found.stores:
         found = record.with_store(found, _look_again(current, store))
-    stores = found.stores
-    files_of_none = sum(len(store.orphans) for store in stores)
-    closed = sum(session.status in PUT_AWAY for store in stores for session in store.sessions)
-    dropped = sum(session.status == "dropped" for store in stores for session in store.sessions)
+    return found
+
+
+def _restarted(current: Run, found: RunRecord) -> RestartRecord:
+    """Restart, or start, the gateway where the run still owes it that."""
+    owed = found.restart
     edited = any(
         session.route == "files" and session.status in ("closed", "restored")
-        for store in stores
+        for store in found.stores
         for session in store.sessions
     )
-    owed = found.restart
-    if not owed.done and (owed.needed or edited):
-        owed = importing.owed_start(current) if owed.result == importing.STOPPED else owed_restart(current)
-    results = tuple(_not_deferred_any_more(home, run, row) for row in found.results)
-    last: RunRecord = replace(found, stores=stores, results=results, restart=owed, state="done", finished_at=iso_now())
-    begun.finish(last)
-    back = sum(session.status == "restored" for store in stores for session in store.sessions)
-    done = f"{back} restored" if any(store.restores for store in stores) else f"{closed} closed"
-    lost = sum(row.get("error") == _ENDED for row in results)
+    if owed.done or not (owed.needed or edited):
+        return owed
+    return importing.owed_start(current) if owed.result == importing.STOPPED else owed_restart(current)
+
+
+def _counts(last: RunRecord) -> str:
+    """Return how many sessions and files ended how."""
+    status = Counter(session.status for store in last.stores for session in store.sessions)
+    closed = sum(status[put_away] for put_away in PUT_AWAY)
+    restores = any(store.restores for store in last.stores)
+    done = f"{status['restored']} restored" if restores else f"{closed} closed"
+    files_of_none = sum(len(store.orphans) for store in last.stores)
     more = f", {files_of_none} files" if files_of_none else ""
+    lost = sum(row.get("error") == _ENDED for row in last.results)
     own = f", {lost} that waited for the end of a turn not closed" if lost else ""
-    return [f"run {run} was interrupted and is finished now: {done}{more}, {dropped} left as they were{own}"]
+    return f"{done}{more}, {status['dropped']} left as they were{own}"
 
 
 def _finisher(store: StoreRecord) -> Callable[[Run, StoreRecord, Journal, RunRecord], StoreRecord]:
@@ -162,7 +179,7 @@ def _finisher(store: StoreRecord) -> Callable[[Run, StoreRecord, Journal, RunRec
 
 
 def _settle_files(current: Run, store: StoreRecord, _begun: Journal, _run: RunRecord) -> StoreRecord:
-    """Finish with the files of a run that were no session's: what was archived stays so, unless a row refers to it."""
+    """Finish with the files of a run that were no session's: what was archived stays so for now."""
     if not store.orphans:
         return store
     if not files.exists(store.path):
@@ -172,14 +189,11 @@ def _settle_files(current: Run, store: StoreRecord, _begun: Journal, _run: RunRe
         if store.restores:
             _settle_names(disk, store)
             return store
-        users = neighbours.users(current, store.agent)
         done = []
         for move in store.orphans:
             live, archive = os.path.join(folder, move.source), os.path.join(folder, move.target)
             if files.exists(live) and files.exists(archive):
                 _rename_if_there(disk, folder, move.source, move.target)
-            if planning.user_of(move.source, users) is not None:
-                _rename_if_there(disk, folder, move.target, move.source)
             if files.exists(archive):
                 done.append(move)
         disk.sync_folder(folder)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from faults.oracle import World, look
 from faults.sweep import ERRORS, NO_CHANGE, At, Counting, Image, Plain, in_child, interrupt_at, kill_at, nothing
-from session_closer import keys, names, restoring
+from session_closer import keys, names, planning, restoring
 from session_closer.errors import CloserError
 from session_closer.executor import execute
 from session_closer.home import Home
@@ -407,7 +407,9 @@ def test_a_row_that_begins_to_refer_to_a_file_finds_it(bench: Bench, when: str, 
 
         if killed:
             assert os.WIFSIGNALED(in_child(lambda: bench.clean(at)))
-            assert exit_code(bench.clean()) == 0
+            report = bench.clean()
+            assert exit_code(report) == 0
+            assert planning.kept_for("lost.jsonl", None) in report.warnings
         else:
             report = bench.clean(at)
             assert exit_code(report) == 0
