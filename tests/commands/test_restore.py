@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from session_closer import importing, restoring
+from session_closer import importing, refiling, restoring
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
 from session_closer.files import Disk
@@ -58,7 +58,7 @@ BIN = LIB.parent / "bin"
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restoring, "_SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
     # No power is cut here.
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import history, names, restoring
+from session_closer import history, names, refiling
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
@@ -26,7 +26,7 @@ READER = "agent:researcher:kelly-dashboard"
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restoring, "_SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
     # No power is cut here.
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 

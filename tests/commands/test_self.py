@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from session_closer import restoring
+from session_closer import refiling
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
@@ -309,7 +309,7 @@ def test_a_restore_below_the_gateway_leaves_the_restart_to_the_process_that_stay
 ) -> None:
     run_json(CloseProject, "topics", state=served.state)
     monkeypatch.setattr(handoff, "below", lambda pid: True)
-    monkeypatch.setattr(restoring, "_SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
     answer = run_json(RestoreSessions, "last", state=served.state)
     assert (answer.code, answer.rows) == (0, [(OTHER, "restored")])
     assert (answer.data["restart"]["result"], answer.data["restart"]["ok"]) == ("handed-off", None)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import restoring
+from session_closer import refiling, reviving
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
 from support import LEAD, TOKEN, Answer, Store, run_json
@@ -18,8 +18,8 @@ JOB, ALPHA = LEAD + "cron:nightly", LEAD + "alpha"
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restoring, "_SETTLE_SECONDS", 0.01)
-    monkeypatch.setattr(restoring, "_BREATH_SECONDS", 0.01)
+    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(reviving, "_BREATH_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from faults.looks import ERRORS, OPENS, STATS, AtLook, Looks, fail_look, watched
 from faults.sweep import BATCH, SCENARIOS, Bench, Image, Scenario, in_child
-from session_closer import processes, restoring
+from session_closer import processes, refiling
 from session_closer.cli import Command
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project import CloseProject
@@ -166,7 +166,7 @@ def test_a_restore_that_cannot_read_where_the_entries_were_says_so(
 ) -> None:
     before = store.entries()
     backup = run_json(CloseProject, "topics", state=store.state).data["stores"][0]["backup"]
-    once, real = Once(".bak-", errno.EIO, armed=False), restoring._where_they_were
+    once, real = Once(".bak-", errno.EIO, armed=False), refiling._where_they_were
 
     def arm(*arguments: Any) -> bytes | None:
         # The entry itself has been read by now.
@@ -174,7 +174,7 @@ def test_a_restore_that_cannot_read_where_the_entries_were_says_so(
         return real(*arguments)
 
     monkeypatch.setattr(os, "open", once)
-    monkeypatch.setattr(restoring, "_where_they_were", arm)
+    monkeypatch.setattr(refiling, "_where_they_were", arm)
     answer = run_json(RestoreSessions, "last", state=store.state)
     assert answer.rows == [(TOPICS, "restored")]
     assert f"{backup} cannot be read" in " ".join(answer.data["warnings"])

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from faults.oracle import World, look
 from faults.sweep import ERRORS, NO_CHANGE, At, Counting, Image, Plain, in_child, interrupt_at, kill_at, nothing
-from session_closer import keys, names, planning, restoring
+from session_closer import keys, names, planning, refiling, restoring
 from session_closer.errors import CloserError
 from session_closer.executor import execute
 from session_closer.home import Home
@@ -41,7 +41,7 @@ BESIDE = re.compile(rf"sessions\.json\.(?:bak-{STAMP}|lock|lock\.[0-9a-f]{{16}}|
 def _no_power_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a process wrote outlives its kill without a sync."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr(restoring, "_SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.0)
 
 
 def stamp(days: float) -> str:

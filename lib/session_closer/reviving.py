@@ -1,0 +1,128 @@
+"""One database's share of a restore: rows out of the archive by the gateway, deleted ones by OpenClaw's importer."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from . import files, importing, restorable
+from .asking import again
+from .claiming import locked
+from .errors import GatewayNeeded
+from .gateway import sessions
+from .gateway.link import CallRefused, LinkLost, LinkRefused
+from .model import Life, Status
+from .record import SessionRecord, StoreRecord
+from .restorable import Chosen, Item
+from .run import Run
+from .stores.sqlite import SqliteStore
+from .work import Work, note
+
+# A gateway that un-archives a thousand in a row has no worker left for its other clients.
+_BREATH_SECONDS = 0.5
+
+
+def restore_store(run: Run, store: SqliteStore, some: Sequence[Chosen], done: dict[tuple[str, str], Item]) -> None:
+    """Bring an agent's sessions back into its database; what became of each is read from the rows."""
+    _unarchive(run, store, some, done)
+    left = [one for one in some if done[store.agent, one.session.key].how == "import"]
+    if left:
+        _import_rows(run, store, left, done)
+
+
+def _unarchive(
+    run: Run,
+    store: SqliteStore,
+    some: Sequence[Chosen],
+    done: dict[tuple[str, str], Item],
+) -> None:
+    """Have the gateway take sessions out of the archive: each only if it still has its session id."""
+    with locked(run, store.agent):
+        _, items = restorable.look(run.home, store.agent, some)
+        done.update({(item.agent, item.key): item for item in items})
+        todo = [item for item in items if item.status is Status.WOULD_RESTORE and item.how == "unarchive"]
+        if not todo:
+            return
+        _begin(run, store, _record(store, sessions=tuple(map(importing.recorded, todo))))
+        refused: dict[str, CallRefused] = {}
+        try:
+            for number, targets in enumerate(sessions.rounds([(item.key, item.session_id or "") for item in todo])):
+                if number:
+                    time.sleep(_BREATH_SECONDS)
+                try:
+                    refused.update(sessions.archive(run.gateway, targets, archived=False))
+                except CallRefused as problem:
+                    refused.update(dict.fromkeys((key for key, _ in targets), problem))
+        except (LinkLost, LinkRefused) as problem:
+            raise GatewayNeeded(f"the gateway stopped answering: {problem}", again(run.gateway)) from None
+        finally:
+            done.update(_judged(store, todo, refused))
+
+
+def _judged(
+    store: SqliteStore, todo: Sequence[Item], refused: Mapping[str, CallRefused]
+) -> dict[tuple[str, str], Item]:
+    """Return by the rows what became of sessions that were to be taken out of the archive."""
+    now, found = store.rows([item.key for item in todo]), {}
+    for item in todo:
+        row = now.get(item.key)
+        back = row is not None and row.session_id == item.session_id and row.archived_at is None
+        why = f"the gateway refused: {refused[item.key]}" if item.key in refused else "not brought back"
+        found[item.agent, item.key] = (
+            item._replace(status=Status.RESTORED) if back else item._replace(status=Status.FAILED, error=why)
+        )
+    return found
+
+
+def _record(store: SqliteStore, **more: Any) -> StoreRecord:
+    return StoreRecord(store.agent, store.era, store.index, store.folder, restores=True, **more)
+
+
+def _begin(run: Run, store: SqliteStore, record: StoreRecord) -> None:
+    """Note what is going to be brought back."""
+    note(run, record)
+    run.works.append(Work(store=store, rows=[], record=record, note=partial(note, run)))
+
+
+def _import_rows(run: Run, store: SqliteStore, chosen: Sequence[Chosen], done: dict[tuple[str, str], Item]) -> None:
+    """Import deleted sessions of one agent; what became of each is read from the rows."""
+    with locked(run, store.agent):
+        _, items = restorable.look(run.home, store.agent, chosen)
+        todo = [item for item in items if item.status is Status.WOULD_RESTORE and item.how == "import"]
+        done.update({(item.agent, item.key): item for item in items if item.how == "import"})
+        if not todo:
+            return
+        importing.check_transcripts(store, todo)
+        index = run.home.index(store.agent)
+        text = importing.index_for(store, todo)
+        record = _record(
+            store,
+            size=len(text),
+            sha256=hashlib.sha256(text).hexdigest(),
+            sessions=(*_taken_back(run, store, done), *map(importing.recorded, todo)),
+        )
+        _begin(run, store, record)
+        if run.gateway.found.life is not Life.DOWN:
+            importing.stop(run)
+        run.tell(f"importing {len(todo)} sessions of agent {store.agent}; receipt {run.receipt}")
+        importing.make_folder(run.disk, store.folder)
+        said = None
+        try:
+            for item in todo:
+                importing.write_transcripts(run.disk, store, item)
+            files.put(run.disk, index + importing.FRESH, text)
+            run.disk.rename_new(index + importing.FRESH, index)
+            run.disk.sync_folder(store.folder)
+            said = importing.run_importer(run, store.agent)
+        finally:
+            importing.clean(run.disk, index, record)
+            importing.judge(run, store, todo, done, said)
+
+
+def _taken_back(run: Run, store: SqliteStore, done: Mapping[tuple[str, str], Item]) -> tuple[SessionRecord, ...]:
+    """Return what the record has of a store already, as it ended: sessions that were taken out of the archive."""
+    before = [session for work in run.works if work.store.agent == store.agent for session in work.record.sessions]
+    return tuple(session._replace(status=str(done[store.agent, session.key].status)) for session in before)
