@@ -13,7 +13,7 @@ from .gateway import handoff
 from .model import Plan, PlannedRow, Report, RestartResult, Status
 from .record import RestartRecord, with_store
 from .report import result as result_row
-from .restarting import not_begun, restart_once
+from .restarting import not_begun, restart_once, with_what_it_lists
 from .run import Run
 from .work import FileWork, begin, settled
 
@@ -44,6 +44,7 @@ def change(run: Run, plan: Plan) -> Report:
         _look_again(run)
         result = restart_once(run)
         _look_again(run)
+        result = with_what_it_lists(run, result)
         return _end(run, replace(plan, rows=(*rows, *deferred)), result)
     except (Busy, ChangedUnderneath, GatewayNeeded, Refused) as problem:
         # Exit 3 promises that nothing was changed.

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from . import archiving, locks
 from .deciding import nothing_to_restart
 from .gateway import handoff, sessions
 from .gateway.restart import BY_HAND, noticed, restart
@@ -20,23 +19,22 @@ LAST_WRITE_SECONDS = 5.0
 
 
 def restart_once(run: Run) -> RestartResult:
-    """Restart the gateway where a run owes it that, and look again at what was edited below it."""
+    """Restart the gateway where a run owes it that; what was edited below it is to be looked at again then."""
     begun = time.monotonic()
-    edits = [work for work in run.works if isinstance(work, FileWork) and work.edited]
     result = _restarted(run)
-    if not edits or run.gateway.found.life is Life.DOWN:
-        return result
-    if run.options.late:
+    if run.options.late and _edits(run) and run.gateway.found.life is not Life.DOWN:
         wait_for_last_write(begun)
-    elif result.ok is None:
-        return result
-    for work in edits:
-        with locks.folder(work.store.place):
-            archiving.look_again(run.disk, work)
-    closed = _closed_below(edits)
-    if result.ok is not False or not closed:
-        return result
-    return result._replace(detail=f"{result.detail}; {noticed(run.home, closed)}")
+    return result
+
+
+def with_what_it_lists(run: Run, result: RestartResult) -> RestartResult:
+    """Return a restart that did not happen with whether the gateway lists what was closed below it."""
+    closed = _closed_below(_edits(run)) if result.ok is False else {}
+    return result._replace(detail=f"{result.detail}; {noticed(run.home, closed)}") if closed else result
+
+
+def _edits(run: Run) -> list[FileWork]:
+    return [work for work in run.works if isinstance(work, FileWork) and work.edited]
 
 
 def wait_for_last_write(since: float) -> None:
@@ -72,7 +70,12 @@ def _restarted(run: Run) -> RestartResult:
         )
     run.tell(f"restarting the gateway, process {found.pid}; receipt {run.receipt}")
     run.gateway.leave()
-    return restart(run.home, found)
+    result = restart(run.home, found)
+    if result.ok:
+        # However this run ends from here on, none is owed any more.
+        run.record = replace(run.record, restart=RestartRecord(True, True, result.result, result.detail))
+        run.journal.write(run.record)
+    return result
 
 
 def _closed_below(edits: Sequence[FileWork]) -> dict[str, list[str]]:

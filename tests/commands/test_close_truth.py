@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import closing, executor, locks, names
+from session_closer import changing, closing, executor, locks, names
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
@@ -387,6 +387,38 @@ def test_a_gateway_that_answers_is_given_the_time_that_its_runs_take(
     monkeypatch.setattr(restart, "_wait_until_healthy", wait)
     answer = run_json(CloseProject, "alpha", "--via", "files", state=served.state)
     assert (answer.code, answer.data["restart"]["result"]) == (0, "restarted")
+
+
+def test_a_closer_that_comes_while_the_gateway_restarts_changes_nothing_of_what_is_said(
+    served: Store, openclaw: StubOpenClaw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = restart._wait_until_healthy
+    with contextlib.ExitStack() as held:
+
+        def wait(where: Home, before: Any) -> RestartResult:
+            found = real(where, before)
+            held.enter_context(locks.folder(str(served.folder())))
+            return found
+
+        monkeypatch.setattr(restart, "_wait_until_healthy", wait)
+        answer = run_json(CloseProject, "alpha", "--via", "files", state=served.state)
+    assert (answer.code, answer.data["restart"]["result"]) == (0, "restarted")
+    assert served.open_runs() == []
+
+
+def test_a_run_that_ends_after_its_restart_owes_none(
+    served: Store, openclaw: StubOpenClaw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> RestartResult:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(changing, "with_what_it_lists", stopped)
+        assert run_json(CloseProject, "alpha", "--via", "files", state=served.state).code == 130
+    again = run_json(CloseProject, "alpha", state=served.state)
+    assert (again.code, again.rows) == (0, [(ALPHA, "already_closed")])
+    assert len(openclaw.calls("restart")) == 1
+    assert served.receipts()[-1]["restart"]["done"] is True
 
 
 # An edit below the gateway that nobody had planned
