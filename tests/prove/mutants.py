@@ -213,21 +213,21 @@ MUTANTS = (
     ),
     _one(
         "recovery moves no file",
-        "recovery.py",
+        "finishing.py",
         "moves=_there(map(shelf.put_away, session.moves)))",
         "moves=session.moves)",
         "kills:batch",
     ),
     _one(
         "recovery merges nothing",
-        "recovery.py",
+        "finishing.py",
         "    if both.raw != live.raw:\n",
         "    if False:\n",
         "kills:displaced",
     ),
     _one(
         "recovery trusts any backup",
-        "recovery.py",
+        "finishing.py",
         "    if len(raw) != store.size or hashlib.sha256(raw).hexdigest() != store.sha256:\n",
         "    if False:\n",
         "hostile",
@@ -241,7 +241,7 @@ MUTANTS = (
     ),
     _one(
         "recovery puts no transcript back",
-        "recovery.py",
+        "finishing.py",
         "            shelf.bring_back(move)\n",
         "            pass\n",
         "hostile",
@@ -377,7 +377,7 @@ MUTANTS = (
     ),
     _one(
         "recovery does not ask who uses a file by now",
-        "recovery.py",
+        "finishing.py",
         "        return planning.user_of(move.source, self._users)\n",
         "        return None\n",
         "claims:shared transcripts",
