@@ -27,7 +27,7 @@ def put_away_since(home: Home, agent: str, era: str, run: RunRecord) -> Shelf:
 
     An archive of anybody else is never brought back: it may be years old.
     """
-    listed = frozenset(_listed(home.folder(agent)))
+    listed = frozenset(files.listed(home.folder(agent)))
     latest: dict[str, str] = {}
     for raw in history.all_records(home.state):
         with contextlib.suppress(Damaged):
@@ -47,10 +47,6 @@ def _archived_by(record: RunRecord, agent: str, era: str) -> Iterator[Move]:
                 yield from session.moves
 
 
-def _listed(folder: str) -> list[str]:
-    return files.listed(folder)
-
-
 def _owned(latest: Mapping[str, str]) -> Shelf:
     owned: dict[str, list[str]] = defaultdict(list)
     for live in latest:
@@ -63,6 +59,6 @@ def put_away_after(home: Home, agent: str, backup: str, sequence: int) -> Shelf:
     """Return the archives that were made after a backup: by its run and those after it, else by what the names say."""
     made = names.backed_up_at(os.path.basename(backup))
     since = made or datetime.fromtimestamp(os.stat(backup).st_mtime, UTC)
-    told = names.shelf(name for name in _listed(home.folder(agent)) if names.is_made_since(name, since))
+    told = names.shelf(name for name in files.listed(home.folder(agent)) if names.is_made_since(name, since))
     ours = put_away_since(home, agent, "files", RunRecord("", "", "", "", home.state, sequence=sequence))
     return _owned({**told, **ours.latest})

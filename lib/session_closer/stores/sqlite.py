@@ -94,7 +94,12 @@ class SqliteStore:
                 )
             }
         return Snapshot(
-            self.agent, self.index, os.path.realpath(self.folder), sessions, files=_listed(self.folder), era=self.era
+            self.agent,
+            self.index,
+            os.path.realpath(self.folder),
+            sessions,
+            files=frozenset(files.listed(self.folder)),
+            era=self.era,
         )
 
     def rows(self, keys: Sequence[str]) -> dict[str, Row]:
@@ -157,7 +162,7 @@ class SqliteStore:
 def all_archives(store: SqliteStore, session_ids: Sequence[str]) -> dict[str, list[str]]:
     """Return the archives of deleted sessions, the latest last: those that OpenClaw knows of behind all others."""
     found: dict[str, list[str]] = {session_id: [] for session_id in session_ids}
-    for name in sorted(_listed(store.folder)):
+    for name in sorted(files.listed(store.folder)):
         session_id = (names.archived_from(name) or "").removesuffix(".jsonl")
         if session_id in found and names.is_put_away(name):
             found[session_id].append(name)
@@ -183,13 +188,6 @@ def _told(path: str, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     for at in range(0, len(keys), _CHUNK):
         yield keys[at : at + _CHUNK]
-
-
-def _listed(folder: str) -> frozenset[str]:
-    try:
-        return frozenset(os.listdir(folder))
-    except FileNotFoundError:
-        return frozenset()
 
 
 @contextmanager
