@@ -372,6 +372,9 @@ def _check_store(store: StoreRecord) -> None:
         raise Damaged("holds a size that is no number")
     for session in store.sessions:
         _check_session(session)
+        # A file may hold half a surrogate pair, a database cannot.
+        if store.era == "sqlite" and any("\ud800" <= character <= "\udfff" for character in session.key):
+            raise Damaged("names a session that no database has")
     for move in store.orphans:
         _check_move(move)
 
