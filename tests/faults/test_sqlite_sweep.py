@@ -494,7 +494,7 @@ def test_ctrl_c_while_the_gateway_deletes_ends_in_130_and_leaves_the_rest_to_the
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "from session_closer.commands.close_project_batch import main; sys.exit(main())"
     )
-    words = ["--json", "--state-dir", scene.state, "--token-file", str(lab.folder / "token"),
+    words = ["--json", "--delete", "--state-dir", scene.state, "--token-file", str(lab.folder / "token"),
              "--url", f"ws://127.0.0.1:{lab.stub.port}", *TARGETS]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-B", "-c", program, *words],
@@ -680,7 +680,7 @@ def test_an_archive_that_was_still_under_way_is_taken_up(lab: Lab, monkeypatch: 
         while not left_hidden(scene):
             time.sleep(0.02)
 
-    monkeypatch.setattr(asking, "time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(asking, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
     assert exit_code(scene.batch(targets=(OTHER,))) == 0
     assert len(lab.stub.calls("sessions.patchMany")) > 1
     assert left_hidden(scene) == []
