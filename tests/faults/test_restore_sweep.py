@@ -327,7 +327,7 @@ class Rows:
             self.bases = build_sqlite(Store(self.state, stub.port))
             self.whole = self.picture()
             stub.serve(self.state, TOKEN)
-            assert run_json(CloseProjectBatch, *ROWS, state=self.state).code == 0
+            assert run_json(CloseProjectBatch, "--delete", *ROWS, state=self.state).code == 0
         for agent in AGENTS:
             with self.bases.open(agent) as connection:
                 connection.execute("pragma wal_checkpoint(truncate)")

@@ -849,13 +849,13 @@ def test_a_gateway_that_serves_us_is_not_taken_for_the_one_in_the_container(
     assert (answer.code, answer.error) == (6, "other_gateway")
 
 
-def test_a_named_gateway_that_does_not_say_whom_it_serves_is_asked_nothing(
+def test_a_named_gateway_that_does_not_say_whom_it_serves_is_asked_nothing_else(
     elsewhere: Bases, stub: StubGateway, token_file: Path
 ) -> None:
     stub.tell(hello=None)
     answer = close(elsewhere, "alpha", *named(stub, token_file))
     assert (answer.code, answer.error) == (6, "other_gateway")
-    assert stub.methods() == ["connect"]
+    assert stub.methods() == ["connect", "health"]
 
 
 def test_a_named_gateway_with_another_token_is_exit_6(elsewhere: Bases, stub: StubGateway, tmp_path: Path) -> None:
