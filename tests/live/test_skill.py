@@ -115,6 +115,11 @@ def statuses(result: str) -> dict[str, str]:
     return {row["key"]: row["status"] for row in answer(result)["results"]}
 
 
+def childless(listed: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return a list without whose parent a session is: what is archived is still a child of others."""
+    return {key: {name: value for name, value in row.items() if name != "childSessions"} for key, row in listed.items()}
+
+
 def said(lab: Lab, row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the messages of a session that was put away, by its row of the results."""
     if lab.era == "sqlite":
@@ -148,7 +153,7 @@ def test_an_agent_that_follows_the_skill_closes_two_sessions_and_then_its_own(la
 
             receipt = Path(str(answer(model.asked[-2].result)["receipt"]))
             wait_until(receipt.is_file, 60, "the receipt of the process that waits for the end of the turn")
-            assert rows(rpc) == without(before, *OTHERS)
+            assert childless(rows(rpc)) == childless(without(before, *OTHERS))
             live = {key for key, entry in lab.entries("project-lead").items() if "archivedAt" not in entry}
             assert live == {MAIN}
             assert lab.store.said("project-lead", MAIN) == main
