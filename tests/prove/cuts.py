@@ -35,7 +35,7 @@ def cuts_of_recovery(given: Given) -> Tally:
         scenario, part = item
         bench = Bench(scenario, os.path.join(place, "bench"))
         seen: set[str] = set()
-        share = 1 if given.everything else 8
+        share = 1 if given.everything else 32
         for point, when in list(first_kills(bench, every=False))[::share][part::_SLICES]:
             if not bench.kill(point, when):
                 continue

@@ -21,14 +21,15 @@ _FULL = ("create", "write", "make_folder", "link")
 
 
 def kills(given: Given) -> Tally:
-    """Kill before and after every step."""
+    """Kill before and after every step; but of the batch, at every third unless everything is run."""
 
     def work(item: tuple[Scenario, int], place: str) -> Tally:
         scenario, part = item
         bench = Bench(scenario, os.path.join(place, "bench"))
         bench.reset()
         names = bench.run().steps
-        for point in range(part, len(names), _SLICES):
+        share = 1 if given.everything or given.only or scenario.name == "batch" else 3
+        for point in range(part * share, len(names), share * _SLICES):
             for when in ("before", "after"):
                 if not bench.kill(point, when):
                     bench.broken.append(f"{scenario.name}: step {point} was not reached")
@@ -57,7 +58,7 @@ def _second(given: Given, again: Callable[..., None]) -> Tally:
         scenario, part = item
         bench = Bench(scenario, os.path.join(place, "bench"))
         firsts = list(first_kills(bench, every=given.everything))
-        share = 1 if given.everything else 2 if (scenario.name, again) == ("batch", _kill_again) else 16
+        share = 1 if given.everything else 8 if (scenario.name, again) == ("batch", _kill_again) else 40
         for point, when in firsts[::share][part::_SLICES]:
             if not bench.kill(point, when):
                 continue
@@ -100,7 +101,7 @@ def errors(given: Given) -> Tally:
         bench.reset()
         names = bench.run().steps
         thorough = given.everything or scenario.name == "batch"
-        for point in range(part, len(names), _SLICES if thorough else 2 * _SLICES):
+        for point in range(part, len(names), _SLICES if thorough else 4 * _SLICES):
             for number in ERRORS if thorough else (ERRORS[point % len(ERRORS)],):
                 code = errno.errorcode[number]
                 at = f"{code} at step {point} ({names[point]})"
