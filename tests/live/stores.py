@@ -7,9 +7,15 @@ import hashlib
 import json
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 DATABASE = "openclaw-agent.sqlite"
 # Something that the gateway finds out about a session after it has been made.
@@ -141,9 +147,10 @@ def _entry(text: str) -> dict[str, Any]:
 
 def _transcripts(connection: sqlite3.Connection) -> dict[str, str]:
     found: dict[str, str] = {}
-    query = "select session_id, event_json from transcript_events order by session_id, seq"
-    for session_id, event in connection.execute(query):
-        found[session_id] = found.get(session_id, "") + event + "\n"
+    query = "select session_id, event_json, event_zstd from transcript_events order by session_id, seq"
+    for session_id, event, packed in connection.execute(query):
+        text = zstd.decompress(packed).decode() if event is None else event
+        found[session_id] = found.get(session_id, "") + text + "\n"
     return found
 
 

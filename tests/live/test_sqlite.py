@@ -208,6 +208,8 @@ def test_an_archived_session_is_hidden_and_comes_back_whole(shared: Lab) -> None
         assert hidden not in rest.rows
         assert set(shared.entries("main")) >= {hidden, kept, goes}
         assert shared.store.said("main", hidden) == said
+        back = run(shared, "restore-sessions", Path(str(rest.json["receipt"])).stem)
+        assert (back.code, back.statuses()[goes]) == (0, "restored"), back
 
         rpc("sessions.patch", key=hidden, expectedSessionId=session_id, archived=False)
         assert rows(rpc)[hidden]["sessionId"] == session_id
