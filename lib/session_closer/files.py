@@ -119,10 +119,8 @@ class Disk:
             if not self.link(source, target):
                 return False
         except FileExistsError:
-            # Killed between link and unlink, a file has both names. Where there are no links, numbers of inodes may
-            # be made up, and two files can have the same.
-            one, other = os.lstat(source), os.lstat(target)
-            if not os.path.samestat(one, other) or one.st_nlink < 2:
+            # Killed between link and unlink, a file has both names.
+            if not _has_both(source, target):
                 raise
         self.unlink(source)
         return True
@@ -332,6 +330,16 @@ def read(path: str, limit: int) -> tuple[bytes, os.stat_result]:
         return pieces[0] if len(pieces) <= 2 else b"".join(pieces), os.fstat(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _has_both(source: str, target: str) -> bool:
+    """Tell whether two names are one file's; not where one of them is gone by now."""
+    try:
+        one, other = os.lstat(source), os.lstat(target)
+    except FileNotFoundError:
+        return False
+    # Where there are no links, numbers of inodes may be made up, and two files can have the same.
+    return os.path.samestat(one, other) and one.st_nlink > 1
 
 
 def is_no_file(problem: OSError) -> bool:

@@ -332,3 +332,16 @@ def test_a_file_system_without_flock_is_refused_and_nothing_is_changed(
             assert (answer.code, answer.error) == (3, "no_locks")
             assert f"{store.folder()} cannot be locked" in answer.data["error"]["message"]
             assert tree(store.state) == before
+
+
+def test_a_name_that_is_let_go_of_in_this_moment_was_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by OpenClaw, which removes its lock just when we look whose it is: it is asked for again, and no error."""
+
+    def taken(_disk: Disk, source: str, target: str) -> bool:
+        raise FileExistsError(source, target)
+
+    monkeypatch.setattr(Disk, "rename_exclusive", taken)
+    (tmp_path / "fresh").write_text("ours")
+    with pytest.raises(FileExistsError):
+        Disk().take_name(str(tmp_path / "fresh"), str(tmp_path / "lock"))
+    assert (tmp_path / "fresh").read_text() == "ours"
