@@ -16,12 +16,17 @@ from .gateway.link import CallRefused, LinkLost, LinkRefused
 from .gateway.sessions import Gateway
 from .measuring import Measure
 from .model import Move, PlannedRow, Status
-from .record import SessionRecord, StoreRecord
+from .planning import effects_of
+from .record import Kept, SessionRecord, StoreRecord
 from .stores.sqlite import Row, SqliteStore, archives_of
 from .work import FINISHES, Work
 
 # The most that a gateway needed for the call during which its caller was killed: 100 sessions in 0.3 s.
 _UNDER_WAY_SECONDS = 2.0
+# So that a run which frees for some minutes does not first read what thousands of sessions have.
+_KEPT_AT_ONCE = 100
+# Keeps what goes with sessions (key, session id); None where nothing does.
+Keep = Callable[[Sequence[tuple[str, str | None]]], Kept | None]
 _IN_USE = "in use again: it was used while it was being closed"
 
 
@@ -82,9 +87,11 @@ def _was_used(row: PlannedRow, now: Row, before: SessionRecord) -> bool:
 def _take_back(work: Work, store: SqliteStore, gateway: Gateway, rows: Sequence[PlannedRow]) -> None:
     if not rows:
         return
-    for some in sessions.rounds([(row.key, _session_id(row)) for row in rows]):
-        with contextlib.suppress(CallRefused):  # the rows tell
-            sessions.archive(gateway, some, archived=False)
+    for pinned in (False, True):
+        again_shown = [row for row in rows if row.session is not None and row.session.pinned is pinned]
+        for some in sessions.rounds([(row.key, _session_id(row)) for row in again_shown]):
+            with contextlib.suppress(CallRefused):  # the rows tell
+                sessions.show(gateway, some, pinned=pinned)
     now = store.rows([row.key for row in rows])
     for key, row in now.items():
         if row.archived_at is not None:
@@ -98,13 +105,18 @@ def delete(
     gateway: Gateway,
     rows: Sequence[PlannedRow],
     progress: Callable[[int, int], None],
+    *,
+    keep: Keep,
     until: float = math.inf,
 ) -> None:
     """Delete archived sessions, one by one; OpenClaw serves no two at once. Raises LinkLost or LinkRefused.
 
-    `until`, in seconds of the monotonic clock: what is not reached by then stays archived.
+    `keep`: what goes with some sessions, kept ahead of them. `until`, in seconds of the monotonic clock: what is not
+    reached by then stays archived.
     """
     for at, row in enumerate(rows):
+        if at % _KEPT_AT_ONCE == 0 and time.monotonic() < until:
+            _keep(work, keep, [(one.key, _session_id(one)) for one in rows[at : at + _KEPT_AT_ONCE]])
         if time.monotonic() >= until:
             work.put_off.update(later.key for later in rows[at:])
             break
@@ -120,6 +132,13 @@ def delete(
         else:
             work.note_archives(row.key, paths)
     progress(len(rows), len(rows))
+
+
+def _keep(work: Work, keep: Keep, sessions: Sequence[tuple[str, str | None]]) -> None:
+    kept = keep(sessions)
+    if kept is not None:
+        work.record = replace(work.record, kept=(*work.record.kept, kept))
+        work.note(work.record)
 
 
 def again(gateway: Gateway) -> str:
@@ -213,13 +232,16 @@ def check_lists(work: Work, gateway: Gateway) -> None:
 
 
 def settled(work: Work) -> StoreRecord:
-    """Return the record with what became of each session, and its archives."""
+    """Return the record with what became of each session, its archives and what else the close has changed."""
+    archived = {key for key, status in work.outcome.items() if status is Status.ARCHIVED}
+    effects = {row.key: effects_of(row, work.store.era, archived=True) for row in work.rows if row.key in archived}
     return replace(
         work.record,
         sessions=tuple(
             session._replace(
                 status=str(work.outcome.get(session.key, Status.FAILED)),
                 moves=_moves(work.store.folder, work.archives.get(session.key, ())),
+                effects=effects.get(session.key, session.effects),
             )
             for session in work.record.sessions
         ),
@@ -236,7 +258,14 @@ def _moves(folder: str, archives: Iterable[str]) -> tuple[Move, ...]:
 
 
 def finish(
-    store: SqliteStore, record: StoreRecord, gateway: Gateway, *, began: datetime | None, young: bool, frees: bool
+    store: SqliteStore,
+    record: StoreRecord,
+    gateway: Gateway,
+    keep: Keep,
+    *,
+    began: datetime | None,
+    young: bool,
+    frees: bool,
 ) -> StoreRecord:
     """Finish what an interrupted run began in one store: delete what it archived; what was used since stays.
 
@@ -246,6 +275,9 @@ def finish(
     if young and any(session.archived_at is None for session in record.sessions):
         time.sleep(_UNDER_WAY_SECONDS)
     now = store.rows([session.key for session in record.sessions])
+    if frees:
+        kept = keep([(one.key, one.session_id) for one in record.sessions if not one.hidden and one.key in now])
+        record = replace(record, kept=(*record.kept, *([kept] if kept is not None else ())))
     ended = (_finish(store, session, now.get(session.key), gateway, frees=frees) for session in record.sessions)
     return replace(record, sessions=tuple(_with_archive(store, session, began) for session in ended))
 
@@ -295,7 +327,8 @@ def _asked_again(
         if delete:
             _deleted(gateway, session.key, session_id)
         else:
-            why = sessions.archive(gateway, [(session.key, session_id)], archived=False).get(session.key, "")
+            pinned = any(one.kind == "pin" for one in session.effects)
+            why = sessions.show(gateway, [(session.key, session_id)], pinned=pinned).get(session.key, "")
     except CallRefused as problem:
         why = problem
     except (LinkLost, LinkRefused) as problem:

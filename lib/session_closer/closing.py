@@ -16,6 +16,7 @@ from .gateway.link import CallRefused, LinkLost, LinkRefused
 from .gateway.sessions import Gateway, delete
 from .measuring import holds
 from .model import Life, PlannedRow, Route, Session, Status
+from .planning import effects_of
 from .stores.files import parse, read_index
 from .work import FileWork, install
 
@@ -75,8 +76,12 @@ def to_files(work: FileWork) -> None:
 def _reroute(work: FileWork, keys: set[str]) -> None:
     """Take the files route for these, noted first: who edits a store below a gateway owes it a restart."""
     work.rows = [row._replace(route=Route.FILES) if row.key in keys else row for row in work.rows]
+    rerouted = {row.key: effects_of(row, work.store.era) for row in work.rows if row.attached}
     sessions = (
-        session._replace(route=str(Route.FILES)) if session.key in keys else session for session in work.record.sessions
+        session._replace(route=str(Route.FILES), effects=rerouted.get(session.key, ()))
+        if session.key in keys
+        else session
+        for session in work.record.sessions
     )
     work.record = replace(work.record, sessions=tuple(sessions))
     work.note(work.record)

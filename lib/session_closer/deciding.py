@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from . import cleaning, clocks, durations, history, neighbours, planning
+from . import attachments, cleaning, clocks, durations, history, neighbours, planning
 from .errors import CloserError, StorageFailed
 from .home import Home
 from .kinds import AUTOMATION, Kind
@@ -32,7 +32,7 @@ def decide(
     lent = {agent: neighbours.claims(run, agent) for agent in sorted({row.agent for row in plan.closing if row.moves})}
     if any(lent.values()):
         plan = planning.spared(plan, snapshots, run.view, choices._replace(lent=lent))
-    return plan
+    return attachments.attach(run, plan)
 
 
 def _planned(

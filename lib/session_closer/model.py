@@ -10,6 +10,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .effects import Attached, Effect, Lost
 from .errors import CloserError
 from .keys import Target
 
@@ -199,7 +200,8 @@ class Move(NamedTuple):
 class PlannedRow(NamedTuple):
     """The decision about one session, or about a name for which there is none.
 
-    `frees`: its key can be used again afterwards; else the session is archived, which keeps all of it.
+    `frees`: its key can be used again afterwards; else the session is archived, which keeps all of it. `attached` is
+    what refers to it or belongs to it, besides its files.
     """
 
     given: str
@@ -214,6 +216,7 @@ class PlannedRow(NamedTuple):
     was_running: bool = False
     hint: str = ""
     frees: bool = True
+    attached: tuple[Attached, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -236,7 +239,10 @@ class Plan:
 
 
 class Outcome(NamedTuple):
-    """One row of the result; `key_free`: whether its key can be used again, None where nothing was put away."""
+    """One row of the result; `key_free`: whether its key can be used again, None where nothing was put away.
+
+    `effects`: what the close changes besides the row and its files; `not_restored`: what an undo left out.
+    """
 
     given: str
     agent: str
@@ -250,6 +256,8 @@ class Outcome(NamedTuple):
     until: str | None = None
     why: Why | None = None
     key_free: bool | None = None
+    effects: tuple[Effect, ...] = ()
+    not_restored: tuple[Lost, ...] = ()
 
 
 class Why(NamedTuple):
@@ -262,13 +270,17 @@ class Why(NamedTuple):
 
 
 class StoreResult(NamedTuple):
-    """One store of the result; `backup` is None where nothing was changed, `summary` what a cleanup counted."""
+    """One store of the result; `backup` is None where nothing was changed, `summary` what a cleanup counted.
+
+    `kept`: paths of the files with rows that were deleted along with sessions.
+    """
 
     agent: str
     path: str
     era: str = "files"
     backup: str | None = None
     summary: Mapping[str, Any] | None = None
+    kept: tuple[str, ...] = ()
 
 
 class GatewayResult(NamedTuple):

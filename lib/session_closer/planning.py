@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-from . import keys, names
+from . import effects, keys, names
 from .keys import Target, quoted
 from .kinds import Kind, kind
 from .model import GatewayView, Life, Move, Plan, PlannedRow, Reason, Route, Session, Snapshot, Status
@@ -376,6 +376,17 @@ def route(session: Session, snapshot: Snapshot, view: GatewayView, via: str) -> 
     if via == "files" or not view.usable:
         return Route.FILES
     return Route.GATEWAY if deletable(session, snapshot) else Route.FILES
+
+
+def effects_of(row: PlannedRow, era: str, *, archived: bool = False) -> tuple[effects.Effect, ...]:
+    """Return what closing a session changes besides its row and files; `archived`: it was not deleted after all."""
+    if not row.attached:
+        return ()
+    if era == "sqlite":
+        how = effects.How.DELETE if row.frees and not archived else effects.How.ARCHIVE
+    else:
+        how = effects.How.GATEWAY if row.route is Route.GATEWAY else effects.How.FILES
+    return effects.of(row.attached, how)
 
 
 def deletable(session: Session, snapshot: Snapshot) -> bool:

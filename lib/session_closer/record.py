@@ -14,6 +14,7 @@ from types import NoneType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from . import keys, names
+from .effects import Effect
 from .model import Move
 
 FORMAT = "session-closer/1"
@@ -36,12 +37,22 @@ class Damaged(ValueError):
         self.agents = agents
 
 
+class Kept(NamedTuple):
+    """A file beside the receipt with rows that were deleted: its plain name, the rows, its bytes and their sha256."""
+
+    name: str
+    rows: int
+    size: int
+    sha256: str
+
+
 class SessionRecord(NamedTuple):
     """One session and its files; `sha256` is the entry's, `length` its bytes.
 
     File store: the entry is the member at `offset` in the backup. SQLite: `entry` is the row's `entry_json`, `events`
     the number of its last transcript event (-1: none), `archived_at` when we archived it (ms since 1970),
     `archived_before` whether it was archived already, `hidden` that it was to be archived only, and not deleted.
+    `effects` are those of the close on what was attached to it.
     """
 
     key: str
@@ -57,6 +68,7 @@ class SessionRecord(NamedTuple):
     archived_at: int | None = None
     archived_before: bool = False
     hidden: bool = False
+    effects: tuple[Effect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +79,8 @@ class StoreRecord:
     sessions were to be brought back; then `entry` holds the member of a file
     store, too, `moves` are undone, and `installs` is the sha256 of the index that is about to be installed. `orphans`
     are files without a session that are archived (or brought back), `removes` archives that are deleted for good.
-    `ended` is what became of all sessions that still say planned; in JSON each of them says it.
+    `kept` are files with what a deletion takes along. `ended` is what became of all sessions that still say planned; in
+    JSON each of them says it.
     """
 
     agent: str
@@ -84,6 +97,7 @@ class StoreRecord:
     installs: str = ""
     orphans: tuple[Move, ...] = ()
     removes: tuple[str, ...] = ()
+    kept: tuple[Kept, ...] = ()
     ended: str = ""
 
 
@@ -137,7 +151,7 @@ def ended(session: SessionRecord, status: str, moves: tuple[Move, ...]) -> Sessi
     return SessionRecord(
         session.key, session.session_id, session.offset, session.length, session.sha256, session.route, status,
         moves, session.entry, session.events, session.archived_at, session.archived_before,
-        session.hidden,
+        session.hidden, session.effects,
     )  # fmt: skip
 
 
@@ -208,14 +222,16 @@ def _session_text(session: SessionRecord) -> str:
         archived_at,
         archived_before,
         hidden,
+        effects,
     ) = session
-    if entry is not None or archived_at is not None or hidden:
+    if entry is not None or archived_at is not None or hidden or effects:
         return _text(_fields(session))
     return (
         f'{{"key": {_quote(key)}, "sessionId": {"null" if session_id is None else _quote(session_id)},'
         f' "offset": {offset}, "length": {length}, "sha256": "{sha256}", "route": "{route}", {_status_text(status)},'
         f' "moves": [{", ".join(map(_move_text, moves)) if moves else ""}], "entry": null, "events": {events},'
-        f' "archivedAt": null, "archivedBefore": {"true" if archived_before else "false"}, "hidden": false}}'
+        f' "archivedAt": null, "archivedBefore": {"true" if archived_before else "false"}, "hidden": false,'
+        ' "effects": []}'
     )
 
 
@@ -345,9 +361,10 @@ def _store(item: dict[str, Any]) -> StoreRecord:
     sessions = tuple(one._replace(hidden=True) for one in sessions) if hidden else sessions
     orphans = tuple(map(_move, _list(item.pop("orphans", []))))
     removes = tuple(_list(item.pop("removes", [])))
+    kept = tuple(Kept(**_arguments(Kept, one)) for one in _list(item.pop("kept", [])))
     item = _arguments(StoreRecord, item)
     item["displaced"] = tuple(_list(item.get("displaced", [])))
-    return StoreRecord(**item, sessions=sessions, orphans=orphans, removes=removes)
+    return StoreRecord(**item, sessions=sessions, orphans=orphans, removes=removes, kept=kept)
 
 
 def _check_store(store: StoreRecord) -> None:
@@ -364,6 +381,7 @@ def _check_store(store: StoreRecord) -> None:
     for name in (*([store.backup] if store.backup is not None else []), *store.displaced):
         if not _plain_name(name) or not name.startswith(names.backup_name(store.path.rpartition("/")[2], "")):
             raise Damaged("names a backup that is not one of ours")
+    _check_kept(store.kept)
     if not keys.is_agent_id(store.agent):
         raise Damaged("names an agent that cannot be")
     if not 0 <= store.merged <= len(store.displaced):
@@ -379,9 +397,17 @@ def _check_store(store: StoreRecord) -> None:
         _check_move(move)
 
 
+def _check_kept(kept: tuple[Kept, ...]) -> None:
+    for one in kept:
+        _checked(one)
+        if not _plain_name(one.name) or min(one.rows, one.size) < 0:
+            raise Damaged("keeps rows in a file that is none of ours")
+
+
 def _session(item: dict[str, Any]) -> SessionRecord:
     moves = tuple(map(_move, _list(item.pop("moves"))))
-    return SessionRecord(**_arguments(SessionRecord, item), moves=moves)
+    effects = tuple(Effect(**_arguments(Effect, one)) for one in _list(item.pop("effects", [])))
+    return SessionRecord(**_arguments(SessionRecord, item), moves=moves, effects=effects)
 
 
 def _check_session(session: SessionRecord) -> None:
@@ -394,6 +420,10 @@ def _check_session(session: SessionRecord) -> None:
         raise Damaged("holds an entry that is not what it was")
     for move in session.moves:
         _check_move(move)
+    for effect in session.effects:
+        _checked(effect)
+        if effect.count < 0:
+            raise Damaged("counts less than nothing")
 
 
 def raw_entry(entry: str) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from . import asking, files, finishing, history, importing, journal, locks, record
+from . import asking, attachments, files, finishing, history, importing, journal, kept, locks, record
 from .errors import CloserError
 from .files import Disk
 from .history import damaged, folders, named_records, open_runs, receipt_path
@@ -197,4 +197,8 @@ def _ask(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> St
         began = history.moment(run.started_at)
         # A cleanup frees for some minutes, and there may be ten thousands: the next ones go on with it.
         frees = run.operation != "cleanup-sessions"
-        return asking.finish(rows, store, current.gateway, began=began, young=_is_young(begun), frees=frees)
+
+        def keep(sessions: Sequence[tuple[str, str | None]]) -> record.Kept | None:
+            return kept.keep(current.disk, current.home, run.id, store.agent, attachments.words(sessions))
+
+        return asking.finish(rows, store, current.gateway, keep, began=began, young=_is_young(begun), frees=frees)

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from . import durations
+from . import durations, effects
 from .errors import CloserError, ExitCode
 from .keys import plain, quoted
 from .model import CHANGED, FINE, GatewayResult, Life, Outcome, ReceiptRow, Report, RestartResult, Status, Why
 
 SHOWN_ROWS = 20
+_SHOWN_EFFECTS = 5
 # What becomes of a message to a session that is archived (docs/measurements.md).
 MESSAGE = "refused until the session is restored; a person's message in a channel brings it back"
 _PLANNED = (Status.WOULD_CLOSE, Status.WOULD_ARCHIVE, Status.WOULD_RESTORE, Status.WOULD_EXPIRE)
@@ -58,6 +59,7 @@ def envelope(report: Report) -> dict[str, Any]:
                 "path": store.path,
                 "era": store.era,
                 "backup": store.backup,
+                **({"kept": list(store.kept)} if store.kept else {}),
                 **(store.summary or {}),
             }
             for store in report.stores
@@ -107,7 +109,9 @@ def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
         "archives": list(row.archives),
         "keyFree": row.key_free,
         "message": MESSAGE if row.key_free is False else None,
+        "effects": effects.as_json(row.effects),
         "error": row.error,
+        **({"notRestored": effects.as_json(row.not_restored)} if row.not_restored else {}),
         **({"until": row.until} if row.until is not None else {}),
         **(_why(row.why) if row.why is not None else {}),
     }
@@ -221,13 +225,22 @@ def _table(report: Report, *, verbose: bool) -> list[str]:
     width = max((min(len(_name(row)), 64) for row in shown), default=0)
     databases = {store.agent for store in report.stores if store.era == "sqlite"}
     details = [_detail(row, in_files=row.agent not in databases) for row in shown]
-    out = [
-        f"  {row.status:<{status}}  {_name(row):<{width}}  {detail}".rstrip()
-        for row, detail in zip(shown, details, strict=True)
-    ]
+    out = []
+    for row, detail in zip(shown, details, strict=True):
+        out.append(f"  {row.status:<{status}}  {_name(row):<{width}}  {detail}".rstrip())
+        out += [f"  {'':<{status}}    {line}" for line in _attached(row, verbose=verbose)]
     if len(rows) > len(shown):
         out.append(f"  … and {len(rows) - len(shown)} more (--verbose shows all)")
     return out
+
+
+def _attached(row: Outcome, *, verbose: bool) -> list[str]:
+    """Return the lines below a row: what else its close changes, or what an undo has left out."""
+    lines = [effects.line(one) for one in effects.spoken_of(row.effects)]
+    lines += [f"not restored: {effects.named(left.kind, left.count)}: {left.why}" for left in row.not_restored]
+    if verbose or len(lines) <= _SHOWN_EFFECTS:
+        return lines
+    return [*lines[:_SHOWN_EFFECTS], f"… and {len(lines) - _SHOWN_EFFECTS} more (--verbose shows all)"]
 
 
 def _summaries(report: Report) -> list[str]:
@@ -276,7 +289,9 @@ def _footer(report: Report, *, verbose: bool) -> list[str]:
         out.append(f"gateway  {_gateway_line(report)}")
         if verbose:
             out += [f"         {line}" for line in report.gateway.evidence]
+    out += _also(report.results)
     out += [f"backup   {store.backup}" for store in report.stores if store.backup]
+    out += [f"kept     {path}" for store in report.stores for path in store.kept]
     if report.receipt:
         out.append(f"receipt  {report.receipt}")
     if report.undo:
@@ -284,6 +299,18 @@ def _footer(report: Report, *, verbose: bool) -> list[str]:
     if report.free:
         out += [f"key      not free: a message to it is {MESSAGE}", f"free     {report.free}"]
     return out
+
+
+def _also(results: Sequence[Outcome]) -> list[str]:
+    """Return a line with what a run changes besides sessions and files, or has left out of an undo, counted."""
+    counted: Counter[tuple[str, str]] = Counter()
+    for row in results:
+        for one in effects.spoken_of(row.effects):
+            counted[one.kind, one.action] += one.count
+        for left in row.not_restored:
+            counted[left.kind, "not restored"] += left.count
+    words = [f"{effects.named(kind, count)} {action}" for (kind, action), count in sorted(counted.items())]
+    return [f"also     {', '.join(words)}"] if words else []
 
 
 def _gateway_line(report: Report) -> str:

@@ -9,9 +9,11 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import NamedTuple
 
 from . import document, durations, files, history, keys, measuring, names, stores
+from .effects import Effect
 from .errors import Busy, CloserError, Refused
 from .from_backup import live_or_empty
 from .home import Home
@@ -49,7 +51,8 @@ class Item(NamedTuple):
     """One session of a receipt: `entry` is its member in a file store, or its `entry_json`.
 
     `moves` are the renames to be undone. `how`: file, import (into a database), unarchive, or orphan: a file without a
-    session, whose name stands for the key.
+    session, whose name stands for the key. `effects` are those of the close that is undone, `failed` says why a kind of
+    them that has a way back was not brought back.
     """
 
     given: str
@@ -62,6 +65,8 @@ class Item(NamedTuple):
     moves: tuple[Move, ...] = ()
     error: str | None = None
     until: str | None = None
+    effects: tuple[Effect, ...] = ()
+    failed: Mapping[str, str] = MappingProxyType({})
 
 
 def receipts(home: Home) -> list[ReceiptRow]:
@@ -291,7 +296,7 @@ def _into_file(home: Home, store: FileStore, claims: Claims, shelf: Callable[[],
     live = store.document
     if is_orphan(session):
         return _orphan_back(home, store, claims, one)
-    item = Item(given, store.agent, session.key, session.session_id, Status.WOULD_RESTORE)
+    item = Item(given, store.agent, session.key, session.session_id, Status.WOULD_RESTORE, effects=session.effects)
     member = live.members.get(session.key)
     there = member is not None and member.row.session_id == session.session_id
     if member is not None and not there:
@@ -402,7 +407,8 @@ def _into_database(home: Home, store: SqliteStore, shelf: Callable[[], Shelf], c
             why = "it was archived in a folder of files, and the agent has a database now"
             items.append(Item(given, store.agent, name_of(session), None, Status.FAILED, how="orphan", error=why))
             continue
-        item = Item(given, store.agent, session.key, session.session_id, Status.WOULD_RESTORE, how="import")
+        item = Item(given, store.agent, session.key, session.session_id, Status.WOULD_RESTORE, "import")
+        item = item._replace(effects=session.effects)
         row = now.get(session.key)
         if row is not None and row.session_id != session.session_id:
             item = item._replace(status=Status.CONFLICT, error="the key is in use again, by another session")

@@ -23,6 +23,7 @@ from . import (
     writable,
 )
 from .deciding import nothing_to_restart, once_more, storage
+from .effects import How, lost
 from .errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
 from .files import Disk
 from .gateway import handoff, sessions
@@ -36,6 +37,10 @@ from .restorable import RESTORE, Chosen, Item
 from .run import Run
 from .stores.files import FileStore, check, read_index
 from .stores.sqlite import SqliteStore
+
+_BACK = frozenset({Status.RESTORED, Status.WOULD_RESTORE})
+# How what is brought back so had been put away.
+_HOW = {"unarchive": How.ARCHIVE, "import": How.DELETE}
 
 
 class Ask(NamedTuple):
@@ -313,6 +318,7 @@ def _outcome(item: Item) -> Outcome:
         session_id=item.session_id,
         error=item.error if item.status not in (Status.RESTORED, Status.WOULD_RESTORE) else None,
         until=item.until if item.status is Status.WOULD_RESTORE else None,
+        not_restored=lost(item.effects, _HOW.get(item.how, How.FILES), item.failed) if item.status in _BACK else (),
     )
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import partial
 
-from . import asking
+from . import asking, attachments, kept
 from .claiming import locked
 from .deciding import decide_again
 from .errors import GatewayNeeded
 from .gateway import sessions
 from .gateway.link import LinkLost, LinkRefused
 from .model import Plan, PlannedRow, Route, Status
-from .record import SessionRecord, StoreRecord, raw_entry
+from .planning import effects_of
+from .record import Kept, SessionRecord, StoreRecord, raw_entry
 from .run import Run
 from .stores.sqlite import Row, SqliteStore, all_archives
 from .work import Work, note
@@ -56,7 +58,9 @@ def _close(run: Run, store: SqliteStore, rows: list[PlannedRow], found: dict[str
     pending = True
     try:
         archived = asking.archive(work, store, run.gateway)
-        asking.delete(work, run.gateway, [row for row in archived if row.frees], run.progress, run.free_by)
+        freed = [row for row in archived if row.frees]
+        keep = partial(_kept, run, store.agent)
+        asking.delete(work, run.gateway, freed, run.progress, keep=keep, until=run.free_by)
         pending = False
     except (LinkLost, LinkRefused) as problem:
         lost = problem
@@ -74,6 +78,12 @@ def _close(run: Run, store: SqliteStore, rows: list[PlannedRow], found: dict[str
         raise GatewayNeeded(f"the gateway stopped answering: {lost}", asking.again(run.gateway))
 
 
+def _kept(run: Run, agent: str, sessions: Sequence[tuple[str, str | None]]) -> Kept | None:
+    """Keep what goes with sessions beside the receipt of the run."""
+    assert run.record is not None
+    return kept.keep(run.disk, run.home, run.record.id, agent, attachments.words(sessions))
+
+
 def _recorded(planned: PlannedRow, row: Row) -> SessionRecord:
     raw = raw_entry(row.entry)
     return SessionRecord(
@@ -87,4 +97,5 @@ def _recorded(planned: PlannedRow, row: Row) -> SessionRecord:
         events=row.events,
         archived_before=row.archived_at is not None,
         hidden=not planned.frees,
+        effects=effects_of(planned, "sqlite"),
     )

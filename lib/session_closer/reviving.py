@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -49,17 +49,25 @@ def _unarchive(
         _begin(run, store, _record(store, sessions=tuple(map(importing.recorded, todo))))
         refused: dict[str, CallRefused] = {}
         try:
-            for number, targets in enumerate(sessions.rounds([(item.key, item.session_id or "") for item in todo])):
+            for number, (pinned, targets) in enumerate(_rounds(todo)):
                 if number:
                     time.sleep(_BREATH_SECONDS)
                 try:
-                    refused.update(sessions.archive(run.gateway, targets, archived=False))
+                    refused.update(sessions.show(run.gateway, targets, pinned=pinned))
                 except CallRefused as problem:
                     refused.update(dict.fromkeys((key for key, _ in targets), problem))
         except (LinkLost, LinkRefused) as problem:
             raise GatewayNeeded(f"the gateway stopped answering: {problem}", again(run.gateway)) from None
         finally:
             done.update(_judged(store, todo, refused))
+
+
+def _rounds(items: Sequence[Item]) -> Iterator[tuple[bool, list[tuple[str, str]]]]:
+    """Give targets (key, session id) as the gateway takes them, those apart that archiving has unpinned."""
+    for pinned in (False, True):
+        some = [item for item in items if any(one.kind == "pin" for one in item.effects) is pinned]
+        for targets in sessions.rounds([(item.key, item.session_id or "") for item in some]):
+            yield pinned, targets
 
 
 def _judged(

@@ -8,9 +8,11 @@ from typing import Any
 
 from .errors import CloserError
 from .model import CHANGED, FINE, Outcome, Plan, PlannedRow, Report, RestartResult, Status, StoreResult
+from .planning import effects_of
 from .report import shown_rows
 from .run import Run
 
+_GOING = frozenset({Status.WOULD_CLOSE, Status.WOULD_DEFER})
 _DONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.EXPIRED})
 
 
@@ -41,11 +43,15 @@ def of(
         for work in run.works
         if work.record.backup is not None
     }
+    folder = os.path.dirname(run.receipt or "")
+    kept_rows = {
+        work.record.agent: tuple(os.path.join(folder, one.name) for one in work.record.kept) for work in run.works
+    }
     return Report(
         operation=run.wish.operation,
         dry_run=run.options.dry_run,
         stores=tuple(
-            StoreResult(agent, store.index, store.era, backups.get(agent), counted.get(agent))
+            StoreResult(agent, store.index, store.era, backups.get(agent), counted.get(agent), kept_rows.get(agent, ()))
             for agent, store in run.stores.items()
         ),
         results=tuple(rows),
@@ -131,6 +137,7 @@ def _outcome(run: Run, row: PlannedRow) -> Outcome:
         archives=tuple(os.path.join(folder, move.target) for move in row.moves),
         error=None if row.status in FINE else row.hint or None,
         key_free=_key_free(row),
+        effects=effects_of(row, run.stores[row.agent].era) if row.status in _GOING else (),
     )
 
 

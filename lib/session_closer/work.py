@@ -13,8 +13,8 @@ from .document import Document, Member
 from .errors import CloserError
 from .files import Disk
 from .measuring import Hash, Measure, Stamp, beside
-from .model import Move, Outcome, PlannedRow, Reason, Session, Status
-from .planning import Claims
+from .model import PUT_AWAY, Move, Outcome, PlannedRow, Reason, Session, Status
+from .planning import Claims, effects_of
 from .record import PLANNED, Damaged, RunRecord, SessionRecord, StoreRecord, ended, with_store
 from .run import Run
 from .stores import Store
@@ -84,6 +84,7 @@ class Work:
             tuple(archives),
             self.error.get(row.key, "not finished" if became is None else None),
             key_free={Status.CLOSED: True, Status.ARCHIVED: False}.get(became) if became is not None else None,
+            effects=effects_of(row, self.store.era, archived=became is Status.ARCHIVED) if became in PUT_AWAY else (),
         )
 
 
@@ -243,6 +244,7 @@ def _session_record(
         hashlib.sha256(raw[member.start : member.end]).hexdigest(),
         str(row.route),
         moves=tuple([measure.live(store.folder, move) for move in row.moves]) if row.moves else (),
+        effects=effects_of(row, store.era) if row.attached else (),
     )
 
 

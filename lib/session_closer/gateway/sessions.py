@@ -245,14 +245,23 @@ def rounds(targets: Sequence[tuple[str, str]]) -> Iterator[list[tuple[str, str]]
         left = later
 
 
-def archive(gateway: Gateway, targets: Sequence[tuple[str, str]], *, archived: bool = True) -> dict[str, CallRefused]:
-    """Have the gateway archive sessions (key, session id), or take them back; return why it refused some, by key.
+def archive(gateway: Gateway, targets: Sequence[tuple[str, str]]) -> dict[str, CallRefused]:
+    """Have the gateway archive sessions (key, session id); return why it refused some, by key.
 
     At most PATCH_MANY targets. Raises as `delete` does.
     """
+    return _patch(gateway, targets, {"archived": True})
+
+
+def show(gateway: Gateway, targets: Sequence[tuple[str, str]], *, pinned: bool = False) -> dict[str, CallRefused]:
+    """Have the gateway take sessions out of the archive, which had unpinned them; else as `archive`."""
+    return _patch(gateway, targets, {"archived": False, **({"pinned": True} if pinned else {})})
+
+
+def _patch(gateway: Gateway, targets: Sequence[tuple[str, str]], patch: dict[str, bool]) -> dict[str, CallRefused]:
     params = {
         "targets": [{"key": key, "expectedSessionId": session_id} for key, session_id in targets],
-        "patch": {"archived": archived},
+        "patch": patch,
     }
     outcomes = _call(gateway, "sessions.patchMany", params).get("outcomes")
     refused = {}

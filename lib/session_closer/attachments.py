@@ -1,0 +1,174 @@
+"""What refers to sessions or belongs to them, besides their rows and files, in the databases of a state directory."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from . import cron
+from .effects import Attached
+from .errors import CloserError
+from .files import exists
+from .home import Home
+from .model import Plan, PlannedRow, Session, Status
+from .stores import tables
+from .stores.tables import Table
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from .run import Run
+
+Found = Iterator[tuple[str, Attached]]
+
+_GOING = frozenset({Status.WOULD_CLOSE, Status.WOULD_DEFER})
+# What the rows of a table are, where they are counted and no more.
+_COUNTED: Mapping[str, str] = {
+    "trajectory_runtime_events": "trajectory",
+    "board_tabs": "board",
+    "board_widgets": "board",
+    "session_participants": "participant",
+    "session_watch_cursors": "watcher",
+    "delivery_queue_entries": "delivery",
+    "operator_approvals": "question",
+}
+_CHILD_COLUMNS = ("parent_session_key", "spawned_by")
+_SHOWN_CHILDREN = 3
+
+
+def attach(run: Run, plan: Plan) -> Plan:
+    """Return the plan with what is attached to each session that goes; a warning where it cannot be told."""
+    going: dict[str, list[Session]] = defaultdict(list)
+    for row in plan.rows:
+        if row.status in _GOING and row.session is not None:
+            going[row.agent].append(row.session)
+    found: dict[tuple[str, str], list[Attached]] = {}
+    for agent, sessions in going.items():
+        try:
+            for key, of_it in look(run.home, agent, sessions).items():
+                found[agent, key] = of_it
+        except CloserError as problem:
+            run.warn(f"what else refers to the sessions of agent {agent} was not looked up: {problem.message}")
+    if not found:
+        return plan
+    return replace(plan, rows=tuple(_with(row, found.get((row.agent, row.key))) for row in plan.rows))
+
+
+def _with(row: PlannedRow, found: Sequence[Attached] | None) -> PlannedRow:
+    return row._replace(attached=tuple(found)) if found and row.status in _GOING else row
+
+
+def look(home: Home, agent: str, sessions: Sequence[Session]) -> dict[str, list[Attached]]:
+    """Return what is attached to each of an agent's sessions, by key; Refused where a database cannot be read."""
+    owners = words((session.key, session.session_id if session.id_usable else None) for session in sessions)
+    found: dict[str, list[Attached]] = defaultdict(list)
+    for session in sessions:
+        if session.pinned:
+            found[session.key].append(Attached("pin"))
+    for path in databases(home, agent):
+        with tables.looking(path, owners) as connection:
+            for key, one in _in_database(connection, owners):
+                found[key].append(one)
+    return {key: _merged(of_it) for key, of_it in found.items()}
+
+
+def words(sessions: Iterable[tuple[str, str | None]]) -> dict[str, str]:
+    """Return the words by which sessions (key, session id) are referred to, each with the key it stands for."""
+    owners: dict[str, str] = {}
+    for key, session_id in sessions:
+        owners[key] = key
+        if session_id:
+            owners.setdefault(session_id, key)
+    return owners
+
+
+def databases(home: Home, agent: str) -> list[str]:
+    """Return the paths of the databases that may speak of an agent's sessions, as far as they are there."""
+    paths = (home.database(agent), os.path.join(home.state, "state", "openclaw.sqlite"))
+    return [path for path in paths if exists(path, follow=True)]
+
+
+def _in_database(connection: Connection, owners: Mapping[str, str]) -> Found:
+    yield from _children(connection, owners)
+    for table in tables.tables(connection):
+        special = _SPECIAL.get(table.name)
+        if special is not None:
+            yield from special(connection, table, owners)
+            continue
+        kind = _COUNTED.get(table.name, f"table:{table.name}")
+        counted: dict[str, int] = defaultdict(int)
+        for word, count in tables.counts(connection, table).items():
+            counted[owners[word]] += count
+        for hit in tables.mentions(connection, table, owners):
+            counted[owners[hit.word]] += 1
+        for key, count in counted.items():
+            yield key, Attached(kind, count=count, destroyed=table.destroyed)
+
+
+def _children(connection: Connection, owners: Mapping[str, str]) -> Found:
+    """Give the sessions that a session has spawned; they go on without it."""
+    known = {str(name) for (name,) in connection.execute("select name from pragma_table_info('session_nodes')")}
+    children: dict[str, dict[str, None]] = defaultdict(dict)
+    for column in _CHILD_COLUMNS:
+        if column in known:
+            query = f"select {column}, session_key from session_nodes where {column} in words order by 2"  # noqa: S608
+            for parent, child in connection.execute(query):
+                children[owners[parent]][str(child)] = None
+    for parent, of_it in children.items():
+        names = [child for child in of_it if child != parent]
+        if names:
+            yield parent, _listed("child", names)
+
+
+def _listed(kind: str, names: Sequence[str]) -> Attached:
+    """Return things of one kind as one, by the names of the first of them."""
+    shown = ", ".join(names[:_SHOWN_CHILDREN]) + (", …" if len(names) > _SHOWN_CHILDREN else "")
+    return Attached(kind, names[0], shown if len(names) > 1 else "", len(names))
+
+
+def _bindings(connection: Connection, table: Table, owners: Mapping[str, str]) -> Found:
+    for hit in tables.hits(connection, table):
+        where = ":".join(str(hit.row[name]) for name in ("channel", "conversation_id") if hit.row.get(name))
+        yield owners[hit.word], Attached("binding", str(hit.row.get("binding_id") or ""), where, destroyed=True)
+
+
+def _jobs(connection: Connection, table: Table, owners: Mapping[str, str]) -> Found:
+    query = f"select job_json, state_json from {table.name}"  # noqa: S608
+    for job, state in connection.execute(query):
+        yield from bound_job(_object(job), _object(state), owners)
+
+
+def bound_job(job: Mapping[str, Any], state: Mapping[str, Any], owners: Mapping[str, str]) -> Found:
+    """Give the session that a cron job which is on speaks to, if it is one of these."""
+    key = cron.target(job)
+    if key in owners and job.get("enabled") is True:
+        yield (
+            owners[key],
+            Attached("cron-job", str(job.get("id") or ""), str(job.get("name") or ""), 1, cron.due(state)),
+        )
+
+
+def _object(text: object) -> dict[str, Any]:
+    try:
+        value = json.loads(text) if isinstance(text, str) else {}
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _merged(found: Iterable[Attached]) -> list[Attached]:
+    """Return what is attached, the counts of one kind without names added up, in the order of the kinds."""
+    counted: dict[Attached, int] = defaultdict(int)
+    for one in found:
+        counted[replace(one, count=0)] += one.count
+    return sorted((replace(one, count=count) for one, count in counted.items()), key=lambda one: (one.kind, one.id))
+
+
+_SPECIAL: Mapping[str, Callable[[Connection, Table, Mapping[str, str]], Found]] = {
+    "current_conversation_bindings": _bindings,
+    "cron_jobs": _jobs,
+}

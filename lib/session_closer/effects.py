@@ -1,0 +1,158 @@
+"""What a close changes besides the row and its files, by kind: how it is named, and what an undo makes of it (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class How(StrEnum):
+    """How a session is put away: which of its belongings go depends on that."""
+
+    ARCHIVE = "archive"
+    DELETE = "delete"
+    GATEWAY = "gateway"
+    FILES = "files"
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What refers to a session, or belongs to it: `count` rows or files of one kind.
+
+    `id` and `name` where it is one thing that has them; `detail` is a clause for people. `destroyed`: a deletion by the
+    gateway takes it along.
+    """
+
+    kind: str
+    id: str = ""
+    name: str = ""
+    count: int = 1
+    detail: str = ""
+    destroyed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a close makes of one thing that is attached: `action` is disabled, removed or kept.
+
+    `undo`: exact (it is as it was, or always stays so), again (made anew, not the same in every respect), none.
+    `note` says in plain words what that means for the person.
+    """
+
+    kind: str
+    id: str
+    name: str
+    count: int
+    action: str
+    undo: str
+    note: str = ""
+
+
+DISABLED, REMOVED, KEPT = "disabled", "removed", "kept"
+EXACT, AGAIN, NONE = "exact", "again", "none"
+
+# What each kind is, in words for one and for many; an unknown one is `table:NAME` or `file:PATH`.
+KINDS: Mapping[str, tuple[str, str]] = {
+    "cron-job": ("cron job", "cron jobs"),
+    "trajectory": ("trajectory event", "trajectory events"),
+    "binding": ("chat binding", "chat bindings"),
+    "board": ("board part", "board parts"),
+    "worktree": ("worktree", "worktrees"),
+    "pin": ("pin", "pins"),
+    "child": ("child session", "child sessions"),
+    "watcher": ("watcher", "watchers"),
+    "participant": ("participant", "participants"),
+    "share": ("public share", "public shares"),
+    "question": ("open question", "open questions"),
+    "delivery": ("queued delivery", "queued deliveries"),
+    "memory": ("memory index entry", "memory index entries"),
+}
+# What the gateway does in each way of closing, where it is not what `destroyed` says (docs/undo.md).
+_OTHERWISE: Mapping[tuple[str, How], tuple[str, str]] = {
+    ("pin", How.ARCHIVE): (REMOVED, AGAIN),
+    ("pin", How.DELETE): (REMOVED, EXACT),
+    ("worktree", How.ARCHIVE): (REMOVED, AGAIN),
+    ("worktree", How.DELETE): (REMOVED, AGAIN),
+    ("binding", How.GATEWAY): (REMOVED, NONE),
+}
+# Named to people although the close leaves them as they are: they go on without the session.
+_GO_ON = frozenset({"cron-job", "child", "watcher", "binding", "share", "question", "delivery"})
+
+
+def of(attached: Iterable[Attached], how: How) -> tuple[Effect, ...]:
+    """Return what a way of closing makes of what is attached to one session."""
+    return tuple(_effect(one, how) for one in attached)
+
+
+def _effect(one: Attached, how: How) -> Effect:
+    lost = one.destroyed and how is How.DELETE
+    action, undo = _OTHERWISE.get((one.kind, how), (REMOVED, NONE) if lost else (KEPT, EXACT))
+    return Effect(one.kind, one.id, one.name, one.count, action, undo, _note(one, how))
+
+
+def _note(one: Attached, how: How) -> str:
+    if one.kind == "cron-job":
+        frees = "makes the key anew" if how is not How.ARCHIVE else "fails while the key is archived"
+        return "; ".join(part for part in (one.detail, f"it stays on: each run {frees}") if part)
+    if one.kind == "worktree":
+        return "; ".join(part for part in ("OpenClaw keeps its snapshot for 30 days", one.detail) if part)
+    return one.detail
+
+
+def spoken_of(effects: Iterable[Effect]) -> list[Effect]:
+    """Return those that a person should hear of: all that is changed, and what goes on without the session."""
+    return [one for one in effects if one.action != KEPT or one.kind in _GO_ON]
+
+
+def named(kind: str, count: int) -> str:
+    """Return a count of one kind in words."""
+    if kind in KINDS:
+        return f"{count} {KINDS[kind][count != 1]}"
+    where, _, name = kind.partition(":")
+    things = {"table": "row", "file": "file"}.get(where, where)
+    return f"{count} {things}{'' if count == 1 else 's'} of {name}" if name else f"{count} of {kind}"
+
+
+def line(effect: Effect) -> str:
+    """Return an effect in words, one line."""
+    who = effect.name or effect.id
+    what = named(effect.kind, effect.count) + (f" {who}" if who else "")
+    back = {EXACT: "", AGAIN: "the undo makes it anew", NONE: "no undo brings it back"}[effect.undo]
+    said = "; ".join(part for part in (effect.note, back if effect.action != KEPT else "") if part)
+    return f"{what} {effect.action}{f': {said}' if said else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What an undo has not brought back: `count` of one kind, and why."""
+
+    kind: str
+    count: int
+    why: str
+
+
+WHY = "its rows were deleted with the session, and OpenClaw's importer takes none"
+
+
+def lost(effects: Iterable[Effect], how: How, failed: Mapping[str, str]) -> tuple[Lost, ...]:
+    """Return what an undo of a close leaves out; `failed`: why a kind that has a way back was not brought back.
+
+    `how` the session had been put away when the undo began: what was archived may have been deleted since.
+    """
+    found: dict[tuple[str, str], int] = {}
+    for one in effects:
+        undo = NONE if how is How.DELETE and one.action == KEPT and one.kind in _DESTROYED else one.undo
+        if one.kind in failed or undo == NONE:
+            place = one.kind, failed.get(one.kind, WHY)
+            found[place] = found.get(place, 0) + one.count
+    return tuple(Lost(kind, count, why) for (kind, why), count in found.items())
+
+
+_DESTROYED = frozenset({"trajectory", "board", "participant", "watcher", "binding"})
+
+
+def as_json(things: Sequence[Effect | Lost]) -> list[dict[str, Any]]:
+    """Return effects, or what an undo left out, as they stand in a result (docs/json.md)."""
+    return [asdict(one) for one in things]

@@ -1,0 +1,75 @@
+"""What a deletion takes along and no undo brings back, kept beside the receipt: one JSON line for each row, packed."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from itertools import count
+from typing import Any
+
+from . import attachments, files, history
+from .files import Disk
+from .home import Home
+from .record import Kept
+from .stores import tables
+from .stores.tables import Hit
+
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+def path_of(home: Home, name: str) -> str:
+    """Return where a file with kept rows is."""
+    return os.path.join(history.root(home.state), history.RECEIPTS, name)
+
+
+def keep(disk: Disk, home: Home, run: str, agent: str, owners: Mapping[str, str]) -> Kept | None:
+    """Write the rows that go with sessions, durable before it returns; None where there are none.
+
+    `owners`: the keys and session ids of these sessions, each with its key. A line is `{"database", "table", "key",
+    "row"}`; bytes in a row are `{"base64": …}`. Raises Refused where a database cannot be read.
+    """
+    packed, rows = zlib.compressobj(1, wbits=_GZIP), 0
+    pieces: list[bytes] = []
+    for line in _lines(home, agent, owners):
+        pieces.append(packed.compress(line))
+        rows += 1
+    if not rows:
+        return None
+    pieces.append(packed.flush())
+    data = [piece for piece in pieces if piece]
+    whole = hashlib.sha256()
+    for piece in data:
+        whole.update(piece)
+    folder = os.path.dirname(path_of(home, ""))
+    if not files.is_folder(folder):
+        disk.make_folder(folder)
+        disk.sync_folder(os.path.dirname(folder))
+    taken = set(files.listed(folder))
+    # A killed run may have left one that its record does not name: what is in it may be gone from the database.
+    name = next(name for at in count(1) if (name := f"{run}.{agent}.{at}.jsonl.gz") not in taken)
+    files.put(disk, path_of(home, name), *data)
+    disk.sync_folder(folder)
+    return Kept(name, rows, sum(map(len, data)), whole.hexdigest())
+
+
+def _lines(home: Home, agent: str, owners: Mapping[str, str]) -> Iterator[bytes]:
+    for path in attachments.databases(home, agent):
+        with tables.looking(path, owners) as connection:
+            for table in tables.tables(connection):
+                if table.destroyed:
+                    for hit in tables.hits(connection, table):
+                        yield _line(os.path.relpath(path, home.state), owners[hit.word], hit)
+
+
+def _line(database: str, key: str, hit: Hit) -> bytes:
+    row = {"database": database, "table": hit.table.name, "key": key, "row": dict(hit.row)}
+    return json.dumps(row, default=_bytes).encode() + b"\n"
+
+
+def _bytes(value: Any) -> dict[str, str]:
+    assert isinstance(value, bytes)
+    return {"base64": base64.b64encode(value).decode()}
