@@ -144,9 +144,11 @@ def _note_absent(run: Run) -> None:
     for option, targets in (("--self", run.options.own), ("--active-key", active)):
         for target in targets:
             found = run.snapshots.get(target.agent)
-            if found is None and option == "--self":
-                continue  # no session of that agent is closed
-            if found is None or not any(key in found.sessions for key in target.candidates):
+            if found is not None and any(key in found.sessions for key in target.candidates):
+                continue
+            if (slip := keys.slip(target.given, target.agent)) is not None:
+                raise slip
+            if found is not None or option != "--self":  # else no session of that agent is closed
                 run.warn(f"{option} {keys.plain(target.given)}: agent {target.agent} has no such session")
 
 
@@ -211,7 +213,11 @@ def _look_at_files(run: Run) -> None:
 
 def _refusal(run: Run, plan: Plan) -> CloserError | None:
     """Return why the whole run may not go on, None where it may."""
-    unknown = [row.given for row in plan.rows if row.status is Status.NOT_FOUND]
+    absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
+    slips = filter(None, (keys.slip(row.given, row.agent) for row in absent if not run.options.late))
+    if (slip := next(slips, None)) is not None:
+        return slip
+    unknown = [row.given for row in absent]
     if run.wish.keep and unknown:
         return Refused(
             f"nothing was changed: not found in agent {run.wish.agent}: {', '.join(map(keys.plain, unknown))}",

@@ -11,6 +11,7 @@ from .errors import UsageProblem
 
 DEFAULT_AGENT = "project-lead"
 MAX_NAME = 128
+_LONGEST = 1000
 
 _AGENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _ALWAYS_KEPT = frozenset({"global", "unknown", "main"})
@@ -25,6 +26,11 @@ class Target(NamedTuple):
     agent: str
     candidates: tuple[str, ...]
 
+    @property
+    def exact(self) -> bool:
+        """Tell whether it is one key, and no project id."""
+        return len(self.candidates) == 1
+
 
 def is_agent_id(text: str) -> bool:
     """Tell whether OpenClaw could have made this agent id."""
@@ -34,11 +40,16 @@ def is_agent_id(text: str) -> bool:
 def check_agent(agent: str) -> str:
     """Return the agent id, or raise UsageProblem where OpenClaw could not have made it."""
     if not is_agent_id(agent):
-        raise UsageProblem(
-            f"{quoted(agent)} is not an agent id",
-            "an agent id is lower case letters, digits, - and _, at most 64: --agent project-lead",
-        )
+        raise not_an_agent(agent)
     return agent
+
+
+def not_an_agent(agent: str) -> UsageProblem:
+    """Return what is said of a word that OpenClaw could not have made as an agent id."""
+    return UsageProblem(
+        f"{quoted(agent)} is not an agent id",
+        "an agent id is lower case letters, digits, - and _, at most 64: --agent project-lead",
+    )
 
 
 def agent_of(key: str) -> str | None:
@@ -50,28 +61,22 @@ def agent_of(key: str) -> str | None:
 
 
 def target(given: str, agent: str | None) -> Target:
-    """Return what a name on the command line stands for; `agent` is --agent, None if it was not given."""
-    _check_name(given)
+    """Return what a name on the command line stands for; `agent` is --agent, None if it was not given.
+
+    Where no session has that name, `slip` tells whether it is one that was never meant.
+    """
     own = agent_of(given)
-    if own is None:
-        if given.startswith("agent:"):
-            raise UsageProblem(
-                f"{quoted(given)} is not a session key",
-                "a session key is agent:<agent>:<id>, with nothing empty",
-            )
-        where = agent or DEFAULT_AGENT
-        return Target(
-            given,
-            where,
-            (f"agent:{where}:{given}", f"agent:{where}:project-{given}", given, f"project-{given}"),
-        )
-    check_agent(own)
-    if agent is not None and agent != own:
-        raise UsageProblem(
-            f"{quoted(given)} belongs to agent {own}, --agent says {agent}",
-            f"leave out --agent, and write each session as a full key: agent:{agent}:...",
-        )
-    return Target(given, own, (given,))
+    where = agent or (own if own is not None and is_agent_id(own) else DEFAULT_AGENT)
+    if own is not None or given.startswith("agent:"):
+        return exactly(given, where)
+    _check_text(given)
+    return Target(given, where, (f"agent:{where}:{given}", f"agent:{where}:project-{given}", given, f"project-{given}"))
+
+
+def exactly(key: str, agent: str) -> Target:
+    """Return the target that is this very key of an agent's store, a bare one or another agent's, too."""
+    _check_text(key)
+    return Target(key, agent, (key,))
 
 
 def named(given: str, agent: str | None) -> Target:
@@ -79,21 +84,42 @@ def named(given: str, agent: str | None) -> Target:
     return target(given, agent if agent_of(given) is None else None)
 
 
-def _check_name(given: str) -> None:
-    full = given.startswith("agent:")
+def _check_text(given: str) -> None:
     problem = ""
     if not given:
         problem = "is empty"
     elif any(unicodedata.category(c) == "Cs" for c in given):
         problem = "is not valid text"
-    elif not full and (given in (".", "..") or "/" in given or "\\" in given):
-        problem = "looks like a path"
-    elif not full and any(unicodedata.category(c) == "Cc" for c in given):
-        problem = "holds a control character"
-    elif not full and len(given) > MAX_NAME:
-        problem = f"is longer than {MAX_NAME} characters"
     if problem:
         raise UsageProblem(f"{quoted(given)} {problem}", "give a project id or a full session key")
+
+
+def slip(given: str, agent: str) -> UsageProblem | None:
+    """Return what is wrong with a name that no session of an agent has: what it is can be no session's name."""
+    own = agent_of(given)
+    if own is not None:
+        return _slip_of_key(given, own, agent)
+    problem, remedy = "", "give a project id or a full session key"
+    if given.startswith("agent:"):
+        problem, remedy = "is not a session key", "a session key is agent:<agent>:<id>, with nothing empty"
+    elif given in (".", "..") or "/" in given or "\\" in given:
+        problem = "looks like a path"
+    elif any(unicodedata.category(c) == "Cc" for c in given):
+        problem = "holds a control character"
+    elif len(given) > MAX_NAME:
+        problem = f"is longer than {MAX_NAME} characters"
+    return UsageProblem(f"{quoted(given)} {problem}", f"{remedy}, as listed") if problem else None
+
+
+def _slip_of_key(given: str, own: str, agent: str) -> UsageProblem | None:
+    if not is_agent_id(own):
+        return not_an_agent(own)
+    if own != agent:
+        return UsageProblem(
+            f"{quoted(given)} belongs to agent {own}, --agent says {agent}",
+            f"leave out --agent, and write each session as a full key: agent:{agent}:...",
+        )
+    return None
 
 
 def folded(key: str) -> str:
@@ -126,20 +152,19 @@ def is_cron_template(key: str) -> bool:
 
 
 def quoted(text: str) -> str:
-    """Return text for a message: quoted, escaped, at most 200 characters; no control character reaches a terminal."""
+    """Return text for a message: in quotes that a shell undoes, at most 200 characters, no control character."""
     shown = text if len(text) <= 200 else text[:197] + "..."
-    return '"' + "".join(_escaped(c) for c in shown) + '"'
-
-
-def _escaped(c: str) -> str:
-    if c in '"\\':
-        return "\\" + c
-    return c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
+    # In double quotes a shell reads these as something else.
+    return f'"{shown}"' if shown.isprintable() and not set('"\\!$`') & set(shown) else shell_word(shown)
 
 
 def shown(line: str) -> str:
     """Return a line for a terminal: whatever could move its cursor is escaped."""
     return line if line.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in line)
+
+
+def _escaped(c: str) -> str:
+    return c.encode("unicode_escape").decode("ascii")
 
 
 def shell_word(word: str) -> str:
@@ -151,9 +176,14 @@ def shell_word(word: str) -> str:
 
 
 def _bytes(c: str) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in c.encode("utf-8", "surrogateescape"))
+    try:
+        raw = c.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return _escaped(c)  # half a pair, which no command line can hold
+    return "".join(f"\\x{byte:02x}" for byte in raw)
 
 
 def plain(text: str) -> str:
-    """Return text as it is where it is harmless on a terminal and in a shell, else quoted."""
-    return text if re.fullmatch(r"[\w:.@+/=-]{1,200}", text) else quoted(text)
+    """Return text as it is where it is harmless in a terminal and a shell, else quoted; cut off if it is very long."""
+    word = text if re.fullmatch(r"[\w:.@+/=-]+", text) else shell_word(text)
+    return word if len(word) <= _LONGEST else quoted(text)

@@ -39,15 +39,17 @@ def close(targets: Sequence[Target], snapshots: Mapping[str, Snapshot], view: Ga
     """Return the plan that closes the named sessions."""
     wanted: dict[tuple[str, str], str] = {}
     absent: dict[tuple[str, str], PlannedRow] = {}
+    exact: set[tuple[str, str]] = set()
     for target in targets:
-        sessions = snapshots[target.agent].sessions
-        present = [key for key in target.candidates if key in sessions]
+        present = _present(target, snapshots[target.agent])
         for key in present:
             wanted.setdefault((target.agent, key), target.given)
+        if target.exact:
+            exact.update((target.agent, key) for key in present)
         if not present:
             row = PlannedRow(target.given, target.agent, target.candidates[0], Status.NOT_FOUND)
             absent.setdefault((target.agent, target.given), row)
-    rows = _decide(wanted, snapshots, view, choices)
+    rows = _decide(wanted, snapshots, view, choices, loose=wanted.keys() - exact)
     return _finish([*rows, *absent.values()], snapshots, view, choices)
 
 
@@ -58,10 +60,13 @@ def keep_only(targets: Sequence[Target], snapshot: Snapshot, view: GatewayView, 
     those that are to be freed.
     """
     kept: set[str] = set()
+    fitting: set[str] = set()
     unknown: list[PlannedRow] = []
     for target in targets:
-        present = [key for key in target.candidates if key in snapshot.sessions]
+        present = _present(target, snapshot)
         kept.update(present)
+        if not target.exact:
+            fitting.update(map(keys.folded, present))
         if not present:
             unknown.append(PlannedRow(target.given, target.agent, target.candidates[0], Status.NOT_FOUND))
     if unknown:
@@ -74,13 +79,24 @@ def keep_only(targets: Sequence[Target], snapshot: Snapshot, view: GatewayView, 
         and _is_own(key, snapshot)
         and (not snapshot.sessions[key].archived or (snapshot.agent, key) in choices.freeing)
     }
+    # Of two that a project id fits, which one was to be kept is not known.
+    loose = {pair for pair in wanted if keys.folded(pair[1]) in fitting} if fitting else ()
     rows = [
         _refused(row, Reason.SELF, "the caller's own session was not named")
         if row.status is Status.WOULD_DEFER
         else row
-        for row in _decide(wanted, {snapshot.agent: snapshot}, view, choices)
+        for row in _decide(wanted, {snapshot.agent: snapshot}, view, choices, loose=loose)
     ]
     return _finish(rows, {snapshot.agent: snapshot}, view, choices)
+
+
+def _present(target: Target, snapshot: Snapshot) -> list[str]:
+    """Return the keys of a store that a name stands for: in one for all agents a full key is its own agent's."""
+    return [
+        key
+        for key in target.candidates
+        if key in snapshot.sessions and (snapshot.own_index or keys.agent_of(key) in (None, target.agent))
+    ]
 
 
 def chosen(
@@ -119,7 +135,10 @@ def _decide(
     snapshots: Mapping[str, Snapshot],
     view: GatewayView,
     choices: Choices,
+    *,
+    loose: Collection[tuple[str, str]] = (),
 ) -> list[PlannedRow]:
+    """Return the rows with what becomes of each; `loose` are those that only a project id has named."""
     doubles = {agent: _doubles(snapshots[agent].sessions) for agent in {agent for agent, _ in wanted}}
     rows = []
     for (agent, key), given in wanted.items():
@@ -130,24 +149,25 @@ def _decide(
         frees = (agent, key) in choices.freeing or _frees(session, snapshot, choices)
         row = PlannedRow(given, agent, key, Status.WOULD_CLOSE, None, session, frees=frees)
         running = is_running(session, snapshot, view)
-        others = doubles[agent].get(keys.folded(key)) if doubles[agent] else None
+        alike = doubles[agent].get(keys.folded(key), ()) if doubles[agent] else ()
+        by = route(session, snapshot, view, choices.via, alike)
         if keys.is_main(key):
             row = _refused(row, Reason.MAIN, "a main session is never closed")
-        elif others:
-            listed = " and ".join(quoted(other) for other in others)
-            row = _refused(row, Reason.AMBIGUOUS, f"differ only by case or normalisation: {listed}")
+        elif alike and (agent, key) in loose:
+            listed = " and ".join(map(keys.plain, alike))
+            row = _refused(row, Reason.AMBIGUOUS, f"this may be each of {listed}: give the whole key")
         elif key in choices.own:
             row = row._replace(status=Status.WOULD_DEFER)
         elif running and not choices.force:
             row = _refused(row, Reason.RUNNING, "a run is in flight: wait, or --force")
         elif session.archived and not frees:
             row = row._replace(status=Status.ALREADY_CLOSED)
-        elif snapshot.era == "sqlite" and not deletable(session, snapshot):
+        elif snapshot.era == "sqlite" and not deletable(session, snapshot, alike):
             row = row._replace(status=Status.FAILED, hint="the gateway cannot tell this key from another one's")
-        elif choices.via == "gateway" and view.usable and not deletable(session, snapshot):
+        elif choices.via == "gateway" and view.usable and by is not Route.GATEWAY:
             row = row._replace(status=Status.FAILED, hint="the gateway cannot delete this key: leave out --via gateway")
-        elif running:
-            row = row._replace(was_running=running)
+        elif running or by is not row.route:
+            row = row._replace(was_running=running, route=by)
         rows.append(row)
     return rows
 
@@ -281,10 +301,9 @@ def _with_files(
         if session.status == "running" and view.life is Life.DOWN:
             warnings.append(f"{quoted(session.key)} says running, but nothing runs: left over from a crash")
         whole = whole and session.id_usable
-        by = route(session, snapshot, view, choices.via)
         # Most rows of a long list are as they were planned.
-        if moves or row.moves or (row.delete_transcript, row.route) != (whole, by):
-            row = row._replace(moves=tuple(moves), delete_transcript=whole, route=by)  # noqa: PLW2901
+        if moves or row.moves or row.delete_transcript != whole:
+            row = row._replace(moves=tuple(moves), delete_transcript=whole)  # noqa: PLW2901
         out.append(row)
     _check_free(moved.values(), snapshot)
     return out
@@ -315,16 +334,19 @@ def did_you_mean(row: PlannedRow, snapshot: Snapshot) -> str:
     """Return a hint with the keys that look most like the one that is not there, empty where none does."""
     import difflib
 
-    tails: dict[str, str] = {}
+    forms: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for key in snapshot.sessions:
         tail = tail_of(key, snapshot.agent)
-        # Where a canonical and a legacy key share their project id, the id stands for both.
-        tails[tail] = tail if tail in tails else key
-    wanted = tail_of(row.given, snapshot.agent)
-    begun = sorted((tail for tail in tails if wanted and tail.startswith(wanted)), key=lambda tail: (len(tail), tail))
-    near = dict.fromkeys((*begun[:_HINTS], *difflib.get_close_matches(wanted, tails, n=_HINTS, cutoff=0.6)))
-    shown = [keys.plain(tails[name]) for name in near][:_HINTS]
-    return "did you mean " + ", ".join(shown) + "?" if shown else ""
+        forms[keys.folded(tail)][tail].append(key)
+    wanted = keys.folded(tail_of(row.given, snapshot.agent))
+    begun = sorted((form for form in forms if wanted and form.startswith(wanted)), key=lambda form: (len(form), form))
+    near = dict.fromkeys((*begun[:_HINTS], *difflib.get_close_matches(wanted, forms, n=_HINTS, cutoff=0.6)))
+    meant: list[str] = []
+    for form in near:
+        for tail, named in forms[form].items():
+            # Where a canonical and a legacy key share their project id, the id stands for both.
+            meant += [tail] if len(named) > 1 and tail != row.given else named
+    return "did you mean " + ", ".join(map(keys.plain, meant[:_HINTS])) + "?" if meant else ""
 
 
 def tail_of(key: str, agent: str) -> str:
@@ -369,13 +391,13 @@ class Claims(NamedTuple):
         return not self.ids.isdisjoint(names.owners(name))
 
 
-def route(session: Session, snapshot: Snapshot, view: GatewayView, via: str) -> Route:
-    """Return who takes the entry out; the table stands in docs/design.md."""
+def route(session: Session, snapshot: Snapshot, view: GatewayView, via: str, alike: Collection[str] = ()) -> Route:
+    """Return who takes the entry out; the table stands in docs/design.md. `alike`: as for `deletable`."""
     if snapshot.era == "sqlite":
         return Route.GATEWAY
     if via == "files" or not view.usable:
         return Route.FILES
-    return Route.GATEWAY if deletable(session, snapshot) else Route.FILES
+    return Route.GATEWAY if deletable(session, snapshot, alike) else Route.FILES
 
 
 def effects_of(row: PlannedRow, era: str, *, archived: bool = False) -> tuple[effects.Effect, ...]:
@@ -389,9 +411,16 @@ def effects_of(row: PlannedRow, era: str, *, archived: bool = False) -> tuple[ef
     return effects.of(row.attached, how)
 
 
-def deletable(session: Session, snapshot: Snapshot) -> bool:
-    """Tell whether `sessions.delete` would find exactly this entry and no other."""
+def deletable(session: Session, snapshot: Snapshot, alike: Collection[str] = ()) -> bool:
+    """Tell whether `sessions.delete` would find exactly this entry and no other.
+
+    `alike`: the keys of the store, this one among them, that differ by no more than case or normalisation.
+    """
     own = keys.agent_of(session.key) == snapshot.agent and snapshot.own_index
-    # In a database a key may have upper case (a Matrix room), and the session id that goes along tells rows apart.
-    plain = session.key if snapshot.era == "sqlite" else session.key.lower()
-    return own and session.key == plain.strip() and session.key.isprintable()
+    if not own or not session.key.isprintable() or session.key != session.key.strip():
+        return False
+    if snapshot.era == "sqlite":
+        # A key may have upper case there (a Matrix room), and the session id that goes along tells rows apart.
+        return sum(snapshot.sessions[key].session_id == session.session_id for key in alike) <= 1
+    # In a file it also takes out, unseen, every key that is the same in lower case (2026.5.7).
+    return session.key == session.key.lower() and len(alike) <= 1

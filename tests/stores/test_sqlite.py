@@ -240,12 +240,15 @@ def test_keys_are_used_as_they_are_written(bases: Bases) -> None:
     assert others(bases, before, key)
 
 
-def test_keys_that_differ_by_case_only_are_ambiguous(bases: Bases) -> None:
+def test_of_keys_that_differ_by_case_only_the_one_that_is_named_goes(bases: Bases) -> None:
+    key = LEAD + "matrix:!RoomAbc:Server"
     bases.add(LEAD + "matrix:!roomabc:server")
     before = picture(bases)
-    answer = delete(bases, LEAD + "matrix:!RoomAbc:Server")
+    answer = delete(bases, "matrix:!RoomAbc:Server")
     assert (answer.code, the_row(answer)["reason"]) == (3, "ambiguous")
     assert picture(bases) == before
+    assert delete(bases, key).rows == [(key, "closed")]
+    assert others(bases, before, key)
 
 
 def test_a_bare_key_is_left_alone_as_the_gateway_would_take_it_for_another_agents(

@@ -27,15 +27,16 @@ def test_a_full_key_names_its_own_agent() -> None:
 
 
 def test_a_key_of_another_agent_than_asked_for_is_a_usage_problem() -> None:
-    with pytest.raises(UsageProblem, match="researcher"):
-        keys.target("agent:researcher:kelly", "main")
+    # Unless agent main has such a row.
+    found = keys.target("agent:researcher:kelly", "main")
+    assert found == keys.Target("agent:researcher:kelly", "main", ("agent:researcher:kelly",))
+    slip = keys.slip(found.given, found.agent)
+    assert slip is not None
+    assert "researcher" in slip.message
 
 
-@pytest.mark.parametrize(
-    "word",
-    ["", ".", "..", "a/b", "a\\b", "a\nb", "a\0b", "a\x1b[31m", "x" * 129, "agent:", "agent:a:", "agent::b", "agent:a"],
-)
-def test_a_name_that_can_only_be_a_slip_is_refused(word: str) -> None:
+@pytest.mark.parametrize("word", ["", "a\udc80"])
+def test_a_name_that_is_no_text_is_refused(word: str) -> None:
     with pytest.raises(UsageProblem):
         keys.target(word, None)
 

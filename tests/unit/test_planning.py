@@ -145,12 +145,12 @@ def test_the_gateway_is_never_sent_a_key_it_would_take_for_another(
             assert choice.via != "files"
 
 
-def test_two_keys_that_differ_only_by_case_are_both_refused() -> None:
+def test_a_project_id_that_fits_two_keys_is_refused() -> None:
     rows = {key: Session("lead", key, None, None) for key in ("agent:lead:kelly", "agent:lead:Kelly")}
     snapshot = Snapshot("lead", "/s/sessions.json", "/s", rows)
     plan = plan_for(snapshot, ["kelly"], GatewayView(), Choices(stamp=STAMP), keep=False)
     assert [(row.status, row.reason) for row in plan.rows] == [(Status.REFUSED, Reason.AMBIGUOUS)]
-    assert '"agent:lead:Kelly"' in plan.rows[0].hint
+    assert "agent:lead:Kelly" in plan.rows[0].hint
 
 
 def test_a_project_id_closes_canonical_legacy_and_bare_rows_and_nothing_that_merely_contains_it() -> None:
