@@ -45,6 +45,38 @@ create table transcript_events (
   foreign key (session_id) references session_windows (session_id) on delete cascade
 );
 create table auth_profile_store (store_key text not null primary key, store_json text not null);
+create table trajectory_runtime_events (
+  session_id text not null, seq integer not null, run_id text, event_json text not null, created_at integer not null,
+  primary key (session_id, seq),
+  foreign key (session_id) references session_windows (session_id) on delete cascade
+);
+create table session_participants (
+  session_key text not null, identity_namespace text not null, actor_id text not null,
+  contribution_count integer not null, primary key (session_key, identity_namespace, actor_id),
+  foreign key (session_key) references session_nodes (session_key) on delete cascade
+);
+create table board_tabs (
+  session_key text not null, tab_id text not null, title text not null, primary key (session_key, tab_id),
+  foreign key (session_key) references session_nodes (session_key) on delete cascade
+);
+create table board_widgets (
+  session_key text not null, name text not null, tab_id text not null, html text, primary key (session_key, name),
+  foreign key (session_key, tab_id) references board_tabs (session_key, tab_id) on delete cascade
+);
+"""
+# The database of the state directory, likewise.
+STATE_SCHEMA = """
+create table current_conversation_bindings (
+  binding_key text primary key, binding_id text not null, target_session_key text not null, channel text not null,
+  conversation_id text not null, record_json text not null
+);
+create table session_watch_cursors (watcher_session_key text not null, target_session_key text not null);
+create table cron_jobs (
+  store_key text not null, job_id text not null, enabled integer not null, job_json text not null, state_json text,
+  primary key (store_key, job_id)
+);
+create table delivery_queue_entries (queue_name text not null, id text not null, session_key text, entry_json text);
+create table audit_events (sequence integer primary key, session_key text, session_id text);
 """
 
 
@@ -295,7 +327,7 @@ def patch_many(
 ) -> dict[str, Any]:
     """Archive sessions or take them out of the archive, each on its own."""
     _closed_schema(params, "targets", "patch")
-    _closed_schema(params["patch"], "archived")
+    _closed_schema(params["patch"], "archived", "pinned")
     if not 0 < len(params["targets"]) <= PATCH_MANY:
         raise No("invalid sessions.patchMany params: targets must NOT have more than 100 items")
     outcomes = []
@@ -304,7 +336,11 @@ def patch_many(
         key = target["key"]
         try:
             if not lie:
-                _archive(order, held[agent_of(key)], key, target.get("expectedSessionId"), params["patch"]["archived"])
+                patch = params["patch"]
+                _archive(order, held[agent_of(key)], key, target.get("expectedSessionId"), patch["archived"])
+                if patch.get("pinned"):
+                    pin = "update session_nodes set pinned_at = ? where session_key = ?"
+                    held[agent_of(key)].execute(pin, (_now(), key))
             outcomes.append({"ok": True, "key": key})
         except No as problem:
             outcomes.append({"ok": False, "key": key, "error": problem.error})
@@ -331,7 +367,8 @@ def _archive(
     else:
         del entry["archivedAt"], entry["archiveReason"]
     connection.execute(
-        "update session_nodes set entry_json = ?, updated_at = ?, archived_at = ?, status = ? where session_key = ?",
+        "update session_nodes set entry_json = ?, updated_at = ?, archived_at = ?, status = ?, pinned_at = null"
+        " where session_key = ?",
         (json.dumps(entry, ensure_ascii=False), now, now if archived else None, status, key),
     )
 

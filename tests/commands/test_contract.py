@@ -41,7 +41,8 @@ ENVELOPE = {
     "free", "warnings", "error",
 }  # fmt: skip
 ROW = {
-    "input", "agent", "key", "ok", "status", "reason", "sessionId", "route", "archives", "keyFree", "message", "effects", "error",
+    "input", "agent", "key", "ok", "status", "reason", "sessionId", "route", "archives", "keyFree", "message",
+    "effects", "error",
 }  # fmt: skip
 STORE = {"agent", "path", "era", "backup"}
 RESTART = {"needed", "ok", "result", "detail"}

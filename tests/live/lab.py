@@ -121,7 +121,11 @@ class Lab:
             gateway["controlUi"] = {"enabled": False}
         config = {
             "gateway": {**gateway, "auth": auth or self.auth},
-            "agents": {"defaults": {"model": {"primary": "silent/silent"}}, **self._listed(agents)},
+            # A heartbeat begins a session of its own at a moment that nobody chooses.
+            "agents": {
+                "defaults": {"model": {"primary": "silent/silent"}, "heartbeat": {"every": "0m"}},
+                **self._listed(agents),
+            },
             "models": {"providers": {"silent": provider}},
             "session": {"maintenance": {"mode": "warn"}},
             "logging": {"file": str(self.root / "openclaw.log")},
