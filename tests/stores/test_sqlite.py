@@ -955,7 +955,7 @@ def test_the_token_is_in_no_output_no_receipt_and_no_process_list(
         import os, pathlib
         import session_closer.asking as asking
         real = asking.delete
-        def looking(*arguments):
+        def looking(*arguments, **options):
             found = b""
             for process in pathlib.Path("/proc").iterdir() if os.path.isdir("/proc/self") else ():
                 if process.name.isdecimal():
@@ -964,7 +964,7 @@ def test_the_token_is_in_no_output_no_receipt_and_no_process_list(
                     except OSError:
                         pass
             pathlib.Path({str(seen)!r}).write_bytes(found + repr(os.environ).encode())
-            return real(*arguments)
+            return real(*arguments, **options)
         asking.delete = looking
     """)
     secret = "a-token-for-this-test-alone"
