@@ -33,7 +33,7 @@ def archive(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -> None:
     """
     folder = work.store.folder
     moved: dict[str, str] = {}
-    shelf = functools.cache(lambda: names.shelf(os.listdir(folder)))
+    shelf = functools.cache(lambda: names.shelf(work.store.listed()))
     in_use = {source for _, source, _, _ in borrowed(work)}
     for row in rows:
         if work.outcome.get(row.key) is Status.CAME_BACK:
@@ -50,8 +50,7 @@ def archive(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -> None:
             if target is not None:
                 moved[move.source] = target
                 names_of_row.append(target)
-    if moved:
-        disk.sync_folder(folder)
+    files.sync_folders(disk, folder, moved)
 
 
 def put_away_since(move: Move, name: str | None) -> str | None:
@@ -63,18 +62,18 @@ def _rename(disk: Disk, work: FileWork, folder: str, move: Move) -> str | None:
     """Rename one file to its archive name; return that name, None where the gateway has archived it already."""
     while True:
         try:
-            disk.rename_new(f"{folder}/{move.source}", f"{folder}/{move.target}")
+            disk.rename_new(os.path.join(folder, move.source), os.path.join(folder, move.target))
         except FileNotFoundError:
             return None
         except FileExistsError:
-            move = _other_name(work, folder, move)
+            move = _other_name(work, move)
         else:
             return move.target
 
 
-def _other_name(work: FileWork, folder: str, move: Move) -> Move:
+def _other_name(work: FileWork, move: Move) -> Move:
     """Return the move with an archive name that is free, noted in the journal before it is used."""
-    stamp = names.free_stamp(now(), os.listdir(folder))
+    stamp = names.free_stamp(now(), work.store.listed())
     other = move._replace(target=names.archive_name(move.source, stamp))
     sessions = tuple(
         session._replace(
@@ -162,10 +161,11 @@ def borrowed(work: FileWork) -> list[Borrowed]:
 def look_again(disk: Disk, work: FileWork) -> None:
     """Bring back what a session has taken into use (I6, I9), and leave it out of the record: an undo has none of it."""
     folder, stay = work.store.folder, set[tuple[str, str]]()
-    moved = False
+    moved: list[str] = []
     for key, source, archive, user in borrowed(work):
         if archive is not None:
-            moved = bring_back(disk, folder, archive, source) or moved
+            if bring_back(disk, folder, archive, source):
+                moved.append(source)
             if files.exists(os.path.join(folder, archive)):
                 work.warnings.append(planning.begun_anew(source, archive))
                 continue
@@ -174,8 +174,7 @@ def look_again(disk: Disk, work: FileWork) -> None:
             stay.add((key, source))
             if work.outcome.get(key) is Status.CLOSED:
                 work.warnings.append(planning.kept_for(source, None if user == work.store.agent else user))
-    if moved:
-        disk.sync_folder(folder)
+    files.sync_folders(disk, folder, moved)
     if stay:
         work.record = replace(work.record, sessions=tuple(without(one, stay) for one in work.record.sessions))
 

@@ -226,6 +226,9 @@ def orphan_groups(snapshot: Snapshot, lent: Iterable[planning.Claims] = ()) -> l
         owners = names.owners(name)
         if not owners or names.is_archive(name) or _is_too_long(name) or any(each.cover(name) for each in claims):
             continue
+        # Beside an index elsewhere there may be anything that is called `x.jsonl`.
+        if "/" in name and not any(map(names.is_generated, owners)):
+            continue
         # The shortest id: `x` also owns `x-topic-1.jsonl`.
         owner = min(owners, key=len)
         groups.setdefault(owner, []).append(name)
@@ -235,7 +238,7 @@ def orphan_groups(snapshot: Snapshot, lent: Iterable[planning.Claims] = ()) -> l
 
 
 def _is_too_long(name: str) -> bool:
-    return len(names.archive_name(name, "2026-11-21T00-41-24.769Z").encode()) > names.MAX_BYTES
+    return names.is_too_long(names.archive_name(name, "2026-11-21T00-41-24.769Z"))
 
 
 def old_groups(groups: Iterable[Sequence[str]], times: Mapping[str, float], rules: Rules) -> list[str]:

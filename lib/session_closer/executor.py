@@ -247,7 +247,7 @@ def _written(run: Run, plan: Plan) -> Iterator[str]:
         if store.era == "files":
             yield store.place
             # A session without a file may be of an agent without a folder.
-            if row.moves:
+            if any("/" not in move.source for move in row.moves):
                 yield store.folder
     for agent, found in run.chores.items():
         store = run.stores[agent]

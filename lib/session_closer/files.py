@@ -372,6 +372,32 @@ def listed(path: str) -> list[str]:
         return []
 
 
+def listed_whole(path: str) -> list[str]:
+    """Return the whole paths of what is in a folder, none where there is no folder, or `path` is empty."""
+    return [os.path.join(path, name) for name in listed(path)] if path else []
+
+
+def sync_folders(disk: Disk, folder: str, names: Iterable[str]) -> None:
+    """Make the renames of files durable that are in a folder, or have their whole path for a name."""
+    for place in sorted({os.path.dirname(os.path.join(folder, name)) for name in names}):
+        if is_folder(place):
+            disk.sync_folder(place)
+
+
+def is_reached(path: str) -> bool:
+    """Tell whether somebody else's path leads to anything that we may look at; other errors of the disk are raised."""
+    try:
+        os.lstat(path)
+    except ValueError:
+        return False
+    except OSError as problem:
+        # OpenClaw runs as we do, and cannot reach it either.
+        if is_no_file(problem) or problem.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG):
+            return False
+        raise
+    return True
+
+
 def _found(path: str, *, follow: bool) -> os.stat_result | None:
     try:
         return os.stat(path, follow_symlinks=follow)

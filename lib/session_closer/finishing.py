@@ -48,7 +48,7 @@ def settle_files(current: Run, store: StoreRecord, _begun: Journal, _run: RunRec
                 _rename_if_there(disk, folder, move.source, move.target)
             if files.exists(archive):
                 done.append(move)
-        disk.sync_folder(folder)
+        files.sync_folders(disk, folder, (move.source for move in store.orphans))
     return replace(store, orphans=tuple(done))
 
 
@@ -80,7 +80,7 @@ def _settle_names(disk: Disk, store: StoreRecord) -> None:
         live, archive = (os.path.join(store.transcripts, name) for name in (move.source, move.target))
         if files.exists(live) and files.exists(archive):
             _rename_if_there(disk, store.transcripts, move.target, move.source)
-    disk.sync_folder(store.transcripts)
+    files.sync_folders(disk, store.transcripts, (move.source for move in store.orphans))
 
 
 def _noting(begun: Journal, run: RunRecord) -> Callable[[StoreRecord], None]:
@@ -103,9 +103,13 @@ def put_back(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -
                 if not back and planning.user_of(move.source, users) is None:
                     _rename_if_there(disk, store.transcripts, move.source, move.target)
             sessions.append(session._replace(status="restored" if back else "dropped"))
-        if any(session.moves for session in sessions):
-            disk.sync_folder(store.transcripts)
+        _sync(disk, store)
         return replace(store, sessions=tuple(sessions))
+
+
+def _sync(disk: Disk, store: StoreRecord) -> None:
+    """Make the renames of a store's sessions durable."""
+    files.sync_folders(disk, store.transcripts, (move.source for session in store.sessions for move in session.moves))
 
 
 def _rename_if_there(disk: Disk, folder: str, source: str, target: str) -> None:
@@ -125,8 +129,7 @@ def roll_forward(current: Run, store: StoreRecord, begun: Journal, run: RunRecor
         live = parse(read_index(store.path)[0], store.path, store.agent)
         shelf = _Shelf(current, store)
         sessions = tuple(_settled(shelf, before, live, session) for session in store.sessions)
-        if any(session.moves for session in sessions):
-            disk.sync_folder(store.transcripts)
+        _sync(disk, store)
         return replace(store, sessions=sessions)
 
 
@@ -244,9 +247,13 @@ class _Shelf:
 
     def __init__(self, current: Run, store: StoreRecord) -> None:
         self._run, self._agent, self._folder = current, store.agent, store.transcripts
+        self._beside = current.home.beside(store.agent)
         self._users = neighbours.users(current, store.agent)
         # The latest archive of each live name: the gateway chooses its own stamps.
-        self._latest = names.shelf(files.listed(store.transcripts))
+        self._latest = names.shelf(self._listed())
+
+    def _listed(self) -> list[str]:
+        return [*files.listed(self._folder), *files.listed_whole(self._beside)]
 
     def user(self, move: Move) -> str | None:
         """Return the agent whose session uses a file."""
@@ -263,7 +270,7 @@ class _Shelf:
             try:
                 self._run.disk.rename_new(source, os.path.join(self._folder, move.target))
             except FileExistsError:
-                stamp = names.free_stamp(now(), files.listed(self._folder))
+                stamp = names.free_stamp(now(), self._listed())
                 move = move._replace(target=names.archive_name(move.source, stamp))
             else:
                 return move
@@ -286,7 +293,7 @@ class _Shelf:
         """Give a file its live name; tell whether it has it now, and no other one."""
         archive = self._archive(move)
         if archive is not None and archiving.bring_back(self._run.disk, self._folder, archive, move.source):
-            self._run.disk.sync_folder(self._folder)
+            files.sync_folders(self._run.disk, self._folder, [move.source])
         return self._archive(move) is None and files.exists(os.path.join(self._folder, move.source))
 
     def _archive(self, move: Move) -> str | None:

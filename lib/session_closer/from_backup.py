@@ -67,7 +67,7 @@ def _maker(home: Home, index: str, name: str) -> int:
 
 def _left_over(before: Document[Session], key: str, session: Session, shelf: Shelf) -> SessionRecord:
     entry = before.member_bytes(key)
-    named = (session.session_file or "").rpartition("/")[2]
+    named = names.parted(session.session_file or "")[1]
     ids = {session.session_id or "", named.removesuffix(".jsonl")} if session.id_usable else set()
     theirs = {name for one in ids for name in shelf.owned.get(one, ())} | ({named} & shelf.latest.keys())
     moves = tuple(Move(live, shelf.latest[live]) for live in sorted(theirs))

@@ -101,6 +101,14 @@ class Home:
         """Return the folder of an agent's transcripts, a custom store or not."""
         return os.path.join(self.state, "agents", agent, "sessions")
 
+    def beside(self, agent: str) -> str:
+        """Return the folder of an agent's index where `session.store` puts it elsewhere, else "".
+
+        OpenClaw has transcripts there, too: those of `sessions.create` and `chat.inject`.
+        """
+        place = os.path.dirname(self.index(agent))
+        return "" if place == os.path.realpath(self.folder(agent)) else place
+
     def database(self, agent: str) -> str:
         """Return the path of an agent's session database."""
         return os.path.join(self.state, "agents", agent, "agent", "openclaw-agent.sqlite")
@@ -250,5 +258,6 @@ def check_folders(home: Home, agents: list[str]) -> None:
     for agent in agents:
         for part in (home.folder(agent), home.database(agent)):
             real = os.path.realpath(part)
-            if os.path.commonpath([root, real]) != root:
+            # A link to where session.store has the index leads to no place that was not configured.
+            if os.path.commonpath([root, real]) != root and real != os.path.dirname(home.index(agent)):
                 raise Refused(f"the sessions of agent {agent} are in {real}, outside {root}", "work there", name="link")

@@ -38,7 +38,7 @@ class Measure:
         return self._of(folder, move, move.target)
 
     def _of(self, folder: str, move: Move, name: str) -> Move:
-        path = f"{folder}/{name}"
+        path = os.path.join(folder, name)
         try:
             found = os.lstat(path)
         except FileNotFoundError:

@@ -155,7 +155,9 @@ class Snapshot(NamedTuple):
     """One agent's store at one moment: its sessions and the names in its transcripts folder.
 
     `files` are regular files, `odd` maps other names (symlink, directory, fifo, …) to what they are,
-    `locked` are transcripts whose `.lock` a live process holds.
+    `locked` are transcripts whose `.lock` a live process holds. What lies in `beside`, the folder of an index
+    elsewhere, has its whole path for a name. `outside` maps each `sessionFile` that leads to something in neither
+    folder to its whole path.
     """
 
     agent: str
@@ -168,6 +170,8 @@ class Snapshot(NamedTuple):
     by_owner: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     own_index: bool = True
     era: str = "files"
+    beside: str = ""
+    outside: Mapping[str, str] = MappingProxyType({})
 
     @property
     def taken(self) -> Iterator[str]:
@@ -185,7 +189,7 @@ class GatewayView(NamedTuple):
 
 
 class Move(NamedTuple):
-    """One file to be archived, by plain names in the transcripts folder; size in bytes, 0 while not looked at.
+    """One file to be archived, by names in the transcripts folder, or whole paths; size in bytes, 0: not looked at.
 
     `sha256` is None where reading the file would have cost too much.
     """
@@ -201,7 +205,7 @@ class PlannedRow(NamedTuple):
     """The decision about one session, or about a name for which there is none.
 
     `frees`: its key can be used again afterwards; else the session is archived, which keeps all of it. `attached` is
-    what refers to it or belongs to it, besides its files.
+    what refers to it or belongs to it, besides its files, `left` the whole paths of its files that stay where they are.
     """
 
     given: str
@@ -217,6 +221,7 @@ class PlannedRow(NamedTuple):
     hint: str = ""
     frees: bool = True
     attached: tuple[Attached, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -242,6 +247,7 @@ class Outcome(NamedTuple):
     """One row of the result; `key_free`: whether its key can be used again, None where nothing was put away.
 
     `effects`: what the close changes besides the row and its files; `not_restored`: what an undo left out.
+    `left` are the whole paths of the session's files that stay where they are.
     """
 
     given: str
@@ -258,6 +264,7 @@ class Outcome(NamedTuple):
     key_free: bool | None = None
     effects: tuple[Effect, ...] = ()
     not_restored: tuple[Lost, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 class Why(NamedTuple):

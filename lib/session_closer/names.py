@@ -1,4 +1,7 @@
-"""File names in a sessions folder: transcripts, companions, archives, stamps (pure)."""
+"""File names in a sessions folder: transcripts, companions, archives, stamps (pure).
+
+What lies beside an index elsewhere (`session.store`) has its whole path for a name, so two files never share one.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,10 @@ _CHECKPOINT = re.compile(r"(?P<id>.+)\.checkpoint\.[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]
 _TRAJECTORY = re.compile(r"(?P<id>.+)\.trajectory(?:\.jsonl|-path\.json)")
 _TOPIC = re.compile(r"(?P<id>.+?)-topic-[A-Za-z0-9._%-]+\.jsonl")
 _TRANSCRIPT = re.compile(r"(?P<id>.+)\.jsonl")
+# OpenClaw names the transcript of a forked session so.
+_UUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+_FORK = re.compile(rf"\d{{4}}-\d{{2}}-\d{{2}}T[\w-]+?_(?P<id>{_UUID})(?:-topic-[A-Za-z0-9._%-]+)?")
+_GENERATED = re.compile(_UUID)
 
 
 def is_run_id(text: str) -> bool:
@@ -99,18 +106,39 @@ def is_made_since(name: str, moment: datetime | None) -> bool:
     return made >= (moment if made.microsecond else moment.replace(microsecond=0))
 
 
+def base(name: str) -> str:
+    """Return the last part of a name, which may be a whole path."""
+    return name.rpartition("/")[2]
+
+
+def parted(path: str) -> tuple[str, str]:
+    """Return the folder and the base name of a path in a store, which another system may have written."""
+    if "\\" in path and not path.startswith("/"):
+        path = path.replace("\\", "/")
+    folder, slash, name = path.rpartition("/")
+    return folder or slash, name
+
+
 def only_owner(name: str) -> str | None:
     """Return the one id, usable or not, that could call a plain `<id>.jsonl` its own; None for any other file."""
+    name = base(name)
     return name[:-6] if name.endswith(".jsonl") and _is_plain(name) else None
 
 
 def _is_plain(name: str) -> bool:
     """Tell whether at most one session id could call a live file its own."""
-    return "-topic-" not in name and not is_companion(name)
+    # No id that OpenClaw makes has a T where the moment of a fork has it.
+    return name[10:11] != "T" and "-topic-" not in name and not is_companion(name)
+
+
+def is_generated(session_id: str) -> bool:
+    """Tell whether OpenClaw could have made this session id itself."""
+    return bool(_GENERATED.fullmatch(session_id))
 
 
 def owners(name: str) -> set[str]:
     """Return every session id that could call this live file its own."""
+    name = base(name)
     if _is_plain(name):
         return {name[:-6]} if name.endswith(".jsonl") and is_session_id(name[:-6]) else set()
     found: set[str] = set()
@@ -122,6 +150,9 @@ def owners(name: str) -> set[str]:
         topic = _TOPIC.fullmatch(stem + ".jsonl")
         if topic:
             found.add(topic["id"])
+        fork = _FORK.fullmatch(stem)
+        if fork:
+            found.add(fork["id"])
     return {stem for stem in found if is_session_id(stem)}
 
 
@@ -145,6 +176,11 @@ def archive_name(live: str, text: str) -> str:
     session of its own (docs/measurements.md).
     """
     return f"{live}.{'bak' if is_companion(live) else 'deleted'}.{text}"
+
+
+def is_too_long(name: str) -> bool:
+    """Tell whether no file can have this name."""
+    return len(base(name).encode()) > MAX_BYTES
 
 
 def aside_name(index: str, text: str) -> str:

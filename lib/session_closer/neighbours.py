@@ -8,12 +8,12 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import NamedTuple
 
-from . import document, files, measuring
+from . import document, files, measuring, names
 from .errors import CloserError
 from .home import Home
 from .measuring import Stamp
@@ -65,17 +65,25 @@ def of_others(run: Run, agent: str) -> dict[str, Claims]:
 
 
 def _claimed(run: Run, agent: str, going: Collection[tuple[str, str]]) -> dict[str, Claims]:
-    folder = os.path.realpath(run.home.folder(agent))
+    own = _folders(run.home, agent)
     found: dict[str, Claims] = {}
     for other, path in _others(run.home, agent):
         # In a folder that both have, a session id alone claims a file.
-        look = _look(run, other, path, shared=os.path.realpath(run.home.folder(other)) == folder)
+        look = _look(run, other, path, shared=frozenset(own).intersection(_folders(run.home, other)))
         if look.wrong:
             run.warn(f"the store of agent {other} {look.wrong}: what else it uses of agent {agent} is not known")
-        named = look.files.get(folder)
-        if named and (named := named - _only_going(run, other, folder, going)):
+        named = frozenset[str]()
+        for folder in own:
+            if folder in look.files:
+                named |= look.files[folder] - _only_going(run, other, folder, going)
+        if named:
             found[other] = Claims(frozenset(name.removesuffix(".jsonl") for name in named), named)
     return found
+
+
+def _folders(home: Home, agent: str) -> list[str]:
+    """Return the real folders in which an agent's transcripts may be."""
+    return [os.path.realpath(home.folder(agent)), *filter(None, [home.beside(agent)])]
 
 
 def _only_going(run: Run, agent: str, folder: str, going: Collection[tuple[str, str]]) -> set[str]:
@@ -89,7 +97,7 @@ def _only_going(run: Run, agent: str, folder: str, going: Collection[tuple[str, 
         return set()
     used: dict[bool, set[str]] = {True: set(), False: set()}
     for session in run.seen[agent].sessions.values():
-        parent, _, name = (session.session_file or "").rpartition("/")
+        parent, name = names.parted(session.session_file or "")
         if parent == folder:
             used[(agent, session.key) in going].add(name)
     return used[True] - used[False]
@@ -124,16 +132,17 @@ def _others(home: Home, agent: str) -> Iterator[tuple[str, str]]:
             yield other, path
 
 
-def _look(run: Run, agent: str, path: str, *, shared: bool) -> Look:
+def _look(run: Run, agent: str, path: str, *, shared: frozenset[str]) -> Look:
     """Return what an agent's index says of files in other folders; one that has not changed is not read again."""
     stamp = measuring.stamp(path)
     look = run.looks.get((agent, shared))
     if look is None or look.stamp != stamp:
-        look = run.looks[agent, shared] = _read(stamp, run.home.folder(agent), path, shared=shared)
+        own = [run.home.folder(agent), *filter(None, [run.home.beside(agent)])]
+        look = run.looks[agent, shared] = _read(stamp, path, own, shared)
     return look
 
 
-def _read(stamp: Stamp | None, own: str, path: str, *, shared: bool) -> Look:
+def _read(stamp: Stamp | None, path: str, own: Sequence[str], shared: frozenset[str]) -> Look:
     try:
         raw = files.read(os.path.realpath(path), document.MAX_BYTES)[0]
     except OSError as problem:
@@ -141,29 +150,34 @@ def _read(stamp: Stamp | None, own: str, path: str, *, shared: bool) -> Look:
         nothing = problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL)
         return Look(stamp, wrong="" if nothing else "cannot be read")
     whole = _END.search(raw[-_END_BYTES:]) is not None
-    return Look(stamp, _named(raw, own, shared=shared), "" if whole else "is cut off")
+    return Look(stamp, _named(raw, own, shared), "" if whole else "is cut off")
 
 
-def _named(raw: bytes, own: str, *, shared: bool) -> dict[str, frozenset[str]]:
-    """Return the files that an index names outside its `own` folder, by real folder.
+def _named(raw: bytes, own: Sequence[str], shared: frozenset[str]) -> dict[str, frozenset[str]]:
+    """Return the files that an index names outside the first of its `own` folders, by real folder.
 
     By its bytes, so that a store of tens of MB costs milliseconds and one that is cut off tells as much as it holds.
     Every `sessionFile` counts, whatever it is in. A path counts as OpenClaw follows it: any spelling, escaped or not,
     whose folder is really that folder. Only a value that is spelled as its own folder and a plain name is passed over.
-    A link in place of a single file is not followed. `shared`: also what it names inside.
+    A link in place of a single file is not followed. `shared` are folders that another agent has, too: there every base
+    name counts, as a path that leads nowhere is looked for by it.
     """
-    spelled = re.escape(json.dumps(own, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass"))
+    spelled = re.escape(json.dumps(own[0], ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass"))
     passed_over = b"" if shared else rb"(?!" + spelled + rb'/[\w.%-]+")'
     found: dict[str, set[str]] = defaultdict(set)
     real = functools.cache(os.path.realpath)
     for value in re.findall(_SESSION_FILE + passed_over + _VALUE, raw, re.DOTALL):
-        folder, _, name = os.path.join(own, _text(value)).rpartition("/")
-        # No file system has a path with a NUL or a lone surrogate in it.
-        with suppress(ValueError):
-            found[real(folder)].add(name)
-    if shared:
-        found[real(own)].update(f"{_text(value)}.jsonl" for value in _SESSION_ID.findall(raw))
-    return {folder: frozenset(names) for folder, names in found.items()}
+        path = _text(value)
+        for whole in dict.fromkeys(os.path.join(place, path) for place in own):
+            folder, _, name = whole.rpartition("/")
+            # No file system has a path with a NUL or a lone surrogate in it.
+            with suppress(ValueError):
+                found[real(folder)].add(name)
+        for folder in shared:
+            found[folder].add(names.parted(path)[1])
+    for folder in shared:
+        found[folder].update(f"{_text(value)}.jsonl" for value in _SESSION_ID.findall(raw))
+    return {folder: frozenset(inside) for folder, inside in found.items()}
 
 
 def _text(value: bytes) -> str:

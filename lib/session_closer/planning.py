@@ -207,8 +207,8 @@ def is_locked(session: Session, snapshot: Snapshot) -> bool:
     """Tell whether a live process holds one of a session's transcripts, which need not exist yet."""
     if not snapshot.locked:
         return False
-    named = (session.session_file or "").rpartition("/")[2]
-    return any(name == named or session.session_id in names.owners(name) for name in snapshot.locked)
+    named = names.parted(session.session_file or "")[1]
+    return any(names.base(name) == named or session.session_id in names.owners(name) for name in snapshot.locked)
 
 
 def transcripts(session: Session, snapshot: Snapshot) -> list[str]:
@@ -217,6 +217,20 @@ def transcripts(session: Session, snapshot: Snapshot) -> list[str]:
 
 
 def _live_files(session: Session, snapshot: Snapshot, named: str | None) -> list[str]:
+    found = _all_files(session, snapshot, named)
+    outside = _outside(session, snapshot)
+    if outside is None:
+        return found
+    # Its transcript is out there: what has that name here is a copy of it, or another one.
+    return [name for name in found if names.base(name) != names.base(outside)]
+
+
+def _outside(session: Session, snapshot: Snapshot) -> str | None:
+    """Return the whole path of a session's transcript that is in none of the agent's folders, None where it is not."""
+    return snapshot.outside.get(session.session_file) if session.session_file and snapshot.outside else None
+
+
+def _all_files(session: Session, snapshot: Snapshot, named: str | None) -> list[str]:
     by_name = snapshot.by_owner.get(named.removesuffix(".jsonl"), ()) if named else ()
     by_id = snapshot.by_owner.get(session.session_id, ()) if session.session_id else ()
     first = [named] if named else []
@@ -228,19 +242,28 @@ def _live_files(session: Session, snapshot: Snapshot, named: str | None) -> list
 
 
 def is_in_folder(session: Session, snapshot: Snapshot) -> bool:
-    """Tell whether the entry's sessionFile is a transcript in the agent's own folder."""
-    return _named_file(session, snapshot) is not None
+    """Tell whether the entry's sessionFile is a transcript in one of the agent's own folders."""
+    if not session.session_file:
+        return False
+    parent, name = names.parted(session.session_file)
+    return parent in ("", snapshot.folder, snapshot.beside) and names.is_transcript(name)
 
 
 def _named_file(session: Session, snapshot: Snapshot) -> str | None:
-    """Return the entry's sessionFile as a plain name, None where it may not be followed."""
+    """Return the name that the entry's sessionFile has in the agent's folders, None where it may not be followed.
+
+    One that leads nowhere is a path of another host, container or product name: its base name is looked for here.
+    """
     path = session.session_file
-    if not path:
+    if not path or path in snapshot.outside:
         return None
-    parent, _, name = path.rpartition("/")
-    if parent not in ("", snapshot.folder) or not names.is_transcript(name):
+    parent, name = names.parted(path)
+    if not names.is_transcript(name):
         return None
-    return name
+    if not snapshot.beside or parent == snapshot.folder:
+        return name
+    whole = f"{snapshot.beside}/{name}"
+    return whole if parent == snapshot.beside or whole in snapshot.files else name
 
 
 def _finish(rows: Sequence[PlannedRow], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices) -> Plan:
@@ -270,11 +293,11 @@ def _with_files(
     for row in rows:
         session = row.session
         assert session is not None
-        moves = []
+        moves, left = [], []
         named = _named_file(session, snapshot)
-        outside = bool(session.session_file) and named is None
-        whole = not outside
+        whole = not session.session_file or is_in_folder(session, snapshot)
         for name in _live_files(session, snapshot, named) if session.id_usable else ():
+            left.append(name)
             if name in snapshot.odd:
                 whole = False
                 warnings.append(f"{quoted(name)} is a {snapshot.odd[name]}: left where it is")
@@ -282,28 +305,31 @@ def _with_files(
                 whole = False
                 warnings.append(f"{quoted(name)} is used by another session too: left where it is")
             elif name not in snapshot.files:
-                continue
+                left.pop()
             elif lent and (user := user_of(name, lent)) is not None:
                 whole = False
                 warnings.append(f"{quoted(name)} is used by a session of agent {user}: left where it is")
-            elif len((stamped := names.archive_name(name, choices.stamp)).encode()) > names.MAX_BYTES:
+            elif names.is_too_long(stamped := names.archive_name(name, choices.stamp)):
                 whole = False
                 warnings.append(f"{quoted(name)} is too long a name to be archived: left where it is")
             else:
                 move = moved.setdefault(name, Move(name, stamped))
                 moves.append(move)
-        if outside:
-            warnings.append(
-                f"sessionFile of {quoted(session.key)} is no transcript in its own folder: left where it is"
-            )
+                left.pop()
+        if (outside := _outside(session, snapshot)) is not None:
+            left.append(outside)
+            warnings.append(f"sessionFile of {quoted(session.key)} is {quoted(outside)}: left where it is")
+        elif session.session_file and named is None and names.parted(session.session_file)[0] == snapshot.folder:
+            warnings.append(f"sessionFile of {quoted(session.key)} is no transcript: left where it is")
         if not session.id_usable:
             warnings.append(f"sessionId of {quoted(session.key)} is unusable: its files are left where they are")
         if session.status == "running" and view.life is Life.DOWN:
             warnings.append(f"{quoted(session.key)} says running, but nothing runs: left over from a crash")
         whole = whole and session.id_usable
         # Most rows of a long list are as they were planned.
-        if moves or row.moves or row.delete_transcript != whole:
-            row = row._replace(moves=tuple(moves), delete_transcript=whole)  # noqa: PLW2901
+        stays = tuple(name if name.startswith("/") else f"{snapshot.folder}/{name}" for name in left)
+        if moves or row.moves or (row.delete_transcript, row.left) != (whole, stays):
+            row = row._replace(moves=tuple(moves), delete_transcript=whole, left=stays)  # noqa: PLW2901
         out.append(row)
     _check_free(moved.values(), snapshot)
     return out
@@ -376,14 +402,14 @@ class Claims(NamedTuple):
             if session.session_id:
                 ids.add(session.session_id)
             if session.session_file:
-                name = session.session_file.rpartition("/")[2]
+                name = names.parted(session.session_file)[1]
                 files.add(name)
                 ids.add(name.removesuffix(".jsonl"))
         return cls(frozenset(ids), frozenset(files))
 
     def cover(self, name: str) -> bool:
         """Tell whether one of the sessions could call this file its own."""
-        if name in self.files:
+        if name in self.files or ("/" in name and names.base(name) in self.files):
             return True
         owner = names.only_owner(name)
         if owner is not None:

@@ -376,7 +376,8 @@ def _check_store(store: StoreRecord) -> None:
             raise Damaged("holds a path that is no text")
     if store.backup is not None if store.era == "sqlite" else (store.backup is None and store.sessions):
         raise Damaged("has a backup of a database, or none of a file")
-    if not all(map(_plain_name, store.removes)):
+    beside = store.path.rpartition("/")[0] if store.era == "files" else ""
+    if not all(_is_own(name, beside) for name in store.removes):
         raise Damaged("removes a file that is not in its folder")
     for name in (*([store.backup] if store.backup is not None else []), *store.displaced):
         if not _plain_name(name) or not name.startswith(names.backup_name(store.path.rpartition("/")[2], "")):
@@ -389,12 +390,12 @@ def _check_store(store: StoreRecord) -> None:
     if store.size < 0:
         raise Damaged("holds a size that is no number")
     for session in store.sessions:
-        _check_session(session)
+        _check_session(session, beside)
         # A file may hold half a surrogate pair, a database cannot.
         if store.era == "sqlite" and any("\ud800" <= character <= "\udfff" for character in session.key):
             raise Damaged("names a session that no database has")
     for move in store.orphans:
-        _check_move(move)
+        _check_move(move, beside)
 
 
 def _check_kept(kept: tuple[Kept, ...]) -> None:
@@ -410,7 +411,7 @@ def _session(item: dict[str, Any]) -> SessionRecord:
     return SessionRecord(**_arguments(SessionRecord, item), moves=moves, effects=effects)
 
 
-def _check_session(session: SessionRecord) -> None:
+def _check_session(session: SessionRecord, beside: str) -> None:
     _checked(session)
     if session.offset < 0 or session.length < 0:
         raise Damaged("holds an entry that is nowhere")
@@ -419,7 +420,7 @@ def _check_session(session: SessionRecord) -> None:
     if session.entry is not None and hashlib.sha256(raw_entry(session.entry)).hexdigest() != session.sha256:
         raise Damaged("holds an entry that is not what it was")
     for move in session.moves:
-        _check_move(move)
+        _check_move(move, beside)
     for effect in session.effects:
         _checked(effect)
         if effect.count < 0:
@@ -435,9 +436,9 @@ def _move(item: dict[str, Any]) -> Move:
     return Move(**_arguments(Move, item))
 
 
-def _check_move(move: Move) -> None:
+def _check_move(move: Move, beside: str) -> None:
     _checked(move)
-    if not (_plain_name(move.source) and _plain_name(move.target)):
+    if not (_is_own(move.source, beside) and _is_own(move.target, beside)):
         raise Damaged("moves a file that is not in its folder")
     if names.archived_from(move.target) != move.source or names.is_archive(move.source):
         raise Damaged("moves a file to a name that is not its archive")
@@ -450,6 +451,13 @@ def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise Damaged("holds a list that is none")
     return value
+
+
+def _is_own(name: object, beside: str) -> bool:
+    """Tell whether this is a plain name, or the whole path of a file beside the index."""
+    if isinstance(name, str) and beside and name.startswith(beside + "/"):
+        return _plain_name(name.removeprefix(beside + "/"))
+    return _plain_name(name)
 
 
 def _plain_name(name: object) -> bool:

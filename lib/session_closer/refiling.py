@@ -60,7 +60,8 @@ def restore_store(
         todo = [item for item in items if item.status is Status.WOULD_RESTORE]
         if not todo:
             return
-        importing.make_folder(run.disk, store.folder)
+        if any("/" not in move.source for item in todo for move in item.moves):
+            importing.make_folder(run.disk, store.folder)
         orphans = [item for item in todo if item.how == "orphan"]
         todo = [item for item in todo if item.how != "orphan"]
         record = _prepare(run, store, todo, orphans, name)
@@ -71,7 +72,7 @@ def restore_store(
             if _files_back(run, store, item, done):
                 done[agent, item.key] = item._replace(status=Status.RESTORED)
         back = [item for item in todo if _files_back(run, store, item, done)]
-        run.disk.sync_folder(store.folder)
+        files.sync_folders(run.disk, store.folder, _moved(items))
         if back:
             _entries_back(run, work, back, done, {restorable.name_of(one.session): one for one in some})
 
@@ -189,7 +190,11 @@ def _entries_back(
             _files_away(run, store, item.moves)
             problem = "the key was taken into use in this moment" if member is not None else "it was written away again"
             done[item.agent, item.key] = item._replace(status=Status.CONFLICT, error=problem)
-        run.disk.sync_folder(store.folder)
+        files.sync_folders(run.disk, store.folder, _moved(items))
+
+
+def _moved(items: Sequence[Item]) -> list[str]:
+    return [move.source for item in items for move in item.moves]
 
 
 def _with_entries(

@@ -107,6 +107,7 @@ def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
         "sessionId": row.session_id,
         "route": str(row.route) if row.route else None,
         "archives": list(row.archives),
+        "left": list(row.left),
         "keyFree": row.key_free,
         "message": MESSAGE if row.key_free is False else None,
         "effects": effects.as_json(row.effects),
@@ -271,9 +272,15 @@ def _detail(row: Outcome, *, in_files: bool) -> str:
         number = len(row.archives)
         if not number and not in_files:
             return ""
-        word = "" if row.status is Status.CLOSED else " to archive"
-        return f"{number} file{'' if number == 1 else 's'}{word or ' archived'}" if number else "no transcript"
+        word = "archived" if row.status is Status.CLOSED else "to archive"
+        said = [f"{_files(number)} {word}"] if number else []
+        said += [f"{_files(len(row.left))} left"] if row.left else []
+        return ", ".join(said) or "no transcript"
     return ""
+
+
+def _files(number: int) -> str:
+    return f"{number} file{'' if number == 1 else 's'}"
 
 
 def _reason(why: Why) -> str:

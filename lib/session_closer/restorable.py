@@ -342,7 +342,7 @@ def _left_for_another(
     def lacks(name: str) -> bool:
         return name not in known and not files.exists(os.path.join(store.folder, name))
 
-    named = path.rpartition("/")[2] if isinstance(path, str) else ""
+    named = names.parted(path)[1] if isinstance(path, str) else ""
     transcripts = {name for name in (f"{own}.jsonl", named) if names.is_transcript(name) and lacks(name)}
     if not transcripts:
         return ()

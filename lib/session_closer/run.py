@@ -56,7 +56,7 @@ class Run:
     refused: list[Outcome] = field(default_factory=list)
     sizes: dict[str, dict[str, int]] = field(default_factory=dict)
     hashes: dict[str, Hash] = field(default_factory=dict)
-    looks: dict[tuple[str, bool], Look] = field(default_factory=dict)
+    looks: dict[tuple[str, frozenset[str]], Look] = field(default_factory=dict)
     lent: dict[str, dict[str, Claims]] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=dict)
     going: frozenset[tuple[str, str]] = frozenset()

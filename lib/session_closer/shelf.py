@@ -27,7 +27,7 @@ def put_away_since(home: Home, agent: str, era: str, run: RunRecord) -> Shelf:
 
     An archive of anybody else is never brought back: it may be years old.
     """
-    listed = frozenset(files.listed(home.folder(agent)))
+    listed = frozenset(_listed(home, agent))
     latest: dict[str, str] = {}
     for raw in history.all_records(home.state):
         with contextlib.suppress(Damaged):
@@ -37,6 +37,10 @@ def put_away_since(home: Home, agent: str, era: str, run: RunRecord) -> Shelf:
                     if move.target in listed:
                         latest.setdefault(move.source, move.target)
     return _owned(latest)
+
+
+def _listed(home: Home, agent: str) -> list[str]:
+    return [*files.listed(home.folder(agent)), *files.listed_whole(home.beside(agent))]
 
 
 def _archived_by(record: RunRecord, agent: str, era: str) -> Iterator[Move]:
@@ -59,6 +63,6 @@ def put_away_after(home: Home, agent: str, backup: str, sequence: int) -> Shelf:
     """Return the archives that were made after a backup: by its run and those after it, else by what the names say."""
     made = names.backed_up_at(os.path.basename(backup))
     since = made or datetime.fromtimestamp(os.stat(backup).st_mtime, UTC)
-    told = names.shelf(name for name in files.listed(home.folder(agent)) if names.is_made_since(name, since))
+    told = names.shelf(name for name in _listed(home, agent) if names.is_made_since(name, since))
     ours = put_away_since(home, agent, "files", RunRecord("", "", "", "", home.state, sequence=sequence))
     return _owned({**told, **ours.latest})

@@ -138,6 +138,7 @@ def _outcome(run: Run, row: PlannedRow) -> Outcome:
         error=None if row.status in FINE else row.hint or None,
         key_free=_key_free(row),
         effects=effects_of(row, run.stores[row.agent].era) if row.status in _GOING else (),
+        left=row.left if row.status is Status.WOULD_CLOSE else (),
     )
 
 

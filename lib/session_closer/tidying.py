@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -14,7 +14,7 @@ from . import cleaning, clocks, durations, history, names, neighbours, planning
 from .archiving import bring_back
 from .claiming import locked
 from .cleaning import Action
-from .files import listed
+from .files import listed, listed_whole, sync_folders
 from .measuring import Measure
 from .model import Move, Outcome, Reason, Snapshot, Status, Why
 from .policy import Rules
@@ -56,7 +56,9 @@ def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
         if snapshot.era == "files":
             found.update(_stats(store.folder, (name for group in groups for name in group)))
             made.update({name: status.st_mtime for name, status in found.items()})
-            orphans = _certain(run, store.agent, cleaning.old_groups(groups, made, rules))
+            told = _told_of(run, store, store.place, lambda chores: chores.orphans)
+            orphans = [name for name in cleaning.old_groups(groups, made, rules) if name not in told]
+            orphans = _certain(run, store.agent, orphans)
         else:
             strays = sum(map(len, groups))
     if rules.policy.expire_archives is not None:
@@ -100,7 +102,8 @@ def _stats(folder: str, wanted: Iterable[str]) -> Iterator[tuple[str, os.stat_re
 
 def _shelf(store: Store) -> tuple[dict[str, os.stat_result], dict[str, float]]:
     """Return the archives and backups of an agent with their stat and the moment they were made, in s since 1970."""
-    archives = [name for name in listed(store.folder) if names.is_put_away(name)]
+    there = (*listed(store.folder), *listed_whole(store.beside))
+    archives = [name for name in there if names.is_put_away(name)]
     place, first = _backups(store)
     backups = [name for name in listed(place) if name.startswith(first)]
     found = dict(_stats(place, backups)) | dict(_stats(store.folder, archives))
@@ -143,9 +146,13 @@ def _needed(run: Run, rules: Rules) -> frozenset[str]:
 
 
 def _told(run: Run, store: Store) -> frozenset[str]:
-    """Return what is done for an agent before this one that has the same index: its backups are theirs together."""
-    before = [each for agent, each in run.stores.items() if agent < store.agent and each.index == store.index]
-    return frozenset(name for each in before for name in run.chores.get(each.agent, Chores()).expired)
+    """Return what is done for agents before this one that have the same folder: what is there is theirs together."""
+    return _told_of(run, store, _backups(store)[0], lambda chores: chores.expired)
+
+
+def _told_of(run: Run, store: Store, place: str, of: Callable[[Chores], tuple[str, ...]]) -> frozenset[str]:
+    before = [each for agent, each in run.stores.items() if agent < store.agent and place in (each.place, each.folder)]
+    return frozenset(name for each in before for name in of(run.chores.get(each.agent, Chores())))
 
 
 def _moment(record: RunRecord) -> float:
@@ -233,7 +240,7 @@ def _archive(run: Run, work: Work, chores: Chores, moves: tuple[Move, ...]) -> N
             done.append(move)
     if not done:
         return
-    run.disk.sync_folder(folder)
+    sync_folders(run.disk, folder, (move.source for move in done))
     work.record = replace(work.record, orphans=tuple(done))
     work.tidied += [
         _outcome(work.store.agent, chores, move.source, Status.ARCHIVED, os.path.join(folder, move.target))
@@ -266,7 +273,7 @@ def _put_back(run: Run, work: Work, users: dict[str, str]) -> None:
         elif move.source in users:
             run.warn(planning.begun_anew(move.source, move.target))
     if back:
-        run.disk.sync_folder(folder)
+        sync_folders(run.disk, folder, back)
         work.record = replace(work.record, orphans=tuple(m for m in work.record.orphans if m.source not in back))
         work.tidied = [row for row in work.tidied if row.status is not Status.ARCHIVED or row.given not in back]
 
@@ -278,5 +285,4 @@ def _expire(run: Run, work: Work, chores: Chores, expired: list[str]) -> None:
         with suppress(FileNotFoundError):
             run.disk.unlink(os.path.join(folder, name))
         work.tidied.append(_outcome(store.agent, chores, name, Status.EXPIRED))
-    for folder in sorted(set(places.values())):
-        run.disk.sync_folder(folder)
+    sync_folders(run.disk, store.folder, (os.path.join(folder, name) for name, folder in places.items()))

@@ -60,7 +60,14 @@ class Work:
 
     def note_archives(self, key: str, paths: Iterable[str]) -> None:
         """Note the archives that a gateway names which are there: it may have another name for the folder."""
-        there = [name for name in map(os.path.basename, paths) if os.path.isfile(os.path.join(self.store.folder, name))]
+        beside = self.store.beside
+        # A gateway in a container calls both folders by other names.
+        there = [
+            name
+            for path in map(os.path.basename, paths)
+            for name in (path, *([os.path.join(beside, path)] if beside else []))
+            if os.path.isfile(os.path.join(self.store.folder, name))
+        ]
         self.archives[key] = [name for name in there if names.archived_from(name) is not None]
 
     def outcomes(self) -> list[Outcome]:
@@ -85,6 +92,7 @@ class Work:
             self.error.get(row.key, "not finished" if became is None else None),
             key_free={Status.CLOSED: True, Status.ARCHIVED: False}.get(became) if became is not None else None,
             effects=effects_of(row, self.store.era, archived=became is Status.ARCHIVED) if became in PUT_AWAY else (),
+            left=row.left if became is Status.CLOSED else (),
         )
 
 

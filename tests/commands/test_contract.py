@@ -41,7 +41,7 @@ ENVELOPE = {
     "free", "warnings", "error",
 }  # fmt: skip
 ROW = {
-    "input", "agent", "key", "ok", "status", "reason", "sessionId", "route", "archives", "keyFree", "message",
+    "input", "agent", "key", "ok", "status", "reason", "sessionId", "route", "archives", "left", "keyFree", "message",
     "effects", "error",
 }  # fmt: skip
 STORE = {"agent", "path", "era", "backup"}

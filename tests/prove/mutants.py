@@ -60,7 +60,7 @@ MUTANTS = (
     _one(
         "archive names are not synced",
         "archiving.py",
-        "                names_of_row.append(target)\n    if moved:\n        disk.sync_folder(folder)\n",
+        "                names_of_row.append(target)\n    files.sync_folders(disk, folder, moved)\n",
         "                names_of_row.append(target)\n",
         "power",
     ),

@@ -14,11 +14,15 @@ from . import files, sqlite
 
 
 class Store(Protocol):
-    """One agent's sessions; `index` holds them, `folder` their transcripts and archives, `place` what we lock."""
+    """One agent's sessions; `index` holds them, `folder` their transcripts and archives, `place` what we lock.
+
+    `beside` is the folder of an index elsewhere, which has transcripts, too, else "".
+    """
 
     agent: str
     index: str
     folder: str
+    beside: str
 
     @property
     def era(self) -> str:

@@ -9,7 +9,7 @@ import math
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from .. import document, files, locks, measuring, names, planning
@@ -35,6 +35,7 @@ class FileStore:
         self.agent = agent
         self.index = home.index(agent)
         self.folder = home.folder(agent)
+        self.beside = home.beside(agent)
         self._own = home.has_own_indexes()
         self.document: Document[Session] | None = None
         self._listed: tuple[list[str], dict[str, str]] | None = None
@@ -45,6 +46,10 @@ class FileStore:
         """The folder of the index, where backup, lock and temporary files go."""
         return os.path.dirname(self.index)
 
+    def listed(self) -> list[str]:
+        """Return the names in the folder of transcripts, and the whole paths of what is beside an index elsewhere."""
+        return [*files.listed(self.folder), *files.listed_whole(self.beside)]
+
     def read(self) -> Snapshot:
         """Return the store as it is now; raise CorruptStore, or Refused for a link or a special file."""
         # Read again under the lock the store is mostly as it was: the same bytes need no second scan.
@@ -52,13 +57,16 @@ class FileStore:
             self.document = parse(read_index(self.index)[0], self.index, self.agent)
         sessions = {key: member.row for key, member in self.document.members.items()}
         listed = live, odd = _listing(self.folder)
+        if self.beside:
+            _add_beside(live, odd, self.beside)
         if listed != self._listed:
             self._listed, self._owned = listed, (frozenset(live), _by_owner([*live, *odd]))
         there, by_owner = self._owned
+        folder = os.path.realpath(self.folder)
         return Snapshot(
             agent=self.agent,
             path=self.index,
-            folder=os.path.realpath(self.folder),
+            folder=folder,
             sessions=sessions,
             files=there,
             odd=odd,
@@ -69,6 +77,8 @@ class FileStore:
             ),
             by_owner=by_owner,
             own_index=self._own,
+            beside=self.beside,
+            outside=_outside(sessions.values(), [folder, *filter(None, [self.beside])]),
         )
 
     def sizes(self, sessions: Sequence[Session], snapshot: Snapshot) -> dict[str, int | None]:
@@ -85,14 +95,32 @@ def _by_owner(listed: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return {owner: tuple(own) for owner, own in found.items()}
 
 
-def _size(session: Session, snapshot: Snapshot) -> int:
-    total = 0
+def _size(session: Session, snapshot: Snapshot) -> int | None:
+    total, found = 0, False
     for name in planning.transcripts(session, snapshot):
         if name in snapshot.files:
+            found = found or not names.is_companion(name)
             # One that has gone since the folder was listed has no size any more.
             with contextlib.suppress(FileNotFoundError):
                 total += os.stat(os.path.join(snapshot.folder, name), follow_symlinks=False).st_size
-    return total
+    if session.session_file in snapshot.outside:
+        return None
+    return total if found or not session.session_file or planning.is_in_folder(session, snapshot) else None
+
+
+def _outside(sessions: Iterable[Session], own: Sequence[str]) -> dict[str, str]:
+    """Return by `sessionFile` the whole paths of those that lead to something outside our `own` folders."""
+    found = {}
+    for path in {session.session_file for session in sessions if session.session_file}:
+        folder, name = names.parted(path)
+        if folder in own or (not folder and names.is_transcript(name)):
+            continue
+        # OpenClaw begins at the folder of the index.
+        wholes = (os.path.join(place, path) for place in reversed(own))
+        there = next(filter(files.is_reached, wholes), None)
+        if there is not None and os.path.realpath(os.path.dirname(there)) not in own:
+            found[path] = os.path.normpath(there)
+    return found
 
 
 def read_index(path: str) -> tuple[bytes, os.stat_result]:
@@ -178,13 +206,26 @@ def model(value: Any) -> str | None:
 
 def _real_parent(path: str, real: Callable[[str], str]) -> str:
     """Return a path with its folder made real, so that two spellings of one folder compare equal."""
+    if not path.startswith("/"):
+        return path
     parent, slash, name = path.rpartition("/")
     try:
-        folder = real(parent or slash) if slash else ""
+        folder = real(parent or slash)
     except UnicodeEncodeError:
         # Half a surrogate pair: JSON may hold it, and no file system has such a name.
         return path
     return path if folder == parent else f"{folder}/{name}"
+
+
+def _add_beside(live: list[str], odd: dict[str, str], folder: str) -> None:
+    """Add what is of sessions beside an index elsewhere: there anything else may lie, too."""
+    own, other = _listing(folder)
+    live += [os.path.join(folder, name) for name in own if _is_of_session(name)]
+    odd |= {os.path.join(folder, name): what for name, what in other.items() if _is_of_session(name)}
+
+
+def _is_of_session(name: str) -> bool:
+    return ".jsonl" in name or names.is_companion(names.archived_from(name) or name)
 
 
 def _listing(folder: str) -> tuple[list[str], dict[str, str]]:

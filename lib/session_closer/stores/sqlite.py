@@ -61,6 +61,7 @@ class SqliteStore:
         self.agent = agent
         self.index = home.database(agent)
         self.folder = home.folder(agent)
+        self.beside = ""
 
     @property
     def place(self) -> str:
