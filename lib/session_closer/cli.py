@@ -296,6 +296,7 @@ class Base(Reader):
     )  # fmt: skip
     no_restart = cli.Flag("--no-restart", help="the same as --restart never")
     reason = text("--reason TEXT", "why; it is kept in the receipt")
+    rules: str | None = None
 
     def options(self) -> Options:
         """Return the switches as data."""
@@ -387,7 +388,7 @@ class Base(Reader):
 
     def fail(self, problem: CloserError, switches: Sequence[str]) -> None:
         """Print why a run ended early; `switches` are its words as far as they can be switches."""
-        self.show(Report(self.OPERATION, dry_run="--dry-run" in switches, error=problem))
+        self.show(Report(self.OPERATION, dry_run="--dry-run" in switches, rules=self.rules, error=problem))
 
 
 class Closing(Base):

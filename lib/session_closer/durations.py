@@ -18,7 +18,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)?", re.IGNORECASE)
 _LONGEST = 100 * 365 * SECONDS["d"]
 
 
-def seconds(value: object, *, unit: str | None = None) -> float | None:
+def seconds(value: object, *, unit: str | None = None, longest: float = _LONGEST) -> float | None:
     """Return a duration in seconds, None where it is none; `unit` is the one of a bare number, None: it needs one."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
@@ -29,7 +29,7 @@ def seconds(value: object, *, unit: str | None = None) -> float | None:
     else:
         parts = _PART.findall(text) if _PARTS.fullmatch(text) else []
     length = sum(float(count) * SECONDS[name.lower()] for count, name in parts)
-    return length if parts and length <= _LONGEST else None
+    return length if parts and length <= longest else None
 
 
 def age(value: str, name: str) -> float:

@@ -332,7 +332,7 @@ class Report(NamedTuple):
     """What a command has to say; `error` is set where the whole run ended early.
 
     `free`: the command that frees keys which are not free. `most_rows`: how many of the rows that went well are shown,
-    None for all of them.
+    None for all of them. `rules`: where the rules of a cleanup come from, in one line.
     """
 
     operation: str
@@ -350,3 +350,4 @@ class Report(NamedTuple):
     error: CloserError | None = None
     receipts: tuple[ReceiptRow, ...] | None = None
     most_rows: int | None = None
+    rules: str | None = None

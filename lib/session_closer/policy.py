@@ -21,7 +21,8 @@ _UNKNOWN_AGE = {"keep": False, "old": True}
 class Policy(NamedTuple):
     """What a cleanup does; ages in seconds, sizes in bytes, None: not done at all.
 
-    `unknown_is_old`: a row without a usable time counts as old.
+    `unknown_is_old`: a row without a usable time counts as old. `maintenance`: what openclaw.json sets in
+    `session.maintenance` holds where nothing else is said.
     """
 
     stale: Mapping[Kind, float] = MappingProxyType({})
@@ -32,10 +33,7 @@ class Policy(NamedTuple):
     max_entries: int | None = None
     max_disk: int | None = None
     expire_archives: float | None = None
-
-    def names_nothing(self) -> bool:
-        """Tell whether nothing is to be done."""
-        return self._replace(unknown_is_old=False) == Policy()
+    maintenance: bool = False
 
 
 class Rules(NamedTuple):
@@ -81,23 +79,6 @@ def archive_age(text: str) -> float:
     return found
 
 
-def with_maintenance(maintenance: object) -> Policy:
-    """Return the default policy with what `session.maintenance` of openclaw.json sets explicitly; UsageProblem."""
-    if not isinstance(maintenance, dict):
-        return DEFAULT
-    after = maintenance.get("pruneAfter", maintenance.get("pruneDays"))
-    most = maintenance.get("maxEntries")
-    stale = DEFAULT.stale
-    if after is not None:
-        age = durations.seconds(after, unit="d")
-        if age is None:
-            raise UsageProblem(f"session.maintenance.pruneAfter is {quoted(str(after))}", "an age such as 30d")
-        stale = dict.fromkeys(STALE_KINDS, age)
-    if most is not None and (type(most) is not int or most < 1):
-        raise UsageProblem(f"session.maintenance.maxEntries is {quoted(str(most))}", "a number from 1 on")
-    return Policy(stale, max_entries=most)
-
-
 def from_toml(text: str, path: str) -> Policy:
     """Return the policy that a TOML file describes; UsageProblem names the file."""
     import tomllib  # only a policy file needs it
@@ -128,7 +109,7 @@ def _value(name: str, value: Any) -> Any:
         if not isinstance(value, str) or value not in _UNKNOWN_AGE:
             raise UsageProblem(f"unknown-age is {quoted(str(value))}", '"keep" or "old"')
         return _UNKNOWN_AGE[value]
-    if name in ("fix-missing", "fix-dm-scope"):
+    if name in ("maintenance", "fix-missing", "fix-dm-scope"):
         if not isinstance(value, bool):
             raise UsageProblem(f"{name} is {quoted(str(value))}", "true or false")
         return value
@@ -147,8 +128,9 @@ def disk_size(value: object) -> int:
         found = durations.size(value)
     except OverflowError:
         found = None
-    if found is None:
-        raise UsageProblem(f"max-disk is {quoted(str(value))}", "a size such as 500mb or 2gb")
+    if not found:
+        # To OpenClaw a maxDiskBytes of 0 is no limit.
+        raise UsageProblem(f"max-disk is {quoted(str(value))}", "a size above 0, such as 500mb or 2gb")
     return found
 
 
@@ -166,6 +148,7 @@ def as_toml(policy: Policy) -> str:
         "# What cleanup-sessions takes for stale. Never: main, direct, group, channel, thread, cron, heartbeat,",
         "# pinned and running sessions. Ages: s, m, h, d, w.",
         f'unknown-age = "{"old" if policy.unknown_is_old else "keep"}"  # rows without a usable time',
+        _line("maintenance", "true", is_set=policy.maintenance),
         *(
             _line(name, _quoted_age(usual if age is None else age), is_set=age is not None)
             for name, (age, usual) in ages.items()

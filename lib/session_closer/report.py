@@ -76,6 +76,8 @@ def envelope(report: Report) -> dict[str, Any]:
     }
     if report.most_rows is not None:
         members["resultsTotal"] = len(report.results)
+    if report.rules is not None:
+        members["rules"] = report.rules
     if report.receipts is not None:
         members["receipts"] = [_receipt(row) for row in report.receipts]
     return members
@@ -172,7 +174,7 @@ def _error(error: CloserError | None) -> dict[str, Any] | None:
 
 def lines(report: Report, *, verbose: bool = False) -> list[str]:
     """Return the lines that a person reads on stdout; bounded unless `verbose`."""
-    out: list[str] = []
+    out = [f"rules    {report.rules}"] if report.rules is not None else []
     if report.receipts is not None and report.error is None:
         return _receipts(report.receipts, verbose=verbose)
     if report.results:

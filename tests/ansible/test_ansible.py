@@ -216,7 +216,8 @@ def test_a_cleanup_has_a_policy_and_openclaws_mode_warn_is_no_change(
         store.add((LEAD + "subagent:old", {**store.session("old"), "updatedAt": OLD}))
         store.add((LEAD + "cron:j:run:old", {**store.session("run"), "updatedAt": OLD}))
     stores["three"].configure(session={"maintenance": {"mode": "warn"}})
-    words = ["-i", inventory(tmp_path, stores), "cleanup-sessions.yml", *variables(policy=["--stale", "subagent=7d"])]
+    policy = variables(policy=["--maintenance", "--stale", "subagent=7d"])
+    words = ["-i", inventory(tmp_path, stores), "cleanup-sessions.yml", *policy]
     before = pictures(stores)
     check = play(*words, "--check")
     assert (check.code, check.count("changed")) == (0, {"one": 1, "two": 1, "three": 0})

@@ -53,7 +53,7 @@ def test_files_are_written_when_the_clock_says(library: Path, tmp_path: Path, st
     ahead = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 40 * DAY - 3600))
     assert ahead <= archive.name.partition(".deleted.")[2][:10]
     for days, code, reasons in ((40, 0, set()), (69, 0, set()), (71, 3, {"clock"})):
-        words = ("--expire-archives", "30d", "--yes", "--json")
+        words = ("--only", "expire-archives", "--expire-archives", "30d", "--yes", "--json")
         done = run_process("cleanup-sessions", *words, state=store.state, env=moved(library, tmp_path, days))
         rows = json.loads(done.stdout)["results"]
         assert (done.code, {row["reason"] for row in rows} - {None}) == (code, reasons), done

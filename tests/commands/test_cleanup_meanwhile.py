@@ -58,7 +58,7 @@ def test_an_age_of_several_parts_in_the_configuration_is_an_age(store: Store) ->
     store.configure(session={"maintenance": {"pruneAfter": "1d12h"}})
     put(store, OLD, 1.6 * DAY)
     put(store, YOUNG, 1.4 * DAY)
-    answer = clean(store, "--dry-run")
+    answer = clean(store, "--maintenance", "--dry-run")
     assert answer.code == 0
     assert (OLD, "would_close") in answer.rows
     assert YOUNG not in [key for key, _ in answer.rows]

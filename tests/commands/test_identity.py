@@ -37,7 +37,7 @@ def restore(store: Store, *words: str) -> Answer:
 
 
 def expire(store: Store, age: str = "30d") -> Answer:
-    return run_json(CleanupSessions, "--expire-archives", age, state=store.state)
+    return run_json(CleanupSessions, "--only", "expire-archives", "--expire-archives", age, state=store.state)
 
 
 def picture(store: Store) -> dict[str, tuple[Any, ...]]:

@@ -128,7 +128,7 @@ def test_a_file_that_another_agent_uses_by_now_stays(store: Store, between: Betw
 def test_an_orphan_that_another_agent_uses_by_now_stays(store: Store, between: Between) -> None:
     used, free = stray(store, "used.jsonl"), stray(store, "free.jsonl")
     between(lambda: lend(store, used))
-    answer = run_json(CleanupSessions, "--agent", "project-lead", "--orphans", state=store.state)
+    answer = run_json(CleanupSessions, "--agent", "project-lead", "--only", "orphans", state=store.state)
     assert answer.code == 0
     assert (used.exists(), free.exists()) == (True, False)
 
@@ -221,7 +221,7 @@ def test_orphans_stay_where_another_agent_s_store_is_cut_off(
         lend(store, path)
     raw = store.index("researcher").read_bytes()
     write(store.index("researcher"), raw[: len(raw) // 2])
-    answer = run_json(CleanupSessions, *words, "--orphans", state=store.state)
+    answer = run_json(CleanupSessions, *words, "--only", "orphans", state=store.state)
     assert answer.code == (1 if not words else 0)
     assert path.exists()
     assert any(
@@ -364,7 +364,7 @@ def test_an_orphan_that_is_taken_into_use_as_soon_as_it_is_put_away_comes_back(
         return real(run)
 
     monkeypatch.setattr(changing, "restart_once", taken)
-    answer = run_json(CleanupSessions, "--agent", "project-lead", "--orphans", state=store.state)
+    answer = run_json(CleanupSessions, "--agent", "project-lead", "--only", "orphans", state=store.state)
     assert (answer.code, used.exists(), free.exists()) == (0, True, False)
     assert [row["input"] for row in answer.data["results"]] == ["free.jsonl"]
     [receipt] = store.receipts()

@@ -268,7 +268,7 @@ def test_an_orphan_with_a_long_name_can_be_named(store: Store) -> None:
     name = "a" * 125 + ".jsonl"
     os.utime(store.transcript(name), (1, 1))
     os.utime(store.transcript("b.jsonl"), (1, 1))
-    assert run_json(CleanupSessions, "--orphans", state=store.state).code == 0
+    assert run_json(CleanupSessions, "--only", "orphans", state=store.state).code == 0
     answer = restore(store, "last", name)
     assert (answer.code, [row["input"] for row in answer.data["results"]]) == (0, [name])
     assert (store.folder() / name).is_file()

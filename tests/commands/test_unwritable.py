@@ -101,7 +101,7 @@ def test_a_cleanup_of_files_is_refused_where_it_could_not_be_written(ours: Store
     before = tree(ours.state)
     with locked(ours.folder()):
         for words in (["--dry-run"], []):
-            orphans = ["--agent", "project-lead", "--orphans", "1h", *words]
+            orphans = ["--agent", "project-lead", "--only", "orphans", "--orphans", "1h", *words]
             check_refused(run_json(CleanupSessions, *orphans, state=ours.state), ours.folder())
     assert tree(ours.state) == before
 

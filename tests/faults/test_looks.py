@@ -213,7 +213,7 @@ def _receipts(store: Store) -> tuple[type[Command], list[str]]:
 
 def _orphans(store: Store) -> tuple[type[Command], list[str]]:
     os.utime(store.transcript("stray.jsonl"), (1, 1))
-    return CleanupSessions, ["--orphans", "1h"]
+    return CleanupSessions, ["--only", "orphans", "--orphans", "1h"]
 
 
 @pytest.mark.parametrize("looks", [OPENS, STATS], ids=lambda looks: str(looks[0]))

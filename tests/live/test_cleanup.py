@@ -183,7 +183,7 @@ def test_a_dry_run_of_all_rules_leaves_every_byte_alone(aged: Lab) -> None:
     assert set(result.statuses().values()) <= {"would_close", put_away, "would_expire"}
     assert everything(aged) == before
     # Where OpenClaw is told to warn only, so are we.
-    warned = run(aged, "cleanup-sessions")
+    warned = run(aged, "cleanup-sessions", "--maintenance")
     assert (warned.code, warned.json["dryRun"], warned.json["receipt"]) == (0, True, None), warned
     assert any("session.maintenance.mode is warn" in warning for warning in warned.json["warnings"])
     assert everything(aged) == before
@@ -248,7 +248,7 @@ def test_files_from_before_a_database_are_only_told_of(aged: Lab) -> None:
         os.utime(stray, (time.time() - 9 * DAY,) * 2)
     try:
         before = everything(aged)
-        result = clean(aged, "--agent", "main", "--orphans")
+        result = clean(aged, "--agent", "main", "--only", "orphans")
         assert (result.code, result.json["results"]) == (0, []), result
         assert any(f"{len(strays)} transcript files of agent main" in warning for warning in result.json["warnings"])
         assert everything(aged) == before
@@ -260,9 +260,9 @@ def test_files_from_before_a_database_are_only_told_of(aged: Lab) -> None:
 @pytest.mark.openclaw("sqlite")
 def test_an_old_archive_is_deleted_and_the_gateway_goes_on(aged: Lab) -> None:
     (archive,) = aged.sessions(SHELF).glob("*.zst")
-    look = clean(aged, "--agent", SHELF, "--expire-archives=50d")
+    look = clean(aged, "--agent", SHELF, "--only=expire-archives", "--expire-archives=50d")
     assert (look.code, look.json["results"]) == (0, []), look
-    result = clean(aged, "--agent", SHELF, "--expire-archives=30d")
+    result = clean(aged, "--agent", SHELF, "--only=expire-archives", "--expire-archives=30d")
     assert (result.code, [row["status"] for row in result.json["results"]]) == (0, ["expired"]), result
     assert not archive.exists()
     with aged.rpc() as rpc:
@@ -439,7 +439,7 @@ def test_what_goes_is_what_openclaw_would_take_but_for_what_is_in_use(lab: Lab) 
     before = digests(lab)
     why: Counter[str] = Counter()
     for theirs, ours in (
-        ([], []),
+        ([], ["--maintenance"]),
         (["--fix-missing", *dm], ["--fix-missing", *dm, *stale, f"--max-entries={MOST}"]),
     ):
         their_summaries, plans = their_plan(lab, *theirs)

@@ -120,7 +120,7 @@ def test_archived_sessions_stay_and_the_way_back_is_one_command(bases: Bases) ->
 
 def test_archived_rows_count_for_no_limit(bases: Bases) -> None:
     """What was hidden stays in the database: it may not drive out more at each run."""
-    words = ("--agent", "project-lead", "--archive", "--max-entries", "12")
+    words = ("--agent", "project-lead", "--archive", "--only", "max-entries", "--max-entries", "12")
     first = clean(bases, *words)
     assert first.code == 0
     assert summary(first)["afterCount"] == 12
@@ -163,7 +163,7 @@ def test_stray_files_are_from_before_and_only_told(down: Bases) -> None:
     session = down.rows()[LEAD + "alpha"]["current_session_id"]
     old_file(down, f"{session}.jsonl")
     before = tree(down.store.state)
-    answer = clean(down, "--orphans")
+    answer = clean(down, "--only", "orphans")
     assert (answer.code, answer.data["results"]) == (0, [])
     assert [said for said in answer.data["warnings"] if "3 transcript files of agent project-lead" in said]
     assert tree(down.store.state) == before
@@ -173,7 +173,7 @@ def test_a_row_without_events_is_not_missing_its_transcript(bases: Bases) -> Non
     before = picture(bases)
     aged(bases, LEAD + "never-spoken", 30)
     before["project-lead"][0][LEAD + "never-spoken"] = bases.rows()[LEAD + "never-spoken"]
-    answer = clean(bases, "--fix-missing")
+    answer = clean(bases, "--only", "fix-missing")
     assert (answer.code, answer.data["results"]) == (0, [])
     assert picture(bases) == before
 
@@ -186,7 +186,7 @@ def test_the_oldest_go_until_the_events_fit(bases: Bases) -> None:
         ).fetchone()
         total = connection.execute(query).fetchone()[0] - hidden
     aged(bases, CHILD, 20)
-    answer = clean(bases, "--agent", "project-lead", "--max-disk", f"{total - 1}b")
+    answer = clean(bases, "--agent", "project-lead", "--only", "max-disk", "--max-disk", f"{total - 1}b")
     assert (answer.code, done(answer)) == (0, {CHILD})
     budget = summary(answer)["diskBudget"]
     assert (budget["totalBytesBefore"], budget["maxBytes"], budget["overBudget"]) == (total, total - 1, False)
@@ -196,7 +196,7 @@ def test_the_oldest_go_until_the_events_fit(bases: Bases) -> None:
 def test_rows_of_peers_go_where_they_share_the_main_session(bases: Bases) -> None:
     key = LEAD + "telegram:direct:4711"
     bases.add(key)
-    assert done(clean(bases, "--fix-dm-scope"), "archived") == {key}
+    assert done(clean(bases, "--only", "fix-dm-scope"), "archived") == {key}
 
 
 def test_archives_go_by_age_without_a_gateway_and_no_database_ever(down: Bases) -> None:
@@ -209,7 +209,7 @@ def test_archives_go_by_age_without_a_gateway_and_no_database_ever(down: Bases) 
         write(base.with_name(name), "theirs")
         os.utime(base.with_name(name), (1, 1))
         kept.append(base.with_name(name))
-    answer = clean(down, "--expire-archives", "30d")
+    answer = clean(down, "--only", "expire-archives", "--expire-archives", "30d")
     assert (answer.code, done(answer, "expired")) == (0, {path.name for path in gone})
     assert not any(path.exists() for path in gone)
     assert all(path.exists() for path in kept)
@@ -226,7 +226,7 @@ def test_an_archive_of_a_young_close_is_never_freed(bases: Bases) -> None:
 def test_where_openclaw_only_warns_no_gateway_is_missed(down: Bases) -> None:
     down.store.configure(session={"maintenance": {"mode": "warn"}})
     before = keys(down)
-    answer = clean(down)
+    answer = clean(down, "--maintenance")
     assert (answer.code, done(answer, "would_close"), keys(down)) == (0, STALE, before)
     assert any("--enforce" in warning for warning in answer.data["warnings"])
     assert clean(down, "--enforce").code == 6

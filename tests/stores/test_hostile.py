@@ -776,7 +776,7 @@ def test_a_cleanup_of_all_leaves_out_the_agent_whose_run_is_damaged(store: Store
     DAMAGE["unknown member"](data)
     path.write_text(json.dumps(data))
     for words in (["--dry-run"], []):
-        answer = run_json(CleanupSessions, "--orphans", *words, state=store.state)
+        answer = run_json(CleanupSessions, "--only", "orphans", *words, state=store.state)
         failed = [(row["agent"], row["status"]) for row in answer.data["results"] if not row["ok"]]
         assert (answer.code, failed) == (1, [("project-lead", "failed")])
         assert {each["agent"] for each in answer.data["stores"]} == {"main", "researcher"}

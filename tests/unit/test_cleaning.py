@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_closer import cleaning, keys
+from session_closer import cleaning, keys, maintenance
 from session_closer.cleaning import Action
 from session_closer.errors import UsageProblem
 from session_closer.keys import Target
-from session_closer.kinds import DURABLE, STALE_KINDS, Kind, is_peer_direct, kind
+from session_closer.kinds import DURABLE, STALE_KINDS, is_peer_direct, kind
 from session_closer.model import GatewayView, Life, Session, Snapshot
-from session_closer.policy import DEFAULT, Policy, Rules, as_toml, from_toml, stale_rule, with_maintenance
+from session_closer.policy import DEFAULT, Policy, Rules, as_toml, from_toml, stale_rule
+from session_closer.sources import Asked, resolved
 
 NOW = 1_800_000_000.0
 HOUR, DAY = 3600.0, 86400.0
@@ -325,6 +326,7 @@ policies = st.builds(
     max_entries=st.sampled_from([None, 1, 500]),
     max_disk=st.sampled_from([None, 1, 1 << 30]),
     expire_archives=st.sampled_from([None, 30 * DAY]),
+    maintenance=st.booleans(),
 )
 
 
@@ -352,16 +354,26 @@ def test_a_bad_rule_is_refused(text: str) -> None:
         stale_rule(text)
 
 
-def test_openclaw_s_own_settings_count_where_they_are_set() -> None:
-    assert with_maintenance(None) == DEFAULT
-    assert with_maintenance({"mode": "enforce"}) == DEFAULT
-    assert with_maintenance({"pruneAfter": "10d"}).stale == dict.fromkeys(STALE_KINDS, 10 * DAY)
-    assert with_maintenance({"pruneAfter": "1d12h"}).stale == dict.fromkeys(STALE_KINDS, 36 * HOUR)
-    assert with_maintenance({"pruneAfter": 7}).stale[Kind.OTHER] == 7 * DAY
-    assert with_maintenance({"maxEntries": 50}) == DEFAULT._replace(max_entries=50)
-    for bad in ({"pruneAfter": "soon"}, {"maxEntries": 0}, {"maxEntries": "5"}):
-        with pytest.raises(UsageProblem):
-            with_maintenance(bad)
+@pytest.mark.parametrize(
+    ("settings", "after", "most"),
+    [
+        (None, None, None),
+        ({"mode": "enforce"}, None, None),
+        ({"pruneAfter": "10d"}, 10 * DAY, None),
+        ({"pruneAfter": "1d12h"}, 36 * HOUR, None),
+        ({"pruneAfter": 7}, 7 * DAY, None),
+        ({"pruneDays": 5}, 5 * DAY, None),
+        ({"maxEntries": 50}, None, 50),
+    ],
+)
+def test_openclaw_s_own_settings_count_where_they_are_asked_for(
+    settings: Any, after: float | None, most: int | None
+) -> None:
+    found = maintenance.read(settings)
+    policy = resolved(Asked(maintenance=True), found)
+    assert policy.stale == (DEFAULT.stale if after is None else dict.fromkeys(STALE_KINDS, after))
+    assert policy.max_entries == most
+    assert resolved(Asked(), found) == DEFAULT
 
 
 def test_rows_that_are_archived_or_another_agent_s_are_left_out() -> None:

@@ -24,7 +24,8 @@ _POLICY_BYTES = 1 << 20
 class CleanupSessions(Closing):
     """Close stale sessions by a policy: by default cron runs and subagents that were idle for 24 h, of all agents.
 
-    Never: main, direct, group, channel, thread, cron, heartbeat, pinned and running sessions. Only what is named runs.
+    Never: main, direct, group, channel, thread, cron, heartbeat, pinned and running sessions. --stale and --older-than
+    say what is stale in place of the default; every other rule is added, unless --only restricts the run.
     """
 
     OPERATION = OPERATION
@@ -34,6 +35,9 @@ class CleanupSessions(Closing):
     all_agents = cli.Flag("--all-agents", help="all agents (that is the default, too)")
     store = text("--store PATH", "only the agent with this store")
     stale = text("--stale KIND=AGE", "sessions of a kind that were idle for longer: cron-run=24h,hook=7d", many=True)
+    older_than = text("--older-than AGE", "every kind that may be stale, idle for longer than this")
+    only = text("--only RULE[,RULE...]", "no rule but these: stale, orphans, fix-missing, ...", many=True)
+    maintenance = cli.Flag("--maintenance", help="what openclaw.json sets in session.maintenance holds, too")
     unknown_age = cli.Flag("--unknown-age-is-old", help="a row without a usable time counts as old")
     orphans = text("--orphans [AGE]", "archive transcript files that no row refers to (24h)")
     fix_missing = cli.Flag("--fix-missing", help="rows whose transcript is gone")
@@ -45,7 +49,7 @@ class CleanupSessions(Closing):
     expire_archives = text("--expire-archives AGE", "delete archives and backups older than AGE for good")
     policy_file = text("--policy FILE", "a policy in TOML")
     print_policy = cli.Flag("--print-policy", help="print the policy as TOML and do nothing")
-    enforce = cli.Flag("--enforce", help="also where session.maintenance.mode in openclaw.json is warn")
+    enforce = cli.Flag("--enforce", help="--maintenance, also where its mode is warn")
     free_for = text("--free-for AGE", "the longest that a run frees what it has archived (5m)")
     active_key = text("--active-key KEY", "a session that stays, whatever the policy says", many=True)
 
@@ -54,30 +58,33 @@ class CleanupSessions(Closing):
         if words:
             raise UsageProblem(f"{quoted(words[0])} is one word too many", "--agent AGENT, --active-key KEY or --help")
         where = self.place()
-        policy, maintenance = self._policy(where)
         if self.print_policy and self.as_json:
             raise UsageProblem("--print-policy prints TOML, not JSON", "leave out --json")
+        policy, settings = self._policy(where)
         if self.print_policy:
             from ..policy import as_toml
 
             self.say(*as_toml(policy).splitlines())
             return 0
-        found = self._cleaned(where, policy, maintenance)
+        found = self._cleaned(where, policy, settings)
         self.show(found)
         return int(report.exit_code(found))
 
-    def _policy(self, where: Home) -> tuple[Any, dict[str, Any]]:
+    def _policy(self, where: Home) -> tuple[Any, Any]:
         """Return the policy that holds, and openclaw.json's maintenance settings."""
-        from .. import durations, policy
+        from .. import maintenance, sources
 
-        settings = where.setting("session", "maintenance")
-        named = policy.Policy()
-        if self.policy_file is not None:
-            named = policy.from_toml(_text(self.policy_file), self.policy_file)
-        if self.stale:
-            rules = dict(policy.stale_rule(rule) for given in self.stale for rule in given.split(","))
-            named = named._replace(stale={**named.stale, **rules})
+        asked = self._asked()
+        settings = maintenance.read(where.setting("session", "maintenance"))
+        policy = sources.resolved(asked, settings)
+        self.rules = sources.told(asked, policy, settings)
+        return policy, settings
+
+    def _asked(self) -> Any:
+        from .. import durations, policy, sources
+
         values = {
+            "unknown_is_old": self.unknown_age or None,
             "orphans": durations.age(self.orphans, "--orphans") if self.orphans is not None else None,
             "fix_missing": self.fix_missing or None,
             "fix_dm_scope": self.fix_dm_scope or None,
@@ -85,18 +92,21 @@ class CleanupSessions(Closing):
             "max_disk": policy.disk_size(self.max_disk) if self.max_disk is not None else None,
             "expire_archives": policy.archive_age(self.expire_archives) if self.expire_archives is not None else None,
         }
-        named = named._replace(**{name: value for name, value in values.items() if value is not None})
-        if named.names_nothing() and self.policy_file is None:
-            named = policy.with_maintenance(settings)
-        if self.unknown_age:
-            named = named._replace(unknown_is_old=True)
-        return named, settings if isinstance(settings, dict) else {}
+        return sources.Asked(
+            self.policy_file,
+            policy.from_toml(_text(self.policy_file), self.policy_file) if self.policy_file is not None else None,
+            dict(policy.stale_rule(rule) for given in self.stale for rule in given.split(",")),
+            durations.age(self.older_than, "--older-than") if self.older_than is not None else None,
+            {name: value for name, value in values.items() if value is not None},
+            self.maintenance or self.enforce,
+            sources.only(self.only),
+        )
 
-    def _cleaned(self, where: Home, policy: Any, maintenance: dict[str, Any]) -> Report:
+    def _cleaned(self, where: Home, policy: Any, settings: Any) -> Report:
         from ..executor import execute
         from ..policy import Rules
 
-        warned = maintenance.get("mode") == "warn" and not self.enforce
+        warned = policy.maintenance and settings.mode == "warn" and not self.enforce
         agents, notes = self._agents(where)
         scope = where.setting("session", "dmScope")
         rules = Rules(
@@ -117,7 +127,7 @@ class CleanupSessions(Closing):
         only = agents[0] if self.agent is not None or self.store is not None else None
         wish = Wish(OPERATION, (), agent=only, rules=rules, among=tuple(agents))
         found = execute(where, wish, options, tell=self.tell, progress=self.progress)
-        return found._replace(warnings=(*notes, *found.warnings))
+        return found._replace(warnings=(*notes, *found.warnings), rules=self.rules)
 
     def _agents(self, where: Home) -> tuple[list[str], list[str]]:
         """Return the agents that are meant, and a note on each that is passed over."""
@@ -135,7 +145,7 @@ class CleanupSessions(Closing):
 
         free_for = durations.age(self.free_for or FREE_FOR, "--free-for")
         shown = ALL if self.verbose else SHOWN
-        free = f"{self._here(OPERATION)} --expire-archives {FREE_AFTER}"
+        free = f"{self._here(OPERATION)} --only expire-archives --expire-archives {FREE_AFTER}"
         return super().options()._replace(most_rows=shown, free_for=free_for, free=free)
 
     def _parse_and_dispatch(self, argv: list[str]) -> tuple[cli.Application, int]:
