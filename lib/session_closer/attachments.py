@@ -36,6 +36,8 @@ _COUNTED: Mapping[str, str] = {
     "delivery_queue_entries": "delivery",
     "operator_approvals": "question",
 }
+# Of these only what still waits for somebody counts; the rest is history.
+_WAITS: Mapping[str, tuple[str, str]] = {"operator_approvals": ("resolved_at_ms", "resolved_at_ms is null")}
 _CHILD_COLUMNS = ("parent_session_key", "spawned_by")
 _SHOWN_CHILDREN = 3
 
@@ -101,7 +103,9 @@ def _in_database(connection: Connection, owners: Mapping[str, str]) -> Found:
             continue
         kind = _COUNTED.get(table.name, f"table:{table.name}")
         counted: dict[str, int] = defaultdict(int)
-        for word, count in tables.counts(connection, table).items():
+        column, waits = _WAITS.get(table.name, ("", ""))
+        only = waits if column in tables.columns(connection, table.name) else ""
+        for word, count in tables.counts(connection, table, only).items():
             counted[owners[word]] += count
         for hit in tables.mentions(connection, table, owners):
             counted[owners[hit.word]] += 1
@@ -111,7 +115,7 @@ def _in_database(connection: Connection, owners: Mapping[str, str]) -> Found:
 
 def _children(connection: Connection, owners: Mapping[str, str]) -> Found:
     """Give the sessions that a session has spawned; they go on without it."""
-    known = {str(name) for (name,) in connection.execute("select name from pragma_table_info('session_nodes')")}
+    known = tables.columns(connection, "session_nodes")
     children: dict[str, dict[str, None]] = defaultdict(dict)
     for column in _CHILD_COLUMNS:
         if column in known:

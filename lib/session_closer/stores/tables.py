@@ -89,9 +89,15 @@ def tables(connection: Connection) -> list[Table]:
     return found
 
 
-def counts(connection: Connection, table: Table) -> dict[str, int]:
-    """Return how many rows of a table have each word in a column of its own, each row counted once."""
+def columns(connection: Connection, table: str) -> set[str]:
+    """Return the names of a table's columns, none where there is no such table."""
+    return {str(name) for (name,) in connection.execute("select name from pragma_table_info(?)", (table,))}
+
+
+def counts(connection: Connection, table: Table, only: str = "") -> dict[str, int]:
+    """Return how many rows of a table (`only`: of these) have each word in a column of its own, each counted once."""
     chosen, anywhere = _matching(table)
+    anywhere = f"({anywhere}) and {only}" if only else anywhere
     query = f"select {chosen} as word, count(*) from {_name(table.name)} where {anywhere} group by word"  # noqa: S608
     return {str(word): int(count) for word, count in connection.execute(query)}
 
