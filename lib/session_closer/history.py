@@ -130,6 +130,11 @@ def moment(text: object) -> datetime | None:
         return None
 
 
+def iso(at: datetime) -> str:
+    """Return a UTC moment as a person reads it: 2026-11-21T12:36:31Z."""
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 def _record(run: str, path: str) -> Iterator[tuple[str, str, bytes]]:
     try:
         raw, status = read(path, LIMIT)

@@ -90,7 +90,14 @@ def check_transcripts(store: SqliteStore, items: Sequence[Item]) -> None:
 
 def _transcript(store: SqliteStore, item: Item, move: Move) -> bytes:
     archive = os.path.join(store.folder, move.target)
-    raw, _ = files.read(archive, _TRANSCRIPT_BYTES)
+    try:
+        raw, _ = files.read(archive, _TRANSCRIPT_BYTES)
+    except FileNotFoundError:
+        # OpenClaw writes the file later than the row of its archive, and cleans it up earlier.
+        kept = store.kept(move.target)
+        if kept is None:
+            raise
+        raw = kept
     text = _unpacked(archive, raw) if archive.endswith(".zst") else raw
     if str(item.session_id).encode() not in text.partition(b"\n")[0]:
         raise Refused(f"{archive} does not hold the transcript of {item.session_id}", _OTHERS)

@@ -328,6 +328,27 @@ class ReceiptRow(NamedTuple):
     path: str
 
 
+class Found(NamedTuple):
+    """A session that somebody has deleted or reset, as a list of them shows it.
+
+    `reason`: deleted, reset, or gone: a row of a backup of the index that is in the index no more. `at` is that moment
+    (ISO 8601, UTC), of what is gone the backup's. `key` is None where nobody has written it down, `settings` whether
+    its row is known and not its transcript alone, `size` the bytes of `archive`, which may be in a database only, then
+    None as where there is none. `receipt`: the run of ours that closed it.
+    """
+
+    id: str
+    agent: str
+    key: str | None
+    session_id: str | None
+    reason: str
+    at: str
+    settings: bool
+    receipt: str | None = None
+    archive: str | None = None
+    size: int | None = None
+
+
 class Report(NamedTuple):
     """What a command has to say; `error` is set where the whole run ended early.
 
@@ -351,3 +372,4 @@ class Report(NamedTuple):
     receipts: tuple[ReceiptRow, ...] | None = None
     most_rows: int | None = None
     rules: str | None = None
+    found: tuple[Found, ...] | None = None

@@ -84,6 +84,12 @@ def archived_from(name: str) -> str | None:
     return found["name"] if found else None
 
 
+def archived_how(name: str) -> str | None:
+    """Return how an archive came to be, None if it is no archive: deleted, reset or bak."""
+    found = _ARCHIVED.fullmatch(name)
+    return found["how"] if found else None
+
+
 def archived_at(name: str) -> datetime | None:
     """Return the UTC moment in an archive's name, None if it is no archive."""
     found = _ARCHIVED.fullmatch(name)
@@ -186,6 +192,11 @@ def is_too_long(name: str) -> bool:
 def aside_name(index: str, text: str) -> str:
     """Return the name that an index gets which is no store any more; no retention deletes it."""
     return f"{index}.unreadable-{text}"
+
+
+def is_index_backup(name: str, index: str) -> bool:
+    """Tell whether this is a copy of an index: ours, or one that OpenClaw or its importer has left."""
+    return name == f"{index}.bak" or name.startswith((f"{index}.bak-", f"{index}.bak.")) or f"{index}.imported-" in name
 
 
 def backup_name(index: str, text: str) -> str:

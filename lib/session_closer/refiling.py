@@ -217,8 +217,12 @@ def _at_the_end(live: Document[Any], items: Sequence[Item]) -> bytes:
 def _where_they_were(
     live: Document[Any], items: Sequence[Item], closed_in: StoreRecord, warn: Callable[[str], None]
 ) -> bytes | None:
-    """Return the store that they were taken out of, without what is still gone; None if anything else is new in it."""
-    assert closed_in.backup is not None
+    """Return the store that they were taken out of, without what is still gone; None if anything else is new in it.
+
+    None, too, where no backup is of that store.
+    """
+    if closed_in.backup is None:
+        return None
     path = os.path.join(os.path.dirname(closed_in.path), closed_in.backup)
     try:
         before = parse(read_index(path)[0], path, closed_in.agent)

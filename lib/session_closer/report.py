@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from . import durations, effects
+from . import durations, effects, finds
 from .errors import CloserError, ExitCode
 from .keys import plain, quoted
 from .model import CHANGED, FINE, GatewayResult, Life, Outcome, ReceiptRow, Report, RestartResult, Status, Why
@@ -74,12 +74,15 @@ def envelope(report: Report) -> dict[str, Any]:
         "warnings": list(report.warnings),
         "error": _error(report.error),
     }
-    if report.most_rows is not None:
+    if report.most_rows is not None and report.found is None:
         members["resultsTotal"] = len(report.results)
     if report.rules is not None:
         members["rules"] = report.rules
     if report.receipts is not None:
         members["receipts"] = [_receipt(row) for row in report.receipts]
+    if report.found is not None:
+        members["found"] = [finds.as_json(row) for row in report.found[: report.most_rows]]
+        members["foundTotal"] = len(report.found)
     return members
 
 
@@ -177,6 +180,8 @@ def lines(report: Report, *, verbose: bool = False) -> list[str]:
     out = [f"rules    {report.rules}"] if report.rules is not None else []
     if report.receipts is not None and report.error is None:
         return _receipts(report.receipts, verbose=verbose)
+    if report.found is not None and report.error is None:
+        return finds.lines(report.found, SHOWN_ROWS, verbose=verbose)
     if report.results:
         out.append(_headline(report))
         out += _table(report, verbose=verbose)

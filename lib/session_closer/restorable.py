@@ -8,13 +8,14 @@ import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import MappingProxyType
 from typing import NamedTuple
 
 from . import document, durations, files, history, keys, measuring, names, stores
 from .effects import Effect
 from .errors import Busy, CloserError, Refused
+from .found import FOUND
 from .from_backup import live_or_empty
 from .home import Home
 from .model import PUT_AWAY, Move, ReceiptRow, Status
@@ -282,12 +283,20 @@ def look(home: Home, agent: str, chosen: Sequence[Chosen]) -> tuple[Store | None
     # Most sessions miss nothing that is not in their record, and receipts may hold tens of thousands of archives.
     shelf = functools.cache(lambda: put_away_since(home, agent, chosen[0].store.era, chosen[0].run))
     if isinstance(store, SqliteStore):
-        return store, _into_database(home, store, shelf, chosen)
+        return store, _with_way_out(chosen, _into_database(home, store, shelf, chosen))
     store = FileStore(home, agent)
     live = live_or_empty(store.index, agent, chosen[0].run.operation)
     store.document = live
     claims = Claims.of(member.row for member in live.members.values())
-    return store, [_into_file(home, store, claims, shelf, one) for one in chosen]
+    return store, _with_way_out(chosen, [_into_file(home, store, claims, shelf, one) for one in chosen])
+
+
+def _with_way_out(chosen: Sequence[Chosen], items: list[Item]) -> list[Item]:
+    """Return items of what was found with a way on where something else is in its place."""
+    if chosen[0].run.operation != FOUND:
+        return items
+    hint = "--as KEY brings it back beside it, under another key"
+    return [item._replace(error=f"{item.error}; {hint}") if item.status is Status.CONFLICT else item for item in items]
 
 
 def _into_file(home: Home, store: FileStore, claims: Claims, shelf: Callable[[], Shelf], one: Chosen) -> Item:
@@ -370,12 +379,18 @@ def _with_files(home: Home, store: Store, item: Item, session: SessionRecord, cl
         if files.exists(live) and not files.exists(archive) and (shared or _is_what_was(store.folder, move)):
             continue
         wrong = measuring.change(store.folder, move)
-        if wrong is not None:
+        if wrong is not None and not _is_kept(store, move):
             return item._replace(status=Status.FAILED, error=f"{keys.quoted(move.target)} {wrong}")
         if files.exists(live):
             return item._replace(status=Status.CONFLICT, error=f"{keys.quoted(move.source)} is there again")
         moves.append(move)
     return item._replace(moves=tuple(moves), until=_until(home, moves, keep_days=claims is not None))
+
+
+def _is_kept(store: Store, move: Move) -> bool:
+    """Tell whether the database itself keeps an archive that is no file any more, or not yet."""
+    gone = not files.exists(os.path.join(store.folder, move.target))
+    return gone and isinstance(store, SqliteStore) and store.kept(move.target) is not None
 
 
 def _is_what_was(folder: str, move: Move) -> bool:
@@ -384,6 +399,8 @@ def _is_what_was(folder: str, move: Move) -> bool:
 
 def entry_of(recorded: StoreRecord, session: SessionRecord) -> str:
     """Return the member that a file store had for a session; Refused where its backup is not what it was."""
+    if session.entry is not None:
+        return session.entry
     assert recorded.backup is not None
     path = os.path.join(os.path.dirname(recorded.path), recorded.backup)
     try:
@@ -454,11 +471,7 @@ def _until(home: Home, moves: Sequence[Move], *, keep_days: bool) -> str | None:
     ]
     if kept is None or not stamps:
         return None
-    return _iso(min(stamps) + timedelta(seconds=kept))
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return history.iso(min(stamps) + timedelta(seconds=kept))
 
 
 def _kept_seconds(home: Home, default: float | None) -> float | None:

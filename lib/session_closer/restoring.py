@@ -12,6 +12,7 @@ from . import (
     executor,
     files,
     from_backup,
+    from_found,
     history,
     importing,
     locks,
@@ -44,15 +45,16 @@ _HOW = {"unarchive": How.ARCHIVE, "import": How.DELETE}
 
 
 class Ask(NamedTuple):
-    """What is to be brought back: a receipt's id, `last`, or the path of a backup; `keys` none: all of it.
+    """What is to be brought back: a receipt's id, `last`, the path of a backup, or what was found; `keys` none: all.
 
-    `check`: whether it still can be, however the gateway is now.
+    `check`: whether it still can be, however the gateway is now. `given`: the key that what was found is to get.
     """
 
     which: str = restorable.LAST
     keys: tuple[str, ...] = ()
     stop_gateway: bool = False
     check: bool = False
+    given: str | None = None
 
 
 def execute(
@@ -86,13 +88,8 @@ def _execute(
         executor.check_unfinished(where, [])
     if not options.dry_run and (history.open_runs(where.state) or history.unborn_runs(where.state)):
         said = _recover(where, options, disk, tell, progress)
-    backup = ".bak-" in os.path.basename(ask.which)
     try:
-        source = (
-            from_backup.from_backup(where, ask.which)
-            if backup
-            else restorable.choose(where, ask.which, looking=options.dry_run)
-        )
+        source, notes = _source(where, ask, looking=options.dry_run)
     except CloserError as problem:
         problem.message = "; ".join((problem.message, *said))
         raise
@@ -105,13 +102,22 @@ def _execute(
         return report._replace(results=(*report.results, *others))
     executor.check_place(where, sorted({one.store.agent for one in chosen}))
     run = Run(where, Wish(RESTORE, ()), options, disk, tell, progress, _meet(where, options))
-    run.warn(*said, *exposure(where, history.folders(where.state)))
+    run.warn(*said, *notes, *exposure(where, history.folders(where.state)))
     try:
         return _perform(run, ask, chosen, unknown)
     finally:
         run.gateway.close()
         if run.journal is not None:
             run.journal.release()
+
+
+def _source(where: Home, ask: Ask, *, looking: bool) -> tuple[RunRecord, list[str]]:
+    """Return the receipt of what is to be brought back, or one made for it, and what is to be said of that."""
+    if ask.which.startswith(from_found.PREFIX):
+        return from_found.from_found(where, ask.which, ask.given, looking=looking)
+    if ".bak-" in os.path.basename(ask.which):
+        return from_backup.from_backup(where, ask.which), []
+    return restorable.choose(where, ask.which, looking=looking), []
 
 
 def _meet(where: Home, options: Options) -> sessions.Gateway:

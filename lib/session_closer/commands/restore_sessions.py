@@ -5,9 +5,12 @@ from __future__ import annotations
 from plumbum import cli
 
 from .. import keys, report
-from ..cli import Base, start
+from ..cli import Base, start, text
 from ..errors import UsageProblem
 from ..model import Options, Report
+
+# So many of what was found are in a document; --verbose has all.
+MOST_FOUND = 1000
 
 
 class RestoreSessions(Base):
@@ -18,9 +21,11 @@ class RestoreSessions(Base):
     """
 
     OPERATION = "restore-sessions"
-    POSITIONALS = "<receipt id | last | backup file> [session key...]"
+    POSITIONALS = "<receipt id | last | backup file | found:ID> [session key...]"
 
     list = cli.Flag("--list", help="show the receipts, newest first")
+    found = cli.Flag("--found", help="show what anybody has deleted or reset: what holds one of the words, or all")
+    under = text("--as KEY", "the key that found:ID is to get")
     check = cli.Flag("--check", help="say what can be brought back and until when, change nothing")
     stop_gateway = cli.Flag(
         "--stop-gateway", help="deleted sessions in SQLite: stop the gateway's service meanwhile, start it again"
@@ -28,9 +33,31 @@ class RestoreSessions(Base):
 
     def main(self, *words: str) -> int:
         """Do what was asked; plumbum calls this with the positionals."""
-        found = self._listed(words) if self.list else self._restored(words)
-        self.show(found)
-        return int(report.exit_code(found))
+        if self.found and (self.list or self.check):
+            raise UsageProblem("--found goes with neither --list nor --check", "give one of them")
+        answer = self._found(words) if self.found else self._listed(words) if self.list else self._restored(words)
+        self.show(answer)
+        return int(report.exit_code(answer))
+
+    def _found(self, words: tuple[str, ...]) -> Report:
+        if self.under is not None:
+            raise UsageProblem("--as belongs to found:ID", "restore-sessions found:ID --as KEY")
+        from .. import executor, found, history, home  # what touches a store is not loaded for --help
+
+        where = self.place()
+        executor.check_place(where, [])
+        everything, warnings = found.look(where)
+        wanted = [find for find in everything if found.matches(find, words)]
+        most = len(wanted) if self.verbose else MOST_FOUND
+        shown = [found.with_size(find) for find in wanted[:most]] + [find.shown for find in wanted[most:]]
+        exposed = home.exposure(where, history.folders(where.state))
+        return Report(
+            self.OPERATION,
+            dry_run=self.dry_run,
+            found=tuple(shown),
+            most_rows=most,
+            warnings=(*history.interrupted(where.state), *warnings, *exposed),
+        )
 
     def _listed(self, words: tuple[str, ...]) -> Report:
         if words:
@@ -44,9 +71,14 @@ class RestoreSessions(Base):
     def _restored(self, words: tuple[str, ...]) -> Report:
         if not words:
             raise UsageProblem("no receipt was given", "restore-sessions last, or one of restore-sessions --list")
+        is_found = words[0].startswith("found:")
+        if is_found and words[1:]:
+            raise UsageProblem(f"{keys.quoted(words[1])} is one word too many", "restore-sessions found:ID [--as KEY]")
+        if self.under is not None and not is_found:
+            raise UsageProblem("--as belongs to found:ID", "restore-sessions found:ID --as KEY")
         from .. import restoring
 
-        ask = restoring.Ask(words[0], words[1:], self.stop_gateway, self.check)
+        ask = restoring.Ask(words[0], words[1:], self.stop_gateway, self.check, self.under)
         return restoring.execute(self.place(), ask, self.options(), tell=self.tell, progress=self.progress)
 
     def options(self) -> Options:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,9 @@ _TEXT = (
     " then json_extract(entry_json, '{0}') end"
 )
 _EVENT_BYTES = {"event_utf8_bytes": "event_utf8_bytes", "event_json": "length(cast(event_json as blob))"}
+_ARCHIVE_COLUMNS = {
+    "archive_name", "session_key", "session_id", "reason", "created_at", "archive_blob", "archive_sha256",
+}  # fmt: skip
 _CHUNK = 500
 _BUSY_SECONDS = 10
 
@@ -50,6 +54,17 @@ class Row(NamedTuple):
     archived_at: int | None
     status: str | None
     events: int
+
+
+class Archive(NamedTuple):
+    """What the database keeps of a session that was deleted or reset; `at` in ms since 1970, `size` in bytes."""
+
+    name: str
+    key: str
+    session_id: str
+    reason: str
+    at: int
+    size: int
 
 
 class SqliteStore:
@@ -158,6 +173,32 @@ class SqliteStore:
                 for session_id, name in _told(self.index, connection.execute(query, some)):
                     found.setdefault(session_id, []).append(name)
         return found
+
+    def put_away(self) -> list[Archive]:
+        """Return what the database keeps of sessions that were deleted or reset; raise Refused."""
+        query = (
+            "select archive_name, session_key, session_id, reason, created_at, length(archive_blob)"
+            " from session_transcript_archives"
+        )
+        with reading(self.index) as connection:
+            if not _has_archives(connection):
+                return []
+            return [Archive(*row) for row in _told(self.index, connection.execute(query))]
+
+    def kept(self, archive: str) -> bytes | None:
+        """Return an archive's bytes as the database keeps them, None where it does not, or they are not whole."""
+        query = "select archive_blob, archive_sha256 from session_transcript_archives where archive_name = ?"
+        with reading(self.index) as connection:
+            rows = connection.execute(query, (archive,)).fetchall() if _has_archives(connection) else []
+        for blob, digest in rows:
+            if isinstance(blob, bytes) and hashlib.sha256(blob).hexdigest() == digest:
+                return blob
+        return None
+
+
+def _has_archives(connection: Connection) -> bool:
+    """Tell whether there is a table of archives that we can read: OpenClaw makes it with the first."""
+    return _names(connection, "select name from pragma_table_info('session_transcript_archives')") >= _ARCHIVE_COLUMNS
 
 
 def all_archives(store: SqliteStore, session_ids: Sequence[str]) -> dict[str, list[str]]:

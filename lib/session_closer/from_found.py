@@ -1,0 +1,143 @@
+"""A receipt made of what was found: a session that somebody else has deleted or reset, or ours by another key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from dataclasses import replace
+from typing import Any
+
+from . import document, files, found, history, keys, names, remains, restorable
+from .errors import Refused, UsageProblem
+from .found import FOUND, Find
+from .home import Home
+from .model import Move
+from .record import RunRecord, SessionRecord, StoreRecord, raw_entry
+from .stores.files import parse, read_index
+
+PREFIX = f"{FOUND}:"
+
+
+def from_found(where: Home, wanted: str, given: str | None, *, looking: bool) -> tuple[RunRecord, list[str]]:
+    """Return a receipt of one find by its id, and what is to be said; `given` is the key that it is to get.
+
+    Refused where nothing has the id, or its key is not known and none is given.
+    """
+    find = found.pick(where, wanted.removeprefix(PREFIX))
+    shown = find.shown
+    key = shown.key if given is None else _new_key(given, find)
+    if key is None:
+        what = f"nobody has written down the key of {PREFIX}{shown.id}"
+        raise Refused(what, f"restore-sessions {PREFIX}{shown.id} --as KEY", name="no_key")
+    if shown.receipt is not None:
+        source = _by_receipt(where, find, looking=looking)
+        return (source if key == shown.key else _renamed(where, source, find, key)), []
+    session, note = _session(where, find, key)
+    index = where.database(shown.agent) if find.era == "sqlite" else where.index(shown.agent)
+    store = StoreRecord(shown.agent, find.era, index, where.folder(shown.agent), sessions=(session,))
+    return RunRecord("", FOUND, "", "", where.state, stores=(store,), state="done"), note
+
+
+def _new_key(given: str, find: Find) -> str:
+    """Return the key that --as names; UsageProblem where it can be none, or another agent's."""
+    agent = find.shown.agent
+    key = keys.target(given, agent).candidates[0]
+    why = ""
+    if keys.is_main(key):
+        why = "is a main session, which nothing here could close again"
+    elif key != find.shown.key and (key != key.lower() or not key.isprintable() or any(map(str.isspace, key))):
+        why = "is no key that OpenClaw would write: lower case, no blanks"
+    if why:
+        raise UsageProblem(f"--as {keys.quoted(given)} {why}", f"--as agent:{agent}:<id>, with an id of your own")
+    return key
+
+
+def _by_receipt(where: Home, find: Find, *, looking: bool) -> RunRecord:
+    """Return the receipt of the run that closed it, with nothing else in it."""
+    shown = find.shown
+    assert shown.receipt is not None
+    record = restorable.choose(where, shown.receipt, looking=looking)
+    wanted = (shown.agent, shown.key, shown.session_id)
+    stores = []
+    for store in record.stores:
+        only = tuple(one for one in store.sessions if (store.agent, one.key, one.session_id) == wanted)
+        if only:
+            stores.append(replace(store, sessions=only, orphans=(), removes=()))
+    return replace(record, operation=FOUND, stores=tuple(stores))
+
+
+def _renamed(where: Home, source: RunRecord, find: Find, key: str) -> RunRecord:
+    stores = []
+    for store in source.stores:
+        sessions = tuple(_with_key(where, find, store, session, key) for session in store.sessions)
+        # Where the entry was in the backup says nothing of another key's place.
+        stores.append(replace(store, backup=None, sessions=sessions))
+    return replace(source, stores=tuple(stores))
+
+
+def _with_key(where: Home, find: Find, store: StoreRecord, session: SessionRecord, key: str) -> SessionRecord:
+    held = restorable.entry_of(store, session)
+    value = document.member(held)[1] if store.era == "files" else held
+    return _placed(where, find, key, value, session.moves)._replace(events=session.events)
+
+
+def _session(where: Home, find: Find, key: str) -> tuple[SessionRecord, list[str]]:
+    """Return what a receipt would say of a session of somebody else's, and what of it is known to be lost."""
+    shown = find.shown
+    _check_transcripts(where, find)
+    value = None if find.backup is None else _value_in(find.backup, shown.agent, str(shown.key))
+    if value is not None:
+        return _placed(where, find, key, value, find.moves), [f"what was set for it is what {find.backup} has"]
+    made: dict[str, Any] = {"sessionId": shown.session_id, "updatedAt": int(history.now().timestamp() * 1000)}
+    if find.era == "sqlite":
+        # OpenClaw's importer would add it.
+        made["delivery"] = {"kind": "none"}
+    lost = "what was set for it (label, model, pin and the like) is written down nowhere, and gone"
+    notes = [f"only the transcript of {PREFIX}{shown.id} is left: {lost}"]
+    return _placed(where, find, key, json.dumps(made), find.moves), notes
+
+
+def _placed(where: Home, find: Find, key: str, value: str, moves: tuple[Move, ...]) -> SessionRecord:
+    """Return a session as it is to be in the store, with an entry that names its transcript."""
+    entry = json.loads(value)
+    folder, changed = where.folder(find.shown.agent), False
+    if find.era == "files" and moves:
+        is_taken = key != find.shown.key and files.exists(os.path.join(folder, moves[0].source))
+        if is_taken:
+            # OpenClaw up to 2026.5 gives the session after a reset the file name of the one before.
+            fresh = str(uuid.uuid5(uuid.NAMESPACE_URL, moves[0].target))
+            moves, entry["sessionId"] = (Move(f"{fresh}.jsonl", moves[0].target),), fresh
+        if is_taken or "sessionFile" not in entry:
+            entry["sessionFile"], changed = os.path.join(folder, moves[0].source), True
+    return _recorded(find, key, entry, json.dumps(entry, ensure_ascii=False) if changed else value, moves)
+
+
+def _value_in(backup: str, agent: str, key: str) -> str | None:
+    """Return the entry that a backup of an index has for a key; None where it has none any more."""
+    members = parse(read_index(backup)[0], backup, agent)
+    return document.member(members.member_bytes(key).decode("utf-8"))[1] if key in members.members else None
+
+
+def _recorded(find: Find, key: str, entry: dict[str, Any], value: str, moves: tuple[Move, ...]) -> SessionRecord:
+    """Return a session of a receipt that holds its entry: of a file store its member, of a database its value."""
+    held = value if find.era == "sqlite" else f"{json.dumps(key, ensure_ascii=False)}: {value}"
+    raw = raw_entry(held)
+    digest, session_id = hashlib.sha256(raw).hexdigest(), entry.get("sessionId")
+    return SessionRecord(key, session_id, 0, len(raw), digest, status="closed", moves=moves, entry=held)
+
+
+def _check_transcripts(where: Home, find: Find) -> None:
+    """Raise Refused for a file that is no transcript by its first line; one that is packed is looked at later."""
+    for move in find.moves:
+        if move.target.endswith(".zst") or names.is_companion(move.source):
+            continue
+        try:
+            event = json.loads(remains.first_line(where.folder(find.shown.agent), move.target))
+        except (OSError, ValueError, RecursionError) as problem:
+            if find.era == "sqlite" and isinstance(problem, FileNotFoundError):
+                continue  # the database keeps it
+            event = None
+        if not (isinstance(event, dict) and event.get("type") == "session"):
+            raise Refused(f"{keys.quoted(move.target)} does not begin as a transcript does", "look at it")

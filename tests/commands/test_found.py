@@ -1,0 +1,381 @@
+"""restore-sessions --found and found:ID over file stores: what somebody else has deleted or reset, and brings back."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_closer import refiling
+from session_closer.commands.close_project_batch import CloseProjectBatch
+from session_closer.commands.restore_sessions import MOST_FOUND, RestoreSessions
+from support import LEAD, Answer, Killed, KilledDisk, Stage, Store, run, run_json, session_id, tree, write
+from support_moments import PUT_AWAY
+
+KELLY, TOPICS, ALPHA = LEAD + "kelly-dashboard", LEAD + "topics", LEAD + "alpha"
+TRACKER = LEAD + "project-hydration-tracker"
+MEMBERS = {"id", "agent", "key", "sessionId", "reason", "at", "bytes", "settings", "receipt", "archive"}
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
+    # No power is cut here.
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+def restore(store: Store, *words: str) -> Answer:
+    return run_json(RestoreSessions, *words, state=store.state)
+
+
+def found(store: Store, *words: str) -> list[dict[str, Any]]:
+    answer = restore(store, "--found", *words)
+    assert (answer.code, answer.data["error"]) == (0, None), answer
+    assert all(set(row) == MEMBERS for row in answer.data["found"])
+    return list(answer.data["found"])
+
+
+def the_one(store: Store, key: str | None) -> dict[str, Any]:
+    [row] = [row for row in found(store) if row["key"] == key]
+    return row
+
+
+def taken_away(store: Store, key: str, how: str = "deleted", stamp: str = PUT_AWAY) -> Path:
+    """Do what OpenClaw's own sessions.delete does: the row goes, the transcript is renamed; return the archive."""
+    entries = store.entries()
+    live = Path(entries.pop(key)["sessionFile"])
+    archive = live.with_name(f"{live.name}.{how}.{stamp}")
+    live.rename(archive)
+    store.write(entries)
+    return archive
+
+
+def openclaws_backup(store: Store, suffix: str = ".bak.1") -> Path:
+    """Leave a copy of the index as OpenClaw does; return its path."""
+    path = store.index().with_name(f"sessions.json{suffix}")
+    write(path, store.index().read_bytes())
+    return path
+
+
+def lost(store: Store) -> list[dict[str, Any]]:
+    """Return what is found but the one archive that the sample store has from the beginning."""
+    return [row for row in found(store) if not Path(row["archive"] or "").name.startswith("orphan.")]
+
+
+# What is shown
+
+
+def test_what_openclaw_deleted_is_listed_and_nothing_is_touched(store: Store) -> None:
+    archive = taken_away(store, TRACKER)
+    before = tree(store.state)
+    [row] = lost(store)
+    assert tree(store.state) == before
+    assert row["key"] is None, "no file of this era has the key of a deleted session"
+    assert row["sessionId"] == archive.name.partition(".")[0]
+    assert (row["agent"], row["reason"], row["settings"], row["receipt"]) == ("project-lead", "deleted", False, None)
+    assert (row["archive"], row["bytes"]) == (str(archive), archive.stat().st_size)
+    assert row["at"].replace(":", "-").removesuffix("Z") == PUT_AWAY.partition(".")[0]
+
+
+def test_a_person_reads_when_why_how_large_whose_and_what_to_type(store: Store) -> None:
+    taken_away(store, TRACKER)
+    run_json(CloseProjectBatch, "topics", state=store.state)
+    result = run(RestoreSessions, "--found", state=store.state)
+    assert (result.code, result.stderr) == (0, "")
+    heads, *rows, last = result.stdout.splitlines()
+    assert heads.split() == ["WHEN", "REASON", "SIZE", "BY", "ID", "KEY"]
+    [ours] = [line for line in rows if TOPICS in line]
+    assert " us " in ours
+    theirs = [line for line in rows if "? (agent project-lead)" in line]
+    assert theirs
+    assert not any(" us " in line for line in theirs)
+    assert "--as KEY" in last
+
+
+@pytest.mark.parametrize("suffix", [".bak.1", ".bak", ".bak-by-hand"])
+def test_a_backup_of_the_index_tells_the_key_and_what_was_set(store: Store, suffix: str) -> None:
+    openclaws_backup(store, suffix)
+    taken_away(store, KELLY)
+    row = the_one(store, KELLY)
+    assert (row["settings"], row["receipt"]) == (True, None)
+
+
+def test_a_trajectory_tells_the_key(store: Store) -> None:
+    archive = taken_away(store, TRACKER)
+    name = archive.name.partition(".")[0]
+    event = {"traceSchema": "openclaw-trajectory", "sessionId": name, "sessionKey": TRACKER}
+    write(store.folder() / f"{name}.trajectory.jsonl", json.dumps(event) + "\n")
+    assert the_one(store, TRACKER)["settings"] is False
+
+
+def test_a_row_that_only_a_backup_has_is_found_without_a_transcript(store: Store) -> None:
+    openclaws_backup(store)
+    before = store.entries()
+    entry = before.pop(LEAD + "never-spoken")
+    store.write(before)
+    row = the_one(store, LEAD + "never-spoken")
+    assert (row["reason"], row["archive"], row["bytes"], row["settings"]) == ("gone", None, None, True)
+    answer = restore(store, f"found:{row['id']}")
+    assert answer.rows == [(LEAD + "never-spoken", "restored")]
+    assert store.entries()[LEAD + "never-spoken"] == entry
+
+
+def test_what_we_closed_is_said_to_be_ours_until_it_is_back(store: Store) -> None:
+    receipt = Path(run_json(CloseProjectBatch, "kelly-dashboard", "topics", state=store.state).data["receipt"]).stem
+    assert {row["key"]: row["receipt"] for row in lost(store)} == {
+        KELLY: receipt,
+        LEAD + "project-kelly-dashboard": receipt,
+        TOPICS: receipt,
+    }
+    assert restore(store, "last").code == 0
+    assert lost(store) == []
+
+
+def test_words_narrow_the_list_by_key_id_and_name(store: Store) -> None:
+    openclaws_backup(store)
+    taken_away(store, KELLY)
+    archive = taken_away(store, TRACKER)
+    row = the_one(store, KELLY)
+    for word in ("kelly", row["id"], f"found:{row['id']}", row["sessionId"], row["sessionId"][:8]):
+        assert found(store, word) == [row], word
+    assert [each["key"] for each in found(store, archive.name)] == [TRACKER]
+    assert {each["key"] for each in found(store, "kelly", "hydration")} == {KELLY, TRACKER}
+    assert found(store, "nothing-of-this-name") == []
+    assert run(RestoreSessions, "--found", "nothing-of-this-name", state=store.state).stdout == "nothing found\n"
+
+
+def test_thousands_are_listed_the_latest_first_and_no_more_than_are_asked_for(store: Store) -> None:
+    total = MOST_FOUND + 30
+    for number in range(total):
+        stamp = f"{PUT_AWAY[:11]}00-{number // 60:02d}-{number % 60:02d}.000Z"
+        (store.folder() / f"{session_id(str(number))}.jsonl.deleted.{stamp}").touch()
+    answer = restore(store, "--found")
+    assert (len(answer.data["found"]), answer.data["foundTotal"]) == (MOST_FOUND, total + 1)
+    times = [row["at"] for row in answer.data["found"]]
+    assert times == sorted(times, reverse=True)
+    assert len(restore(store, "--found", "--verbose").data["found"]) == total + 1
+    assert len(run(RestoreSessions, "--found", state=store.state).stdout.splitlines()) < 30
+
+
+def test_what_no_backup_was_read_of_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from session_closer import remains
+
+    monkeypatch.setattr(remains, "_BACKUP_BYTES", 1)
+    openclaws_backup(store)
+    answer = restore(store, "--found")
+    assert answer.code == 0
+    assert ["1 older backups" in warning for warning in answer.data["warnings"]] == [True]
+
+
+def test_an_agent_that_cannot_be_read_is_left_out_with_a_warning(store: Store) -> None:
+    taken_away(store, TRACKER)
+    write(store.index("researcher"), b"{")
+    answer = restore(store, "--found")
+    assert answer.code == 0
+    assert len(answer.data["found"]) == 2
+    assert [warning for warning in answer.data["warnings"] if "researcher is left out" in warning]
+
+
+def test_a_damaged_backup_is_said_and_the_others_count(store: Store) -> None:
+    openclaws_backup(store)
+    write(store.index().with_name("sessions.json.bak-torn"), b"{")
+    taken_away(store, KELLY)
+    assert the_one(store, KELLY)["settings"] is True
+    assert "sessions.json.bak-torn" in str(restore(store, "--found").data["warnings"])
+
+
+# What comes back
+
+
+def test_it_comes_back_by_the_receipt_of_the_run_that_closed_it_as_it_was(store: Store) -> None:
+    before = {name: kind for name, kind in tree(store.state / "agents").items() if not stat.S_ISDIR(kind[0])}
+    run_json(CloseProjectBatch, KELLY, "topics", state=store.state)
+    for key in (TOPICS, KELLY):
+        answer = restore(store, f"found:{the_one(store, key)['id']}")
+        assert (answer.code, answer.rows, answer.data["warnings"]) == (0, [(key, "restored")], [])
+    after = tree(store.state / "agents")
+    assert {name: kind[2] for name, kind in after.items() if ".bak-" not in name and name in before} == {
+        name: kind[2] for name, kind in before.items()
+    }
+
+
+def test_it_comes_back_with_the_row_of_a_backup(store: Store) -> None:
+    backup, entry = openclaws_backup(store), store.entries()[KELLY]
+    archive = taken_away(store, KELLY)
+    content = archive.read_bytes()
+    answer = restore(store, f"found:{the_one(store, KELLY)['id']}")
+    assert (answer.code, answer.rows) == (0, [(KELLY, "restored")])
+    assert store.entries()[KELLY] == entry
+    assert Path(entry["sessionFile"]).read_bytes() == content
+    assert str(backup) in answer.data["warnings"][0], "the row may be older than what was deleted"
+    assert not archive.exists()
+    assert found(store, KELLY) == []
+
+
+def test_one_whose_key_is_not_known_gets_the_key_that_is_named_and_is_said_to_be_bare(store: Store) -> None:
+    archive = taken_away(store, TRACKER)
+    content, row, before = archive.read_bytes(), the_lost(store), tree(store.state)
+    refused = restore(store, f"found:{row['id']}")
+    assert (refused.code, refused.error) == (3, "no_key")
+    assert f"found:{row['id']} --as KEY" in refused.data["error"]["remedy"]
+    assert tree(store.state) == before
+    dry = restore(store, f"found:{row['id']}", "--as", TRACKER, "--dry-run")
+    assert (dry.code, dry.rows) == (0, [(TRACKER, "would_restore")])
+    assert tree(store.state) == before
+    answer = restore(store, f"found:{row['id']}", "--as", TRACKER)
+    assert (answer.code, answer.rows) == (0, [(TRACKER, "restored")])
+    entry = store.entries()[TRACKER]
+    assert (entry["sessionId"], Path(entry["sessionFile"]).read_bytes()) == (row["sessionId"], content)
+    assert "label, model, pin" in answer.data["warnings"][0]
+    assert "label, model, pin" in answer.stderr
+
+
+def the_lost(store: Store) -> dict[str, Any]:
+    [row] = lost(store)
+    return row
+
+
+def test_a_project_id_behind_as_is_one_of_the_same_agent(store: Store) -> None:
+    taken_away(store, TRACKER)
+    answer = restore(store, f"found:{the_lost(store)['id']}", "--as", "tracker-again")
+    assert answer.rows == [(LEAD + "tracker-again", "restored")]
+
+
+def test_the_receipt_of_it_closes_it_again_and_it_is_found_again(store: Store) -> None:
+    before = store.index().read_bytes()
+    taken_away(store, TRACKER)
+    closed = store.index().read_bytes()
+    assert closed != before
+    answer = restore(store, f"found:{the_lost(store)['id']}", "--as", TRACKER)
+    undone = restore(store, Path(answer.data["receipt"]).stem)
+    assert (undone.code, undone.rows) == (0, [(TRACKER, "closed")])
+    assert store.index().read_bytes() == closed
+    assert the_one(store, TRACKER)["receipt"] == Path(undone.data["receipt"]).stem
+
+
+def test_after_a_reset_the_key_is_in_use_and_as_brings_the_old_one_back_beside_it(store: Store) -> None:
+    openclaws_backup(store)
+    old = store.entries()[KELLY]
+    taken_away(store, KELLY, "reset")
+    store.add((KELLY, store.session("anew")))
+    row = the_one(store, KELLY)
+    assert row["reason"] == "reset"
+    before = tree(store.state)
+    answer = restore(store, f"found:{row['id']}")
+    assert (answer.code, answer.rows) == (1, [(KELLY, "conflict")])
+    assert "--as KEY" in answer.data["results"][0]["error"]
+    assert tree(store.state) == before
+    beside = LEAD + "kelly-before"
+    answer = restore(store, f"found:{row['id']}", "--as", beside)
+    assert (answer.code, answer.rows) == (0, [(beside, "restored")])
+    assert store.entries()[beside] == old
+    assert store.entries()[KELLY]["sessionId"] != old["sessionId"]
+
+
+def test_a_file_name_that_the_session_after_a_reset_has_is_left_to_it(store: Store) -> None:
+    """OpenClaw 2026.5 keeps the name of the transcript: the new session's id is another than its file's."""
+    entry = store.entries()[TRACKER]
+    live = Path(entry["sessionFile"])
+    content = live.read_bytes()
+    taken_away(store, TRACKER, "reset")
+    write(live, json.dumps({"type": "session", "id": session_id("anew")}) + "\n")
+    store.add((TRACKER, {**entry, "sessionId": session_id("anew")}))
+    now, row = live.read_bytes(), the_lost(store)
+    for key in (TRACKER, LEAD + "tracker-before"):
+        answer = restore(store, f"found:{row['id']}", "--as", key)
+        assert answer.rows == [(key, "conflict" if key == TRACKER else "restored")], answer
+    assert live.read_bytes() == now
+    mine = store.entries()[LEAD + "tracker-before"]
+    assert Path(mine["sessionFile"]).read_bytes() == content
+    assert Path(mine["sessionFile"]).name == f"{mine['sessionId']}.jsonl"
+
+
+def test_ours_comes_back_by_another_key_too(store: Store) -> None:
+    entry = store.entries()[KELLY]
+    run_json(CloseProjectBatch, KELLY, state=store.state)
+    store.add((KELLY, store.session("anew")))
+    row = the_one(store, KELLY)
+    assert restore(store, f"found:{row['id']}").rows == [(KELLY, "conflict")]
+    answer = restore(store, f"found:{row['id']}", "--as", LEAD + "kelly-before")
+    assert answer.rows == [(LEAD + "kelly-before", "restored")]
+    assert store.entries()[LEAD + "kelly-before"] == entry
+    assert {f"{entry['sessionId']}.jsonl", f"{entry['sessionId']}.trajectory.jsonl"} <= store.names()
+
+
+def test_below_a_running_gateway_it_is_restarted_once(stage: Stage) -> None:
+    store = stage("up")
+    taken_away(store, TRACKER)
+    row = the_lost(store)
+    answer = restore(store, f"found:{row['id']}", "--as", TRACKER)
+    assert (answer.code, answer.rows) == (0, [(TRACKER, "restored")])
+    assert (answer.data["restart"]["needed"], answer.data["restart"]["result"]) == (True, "restarted")
+
+
+def test_a_kill_in_the_middle_loses_nothing_and_the_next_run_finishes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from session_closer import restoring
+
+    for after in (False, True):
+        archive = taken_away(store, TRACKER)
+        content, row = archive.read_bytes(), the_lost(store)
+        with monkeypatch.context() as patched:
+            patched.setattr(restoring, "Disk", lambda after=after: KilledDisk("exchange", after=after))
+            with pytest.raises(Killed):
+                restore(store, f"found:{row['id']}", "--as", TRACKER)
+        answer = restore(store, "last", "--check") if after else restore(store, f"found:{row['id']}", "--as", TRACKER)
+        run_json(CloseProjectBatch, "nowhere", "--missing-ok", state=store.state)
+        assert store.open_runs() == [], answer
+        entry = store.entries()[TRACKER]
+        assert Path(entry["sessionFile"]).read_bytes() == content
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--found", "--list"),
+        ("--found", "--check"),
+        ("--found", "--as", KELLY),
+        ("last", "--as", KELLY),
+        ("found:0", "alpha"),
+    ],
+)
+def test_words_that_make_no_sense_together_are_a_usage_error(store: Store, words: tuple[str, ...]) -> None:
+    before = tree(store.state)
+    answer = restore(store, *words)
+    assert (answer.code, answer.error) == (2, "usage")
+    assert tree(store.state) == before
+
+
+@pytest.mark.parametrize(
+    "key", [LEAD + "main", "agent:researcher:kelly", LEAD + "Kelly", LEAD + "a b", "../x", "agent:project-lead:"]
+)
+def test_a_key_that_it_cannot_get_is_a_usage_error(store: Store, key: str) -> None:
+    taken_away(store, TRACKER)
+    row, before = the_lost(store), tree(store.state)
+    answer = restore(store, f"found:{row['id']}", "--as", key)
+    assert (answer.code, answer.error) == (2, "usage"), answer
+    assert tree(store.state) == before
+
+
+@pytest.mark.parametrize("wanted", ["found:ffffffffffff", "found:"])
+def test_an_id_of_nothing_is_refused(store: Store, wanted: str) -> None:
+    answer = restore(store, wanted)
+    assert (answer.code, answer.error) == (3, "nothing_found")
+    assert answer.data["error"]["remedy"].endswith("restore-sessions --found")
+
+
+def test_a_file_that_is_no_transcript_is_not_made_a_session(store: Store) -> None:
+    archive = taken_away(store, TRACKER)
+    write(archive, "not a transcript\n")
+    row, before = the_lost(store), tree(store.state)
+    answer = restore(store, f"found:{row['id']}", "--as", TRACKER)
+    assert (answer.code, answer.error) == (3, "refused")
+    assert archive.name in answer.data["error"]["message"]
+    assert tree(store.state) == before
