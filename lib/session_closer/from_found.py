@@ -36,7 +36,9 @@ def from_found(where: Home, wanted: str, given: str | None, *, looking: bool) ->
         return (source if key == shown.key else _renamed(where, source, find, key)), []
     session, note = _session(where, find, key)
     index = where.database(shown.agent) if find.era == "sqlite" else where.index(shown.agent)
-    store = StoreRecord(shown.agent, find.era, index, where.folder(shown.agent), sessions=(session,))
+    # What was packed for a database cannot be a file store's transcript.
+    era = "sqlite" if any(move.target.endswith(".zst") for move in session.moves) else find.era
+    store = StoreRecord(shown.agent, era, index, where.folder(shown.agent), sessions=(session,))
     return RunRecord("", FOUND, "", "", where.state, stores=(store,), state="done"), note
 
 

@@ -90,14 +90,12 @@ def check_transcripts(store: SqliteStore, items: Sequence[Item]) -> None:
 
 def _transcript(store: SqliteStore, item: Item, move: Move) -> bytes:
     archive = os.path.join(store.folder, move.target)
-    try:
+    # OpenClaw writes the file later than the row of its archive, and cleans it up earlier.
+    raw, digest = store.kept(move.target)
+    if raw is None:
         raw, _ = files.read(archive, _TRANSCRIPT_BYTES)
-    except FileNotFoundError:
-        # OpenClaw writes the file later than the row of its archive, and cleans it up earlier.
-        kept = store.kept(move.target)
-        if kept is None:
-            raise
-        raw = kept
+        if digest is not None and hashlib.sha256(raw).hexdigest() != digest:
+            raise Refused(f"{archive} does not hold what OpenClaw archived", _OTHERS)
     text = _unpacked(archive, raw) if archive.endswith(".zst") else raw
     if str(item.session_id).encode() not in text.partition(b"\n")[0]:
         raise Refused(f"{archive} does not hold the transcript of {item.session_id}", _OTHERS)
@@ -148,7 +146,7 @@ def judge(
             run.warn(f"OpenClaw changed the entry of {keys.plain(item.key)} when it imported it")
 
 
-def clean(disk: Disk, index: str, record: StoreRecord) -> None:
+def clean(disk: Disk, index: str, store: SqliteStore, record: StoreRecord) -> None:
     """Put away what we wrote for the importer and it did not take, and nothing else."""
     files.remove(disk, [index + FRESH])
     try:
@@ -166,7 +164,8 @@ def clean(disk: Disk, index: str, record: StoreRecord) -> None:
         for move in session.moves:
             live, archive = (os.path.join(record.transcripts, name) for name in (move.source, move.target))
             # What is archived is not lost: the copy was written for the importer, which moves what it takes.
-            if files.is_file(live) and files.is_file(archive) and names.is_transcript(move.source):
+            is_held = files.is_file(archive) or store.kept(move.target).raw is not None
+            if files.is_file(live) and is_held and names.is_transcript(move.source):
                 files.remove(disk, [live])
     if files.is_folder(record.transcripts):
         disk.sync_folder(record.transcripts)
@@ -176,7 +175,7 @@ def finish(disk: Disk, index: str, store: SqliteStore, record: StoreRecord) -> S
     """Settle an interrupted restore: what the rows have is restored, the rest is dropped."""
     imported = record.size > 0
     if imported:
-        clean(disk, index, record)
+        clean(disk, index, store, record)
     now = store.rows([session.key for session in record.sessions])
     sessions = []
     for session in record.sessions:

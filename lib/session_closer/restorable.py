@@ -388,9 +388,8 @@ def _with_files(home: Home, store: Store, item: Item, session: SessionRecord, cl
 
 
 def _is_kept(store: Store, move: Move) -> bool:
-    """Tell whether the database itself keeps an archive that is no file any more, or not yet."""
-    gone = not files.exists(os.path.join(store.folder, move.target))
-    return gone and isinstance(store, SqliteStore) and store.kept(move.target) is not None
+    """Tell whether the database itself keeps an archive, whatever has become of the file."""
+    return isinstance(store, SqliteStore) and store.kept(move.target).raw is not None
 
 
 def _is_what_was(folder: str, move: Move) -> bool:

@@ -126,7 +126,7 @@ def _import_rows(run: Run, store: SqliteStore, chosen: Sequence[Chosen], done: d
             run.disk.sync_folder(store.folder)
             said = importing.run_importer(run, store.agent)
         finally:
-            importing.clean(run.disk, index, record)
+            importing.clean(run.disk, index, store, record)
             importing.judge(run, store, todo, done, said)
 
 

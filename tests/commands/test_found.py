@@ -379,3 +379,14 @@ def test_a_file_that_is_no_transcript_is_not_made_a_session(store: Store) -> Non
     assert (answer.code, answer.error) == (3, "refused")
     assert archive.name in answer.data["error"]["message"]
     assert tree(store.state) == before
+
+
+def test_what_a_database_has_packed_is_not_made_a_file_of_a_file_store(store: Store) -> None:
+    archive = taken_away(store, TRACKER)
+    packed = archive.with_name(f"{archive.name}.{'0' * 32}.zst")
+    archive.rename(packed)
+    row, before = the_lost(store), tree(store.state)
+    answer = restore(store, f"found:{row['id']}", "--as", TRACKER)
+    assert (answer.code, answer.rows) == (1, [(TRACKER, "failed")])
+    assert "database" in answer.data["results"][0]["error"]
+    assert tree(store.state) == before

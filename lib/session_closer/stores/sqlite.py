@@ -67,6 +67,13 @@ class Archive(NamedTuple):
     size: int
 
 
+class Kept(NamedTuple):
+    """The bytes of an archive, None where the database has them not, or not whole, and the hash that they had."""
+
+    raw: bytes | None
+    sha256: str | None
+
+
 class SqliteStore:
     """One agent's session database and the folder that gets the archives of its transcripts."""
 
@@ -185,15 +192,15 @@ class SqliteStore:
                 return []
             return [Archive(*row) for row in _told(self.index, connection.execute(query))]
 
-    def kept(self, archive: str) -> bytes | None:
-        """Return an archive's bytes as the database keeps them, None where it does not, or they are not whole."""
+    def kept(self, archive: str) -> Kept:
+        """Return an archive as the database keeps it; raise Refused where it cannot be read."""
         query = "select archive_blob, archive_sha256 from session_transcript_archives where archive_name = ?"
         with reading(self.index) as connection:
             rows = connection.execute(query, (archive,)).fetchall() if _has_archives(connection) else []
         for blob, digest in rows:
-            if isinstance(blob, bytes) and hashlib.sha256(blob).hexdigest() == digest:
-                return blob
-        return None
+            is_whole = isinstance(blob, bytes) and hashlib.sha256(blob).hexdigest() == digest
+            return Kept(blob if is_whole else None, digest)
+        return Kept(None, None)
 
 
 def _has_archives(connection: Connection) -> bool:
