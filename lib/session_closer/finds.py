@@ -28,8 +28,8 @@ def as_json(row: Found) -> dict[str, Any]:
     }
 
 
-def lines(found: Sequence[Found], most: int, *, verbose: bool) -> list[str]:
-    """Return the table that a person reads, at most so many rows unless `verbose`."""
+def lines(found: Sequence[Found], most: int, back: str, *, verbose: bool) -> list[str]:
+    """Return the table that a person reads, at most so many rows unless `verbose`, and the command that takes an id."""
     if not found:
         return ["nothing found"]
     shown = found if verbose else found[:most]
@@ -38,7 +38,11 @@ def lines(found: Sequence[Found], most: int, *, verbose: bool) -> list[str]:
     out = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     if len(found) > len(shown):
         out.append(f"… and {len(found) - len(shown)} more (a word of the key narrows it, --verbose shows all)")
-    return [*out, "back     restore-sessions ID; without a key: restore-sessions ID --as KEY"]
+    return [
+        *out,
+        f"back     {back} found:ID",
+        *([f"no key   {back} found:ID --as KEY"] if any(row.key is None for row in shown) else []),
+    ]
 
 
 def _cells(row: Found) -> tuple[str, ...]:

@@ -353,7 +353,8 @@ class Report(NamedTuple):
     """What a command has to say; `error` is set where the whole run ended early.
 
     `free`: the command that frees keys which are not free. `most_rows`: how many of the rows that went well are shown,
-    None for all of them. `rules`: where the rules of a cleanup come from, in one line.
+    of `found` how many rows at all, None for all of them. `rules`: where the rules of a cleanup come from, in one line.
+    `back` is the command that takes an id of `found`.
     """
 
     operation: str
@@ -373,3 +374,4 @@ class Report(NamedTuple):
     most_rows: int | None = None
     rules: str | None = None
     found: tuple[Found, ...] | None = None
+    back: str = "restore-sessions"

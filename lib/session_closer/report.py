@@ -181,7 +181,7 @@ def lines(report: Report, *, verbose: bool = False) -> list[str]:
     if report.receipts is not None and report.error is None:
         return _receipts(report.receipts, verbose=verbose)
     if report.found is not None and report.error is None:
-        return finds.lines(report.found, SHOWN_ROWS, verbose=verbose)
+        return finds.lines(report.found, SHOWN_ROWS, report.back, verbose=verbose)
     if report.results:
         out.append(_headline(report))
         out += _table(report, verbose=verbose)

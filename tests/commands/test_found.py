@@ -85,14 +85,15 @@ def test_a_person_reads_when_why_how_large_whose_and_what_to_type(store: Store) 
     run_json(CloseProjectBatch, "topics", state=store.state)
     result = run(RestoreSessions, "--found", state=store.state)
     assert (result.code, result.stderr) == (0, "")
-    heads, *rows, last = result.stdout.splitlines()
+    heads, *rows, back, last = result.stdout.splitlines()
     assert heads.split() == ["WHEN", "REASON", "SIZE", "BY", "ID", "KEY"]
     [ours] = [line for line in rows if TOPICS in line]
     assert " us " in ours
     theirs = [line for line in rows if "? (agent project-lead)" in line]
     assert theirs
     assert not any(" us " in line for line in theirs)
-    assert "--as KEY" in last
+    assert back.startswith("back     restore-sessions --state-dir ")
+    assert last == f"no key   {back.removeprefix('back').strip()} --as KEY"
 
 
 @pytest.mark.parametrize("suffix", [".bak.1", ".bak", ".bak-by-hand"])

@@ -57,8 +57,20 @@ def build(state: Path, port: int) -> None:
             updated = {"updatedAt": int((now - idle) * 1000), "status": "done"}
             entries[key] = {"sessionId": session_id, "sessionFile": str(path), **updated, **more}
         _write(folder / "sessions.json", json.dumps(entries, indent=2, ensure_ascii=False))
+    _delete(state / "agents/project-lead/sessions", LEAD + "budget-2027", 29 * KIB, now - 2 * DAY)
     stray = str(uuid.uuid5(_NAMES, "stray"))
     _transcript(state / "agents/project-lead/sessions" / f"{stray}.jsonl", stray, 31 * KIB, now - 15 * DAY)
+
+
+def _delete(folder: Path, key: str, size: int, when: float) -> None:
+    """Leave what OpenClaw does of a session that was deleted in its UI, and a copy of its index from before."""
+    session_id, index = str(uuid.uuid5(_NAMES, key)), folder / "sessions.json"
+    moment = datetime.fromtimestamp(when, UTC)
+    _transcript(folder / f"{session_id}.jsonl.deleted.{moment:%Y-%m-%dT%H-%M-%S}.000Z", session_id, size, when)
+    entry = {"sessionId": session_id, "updatedAt": int((when - HOUR) * 1000), "status": "done", "label": "Budget"}
+    backup = folder / f"{index.name}.bak.{int((when - HOUR) * 1000)}"
+    _write(backup, json.dumps({**json.loads(index.read_text()), key: entry}, indent=2))
+    os.utime(backup, (when - HOUR, when - HOUR))
 
 
 def _transcript(path: Path, session_id: str, size: int, written: float) -> None:

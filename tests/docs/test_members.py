@@ -56,7 +56,7 @@ ENVELOPE, ROW = tables("The JSON envelope")
 SUMMARY, CLEANED = tables("cleanup-sessions")
 LIST, SESSION = tables("list-sessions")
 # Of one command each, and so it says.
-LISTED_ONLY = {"receipts"}
+LISTED_ONLY, FOUND_ONLY = {"receipts"}, {"found", "foundTotal"}
 # Of a restore that left something out, or that can be made until some day.
 RESTORED_ONLY = {"notRestored", "until"}
 
@@ -96,7 +96,7 @@ def test_the_envelope_and_its_rows(store: Store) -> None:
     assert {document["error"] is None for document in documents} == {True, False}
     assert {document["gateway"] is None for document in documents} == {True, False}
     for document in documents:
-        assert set(document) == set(ENVELOPE) - LISTED_ONLY
+        assert set(document) == set(ENVELOPE) - LISTED_ONLY - FOUND_ONLY
         check(ENVELOPE, document)
         for row in document["results"]:
             assert set(row) - RESTORED_ONLY == set(ROW) - RESTORED_ONLY
@@ -108,8 +108,17 @@ def test_the_envelope_and_its_rows(store: Store) -> None:
 def test_the_list_of_receipts(store: Store) -> None:
     life(store)
     document = run_json(RestoreSessions, "--list", state=store.state).data
-    assert set(document) == set(ENVELOPE)
+    assert set(document) == set(ENVELOPE) - FOUND_ONLY
     assert len(document["receipts"]) == 2
+    check(ENVELOPE, document)
+
+
+def test_the_list_of_what_was_found(store: Store) -> None:
+    life(store)
+    run_json(CloseProjectBatch, "kelly-dashboard", state=store.state)
+    document = run_json(RestoreSessions, "--found", state=store.state).data
+    assert set(document) == set(ENVELOPE) - LISTED_ONLY
+    assert {row["receipt"] is None for row in document["found"]} == {True, False}
     check(ENVELOPE, document)
 
 
@@ -131,7 +140,7 @@ def test_a_cleanup(store: Store, look: bool) -> None:
     policy = ("--stale", "cron-run=1d", "--orphans", "1d", "--max-disk", "1gb", "--expire-archives", "1h")
     given = [*policy, *(["--dry-run"] if look else [])]
     document = run_json(CleanupSessions, *given, state=stale_store(store).state).data
-    assert set(document) == (set(ENVELOPE) - LISTED_ONLY) | {"resultsTotal", "rules"}
+    assert set(document) == (set(ENVELOPE) - LISTED_ONLY - FOUND_ONLY) | {"resultsTotal", "rules"}
     assert {"resultsTotal", "rules"} <= words(section(JSON, "cleanup-sessions"))
     check(ENVELOPE, {name: value for name, value in document.items() if name not in ("resultsTotal", "rules")})
     for found in document["stores"]:
@@ -146,7 +155,7 @@ def test_a_cleanup(store: Store, look: bool) -> None:
 def test_a_cleanup_that_ended_before_it_looked(store: Store) -> None:
     document = run_json(CleanupSessions, "--stale", "main=1d", state=store.state).data
     assert document["error"]["name"] == "usage"
-    assert set(document) == set(ENVELOPE) - LISTED_ONLY
+    assert set(document) == set(ENVELOPE) - LISTED_ONLY - FOUND_ONLY
 
 
 def test_a_list(store: Store) -> None:

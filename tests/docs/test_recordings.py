@@ -92,13 +92,13 @@ def test_setting_up_is_two_commands(world: Callable[..., World]) -> None:
 
 
 def test_from_a_clone_to_a_closed_session_and_back(world: Callable[..., World]) -> None:
-    """README's first block leaves every store and every transcript as it was."""
+    """What README shows leaves every store and every transcript as it was."""
     there = world()
     folder = there.state / "agents/project-lead/sessions"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     commands = [recorded.command for recorded, _ in played(text("README.md"), there)]
     assert [re.split(r"[ /]", command)[1] for command in commands] == [
-        "list-sessions", "close-project", "close-project", "restore-sessions",
+        "list-sessions", "close-project", "close-project", "restore-sessions", "restore-sessions",
     ]  # fmt: skip
     assert {path.name: path.read_bytes() for path in folder.iterdir() if ".bak-" not in path.name} == before
     assert len(list(there.state.glob("session-closer/receipts/*.json"))) == 2

@@ -12,7 +12,7 @@ ROOT = Path(session_closer.__file__).parent
 PURE = (
     "errors", "keys", "model", "document", "names", "planning", "record", "report",
     "quickscan", "kinds", "durations", "protection", "policy", "cleaning", "counting", "listing",
-    "versions", "effects", "cron", "maintenance", "sources",
+    "versions", "effects", "cron", "maintenance", "sources", "finds",
 )  # fmt: skip
 DATA_ONLY = {
     "__future__", "codecs", "collections", "dataclasses", "datetime", "difflib", "enum", "functools",

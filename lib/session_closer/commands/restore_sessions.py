@@ -56,6 +56,7 @@ class RestoreSessions(Base):
             dry_run=self.dry_run,
             found=tuple(shown),
             most_rows=most,
+            back=self._here("restore-sessions"),
             warnings=(*history.interrupted(where.state), *warnings, *exposed),
         )
 
