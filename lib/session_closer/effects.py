@@ -68,6 +68,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "question": ("open question", "open questions"),
     "delivery": ("queued delivery", "queued deliveries"),
     "memory": ("memory index entry", "memory index entries"),
+    "settings": ("session's settings", "sessions' settings"),
 }
 # What the gateway does in each way of closing, where it is not what `destroyed` says (docs/undo.md).
 _OTHERWISE: Mapping[tuple[str, How], tuple[str, str]] = {

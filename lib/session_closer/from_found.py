@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import document, files, found, history, keys, names, remains, restorable
+from .effects import NONE, REMOVED, Effect
 from .errors import Refused, UsageProblem
 from .found import FOUND, Find
 from .home import Home
@@ -18,6 +19,7 @@ from .record import RunRecord, SessionRecord, StoreRecord, raw_entry
 from .stores.files import parse, read_index
 
 PREFIX = f"{FOUND}:"
+GONE = "label, model, pin and what else was set for it: only its transcript was written down"
 
 
 def from_found(where: Home, wanted: str, given: str | None, *, looking: bool) -> tuple[RunRecord, list[str]]:
@@ -47,7 +49,9 @@ def _new_key(given: str, find: Find) -> str:
     agent = find.shown.agent
     key = keys.target(given, agent).candidates[0]
     why = ""
-    if keys.is_main(key):
+    if keys.agent_of(key) != agent or keys.slip(given, agent) is not None:
+        why = f"is no key of agent {agent}, which it belongs to"
+    elif keys.is_main(key):
         why = "is a main session, which nothing here could close again"
     elif key != find.shown.key and (key != key.lower() or not key.isprintable() or any(map(str.isspace, key))):
         why = "is no key that OpenClaw would write: lower case, no blanks"
@@ -96,9 +100,9 @@ def _session(where: Home, find: Find, key: str) -> tuple[SessionRecord, list[str
     if find.era == "sqlite":
         # OpenClaw's importer would add it.
         made["delivery"] = {"kind": "none"}
-    lost = "what was set for it (label, model, pin and the like) is written down nowhere, and gone"
-    notes = [f"only the transcript of {PREFIX}{shown.id} is left: {lost}"]
-    return _placed(where, find, key, json.dumps(made), find.moves), notes
+    # Whoever deleted it took them along.
+    gone = Effect("settings", "", "", 1, REMOVED, NONE, GONE)
+    return _placed(where, find, key, json.dumps(made), find.moves)._replace(effects=(gone,)), []
 
 
 def _placed(where: Home, find: Find, key: str, value: str, moves: tuple[Move, ...]) -> SessionRecord:

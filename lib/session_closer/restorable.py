@@ -295,8 +295,12 @@ def _with_way_out(chosen: Sequence[Chosen], items: list[Item]) -> list[Item]:
     """Return items of what was found with a way on where something else is in its place."""
     if chosen[0].run.operation != FOUND:
         return items
-    hint = "--as KEY brings it back beside it, under another key"
-    return [item._replace(error=f"{item.error}; {hint}") if item.status is Status.CONFLICT else item for item in items]
+    hint, told = "--as KEY brings it back beside it, under another key", []
+    for item in items:
+        why = {one.kind: one.note for one in item.effects if one.kind == "settings"}
+        found = item._replace(failed={**item.failed, **why})
+        told.append(found._replace(error=f"{item.error}; {hint}") if item.status is Status.CONFLICT else found)
+    return told
 
 
 def _into_file(home: Home, store: FileStore, claims: Claims, shelf: Callable[[], Shelf], one: Chosen) -> Item:

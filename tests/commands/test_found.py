@@ -230,8 +230,9 @@ def test_one_whose_key_is_not_known_gets_the_key_that_is_named_and_is_said_to_be
     assert (answer.code, answer.rows) == (0, [(TRACKER, "restored")])
     entry = store.entries()[TRACKER]
     assert (entry["sessionId"], Path(entry["sessionFile"]).read_bytes()) == (row["sessionId"], content)
-    assert "label, model, pin" in answer.data["warnings"][0]
-    assert "label, model, pin" in answer.stderr
+    [left] = answer.data["results"][0]["notRestored"]
+    assert (left["kind"], left["count"]) == ("settings", 1)
+    assert "label, model, pin" in left["why"]
 
 
 def the_lost(store: Store) -> dict[str, Any]:
@@ -391,3 +392,11 @@ def test_what_a_database_has_packed_is_not_made_a_file_of_a_file_store(store: St
     assert (answer.code, answer.rows) == (1, [(TRACKER, "failed")])
     assert "database" in answer.data["results"][0]["error"]
     assert tree(store.state) == before
+
+
+def test_a_person_reads_that_what_was_set_for_it_is_gone(store: Store) -> None:
+    taken_away(store, TRACKER)
+    for more in ("--dry-run", "--reason=why"):
+        result = run(RestoreSessions, f"found:{the_lost(store)['id']}", "--as", TRACKER, more, state=store.state)
+        assert result.code == 0
+        assert "not restored: 1 session's settings: label, model, pin" in result.stdout

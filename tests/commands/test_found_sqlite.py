@@ -137,8 +137,9 @@ def test_it_comes_back_with_every_event(bases: Bases, service: Service, how: str
     assert (answer.code, answer.rows) == (0, [(ALPHA, "restored")]), answer
     assert said(bases, gone.session) == gone.events
     assert bases.rows()[ALPHA]["current_session_id"] == gone.session
-    assert "label, model, pin" in answer.data["warnings"][0]
-    assert "label, model, pin" in answer.stderr
+    [left] = answer.data["results"][0]["notRestored"]
+    assert (left["kind"], left["count"]) == ("settings", 1)
+    assert "label, model, pin" in left["why"]
     assert not list(bases.store.folder().glob("*.jsonl"))
     assert not bases.store.index().exists()
     assert found(bases) == [], "it is not gone any more, though OpenClaw keeps the archive"
