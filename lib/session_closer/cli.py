@@ -198,19 +198,31 @@ class Reader(cli.Application):
         self.say(f"{self.OPERATION} {__version__}")
 
     def say(self, *lines: str) -> None:
-        """Print lines for people."""
+        """Print lines for people, as far as they are read."""
         for line in lines:
-            _say(sys.stdout, line)
+            self._tell(sys.stdout, line, enough=True)
+
+    def only_shows(self) -> bool:
+        """Tell whether what is printed is all that this does, and no account of what was done."""
+        return True
+
+    def _tell(self, stream: Any, line: str, *, enough: bool) -> None:
+        """Print a line; where whoever reads has gone away, `enough` says that this is as good as read."""
+        try:
+            _say(stream, line)
+        except BrokenPipeError:
+            if not enough:
+                raise
+            _silence(stream)
 
     def put(self, document: Callable[[], str], lines: Callable[[], Iterable[str]], complaints: Iterable[str]) -> None:
         """Print a result as one JSON document or as lines on stdout, and its complaints on stderr."""
-        if self.as_json:
-            _say(sys.stdout, document().rstrip("\n"))
-        else:
-            self.say(*lines())
+        enough = self.only_shows()
+        for line in [document().rstrip("\n")] if self.as_json else lines():
+            self._tell(sys.stdout, line, enough=enough)
         try:
             for line in complaints:
-                _say(sys.stderr, line)
+                self._tell(sys.stderr, line, enough=enough)
         except (BrokenPipeError, _Unwritten):
             # The document holds them all, and says how this ends.
             if not self.as_json:
@@ -297,6 +309,10 @@ class Base(Reader):
     no_restart = cli.Flag("--no-restart", help="the same as --restart never")
     reason = text("--reason TEXT", "why; it is kept in the receipt")
     rules: str | None = None
+
+    def only_shows(self) -> bool:
+        """Tell whether what is printed is all that this does, and no account of what was done."""
+        return bool(self.dry_run)
 
     def options(self) -> Options:
         """Return the switches as data."""

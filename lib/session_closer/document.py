@@ -55,6 +55,10 @@ class Document(NamedTuple, Generic[Row]):
         return None if member is None else self.raw[member.value : member.end]
 
 
+_NUL = "holds NUL bytes"
+_LITERALS = ("true", "false", "null")
+
+
 def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"holds {text}, which is not JSON")
 
@@ -111,7 +115,7 @@ def _scan(raw: bytes, pick: Callable[[str, Any], Row], *, ascii_only: bool) -> D
     if at == len(raw):
         raise CorruptStore("is empty" if not raw else "holds only blanks")
     if raw.startswith(b"\0", at):
-        raise CorruptStore("holds NUL bytes")
+        raise CorruptStore(_NUL)
     if not raw.startswith(b"{", at):
         raise CorruptStore("is not a JSON object")
     inside = at + 1
@@ -120,14 +124,14 @@ def _scan(raw: bytes, pick: Callable[[str, Any], Row], *, ascii_only: bool) -> D
     if not raw.startswith(b"}", at):
         while True:
             if not raw.startswith(b'"', at):
-                raise CorruptStore(f"is not valid JSON at byte {at}: a key was expected")
+                raise _other_than(raw, at, "a key")
             start = at
             key, at = value_at(at)
             if not ascii_only and not raw[start:at].isascii():
                 key = json.loads(raw[start:at])
             found = colon(raw, at)
             if found is None:
-                raise CorruptStore(f"is not valid JSON at byte {at}: a colon was expected")
+                raise _other_than(raw, _end(blank(raw, at)), "a colon")
             value = found.end()
             entry, at = value_at(value)
             if not ascii_only and not raw[value:at].isascii():
@@ -141,13 +145,18 @@ def _scan(raw: bytes, pick: Callable[[str, Any], Row], *, ascii_only: bool) -> D
             at = found.end()
     close = _end(blank(raw, at))
     if not raw.startswith(b"}", close):
-        raise CorruptStore(
-            "is cut off" if close >= len(raw) else f"is not valid JSON at byte {close}: a comma or }} was expected"
-        )
+        raise _other_than(raw, close, "a comma or }")
     rest = _end(blank(raw, close + 1))
     if rest != len(raw):
-        raise CorruptStore(f"goes on after its object, at byte {rest}")
+        raise CorruptStore(_NUL if raw[rest] == 0 else f"goes on after its object, at byte {rest}")
     return Document(raw, inside, close, members)
+
+
+def _other_than(raw: bytes, at: int, expected: str) -> CorruptStore:
+    """Return what is wrong with a text that has something else at a byte than was expected there."""
+    if at >= len(raw):
+        return CorruptStore("is cut off")
+    return CorruptStore(_NUL if raw[at] == 0 else f"is not valid JSON at byte {at}: {expected} was expected")
 
 
 def _end(found: re.Match[bytes] | None) -> int:
@@ -190,8 +199,11 @@ def _value(text: str, at: int, base: int = 0) -> tuple[Any, int]:
     try:
         return _DECODER.raw_decode(text, at)
     except json.JSONDecodeError as problem:
-        if problem.pos >= len(text.rstrip(" \t\r\n")):
+        left = text[problem.pos :].rstrip(" \t\r\n")
+        if any(word.startswith(left) for word in _LITERALS) or problem.msg.startswith("Unterminated string"):
             raise CorruptStore("is cut off") from None
+        if left.startswith("\0"):
+            raise CorruptStore(_NUL) from None
         raise CorruptStore(f"is not valid JSON at byte {base + problem.pos}: {problem.msg}") from None
     except ValueError as problem:
         # An integer of more digits than Python converts is legal JSON.

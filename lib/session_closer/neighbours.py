@@ -150,7 +150,16 @@ def _read(stamp: Stamp | None, path: str, own: Sequence[str], shared: frozenset[
         nothing = problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL)
         return Look(stamp, wrong="" if nothing else "cannot be read")
     whole = _END.search(raw[-_END_BYTES:]) is not None
-    return Look(stamp, _named(raw, own, shared), "" if whole else "is cut off")
+    return Look(stamp, _named(raw, own, shared), "" if whole else _damage(raw))
+
+
+def _damage(raw: bytes) -> str:
+    """Return what is wrong with the text of a store, "" where it is whole after all."""
+    try:
+        document.scan(raw, document.nothing)
+    except CloserError as problem:
+        return problem.message
+    return ""
 
 
 def _named(raw: bytes, own: Sequence[str], shared: frozenset[str]) -> dict[str, frozenset[str]]:

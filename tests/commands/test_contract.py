@@ -647,7 +647,7 @@ def _impatient(acquire: Any) -> Any:
 # 6. keep-only and --max
 
 
-@pytest.mark.parametrize("words", [("nowhere",), ("alpha", "nowhere"), ("nowhere", "--yes", "--force", "--missing-ok")])
+@pytest.mark.parametrize("words", [("nowhere",), ("alpha", "nowhere"), ("nowhere", "--yes", "--force")])
 def test_keep_only_with_any_unknown_name_changes_nothing(store: Store, words: tuple[str, ...]) -> None:
     before = tree(store.state)
     answer = run_json(KeepOnlySessions, *words, state=store.state)

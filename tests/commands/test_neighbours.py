@@ -165,6 +165,26 @@ def test_a_damaged_store_of_another_agent_keeps_what_it_names_and_hinders_nothin
     assert answer.data["warnings"].count(told) == 1
 
 
+@pytest.mark.parametrize(
+    ("raw", "wrong"),
+    [
+        (b"\0" * 512, "holds NUL bytes"),
+        (b'{"a": {}}' + b"\0" * 512, "holds NUL bytes"),
+        (b"[]", "is not a JSON object"),
+        (b"null", "is not a JSON object"),
+        (b"", "is empty"),
+        (b'{"a": {', "is cut off"),
+        (b'{"a": {}, "b": 1}', ""),
+    ],
+)
+def test_what_is_wrong_with_a_store_of_another_agent_is_said_as_it_is(store: Store, raw: bytes, wrong: str) -> None:
+    transcript(store)
+    write(store.index("researcher"), raw)
+    answer = run_json(CloseProject, "--session-key", KEY, state=store.state)
+    tail = ": what else it uses of agent project-lead is not known"
+    assert answer.data["warnings"] == ([f"the store of agent researcher {wrong}{tail}"] if wrong else [])
+
+
 @pytest.mark.parametrize("left", [b"-", b"/sess"])
 def test_a_store_that_ends_in_the_name_of_a_file_leaves_no_file_without_a_session(store: Store, left: bytes) -> None:
     """For OpenClaw that store is empty, and it deletes files that nobody claims: an archive can come back."""

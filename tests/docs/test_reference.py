@@ -38,7 +38,7 @@ JSON = text("docs/json.md")
 README = text("README.md")
 LIB = ROOT / "lib"
 _HELP_ROW = re.compile(r"^  (-.*?)  +\S", re.MULTILINE)
-_ONLY = re.compile(r"`([\w-]+)` only: ")
+_ONLY = re.compile(r"(`[\w-]+`(?:, `[\w-]+`)*) only: ")
 
 
 def command(name: str) -> type[Reader]:
@@ -73,7 +73,7 @@ def documented(name: str) -> list[str]:
     found = []
     for first, meaning in (row for row in rows(own_section(name)) if row[0].startswith("`-")):
         only = _ONLY.match(meaning)
-        if only is None or only[1] == name:
+        if only is None or name in spans(only[1]):
             found += spans(first)
     return found
 

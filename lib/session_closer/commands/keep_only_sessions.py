@@ -33,6 +33,10 @@ class KeepOnlySessions(Command):
         return Wish(self.OPERATION, found, keep=True, agent=agent)
 
 
+# Each name must be there.
+KeepOnlySessions.unbind_switches("--missing-ok")
+
+
 def main() -> int:
     """Run the command."""
     return start(KeepOnlySessions)

@@ -82,6 +82,10 @@ class RestoreSessions(Base):
         ask = restoring.Ask(words[0], words[1:], self.stop_gateway, self.check, self.under)
         return restoring.execute(self.place(), ask, self.options(), tell=self.tell, progress=self.progress)
 
+    def only_shows(self) -> bool:
+        """Tell whether what is printed is all that this does, and no account of what was done."""
+        return self.list or self.check or super().only_shows()
+
     def options(self) -> Options:
         """Return the switches as data."""
         found = super().options()
