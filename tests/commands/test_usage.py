@@ -28,6 +28,7 @@ SAID: list[tuple[type[Reader], tuple[str, ...], str]] = [
     (CloseProject, ("x", "--reason", ""), "the TEXT of --reason is empty; next: --reason TEXT"),
     (CloseProject, ("x", "--reason=-x"), '"-x" begins with -, so it is no TEXT for --reason; next: --reason TEXT'),
     (CloseProject, ("--session-key", ""), "the KEY of --session-key is empty; next: --session-key KEY"),
+    (KeepOnlySessions, ("x", "--missing-ok"), "unknown option --missing-ok; next: keep-only-sessions --help"),
     (CloseProject, (), NONE),
     (CloseProjectBatch, (), NONE),
     (KeepOnlySessions, (), NONE.replace("session was", "session to keep was")),
