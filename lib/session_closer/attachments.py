@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from . import cron
+from . import cron, memory
 from .effects import Attached
 from .errors import CloserError
 from .files import exists
@@ -75,6 +75,8 @@ def look(home: Home, agent: str, sessions: Sequence[Session]) -> dict[str, list[
         with tables.looking(path, owners) as connection:
             for key, one in _in_database(connection, owners):
                 found[key].append(one)
+    for key, one in memory.look(home, agent, sessions):
+        found[key].append(one)
     return {key: _merged(of_it) for key, of_it in found.items()}
 
 

@@ -304,6 +304,7 @@ def _footer(report: Report, *, verbose: bool) -> list[str]:
         if verbose:
             out += [f"         {line}" for line in report.gateway.evidence]
     out += _also(report.results)
+    out += _memory(report.results)
     out += [f"backup   {store.backup}" for store in report.stores if store.backup]
     out += [f"kept     {path}" for store in report.stores for path in store.kept]
     if report.receipt:
@@ -325,6 +326,13 @@ def _also(results: Sequence[Outcome]) -> list[str]:
             counted[left.kind, "not restored"] += left.count
     words = [f"{effects.named(kind, count)} {action}" for (kind, action), count in sorted(counted.items())]
     return [f"also     {', '.join(words)}"] if words else []
+
+
+def _memory(results: Sequence[Outcome]) -> list[str]:
+    """Return a line where memory search goes on finding what was said in sessions that are closed."""
+    notes = [one.note for row in results for one in row.effects if one.kind == "memory"]
+    more = f"; {len(notes) - 1} more: see effects in --json" if len(notes) > 1 else ""
+    return [f"memory   {notes[0]}{more}"] if notes else []
 
 
 def _gateway_line(report: Report) -> str:
