@@ -62,7 +62,10 @@ def look(where: Home) -> tuple[list[Find], list[str]]:
     ours = _closed_by_us(where, scenes)
     found = [find for agent, scene in scenes.items() for find in _finds(scene, ours[agent])]
     found.sort(key=lambda find: (find.shown.at, find.shown.id), reverse=True)
-    return list(_with_keys(found, scenes)), warnings
+    told = list(_with_keys(found, scenes))
+    # Of a folder that holds the indexes of several agents nobody knows whose an archive is, until a key says so.
+    known = {find.shown.archive for find in told if find.shown.key is not None}
+    return [find for find in told if find.shown.key is not None or find.shown.archive not in known], warnings
 
 
 def matches(find: Find, words: Sequence[str]) -> bool:

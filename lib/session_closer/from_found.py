@@ -114,7 +114,8 @@ def _placed(where: Home, find: Find, key: str, value: str, moves: tuple[Move, ..
         if is_taken:
             # OpenClaw up to 2026.5 gives the session after a reset the file name of the one before.
             fresh = str(uuid.uuid5(uuid.NAMESPACE_URL, moves[0].target))
-            moves, entry["sessionId"] = (Move(f"{fresh}.jsonl", moves[0].target),), fresh
+            source = os.path.join(os.path.dirname(moves[0].target), f"{fresh}.jsonl")
+            moves, entry["sessionId"] = (Move(source, moves[0].target),), fresh
         if is_taken or "sessionFile" not in entry:
             entry["sessionFile"], changed = os.path.join(folder, moves[0].source), True
     return _recorded(find, key, entry, json.dumps(entry, ensure_ascii=False) if changed else value, moves)

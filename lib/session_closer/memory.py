@@ -48,7 +48,7 @@ def look(home: Home, agent: str, sessions: Sequence[Session]) -> Iterator[tuple[
             how = (
                 f"openclaw memory forget --agent {agent} --session {session_id} makes it forget"
                 if can_forget
-                else "until its archive is deleted and openclaw memory index has run"
+                else "until its archive is deleted and openclaw memory index --force has run"
             )
             said = f"{_FOUND if count else _WILL_BE}; {how}"
             yield session.key, Attached("memory", session_id, count=count, detail=said)

@@ -112,6 +112,11 @@ def is_made_since(name: str, moment: datetime | None) -> bool:
     return made >= (moment if made.microsecond else moment.replace(microsecond=0))
 
 
+def is_beside(name: str, other: str, wanted: str | None) -> bool:
+    """Tell whether a name is the wanted one, in the folder that another name is in."""
+    return base(name) == wanted and name.rpartition("/")[0] == other.rpartition("/")[0]
+
+
 def base(name: str) -> str:
     """Return the last part of a name, which may be a whole path."""
     return name.rpartition("/")[2]

@@ -443,7 +443,7 @@ def _check_move(move: Move, beside: str, own: str | None = None) -> None:
     if not (_is_own(move.source, beside) and _is_own(move.target, beside)):
         raise Damaged("moves a file that is not in its folder")
     made_of = names.archived_from(move.target)
-    is_own = move.source == own and made_of is not None and names.is_transcript(made_of)
+    is_own = made_of is not None and names.is_beside(move.source, made_of, own)
     if (made_of != move.source and not is_own) or names.is_archive(move.source):
         raise Damaged("moves a file to a name that is not its archive")
     if not names.owners(move.source):

@@ -72,7 +72,7 @@ def scene(where: Home, agent: str, warn: Callable[[str], None]) -> Scene:
     live = {key: session.session_id for key, session in sessions.items()}
     era = "files" if store is None else store.era
     made = Scene(agent, era, where.folder(agent), live, frozenset(live.values()))
-    for name in files.listed(made.folder):
+    for name in (*files.listed(made.folder), *files.listed_whole(where.beside(agent))):
         _take_name(made, name)
     if isinstance(store, SqliteStore):
         for kept in store.put_away():
@@ -90,15 +90,15 @@ def _take_name(made: Scene, name: str) -> None:
     """Note what a file in a sessions folder is, by its name."""
     live, reason, at = names.archived_from(name), names.archived_how(name), names.archived_at(name)
     if name.endswith(".trajectory.jsonl") or (live is not None and live.endswith(".trajectory.jsonl")):
-        made.trajectories[name.partition(".trajectory.jsonl")[0]] = name
+        made.trajectories[names.base(name).partition(".trajectory.jsonl")[0]] = name
     owners = names.owners(live) if live is not None else set()
     if live is None or at is None or not owners:
         return
     # The transcript of a topic has the session's id ahead of the topic's number; in a database there are none.
-    owner = min(owners, key=len) if made.era == "files" else live.removesuffix(".jsonl")
+    owner = min(owners, key=len) if made.era == "files" else names.base(live).removesuffix(".jsonl")
     if names.is_companion(live):
         made.companions[owner, at].append(name)
-    elif reason in ("deleted", "reset") and names.is_transcript(live):
+    elif reason in ("deleted", "reset") and names.is_transcript(names.base(live)):
         made.archives[name] = Archive(name, live, owner, reason, at)
 
 

@@ -295,6 +295,49 @@ def test_a_file_name_that_the_session_after_a_reset_has_is_left_to_it(store: Sto
     assert Path(mine["sessionFile"]).name == f"{mine['sessionId']}.jsonl"
 
 
+def test_what_lies_beside_an_index_elsewhere_is_found_and_comes_back(store: Store) -> None:
+    place = store.state / "stores"
+    place.mkdir(mode=0o700)
+    store.configure(session={"store": str(place / "{agentId}.json")})
+    entries = store.entries()
+    live = place / Path(entries[TRACKER]["sessionFile"]).name
+    Path(entries[TRACKER]["sessionFile"]).rename(live)
+    content = live.read_bytes()
+    archive = live.rename(f"{live}.deleted.{PUT_AWAY}")
+    del entries[TRACKER]
+    write(place / "project-lead.json", json.dumps(entries))
+    for agent in ("main", "researcher"):
+        write(place / f"{agent}.json", store.index(agent).read_bytes())
+    # Whose it is nobody can tell where the indexes of all agents are in one folder.
+    assert {each["agent"] for each in lost(store)} == {"main", "project-lead", "researcher"}
+    [row] = [each for each in lost(store) if each["agent"] == "project-lead"]
+    assert (row["archive"], row["bytes"]) == (str(archive), len(content))
+    write(live, "another's\n")
+    answer = restore(store, f"found:{row['id']}", "--as", TRACKER)
+    assert (answer.code, answer.rows) == (0, [(TRACKER, "restored")]), answer
+    entry = json.loads((place / "project-lead.json").read_bytes())[TRACKER]
+    assert Path(entry["sessionFile"]).parent == place
+    assert Path(entry["sessionFile"]).read_bytes() == content
+    assert not archive.exists()
+    assert live.read_text() == "another's\n"
+    assert lost(store) == []
+
+
+def test_what_a_backup_says_is_one_agents_is_not_shown_for_the_others(store: Store) -> None:
+    place = store.state / "stores"
+    place.mkdir(mode=0o700)
+    store.configure(session={"store": str(place / "{agentId}.json")})
+    for agent in ("main", "project-lead", "researcher"):
+        write(place / f"{agent}.json", store.index(agent).read_bytes())
+    write(place / "project-lead.json.bak.1", store.index().read_bytes())
+    entries = store.entries()
+    live = Path(entries.pop(TRACKER)["sessionFile"])
+    live.rename(place / f"{live.name}.deleted.{PUT_AWAY}")
+    write(place / "project-lead.json", json.dumps(entries))
+    [row] = lost(store)
+    assert (row["agent"], row["key"]) == ("project-lead", TRACKER)
+
+
 def test_ours_comes_back_by_another_key_too(store: Store) -> None:
     entry = store.entries()[KELLY]
     run_json(CloseProjectBatch, KELLY, state=store.state)
