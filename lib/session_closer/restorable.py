@@ -254,6 +254,8 @@ def select(
         for at, session in hits:
             chosen.setdefault((record.stores[at].agent, name_of(session)), one(at, session, name))
         if not hits:
+            if (slip := keys.slip(name, keys.agent_of(name) or keys.DEFAULT_AGENT)) is not None:
+                raise slip
             unknown.append(name)
     return list(chosen.values()), unknown
 

@@ -255,9 +255,9 @@ def test_files_without_a_session_are_put_away_there_too(store: Store, elsewhere:
     # Whose they are nobody can tell: the folder is not OpenClaw's own.
     others = [written(place / name, age=9 * DAY) for name in ("notes.jsonl", "data-topic-1.jsonl", "x.json")]
     before = live(store.state.parent)
-    preview = run_json(CleanupSessions, "--orphans", "1d", "--dry-run", state=store.state)
+    preview = run_json(CleanupSessions, "--only", "orphans", "--orphans", "1d", "--dry-run", state=store.state)
     assert [(row["input"], row["status"]) for row in preview.data["results"]] == [(str(stray), "would_archive")]
-    assert run_json(CleanupSessions, "--orphans", "1d", state=store.state).code == 0
+    assert run_json(CleanupSessions, "--only", "orphans", "--orphans", "1d", state=store.state).code == 0
     assert (stray.exists(), used.exists(), [path.exists() for path in others]) == (False, True, [True] * 3)
     assert run_json(RestoreSessions, "last", state=store.state).code == 0
     assert live(store.state.parent) == before
