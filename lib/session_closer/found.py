@@ -12,7 +12,7 @@ from typing import NamedTuple
 from . import history, home, keys, names, remains
 from .errors import CloserError, Refused
 from .home import Home
-from .model import PUT_AWAY, Found, Move
+from .model import PUT_AWAY, Found, Move, Status
 from .record import Damaged, RunRecord, SessionRecord, decode
 from .remains import Archive, Row, Scene
 
@@ -23,28 +23,35 @@ _ID_DIGITS = 12
 
 
 class Find(NamedTuple):
-    """A session that can be brought back: as it is shown, its files, and the backup of an index that has its row."""
+    """A session that can be brought back: as it is shown, its files, and the backup of an index that has its row.
+
+    `run` is the one of ours whose receipt has all of it: that run has closed it, or archived it before somebody else
+    deleted it.
+    """
 
     shown: Found
     era: str
     moves: tuple[Move, ...] = ()
     backup: str | None = None
+    run: str | None = None
 
 
 class _Closed(NamedTuple):
-    """A session that a run of ours has closed, and those of its archives that are there."""
+    """A session of a receipt, and those of its archives that are there; `by_us`: they are that run's."""
 
     run: str
     key: str
     session_id: str | None
     there: tuple[Archive, ...]
+    by_us: bool
 
 
 class _Ours(NamedTuple):
-    """What our receipts say of one agent: the sessions with an archive, and the run of each by key and id."""
+    """What our receipts say of one agent: sessions by their latest archive, the run of each, and of lone files."""
 
-    closed: list[_Closed]
+    closed: dict[tuple[str, str], _Closed]
     runs: dict[tuple[str, str | None], str]
+    orphans: dict[str, str]
 
 
 def look(where: Home) -> tuple[list[Find], list[str]]:
@@ -96,12 +103,13 @@ def pick(where: Home, wanted: str) -> Find:
 
 
 def _closed_by_us(where: Home, scenes: Mapping[str, Scene]) -> dict[str, _Ours]:
-    found = {agent: _Ours([], {}) for agent in scenes}
+    found = {agent: _Ours({}, {}, {}) for agent in scenes}
     for run, _, raw in history.named_records(where.state):
         with contextlib.suppress(Damaged):
             record = decode(raw)
             for store in record.stores if record.state_dir == where.state else ():
                 if store.agent in scenes and not store.restores:
+                    found[store.agent].orphans.update((move.target, run) for move in store.orphans)
                     for session in store.sessions:
                         if session.status in PUT_AWAY and session.session_id not in scenes[store.agent].ids:
                             _take_closed(scenes[store.agent], found[store.agent], run, record, session)
@@ -109,34 +117,38 @@ def _closed_by_us(where: Home, scenes: Mapping[str, Scene]) -> dict[str, _Ours]:
 
 
 def _take_closed(scene: Scene, ours: _Ours, run: str, record: RunRecord, session: SessionRecord) -> None:
-    ours.runs.setdefault((session.key, session.session_id), run)
+    if session.status == Status.CLOSED:
+        ours.runs.setdefault((session.key, session.session_id), run)
     there = [scene.archives[move.target] for move in session.moves if move.target in scene.archives]
     began = history.moment(record.started_at)
     if not there and scene.era == "sqlite" and began is not None:
-        # OpenClaw had not written its archive yet when the run ended.
+        # OpenClaw had not written its archive yet when the run ended, or somebody has deleted what we had archived.
         own = scene.by_owner.get(session.session_id or "", ())
-        there = [one for one in own if one.key == session.key and one.at >= began]
+        there = sorted((one for one in own if one.key == session.key and one.at >= began), key=lambda one: one.at)[-1:]
     if there:
-        ours.closed.append(_Closed(run, session.key, session.session_id, tuple(there)))
+        closed = _Closed(run, session.key, session.session_id, tuple(there), session.status == Status.CLOSED)
+        # Newest first: a run that freed a session counts before the one that had archived it.
+        ours.closed.setdefault((there[0].name, session.key), closed)
 
 
 def _finds(scene: Scene, ours: _Ours) -> Iterator[Find]:
     """Give what can be found of one agent: by its receipts, by archives of anybody else, by rows of backups."""
     told: set[tuple[str, str | None]] = set()
     taken: set[str] = set()
-    for closed in ours.closed:
+    for closed in ours.closed.values():
         main = closed.there[0]
         taken.update(one.name for one in closed.there)
         told.add((closed.key, closed.session_id))
         shown = _shown(scene, main, closed.key, closed.session_id, settings=True)
-        yield Find(shown._replace(receipt=closed.run, id=_id(scene, main.name, closed.key)), scene.era)
+        shown = shown._replace(receipt=closed.run if closed.by_us else None, id=_id(scene, main.name, closed.key))
+        yield Find(shown, scene.era, run=closed.run)
     rows: dict[str, list[Row]] = defaultdict(list)
     for (_, session_id), row in scene.rows.items():
         rows[session_id].append(row)
     for group in _groups(one for one in scene.archives.values() if one.name not in taken):
         find = _of_archives(scene, group, rows)
         told.add((find.shown.key or "", find.shown.session_id))
-        yield find
+        yield find._replace(shown=find.shown._replace(receipt=ours.orphans.get(group[0].name)))
     for (key, session_id), row in scene.rows.items():
         if (key, session_id) not in told and key not in scene.live:
             yield _of_row(scene, row, ours.runs.get((key, session_id)))
@@ -167,7 +179,7 @@ def _of_row(scene: Scene, row: Row, run: str | None) -> Find:
         _id(scene, key, session_id), scene.agent, key, session_id, "gone", history.iso(row.at), settings=True,
         receipt=run, archive=archive,
     )  # fmt: skip
-    return Find(shown, scene.era, _moves(scene, own), row.backup)
+    return Find(shown, scene.era, _moves(scene, own), row.backup, run)
 
 
 def _moves(scene: Scene, group: Sequence[Archive]) -> tuple[Move, ...]:

@@ -33,8 +33,8 @@ def from_found(where: Home, wanted: str, given: str | None, *, looking: bool) ->
     if key is None:
         what = f"nobody has written down the key of {PREFIX}{shown.id}"
         raise Refused(what, f"restore-sessions {PREFIX}{shown.id} --as KEY", name="no_key")
-    if shown.receipt is not None:
-        source = _by_receipt(where, find, looking=looking)
+    if find.run is not None:
+        source = _by_receipt(where, find, find.run, looking=looking)
         return (source if key == shown.key else _renamed(where, source, find, key)), []
     session, note = _session(where, find, key)
     index = where.database(shown.agent) if find.era == "sqlite" else where.index(shown.agent)
@@ -60,11 +60,10 @@ def _new_key(given: str, find: Find) -> str:
     return key
 
 
-def _by_receipt(where: Home, find: Find, *, looking: bool) -> RunRecord:
-    """Return the receipt of the run that closed it, with nothing else in it."""
+def _by_receipt(where: Home, find: Find, run: str, *, looking: bool) -> RunRecord:
+    """Return the receipt of the run that closed or archived it, with nothing else in it."""
     shown = find.shown
-    assert shown.receipt is not None
-    record = restorable.choose(where, shown.receipt, looking=looking)
+    record = restorable.choose(where, run, looking=looking)
     wanted = (shown.agent, shown.key, shown.session_id)
     stores = []
     for store in record.stores:

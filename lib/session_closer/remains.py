@@ -127,7 +127,7 @@ def _backups(where: Home, agent: str) -> Iterator[tuple[float, int, str]]:
     """Give the time, size and path of each copy of an agent's index: ours, OpenClaw's, and its importer's."""
     place, index = os.path.split(where.index(agent))
     imported = os.path.join(os.path.dirname(where.folder(agent)), "session-sqlite-import-archive")
-    for folder in (place, imported):
+    for folder in (place, *([] if os.path.islink(imported) else [imported])):
         for name in files.listed(folder):
             path = os.path.join(folder, name)
             if names.is_index_backup(name, index) and not os.path.islink(path):

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import refiling
+from session_closer import refiling, restoring
+from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import MOST_FOUND, RestoreSessions
 from support import LEAD, Answer, Killed, KilledDisk, Stage, Store, run, run_json, session_id, tree, write
@@ -359,26 +360,46 @@ def test_below_a_running_gateway_it_is_restarted_once(stage: Stage) -> None:
     assert (answer.data["restart"]["needed"], answer.data["restart"]["result"]) == (True, "restarted")
 
 
-def test_a_kill_in_the_middle_loses_nothing_and_the_next_run_finishes(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_taken", [False, True], ids=["its own file name", "another's"])
+@pytest.mark.parametrize("step", ["rename_new", "exchange"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_kill_in_the_middle_loses_nothing_and_the_same_again_brings_it_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch, step: str, *, after: bool, is_taken: bool
 ) -> None:
-    from session_closer import restoring
-
-    for after in (False, True):
-        archive = taken_away(store, TRACKER)
-        content, row = archive.read_bytes(), the_lost(store)
-        with monkeypatch.context() as patched:
-            patched.setattr(restoring, "Disk", lambda after=after: KilledDisk("exchange", after=after))
-            with pytest.raises(Killed):
-                restore(store, f"found:{row['id']}", "--as", TRACKER)
-        answer = restore(store, "last", "--check") if after else restore(store, f"found:{row['id']}", "--as", TRACKER)
-        run_json(CloseProjectBatch, "nowhere", "--missing-ok", state=store.state)
-        assert store.open_runs() == [], answer
-        entry = store.entries()[TRACKER]
-        assert Path(entry["sessionFile"]).read_bytes() == content
+    archive = taken_away(store, TRACKER)
+    content, row = archive.read_bytes(), the_lost(store)
+    if is_taken:
+        write(archive.with_name(archive.name.partition(".deleted")[0]), "another's\n")
+    words = (f"found:{row['id']}", "--as", LEAD + "tracker-2")
+    with monkeypatch.context() as patched:
+        patched.setattr(restoring, "Disk", lambda: KilledDisk(step, after=after))
+        with pytest.raises(Killed):
+            restore(store, *words)
+    answer = restore(store, *words)
+    if answer.error == "nothing_found":
+        # The entry was in the store when it was killed: the run that was interrupted has been finished.
+        assert LEAD + "tracker-2" in store.entries()
+    else:
+        assert (answer.code, answer.rows) == (0, [(LEAD + "tracker-2", "restored")])
+    entry = store.entries()[LEAD + "tracker-2"]
+    assert Path(entry["sessionFile"]).read_bytes() == content
+    assert (store.open_runs(), lost(store)) == ([], [])
 
 
 # What is refused
+
+
+def test_a_file_without_a_session_that_a_cleanup_put_away_is_ours_and_can_be_made_one(store: Store) -> None:
+    stray = store.transcript(f"{session_id('stray')}.jsonl")
+    os.utime(stray, (1, 1))
+    cleaned = run_json(CleanupSessions, "--only", "orphans", "--orphans", "1d", state=store.state)
+    assert cleaned.code == 0
+    [row] = [row for row in lost(store) if row["sessionId"] == session_id("stray")]
+    assert (row["receipt"], row["key"]) == (Path(cleaned.data["receipt"]).stem, None)
+    answer = restore(store, f"found:{row['id']}", "--as", TRACKER + "-2")
+    assert (answer.code, answer.rows) == (0, [(TRACKER + "-2", "restored")])
+    assert Path(store.entries()[TRACKER + "-2"]["sessionFile"]) == stray
+    assert stray.is_file()
 
 
 @pytest.mark.parametrize(

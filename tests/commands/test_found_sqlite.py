@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,7 +49,7 @@ class Deleted(NamedTuple):
     archive: Path
 
 
-def taken_away(bases: Bases, key: str, how: str = "deleted", *, encoding: str = "zstd") -> Deleted:
+def taken_away(bases: Bases, key: str, how: str = "deleted", *, encoding: str = "zstd", at: int = BORN) -> Deleted:
     """Do what OpenClaw does to a session that a person deletes: the row goes, its transcript is archived."""
     agent = key.split(":")[1]
     session = str(bases.rows(agent)[key]["current_session_id"])
@@ -55,11 +57,11 @@ def taken_away(bases: Bases, key: str, how: str = "deleted", *, encoding: str = 
     text = "".join(f"{line}\n" for line in [json.dumps({"type": "session", "id": session}), *events])
     generation = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
     ending = ".zst" if encoding == "zstd" else ""
-    name = f"{session}.jsonl.{how}.2020-01-01T00-00-00.000Z.{generation}{ending}"
+    name = f"{session}.jsonl.{how}.{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%dT%H-%M-%S}.000Z.{generation}{ending}"
     raw = packed(text) if ending else text.encode()
     with bases.open(agent) as connection:
         connection.execute(ARCHIVES)
-        values = (session, generation, key, how, encoding, raw, hashlib.sha256(raw).hexdigest(), name, BORN, BORN + 1)
+        values = (session, generation, key, how, encoding, raw, hashlib.sha256(raw).hexdigest(), name, at, at + 1)
         connection.execute(f"insert into session_transcript_archives values ({','.join('?' * len(values))})", values)
         connection.execute("delete from session_nodes where session_key = ?", (key,))
     path = bases.store.folder(agent) / name
@@ -252,3 +254,44 @@ def test_the_restore_can_be_undone(bases: Bases, stub: StubGateway, service: Ser
     stub.serve(bases.store.state, TOKEN)
     undone = restore(bases, Path(answer.data["receipt"]).stem)
     assert (undone.code, undone.rows) == (0, [(ALPHA, "archived")])
+
+
+def test_what_we_archived_and_somebody_else_deleted_is_not_ours_and_comes_back_with_all_that_was_set(
+    bases: Bases, stub: StubGateway, service: Service
+) -> None:
+    port, bases.store.port = bases.store.port, stub.port
+    bases.store.configure()
+    stub.serve(bases.store.state, TOKEN)
+    assert run_json(CloseProjectBatch, ALPHA, state=bases.store.state).rows == [(ALPHA, "archived")]
+    assert stub.lock is not None
+    stub.lock.unlink()
+    bases.store.port = port
+    bases.store.configure()
+    gone = taken_away(bases, ALPHA, at=int(time.time() * 1000) + 60_000)
+    [row] = found(bases)
+    assert (row["key"], row["receipt"], row["settings"]) == (ALPHA, None, True)
+    answer = restore(bases, f"found:{row['id']}")
+    assert (answer.code, answer.rows) == (0, [(ALPHA, "restored")]), answer
+    assert json.loads(bases.rows()[ALPHA]["entry_json"])["note"] == "“ñ”  \u2028 \\ /"
+    assert said(bases, gone.session) == gone.events
+
+
+def test_what_one_run_archived_and_a_later_one_freed_is_listed_once_by_the_later(
+    bases: Bases, stub: StubGateway
+) -> None:
+    bases.store.port = stub.port
+    bases.store.configure()
+    stub.serve(bases.store.state, TOKEN)
+    session = bases.rows()[ALPHA]["current_session_id"]
+    run_json(CloseProjectBatch, ALPHA, state=bases.store.state)
+    freed = run_json(CloseProjectBatch, "--delete", ALPHA, state=bases.store.state)
+    assert freed.code == 0
+    (path,) = bases.archives()
+    raw, at = path.read_bytes(), int(time.time() * 1000) + 60_000
+    with bases.open("project-lead") as connection:
+        connection.execute(ARCHIVES)
+        digest = hashlib.sha256(raw).hexdigest()
+        values = (session, "g", ALPHA, "deleted", "zstd", raw, digest, path.name, at, at)
+        connection.execute(f"insert into session_transcript_archives values ({','.join('?' * len(values))})", values)
+    [row] = found(bases)
+    assert (row["key"], row["receipt"]) == (ALPHA, Path(freed.data["receipt"]).stem)

@@ -17,7 +17,8 @@ class RestoreSessions(Base):
     """Bring closed sessions back: entry, transcript and the files beside it, verified against the receipt.
 
     Nothing that exists now is overwritten: a key in use again is a conflict, the others come back. `last` is the latest
-    run that closed something; a sessions.json.bak-* stands for what was closed without a receipt.
+    run that closed something; a sessions.json.bak-* stands for what was closed without a receipt, found:ID for what
+    anybody has deleted or reset: --found lists that.
     """
 
     OPERATION = "restore-sessions"
