@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import support_shared
 import support_sqlite
 from support_sqlite import No
 
@@ -56,8 +57,8 @@ class StubGateway:
     def serve(self, state: Path, token: str, **more: Any) -> None:
         """Serve a state directory from now on, as a lock file in $TMPDIR says.
 
-        `refuse`: "connect" or "delete"; `hello`: the state directory it claims; `lie`: says ok and deletes nothing,
-        though it `names` archives; `renames`: the stamp of the archives that it names instead of its own;
+        `refuse`: "connect", "delete", "admin" or "cron"; `hello`: the state directory it claims; `lie`: says ok and
+        deletes nothing, though it `names` archives; `renames`: the stamp of the archives that it names instead of its own;
         `active`: keys with a run in flight; `old`: rows without hasActiveRun.
 
         Over databases, `faults` is a list of what goes wrong: {method ("*": any), call (its numbers from 1 on; none:
@@ -377,7 +378,9 @@ def scope_of(method: str, params: dict[str, Any]) -> str:
     """Return what a call needs (measured on 2026.9.6)."""
     if method == "sessions.delete":
         return "operator.write" if params.get("archivedOnly") else "operator.admin"
-    return "operator.read" if method in ("sessions.list", "health") else "operator.write"
+    if method == "cron.update":
+        return "operator.admin"
+    return "operator.read" if method in ("sessions.list", "health", "cron.get") else "operator.write"
 
 
 def due(order: dict[str, Any], method: str) -> list[dict[str, Any]]:
@@ -407,6 +410,13 @@ def perform(order: dict[str, Any], held: dict[str, Any], method: str, params: di
     if method == "health" and held:
         path = f"{order.get('hello', order['state'])}/agents/main/agent/openclaw-agent.sqlite"
         return {"ok": True, "sessions": {"path": path}}
+    if method in ("cron.get", "cron.update"):
+        if order.get("refuse") == "cron":
+            raise No("the job is being edited")
+        try:
+            return support_shared.cron(order["state"], method, params, support_sqlite.tick())
+        except support_shared.Refused as problem:
+            raise No(str(problem)) from None
     if method == "sessions.patchMany" and held:
         return support_sqlite.patch_many(order, held, params, lie=lie)
     agent = params["agentId"] if "agentId" in params else support_sqlite.agent_of(params["key"])
@@ -422,6 +432,8 @@ def connect(order: dict[str, Any], params: dict[str, Any], era: tuple[str, tuple
     """Greet."""
     if params["auth"]["token"] != order.get("token") or order.get("refuse") == "connect":
         raise No("unauthorized: gateway token mismatch")
+    if order.get("refuse") == "admin" and "operator.admin" in params["scopes"]:
+        raise No("missing scope: operator.admin")
     version, methods = era
     # From 2026.8.1 on an admin alone is told (measured on 2026.8.1 and 2026.9.6).
     tells = era != ERAS["sqlite"] or "operator.admin" in params["scopes"]

@@ -258,7 +258,7 @@ def _has_sessions(path: Path) -> bool:
             return False
 
 
-def _now() -> int:
+def tick() -> int:
     """Return the time in ms, never the same twice."""
     _last[0] = max(int(time.time() * 1000), _last[0] + 1)
     return _last[0]
@@ -357,7 +357,7 @@ def _archive(
         raise No(f"Cannot archive the main session ({key}).")
     if (row["archived_at"] is not None) is archived:
         return
-    now, status = _now(), row["status"]
+    now, status = tick(), row["status"]
     entry = json.loads(row["entry_json"]) | {"updatedAt": now}
     if archived:
         entry |= {"archivedAt": now, "archiveReason": "manual"}
@@ -424,7 +424,7 @@ def import_files(state: str | Path, agent: str, *, limit: int | None = None) -> 
     if limit is None:
         away.mkdir(mode=0o700, exist_ok=True)
         for path in (*read, index):
-            path.replace(away / f"{path.name}.imported-{_now()}")
+            path.replace(away / f"{path.name}.imported-{tick()}")
     return len(entries)
 
 

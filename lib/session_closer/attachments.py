@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import cron, memory
 from .effects import Attached
-from .errors import CloserError
-from .files import exists
+from .errors import CloserError, Refused
+from .files import exists, read
 from .home import Home
 from .model import Plan, PlannedRow, Session, Status
 from .stores import tables
@@ -40,6 +40,7 @@ _COUNTED: Mapping[str, str] = {
 _WAITS: Mapping[str, tuple[str, str]] = {"operator_approvals": ("resolved_at_ms", "resolved_at_ms is null")}
 _CHILD_COLUMNS = ("parent_session_key", "spawned_by")
 _SHOWN_CHILDREN = 3
+_JOBS_BYTES = 64 << 20
 
 
 def attach(run: Run, plan: Plan) -> Plan:
@@ -73,9 +74,9 @@ def look(home: Home, agent: str, sessions: Sequence[Session]) -> dict[str, list[
             found[session.key].append(Attached("pin"))
     for path in databases(home, agent):
         with tables.looking(path, owners) as connection:
-            for key, one in _in_database(connection, owners):
+            for key, one in _in_database(connection, owners, home):
                 found[key].append(one)
-    for key, one in memory.look(home, agent, sessions):
+    for key, one in (*_jobs_in_files(home, owners), *memory.look(home, agent, sessions)):
         found[key].append(one)
     return {key: _merged(of_it) for key, of_it in found.items()}
 
@@ -92,16 +93,20 @@ def words(sessions: Iterable[tuple[str, str | None]]) -> dict[str, str]:
 
 def databases(home: Home, agent: str) -> list[str]:
     """Return the paths of the databases that may speak of an agent's sessions, as far as they are there."""
-    paths = (home.database(agent), os.path.join(home.state, "state", "openclaw.sqlite"))
-    return [path for path in paths if exists(path, follow=True)]
+    return [path for path in (home.database(agent), state_database(home)) if exists(path, follow=True)]
 
 
-def _in_database(connection: Connection, owners: Mapping[str, str]) -> Found:
+def state_database(home: Home) -> str:
+    """Return the path of the database that all agents share."""
+    return os.path.join(home.state, "state", "openclaw.sqlite")
+
+
+def _in_database(connection: Connection, owners: Mapping[str, str], home: Home) -> Found:
     yield from _children(connection, owners)
     for table in tables.tables(connection):
         special = _SPECIAL.get(table.name)
         if special is not None:
-            yield from special(connection, table, owners)
+            yield from special(connection, table, owners, home)
             continue
         kind = _COUNTED.get(table.name, f"table:{table.name}")
         counted: dict[str, int] = defaultdict(int)
@@ -136,26 +141,52 @@ def _listed(kind: str, names: Sequence[str]) -> Attached:
     return Attached(kind, names[0], shown if len(names) > 1 else "", len(names))
 
 
-def _bindings(connection: Connection, table: Table, owners: Mapping[str, str]) -> Found:
+def _bindings(connection: Connection, table: Table, owners: Mapping[str, str], _: Home) -> Found:
     for hit in tables.hits(connection, table):
         where = ":".join(str(hit.row[name]) for name in ("channel", "conversation_id") if hit.row.get(name))
         yield owners[hit.word], Attached("binding", str(hit.row.get("binding_id") or ""), where, destroyed=True)
 
 
-def _jobs(connection: Connection, table: Table, owners: Mapping[str, str]) -> Found:
+def _jobs(connection: Connection, table: Table, owners: Mapping[str, str], home: Home) -> Found:
     query = f"select job_json, state_json from {table.name}"  # noqa: S608
     for job, state in connection.execute(query):
-        yield from bound_job(_object(job), _object(state), owners)
+        yield from bound_job(_object(job), _object(state), owners, home.default_agent)
 
 
-def bound_job(job: Mapping[str, Any], state: Mapping[str, Any], owners: Mapping[str, str]) -> Found:
-    """Give the session that a cron job which is on speaks to, if it is one of these."""
-    key = cron.target(job)
-    if key in owners and job.get("enabled") is True:
-        yield (
-            owners[key],
-            Attached("cron-job", str(job.get("id") or ""), str(job.get("name") or ""), 1, cron.due(state)),
-        )
+def _jobs_in_files(home: Home, owners: Mapping[str, str]) -> Found:
+    """Give the jobs of an OpenClaw from before its jobs were in a database; Refused where they cannot be read."""
+    path = home.cron_jobs
+    if exists(state_database(home), follow=True) or not exists(path, follow=True):
+        return
+    jobs = _json(path).get("jobs")
+    states = _json(path.removesuffix(".json") + "-state.json").get("jobs")
+    for job in jobs if isinstance(jobs, list) else []:
+        if isinstance(job, dict):
+            state = states.get(str(job.get("id"))) if isinstance(states, dict) else None
+            now = state.get("state") if isinstance(state, dict) else job.get("state")
+            yield from bound_job(job, now if isinstance(now, dict) else {}, owners, home.default_agent)
+
+
+def _json(path: str) -> dict[str, Any]:
+    try:
+        value = json.loads(read(path, _JOBS_BYTES)[0])
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else "is no JSON"
+        raise Refused(f"{path}: {why}", "openclaw doctor", name="unreadable") from None
+    return value if isinstance(value, dict) else {}
+
+
+def bound_job(
+    job: Mapping[str, Any], state: Mapping[str, Any], owners: Mapping[str, str], default_agent: str
+) -> Found:
+    """Give a cron job that is on for each of these sessions that it is bound to."""
+    if job.get("enabled") is not True:
+        return
+    keys = {owners[key] for key in cron.targets(job, default_agent) if key in owners}
+    for key in sorted(keys):
+        yield key, Attached("cron-job", str(job.get("id") or ""), str(job.get("name") or ""), 1, cron.due(state))
 
 
 def _object(text: object) -> dict[str, Any]:
@@ -174,7 +205,7 @@ def _merged(found: Iterable[Attached]) -> list[Attached]:
     return sorted((replace(one, count=count) for one, count in counted.items()), key=lambda one: (one.kind, one.id))
 
 
-_SPECIAL: Mapping[str, Callable[[Connection, Table, Mapping[str, str]], Found]] = {
+_SPECIAL: Mapping[str, Callable[[Connection, Table, Mapping[str, str], Home], Found]] = {
     "current_conversation_bindings": _bindings,
     "cron_jobs": _jobs,
 }

@@ -7,19 +7,28 @@ from datetime import UTC, datetime
 from typing import Any
 
 _PREFIX = "session:"
+_DETACHED = ("isolated", "current")
 
 
-def target(job: Mapping[str, Any]) -> str:
-    """Return the key of the session that a job speaks to, "" where it has none of its own."""
-    wanted, key = job.get("sessionTarget"), job.get("sessionKey")
-    if isinstance(wanted, str) and wanted.startswith(_PREFIX):
-        return wanted.removeprefix(_PREFIX)
-    if isinstance(key, str) and key:
-        return key
-    agent, own = job.get("agentId"), job.get("id")
-    if isinstance(agent, str) and isinstance(own, str) and wanted in ("isolated", "current"):
-        return f"agent:{agent}:cron:{own}"
-    return ""
+def targets(job: Mapping[str, Any], default_agent: str) -> frozenset[str]:
+    """Return the keys of the sessions that a job is bound to, by OpenClaw's rules: where it runs, where it reports.
+
+    A job that names no agent is the default agent's. Keys are there as the job spells them and in lower case.
+    """
+    wanted, own = job.get("sessionTarget"), job.get("id")
+    names = [job.get("sessionKey")]
+    if wanted in _DETACHED:
+        names.append(f"cron:{own}")
+    elif isinstance(wanted, str) and wanted.startswith(_PREFIX):
+        names.append(wanted.removeprefix(_PREFIX))
+    agent = job.get("agentId")
+    agent = agent if isinstance(agent, str) and agent else default_agent
+    found: set[str] = set()
+    for name in names:
+        if isinstance(name, str) and name.strip():
+            key = name.strip() if name.strip().lower().startswith("agent:") else f"agent:{agent}:{name.strip()}"
+            found |= {key, key.lower()}
+    return frozenset(found)
 
 
 def due(state: Mapping[str, Any]) -> str:

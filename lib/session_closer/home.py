@@ -16,6 +16,8 @@ from .files import listed
 from .keys import quoted
 
 DEFAULT_PORT = 18789
+# What OpenClaw calls the agent of a configuration that names none.
+_DEFAULT_AGENT = "main"
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -117,6 +119,24 @@ class Home:
         """Tell whether each agent has an index of its own: a template without {agentId} is one for all."""
         template = self.setting("session", "store")
         return not (isinstance(template, str) and template.strip() and "{agentId}" not in template)
+
+    @property
+    def default_agent(self) -> str:
+        """The agent that what names none belongs to."""
+        listed, entries = self.setting("agents", "list"), self.setting("agents", "entries")
+        named = [(each.get("id"), each) for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        named += list(entries.items()) if isinstance(entries, dict) else []
+        chosen = [name for name, each in named if isinstance(each, dict) and each.get("default") is True]
+        first = next((name for name in (*chosen, *(name for name, _ in named)) if isinstance(name, str)), "")
+        return first.strip().lower() or _DEFAULT_AGENT
+
+    @property
+    def cron_jobs(self) -> str:
+        """The file with cron jobs, up to the versions that keep them in a database."""
+        named = self.setting("cron", "store")
+        if isinstance(named, str) and named.strip():
+            return os.path.abspath(_below(_home_of(self.environ), self._expanded(named.strip())))
+        return os.path.join(self.state, "cron", "jobs.json")
 
     def agents(self) -> list[str]:
         """Return the agents that have a folder here."""
