@@ -58,8 +58,8 @@ class StubGateway:
         """Serve a state directory from now on, as a lock file in $TMPDIR says.
 
         `refuse`: "connect", "delete", "admin" or "cron"; `hello`: the state directory it claims; `lie`: says ok and
-        deletes nothing, though it `names` archives; `renames`: the stamp of the archives that it names instead of its own;
-        `active`: keys with a run in flight; `old`: rows without hasActiveRun.
+        deletes nothing, though it `names` archives; `renames`: the stamp of the archives that it names instead of its
+        own; `active`: keys with a run in flight; `old`: rows without hasActiveRun.
 
         Over databases, `faults` is a list of what goes wrong: {method ("*": any), call (its numbers from 1 on; none:
         each), do, ...}. `do` is "drop-before" or "drop-after" (the connection ends before or after the call has taken

@@ -75,6 +75,10 @@ create table cron_jobs (
   store_key text not null, job_id text not null, enabled integer not null, job_json text not null, state_json text,
   primary key (store_key, job_id)
 );
+create table worktrees (
+  id text not null primary key, path text not null, branch text not null, owner_kind text not null, owner_id text,
+  provisioned_paths_json text, removed_at integer
+);
 create table delivery_queue_entries (queue_name text not null, id text not null, session_key text, entry_json text);
 create table audit_events (sequence integer primary key, session_key text, session_id text);
 """
@@ -340,7 +344,7 @@ def patch_many(
                 _archive(order, held[agent_of(key)], key, target.get("expectedSessionId"), patch["archived"])
                 if patch.get("pinned"):
                     pin = "update session_nodes set pinned_at = ? where session_key = ?"
-                    held[agent_of(key)].execute(pin, (_now(), key))
+                    held[agent_of(key)].execute(pin, (tick(), key))
             outcomes.append({"ok": True, "key": key})
         except No as problem:
             outcomes.append({"ok": False, "key": key, "error": problem.error})

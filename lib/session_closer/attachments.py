@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Found = Iterator[tuple[str, Attached]]
 
-_GOING = frozenset({Status.WOULD_CLOSE, Status.WOULD_DEFER})
+GOING = frozenset({Status.WOULD_CLOSE, Status.WOULD_DEFER})
 # What the rows of a table are, where they are counted and no more.
 _COUNTED: Mapping[str, str] = {
     "trajectory_runtime_events": "trajectory",
@@ -47,7 +47,7 @@ def attach(run: Run, plan: Plan) -> Plan:
     """Return the plan with what is attached to each session that goes; a warning where it cannot be told."""
     going: dict[str, list[Session]] = defaultdict(list)
     for row in plan.rows:
-        if row.status in _GOING and row.session is not None:
+        if row.status in GOING and row.session is not None:
             going[row.agent].append(row.session)
     found: dict[tuple[str, str], list[Attached]] = {}
     for agent, sessions in going.items():
@@ -56,13 +56,15 @@ def attach(run: Run, plan: Plan) -> Plan:
                 found[agent, key] = of_it
         except CloserError as problem:
             run.warn(f"what else refers to the sessions of agent {agent} was not looked up: {problem.message}")
+    for pair, tree in run.trees.items():
+        found[pair] = _merged((*found.get(pair, ()), tree.attached()))
     if not found:
         return plan
     return replace(plan, rows=tuple(_with(row, found.get((row.agent, row.key))) for row in plan.rows))
 
 
 def _with(row: PlannedRow, found: Sequence[Attached] | None) -> PlannedRow:
-    return row._replace(attached=tuple(found)) if found and row.status in _GOING else row
+    return row._replace(attached=tuple(found)) if found and row.status in GOING else row
 
 
 def look(home: Home, agent: str, sessions: Sequence[Session]) -> dict[str, list[Attached]]:
@@ -178,9 +180,7 @@ def _json(path: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def bound_job(
-    job: Mapping[str, Any], state: Mapping[str, Any], owners: Mapping[str, str], default_agent: str
-) -> Found:
+def bound_job(job: Mapping[str, Any], state: Mapping[str, Any], owners: Mapping[str, str], default_agent: str) -> Found:
     """Give a cron job that is on for each of these sessions that it is bound to."""
     if job.get("enabled") is not True:
         return
@@ -205,7 +205,13 @@ def _merged(found: Iterable[Attached]) -> list[Attached]:
     return sorted((replace(one, count=count) for one, count in counted.items()), key=lambda one: (one.kind, one.id))
 
 
+def _said_elsewhere(_connection: Connection, _table: Table, _owners: Mapping[str, str], _home: Home) -> Found:
+    """Give nothing of a table that a session's own row points to."""
+    yield from ()
+
+
 _SPECIAL: Mapping[str, Callable[[Connection, Table, Mapping[str, str], Home], Found]] = {
     "current_conversation_bindings": _bindings,
     "cron_jobs": _jobs,
+    "worktrees": _said_elsewhere,
 }

@@ -422,6 +422,9 @@ class Closing(Base):
     delete = cli.Flag(
         "--delete", help="sessions in SQLite: delete them once they are archived, so that their keys are free"
     )
+    lose_ignored = cli.Flag(
+        "--lose-ignored", help="close sessions whose worktree holds files that git ignores, which are gone then"
+    )
 
     def options(self) -> Options:
         """Return the switches as data."""
@@ -436,6 +439,7 @@ class Closing(Base):
                 via=self.via,
                 archive=self.archive,
                 delete=self.delete,
+                lose_ignored=self.lose_ignored,
                 again=self._again("--yes"),
                 # Neither a look nor what contradicts a deletion.
                 free=self._again("--delete", without=("--dry-run", "--archive")),

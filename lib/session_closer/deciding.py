@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from . import attachments, cleaning, clocks, durations, history, neighbours, planning
 from .errors import CloserError, StorageFailed
 from .home import Home
+from .keys import plain
 from .kinds import AUTOMATION, Kind
-from .model import Life, Plan, PlannedRow, RestartResult, Session, Snapshot, Status
+from .model import Life, Plan, PlannedRow, Reason, RestartResult, Session, Snapshot, Status
 from .planning import Choices
 from .policy import Rules
 from .run import Run
@@ -23,6 +24,7 @@ def decide(
 ) -> Plan:
     """Return what is to be done with these stores; `only` restricts what may be closed."""
     plan, choices = _planned(run, snapshots, stamp, only)
+    plan = _with_worktrees(run, plan, warns=only is None)
     if only is None:
         # Once, and not again under the lock.
         plan = replace(plan, rows=_hinted(run, plan.rows))
@@ -33,6 +35,45 @@ def decide(
     if any(lent.values()):
         plan = planning.spared(plan, snapshots, run.view, choices._replace(lent=lent))
     return attachments.attach(run, plan)
+
+
+def _with_worktrees(run: Run, plan: Plan, *, warns: bool) -> Plan:
+    """Return the plan without what has files in a worktree that are lost with it; with each look they may be others."""
+    going = {
+        (row.agent, row.key): row.session.worktree
+        for row in plan.rows
+        if row.status in attachments.GOING and row.session is not None and row.session.worktree
+    }
+    if not going:
+        return plan
+    from . import worktrees  # few sessions have one
+
+    run.trees, why = {}, ""
+    try:
+        trees = worktrees.look(run.home, going.values(), worktrees.umask_of(run.gateway.found.pid))
+        run.trees = {pair: trees[name] for pair, name in going.items() if name in trees}
+    except CloserError as problem:
+        why = f"what git ignores in its worktree cannot be told: {problem.message}; or --lose-ignored"
+    refused = {pair: why or worktrees.refusal(run.trees[pair]) for pair in going if why or pair in run.trees}
+    refused = {pair: said for pair, said in refused.items() if said and not run.options.lose_ignored}
+    if warns and run.wish.rules is not None:
+        run.warn(*(f"{plain(key)} stays: {said}" for (_, key), said in refused.items()))
+    return _without(run, plan, refused)
+
+
+def _without(run: Run, plan: Plan, refused: Mapping[tuple[str, str], str]) -> Plan:
+    """Return the plan with rows refused for what their worktrees hold; a policy spares and counts them."""
+    if not refused:
+        return plan
+    rows = [planning.refused_for(row, refused.get((row.agent, row.key), "")) for row in plan.rows]
+    kept = plan.kept + len(refused)
+    if run.wish.rules is None:
+        return replace(plan, rows=tuple(rows), kept=kept)
+    for agent, key in refused:
+        found = run.findings[agent]
+        if found.verdicts.pop(key, None) is not None:
+            found.spared[str(Reason.WORKTREE)] += 1
+    return replace(plan, rows=tuple(row for row in rows if row.reason is not Reason.WORKTREE), kept=kept)
 
 
 def _planned(

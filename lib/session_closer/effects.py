@@ -75,7 +75,7 @@ _OTHERWISE: Mapping[tuple[str, How], tuple[str, str]] = {
     ("pin", How.ARCHIVE): (REMOVED, AGAIN),
     ("pin", How.DELETE): (REMOVED, EXACT),
     ("worktree", How.ARCHIVE): (REMOVED, AGAIN),
-    ("worktree", How.DELETE): (REMOVED, AGAIN),
+    ("worktree", How.DELETE): (REMOVED, NONE),
     ("binding", How.GATEWAY): (REMOVED, NONE),
 }
 # Named to people although the close leaves them as they are: they go on without the session.
@@ -98,7 +98,8 @@ def _note(one: Attached, how: How) -> str:
         frees = "makes the key anew" if how is not How.ARCHIVE else "fails while the key is archived"
         return "; ".join(part for part in (one.detail, f"it stays on: each run {frees}") if part)
     if one.kind == "worktree":
-        return "; ".join(part for part in ("OpenClaw keeps its snapshot for 30 days", one.detail) if part)
+        back = f", and brings it back: openclaw worktrees restore {one.id}" if how is How.DELETE else ""
+        return "; ".join(part for part in (f"OpenClaw keeps its snapshot for 30 days{back}", one.detail) if part)
     return one.detail
 
 
@@ -135,6 +136,7 @@ class Lost:
 
 
 WHY = "its rows were deleted with the session, and OpenClaw's importer takes none"
+_CHECKOUT = "OpenClaw's importer makes no checkout; within 30 days of the close: openclaw worktrees restore {}"
 
 
 def lost(effects: Iterable[Effect], how: How, failed: Mapping[str, str]) -> tuple[Lost, ...]:
@@ -144,9 +146,11 @@ def lost(effects: Iterable[Effect], how: How, failed: Mapping[str, str]) -> tupl
     """
     found: dict[tuple[str, str], int] = {}
     for one in effects:
-        undo = NONE if how is How.DELETE and one.action == KEPT and one.kind in _DESTROYED else one.undo
+        destroyed = one.action == KEPT and one.kind in _DESTROYED
+        undo = NONE if how is How.DELETE and (destroyed or one.kind == "worktree") else one.undo
         if one.kind in failed or undo == NONE:
-            place = one.kind, failed.get(one.kind, WHY)
+            why = _CHECKOUT.format(one.id) if one.kind == "worktree" else WHY
+            place = one.kind, failed.get(one.kind, why)
             found[place] = found.get(place, 0) + one.count
     return tuple(Lost(kind, count, why) for (kind, why), count in found.items())
 

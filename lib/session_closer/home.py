@@ -124,7 +124,8 @@ class Home:
     def default_agent(self) -> str:
         """The agent that what names none belongs to."""
         listed, entries = self.setting("agents", "list"), self.setting("agents", "entries")
-        named = [(each.get("id"), each) for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        rows = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        named = [(each.get("id"), each) for each in rows]
         named += list(entries.items()) if isinstance(entries, dict) else []
         chosen = [name for name, each in named if isinstance(each, dict) and each.get("default") is True]
         first = next((name for name in (*chosen, *(name for name, _ in named)) if isinstance(name, str)), "")

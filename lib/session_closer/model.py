@@ -60,6 +60,7 @@ class Reason(StrEnum):
     SELF = "self"
     CLOCK = "clock"
     PENDING = "pending"
+    WORKTREE = "worktree"
 
 
 class Route(StrEnum):
@@ -104,8 +105,10 @@ class Wish(NamedTuple):
 class Options(NamedTuple):
     """How it was asked.
 
-    `archive`: keep what a cleanup would free; `delete`: free each key, where archiving does not; `free_for`: seconds
-    that a cleanup may free. `own`: the caller's own session. `most_rows`: how many rows that went well are shown.
+    `archive`: keep what a cleanup would free; `delete`: free each key, where archiving does not. `lose_ignored`: close
+    what has files in its worktree that git ignores; `with_jobs`: switch off the cron jobs that are bound to it.
+    `free_for`: seconds that a cleanup may free. `own`: the caller's own session. `most_rows`: how many rows that went
+    well are shown.
     `again` is the same command line with --yes, `free` one that frees what this one archives, None where there is
     none, `undo` the command that takes a receipt's id, `see` the one that lists, all for a shell. `late`: by the
     process that outlives the caller, whose turn has ended a moment ago.
@@ -121,6 +124,8 @@ class Options(NamedTuple):
     missing_ok: bool = False
     archive: bool = False
     delete: bool = False
+    lose_ignored: bool = False
+    with_jobs: bool = False
     free_for: float | None = None
     own: tuple[Target, ...] = ()
     most_rows: int | None = None
@@ -135,6 +140,7 @@ class Session(NamedTuple):
     """One entry of a store, as far as a plan needs it.
 
     `updated_at` is in ms since 1970, None where it is not usable, `archived_at` likewise, None unless it is archived.
+    `worktree` is the id of its managed worktree.
     """
 
     agent: str
@@ -149,6 +155,7 @@ class Session(NamedTuple):
     chat_type: str | None = None
     model: str | None = None
     archived_at: int | None = None
+    worktree: str | None = None
 
 
 class Snapshot(NamedTuple):

@@ -179,6 +179,11 @@ def _frees(session: Session, snapshot: Snapshot, choices: Choices) -> bool:
     return bool(choices.freed) and kind(session.key, session.chat_type) in choices.freed
 
 
+def refused_for(row: PlannedRow, loss: str) -> PlannedRow:
+    """Return a row that is refused where its worktree holds what would be lost, as it is where nothing would."""
+    return _refused(row, Reason.WORKTREE, loss)._replace(moves=()) if loss else row
+
+
 def _refused(row: PlannedRow, reason: Reason, hint: str) -> PlannedRow:
     return row._replace(status=Status.REFUSED, reason=reason, hint=hint)
 

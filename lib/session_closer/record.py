@@ -46,13 +46,21 @@ class Kept(NamedTuple):
     sha256: str
 
 
+class Mode(NamedTuple):
+    """The mode of a file or folder of a worktree, by its path within it."""
+
+    path: str
+    mode: int
+
+
 class SessionRecord(NamedTuple):
     """One session and its files; `sha256` is the entry's, `length` its bytes.
 
     File store: the entry is the member at `offset` in the backup. SQLite: `entry` is the row's `entry_json`, `events`
     the number of its last transcript event (-1: none), `archived_at` when we archived it (ms since 1970),
     `archived_before` whether it was archived already, `hidden` that it was to be archived only, and not deleted.
-    `effects` are those of the close on what was attached to it.
+    `effects` are those of the close on what was attached to it; `modes` those in its worktree that OpenClaw's snapshot
+    does not keep.
     """
 
     key: str
@@ -69,6 +77,7 @@ class SessionRecord(NamedTuple):
     archived_before: bool = False
     hidden: bool = False
     effects: tuple[Effect, ...] = ()
+    modes: tuple[Mode, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +160,7 @@ def ended(session: SessionRecord, status: str, moves: tuple[Move, ...]) -> Sessi
     return SessionRecord(
         session.key, session.session_id, session.offset, session.length, session.sha256, session.route, status,
         moves, session.entry, session.events, session.archived_at, session.archived_before,
-        session.hidden, session.effects,
+        session.hidden, session.effects, session.modes,
     )  # fmt: skip
 
 
@@ -223,15 +232,16 @@ def _session_text(session: SessionRecord) -> str:
         archived_before,
         hidden,
         effects,
+        modes,
     ) = session
-    if entry is not None or archived_at is not None or hidden or effects:
+    if entry is not None or archived_at is not None or hidden or effects or modes:
         return _text(_fields(session))
     return (
         f'{{"key": {_quote(key)}, "sessionId": {"null" if session_id is None else _quote(session_id)},'
         f' "offset": {offset}, "length": {length}, "sha256": "{sha256}", "route": "{route}", {_status_text(status)},'
         f' "moves": [{", ".join(map(_move_text, moves)) if moves else ""}], "entry": null, "events": {events},'
         f' "archivedAt": null, "archivedBefore": {"true" if archived_before else "false"}, "hidden": false,'
-        ' "effects": []}'
+        ' "effects": [], "modes": []}'
     )
 
 
@@ -408,7 +418,8 @@ def _check_kept(kept: tuple[Kept, ...]) -> None:
 def _session(item: dict[str, Any]) -> SessionRecord:
     moves = tuple(map(_move, _list(item.pop("moves"))))
     effects = tuple(Effect(**_arguments(Effect, one)) for one in _list(item.pop("effects", [])))
-    return SessionRecord(**_arguments(SessionRecord, item), moves=moves, effects=effects)
+    modes = tuple(Mode(**_arguments(Mode, one)) for one in _list(item.pop("modes", [])))
+    return SessionRecord(**_arguments(SessionRecord, item), moves=moves, effects=effects, modes=modes)
 
 
 def _check_session(session: SessionRecord, beside: str) -> None:
@@ -427,6 +438,10 @@ def _check_session(session: SessionRecord, beside: str) -> None:
         _checked(effect)
         if effect.count < 0:
             raise Damaged("counts less than nothing")
+    for mode in session.modes:
+        _checked(mode)
+        if not _is_within(mode.path) or not 0 <= mode.mode <= 0o777:
+            raise Damaged("holds a mode of a file that is in no worktree")
 
 
 def raw_entry(entry: str) -> bytes:
@@ -462,6 +477,11 @@ def _is_own(name: object, beside: str) -> bool:
     if isinstance(name, str) and beside and name.startswith(beside + "/"):
         return _plain_name(name.removeprefix(beside + "/"))
     return _plain_name(name)
+
+
+def _is_within(path: str) -> bool:
+    """Tell whether a path stays in the folder where it begins."""
+    return "\0" not in path and not {"", ".", ".."}.intersection(path.split("/"))
 
 
 def _plain_name(name: object) -> bool:

@@ -45,7 +45,7 @@ def _close(run: Run, store: SqliteStore, rows: list[PlannedRow], found: dict[str
         era=store.era,
         path=store.index,
         transcripts=store.folder,
-        sessions=tuple(_recorded(row, found[row.key]) for row in rows),
+        sessions=tuple(_recorded(run, row, found[row.key]) for row in rows),
     )
     note(run, record)
     work = Work(store=store, rows=rows, record=record, note=partial(note, run))
@@ -84,8 +84,9 @@ def _kept(run: Run, agent: str, sessions: Sequence[tuple[str, str | None]]) -> K
     return kept.keep(run.disk, run.home, run.record.id, agent, attachments.words(sessions))
 
 
-def _recorded(planned: PlannedRow, row: Row) -> SessionRecord:
+def _recorded(run: Run, planned: PlannedRow, row: Row) -> SessionRecord:
     raw = raw_entry(row.entry)
+    tree = run.trees.get((planned.agent, planned.key))
     return SessionRecord(
         key=row.key,
         session_id=row.session_id,
@@ -98,4 +99,5 @@ def _recorded(planned: PlannedRow, row: Row) -> SessionRecord:
         archived_before=row.archived_at is not None,
         hidden=not planned.frees,
         effects=effects_of(planned, "sqlite"),
+        modes=tree.modes if tree is not None else (),
     )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .stores.files import Seen
     from .tidying import Chores
     from .work import Work
+    from .worktrees import Tree
 
 
 @dataclass(slots=True)
@@ -34,7 +35,8 @@ class Run:
     `stamp` goes into the archive names of the plan. `unread` are stores that could not be looked at, `sizes` bytes by
     key, `hashes` of what the backups will hold, `refused` rows that stand for files, `looks` and `lent` what other
     agents' stores say and use of an agent's, `seen` what an index held at the last look, `going` the (agent, key) pairs
-    that are still to be closed, `free_by` when to stop freeing keys, in seconds of the monotonic clock.
+    that are still to be closed, `trees` the worktrees of such pairs, `free_by` when to stop freeing keys, in seconds of
+    the monotonic clock.
     """
 
     home: Home
@@ -60,6 +62,7 @@ class Run:
     lent: dict[str, dict[str, Claims]] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=dict)
     going: frozenset[tuple[str, str]] = frozenset()
+    trees: dict[tuple[str, str], Tree] = field(default_factory=dict)
     record: RunRecord | None = None
     journal: Journal | None = None
     free_by: float = math.inf

@@ -47,6 +47,7 @@ def start(home: Home, journal: Journal, run: str, options: Options) -> str:
         "via": options.via,
         "archive": options.archive,
         "delete": options.delete,
+        "loseIgnored": options.lose_ignored,
         "restart": options.restart,
         "reason": options.reason,
     }

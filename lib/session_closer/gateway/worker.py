@@ -111,6 +111,7 @@ def _close_own(
         reason=task["reason"],
         archive=bool(task["archive"]),
         delete=bool(task["delete"]),
+        lose_ignored=bool(task["loseIgnored"]),
         missing_ok=True,
         late=True,
     )

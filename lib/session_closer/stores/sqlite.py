@@ -94,7 +94,8 @@ class SqliteStore:
         """Return the store as it is now; raise Refused where it cannot be read."""
         query = (
             "select session_key, current_session_id, status, pinned_at, archived_at, updated_at,"  # noqa: S608
-            f" {_TEXT.format('$.chatType')}, {_TEXT.format('$.model')} from session_nodes"
+            f" {_TEXT.format('$.chatType')}, {_TEXT.format('$.model')},"
+            f" {_TEXT.format('$.worktree.id')} from session_nodes"
         )
         with reading(self.index) as connection:
             sessions = {
@@ -111,8 +112,9 @@ class SqliteStore:
                     chat_type=chat_type,
                     model=model,
                     archived_at=archived if isinstance(archived, int) else None,
+                    worktree=worktree,
                 )
-                for key, session_id, status, pinned, archived, updated, chat_type, model in _told(
+                for key, session_id, status, pinned, archived, updated, chat_type, model, worktree in _told(
                     self.index, connection.execute(query)
                 )
             }

@@ -1,0 +1,218 @@
+"""A session whose worktree holds files that only it has stays; what git keeps comes back as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_closer import reviving, worktrees
+from session_closer.commands.cleanup_sessions import CleanupSessions
+from session_closer.commands.close_project_batch import CloseProjectBatch
+from session_closer.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.commands.restore_sessions import RestoreSessions
+from support import LEAD, TOKEN, Answer, Store, run_json
+from support_gateway import StubGateway
+from support_shared import add_worktree, shared
+from support_sqlite import Bases, build_sqlite
+
+TREE = LEAD + "with-tree"
+SUBAGENT = LEAD + "subagent:7f3a"
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reviving, "_BREATH_SECONDS", 0.01)
+
+
+def git(folder: Path, *words: str) -> None:
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"}
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *who, *words], cwd=folder, env=environ, check=True, capture_output=True)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A checkout with a file that git knows, one that it would take, and rules for what it ignores."""
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    (folder / ".gitignore").write_text("*.log\n.env\nbuilt/\n")
+    (folder / "known.txt").write_text("known")
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "one")
+    (folder / "fresh.txt").write_text("fresh")
+    return folder
+
+
+@pytest.fixture
+def bases(tmp_path: Path, tree: Path, stub: StubGateway) -> Bases:
+    """Databases in which one session has a worktree."""
+    made = build_sqlite(Store(tmp_path / "state", stub.port))
+    made.add(TREE, worktree={"id": "tree-1", "branch": "openclaw/one"})
+    add_worktree(made.store.state, "tree-1", tree, ".env")
+    stub.serve(made.store.state, TOKEN)
+    return made
+
+
+def close(bases: Bases, *words: str, command: Any = CloseProjectBatch) -> Answer:
+    return run_json(command, *words, state=bases.store.state)
+
+
+def restore(bases: Bases, answer: Answer, *words: str) -> Answer:
+    return run_json(RestoreSessions, Path(str(answer.data["receipt"])).stem, *words, state=bases.store.state)
+
+
+def the_row(answer: Answer, key: str = TREE) -> dict[str, Any]:
+    (row,) = (row for row in answer.data["results"] if row["key"] == key)
+    return dict(row)
+
+
+def effect(row: dict[str, Any]) -> dict[str, Any]:
+    (found,) = (one for one in row["effects"] if one["kind"] == "worktree")
+    return dict(found)
+
+
+def is_archived(bases: Bases) -> bool:
+    return bases.rows()[TREE]["archived_at"] is not None
+
+
+def test_what_git_has_or_takes_is_no_obstacle_and_the_worktree_is_named(bases: Bases, tree: Path) -> None:
+    for words in (["--dry-run"], []):
+        answer = close(bases, *words, "with-tree")
+        assert answer.code == 0
+        named = effect(the_row(answer))
+        assert (named["id"], named["name"], named["action"], named["undo"]) == ("tree-1", str(tree), "removed", "again")
+        assert "30 days" in named["note"]
+    assert is_archived(bases)
+
+
+@pytest.mark.parametrize("words", [[], ["--delete"], ["--force"], ["--dry-run"]], ids=" ".join)
+def test_a_session_whose_worktree_holds_ignored_files_is_refused(bases: Bases, tree: Path, words: list[str]) -> None:
+    (tree / "run.log").write_text("x" * 3000)
+    (tree / "built").mkdir()
+    (tree / "built" / "a.bin").write_text("b" * 96)
+    answer = close(bases, *words, "with-tree", "alpha")
+    row = the_row(answer)
+    assert (answer.code, row["status"], row["reason"]) == (1, "refused", "worktree")
+    for part in ("2 files", "3.0K", "run.log", "built/a.bin", str(tree), "--lose-ignored"):
+        assert part in row["error"]
+    assert not is_archived(bases)
+    assert the_row(answer, LEAD + "alpha")["ok"]
+    assert close(bases, "with-tree").code == 3
+
+
+def test_whoever_says_so_loses_them_and_is_told(bases: Bases, tree: Path) -> None:
+    (tree / "run.log").write_text("x")
+    answer = close(bases, "--lose-ignored", "with-tree")
+    assert answer.code == 0
+    assert is_archived(bases)
+    assert "gone for good" in effect(the_row(answer))["note"]
+    assert "run.log" in effect(the_row(answer))["note"]
+
+
+def test_what_openclaw_has_put_there_it_keeps_itself(bases: Bases, tree: Path) -> None:
+    (tree / ".env").write_text("SECRET=1")
+    assert close(bases, "with-tree").code == 0
+
+
+def test_keep_only_leaves_it_and_closes_the_rest(bases: Bases, tree: Path) -> None:
+    (tree / "run.log").write_text("x")
+    answer = close(bases, "beta", command=KeepOnlySessions)
+    assert (answer.code, the_row(answer)["reason"]) == (1, "worktree")
+    assert the_row(answer, LEAD + "alpha")["ok"]
+    assert not is_archived(bases)
+
+
+def test_a_cleanup_keeps_it_counts_it_and_says_why(bases: Bases, tree: Path) -> None:
+    bases.add(SUBAGENT, worktree={"id": "tree-1"})
+    (tree / "run.log").write_text("x")
+    words = ("--agent", "project-lead", "--stale", "subagent=1h")
+    answer = close(bases, *words, command=CleanupSessions)
+    assert answer.code == 0
+    (store,) = answer.data["stores"]
+    assert store["spared"]["worktree"] == 1
+    assert SUBAGENT not in [row["key"] for row in answer.data["results"]]
+    assert any("run.log" in warning for warning in answer.data["warnings"])
+    (tree / "run.log").unlink()
+    assert the_row(close(bases, *words, command=CleanupSessions), SUBAGENT)["ok"]
+
+
+@pytest.mark.parametrize("how", ["another's", "a file", "no repository", "no git", "slow"])
+def test_what_cannot_be_told_is_refused_too(
+    bases: Bases, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    if how == "another's":
+        monkeypatch.setattr(worktrees.trust, "is_trusted", lambda _: False)
+    elif how == "a file":
+        tree.rename(tmp_path / "away")
+        tree.write_text("")
+    elif how == "no repository":
+        (tree / ".git").rename(tmp_path / "away")
+    elif how == "no git":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    else:
+        monkeypatch.setattr(worktrees, "_GIT_SECONDS", 0)
+    answer = close(bases, "with-tree")
+    assert (answer.code, the_row(answer)["reason"]) == (3, "worktree")
+    assert "cannot be told" in the_row(answer)["error"]
+    assert not is_archived(bases)
+
+
+def test_a_worktree_that_is_gone_or_unknown_holds_nothing(bases: Bases, tree: Path) -> None:
+    (tree / "run.log").write_text("x")
+    with shared(bases.store.state) as connection:
+        connection.execute("update worktrees set removed_at = 1")
+    answer = close(bases, "with-tree")
+    assert answer.code == 0
+    assert not [one for one in the_row(answer)["effects"] if one["kind"] == "worktree"]
+
+
+def test_no_program_that_a_worktree_names_is_run(bases: Bases, tree: Path, tmp_path: Path) -> None:
+    proof = tmp_path / "proof"
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {proof}\n")
+    program.chmod(0o700)
+    hooks = tree / ".git" / "hooks"
+    hooks.mkdir(exist_ok=True)
+    for hook in ("post-index-change", "fsmonitor-watchman"):
+        (hooks / hook).write_text(program.read_text())
+        (hooks / hook).chmod(0o700)
+    for name in ("core.fsmonitor", "filter.evil.clean", "filter.evil.process", "diff.external", "core.pager"):
+        git(tree, "config", name, str(program))
+    (tree / ".gitattributes").write_text("* filter=evil\n")
+    (tree / "known.txt").write_text("else")
+    (tree / "run.log").write_text("x")
+    assert the_row(close(bases, "with-tree"))["reason"] == "worktree"
+    assert close(bases, "--lose-ignored", "with-tree").code == 0
+    assert not proof.exists()
+
+
+def test_an_environment_for_another_repository_is_not_passed_on(
+    bases: Bases, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    (tree / "run.log").write_text("x")
+    assert "run.log" in the_row(close(bases, "with-tree"))["error"]
+
+
+def test_the_receipt_has_the_modes_that_git_does_not_keep(bases: Bases, tree: Path) -> None:
+    (tree / "known.txt").chmod(0o600)
+    (tree / "private").mkdir()
+    (tree / "private").chmod(0o700)
+    (tree / "private" / "key").write_text("key")
+    (tree / "private" / "key").chmod(0o400)
+    answer = close(bases, "with-tree")
+    (store,) = json.loads(Path(str(answer.data["receipt"])).read_text())["stores"]
+    (session,) = store["sessions"]
+    assert {one["path"]: oct(one["mode"]) for one in session["modes"]} == {
+        "known.txt": "0o600",
+        "private": "0o700",
+        "private/key": "0o400",
+    }
