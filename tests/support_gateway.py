@@ -28,7 +28,10 @@ from support_sqlite import No
 
 METHODS = ("sessions.list", "sessions.delete")
 DEFAULT_AGENT = "main"
-ERAS = {"files": ("2026.5.7", METHODS), "sqlite": ("2026.9.6", (*METHODS, "sessions.patchMany"))}
+ERAS = {
+    "files": ("2026.5.7", METHODS),
+    "sqlite": ("2026.9.6", (*METHODS, "sessions.patchMany", "cron.get", "cron.update")),
+}
 # Of the environment: the process ends with its standard input, which is with whoever started it, killed or not.
 UNTIL = "STUB_UNTIL_STDIN_ENDS"
 COUNTS: Counter[tuple[str, str]] = Counter()
@@ -380,7 +383,7 @@ def scope_of(method: str, params: dict[str, Any]) -> str:
         return "operator.write" if params.get("archivedOnly") else "operator.admin"
     if method == "cron.update":
         return "operator.admin"
-    return "operator.read" if method in ("sessions.list", "health", "cron.get") else "operator.write"
+    return "operator.read" if method in ("sessions.list", "health", "cron.list", "cron.get") else "operator.write"
 
 
 def due(order: dict[str, Any], method: str) -> list[dict[str, Any]]:
@@ -410,7 +413,7 @@ def perform(order: dict[str, Any], held: dict[str, Any], method: str, params: di
     if method == "health" and held:
         path = f"{order.get('hello', order['state'])}/agents/main/agent/openclaw-agent.sqlite"
         return {"ok": True, "sessions": {"path": path}}
-    if method in ("cron.get", "cron.update"):
+    if method in ("cron.list", "cron.get", "cron.update"):
         if order.get("refuse") == "cron":
             raise No("the job is being edited")
         try:

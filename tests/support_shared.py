@@ -50,8 +50,12 @@ def jobs(state: str | Path) -> dict[str, bool]:
 
 
 def cron(state: str | Path, method: str, params: Mapping[str, Any], now: int) -> dict[str, Any]:
-    """Do what the gateway does on `cron.get` and `cron.update`."""
+    """Do what the gateway does on `cron.list`, `cron.get` and `cron.update`."""
     with shared(state) as connection:
+        if method == "cron.list":
+            rows = connection.execute("select * from cron_jobs order by job_id limit ? offset ?", (
+                params["limit"], params["offset"]))  # fmt: skip
+            return {"jobs": [json.loads(row["job_json"]) for row in rows]}
         row = connection.execute("select * from cron_jobs where job_id = ?", (params["id"],)).fetchone()
         if row is None:
             raise Refused(f"unknown cron job id: {params['id']}")

@@ -60,6 +60,8 @@ def attach(run: Run, plan: Plan) -> Plan:
         found[pair] = _merged((*found.get(pair, ()), tree.attached()))
     if not found:
         return plan
+    if run.options.with_jobs:
+        found = {pair: [replace(one, off=one.kind == "cron-job") for one in of_it] for pair, of_it in found.items()}
     return replace(plan, rows=tuple(_with(row, found.get((row.agent, row.key))) for row in plan.rows))
 
 
@@ -184,9 +186,11 @@ def bound_job(job: Mapping[str, Any], state: Mapping[str, Any], owners: Mapping[
     """Give a cron job that is on for each of these sessions that it is bound to."""
     if job.get("enabled") is not True:
         return
-    keys = {owners[key] for key in cron.targets(job, default_agent) if key in owners}
-    for key in sorted(keys):
-        yield key, Attached("cron-job", str(job.get("id") or ""), str(job.get("name") or ""), 1, cron.due(state))
+    found = {owners[key]: False for key in cron.targets(job, default_agent) if key in owners}
+    found |= {owners[key]: True for key in cron.targets({**job, "sessionKey": None}, default_agent) if key in owners}
+    what = Attached("cron-job", str(job.get("id") or ""), str(job.get("name") or ""), 1, cron.due(state))
+    for key, runs in sorted(found.items()):
+        yield key, replace(what, runs=runs)
 
 
 def _object(text: object) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from . import archiving, asking, editing, locks, retiring, summary
+from . import archiving, asking, editing, jobs, locks, retiring, summary
 from .claiming import locked
 from .deciding import nothing_to_restart, once_more, storage
 from .errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
@@ -41,6 +41,9 @@ def change(run: Run, plan: Plan) -> Report:
         deferred = [row._replace(status=Status.DEFERRED) for row in plan.deferred]
         if deferred:
             begin(run)
+        for work in run.works:
+            if isinstance(work, FileWork):
+                jobs.switch_off(run, work, {key for key, status in work.outcome.items() if status is Status.CLOSED})
         _look_again(run)
         result = restart_once(run)
         _look_again(run)

@@ -422,6 +422,9 @@ class Closing(Base):
     delete = cli.Flag(
         "--delete", help="sessions in SQLite: delete them once they are archived, so that their keys are free"
     )
+    with_jobs = cli.Flag(
+        "--with-jobs", help="switch off the cron jobs bound to what is closed, as an admin; the undo switches them on"
+    )
     lose_ignored = cli.Flag(
         "--lose-ignored", help="close sessions whose worktree holds files that git ignores, which are gone then"
     )
@@ -440,6 +443,7 @@ class Closing(Base):
                 archive=self.archive,
                 delete=self.delete,
                 lose_ignored=self.lose_ignored,
+                with_jobs=self.with_jobs,
                 again=self._again("--yes"),
                 # Neither a look nor what contradicts a deletion.
                 free=self._again("--delete", without=("--dry-run", "--archive")),

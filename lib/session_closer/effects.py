@@ -22,7 +22,8 @@ class Attached:
     """What refers to a session, or belongs to it: `count` rows or files of one kind.
 
     `id` and `name` where it is one thing that has them; `detail` is a clause for people. `destroyed`: a deletion by the
-    gateway takes it along.
+    gateway takes it along. Of a cron job `off`: it is to be switched off; `runs`: in this session, else it only reports
+    to it.
     """
 
     kind: str
@@ -31,6 +32,8 @@ class Attached:
     count: int = 1
     detail: str = ""
     destroyed: bool = False
+    off: bool = False
+    runs: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ def of(attached: Iterable[Attached], how: How) -> tuple[Effect, ...]:
 
 
 def _effect(one: Attached, how: How) -> Effect:
+    if one.off:
+        return Effect(one.kind, one.id, one.name, one.count, DISABLED, AGAIN, _SWITCHED)
     lost = one.destroyed and how is How.DELETE
     action, undo = _OTHERWISE.get((one.kind, how), (REMOVED, NONE) if lost else (KEPT, EXACT))
     return Effect(one.kind, one.id, one.name, one.count, action, undo, _note(one, how))
@@ -95,12 +100,16 @@ def _effect(one: Attached, how: How) -> Effect:
 
 def _note(one: Attached, how: How) -> str:
     if one.kind == "cron-job":
-        frees = "makes the key anew" if how is not How.ARCHIVE else "fails while the key is archived"
-        return "; ".join(part for part in (one.detail, f"it stays on: each run {frees}") if part)
+        run = "makes the key anew" if how is not How.ARCHIVE else "fails while the key is archived"
+        run = run if one.runs else "goes on in a session of its own, and cannot report here"
+        return "; ".join(part for part in (one.detail, f"it stays on: each run {run}") if part)
     if one.kind == "worktree":
         back = f", and brings it back: openclaw worktrees restore {one.id}" if how is How.DELETE else ""
         return "; ".join(part for part in (f"OpenClaw keeps its snapshot for 30 days{back}", one.detail) if part)
     return one.detail
+
+
+_SWITCHED = "the undo switches it on again, unless somebody has changed it since"
 
 
 def spoken_of(effects: Iterable[Effect]) -> list[Effect]:
@@ -122,6 +131,7 @@ def line(effect: Effect) -> str:
     who = effect.name or effect.id
     what = named(effect.kind, effect.count) + (f" {who}" if who else "")
     back = {EXACT: "", AGAIN: "the undo makes it anew", NONE: "no undo brings it back"}[effect.undo]
+    back = "" if effect.action == DISABLED else back
     said = "; ".join(part for part in (effect.note, back if effect.action != KEPT else "") if part)
     return f"{what} {effect.action}{f': {said}' if said else ''}"
 

@@ -54,6 +54,8 @@ def recorded(item: Item) -> SessionRecord:
         "files" if item.how == "file" else "gateway",
         moves=item.moves,
         entry=item.entry,
+        modes=item.modes,
+        jobs=item.jobs,
     )
 
 

@@ -23,6 +23,7 @@ _LARGE = 1 << 20
 # A size, an offset or a time past this could not be given to the system.
 _MOST = 1 << 62
 _SHOWN = 200
+_ANSWER_MS = 60_000
 # They stand in the text of a record as they are. Without a sha256: an entry that is not held.
 _ROUTES, _SHA256 = ("files", "gateway"), re.compile("([0-9a-f]{64})?")
 _NO_SESSIONS = b'"sessions": []'
@@ -46,6 +47,21 @@ class Kept(NamedTuple):
     sha256: str
 
 
+class Off(NamedTuple):
+    """A cron job that was switched off: when that was asked (ms since 1970), its `updatedAtMs` since, 0: not known."""
+
+    id: str
+    asked: int
+    at: int = 0
+
+    def is_ours(self, updated: object) -> bool:
+        """Tell whether a job with this `updatedAtMs` is as we have left it."""
+        if type(updated) is not int:
+            return False
+        # Who was killed before the answer came knows no more than when it asked.
+        return updated == self.at if self.at else self.asked <= updated <= self.asked + _ANSWER_MS
+
+
 class Mode(NamedTuple):
     """The mode of a file or folder of a worktree, by its path within it."""
 
@@ -60,7 +76,7 @@ class SessionRecord(NamedTuple):
     the number of its last transcript event (-1: none), `archived_at` when we archived it (ms since 1970),
     `archived_before` whether it was archived already, `hidden` that it was to be archived only, and not deleted.
     `effects` are those of the close on what was attached to it; `modes` those in its worktree that OpenClaw's snapshot
-    does not keep.
+    does not keep, `jobs` the cron jobs that were switched off with it.
     """
 
     key: str
@@ -78,6 +94,7 @@ class SessionRecord(NamedTuple):
     hidden: bool = False
     effects: tuple[Effect, ...] = ()
     modes: tuple[Mode, ...] = ()
+    jobs: tuple[Off, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +177,7 @@ def ended(session: SessionRecord, status: str, moves: tuple[Move, ...]) -> Sessi
     return SessionRecord(
         session.key, session.session_id, session.offset, session.length, session.sha256, session.route, status,
         moves, session.entry, session.events, session.archived_at, session.archived_before,
-        session.hidden, session.effects, session.modes,
+        session.hidden, session.effects, session.modes, session.jobs,
     )  # fmt: skip
 
 
@@ -233,15 +250,16 @@ def _session_text(session: SessionRecord) -> str:
         hidden,
         effects,
         modes,
+        jobs,
     ) = session
-    if entry is not None or archived_at is not None or hidden or effects or modes:
+    if entry is not None or archived_at is not None or hidden or effects or modes or jobs:
         return _text(_fields(session))
     return (
         f'{{"key": {_quote(key)}, "sessionId": {"null" if session_id is None else _quote(session_id)},'
         f' "offset": {offset}, "length": {length}, "sha256": "{sha256}", "route": "{route}", {_status_text(status)},'
         f' "moves": [{", ".join(map(_move_text, moves)) if moves else ""}], "entry": null, "events": {events},'
         f' "archivedAt": null, "archivedBefore": {"true" if archived_before else "false"}, "hidden": false,'
-        ' "effects": [], "modes": []}'
+        ' "effects": [], "modes": [], "jobs": []}'
     )
 
 
@@ -419,7 +437,8 @@ def _session(item: dict[str, Any]) -> SessionRecord:
     moves = tuple(map(_move, _list(item.pop("moves"))))
     effects = tuple(Effect(**_arguments(Effect, one)) for one in _list(item.pop("effects", [])))
     modes = tuple(Mode(**_arguments(Mode, one)) for one in _list(item.pop("modes", [])))
-    return SessionRecord(**_arguments(SessionRecord, item), moves=moves, effects=effects, modes=modes)
+    jobs = tuple(Off(**_arguments(Off, one)) for one in _list(item.pop("jobs", [])))
+    return SessionRecord(**_arguments(SessionRecord, item), moves=moves, effects=effects, modes=modes, jobs=jobs)
 
 
 def _check_session(session: SessionRecord, beside: str) -> None:
@@ -438,6 +457,10 @@ def _check_session(session: SessionRecord, beside: str) -> None:
         _checked(effect)
         if effect.count < 0:
             raise Damaged("counts less than nothing")
+    for job in session.jobs:
+        _checked(job)
+        if not job.id or min(job.asked, job.at) < 0:
+            raise Damaged("switched off a job that is none")
     for mode in session.modes:
         _checked(mode)
         if not _is_within(mode.path) or not 0 <= mode.mode <= 0o777:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from . import asking, attachments, files, finishing, history, importing, journal, kept, locks, record
+from . import asking, attachments, files, finishing, history, importing, jobs, journal, kept, locks, record
 from .errors import CloserError
 from .files import Disk
 from .history import damaged, folders, named_records, open_runs, receipt_path
@@ -104,6 +104,8 @@ def _finish(current: Run, begun: Journal, run: str) -> list[str]:
         _check_place(home, store)
     found = _settle(current, begun, found)
     owed = _restarted(current, found)
+    for store in found.stores:
+        jobs.finish(current, store)
     results = tuple(_not_deferred_any_more(home, run, row) for row in found.results)
     last: RunRecord = replace(found, results=results, restart=owed, state="done", finished_at=iso_now())
     begun.finish(last)
@@ -119,7 +121,7 @@ def _settle(current: Run, begun: Journal, found: RunRecord) -> RunRecord:
             found = record.with_store(found, finishing.settle_files(current, store, begun, found))
     # A row, of any of the stores, may use what was put away: it may have come, or come back, after that.
     for store in found.stores:
-        found = record.with_store(found, finishing.look_again(current, store))
+        found = record.with_store(found, jobs.settled(finishing.look_again(current, store)))
     return found
 
 

@@ -22,7 +22,7 @@ _VERBS = {"restore-sessions": "restore", "cleanup-sessions": "clean up"}
 
 def is_fine(row: Outcome, *, missing_ok: bool) -> bool:
     """Tell whether a row is what the caller wanted."""
-    if row.status in (Status.CLOSED, Status.ARCHIVED) and row.error is not None:
+    if row.status in (Status.CLOSED, Status.ARCHIVED, Status.RESTORED) and row.error is not None:
         return False  # only a part of what was asked
     return row.status in FINE or (missing_ok and row.status is Status.NOT_FOUND)
 

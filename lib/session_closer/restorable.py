@@ -13,14 +13,14 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from . import document, durations, files, history, keys, measuring, names, stores
-from .effects import Effect
+from .effects import Effect, Lost
 from .errors import Busy, CloserError, Refused
 from .found import FOUND
 from .from_backup import live_or_empty
 from .home import Home
 from .model import PUT_AWAY, Move, ReceiptRow, Status
 from .planning import Claims
-from .record import Damaged, RunRecord, SessionRecord, StoreRecord, decode
+from .record import Damaged, Mode, Off, RunRecord, SessionRecord, StoreRecord, decode
 from .shelf import Shelf, put_away_since
 from .stores import Store
 from .stores.files import FileStore
@@ -53,7 +53,8 @@ class Item(NamedTuple):
 
     `moves` are the renames to be undone. `how`: file, import (into a database), unarchive, or orphan: a file without a
     session, whose name stands for the key. `effects` are those of the close that is undone, `failed` says why a kind of
-    them that has a way back was not brought back.
+    them that has a way back was not brought back. `modes` and `jobs` are what the close has recorded of its worktree
+    and its cron jobs, `left` what else is not as it was.
     """
 
     given: str
@@ -68,6 +69,9 @@ class Item(NamedTuple):
     until: str | None = None
     effects: tuple[Effect, ...] = ()
     failed: Mapping[str, str] = MappingProxyType({})
+    modes: tuple[Mode, ...] = ()
+    jobs: tuple[Off, ...] = ()
+    left: tuple[Lost, ...] = ()
 
 
 def receipts(home: Home) -> list[ReceiptRow]:
@@ -312,6 +316,7 @@ def _into_file(home: Home, store: FileStore, claims: Claims, shelf: Callable[[],
     if is_orphan(session):
         return _orphan_back(home, store, claims, one)
     item = Item(given, store.agent, session.key, session.session_id, Status.WOULD_RESTORE, effects=session.effects)
+    item = item._replace(jobs=session.jobs)
     member = live.members.get(session.key)
     there = member is not None and member.row.session_id == session.session_id
     if member is not None and not there:
@@ -430,7 +435,7 @@ def _into_database(home: Home, store: SqliteStore, shelf: Callable[[], Shelf], c
             items.append(Item(given, store.agent, name_of(session), None, Status.FAILED, how="orphan", error=why))
             continue
         item = Item(given, store.agent, session.key, session.session_id, Status.WOULD_RESTORE, "import")
-        item = item._replace(effects=session.effects)
+        item = item._replace(effects=session.effects, modes=session.modes, jobs=session.jobs)
         row = now.get(session.key)
         if row is not None and row.session_id != session.session_id:
             item = item._replace(status=Status.CONFLICT, error="the key is in use again, by another session")

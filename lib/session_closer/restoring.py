@@ -15,6 +15,7 @@ from . import (
     from_found,
     history,
     importing,
+    jobs,
     locks,
     recovery,
     refiling,
@@ -24,7 +25,7 @@ from . import (
     writable,
 )
 from .deciding import nothing_to_restart, once_more, storage
-from .effects import How, lost
+from .effects import How, Lost, lost
 from .errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
 from .files import Disk
 from .gateway import handoff, sessions
@@ -40,6 +41,8 @@ from .stores.files import FileStore, check, read_index
 from .stores.sqlite import SqliteStore
 
 _BACK = frozenset({Status.RESTORED, Status.WOULD_RESTORE})
+# A restore that was interrupted, or was no admin, may be tried again.
+_ON = frozenset({Status.RESTORED, Status.ALREADY_RESTORED})
 # How what is brought back so had been put away.
 _HOW = {"unarchive": How.ARCHIVE, "import": How.DELETE}
 
@@ -267,6 +270,7 @@ def _change(
         if run.record is not None and run.record.restart.result == importing.STOPPED:
             result = importing.start(run)
     ended = [_not_reached(item) if item.status is Status.WOULD_RESTORE else item for item in done.values()]
+    ended = [jobs.switch_on(run, item) if item.jobs and item.status in _ON else item for item in ended]
     report = _report(run, [*map(_outcome, ended), *missing], result, error)
     if error is None and run.record is not None and run.journal is not None:
         why = _finish(run, report, ended, result)
@@ -322,10 +326,14 @@ def _outcome(item: Item) -> Outcome:
         "" if item.how == "orphan" else item.key,
         item.status,
         session_id=item.session_id,
-        error=item.error if item.status not in (Status.RESTORED, Status.WOULD_RESTORE) else None,
+        error=item.error if item.status is not Status.WOULD_RESTORE else None,
         until=item.until if item.status is Status.WOULD_RESTORE else None,
-        not_restored=lost(item.effects, _HOW.get(item.how, How.FILES), item.failed) if item.status in _BACK else (),
+        not_restored=_lost(item) if item.status in _BACK else item.left,
     )
+
+
+def _lost(item: Item) -> tuple[Lost, ...]:
+    return (*lost(item.effects, _HOW.get(item.how, How.FILES), item.failed), *item.left)
 
 
 def _report(run: Run, rows: Sequence[Outcome], restart: RestartResult, error: CloserError | None) -> Report:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import partial
 
-from . import asking, attachments, kept
+from . import asking, attachments, jobs, kept
 from .claiming import locked
 from .deciding import decide_again
 from .errors import GatewayNeeded
@@ -58,6 +58,9 @@ def _close(run: Run, store: SqliteStore, rows: list[PlannedRow], found: dict[str
     pending = True
     try:
         archived = asking.archive(work, store, run.gateway)
+        jobs.switch_off(run, work, {row.key for row in archived})
+        switched = {row.key: row for row in work.rows}
+        archived = [switched[row.key] for row in archived]
         freed = [row for row in archived if row.frees]
         keep = partial(_kept, run, store.agent)
         asking.delete(work, run.gateway, freed, run.progress, keep=keep, until=run.free_by)
@@ -67,6 +70,7 @@ def _close(run: Run, store: SqliteStore, rows: list[PlannedRow], found: dict[str
     finally:
         # Also where a signal ends the run: the record says which keys are done.
         asking.judge(work, store, before, pending=pending)
+        jobs.give_back(run, work)
         work.finished = True
         note(run, asking.settled(work))
     if lost is None:

@@ -28,7 +28,7 @@ class Work:
     """One store's share of a run, as it goes on; `archives` are names in the store's folder.
 
     `tidied` are the results of files that belong to no session, `pending` the keys that the next run finishes,
-    `put_off` those that a later cleanup frees.
+    `put_off` those that a later cleanup frees, `left_on` what is to be said of cron jobs that were not switched off.
     """
 
     store: Store
@@ -44,6 +44,7 @@ class Work:
     tidied: list[Outcome] = field(default_factory=list)
     pending: set[str] = field(default_factory=set)
     put_off: set[str] = field(default_factory=set)
+    left_on: dict[str, str] = field(default_factory=dict)
 
     def give_up(self) -> None:
         """Call nothing closed of what was under way when an error ended the run; say what is out of the store."""
@@ -89,7 +90,7 @@ class Work:
             row.session.session_id if row.session else None,
             row.route,
             tuple(archives),
-            self.error.get(row.key, "not finished" if became is None else None),
+            self.error.get(row.key, "not finished" if became is None else self.left_on.get(row.key)),
             key_free={Status.CLOSED: True, Status.ARCHIVED: False}.get(became) if became is not None else None,
             effects=effects_of(row, self.store.era, archived=became is Status.ARCHIVED) if became in PUT_AWAY else (),
             left=row.left if became is Status.CLOSED else (),

@@ -48,6 +48,7 @@ def start(home: Home, journal: Journal, run: str, options: Options) -> str:
         "archive": options.archive,
         "delete": options.delete,
         "loseIgnored": options.lose_ignored,
+        "withJobs": options.with_jobs,
         "restart": options.restart,
         "reason": options.reason,
     }

@@ -80,13 +80,13 @@ class Link(Protocol):
 class SocketLink:
     """A Link over a WebSocket, as `gateway-client` in `backend` mode, which needs no pairing."""
 
-    def __init__(self, url: str, token: str, *, named: bool = False) -> None:
+    def __init__(self, url: str, token: str, *, named: bool = False, admin: bool = False) -> None:
         self._url = url
         self._token = token
         self._named = named
         self._count = 0
         self.elsewhere = False
-        self._begin(SCOPES)
+        self._begin((*SCOPES, ADMIN) if admin else SCOPES)
 
     def become_admin(self) -> bool:
         """Connect anew with an admin's rights; False where that was done already. Raises LinkRefused or LinkLost."""
@@ -95,6 +95,18 @@ class SocketLink:
         self.close()
         self._begin((*SCOPES, ADMIN))
         return True
+
+    def as_admin(self) -> SocketLink:
+        """Return a link with an admin's rights: this one, or another beside it. Raises LinkRefused or LinkLost."""
+        found = self if ADMIN in self._asked else SocketLink(self._url, self._token, named=self._named, admin=True)
+        if not found.may_all:
+            raise LinkRefused(f"the gateway does not let us have {ADMIN}")
+        return found
+
+    @property
+    def may_all(self) -> bool:
+        """Tell whether the hello gives us an admin's rights, as far as it says."""
+        return self._scopes is None or ADMIN in self._scopes
 
     def learn_state_dir(self) -> None:
         """Ask whose gateway this is: its hello says so to an admin alone. Raises LinkLost."""

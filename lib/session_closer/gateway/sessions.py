@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import GatewayNeeded
@@ -25,12 +25,13 @@ _PAUSE = 0.25
 
 @dataclass(slots=True)
 class Gateway:
-    """A gateway as found, with the links that may work, best first."""
+    """A gateway as found, with the links that may work, best first; `beside` are those with an admin's rights."""
 
     home: Home
     found: Found
     links: list[Link]
     notes: list[str]
+    beside: list[Link] = field(default_factory=list)
 
     @property
     def usable(self) -> bool:
@@ -53,8 +54,9 @@ class Gateway:
 
     def close(self) -> None:
         """End all connections."""
-        for link in self.links:
+        for link in (*self.links, *self.beside):
             link.close()
+        self.beside.clear()
 
     def leave(self) -> None:
         """End all connections and use none of them again."""
@@ -167,6 +169,23 @@ def _connect(gateway: Gateway, port: int) -> SocketLink | None:
     except LinkRefused as problem:
         gateway.notes.append(f"the WebSocket was refused: {problem}")
     return None
+
+
+def admin(gateway: Gateway) -> Link:
+    """Return a link with an admin's rights, beside those that have less; raises LinkRefused or LinkLost."""
+    last = LinkRefused(gateway.notes[-1] if gateway.notes else "no gateway answers")
+    for link in list(gateway.links):
+        if not isinstance(link, SocketLink):
+            return link  # the command asks for what each call needs
+        try:
+            found = link.as_admin()
+        except LinkRefused as problem:
+            last = problem
+        else:
+            if found is not link:
+                gateway.beside.append(found)
+            return found
+    raise last
 
 
 def _dial(url: str, token: str, *, named: bool = False) -> SocketLink:

@@ -112,6 +112,7 @@ def _close_own(
         archive=bool(task["archive"]),
         delete=bool(task["delete"]),
         lose_ignored=bool(task["loseIgnored"]),
+        with_jobs=bool(task["withJobs"]),
         missing_ok=True,
         late=True,
     )
