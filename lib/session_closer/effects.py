@@ -70,6 +70,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "share": ("public share", "public shares"),
     "question": ("open question", "open questions"),
     "delivery": ("queued delivery", "queued deliveries"),
+    "file-mode": ("file mode", "file modes"),
     "memory": ("memory index entry", "memory index entries"),
     "settings": ("session's settings", "sessions' settings"),
 }

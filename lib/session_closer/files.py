@@ -332,6 +332,20 @@ def read(path: str, limit: int) -> tuple[bytes, os.stat_result]:
         os.close(descriptor)
 
 
+def open_within(root: str, path: str) -> int:
+    """Return a descriptor of a file or folder, by its path below a folder; OSError for a link on the way."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(root, flags | os.O_DIRECTORY)
+    *folders, name = path.split("/")
+    for at, part in enumerate((*folders, name)):
+        above = descriptor
+        try:
+            descriptor = os.open(part, flags | (os.O_DIRECTORY if at < len(folders) else 0), dir_fd=above)
+        finally:
+            os.close(above)
+    return descriptor
+
+
 def _has_both(source: str, target: str) -> bool:
     """Tell whether two names are one file's; not where one of them is gone by now."""
     try:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from . import asking, attachments, files, finishing, history, importing, jobs, journal, kept, locks, record
+from . import asking, attachments, files, finishing, history, importing, jobs, journal, kept, locks, modes, record
 from .errors import CloserError
 from .files import Disk
 from .history import damaged, folders, named_records, open_runs, receipt_path
@@ -106,6 +106,7 @@ def _finish(current: Run, begun: Journal, run: str) -> list[str]:
     owed = _restarted(current, found)
     for store in found.stores:
         jobs.finish(current, store)
+        modes.finish(current, store)
     results = tuple(_not_deferred_any_more(home, run, row) for row in found.results)
     last: RunRecord = replace(found, results=results, restart=owed, state="done", finished_at=iso_now())
     begun.finish(last)

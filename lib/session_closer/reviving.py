@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from . import files, importing, restorable
+from . import files, importing, modes, restorable
 from .asking import again
 from .claiming import locked
 from .errors import GatewayNeeded
@@ -59,7 +59,13 @@ def _unarchive(
         except (LinkLost, LinkRefused) as problem:
             raise GatewayNeeded(f"the gateway stopped answering: {problem}", again(run.gateway)) from None
         finally:
-            done.update(_judged(store, todo, refused))
+            found = _judged(store, todo, refused)
+            done.update(found)
+        done.update({pair: modes.put_right(run, item) for pair, item in found.items() if _has_modes(item)})
+
+
+def _has_modes(item: Item) -> bool:
+    return bool(item.modes) and item.status is Status.RESTORED
 
 
 def _rounds(items: Sequence[Item]) -> Iterator[tuple[bool, list[tuple[str, str]]]]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import reviving, worktrees
+from session_closer import modes, reviving, worktrees
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.commands.restore_sessions import RestoreSessions
-from support import LEAD, TOKEN, Answer, Store, run_json
+from support import LEAD, TOKEN, Answer, Store, run_json, write
 from support_gateway import StubGateway
 from support_shared import add_worktree, shared
 from support_sqlite import Bases, build_sqlite
@@ -216,3 +218,87 @@ def test_the_receipt_has_the_modes_that_git_does_not_keep(bases: Bases, tree: Pa
         "private": "0o700",
         "private/key": "0o400",
     }
+
+
+@pytest.fixture
+def private(tree: Path) -> dict[str, int]:
+    """Files and folders in the worktree whose modes git does not keep."""
+    (tree / "private").mkdir()
+    (tree / "private" / "key").write_text("key")
+    found = {"known.txt": 0o600, "private/key": 0o400, "private": 0o500}
+    for name, mode in found.items():
+        (tree / name).chmod(mode)
+    return found
+
+
+def made_anew(tree: Path, names: dict[str, int]) -> None:
+    """Leave the modes that a checkout makes."""
+    for name in reversed(names):
+        (tree / name).chmod(0o755 if (tree / name).is_dir() else 0o644)
+
+
+def modes_of(tree: Path, names: Iterable[str]) -> dict[str, int]:
+    return {name: stat.S_IMODE((tree / name).lstat().st_mode) for name in names}
+
+
+def test_the_undo_puts_modes_right_that_a_checkout_has_made(
+    bases: Bases, tree: Path, private: dict[str, int]
+) -> None:
+    answer = close(bases, "with-tree")
+    made_anew(tree, private)
+    back = restore(bases, answer)
+    assert (back.code, the_row(back)["status"]) == (0, "restored")
+    assert modes_of(tree, private) == private
+    assert "notRestored" not in the_row(back)
+
+
+def test_a_link_or_a_second_name_in_the_place_of_a_file_is_not_followed(
+    bases: Bases, tree: Path, private: dict[str, int], tmp_path: Path
+) -> None:
+    answer = close(bases, "with-tree")
+    made_anew(tree, private)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "key").write_text("theirs")
+    (outside / "known").write_text("theirs")
+    before = modes_of(outside, ["key", "known"])
+    (tree / "private").rename(tmp_path / "away")
+    (tree / "private").symlink_to(outside)
+    (tree / "known.txt").unlink()
+    (tree / "known.txt").hardlink_to(outside / "known")
+    back = restore(bases, answer)
+    assert the_row(back)["status"] == "restored"
+    assert modes_of(outside, ["key", "known"]) == before
+    (left,) = the_row(back)["notRestored"]
+    assert (left["kind"], left["count"]) == ("file-mode", 3)
+    assert "known.txt" in left["why"]
+
+
+def test_what_a_killed_undo_has_left_is_put_right_by_the_next_run(
+    bases: Bases, tree: Path, private: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = close(bases, "with-tree")
+    made_anew(tree, private)
+
+    def killed(*_: Any) -> None:
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(modes, "put_right", killed)
+        with pytest.raises(SystemExit):
+            restore(bases, answer)
+    close(bases, "nobody", "--missing-ok")
+    assert modes_of(tree, private) == private
+
+
+@pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "a/../../b", ""])
+def test_a_receipt_that_points_out_of_the_worktree_is_damaged(
+    bases: Bases, tree: Path, private: dict[str, int], path: str
+) -> None:
+    answer = close(bases, "with-tree")
+    receipt = Path(str(answer.data["receipt"]))
+    found = json.loads(receipt.read_text())
+    found["stores"][0]["sessions"][0]["modes"][0]["path"] = path
+    write(receipt, json.dumps(found))
+    assert restore(bases, answer).code == 3
+    assert is_archived(bases)
