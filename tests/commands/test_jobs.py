@@ -229,7 +229,7 @@ def test_after_a_lost_answer_the_undo_knows_whether_it_was_us(bases: Bases, stub
 
 @pytest.mark.parametrize("after", [False, True], ids=["ahead of the call", "behind it"])
 def test_what_a_killed_run_switched_off_is_known_to_the_next(
-    bases: Bases, monkeypatch: pytest.MonkeyPatch, after: bool  # noqa: FBT001
+    bases: Bases, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
     switch = jobs._Jobs.switch
 

@@ -241,9 +241,7 @@ def modes_of(tree: Path, names: Iterable[str]) -> dict[str, int]:
     return {name: stat.S_IMODE((tree / name).lstat().st_mode) for name in names}
 
 
-def test_the_undo_puts_modes_right_that_a_checkout_has_made(
-    bases: Bases, tree: Path, private: dict[str, int]
-) -> None:
+def test_the_undo_puts_modes_right_that_a_checkout_has_made(bases: Bases, tree: Path, private: dict[str, int]) -> None:
     answer = close(bases, "with-tree")
     made_anew(tree, private)
     back = restore(bases, answer)
