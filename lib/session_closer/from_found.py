@@ -95,7 +95,9 @@ def _session(where: Home, find: Find, key: str) -> tuple[SessionRecord, list[str
     value = None if find.backup is None else _value_in(find.backup, shown.agent, str(shown.key))
     if value is not None:
         return _placed(where, find, key, value, find.moves), [f"what was set for it is what {find.backup} has"]
-    made: dict[str, Any] = {"sessionId": shown.session_id, "updatedAt": int(history.now().timestamp() * 1000)}
+    now = int(history.now().timestamp() * 1000)
+    # Without a beginning OpenClaw takes the transcript's, and resets an old session with the next message to it.
+    made: dict[str, Any] = {"sessionId": shown.session_id, "updatedAt": now, "sessionStartedAt": now}
     if find.era == "sqlite":
         # OpenClaw's importer would add it.
         made["delivery"] = {"kind": "none"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -219,7 +220,7 @@ def test_it_comes_back_with_the_row_of_a_backup(store: Store) -> None:
 
 def test_one_whose_key_is_not_known_gets_the_key_that_is_named_and_is_said_to_be_bare(store: Store) -> None:
     archive = taken_away(store, TRACKER)
-    content, row, before = archive.read_bytes(), the_lost(store), tree(store.state)
+    content, row, before, began = archive.read_bytes(), the_lost(store), tree(store.state), time.time() * 1000
     refused = restore(store, f"found:{row['id']}")
     assert (refused.code, refused.error) == (3, "no_key")
     assert f"found:{row['id']} --as KEY" in refused.data["error"]["remedy"]
@@ -231,6 +232,7 @@ def test_one_whose_key_is_not_known_gets_the_key_that_is_named_and_is_said_to_be
     assert (answer.code, answer.rows) == (0, [(TRACKER, "restored")])
     entry = store.entries()[TRACKER]
     assert (entry["sessionId"], Path(entry["sessionFile"]).read_bytes()) == (row["sessionId"], content)
+    assert entry["updatedAt"] == entry["sessionStartedAt"] >= int(began), "an old one is reset with the next message"
     [left] = answer.data["results"][0]["notRestored"]
     assert (left["kind"], left["count"]) == ("settings", 1)
     assert "label, model, pin" in left["why"]
