@@ -28,6 +28,7 @@ from support_sqlite import No
 
 METHODS = ("sessions.list", "sessions.delete")
 DEFAULT_AGENT = "main"
+_UNSCOPED = "missing scope: operator.admin"
 ERAS = {
     "files": ("2026.5.7", METHODS),
     "sqlite": ("2026.9.6", (*METHODS, "sessions.patchMany", "cron.get", "cron.update")),
@@ -62,7 +63,8 @@ class StubGateway:
 
         `refuse`: "connect", "delete", "admin" or "cron"; `hello`: the state directory it claims; `lie`: says ok and
         deletes nothing, though it `names` archives; `renames`: the stamp of the archives that it names instead of its
-        own; `active`: keys with a run in flight; `old`: rows without hasActiveRun.
+        own; `active`: keys with a run in flight; `old`: rows without hasActiveRun;
+        `scopes`: those that its hello names.
 
         Over databases, `faults` is a list of what goes wrong: {method ("*": any), call (its numbers from 1 on; none:
         each), do, ...}. `do` is "drop-before" or "drop-after" (the connection ends before or after the call has taken
@@ -427,7 +429,7 @@ def perform(order: dict[str, Any], held: dict[str, Any], method: str, params: di
         over_rows = {"sessions.list": support_sqlite.list_sessions, "sessions.delete": support_sqlite.delete}
         return over_rows[method](order, held[agent], agent, params, lie=lie)
     if method not in METHODS:
-        raise No(f"unknown method: {method}")
+        raise No(_UNSCOPED if order.get("refuse") == "delete" else f"unknown method: {method}")
     return {"sessions.list": list_sessions, "sessions.delete": delete}[method](order, params)
 
 
@@ -446,6 +448,7 @@ def connect(order: dict[str, Any], params: dict[str, Any], era: tuple[str, tuple
         "server": {"version": version},
         "features": {"methods": list(methods)},
         "snapshot": {"stateDir": order.get("hello", order["state"])} if tells else {},
+        **({"auth": {"scopes": order["scopes"]}} if "scopes" in order else {}),
     }
 
 
@@ -464,7 +467,7 @@ def delete(order: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     if set(params) - {"key", "deleteTranscript"}:
         raise No("invalid sessions.delete params: unexpected property")
     if order.get("refuse") == "delete":
-        raise No("missing scope: operator.admin")
+        raise No(_UNSCOPED)
     key = params["key"] if params["key"].startswith("agent:") else f"agent:{DEFAULT_AGENT}:{params['key']}"
     if key == f"agent:{DEFAULT_AGENT}:main":
         raise No("Cannot delete the main session")

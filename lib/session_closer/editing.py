@@ -61,9 +61,12 @@ def _close(run: Run, store: FileStore, rows: list[PlannedRow], stamp: str) -> No
     run.works.append(work)
     if any(row.route is Route.GATEWAY for row in rows):
         run.tell(f"closing {len(rows)} of agent {store.agent} through the gateway; receipt {run.receipt}")
-        lost = closing.through_gateway(run.disk, work, run.gateway, run.progress, fall_back=run.options.via == "auto")
+        fall_back = run.options.via == "auto" and run.gateway.can_restart
+        lost = closing.through_gateway(run.disk, work, run.gateway, run.progress, fall_back=fall_back)
         if lost:
-            run.gateway.found = find(run.home)
+            # What a URL names leaves no traces here that could be gone.
+            if run.home.url is None:
+                run.gateway.found = find(run.home)
             if run.options.via != "auto" or run.gateway.found.life is not Life.DOWN:
                 raise GatewayNeeded(f"the gateway stopped answering: {lost}", again(run.gateway))
             closing.to_files(work)

@@ -280,7 +280,7 @@ def _store_refusal(run: Run, closing: Sequence[Store]) -> CloserError | None:
 def _gateway_refusal(run: Run, closing: Sequence[Store]) -> CloserError | None:
     options, gateway, life = run.options, run.gateway, run.gateway.found.life
     # A dry run starts no openclaw, so it cannot tell whether that way in would work.
-    untried = options.dry_run and life is Life.UP and bool(gateway.command().words)
+    untried = options.dry_run and life is Life.UP and run.home.url is None and bool(gateway.command().words)
     if options.via == "gateway" and not gateway.usable and not untried:
         why = gateway.notes[-1] if gateway.notes else f"no gateway of {run.home.state} answers"
         return GatewayNeeded(why, f"{_FIRST[life]}, or leave out --via gateway")
@@ -292,6 +292,15 @@ def _gateway_refusal(run: Run, closing: Sequence[Store]) -> CloserError | None:
         return GatewayNeeded(
             f"the sessions of agent {databases[0]} are in SQLite, which only a gateway may change: {why}",
             _FIRST[life] if life is Life.UP else f"{_FIRST[life]}, or --url and --token-file",
+        )
+    bypassed = life is Life.UP and not gateway.usable and not untried
+    if bypassed and options.via == "auto" and not gateway.can_restart:
+        why = gateway.notes[-1] if gateway.notes else f"the gateway of {run.home.state} lets us close no session"
+        return GatewayNeeded(
+            f"{why}; its process is not known here, so it could not be restarted after an edit of the file",
+            "leave out --url, so that the openclaw command is asked, or stop that gateway first"
+            if run.home.url is not None
+            else "stop that gateway first",
         )
     if life is Life.UNKNOWN and options.via != "files":
         return GatewayNeeded(

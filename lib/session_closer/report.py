@@ -345,7 +345,8 @@ def _gateway_line(report: Report) -> str:
         return "not running: nothing to restart"
     if life is Life.UNKNOWN:
         return "unknown: see the warnings"
-    where = f"running, process {report.gateway.pid}"
+    pid, port = report.gateway.pid, report.gateway.port
+    where = f"running{f', process {pid}' if pid is not None else f' at port {port}' if port is not None else ''}"
     return f"{where}: not restarted" if restart.needed else f"{where}: no restart needed"
 
 

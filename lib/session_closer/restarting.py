@@ -68,7 +68,8 @@ def _restarted(run: Run) -> RestartResult:
         return RestartResult(
             True, None, "handed-off", "this runs below the gateway, so a process of its own restarts it"
         )
-    run.tell(f"restarting the gateway, process {found.pid}; receipt {run.receipt}")
+    if found.pid is not None:
+        run.tell(f"restarting the gateway, process {found.pid}; receipt {run.receipt}")
     run.gateway.leave()
     result = restart(run.home, found)
     if result.ok:

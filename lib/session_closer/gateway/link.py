@@ -240,6 +240,11 @@ class SocketLink:
         return not is_sqlite_era(self.version or "")
 
     @property
+    def says_scopes(self) -> bool:
+        """Tell whether the hello says what we may do; an older version's does not."""
+        return self._scopes is not None
+
+    @property
     def may_close(self) -> bool:
         """Tell whether the hello gives us what closing a session needs, as far as it says."""
         needed = ADMIN if self.keeps_files else "operator.write"

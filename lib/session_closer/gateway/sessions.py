@@ -21,6 +21,8 @@ _CALL_SECONDS = 60.0
 _ALL = 1_000_000
 _START_SECONDS = 15.0
 _PAUSE = 0.25
+_UNKNOWN = "unknown method: update.status"
+_NO_RIGHTS = "its hello gives no right to"
 
 
 @dataclass(slots=True)
@@ -37,6 +39,11 @@ class Gateway:
     def usable(self) -> bool:
         """Tell whether there is a link left to try."""
         return self.found.life is Life.UP and bool(self.links)
+
+    @property
+    def can_restart(self) -> bool:
+        """Tell whether its process is known: one that is not cannot be told to read a file anew."""
+        return self.found.pid is not None
 
     @property
     def version(self) -> str | None:
@@ -85,7 +92,7 @@ def meet(home: Home, *, looking_only: bool) -> Gateway:
     if link is not None and link.state_dir == home.state:
         gateway.found = found._replace(life=Life.UP, sure=True)
     if link is not None and not link.may_close:
-        gateway.notes.append("the gateway's hello does not let us close sessions")
+        gateway.notes.append(f"the gateway lets us close no session over a WebSocket: {_NO_RIGHTS}")
         link.close()
         link = None
     if link is not None:
@@ -126,25 +133,35 @@ def _meet_named(home: Home, url: str) -> Gateway:
     if link.elsewhere:
         evidence += ("nothing in this network namespace is at the other end, so its name alone vouches for it",)
     gateway = Gateway(home, Found(Life.UP, evidence=evidence), [link], [])
-    if not link.may_close:
+    why = _NO_RIGHTS if not link.may_close else "" if link.says_scopes or not link.keeps_files else _objection(link)
+    if why:
         link.close()
         gateway.links.clear()
-        gateway.notes.append("the gateway's hello does not let us close sessions")
+        gateway.notes.append(f"the gateway at {url} takes the token, but lets us close no session: {why}")
     return gateway
 
 
 def _probe(gateway: Gateway) -> None:
-    """Drop the `openclaw` command as a link where the gateway would not let it delete sessions.
+    """Drop the `openclaw` command as a link where the gateway would not let it delete sessions."""
+    if why := _objection(gateway.links[-1]):
+        gateway.notes.append(f"openclaw gateway call was refused: {why}")
+        gateway.links.pop().close()
 
-    `update.status` changes nothing and asks for the same scope; that a version does not know it proves the scope, too.
+
+def _objection(link: Link) -> str:
+    """Return why a link may not delete sessions, "" where it may.
+
+    `update.status` changes nothing and asks for the same scope, which a gateway looks at first: a version that does
+    not know the method says so only to who has the scope.
     """
     try:
-        gateway.links[-1].call("update.status", {}, _CALL_SECONDS)
+        link.call("update.status", {}, _CALL_SECONDS)
     except CallRefused:
-        return
+        return ""
     except (LinkRefused, LinkLost) as problem:
-        gateway.notes.append(f"openclaw gateway call was refused: {problem}")
-        gateway.links.pop().close()
+        # Of an older version the command prints this message alone (2026.2.17).
+        return "" if _UNKNOWN in str(problem) else str(problem)
+    return ""
 
 
 def _awake(home: Home) -> Found:
