@@ -121,3 +121,14 @@ def test_a_gateway_that_knows_no_probe_is_asked_by_the_command_if_that_has_the_s
     assert answer.code == 6
     asked = [line.split()[2] for line in openclaw.calls("call")]
     assert asked == ["update.status", *(["sessions.delete"] if route == "gateway" else [])]
+
+
+def test_what_is_said_of_a_session_is_no_reason_to_edit_the_file_below(served: Store, openclaw: StubOpenClaw) -> None:
+    served.configure(token=None)
+    entries = served.entries()
+    said = f"Gateway call failed: Error: Session {KEY} is still active; try again in a moment."
+    openclaw.answers("call", {}, code=1, complaint=said)
+    answer = run_json(CloseProject, "topics", state=served.state)
+    assert (answer.code, answer.rows) == (1, [(KEY, "failed")])
+    assert served.entries() == entries
+    assert openclaw.calls("restart") == []

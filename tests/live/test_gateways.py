@@ -143,6 +143,31 @@ def test_where_no_token_is_configured_the_openclaw_command_asks_the_gateway(inst
         assert PASSWORD["password"] not in result.stdout + result.stderr
 
 
+@pytest.mark.openclaw("sqlite")
+def test_the_openclaw_command_switches_off_no_job_of_a_session_that_it_archives(install: Install) -> None:
+    with laboratory(install, PASSWORD) as lab:
+        lab.start()
+        with lab.rpc() as rpc:
+            ids = create(rpc, ONE, TWO)
+            for key in (ONE, TWO):
+                rpc(
+                    "cron.add",
+                    name=key,
+                    agentId=key.split(":")[1],
+                    enabled=True,
+                    sessionTarget=f"session:{key}",
+                    wakeMode="now",
+                    schedule={"kind": "every", "everyMs": 86_400_000},
+                    payload={"kind": "agentTurn", "message": "report"},
+                )
+            result = run(lab, "close-project", "one")
+            assert (result.code, result.statuses()) == (0, {ONE: "archived"}), result
+            # So an admin's connection does.
+            rpc("sessions.patchMany", targets=[{"key": TWO, "expectedSessionId": ids[TWO]}], patch={"archived": True})
+            jobs = rpc("cron.list", includeDisabled=True)["jobs"]
+        assert {job["name"]: job["enabled"] for job in jobs if job["name"] in (ONE, TWO)} == {ONE: True, TWO: False}
+
+
 @pytest.mark.openclaw("2026.5.7")
 def test_a_device_that_may_only_read_is_no_dead_end(install: Install) -> None:
     with laboratory(install, PASSWORD) as lab:

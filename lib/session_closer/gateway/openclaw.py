@@ -143,7 +143,8 @@ class CommandLink:
         if code == 0:
             return first_object(out)
         said = " ".join((err or out).split())
-        if "INVALID_REQUEST" in said or "Cannot delete" in said or "changed before" in said:
+        # Older versions print the message alone; what is said of the session is no word about the link.
+        if any(word in said for word in ("INVALID_REQUEST", "Cannot delete", "changed before", "is still active")):
             raise CallRefused(said[:300], changed="changed before" in said)
         if "timeout" in said.lower():
             raise LinkLost(said[:300])
