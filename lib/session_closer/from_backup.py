@@ -11,6 +11,7 @@ from collections import defaultdict
 from . import document, files, history, keys, names
 from .document import Document
 from .errors import CorruptStore, Refused
+from .found import FOUND
 from .home import Home
 from .model import Move, Session
 from .record import Damaged, RunRecord, SessionRecord, StoreRecord, decode
@@ -18,6 +19,8 @@ from .shelf import Shelf, put_away_after
 from .stores.files import check, parse, read_index
 
 FROM_BACKUP = "from-backup"
+# What they bring back may be all that is left of an index.
+ANEW = (FROM_BACKUP, FOUND)
 
 
 def from_backup(home: Home, path: str) -> RunRecord:
@@ -84,8 +87,8 @@ def _left_over(before: Document[Session], key: str, session: Session, shelf: She
 
 
 def live_or_empty(index: str, agent: str, operation: str) -> Document[Session]:
-    """Return an index as it is now; one that is gone or no store is empty where a backup is to stand for it."""
-    if operation == FROM_BACKUP and lost(index) is not None:
+    """Return an index as it is now; one that is gone or no store is empty where it may be begun anew."""
+    if operation in ANEW and lost(index) is not None:
         return parse(b"{}", index, agent)
     return parse(read_index(index)[0], index, agent)
 

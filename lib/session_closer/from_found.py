@@ -9,7 +9,7 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from . import document, files, found, history, keys, names, remains, restorable
+from . import document, files, found, history, keys, names, remains, restorable, stores
 from .effects import NONE, REMOVED, Effect
 from .errors import Refused, UsageProblem
 from .found import FOUND, Find
@@ -33,6 +33,7 @@ def from_found(where: Home, wanted: str, given: str | None, *, looking: bool) ->
     if key is None:
         what = f"nobody has written down the key of {PREFIX}{shown.id}"
         raise Refused(what, f"restore-sessions {PREFIX}{shown.id} --as KEY", name="no_key")
+    _check_twins(where, find, key)
     if find.run is not None:
         source = _by_receipt(where, find, find.run, looking=looking)
         return (source if key == shown.key else _renamed(where, source, find, key)), []
@@ -60,26 +61,35 @@ def _new_key(given: str, find: Find) -> str:
     return key
 
 
+def _check_twins(where: Home, find: Find, key: str) -> None:
+    """Raise Refused where a session has a key that a person, or OpenClaw, could take for this one."""
+    store = stores.detect(where, find.shown.agent)
+    for other in store.read().sessions if store is not None else ():
+        if other != key and keys.folded(other) == keys.folded(key):
+            what = f"{keys.quoted(key)} is but for case the key {keys.quoted(other)}, which is in use"
+            raise Refused(what, f"restore-sessions {PREFIX}{find.shown.id} --as KEY")
+
+
 def _by_receipt(where: Home, find: Find, run: str, *, looking: bool) -> RunRecord:
     """Return the receipt of the run that closed or archived it, with nothing else in it."""
     shown = find.shown
     record = restorable.choose(where, run, looking=looking)
     wanted = (shown.agent, shown.key, shown.session_id)
-    stores = []
+    own = []
     for store in record.stores:
         only = tuple(one for one in store.sessions if (store.agent, one.key, one.session_id) == wanted)
         if only:
-            stores.append(replace(store, sessions=only, orphans=(), removes=()))
-    return replace(record, operation=FOUND, stores=tuple(stores))
+            own.append(replace(store, sessions=only, orphans=(), removes=()))
+    return replace(record, operation=FOUND, stores=tuple(own))
 
 
 def _renamed(where: Home, source: RunRecord, find: Find, key: str) -> RunRecord:
-    stores = []
+    renamed = []
     for store in source.stores:
         sessions = tuple(_with_key(where, find, store, session, key) for session in store.sessions)
         # Where the entry was in the backup says nothing of another key's place.
-        stores.append(replace(store, backup=None, sessions=sessions))
-    return replace(source, stores=tuple(stores))
+        renamed.append(replace(store, backup=None, sessions=sessions))
+    return replace(source, stores=tuple(renamed))
 
 
 def _with_key(where: Home, find: Find, store: StoreRecord, session: SessionRecord, key: str) -> SessionRecord:
@@ -119,7 +129,13 @@ def _placed(where: Home, find: Find, key: str, value: str, moves: tuple[Move, ..
             moves, entry["sessionId"] = (Move(source, moves[0].target),), fresh
         if is_taken or "sessionFile" not in entry:
             entry["sessionFile"], changed = os.path.join(folder, moves[0].source), True
-    return _recorded(find, key, entry, json.dumps(entry, ensure_ascii=False) if changed else value, moves)
+    return _recorded(find, key, entry, _text(entry) if changed else value, moves)
+
+
+def _text(value: Any) -> str:
+    """Return a value as JSON, as OpenClaw writes it; half a surrogate pair, which no file can hold, escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isascii() or not any("\ud800" <= one <= "\udfff" for one in text) else json.dumps(value)
 
 
 def _value_in(backup: str, agent: str, key: str) -> str | None:
@@ -130,7 +146,7 @@ def _value_in(backup: str, agent: str, key: str) -> str | None:
 
 def _recorded(find: Find, key: str, entry: dict[str, Any], value: str, moves: tuple[Move, ...]) -> SessionRecord:
     """Return a session of a receipt that holds its entry: of a file store its member, of a database its value."""
-    held = value if find.era == "sqlite" else f"{json.dumps(key, ensure_ascii=False)}: {value}"
+    held = value if find.era == "sqlite" else f"{_text(key)}: {value}"
     raw = raw_entry(held)
     digest, session_id = hashlib.sha256(raw).hexdigest(), entry.get("sessionId")
     return SessionRecord(key, session_id, 0, len(raw), digest, status="closed", moves=moves, entry=held)

@@ -32,6 +32,7 @@ _WILL_BE = "memory search will find what was said in it"
 def look(home: Home, agent: str, sessions: Sequence[Session]) -> Iterator[tuple[str, Attached]]:
     """Give what an agent's memory index has of each of its sessions, where it indexes any; raise Refused."""
     counts: Counter[str] = Counter()
+    forgotten: set[str] = set()
     is_on = can_forget = False
     for path in (home.database(agent), os.path.join(home.state, "memory", f"{agent}.sqlite")):
         if exists(path, follow=True):
@@ -41,10 +42,12 @@ def look(home: Home, agent: str, sessions: Sequence[Session]) -> Iterator[tuple[
                 # With the sessions in a database came the command that forgets one.
                 can_forget = can_forget or bool(tables.columns(connection, "session_nodes"))
                 counts += found
+                forgotten |= _forgotten(connection)
     for session in sessions if is_on else ():
         session_id = session.session_id or ""
         count = counts[session_id]
-        if session.id_usable and session_id and (count or kind(session.key, session.chat_type) not in _LEFT_OUT):
+        comes = session_id not in forgotten and kind(session.key, session.chat_type) not in _LEFT_OUT
+        if session.id_usable and session_id and (count or comes):
             how = (
                 f"openclaw memory forget --agent {agent} --session {session_id} makes it forget"
                 if can_forget
@@ -63,6 +66,13 @@ def _indexed(connection: Connection) -> Counter[str]:
                 name = str(path).rpartition("/")[2]
                 counts.update(names.owners(names.archived_from(name) or name))
     return counts
+
+
+def _forgotten(connection: Connection) -> set[str]:
+    """Return the sessions that memory was told to forget: no index takes them again."""
+    if "session_id" not in tables.columns(connection, "memory_session_tombstones"):
+        return set()
+    return {str(session_id) for (session_id,) in connection.execute("select session_id from memory_session_tombstones")}
 
 
 def _is_on(connection: Connection) -> bool:

@@ -97,9 +97,9 @@ def _prepare(run: Run, store: FileStore, items: Sequence[Item], orphans: Sequenc
 
 
 def is_lost(store: Store, some: Sequence[Chosen]) -> bool:
-    """Tell whether a backup is to stand for an index that holds no sessions any more."""
-    by_backup = some[0].run.operation == from_backup.FROM_BACKUP
-    return by_backup and isinstance(store, FileStore) and from_backup.lost(store.index) is not None
+    """Tell whether an index that holds no sessions any more is to be begun anew."""
+    is_told = some[0].run.operation in from_backup.ANEW
+    return is_told and isinstance(store, FileStore) and from_backup.lost(store.index) is not None
 
 
 def _begin_anew(run: Run, store: Store) -> None:

@@ -388,6 +388,31 @@ def test_a_kill_in_the_middle_loses_nothing_and_the_same_again_brings_it_back(
     assert (store.open_runs(), lost(store)) == ([], [])
 
 
+def test_where_the_index_itself_is_gone_a_new_one_is_begun(store: Store) -> None:
+    openclaws_backup(store)
+    entry = store.entries()[KELLY]
+    store.index().unlink()
+    row = the_one(store, KELLY)
+    assert (row["reason"], row["settings"]) == ("gone", True)
+    answer = restore(store, f"found:{row['id']}")
+    assert (answer.code, answer.rows) == (0, [(KELLY, "restored")])
+    assert store.entries() == {KELLY: entry}
+    assert [warning for warning in answer.data["warnings"] if "a new one was begun" in warning]
+
+
+def test_a_key_with_half_a_character_comes_back(store: Store) -> None:
+    odd = LEAD + "odd-\ud800"
+    entries = store.entries()
+    write(store.index(), json.dumps({**entries, odd: store.session("odd", label="half \ud800")}))
+    openclaws_backup(store)
+    live = store.folder() / f"{session_id('project-lead odd')}.jsonl"
+    live.rename(f"{live}.deleted.{PUT_AWAY}")
+    store.write(entries)
+    row = the_one(store, odd)
+    assert restore(store, f"found:{row['id']}").rows == [(odd, "restored")]
+    assert store.entries()[odd]["label"] == "half \ud800"
+
+
 # What is refused
 
 
@@ -429,6 +454,16 @@ def test_a_key_that_it_cannot_get_is_a_usage_error(store: Store, key: str) -> No
     row, before = the_lost(store), tree(store.state)
     answer = restore(store, f"found:{row['id']}", "--as", key)
     assert (answer.code, answer.error) == (2, "usage"), answer
+    assert tree(store.state) == before
+
+
+def test_a_key_that_is_another_but_for_case_is_refused(store: Store) -> None:
+    store.add((LEAD + "Tracker", store.session("other")))
+    taken_away(store, TRACKER)
+    row, before = the_lost(store), tree(store.state)
+    answer = restore(store, f"found:{row['id']}", "--as", LEAD + "tracker")
+    assert (answer.code, answer.error) == (3, "refused")
+    assert "Tracker" in answer.data["error"]["message"]
     assert tree(store.state) == before
 
 

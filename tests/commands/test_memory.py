@@ -80,7 +80,11 @@ def test_what_is_not_indexed_yet_will_be_where_sessions_are(bases: Bases) -> Non
         meta = json.dumps({"sources": ["memory", "sessions"]})
         connection.execute("insert into memory_index_meta values ('memory_index_meta_v1', ?)", (meta,))
         connection.execute("insert into memory_index_meta values ('other', 'clean')")
-    answer = close(bases.store, "alpha", CRON_RUN)
+        connection.execute("create table memory_session_tombstones (session_id text not null primary key)")
+        forgotten = bases.rows()[BETA]["current_session_id"]
+        connection.execute("insert into memory_session_tombstones values (?)", (forgotten,))
+    answer = close(bases.store, "alpha", "beta", CRON_RUN)
+    assert note(answer, BETA) is None, "memory was told to forget it"
     assert str(note(answer, ALPHA)).startswith("0 memory search will find what was said in it")
     assert note(answer, CRON_RUN) is None, "OpenClaw indexes no runs of cron jobs"
 
