@@ -388,6 +388,8 @@ def delete(
     if key == f"agent:{agent}:main" or key == "global":
         raise No(f"Cannot delete the main session ({key}).")
     row, expected = _row(connection, key), params.get("expectedSessionId")
+    if params.get("archivedOnly") and (row is None or row["archived_at"] is None):
+        raise No(f"Session {key} is not archived. Archive it first, then delete it.")
     if expected is not None and (row is None or row["current_session_id"] != expected):
         raise _changed(key, "deletion")
     if row is None:

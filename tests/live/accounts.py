@@ -93,14 +93,25 @@ def _is_the_close(one: Difference, session: Session) -> bool:
     return any(path.startswith(f"{one.place}.") for path in session.archives)
 
 
-def unsaid(found: Iterable[Difference], session: Session, lost: Sequence[Mapping[str, Any]], text: str) -> list[str]:
-    """Return the differences that an undo leaves and neither `notRestored` nor, of a file, its text names."""
+def unsaid(
+    found: Iterable[Difference],
+    session: Session,
+    effects: Sequence[Mapping[str, Any]],
+    lost: Sequence[Mapping[str, Any]],
+    text: str,
+) -> list[str]:
+    """Return the differences that an undo leaves and that neither `notRestored` nor, of a file, its text names.
+
+    A row that an effect says to be made `again` may have changed; it may not be gone.
+    """
     kinds = {one["kind"] for one in lost if one["count"] > 0 and one["why"]}
-    return [
-        f"not said: {one}"
-        for one in found
-        if not _is_left_over(one, session) and kind_of(one) not in kinds and not (not one.table and one.place in text)
-    ]
+    again = {one["kind"] for one in effects if one["undo"] == "again"}
+
+    def is_said(one: Difference) -> bool:
+        anew = one.table != "" and one.change == "changed" and kind_of(one) in again
+        return kind_of(one) in kinds or anew or (one.table == "" and one.place in text)
+
+    return [f"not said: {one}" for one in found if not _is_left_over(one, session) and not is_said(one)]
 
 
 def _is_left_over(one: Difference, session: Session) -> bool:

@@ -9,7 +9,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 SETTLE_SECONDS = 30.0
 RETRY_SECONDS = 30.0
+SCOPES = ("operator.admin", "operator.read", "operator.write")
 # One line each per start of the server, also of a restart within the process.
 LISTENING = re.compile(r"\[gateway\] http server listening")
 READY = re.compile(r"\[gateway\] ready")
@@ -43,9 +44,9 @@ def free_port() -> int:
 
 
 class Rpc:
-    """One connection to a gateway, with all scopes."""
+    """One connection to a gateway."""
 
-    def __init__(self, connection: ClientConnection, auth: Mapping[str, str]) -> None:
+    def __init__(self, connection: ClientConnection, auth: Mapping[str, str], scopes: Sequence[str] = SCOPES) -> None:
         self._socket = connection
         self._count = 0
         self.hello = self(
@@ -54,7 +55,7 @@ class Rpc:
             maxProtocol=4,
             client={"id": "gateway-client", "mode": "backend", "version": "0", "platform": "linux"},
             role="operator",
-            scopes=["operator.admin", "operator.read", "operator.write"],
+            scopes=list(scopes),
             caps=[],
             auth={name: value for name, value in auth.items() if name != "mode"},
         )
@@ -156,10 +157,10 @@ class Gateway:
         return self._successor() or self._process.pid
 
     @contextlib.contextmanager
-    def rpc(self) -> Iterator[Rpc]:
+    def rpc(self, scopes: Sequence[str] = SCOPES) -> Iterator[Rpc]:
         """Give a new connection."""
         with connect(f"ws://127.0.0.1:{self.port}", max_size=None, compression=None, proxy=None) as connection:
-            yield Rpc(connection, self._auth)
+            yield Rpc(connection, self._auth, scopes)
 
     def stop(self) -> None:
         """End the gateway and wait until it is gone."""

@@ -94,5 +94,8 @@ def test_a_difference_counts_as_named_by_each_answer_with_its_number_or_not_at_a
     assert len(unnamed(found, session, [effect], [])) == 2
     assert len(unnamed(found, session, [effect | {"action": "kept"}])) == 2
     assert unnamed(found, session, [effect | {"count": 1}]) == ["trajectory: 1 said, 2 gone"]
-    assert len(unsaid(found, session, [], "")) == 2
-    assert unsaid(found, session, [{"kind": "trajectory", "count": 2, "why": "it went with the row"}], "") == []
+    assert len(unsaid(found, session, [effect], [], "")) == 2
+    assert len(unsaid(found, session, [effect | {"undo": "again"}], [], "")) == 2
+    assert (
+        unsaid(found, session, [effect], [{"kind": "trajectory", "count": 2, "why": "it went with the row"}], "") == []
+    )

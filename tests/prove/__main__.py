@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 
-from . import claims, cuts, hostile, mutants, races, sweeps, traced, wrong_clocks
+from . import claims, cuts, databases, hostile, mutants, races, sweeps, traced, wrong_clocks
 from .parts import Given, Part, Skipped, Tally, say
 
 PARTS = [
@@ -19,10 +19,15 @@ PARTS = [
     Part("looks", sweeps.looks),
     Part("recovery-looks", sweeps.looks_of_recovery),
     Part("torn", sweeps.torn),
+    Part("rows-kills", databases.kills),
+    Part("rows-pairs", databases.pairs),
+    Part("rows-errors", databases.errors),
+    Part("rows-recovery", databases.errors_of_recovery),
     Part("claims", claims.claims),
     Part("power", cuts.cuts),
     Part("recovery-power", cuts.cuts_of_recovery),
     Part("hostile", hostile.hostile),
+    Part("effects", hostile.effects),
     Part("clocks", wrong_clocks.wrong_clocks),
     Part("closers", races.closers),
     Part("writers", races.writers),

@@ -1,4 +1,4 @@
-"""The hostile inputs: the tests that hold them, run and counted."""
+"""The hostile inputs, and what a close takes along: the tests that hold them, run and counted."""
 
 from __future__ import annotations
 
@@ -21,8 +21,20 @@ _TESTS = (
 )
 
 
+_EFFECTS = ("tests/commands/test_effects.py",)
+
+
 def hostile(given: Given) -> Tally:
     """Give the commands every hostile store, record, lock and configuration of the reference."""
+    return _tests(given, _TESTS)
+
+
+def effects(given: Given) -> Tally:
+    """Look whether dry run, result, receipt and undo name what a close takes along."""
+    return _tests(given, _EFFECTS)
+
+
+def _tests(given: Given, tests: tuple[str, ...]) -> Tally:
     with given.folder() as place:
         report = os.path.join(place, "report.xml")
         # The program that is on the path, which is a mutant at times.
@@ -40,7 +52,7 @@ def hostile(given: Given) -> Tally:
             f"pythonpath={lib} tests",
         ]
         done = subprocess.run(
-            [*command, *(["-x"] if given.first else []), *_TESTS],
+            [*command, *(["-x"] if given.first else []), *tests],
             cwd=ROOT,
             env={**os.environ, "TMPDIR": place},
             capture_output=True,

@@ -389,6 +389,34 @@ MUTANTS = (
         "    for key, source, archive, user in ():\n",
         "claims:shared transcripts",
     ),
+    _one(
+        "rows change before they are on record",
+        "retiring.py",
+        "    note(run, record)\n    work = Work(",
+        "    work = Work(",
+        "rows-kills:delete",
+    ),
+    _one(
+        "what a deletion takes along is not kept",
+        "asking.py",
+        "    kept = keep(sessions)\n",
+        "    kept = None\n",
+        "effects",
+    ),
+    _one(
+        "one effect is hidden",
+        "attachments.py",
+        "        for key, count in counted.items():\n",
+        '        for key, count in () if kind == "board" else counted.items():\n',
+        "effects",
+    ),
+    _one(
+        "an undo does not say what it leaves out",
+        "restoring.py",
+        "        not_restored=lost(",
+        "        not_restored=() and lost(",
+        "effects",
+    ),
 )
 
 
