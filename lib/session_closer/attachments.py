@@ -57,7 +57,7 @@ def attach(run: Run, plan: Plan) -> Plan:
         except CloserError as problem:
             run.warn(f"what else refers to the sessions of agent {agent} was not looked up: {problem.message}")
     for pair, tree in run.trees.items():
-        found[pair] = _merged((*found.get(pair, ()), tree.attached()))
+        found[pair] = _merged((*found.get(pair, ()), *tree.attached()))
     if not found:
         return plan
     if run.options.with_jobs:

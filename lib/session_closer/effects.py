@@ -70,6 +70,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "share": ("public share", "public shares"),
     "question": ("open question", "open questions"),
     "delivery": ("queued delivery", "queued deliveries"),
+    "ignored-file": ("file that git ignores", "files that git ignores"),
     "file-mode": ("file mode", "file modes"),
     "memory": ("memory index entry", "memory index entries"),
     "settings": ("session's settings", "sessions' settings"),
@@ -80,6 +81,8 @@ _OTHERWISE: Mapping[tuple[str, How], tuple[str, str]] = {
     ("pin", How.DELETE): (REMOVED, EXACT),
     ("worktree", How.ARCHIVE): (REMOVED, AGAIN),
     ("worktree", How.DELETE): (REMOVED, NONE),
+    ("ignored-file", How.ARCHIVE): (REMOVED, NONE),
+    ("ignored-file", How.DELETE): (REMOVED, NONE),
     ("binding", How.GATEWAY): (REMOVED, NONE),
 }
 # Named to people although the close leaves them as they are: they go on without the session.
@@ -147,7 +150,10 @@ class Lost:
 
 
 WHY = "its rows were deleted with the session, and OpenClaw's importer takes none"
-_CHECKOUT = "OpenClaw's importer makes no checkout; within 30 days of the close: openclaw worktrees restore {}"
+_WHY_OF = {
+    "worktree": "OpenClaw's importer makes no checkout; within 30 days of the close: openclaw worktrees restore {}",
+    "ignored-file": "git ignores them, so OpenClaw's snapshot of the worktree did not keep them",
+}
 
 
 def lost(effects: Iterable[Effect], how: How, failed: Mapping[str, str]) -> tuple[Lost, ...]:
@@ -160,7 +166,7 @@ def lost(effects: Iterable[Effect], how: How, failed: Mapping[str, str]) -> tupl
         destroyed = one.action == KEPT and one.kind in _DESTROYED
         undo = NONE if how is How.DELETE and (destroyed or one.kind == "worktree") else one.undo
         if one.kind in failed or undo == NONE:
-            why = _CHECKOUT.format(one.id) if one.kind == "worktree" else WHY
+            why = _WHY_OF.get(one.kind, WHY).format(one.id)
             place = one.kind, failed.get(one.kind, why)
             found[place] = found.get(place, 0) + one.count
     return tuple(Lost(kind, count, why) for (kind, why), count in found.items())

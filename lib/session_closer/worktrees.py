@@ -70,10 +70,12 @@ class Tree(NamedTuple):
         size = durations.shown_size(self.size)
         return f"{count} that git ignores, {size}, in its worktree {quoted(self.path)}: {shown}"
 
-    def attached(self) -> Attached:
-        """Return it as what belongs to a session."""
-        gone = f"gone for good: {self.said}" if self.ignored else self.said
-        return Attached("worktree", self.id, self.path, 1, gone)
+    def attached(self) -> tuple[Attached, ...]:
+        """Return it, and what of it no snapshot keeps, as what belongs to a session."""
+        if not self.ignored:
+            return (Attached("worktree", self.id, self.path, 1, self.said),)
+        gone = Attached("ignored-file", self.id, self.path, len(self.ignored), f"gone for good: {self.said}")
+        return Attached("worktree", self.id, self.path), gone
 
 
 def look(home: Home, ids: Iterable[str], umask: int) -> dict[str, Tree]:

@@ -107,15 +107,6 @@ def test_a_session_whose_worktree_holds_ignored_files_is_refused(bases: Bases, t
     assert close(bases, "with-tree").code == 3
 
 
-def test_whoever_says_so_loses_them_and_is_told(bases: Bases, tree: Path) -> None:
-    (tree / "run.log").write_text("x")
-    answer = close(bases, "--lose-ignored", "with-tree")
-    assert answer.code == 0
-    assert is_archived(bases)
-    assert "gone for good" in effect(the_row(answer))["note"]
-    assert "run.log" in effect(the_row(answer))["note"]
-
-
 def test_what_openclaw_has_put_there_it_keeps_itself(bases: Bases, tree: Path) -> None:
     (tree / ".env").write_text("SECRET=1")
     assert close(bases, "with-tree").code == 0
@@ -162,6 +153,23 @@ def test_what_cannot_be_told_is_refused_too(
     assert (answer.code, the_row(answer)["reason"]) == (3, "worktree")
     assert "cannot be told" in the_row(answer)["error"]
     assert not is_archived(bases)
+
+
+def test_files_that_no_snapshot_keeps_are_named_and_the_undo_says_that_they_are_gone(bases: Bases, tree: Path) -> None:
+    (tree / "one.log").write_text("x")
+    (tree / "two.log").write_text("x")
+    for words in (["--dry-run"], []):
+        answer = close(bases, *words, "--lose-ignored", "with-tree")
+        (lost,) = (one for one in the_row(answer)["effects"] if one["kind"] == "ignored-file")
+        assert (lost["count"], lost["action"], lost["undo"]) == (2, "removed", "none")
+        assert "one.log" in lost["note"]
+        assert "gone for good" in lost["note"]
+    assert is_archived(bases)
+    back = the_row(restore(bases, answer))
+    assert back["status"] == "restored"
+    (left,) = back["notRestored"]
+    assert (left["kind"], left["count"]) == ("ignored-file", 2)
+    assert "git ignores" in left["why"]
 
 
 def test_a_worktree_that_is_gone_or_unknown_holds_nothing(bases: Bases, tree: Path) -> None:

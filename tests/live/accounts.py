@@ -105,6 +105,7 @@ def unsaid(
     A row that an effect says to be made `again` may have changed; it may not be gone.
     """
     kinds = {one["kind"] for one in lost if one["count"] > 0 and one["why"]}
+    kinds |= {"worktree"} if "ignored-file" in kinds else set()
     again = {one["kind"] for one in effects if one["undo"] == "again"}
 
     def is_said(one: Difference) -> bool:

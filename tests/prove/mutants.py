@@ -413,8 +413,8 @@ MUTANTS = (
     _one(
         "an undo does not say what it leaves out",
         "restoring.py",
-        "        not_restored=lost(",
-        "        not_restored=() and lost(",
+        "        not_restored=_lost(item) if item.status in _BACK else item.left,\n",
+        "        not_restored=item.left,\n",
         "effects",
     ),
 )
