@@ -339,7 +339,7 @@ class Base(Reader):
         words: list[str] = []
         if where.said == "--profile":
             words += ["--profile", self.profile]
-        elif where.config_path != os.path.join(where.state, "openclaw.json"):
+        elif where.config_path != home.Home(where.state, "--state-dir", where.environ).config_path:
             # Only the environment can name a configuration that lies elsewhere.
             ahead = ["env", f"OPENCLAW_STATE_DIR={where.state}", f"OPENCLAW_CONFIG_PATH={where.config_path}"]
         elif where.said != "home" or os.environ.get("OPENCLAW_HOME"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import files
@@ -20,20 +20,28 @@ _SECRET_BYTES = 1 << 20
 _VARIABLE = re.compile(r"(\$?)\$\{([A-Z_][A-Z0-9_]*)\}")
 
 
-def load(path: str, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the configuration with its includes, empty where there is no file; Refused where it cannot be read."""
+def load(path: str, environ: Mapping[str, str], home: str = "") -> dict[str, Any]:
+    """Return the configuration with its includes, empty where there is no file; Refused where it cannot be read.
+
+    `home` stands for a leading ~ in the words of the environment.
+    """
     try:
         found = _read(path, _CONFIG_BYTES)
     except FileNotFoundError:
         return {}
     roots = [os.path.realpath(os.path.dirname(path))]
     more = environ.get("OPENCLAW_INCLUDE_ROOTS", "")
-    roots += [os.path.realpath(root) for root in more.split(os.pathsep) if os.path.isabs(root)]
+    roots += [os.path.realpath(root) for root in _whole(more.split(os.pathsep), home) if os.path.isabs(root)]
     try:
         whole = _included(found, path, roots, (os.path.realpath(path),))
     except RecursionError:
         raise Refused(f"{path} is nested too deep", "openclaw doctor", name="config") from None
     return whole if isinstance(whole, dict) else {}
+
+
+def _whole(paths: Iterable[str], home: str) -> list[str]:
+    bare = map(str.strip, paths)
+    return [home + path[1:] if home and (path == "~" or path.startswith("~/")) else path for path in bare]
 
 
 def _read(path: str, limit: int) -> Any:

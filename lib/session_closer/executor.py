@@ -56,6 +56,8 @@ def check_place(where: Home, agents: list[str]) -> None:
         raise Refused(
             f"there is no state directory {where.state} ({where.said})", "--state-dir DIR", name="no_state_dir"
         )
+    if (older := home.older_layout(where)) is not None:
+        raise older
     for folder in history.folders(where.state):
         if os.path.islink(folder):
             raise Refused(f"{folder} is a link to {os.path.realpath(folder)}", "replace it by a folder", name="link")

@@ -18,6 +18,8 @@ from .keys import quoted
 DEFAULT_PORT = 18789
 # What OpenClaw calls the agent of a configuration that names none.
 _DEFAULT_AGENT = "main"
+# Before it was renamed OpenClaw had the second ones, and up to 2026.7 it reads them where the first are not there.
+_STATE_NAMES, _CONFIG_NAMES = (".openclaw", ".clawdbot"), ("openclaw.json", "clawdbot.json")
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -43,12 +45,16 @@ class Home:
         named = self.environ.get("OPENCLAW_CONFIG_PATH", "").strip()
         if named and self.said not in ("--state-dir", "--profile", "demo"):
             return os.path.abspath(_below(_home_of(self.environ), named))
-        return os.path.join(self.state, "openclaw.json")
+        places = [self.state]
+        if self.state == os.path.realpath(_default_state(self.environ)):
+            places += [os.path.join(_home_of(self.environ), name) for name in _STATE_NAMES]
+        named_there = [os.path.join(place, name) for place in places for name in _CONFIG_NAMES]
+        return next(filter(os.path.exists, named_there), named_there[0])
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """The configuration, empty where there is none; Refused where it cannot be read."""
-        return config.load(self.config_path, self.environ)
+        return config.load(self.config_path, self.environ, _home_of(self.environ))
 
     def setting(self, *path: str) -> Any:
         """Return one value of the configuration, None where it is not set."""
@@ -109,7 +115,7 @@ class Home:
         OpenClaw has transcripts there, too: those of `sessions.create` and `chat.inject`.
         """
         place = os.path.dirname(self.index(agent))
-        return "" if place == os.path.realpath(self.folder(agent)) else place
+        return "" if os.path.realpath(place) == os.path.realpath(self.folder(agent)) else place
 
     def database(self, agent: str) -> str:
         """Return the path of an agent's session database."""
@@ -161,8 +167,10 @@ class Home:
             raise _unlisted(root, problem) from None
         for entry in there:
             if entry.is_symlink():
-                found.discard(entry.name)
-                notes.append(f"{quoted(entry.path)} is a link to {quoted(os.path.realpath(entry.path))}: left out")
+                # OpenClaw follows the link of an agent that is configured, and finds no other.
+                if entry.name not in found:
+                    real = quoted(os.path.realpath(entry.path))
+                    notes.append(f"{quoted(entry.path)} is a link to {real}: left out; agents.list may name it")
             elif not entry.is_dir(follow_symlinks=False):
                 continue
             elif keys.is_agent_id(entry.name):
@@ -206,10 +214,13 @@ def find(environ: Mapping[str, str], *, state_dir: str | None = None, profile: s
         return Home(_real(path, environ), "--profile", environ)
     if named:
         return Home(_real(named, environ), "OPENCLAW_STATE_DIR", environ)
-    base = _home_of(environ)
-    current, old = os.path.join(base, ".openclaw"), os.path.join(base, ".clawdbot")
-    path = old if not os.path.isdir(current) and os.path.isdir(old) else current
-    return Home(_real(path, environ), "home", environ)
+    return Home(_real(_default_state(environ), environ), "home", environ)
+
+
+def _default_state(environ: Mapping[str, str]) -> str:
+    """Return the state directory where none is named: the older name only where the newer one is not there."""
+    found = [os.path.join(_home_of(environ), name) for name in _STATE_NAMES]
+    return next(filter(os.path.exists, found), found[0])
 
 
 def _port(value: object) -> int:
@@ -219,8 +230,14 @@ def _port(value: object) -> int:
 
 
 def _home_of(environ: Mapping[str, str]) -> str:
-    home = environ.get("HOME") or os.path.expanduser("~")
-    return _below(home, environ.get("OPENCLAW_HOME", "").strip()) or home
+    home = _word(environ, "HOME") or os.path.expanduser("~")
+    return _below(home, _word(environ, "OPENCLAW_HOME")) or home
+
+
+def _word(environ: Mapping[str, str], name: str) -> str:
+    """Return a variable as OpenClaw reads it, which takes what a script made of nothing for nothing."""
+    value = environ.get(name, "").strip()
+    return "" if value in ("undefined", "null") else value
 
 
 def _below(home: str, path: str) -> str:
@@ -239,10 +256,9 @@ def state_dir_of(environ: Mapping[str, str]) -> str | None:
     named = environ.get("OPENCLAW_STATE_DIR", "").strip()
     if os.path.isabs(named):
         return named
-    base = environ.get("OPENCLAW_HOME", "").strip()
-    if not os.path.isabs(base) and not environ.get("HOME"):
+    if not os.path.isabs(_word(environ, "OPENCLAW_HOME")) and not _word(environ, "HOME"):
         return None
-    found = _below(_home_of(environ), named) or os.path.join(_home_of(environ), ".openclaw")
+    found = _below(_home_of(environ), named) or _default_state(environ)
     return found if os.path.isabs(found) else None
 
 
@@ -279,6 +295,15 @@ def check_folders(home: Home, agents: list[str]) -> None:
     for agent in agents:
         for part in (home.folder(agent), home.database(agent)):
             real = os.path.realpath(part)
-            # A link to where session.store has the index leads to no place that was not configured.
-            if os.path.commonpath([root, real]) != root and real != os.path.dirname(home.index(agent)):
-                raise Refused(f"the sessions of agent {agent} are in {real}, outside {root}", "work there", name="link")
+            if os.path.commonpath([root, real]) != root and (link := trust.foreign_link(part)) is not None:
+                what = f"the sessions of agent {agent} are in {real}, outside {root}, by {link}, another user's link"
+                raise Refused(what, f"put a link of your own, or the folder, in the place of {link}", name="link")
+
+
+def older_layout(home: Home) -> Refused | None:
+    """Return why there is nothing to be seen of a state directory from before there were agents; None: it is none."""
+    old = os.path.join(home.state, "sessions", "sessions.json")
+    if not files.exists(old) or files.exists(os.path.join(home.state, "agents")) or home.setting("session", "store"):
+        return None
+    what = f"{old} is of an older layout, without agents, which no OpenClaw of today works in"
+    return Refused(what, "openclaw doctor --fix moves it below agents/", name="older_layout")

@@ -6,6 +6,8 @@ import os
 import stat
 
 ROOT = 0
+# What the system follows at most, and more.
+_MOST_STEPS = 4096
 
 
 def is_trusted(uid: int) -> bool:
@@ -37,6 +39,29 @@ def _is_own_group(gid: int, uid: int) -> bool:
     except KeyError:
         return False
     return group.gr_gid == user.pw_gid and group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name}
+
+
+def foreign_link(path: str) -> str | None:
+    """Return the first link on the way to where a path leads that is neither ours nor root's, None where all are."""
+    here, left = "/", path.split("/")[::-1]
+    for _ in range(_MOST_STEPS):
+        if not left:
+            break
+        name = left.pop()
+        whole = os.path.dirname(here) if name == ".." else os.path.join(here, name)
+        try:
+            status = os.lstat(whole)
+            target = os.readlink(whole) if stat.S_ISLNK(status.st_mode) else None
+        except OSError:
+            return None
+        if target is None:
+            here = whole
+        elif not is_trusted(status.st_uid):
+            return whole
+        else:
+            here = "/" if target.startswith("/") else here
+            left += target.split("/")[::-1]
+    return None
 
 
 def program_objection(path: str) -> str:

@@ -16,6 +16,7 @@ from .. import document, files, locks, measuring, names, planning
 from ..document import Document
 from ..errors import CorruptStore, Refused
 from ..home import Home
+from ..keys import shell_word
 from ..model import Session, Snapshot
 
 Row = TypeVar("Row")
@@ -126,7 +127,10 @@ def _outside(sessions: Iterable[Session], own: Sequence[str]) -> dict[str, str]:
 def read_index(path: str) -> tuple[bytes, os.stat_result]:
     """Return the bytes and stat of a `sessions.json`; Refused for anything but a plain file."""
     if os.path.islink(path):
-        raise Refused(f"{path} is a link to {os.path.realpath(path)}", "work on the real one", name="link")
+        real = os.path.realpath(path)
+        # OpenClaw's next write puts a file in the place of the link, and leaves the real one behind.
+        remedy = f"with no gateway running: mv {shell_word(real)} {shell_word(path)}"
+        raise Refused(f"{path} is a link to {real}", remedy, name="link")
     try:
         return files.read(path, document.MAX_BYTES)
     except OSError as problem:
