@@ -35,7 +35,12 @@ def lines(found: Sequence[Found], most: int, back: str, *, verbose: bool) -> lis
     shown = found if verbose else found[:most]
     cells = [_HEADS, *map(_cells, shown)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    out = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    out = []
+    for number, row in enumerate(cells):
+        out.append("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        archive = shown[number - 1].archive if number and verbose else None
+        # Whoever looks into it can tell whose it was.
+        out += [f"  {plain(archive)}"] if archive is not None else []
     if len(found) > len(shown):
         out.append(f"… and {len(found) - len(shown)} more (a word of the key narrows it, --verbose shows all)")
     return [

@@ -95,6 +95,9 @@ def test_a_person_reads_when_why_how_large_whose_and_what_to_type(store: Store) 
     assert theirs
     assert not any(" us " in line for line in theirs)
     assert back.startswith("back     restore-sessions --state-dir ")
+    more = run(RestoreSessions, "--found", "--verbose", state=store.state).stdout
+    assert all(f"  {row['archive']}\n" in more for row in found(store))
+    assert not any(row["archive"] in result.stdout for row in found(store))
     assert last == f"no key   {back.removeprefix('back').strip()} --as KEY"
 
 
