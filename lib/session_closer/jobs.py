@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from .gateway import sessions
 from .gateway.link import CallRefused, Link, LinkLost, LinkRefused
 from .gateway.sessions import Gateway
 from .keys import plain
-from .model import PUT_AWAY
+from .model import PUT_AWAY, Status
 from .record import Off, SessionRecord, StoreRecord
 from .restorable import Item
 from .run import Run
@@ -24,6 +25,8 @@ _CALL_SECONDS = 60.0
 _PAGE, _PAGES = 200, 100
 _ASKED = "operator.admin was asked for, to switch cron jobs"
 _NO_ANSWER = (CallRefused, LinkRefused, LinkLost)
+# Switches a job on, by what the close has recorded.
+Ask = Callable[[Off, Sequence[Effect]], tuple[Lost | None, bool]]
 
 
 class _Jobs:
@@ -167,51 +170,80 @@ def _changed(work: Work, key: str, one: Attached, other: Attached | None) -> Seq
 
 def give_back(run: Run, work: Work) -> None:
     """Switch on again what was switched off for sessions that have not gone after all."""
-    for session in work.record.sessions:
-        if session.jobs and work.outcome.get(session.key) not in PUT_AWAY:
-            left = _on_again(run, run.gateway, session.jobs, session.effects)
-            work.warnings += [f"{plain(session.key)}: {lost.why}" for lost, _ in left]
-            _edit(work, session.key, lambda one: one._replace(jobs=()))
+    stay = [one for one in work.record.sessions if one.jobs and work.outcome.get(one.key) not in PUT_AWAY]
+    work.warnings += _given_back(run, stay, run.gateway)
+    for session in stay:
+        _edit(work, session.key, lambda one: one._replace(jobs=()))
 
 
-def switch_on(run: Run, item: Item) -> Item:
-    """Switch on what the close of a session that is back had switched off; say what stays off."""
-    left = _on_again(run, None, item.jobs, item.effects)
-    mine = [lost.why for lost, is_to_do in left if is_to_do]
-    return item._replace(left=(*item.left, *(lost for lost, _ in left)), error="; ".join(mine) or item.error)
+def finish(run: Run, store: StoreRecord) -> list[str]:
+    """Switch on what an interrupted run has left off: an undo, or a close of what is there; return what stays off."""
+    back = (lambda one: one.status == Status.RESTORED) if store.restores else (lambda one: one.status not in PUT_AWAY)
+    return _given_back(run, [one for one in store.sessions if one.jobs and back(one)], None)
 
 
-def finish(run: Run, store: StoreRecord) -> None:
-    """Switch on what an interrupted undo has left off; what cannot be is a warning."""
-    for session in store.sessions if store.restores else ():
-        if session.jobs and session.status == "restored":
-            left = _on_again(run, None, session.jobs, session.effects)
-            run.warn(*(f"{plain(session.key)}: {lost.why}" for lost, _ in left))
+def _given_back(run: Run, stay: Sequence[SessionRecord], gateway: Gateway | None) -> list[str]:
+    """Switch on the jobs of sessions; return a line for each that stays off."""
+    if not stay:
+        return []
+    with _again(run, gateway) as ask:
+        found = [(session, ask(off, session.effects)) for session in stay for off in session.jobs]
+    return [f"{plain(session.key)}: {left.why}" for session, (left, _) in found if left is not None]
 
 
-def _on_again(
-    run: Run, gateway: Gateway | None, offs: Sequence[Off], named: Sequence[Effect]
-) -> list[tuple[Lost, bool]]:
-    """Switch jobs on that nobody has touched since; return what stays off, and whether a person can do that."""
-    names = {one.id: _name(one) for one in named if one.kind == "cron-job"}
-    left: list[tuple[Lost, bool]] = []
-    own = None
+def switch_on(run: Run, items: Sequence[Item]) -> list[Item]:
+    """Switch on what the close of sessions that are back had switched off; say what stays off."""
+    if not any(map(_owed, items)):
+        return list(items)
+    with _again(run, None) as ask:
+        return [_with_jobs(item, ask) if _owed(item) else item for item in items]
+
+
+def _owed(item: Item) -> bool:
+    # A restore that was interrupted, or was no admin, may be tried again.
+    return bool(item.jobs) and item.status in (Status.RESTORED, Status.ALREADY_RESTORED)
+
+
+def _with_jobs(item: Item, ask: Ask) -> Item:
+    found = [ask(off, item.effects) for off in item.jobs]
+    left = tuple(lost for lost, _ in found if lost is not None)
+    to_do = [lost.why for lost, is_to_do in found if lost is not None and is_to_do]
+    return item._replace(left=(*item.left, *left), error="; ".join(to_do) or item.error)
+
+
+@contextlib.contextmanager
+def _again(run: Run, gateway: Gateway | None) -> Iterator[Ask]:
+    """Give what switches a job on that nobody has touched since; it returns what stays off, and if it is to be done."""
+    own: Gateway | None = None
+    jobs: _Jobs | None = None
+    lost: Exception | None = None
     try:
         # A restart, or a stop for an import, may have ended the connections of this run.
         own = gateway or sessions.meet(run.home, looking_only=False)
         jobs = _begin(run, own, "the undo switches cron jobs on again")
-        for off in offs:
-            why = _switched_on(jobs, off)
-            if why:
-                left.append((Lost("cron-job", 1, f"{names.get(off.id, off.id)}: {why}"), False))
-    except (*_NO_ANSWER, CloserError) as problem:
-        for off in offs[len(left) :]:
-            why = f"{names.get(off.id, off.id)} stays off ({problem}); next: openclaw cron enable {off.id}"
-            left.append((Lost("cron-job", 1, why), True))
+    except (LinkRefused, LinkLost, CloserError) as problem:
+        lost = problem
+
+    def ask(off: Off, named: Sequence[Effect]) -> tuple[Lost | None, bool]:
+        nonlocal lost
+        name = next((_name(one) for one in named if (one.kind, one.id) == ("cron-job", off.id)), plain(off.id))
+        why: Exception | None = lost
+        if jobs is not None and lost is None:
+            try:
+                said = _switched_on(jobs, off)
+            except CallRefused as problem:
+                why = problem
+            except (LinkRefused, LinkLost) as problem:
+                why = lost = problem
+            else:
+                return (Lost("cron-job", 1, f"{name}: {said}") if said else None), False
+        return Lost("cron-job", 1, f"{name} stays off ({why}); next: openclaw cron enable {plain(off.id)}"), True
+
+    try:
+        yield ask
     finally:
         if own is not None and own is not gateway:
             own.close()
-    return left
 
 
 def _switched_on(jobs: _Jobs, off: Off) -> str:

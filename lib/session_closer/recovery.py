@@ -105,7 +105,7 @@ def _finish(current: Run, begun: Journal, run: str) -> list[str]:
     found = _settle(current, begun, found)
     owed = _restarted(current, found)
     for store in found.stores:
-        jobs.finish(current, store)
+        current.warn(*jobs.finish(current, store))
         modes.finish(current, store)
     results = tuple(_not_deferred_any_more(home, run, row) for row in found.results)
     last: RunRecord = replace(found, results=results, restart=owed, state="done", finished_at=iso_now())

@@ -17,12 +17,14 @@ _SHOWN_EFFECTS = 5
 # What becomes of a message to a session that is archived (docs/measurements.md).
 MESSAGE = "refused until the session is restored; a person's message in a channel brings it back"
 _PLANNED = (Status.WOULD_CLOSE, Status.WOULD_ARCHIVE, Status.WOULD_RESTORE, Status.WOULD_EXPIRE)
+# What goes with a session may have been left although the session itself is as it was asked for.
+_WITH_MORE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.RESTORED, Status.ALREADY_RESTORED})
 _VERBS = {"restore-sessions": "restore", "cleanup-sessions": "clean up"}
 
 
 def is_fine(row: Outcome, *, missing_ok: bool) -> bool:
     """Tell whether a row is what the caller wanted."""
-    if row.status in (Status.CLOSED, Status.ARCHIVED, Status.RESTORED) and row.error is not None:
+    if row.status in _WITH_MORE and row.error is not None:
         return False  # only a part of what was asked
     return row.status in FINE or (missing_ok and row.status is Status.NOT_FOUND)
 

@@ -41,8 +41,6 @@ from .stores.files import FileStore, check, read_index
 from .stores.sqlite import SqliteStore
 
 _BACK = frozenset({Status.RESTORED, Status.WOULD_RESTORE})
-# A restore that was interrupted, or was no admin, may be tried again.
-_ON = frozenset({Status.RESTORED, Status.ALREADY_RESTORED})
 # How what is brought back so had been put away.
 _HOW = {"unarchive": How.ARCHIVE, "import": How.DELETE}
 
@@ -200,6 +198,8 @@ def _perform(run: Run, ask: Ask, chosen: Sequence[Chosen], unknown: Sequence[str
     missing = [_unknown(name) for name in unknown]
     todo = [item for item in items if item.status is Status.WOULD_RESTORE]
     error = None if ask.check else _refusal(run, ask, todo)
+    if error is None and not todo and not run.options.dry_run:
+        items = jobs.switch_on(run, items)
     if error is not None or run.options.dry_run or not todo:
         return _report(run, [*map(_outcome, items), *missing], nothing_to_restart(run), error)
     return _change(run, by_agent, items, missing)
@@ -270,7 +270,7 @@ def _change(
         if run.record is not None and run.record.restart.result == importing.STOPPED:
             result = importing.start(run)
     ended = [_not_reached(item) if item.status is Status.WOULD_RESTORE else item for item in done.values()]
-    ended = [jobs.switch_on(run, item) if item.jobs and item.status in _ON else item for item in ended]
+    ended = jobs.switch_on(run, ended)
     report = _report(run, [*map(_outcome, ended), *missing], result, error)
     if error is None and run.record is not None and run.journal is not None:
         why = _finish(run, report, ended, result)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import jobs, reviving
+from session_closer import asking, jobs, reviving
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
@@ -18,7 +18,7 @@ from support_gateway import StubGateway
 from support_moments import BORN
 from support_shared import add_job, cron, shared
 from support_shared import jobs as switched
-from support_sqlite import Bases, build_sqlite
+from support_sqlite import Bases, build_sqlite, reset
 
 ALPHA, BETA = LEAD + "alpha", LEAD + "beta"
 BOUND = {"sessionTarget": f"session:{ALPHA}"}
@@ -184,6 +184,12 @@ def test_an_undo_without_the_right_says_what_to_do_and_can_be_tried_again(bases:
     assert "openclaw cron enable job-runs" in the_row(back)["error"]
     assert [one["kind"] for one in the_row(back)["notRestored"]] == ["cron-job", "cron-job"]
     assert on(bases) == {"other"}
+    again = restore(bases, answer)
+    assert (again.code, the_row(again)["status"], the_row(again)["ok"]) == (1, "already_restored", False)
+    stub.tell(refuse=None)
+    again = restore(bases, answer)
+    assert (again.code, the_row(again)["status"]) == (0, "already_restored")
+    assert on(bases) == ALL_ON
 
 
 def test_a_session_that_did_not_go_keeps_its_jobs(bases: Bases, stub: StubGateway) -> None:
@@ -192,6 +198,25 @@ def test_a_session_that_did_not_go_keeps_its_jobs(bases: Bases, stub: StubGatewa
     stub.tell(faults=[used])
     answer = close(bases, "--delete", "--with-jobs", "alpha")
     assert the_row(answer)["status"] == "came_back"
+    assert on(bases) == ALL_ON
+
+
+def test_a_killed_run_whose_session_is_in_use_again_gives_its_jobs_back(
+    bases: Bases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asking, "delete", killed)
+        patch.setattr(asking, "judge", killed)
+        with pytest.raises(SystemExit):
+            close(bases, "--delete", "--with-jobs", "alpha")
+    assert on(bases) == {"other"}
+    with bases.open("project-lead") as connection:
+        for statement in reset(ALPHA, "fresh"):
+            connection.execute(*statement)
+    assert close(bases, "nobody", "--missing-ok").code == 0
     assert on(bases) == ALL_ON
 
 
@@ -269,6 +294,10 @@ def test_jobs_in_a_file_are_named(tmp_path: Path, closed_port: int) -> None:
     write(folder / "jobs-state.json", json.dumps({"jobs": {"1": {"state": {"nextRunAtMs": BORN}}}}))
     row = the_row(run_json(CloseProjectBatch, "--dry-run", "alpha", state=store.state))
     assert {one["name"]: "next run" in one["note"] for one in row["effects"]} == {"mine": True, "bare": False}
+    answer = run_json(CloseProjectBatch, "--with-jobs", "alpha", state=store.state)
+    assert (answer.code, the_row(answer)["status"]) == (1, "closed")
+    assert "stays on" in the_row(answer)["error"]
+    assert run_json(RestoreSessions, "last", state=store.state).code == 0
     write(folder / "jobs.json", "{")
     answer = run_json(CloseProjectBatch, "alpha", state=store.state)
     assert answer.code == 0
