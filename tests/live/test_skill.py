@@ -178,3 +178,64 @@ def test_a_skill_in_a_workspace_is_eligible_for_its_agent(lab: Lab) -> None:
     skill = json.loads(done.stdout)
     assert (skill["eligible"], skill["filePath"]) == (True, str(folder / "SKILL.md")), skill
     assert skill["description"], "without a description OpenClaw does not find a skill at all"
+
+
+JOB = "nightly-report"
+KELLY = "agent:project-lead:project-kelly"
+
+
+def ask_about_jobs(skill: Path, asked: Asked) -> Generator[Call | str, Asked, None]:
+    """Do what the page says of jobs: preview, tell and ask, and close as the person has answered."""
+    asked = yield asked.call("read", path=str(skill))
+    page = " ".join(asked.result.split())
+    preview, close = re.findall(r"`(\{baseDir\}/bin/close-project-batch [^`]*)`", page)
+    (option,) = re.findall(r"kind `cron-job`: tell them each job's name and `note`, and ask: .*?`(--[a-z-]+)`", page)
+
+    def run(command: str, words: str) -> Call:
+        line = command.replace("{baseDir}", shlex.quote(str(skill.parent))).replace("ID...", words)
+        return asked.call("exec", command=line, yieldMs=YIELD_MS)
+
+    asked = yield run(preview, "kelly")
+    (row,) = answer(asked.result)["results"]
+    jobs = [f"{one['name']}: {one['note']}" for one in row["effects"] if one["kind"] == "cron-job"]
+    asked = yield f"Before I close it: {'; '.join(jobs)}. Leave it on, or switch it off?"
+    asked = yield run(close, f"{option} kelly")
+    yield f"Done: {statuses(asked.result)}"
+
+
+def test_an_agent_that_follows_the_skill_tells_of_a_job_before_it_goes_wrong(lab: Lab) -> None:
+    folder = lab.state / "skills" / NAME
+    folder.parent.mkdir()
+    install(lab, "--global", folder=folder)
+
+    def say(rpc: Rpc, message: str) -> str:
+        turn = rpc("agent", sessionKey=ME, message=message, idempotencyKey=str(uuid.uuid4()))
+        ended = rpc("agent.wait", runId=turn["runId"], timeoutMs=TURN_SECONDS * 1000)
+        assert ended["status"] == "ok", ended
+        return json.dumps(rpc("chat.history", sessionKey=ME)["messages"][-1])
+
+    with Model(lambda asked: ask_about_jobs(folder / "SKILL.md", asked)) as model:
+        let_agents_act(lab, model)
+        lab.start()
+        with lab.rpc() as rpc:
+            create(rpc, KELLY, MAIN)
+            job = rpc(
+                "cron.add",
+                name=JOB,
+                agentId="project-lead",
+                enabled=True,
+                sessionTarget=f"session:{KELLY}",
+                wakeMode="now",
+                schedule={"kind": "every", "everyMs": 3_600_000},
+                payload={"kind": "agentTurn", "message": "report"},
+            )
+            told = say(rpc, "Close the project kelly.")
+            assert JOB in told
+            assert "it stays on: each run" in told
+            assert not lab.entries("project-lead")[KELLY].get("archivedAt")
+            assert "Done" in say(rpc, "Switch it off.")
+            model.finish()
+            live = {key for key, entry in lab.entries("project-lead").items() if "archivedAt" not in entry}
+            assert live == {MAIN, ME}
+            (found_job,) = (one for one in rpc("cron.list", includeDisabled=True)["jobs"] if one["id"] == job["id"])
+            assert found_job["enabled"] is False
