@@ -74,6 +74,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "file-mode": ("file mode", "file modes"),
     "memory": ("memory index entry", "memory index entries"),
     "settings": ("session's settings", "sessions' settings"),
+    "transcript": ("transcript", "transcripts"),
 }
 # What the gateway does in each way of closing, where it is not what `destroyed` says (docs/undo.md).
 _OTHERWISE: Mapping[tuple[str, How], tuple[str, str]] = {

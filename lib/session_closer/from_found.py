@@ -19,6 +19,7 @@ from .record import RunRecord, SessionRecord, StoreRecord, raw_entry
 from .stores.files import parse, read_index
 
 PREFIX = f"{FOUND}:"
+SILENT = "there is none of it, in an archive or where it was: it may never have had one"
 GONE = "label, model, pin and what else was set for it: only its transcript was written down"
 
 
@@ -104,7 +105,8 @@ def _session(where: Home, find: Find, key: str) -> tuple[SessionRecord, list[str
     _check_transcripts(where, find)
     value = None if find.backup is None else _value_in(find.backup, shown.agent, str(shown.key))
     if value is not None:
-        return _placed(where, find, key, value, find.moves), [f"what was set for it is what {find.backup} has"]
+        found_so = _placed(where, find, key, value, find.moves)._replace(effects=_silent(where, find, value))
+        return found_so, [f"what was set for it is what {find.backup} has"]
     now = int(history.now().timestamp() * 1000)
     # Without a beginning OpenClaw takes the transcript's, and resets an old session with the next message to it.
     made: dict[str, Any] = {"sessionId": shown.session_id, "updatedAt": now, "sessionStartedAt": now}
@@ -114,6 +116,16 @@ def _session(where: Home, find: Find, key: str) -> tuple[SessionRecord, list[str
     # Whoever deleted it took them along.
     gone = Effect("settings", "", "", 1, REMOVED, NONE, GONE)
     return _placed(where, find, key, json.dumps(made), find.moves)._replace(effects=(gone,)), []
+
+
+def _silent(where: Home, find: Find, value: str) -> tuple[Effect, ...]:
+    """Return what is missing of a session that has its row and no transcript, in an archive or where it was."""
+    named = json.loads(value).get("sessionFile")
+    lives = {f"{find.shown.session_id}.jsonl", names.parted(named)[1] if isinstance(named, str) else ""} - {""}
+    folders = (where.folder(find.shown.agent), where.beside(find.shown.agent))
+    if find.moves or any(files.exists(os.path.join(at, live)) for at in folders if at for live in lives):
+        return ()
+    return (Effect("transcript", "", "", 1, REMOVED, NONE, SILENT),)
 
 
 def _placed(where: Home, find: Find, key: str, value: str, moves: tuple[Move, ...]) -> SessionRecord:

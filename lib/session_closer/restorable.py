@@ -303,7 +303,7 @@ def _with_way_out(chosen: Sequence[Chosen], items: list[Item]) -> list[Item]:
         return items
     hint, told = "--as KEY brings it back beside it, under another key", []
     for item in items:
-        why = {one.kind: one.note for one in item.effects if one.kind == "settings"}
+        why = {one.kind: one.note for one in item.effects if one.kind in ("settings", "transcript")}
         found = item._replace(failed={**item.failed, **why})
         told.append(found._replace(error=f"{item.error}; {hint}") if item.status is Status.CONFLICT else found)
     return told

@@ -125,7 +125,8 @@ def test_a_row_that_only_a_backup_has_is_found_without_a_transcript(store: Store
     row = the_one(store, LEAD + "never-spoken")
     assert (row["reason"], row["archive"], row["bytes"], row["settings"]) == ("gone", None, None, True)
     answer = restore(store, f"found:{row['id']}")
-    assert answer.rows == [(LEAD + "never-spoken", "restored")]
+    assert (answer.code, answer.rows) == (0, [(LEAD + "never-spoken", "restored")])
+    assert [(left["kind"], left["count"]) for left in answer.data["results"][0]["notRestored"]] == [("transcript", 1)]
     assert store.entries()[LEAD + "never-spoken"] == entry
 
 
@@ -400,6 +401,7 @@ def test_where_the_index_itself_is_gone_a_new_one_is_begun(store: Store) -> None
     answer = restore(store, f"found:{row['id']}")
     assert (answer.code, answer.rows) == (0, [(KELLY, "restored")])
     assert store.entries() == {KELLY: entry}
+    assert "notRestored" not in answer.data["results"][0], "its transcript is where it was"
     assert [warning for warning in answer.data["warnings"] if "a new one was begun" in warning]
 
 
