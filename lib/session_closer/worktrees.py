@@ -27,6 +27,8 @@ _GIT_SECONDS = 60.0
 _GIT_BYTES = 64 << 20
 _STATUS_BYTES = 1 << 20
 _SHOWN = 3
+# So that a receipt can be read again; a whole checkout has other modes only where another umask has made it.
+_MOST_MODES = 10_000
 # A worktree's own configuration may name programs: none of them is run, and nothing is fetched.
 _HARMLESS = (
     "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.untrackedCache=false",
@@ -85,13 +87,17 @@ def look(home: Home, ids: Iterable[str], umask: int) -> dict[str, Tree]:
     """
     found: dict[str, Tree] = {}
     for name, path, provisioned in _registered(home, set(ids)):
-        found[name] = _look(name, path, provisioned, umask)
+        if files.exists(path):
+            found[name] = _look(name, path, provisioned, umask)
+        elif home.url is not None:
+            # Of a gateway that was named, which may be in a container or on another machine.
+            found[name] = Tree(name, path, problem="it is not there, seen from here")
     return found
 
 
 def path_of(home: Home, name: str) -> str | None:
     """Return where a worktree is now, None where there is none; Refused where OpenClaw's list cannot be read."""
-    return next((path for _, path, _ in _registered(home, {name})), None)
+    return next((path for _, path, _ in _registered(home, {name}) if files.exists(path)), None)
 
 
 def _registered(home: Home, ids: set[str]) -> Iterator[tuple[str, str, frozenset[str]]]:
@@ -107,8 +113,14 @@ def _registered(home: Home, ids: set[str]) -> Iterator[tuple[str, str, frozenset
         query = f"select id, path, {kept} from worktrees where removed_at is null"  # noqa: S608
         rows = [row for row in connection.execute(query) if row[0] in ids]
     for name, path, provisioned in rows:
-        if isinstance(path, str) and os.path.isabs(path) and files.is_path(path) and files.exists(path):
-            yield name, path, _provisioned(provisioned)
+        if isinstance(path, str) and os.path.isabs(path) and files.is_path(path):
+            yield name, _seen_from_here(home, path), _provisioned(provisioned)
+
+
+def _seen_from_here(home: Home, path: str) -> str:
+    """Return a path that the gateway has written as it is here, where the gateway calls the state directory else."""
+    theirs = os.path.join(home.gateway_state or home.state, "")
+    return os.path.join(home.state, path.removeprefix(theirs)) if path.startswith(theirs) else path
 
 
 def _provisioned(text: object) -> frozenset[str]:
@@ -137,7 +149,9 @@ def _look(name: str, path: str, provisioned: frozenset[str], umask: int) -> Tree
     except _Untold as problem:
         return Tree(name, path, problem=str(problem))
     size = sum(_size(os.path.join(path, one)) for one in ignored)
-    return Tree(name, path, tuple(ignored), size, tuple(_modes(path, kept, umask)))
+    # A private file that all may read is worse than one that the group may not write.
+    found = sorted(_modes(path, kept, umask), key=lambda mode: bool(mode.mode & ~(0o777 & ~umask)))
+    return Tree(name, path, tuple(ignored), size, tuple(found[:_MOST_MODES]))
 
 
 class _Untold(Exception):

@@ -308,3 +308,33 @@ def test_a_receipt_that_points_out_of_the_worktree_is_damaged(
     write(receipt, json.dumps(found))
     assert restore(bases, answer).code == 3
     assert is_archived(bases)
+
+
+@pytest.mark.parametrize("named", ["elsewhere", "in a container"])
+def test_a_worktree_of_a_gateway_that_was_named_is_looked_for_where_it_is_here(
+    bases: Bases, tree: Path, stub: StubGateway, tmp_path: Path, named: str
+) -> None:
+    """What cannot be seen from here may hold anything; what lies in the state directory is seen by its name here."""
+    theirs = Path("/home/node/state")
+    inside = bases.store.state / "worktrees"
+    tree.rename(inside)
+    with shared(bases.store.state) as connection:
+        path = theirs / "worktrees" if named == "in a container" else Path("/home/node/worktrees")
+        connection.execute("update worktrees set path = ?", (str(path),))
+    (inside / "run.log").write_text("x")
+    token = tmp_path / "token"
+    write(token, TOKEN)
+    stub.tell(hello=str(theirs))
+    place = ("--url", f"ws://127.0.0.1:{stub.port}", "--token-file", str(token), "--gateway-state-dir", str(theirs))
+    row = the_row(close(bases, *place, "with-tree"))
+    assert row["reason"] == "worktree"
+    assert ("run.log" if named == "in a container" else "cannot be told") in row["error"]
+
+
+def test_of_too_many_modes_the_private_ones_are_kept(bases: Bases, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tree / ".gitignore").chmod(0o666)
+    (tree / "known.txt").chmod(0o600)
+    monkeypatch.setattr(worktrees, "_MOST_MODES", 1)
+    answer = close(bases, "with-tree")
+    (store,) = json.loads(Path(str(answer.data["receipt"])).read_text())["stores"]
+    assert store["sessions"][0]["modes"] == [{"path": "known.txt", "mode": 0o600}]
