@@ -44,8 +44,7 @@ def close(targets: Sequence[Target], snapshots: Mapping[str, Snapshot], view: Ga
         present = _present(target, snapshots[target.agent])
         for key in present:
             wanted.setdefault((target.agent, key), target.given)
-        if target.exact:
-            exact.update((target.agent, key) for key in present)
+        exact.update((target.agent, key) for key in present if target.exact or key == target.given)
         if not present:
             row = PlannedRow(target.given, target.agent, target.candidates[0], Status.NOT_FOUND)
             absent.setdefault((target.agent, target.given), row)
@@ -65,8 +64,7 @@ def keep_only(targets: Sequence[Target], snapshot: Snapshot, view: GatewayView, 
     for target in targets:
         present = _present(target, snapshot)
         kept.update(present)
-        if not target.exact:
-            fitting.update(map(keys.folded, present))
+        fitting.update(keys.folded(key) for key in present if not target.exact and key != target.given)
         if not present:
             unknown.append(PlannedRow(target.given, target.agent, target.candidates[0], Status.NOT_FOUND))
     if unknown:

@@ -94,9 +94,15 @@ def test_a_bare_key_is_that_row_and_no_other_of_its_project() -> None:
     found = store("kelly", "agent:lead:kelly", "project-kelly", "agent:other:x")
     assert [row.key for row in close(found, keys.exactly("kelly", "lead")).rows] == ["kelly"]
     assert [row.key for row in close(found, keys.exactly("agent:other:x", "lead")).rows] == ["agent:other:x"]
-    # So the same command again closes nothing else.
     (row,) = close(store("agent:lead:kelly"), keys.exactly("kelly", "lead")).rows
     assert row.status is Status.NOT_FOUND
+
+
+def test_a_project_id_that_is_a_bare_key_is_that_one_of_two() -> None:
+    found = store("kelly", "Kelly", "agent:lead:kelly")
+    assert {row.key for row in close(found, keys.target("kelly", "lead")).closing} == {"kelly", "agent:lead:kelly"}
+    plan = planning.keep_only([keys.target("kelly", "lead")], found, GatewayView(), Choices(stamp="x"))
+    assert [row.key for row in plan.closing] == ["Kelly"]
 
 
 def test_in_a_store_for_all_agents_a_full_key_is_its_own_agents() -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from ..cli import Command, no_words, start, targets, text
 from ..errors import UsageProblem
-from ..keys import exactly
 from ..model import Wish
 
 
@@ -20,7 +19,7 @@ class CloseProject(Command):
     OPERATION = "close-project"
     POSITIONALS = "<project id | session key>"
 
-    session_key = text("--session-key KEY", "exactly this key, as it is listed, instead of the positional")
+    session_key = text("--session-key KEY", "the key, instead of the positional")
 
     def wish(self, words: Sequence[str]) -> Wish:
         """Return the one target, from the positional or --session-key."""
@@ -31,10 +30,7 @@ class CloseProject(Command):
                 f"one project id or session key was expected, {len(given)} were given",
                 "close-project-batch closes several" if self.session_key is None else "leave out one of them",
             )
-        found = targets(given, self.agent)
-        if self.session_key is not None:
-            found = tuple(exactly(target.given, target.agent) for target in found)
-        return Wish(self.OPERATION, found)
+        return Wish(self.OPERATION, targets(given, self.agent))
 
 
 def main() -> int:
