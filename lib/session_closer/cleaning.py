@@ -237,6 +237,18 @@ def orphan_groups(snapshot: Snapshot, lent: Iterable[planning.Claims] = ()) -> l
     return [tuple(found) for owner, found in groups.items() if owner not in busy]
 
 
+def temporary(snapshot: Snapshot) -> list[str]:
+    """Return the files that OpenClaw was writing and left."""
+    index = names.base(snapshot.path)
+    return sorted(name for name in snapshot.files if names.is_temporary(name, index))
+
+
+def unknown(snapshot: Snapshot) -> list[str]:
+    """Return the names in the agent's own folder that tell neither whose nor what the files are."""
+    index = names.base(snapshot.path)
+    return sorted(name for name in snapshot.files if "/" not in name and not names.is_known(name, index))
+
+
 def _is_too_long(name: str) -> bool:
     return names.is_too_long(names.archive_name(name, "2026-11-21T00-41-24.769Z"))
 

@@ -18,12 +18,18 @@ _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d{3})?Z"
 _ARCHIVED = re.compile(rf"(?P<name>.+)\.(?P<how>deleted|reset|bak)\.(?P<stamp>{_STAMP})(?:\.[0-9a-f]{{32}}(?:\.zst)?)?")
 _RUN_ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")
-_CHECKPOINT = re.compile(r"(?P<id>.+)\.checkpoint\.[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\.jsonl")
-_TRAJECTORY = re.compile(r"(?P<id>.+)\.trajectory(?:\.jsonl|-path\.json)")
 _TOPIC = re.compile(r"(?P<id>.+?)-topic-[A-Za-z0-9._%-]+\.jsonl")
 _TRANSCRIPT = re.compile(r"(?P<id>.+)\.jsonl")
-# OpenClaw names the transcript of a forked session so.
 _UUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+# What lies beside a transcript and goes with its session, by a word that hardly any other name holds.
+_COMPANIONS = {
+    ".trajectory": re.compile(r"(?P<id>.+)\.trajectory(?:\.jsonl|-path\.json)"),
+    ".checkpoint.": re.compile(rf"(?P<id>.+)\.checkpoint\.{_UUID}\.jsonl"),
+    # Codex binds its thread to the session there (openclaw#91537).
+    ".codex-app-server": re.compile(r"(?P<id>.+)\.jsonl\.codex-app-server\.json"),
+}
+_USAGE_CACHE = ".usage-cost-cache"
+# OpenClaw names the transcript of a forked session so.
 _FORK = re.compile(rf"\d{{4}}-\d{{2}}-\d{{2}}T[\w-]+?_(?P<id>{_UUID})(?:-topic-[A-Za-z0-9._%-]+)?")
 _GENERATED = re.compile(_UUID)
 
@@ -44,11 +50,28 @@ def is_transcript(name: str) -> bool:
 
 
 def is_companion(name: str) -> bool:
-    """Tell whether this is a trajectory, trajectory pointer or checkpoint beside a transcript."""
-    # Called for each of thousands of files, and hardly any name holds these words.
-    if ".trajectory" not in name and ".checkpoint." not in name:
+    """Tell whether this is one of the files that lie beside a transcript."""
+    # Called for each of thousands of files.
+    return any(word in name and pattern.fullmatch(name) for word, pattern in _COMPANIONS.items())
+
+
+def is_temporary(name: str, index: str) -> bool:
+    """Tell whether OpenClaw was writing this, and left it: its next index, by that one's name, or its cache of usage.
+
+    Its patterns are those of 2026.7.35.
+    """
+    name = base(name)
+    if not name.endswith(".tmp"):
         return False
-    return bool(_TRAJECTORY.fullmatch(name) or _CHECKPOINT.fullmatch(name))
+    own = rf"{re.escape(index)}\.(?:\d+\.)?{_UUID}\.tmp"
+    return name.startswith(f"{_USAGE_CACHE}.") or bool(re.fullmatch(own, name))
+
+
+def is_known(name: str, index: str) -> bool:
+    """Tell whether this belongs in a sessions folder, session or not: an index, a lock, an archive, a cache."""
+    if name.startswith((index, INDEX, _USAGE_CACHE)) or name.endswith(".jsonl.lock"):
+        return True
+    return is_archive(name) or bool(owners(name))
 
 
 def is_archive(name: str) -> bool:
@@ -60,6 +83,12 @@ def is_put_away(name: str) -> bool:
     """Tell whether this is the archive of a deleted session's transcript, or of a companion that went with it."""
     found = _ARCHIVED.fullmatch(name)
     return bool(found and (found["how"] == "deleted" or (found["how"] == "bak" and is_companion(found["name"]))))
+
+
+def is_old_window(name: str) -> bool:
+    """Tell whether this is what a session said before it was reset or compacted: the session itself may live on."""
+    found = _ARCHIVED.fullmatch(name)
+    return bool(found and found["how"] != "deleted" and owners(found["name"]) and not is_companion(found["name"]))
 
 
 def backed_up_at(name: str) -> datetime | None:
@@ -153,7 +182,7 @@ def owners(name: str) -> set[str]:
     if _is_plain(name):
         return {name[:-6]} if name.endswith(".jsonl") and is_session_id(name[:-6]) else set()
     found: set[str] = set()
-    for pattern in (_CHECKPOINT, _TRAJECTORY, _TOPIC, _TRANSCRIPT):
+    for pattern in (*_COMPANIONS.values(), _TOPIC, _TRANSCRIPT):
         match = pattern.fullmatch(name)
         if match:
             found.add(match["id"])
@@ -183,10 +212,10 @@ def free_stamp(moment: datetime, taken: Iterable[str]) -> str:
 def archive_name(live: str, text: str) -> str:
     """Return the archive name of a live file.
 
-    Companions are archived as `.bak.`: OpenClaw counts `x.trajectory.jsonl.deleted.<stamp>` as a
+    Companions and temporary files are archived as `.bak.`: OpenClaw counts `x.trajectory.jsonl.deleted.<stamp>` as a
     session of its own (docs/measurements.md).
     """
-    return f"{live}.{'bak' if is_companion(live) else 'deleted'}.{text}"
+    return f"{live}.{'deleted' if owners(live) and not is_companion(live) else 'bak'}.{text}"
 
 
 def is_too_long(name: str) -> bool:

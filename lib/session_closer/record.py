@@ -404,7 +404,7 @@ def _check_store(store: StoreRecord) -> None:
             raise Damaged("holds a path that is no text")
     if store.backup is not None if store.era == "sqlite" else (store.backup is None and store.sessions):
         raise Damaged("has a backup of a database, or none of a file")
-    beside = store.path.rpartition("/")[0] if store.era == "files" else ""
+    beside, _, index = store.path.rpartition("/") if store.era == "files" else ("", "", "")
     if not all(_is_own(name, beside) for name in store.removes):
         raise Damaged("removes a file that is not in its folder")
     for name in (*([store.backup] if store.backup is not None else []), *store.displaced):
@@ -423,7 +423,7 @@ def _check_store(store: StoreRecord) -> None:
         if store.era == "sqlite" and any("\ud800" <= character <= "\udfff" for character in session.key):
             raise Damaged("names a session that no database has")
     for move in store.orphans:
-        _check_move(move, beside)
+        _check_move(move, beside, index=index)
 
 
 def _check_kept(kept: tuple[Kept, ...]) -> None:
@@ -476,7 +476,7 @@ def _move(item: dict[str, Any]) -> Move:
     return Move(**_arguments(Move, item))
 
 
-def _check_move(move: Move, beside: str, own: str | None = None) -> None:
+def _check_move(move: Move, beside: str, own: str | None = None, *, index: str = "") -> None:
     _checked(move)
     if not (_is_own(move.source, beside) and _is_own(move.target, beside)):
         raise Damaged("moves a file that is not in its folder")
@@ -484,7 +484,7 @@ def _check_move(move: Move, beside: str, own: str | None = None) -> None:
     is_own = made_of is not None and names.is_beside(move.source, made_of, own)
     if (made_of != move.source and not is_own) or names.is_archive(move.source):
         raise Damaged("moves a file to a name that is not its archive")
-    if not names.owners(move.source):
+    if not names.owners(move.source) and not (index and names.is_temporary(move.source, index)):
         raise Damaged("moves a file that is no transcript")
 
 

@@ -15,13 +15,16 @@ from .archiving import bring_back
 from .claiming import locked
 from .cleaning import Action
 from .files import listed, listed_whole, sync_folders
+from .keys import quoted
 from .measuring import Measure
 from .model import Move, Outcome, Reason, Snapshot, Status, Why
-from .policy import Rules
+from .policy import DAY, Rules
 from .record import Damaged, RunRecord, StoreRecord, decode
 from .run import Run
 from .stores import Store
 from .work import Work, note
+
+_SHOWN = 3
 
 
 class Chores(NamedTuple):
@@ -50,17 +53,13 @@ def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
     doubt: clocks.Doubt | None = None
     made: dict[str, float] = {}
     strays = 0
-    if rules.policy.orphans is not None:
-        lent = neighbours.claims(run, store.agent) if snapshot.era == "files" else {}
-        groups = cleaning.orphan_groups(snapshot, lent.values())
-        if snapshot.era == "files":
-            found.update(_stats(store.folder, (name for group in groups for name in group)))
-            made.update({name: status.st_mtime for name, status in found.items()})
-            told = _told_of(run, store, store.place, lambda chores: chores.orphans)
-            orphans = [name for name in cleaning.old_groups(groups, made, rules) if name not in told]
-            orphans = _certain(run, store.agent, orphans)
-        else:
-            strays = sum(map(len, groups))
+    if rules.policy.orphans is not None and snapshot.era == "files":
+        found = _strays(run, store, snapshot, rules.policy.orphans)
+        orphans = list(found)
+        made = {name: status.st_mtime for name, status in found.items()}
+        _say_unknown(run, store.agent, cleaning.unknown(snapshot))
+    elif rules.policy.orphans is not None:
+        strays = sum(map(len, cleaning.orphan_groups(snapshot)))
     if rules.policy.expire_archives is not None:
         shelf, moments = _shelf(store)
         found.update(shelf)
@@ -83,6 +82,29 @@ def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
     )
 
 
+def _strays(run: Run, store: Store, snapshot: Snapshot, age: float) -> dict[str, os.stat_result]:
+    """Return the files without a session that are old enough, with their stat."""
+    rules = run.wish.rules
+    assert rules is not None
+    groups = cleaning.orphan_groups(snapshot, neighbours.claims(run, store.agent).values())
+    found = dict(_stats(store.folder, (name for group in groups for name in group)))
+    orphans = cleaning.old_groups(groups, {name: status.st_mtime for name, status in found.items()}, rules)
+    orphans = _certain(run, store.agent, orphans)
+    left = dict(_stats(store.folder, cleaning.temporary(snapshot)))
+    # A write that takes longer than a day is none.
+    until = rules.now - max(age, DAY)
+    orphans += [name for name, status in left.items() if status.st_mtime < until]
+    told, whole = _told_of(run, store, store.place, lambda chores: chores.orphans), found | left
+    return {name: whole[name] for name in orphans if name not in told}
+
+
+def _say_unknown(run: Run, agent: str, unknown: list[str]) -> None:
+    if unknown:
+        shown = ", ".join(map(quoted, unknown[:_SHOWN])) + (", …" if len(unknown) > _SHOWN else "")
+        count = "1 file" if len(unknown) == 1 else f"{len(unknown)} files"
+        run.warn(f"{count} of agent {agent} left where they are, as nothing tells whose: {shown}")
+
+
 def _certain(run: Run, agent: str, orphans: list[str]) -> list[str]:
     """Return the orphans, none where another agent may use them whose store is not whole."""
     damaged = neighbours.damaged(run, agent) if orphans else []
@@ -103,7 +125,9 @@ def _stats(folder: str, wanted: Iterable[str]) -> Iterator[tuple[str, os.stat_re
 def _shelf(store: Store) -> tuple[dict[str, os.stat_result], dict[str, float]]:
     """Return the archives and backups of an agent with their stat and the moment they were made, in s since 1970."""
     there = (*listed(store.folder), *listed_whole(store.beside))
-    archives = [name for name in there if names.is_put_away(name)]
+    # Those of a database are listed in it.
+    windows = [name for name in there if names.is_old_window(name)] if store.era == "files" else []
+    archives = [*windows, *(name for name in there if names.is_put_away(name) or _was_temporary(store, name))]
     place, first = _backups(store)
     backups = [name for name in listed(place) if name.startswith(first)]
     found = dict(_stats(place, backups)) | dict(_stats(store.folder, archives))
@@ -115,6 +139,10 @@ def _shelf(store: Store) -> tuple[dict[str, os.stat_result], dict[str, float]]:
     return found, made
 
 
+def _was_temporary(store: Store, name: str) -> bool:
+    return names.is_temporary(names.archived_from(name) or "", os.path.basename(store.index))
+
+
 def _backups(store: Store) -> tuple[str, str]:
     """Return the folder of an agent's backups and what their names begin with: a database has those from before it."""
     in_files = store.era == "files"
@@ -123,7 +151,10 @@ def _backups(store: Store) -> tuple[str, str]:
 
 
 def _expired(run: Run, store: Store, moments: dict[str, float], rules: Rules) -> list[str]:
-    return cleaning.expired(moments, _needed(run, rules) | _told(run, store), rules)
+    needed = _needed(run, rules) | _told(run, store)
+    # What a session that lives on said a moment ago stays at least for a day.
+    young = {name for name, made in moments.items() if names.is_old_window(name) and made >= rules.now - DAY}
+    return cleaning.expired(moments, needed | young, rules)
 
 
 def _needed(run: Run, rules: Rules) -> frozenset[str]:
@@ -280,7 +311,7 @@ def _put_back(run: Run, work: Work, users: dict[str, str]) -> None:
 
 def _expire(run: Run, work: Work, chores: Chores, expired: list[str]) -> None:
     store = work.store
-    places = {name: store.folder if names.is_put_away(name) else _backups(store)[0] for name in expired}
+    places = {name: store.folder if names.is_archive(name) else _backups(store)[0] for name in expired}
     for name, folder in places.items():
         with suppress(FileNotFoundError):
             run.disk.unlink(os.path.join(folder, name))

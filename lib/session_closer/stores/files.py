@@ -59,7 +59,7 @@ class FileStore:
         sessions = {key: member.row for key, member in self.document.members.items()}
         listed = live, odd = _listing(self.folder)
         if self.beside:
-            _add_beside(live, odd, self.beside)
+            _add_beside(live, odd, self.beside, os.path.basename(self.index))
         if listed != self._listed:
             self._listed, self._owned = listed, (frozenset(live), _by_owner([*live, *odd]))
         there, by_owner = self._owned
@@ -221,10 +221,10 @@ def _real_parent(path: str, real: Callable[[str], str]) -> str:
     return path if folder == parent else f"{folder}/{name}"
 
 
-def _add_beside(live: list[str], odd: dict[str, str], folder: str) -> None:
+def _add_beside(live: list[str], odd: dict[str, str], folder: str, index: str) -> None:
     """Add what is of sessions beside an index elsewhere: there anything else may lie, too."""
     own, other = _listing(folder)
-    live += [os.path.join(folder, name) for name in own if _is_of_session(name)]
+    live += [os.path.join(folder, name) for name in own if _is_of_session(name) or names.is_temporary(name, index)]
     odd |= {os.path.join(folder, name): what for name, what in other.items() if _is_of_session(name)}
 
 
