@@ -62,21 +62,23 @@ def test_a_session_id_that_is_no_plain_name_builds_no_path(value: object) -> Non
 
 
 def owners_by_every_pattern(name: str) -> set[str]:
-    patterns = [getattr(names, pattern) for pattern in ("_CHECKPOINT", "_TRAJECTORY", "_TOPIC", "_TRANSCRIPT")]
+    patterns = [*names._COMPANIONS.values(), names._TOPIC, names._TRANSCRIPT]
     found = {match["id"] for pattern in patterns if (match := pattern.fullmatch(name))}
     found |= {match["id"] for stem in tuple(found) if (match := names._TOPIC.fullmatch(stem + ".jsonl"))}
+    found |= {match["id"] for stem in tuple(found) if (match := names._FORK.fullmatch(stem))}
     return {stem for stem in found if names.is_session_id(stem)}
 
 
 PIECES = st.sampled_from(
     ["a1", ".", "-", "\n", " ", ".jsonl", ".json", ".trajectory", "-path", "-topic-", "5", ".checkpoint.", ".lock",
+     ".codex-app-server", "2016-11-21T00-41-24-769Z", "_",
      "12345678-1234-4123-8123-123456789012"]
 )  # fmt: skip
 
 
 @given(st.lists(PIECES, max_size=7).map("".join) | st.text(max_size=20))
 def test_the_short_ways_say_what_the_patterns_say(name: str) -> None:
-    companion = bool(names._TRAJECTORY.fullmatch(name) or names._CHECKPOINT.fullmatch(name))
+    companion = any(pattern.fullmatch(name) for pattern in names._COMPANIONS.values())
     found = names._TRANSCRIPT.fullmatch(name)
     assert names.owners(name) == owners_by_every_pattern(name)
     assert names.is_companion(name) is companion
