@@ -1,4 +1,4 @@
-"""What refers to sessions or belongs to them, besides their rows and files, in the databases of a state directory."""
+"""What refers to sessions or belongs to them in a state directory, besides their rows and files."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from . import cron, memory
+from . import cron, memory, mentions, neighbours
 from .effects import Attached
 from .errors import CloserError, Refused
 from .files import exists, read
 from .home import Home
 from .model import Plan, PlannedRow, Session, Status
 from .stores import tables
+from .stores.files import FileStore
 from .stores.tables import Table
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ _WAITS: Mapping[str, tuple[str, str]] = {"operator_approvals": ("resolved_at_ms"
 _CHILD_COLUMNS = ("parent_session_key", "spawned_by")
 _SHOWN_CHILDREN = 3
 _JOBS_BYTES = 64 << 20
+# The databases that all agents shared before there was one (2026.5).
+_SHARED = (("tasks", "runs.sqlite"), ("flows", "registry.sqlite"))
 
 
 def attach(run: Run, plan: Plan) -> Plan:
@@ -56,6 +59,11 @@ def attach(run: Run, plan: Plan) -> Plan:
                 found[agent, key] = of_it
         except CloserError as problem:
             run.warn(f"what else refers to the sessions of agent {agent} was not looked up: {problem.message}")
+        if isinstance(run.stores.get(agent), FileStore):
+            for key, one in _children_in_files(run, agent, sessions):
+                found.setdefault((agent, key), []).append(one)
+    for place, ones in _in_files(run, going).items():
+        found.setdefault(place, []).extend(ones)
     for pair, tree in run.trees.items():
         found[pair] = _merged((*found.get(pair, ()), *tree.attached()))
     if not found:
@@ -65,13 +73,49 @@ def attach(run: Run, plan: Plan) -> Plan:
     return replace(plan, rows=tuple(_with(row, found.get((row.agent, row.key))) for row in plan.rows))
 
 
+def _children_in_files(run: Run, agent: str, sessions: Sequence[Session]) -> Found:
+    """Give the sessions of file stores that name one of these as their parent."""
+    keys = {session.key for session in sessions}
+    store = run.stores[agent]
+    assert isinstance(store, FileStore)
+    assert store.document is not None
+    children: dict[str, list[str]] = defaultdict(list)
+    rows = (member.row for member in store.document.members.values())
+    for parent, child in (*neighbours.spawned(rows, keys), *neighbours.spawned_elsewhere(run, agent, keys)):
+        children[parent].append(child)
+    for parent, of_it in children.items():
+        yield parent, _listed("child", of_it)
+
+
+def _in_files(run: Run, going: Mapping[str, Sequence[Session]]) -> dict[tuple[str, str], list[Attached]]:
+    """Return by agent and key the files that speak of sessions; looked for once in a run."""
+    owners: dict[str, tuple[str, str]] = {}
+    for agent, sessions in going.items():
+        for word, key in _words(sessions).items():
+            owners.setdefault(word, (agent, key))
+    if not owners:
+        return {}
+    if run.mentions is None:
+        run.mentions = mentions.look(run.home, owners)
+    places: dict[tuple[str, str], list[mentions.Place]] = defaultdict(list)
+    for place in run.mentions:
+        # What is decided again is at most what was decided first.
+        if place.word in owners:
+            places[owners[place.word]].append(place)
+    return {owner: mentions.attached(of_it) for owner, of_it in places.items()}
+
+
+def _words(sessions: Iterable[Session]) -> dict[str, str]:
+    return words((session.key, session.session_id if session.id_usable else None) for session in sessions)
+
+
 def _with(row: PlannedRow, found: Sequence[Attached] | None) -> PlannedRow:
     return row._replace(attached=tuple(found)) if found and row.status in GOING else row
 
 
 def look(home: Home, agent: str, sessions: Sequence[Session]) -> dict[str, list[Attached]]:
     """Return what is attached to each of an agent's sessions, by key; Refused where a database cannot be read."""
-    owners = words((session.key, session.session_id if session.id_usable else None) for session in sessions)
+    owners = _words(sessions)
     found: dict[str, list[Attached]] = defaultdict(list)
     for session in sessions:
         if session.pinned:
@@ -82,6 +126,10 @@ def look(home: Home, agent: str, sessions: Sequence[Session]) -> dict[str, list[
                 found[key].append(one)
     for key, one in (*_jobs_in_files(home, owners), *memory.look(home, agent, sessions)):
         found[key].append(one)
+    for record in mentions.bindings(home):
+        target = record.get("targetSessionKey")
+        if isinstance(target, str) and target in owners:
+            found[owners[target]].append(mentions.binding(record))
     return {key: _merged(of_it) for key, of_it in found.items()}
 
 
@@ -97,7 +145,8 @@ def words(sessions: Iterable[tuple[str, str | None]]) -> dict[str, str]:
 
 def databases(home: Home, agent: str) -> list[str]:
     """Return the paths of the databases that may speak of an agent's sessions, as far as they are there."""
-    return [path for path in (home.database(agent), state_database(home)) if exists(path, follow=True)]
+    shared = (os.path.join(home.state, folder, name) for folder, name in _SHARED)
+    return [path for path in (home.database(agent), state_database(home), *shared) if exists(path, follow=True)]
 
 
 def state_database(home: Home) -> str:

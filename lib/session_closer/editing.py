@@ -6,11 +6,11 @@ import os
 from dataclasses import replace
 from functools import partial
 
-from . import closing, commit, history, names, neighbours
+from . import attachments, closing, commit, history, kept, names, neighbours, rebinding
 from .asking import again
 from .claiming import locked
 from .deciding import decide_again
-from .errors import GatewayNeeded
+from .errors import GatewayNeeded, Refused
 from .files import listed
 from .gateway.find import find
 from .model import Life, Plan, PlannedRow, Route, Snapshot, Status
@@ -60,6 +60,7 @@ def _close(run: Run, store: FileStore, rows: list[PlannedRow], stamp: str) -> No
     work = FileWork(store=store, rows=rows, record=record, note=partial(note, run), planned=store.document, lent=lent)
     run.works.append(work)
     if any(row.route is Route.GATEWAY for row in rows):
+        _keep_bindings(run, work)
         run.tell(f"closing {len(rows)} of agent {store.agent} through the gateway; receipt {run.receipt}")
         fall_back = run.options.via == "auto" and run.gateway.can_restart
         lost = closing.through_gateway(run.disk, work, run.gateway, run.progress, fall_back=fall_back)
@@ -72,3 +73,21 @@ def _close(run: Run, store: FileStore, rows: list[PlannedRow], stamp: str) -> No
             closing.to_files(work)
     closing.through_files(run.disk, work, run.gateway.found.life)
     work.finished = True
+
+
+def _keep_bindings(run: Run, work: FileWork) -> None:
+    """Keep the chat bindings that the gateway removes along with its sessions; a warning where they cannot be read."""
+    rows = [row for row in work.rows if row.route is Route.GATEWAY and row.session is not None]
+    bound = [row for row in rows if any(one.kind == rebinding.KIND for one in row.attached)]
+    if not bound:
+        return
+    assert run.record is not None
+    owners = attachments.words((row.key, None) for row in bound)
+    try:
+        found = kept.keep(run.disk, run.home, run.record.id, work.store.agent, owners)
+    except Refused as problem:
+        run.warn(f"the chat bindings that go along are not kept: {problem.message}")
+        return
+    if found is not None:
+        work.record = replace(work.record, kept=(*work.record.kept, found))
+        work.note(work.record)

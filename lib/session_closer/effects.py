@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from .keys import plain
+
 
 class How(StrEnum):
     """How a session is put away: which of its belongings go depends on that."""
@@ -84,7 +86,6 @@ _OTHERWISE: Mapping[tuple[str, How], tuple[str, str]] = {
     ("worktree", How.DELETE): (REMOVED, NONE),
     ("ignored-file", How.ARCHIVE): (REMOVED, NONE),
     ("ignored-file", How.DELETE): (REMOVED, NONE),
-    ("binding", How.GATEWAY): (REMOVED, NONE),
 }
 # Named to people although the close leaves them as they are: they go on without the session.
 _GO_ON = frozenset({"cron-job", "child", "watcher", "binding", "share", "question", "delivery"})
@@ -99,6 +100,9 @@ def _effect(one: Attached, how: How) -> Effect:
     if one.off:
         return Effect(one.kind, one.id, one.name, one.count, DISABLED, AGAIN, _SWITCHED)
     lost = one.destroyed and how is How.DELETE
+    if one.kind == "binding" and how is How.GATEWAY:
+        # One that is kept in a file can be written back, one in a database cannot.
+        return Effect(one.kind, one.id, one.name, one.count, REMOVED, NONE if one.destroyed else EXACT, one.detail)
     action, undo = _OTHERWISE.get((one.kind, how), (REMOVED, NONE) if lost else (KEPT, EXACT))
     return Effect(one.kind, one.id, one.name, one.count, action, undo, _note(one, how))
 
@@ -108,6 +112,8 @@ def _note(one: Attached, how: How) -> str:
         run = "makes the key anew" if how is not How.ARCHIVE else "fails while the key is archived"
         run = run if one.runs else "goes on in a session of its own, and cannot report here"
         return "; ".join(part for part in (one.detail, f"it stays on: each run {run}") if part)
+    if one.kind == "binding" and how is How.FILES:
+        return "; ".join(part for part in (one.detail, "it stays, and leads to a key that is closed") if part)
     if one.kind == "worktree":
         back = f", and brings it back: openclaw worktrees restore {one.id}" if how is How.DELETE else ""
         return "; ".join(part for part in (f"OpenClaw keeps its snapshot for 30 days{back}", one.detail) if part)
@@ -127,14 +133,16 @@ def named(kind: str, count: int) -> str:
     if kind in KINDS:
         return f"{count} {KINDS[kind][count != 1]}"
     where, _, name = kind.partition(":")
-    things = {"table": "row", "file": "file"}.get(where, where)
-    return f"{count} {things}{'' if count == 1 else 's'} of {name}" if name else f"{count} of {kind}"
+    things = {"table": "rows" if count != 1 else "row", "file": "files"}.get(where, where)
+    if where == "file" and count == 1:
+        return f"file {plain(name)}"
+    return f"{count} {things} of {plain(name)}" if name else f"{count} of {plain(kind)}"
 
 
 def line(effect: Effect) -> str:
     """Return an effect in words, one line."""
     who = effect.name or effect.id
-    what = named(effect.kind, effect.count) + (f" {who}" if who else "")
+    what = named(effect.kind, effect.count) + (f" {plain(who)}" if who else "")
     back = {EXACT: "", AGAIN: "the undo makes it anew", NONE: "no undo brings it back"}[effect.undo]
     back = "" if effect.action == DISABLED else back
     said = "; ".join(part for part in (effect.note, back if effect.action != KEPT else "") if part)
@@ -150,26 +158,29 @@ class Lost:
     why: str
 
 
+# Why there is no way back, in a database and in a file store.
 WHY = "its rows were deleted with the session, and OpenClaw's importer takes none"
 _WHY_OF = {
     "worktree": "OpenClaw's importer makes no checkout; within 30 days of the close: openclaw worktrees restore {}",
     "ignored-file": "git ignores them, so OpenClaw's snapshot of the worktree did not keep them",
 }
+WHY_IN_FILES = "the gateway removed it from its database, where nothing but the gateway may write: bind the chat anew"
 
 
-def lost(effects: Iterable[Effect], how: How, failed: Mapping[str, str]) -> tuple[Lost, ...]:
-    """Return what an undo of a close leaves out; `failed`: why a kind that has a way back was not brought back.
+def lost(effects: Iterable[Effect], how: How, left_out: Mapping[str, str]) -> tuple[Lost, ...]:
+    """Return what an undo of a close leaves out; `left_out`: by kind or id why what has a way back did not come back.
 
     `how` the session had been put away when the undo began: what was archived may have been deleted since.
     """
     found: dict[tuple[str, str], int] = {}
+    never = WHY if how in (How.ARCHIVE, How.DELETE) else WHY_IN_FILES
     for one in effects:
         destroyed = one.action == KEPT and one.kind in _DESTROYED
         undo = NONE if how is How.DELETE and (destroyed or one.kind == "worktree") else one.undo
-        if one.kind in failed or undo == NONE:
-            why = _WHY_OF.get(one.kind, WHY).format(one.id)
-            place = one.kind, failed.get(one.kind, why)
-            found[place] = found.get(place, 0) + one.count
+        no_way = _WHY_OF.get(one.kind, never).format(one.id)
+        why = left_out.get(one.id) or left_out.get(one.kind) or (no_way if undo == NONE else "")
+        if why:
+            found[one.kind, why] = found.get((one.kind, why), 0) + one.count
     return tuple(Lost(kind, count, why) for (kind, why), count in found.items())
 
 

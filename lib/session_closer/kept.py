@@ -1,4 +1,4 @@
-"""What a deletion takes along and no undo brings back, kept beside the receipt: one JSON line for each row, packed."""
+"""What a deletion takes along, kept beside the receipt: one JSON line for each row, packed."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
-from . import attachments, files, history
+from . import attachments, files, history, mentions
 from .files import Disk
 from .home import Home
 from .record import Kept
 from .stores import tables
-from .stores.tables import Hit
 
 _GZIP = 16 + zlib.MAX_WBITS
+# What is kept of a store's bindings is read again as a whole.
+_READ_BYTES = 64 << 20
 
 
 def path_of(home: Home, name: str) -> str:
@@ -62,12 +63,34 @@ def _lines(home: Home, agent: str, owners: Mapping[str, str]) -> Iterator[bytes]
             for table in tables.tables(connection):
                 if table.destroyed:
                     for hit in tables.hits(connection, table):
-                        yield _line(os.path.relpath(path, home.state), owners[hit.word], hit)
+                        yield _line(os.path.relpath(path, home.state), hit.table.name, owners[hit.word], hit.row)
+    for record in mentions.bindings(home):
+        target = record.get("targetSessionKey")
+        if isinstance(target, str) and target in owners:
+            yield _line(mentions.BINDINGS, "bindings", owners[target], record)
 
 
-def _line(database: str, key: str, hit: Hit) -> bytes:
-    row = {"database": database, "table": hit.table.name, "key": key, "row": dict(hit.row)}
-    return json.dumps(row, default=_bytes).encode() + b"\n"
+def _line(database: str, table: str, key: str, row: Mapping[str, Any]) -> bytes:
+    line = {"database": database, "table": table, "key": key, "row": dict(row)}
+    return json.dumps(line, default=_bytes).encode() + b"\n"
+
+
+def bindings(home: Home, kept: Iterable[Kept], keys: Container[str]) -> list[dict[str, Any]]:
+    """Return the chat bindings of these sessions that were kept of a file; ValueError where a file is not what it was.
+
+    OSError where one cannot be read.
+    """
+    found = []
+    for one in kept:
+        raw, _ = files.read(path_of(home, one.name), one.size)
+        if hashlib.sha256(raw).hexdigest() != one.sha256:
+            raise ValueError(f"{path_of(home, one.name)} is not what it was")
+        unpacking = zlib.decompressobj(_GZIP)
+        for line in unpacking.decompress(raw, _READ_BYTES).splitlines():
+            row = json.loads(line)
+            if row["database"] == mentions.BINDINGS and row["key"] in keys:
+                found.append(row["row"])
+    return found
 
 
 def _bytes(value: Any) -> dict[str, str]:

@@ -140,7 +140,7 @@ class Session(NamedTuple):
     """One entry of a store, as far as a plan needs it.
 
     `updated_at` is in ms since 1970, None where it is not usable, `archived_at` likewise, None unless it is archived.
-    `worktree` is the id of its managed worktree.
+    `worktree` is the id of its managed worktree, `parents` are the keys that an entry of a file store calls so.
     """
 
     agent: str
@@ -156,6 +156,7 @@ class Session(NamedTuple):
     model: str | None = None
     archived_at: int | None = None
     worktree: str | None = None
+    parents: tuple[str, ...] = ()
 
 
 class Snapshot(NamedTuple):

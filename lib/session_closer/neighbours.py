@@ -1,4 +1,4 @@
-"""What other agents' stores say: which files of an agent they use, and which of them have a session by a name."""
+"""What other agents' stores say: which files of an agent they use, who has a session by a name, or of a parent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from . import document, files, measuring, names
 from .errors import CloserError
 from .home import Home
 from .measuring import Stamp
+from .model import Session
 from .planning import Claims
 from .run import Run
 from .stores import detect
@@ -30,6 +31,7 @@ _SESSION_FILE = rb'"sessionFile"\s*:\s*"'
 _END_BYTES = 1 << 14
 # No proof, but a look at the last bytes costs nothing: the last row is an object, in one.
 _END = re.compile(rb"[{}][ \t\n\r]*\}[ \t\n\r]*\Z")
+_PARENT = re.compile(rb'"(?:spawnedBy|parentSessionKey)"\s*:\s*"' + _VALUE, re.DOTALL)
 _SESSION_ID = re.compile(rb'"sessionId"\s*:\s*"' + _VALUE, re.DOTALL)
 
 
@@ -207,6 +209,29 @@ def holders(run: Run, agent: str, tails: Collection[str]) -> dict[str, list[str]
                 if holds(key):
                     found[tail].append(key)
     return found
+
+
+def spawned(sessions: Iterable[Session], keys_of: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Give of sessions that name one of these keys as their parent the parent and the key, each pair once."""
+    for session in sessions:
+        for parent in session.parents:
+            if parent in keys_of and parent != session.key:
+                yield parent, session.key
+
+
+def spawned_elsewhere(run: Run, agent: str, keys_of: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Give the same of other agents' file stores, as far as they are small."""
+    for other, path in _others(run.home, agent):
+        if other in run.snapshots and run.snapshots[other].era == "files":
+            yield from spawned(run.snapshots[other].sessions.values(), keys_of)
+            continue
+        with suppress(CloserError, OSError):
+            if os.stat(path).st_size > _SEARCHED_BYTES:
+                continue
+            raw = files.read(os.path.realpath(path), _SEARCHED_BYTES)[0]
+            if any(_text(value) in keys_of for value in _PARENT.findall(raw)):
+                rows = (member.row for member in parse(raw, path, other).members.values())
+                yield from spawned(rows, keys_of)
 
 
 def _keys(agent: str, tail: str) -> tuple[str, str]:

@@ -10,7 +10,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from . import asking, attachments, files, finishing, history, importing, jobs, journal, kept, locks, modes, record
+from . import (
+    asking,
+    attachments,
+    files,
+    finishing,
+    history,
+    importing,
+    jobs,
+    journal,
+    kept,
+    locks,
+    modes,
+    rebinding,
+    record,
+)  # fmt: skip
 from .errors import CloserError
 from .files import Disk
 from .history import damaged, folders, named_records, open_runs, receipt_path
@@ -103,6 +117,10 @@ def _finish(current: Run, begun: Journal, run: str) -> list[str]:
     for store in found.stores:
         _check_place(home, store)
     found = _settle(current, begun, found)
+    for store in found.stores:
+        back = [session.key for session in store.sessions if session.status == "restored"]
+        if store.era == "files" and store.restores and store.kept and back:
+            rebinding.finish(current, store.kept, back)
     owed = _restarted(current, found)
     for store in found.stores:
         current.warn(*jobs.finish(current, store))

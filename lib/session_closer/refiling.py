@@ -28,7 +28,7 @@ from .claiming import locked
 from .document import Document
 from .errors import CloserError
 from .model import Life, Move, Status
-from .record import StoreRecord
+from .record import Kept, StoreRecord
 from .restorable import Chosen, Item
 from .run import Run
 from .stores import Store
@@ -64,7 +64,7 @@ def restore_store(
             importing.make_folder(run.disk, store.folder)
         orphans = [item for item in todo if item.how == "orphan"]
         todo = [item for item in todo if item.how != "orphan"]
-        record = _prepare(run, store, todo, orphans, name)
+        record = replace(_prepare(run, store, todo, orphans, name), kept=_kept(some))
         note_first(run, record)
         work = FileWork(store=store, rows=[], record=record, note=partial(note, run), planned=store.document)
         run.works.append(work)
@@ -94,6 +94,11 @@ def _prepare(run: Run, store: FileStore, items: Sequence[Item], orphans: Sequenc
     raw = store.document.raw
     made = commit.publish_backup(run.disk, store.index, raw, backup)
     return replace(record, backup=made, size=len(raw), sha256=hashlib.sha256(raw).hexdigest())
+
+
+def _kept(some: Sequence[Chosen]) -> tuple[Kept, ...]:
+    """Return what the closes have kept, so that an interrupted restore can be finished with it."""
+    return tuple(dict.fromkeys(kept for one in some for kept in one.store.kept))
 
 
 def is_lost(store: Store, some: Sequence[Chosen]) -> bool:

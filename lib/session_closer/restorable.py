@@ -52,9 +52,9 @@ class Item(NamedTuple):
     """One session of a receipt: `entry` is its member in a file store, or its `entry_json`.
 
     `moves` are the renames to be undone. `how`: file, import (into a database), unarchive, or orphan: a file without a
-    session, whose name stands for the key. `effects` are those of the close that is undone, `failed` says why a kind of
-    them that has a way back was not brought back. `modes` and `jobs` are what the close has recorded of its worktree
-    and its cron jobs, `left` what else is not as it was.
+    session, whose name stands for the key. `effects` are those of the close that is undone, `left_out` says by kind
+    or id why what has a way back was not brought back. `modes` and `jobs` are
+    what the close has recorded of its worktree and its cron jobs, `left` what else is not as it was.
     """
 
     given: str
@@ -68,7 +68,7 @@ class Item(NamedTuple):
     error: str | None = None
     until: str | None = None
     effects: tuple[Effect, ...] = ()
-    failed: Mapping[str, str] = MappingProxyType({})
+    left_out: Mapping[str, str] = MappingProxyType({})
     modes: tuple[Mode, ...] = ()
     jobs: tuple[Off, ...] = ()
     left: tuple[Lost, ...] = ()
@@ -304,7 +304,7 @@ def _with_way_out(chosen: Sequence[Chosen], items: list[Item]) -> list[Item]:
     hint, told = "--as KEY brings it back beside it, under another key", []
     for item in items:
         why = {one.kind: one.note for one in item.effects if one.kind in ("settings", "transcript")}
-        found = item._replace(failed={**item.failed, **why})
+        found = item._replace(left_out={**item.left_out, **why})
         told.append(found._replace(error=f"{item.error}; {hint}") if item.status is Status.CONFLICT else found)
     return told
 
@@ -436,6 +436,7 @@ def _into_database(home: Home, store: SqliteStore, shelf: Callable[[], Shelf], c
             continue
         item = Item(given, store.agent, session.key, session.session_id, Status.WOULD_RESTORE, "import")
         item = item._replace(effects=session.effects, modes=session.modes, jobs=session.jobs)
+        item = item._replace(left_out=_not_in_a_database(one))
         row = now.get(session.key)
         if row is not None and row.session_id != session.session_id:
             item = item._replace(status=Status.CONFLICT, error="the key is in use again, by another session")
@@ -447,6 +448,13 @@ def _into_database(home: Home, store: SqliteStore, shelf: Callable[[], Shelf], c
             item = _to_import(home, store, shelf, item, one)
         items.append(item)
     return items
+
+
+def _not_in_a_database(one: Chosen) -> Mapping[str, str]:
+    """Return what a file store could get back, and a database cannot."""
+    moved = one.store.era == "files" and any(e.action == "removed" and e.undo == "exact" for e in one.session.effects)
+    why = "it was kept in a file, and OpenClaw has a database now: bind the chat anew"
+    return MappingProxyType({"binding": why} if moved else {})
 
 
 def _to_import(home: Home, store: SqliteStore, shelf: Callable[[], Shelf], item: Item, one: Chosen) -> Item:

@@ -17,6 +17,7 @@ from . import (
     importing,
     jobs,
     locks,
+    rebinding,
     recovery,
     refiling,
     restorable,
@@ -258,8 +259,10 @@ def _change(
                 reviving.restore_store(run, store, some, done)
             else:
                 refiling.restore_store(run, agent, some, done)
+        bound = rebinding.put_back(run, by_agent, done)
         result = restart_once(run)
         refiling.look_again(run, done)
+        rebinding.look_again(run, bound, done, result)
     except (Busy, ChangedUnderneath, GatewayNeeded, Refused) as problem:
         error = PartlyDone(problem) if isinstance(problem, Refused) and run.works else problem
     except OSError as problem:
@@ -333,7 +336,8 @@ def _outcome(item: Item) -> Outcome:
 
 
 def _lost(item: Item) -> tuple[Lost, ...]:
-    return (*lost(item.effects, _HOW.get(item.how, How.FILES), item.failed), *item.left)
+    how = _HOW.get(item.how, How.FILES)
+    return (*lost(item.effects, how, item.left_out), *item.left)
 
 
 def _report(run: Run, rows: Sequence[Outcome], restart: RestartResult, error: CloserError | None) -> Report:

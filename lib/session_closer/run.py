@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .home import Home
     from .journal import Journal
     from .measuring import Hash
+    from .mentions import Place
     from .neighbours import Look
     from .planning import Claims
     from .record import RunRecord
@@ -35,8 +36,8 @@ class Run:
     `stamp` goes into the archive names of the plan. `unread` are stores that could not be looked at, `sizes` bytes by
     key, `hashes` of what the backups will hold, `refused` rows that stand for files, `looks` and `lent` what other
     agents' stores say and use of an agent's, `seen` what an index held at the last look, `going` the (agent, key) pairs
-    that are still to be closed, `trees` the worktrees of such pairs, `free_by` when to stop freeing keys, in seconds of
-    the monotonic clock.
+    that are still to be closed, `trees` the worktrees of such pairs, `mentions` the files that speak of them, `free_by`
+    when to stop freeing keys, in seconds of the monotonic clock.
     """
 
     home: Home
@@ -63,6 +64,7 @@ class Run:
     seen: dict[str, Seen] = field(default_factory=dict)
     going: frozenset[tuple[str, str]] = frozenset()
     trees: dict[tuple[str, str], Tree] = field(default_factory=dict)
+    mentions: list[Place] | None = None
     record: RunRecord | None = None
     journal: Journal | None = None
     free_by: float = math.inf

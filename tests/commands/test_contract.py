@@ -1020,7 +1020,7 @@ def test_the_demo_says_that_its_files_are_gone_and_its_counts_agree(world: Path)
     assert counts[3:] == [("main", "2"), ("project-lead", "8"), ("researcher", "2")]
     assert "\n4 closed, 8 kept\n" in said
     for part, sessions in zip(said.split("\nafter\n"), (16, 12), strict=True):
-        assert sum(line.startswith("    ") for line in part.splitlines()) == sessions
+        assert len(re.findall(r"^    \S", part, re.MULTILINE)) == sessions
 
 
 def test_the_demo_speaks_json(world: Path) -> None:

@@ -21,7 +21,10 @@ from ..model import Session, Snapshot
 
 Row = TypeVar("Row")
 # What a plan needs of an entry.
-FIELDS = ("sessionId", "sessionFile", "status", "pinnedAt", "updatedAt", "chatType", "origin", "model")
+FIELDS = (
+    "sessionId", "sessionFile", "status", "pinnedAt", "updatedAt", "chatType", "origin", "model",
+    "spawnedBy", "parentSessionKey",
+)  # fmt: skip
 # 9999-12-31, in ms; a later time is no time.
 _NEVER = 253_402_214_400_000
 _REMEDY = "look at it with: openclaw doctor"
@@ -178,7 +181,7 @@ def session(agent: str, key: str, values: tuple[Any, ...] | None, real: Callable
     """Return what a plan needs of an entry, whatever is in it: the values of FIELDS; `real` resolves a folder."""
     if values is None:
         return Session(agent, key, None, None, id_usable=False)
-    session_id, path, status, pinned, updated, chat, origin, of_model = values
+    session_id, path, status, pinned, updated, chat, origin, of_model, *parents = values
     if chat is None and origin is not None:
         chat = origin.get("chatType") if isinstance(origin, dict) else None
     return Session(
@@ -193,7 +196,16 @@ def session(agent: str, key: str, values: tuple[Any, ...] | None, real: Callable
         moment(updated),
         chat if isinstance(chat, str) else None,
         model(of_model),
+        parents=_parents(*parents),
     )
+
+
+def _parents(*named: Any) -> tuple[str, ...]:
+    """Return the keys of the sessions that an entry calls its parents, each once."""
+    # Of a hundred thousand entries hardly one has a parent.
+    if named == (None, None):
+        return ()
+    return tuple(dict.fromkeys(parent for parent in named if isinstance(parent, str)))
 
 
 def moment(value: Any) -> int | None:
