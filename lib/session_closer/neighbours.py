@@ -36,11 +36,15 @@ _SESSION_ID = re.compile(rb'"sessionId"\s*:\s*"' + _VALUE, re.DOTALL)
 
 
 class Look(NamedTuple):
-    """What an agent's index said when it had this stamp: file names by real folder; `wrong`: why not all is known."""
+    """What an agent's index said when it had this stamp: file names by real folder; `wrong`: why not all is known.
+
+    `parents` are the keys that its entries call their parents, of a small one.
+    """
 
     stamp: Stamp | None
     files: Mapping[str, frozenset[str]] = MappingProxyType({})
     wrong: str = ""
+    parents: frozenset[str] = frozenset()
 
 
 def claims(run: Run, agent: str) -> dict[str, Claims]:
@@ -152,7 +156,8 @@ def _read(stamp: Stamp | None, path: str, own: Sequence[str], shared: frozenset[
         nothing = problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL)
         return Look(stamp, wrong="" if nothing else "cannot be read")
     whole = _END.search(raw[-_END_BYTES:]) is not None
-    return Look(stamp, _named(raw, own, shared), "" if whole else _damage(raw))
+    named = _PARENT.findall(raw) if len(raw) <= _SEARCHED_BYTES else []
+    return Look(stamp, _named(raw, own, shared), "" if whole else _damage(raw), frozenset(map(_text, named)))
 
 
 def _damage(raw: bytes) -> str:
@@ -221,17 +226,16 @@ def spawned(sessions: Iterable[Session], keys_of: Collection[str]) -> Iterator[t
 
 def spawned_elsewhere(run: Run, agent: str, keys_of: Collection[str]) -> Iterator[tuple[str, str]]:
     """Give the same of other agents' file stores, as far as they are small."""
+    own = frozenset(_folders(run.home, agent))
     for other, path in _others(run.home, agent):
-        if other in run.snapshots and run.snapshots[other].era == "files":
-            yield from spawned(run.snapshots[other].sessions.values(), keys_of)
-            continue
         with suppress(CloserError, OSError):
             if os.stat(path).st_size > _SEARCHED_BYTES:
                 continue
-            raw = files.read(os.path.realpath(path), _SEARCHED_BYTES)[0]
-            if any(_text(value) in keys_of for value in _PARENT.findall(raw)):
-                rows = (member.row for member in parse(raw, path, other).members.values())
-                yield from spawned(rows, keys_of)
+            look = _look(run, other, path, shared=own.intersection(_folders(run.home, other)))
+            if look.parents.isdisjoint(keys_of):
+                continue
+            run.seen[other] = see(path, other, run.seen.get(other))
+            yield from spawned(run.seen[other].sessions.values(), keys_of)
 
 
 def _keys(agent: str, tail: str) -> tuple[str, str]:

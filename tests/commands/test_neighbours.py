@@ -265,7 +265,7 @@ def test_in_a_folder_that_two_agents_have_a_session_id_is_a_claim(store: Store, 
     assert path.exists()
 
 
-def test_nothing_is_read_of_others_where_no_file_would_go_and_nothing_twice(
+def test_of_others_nothing_is_read_twice_and_nothing_large_where_no_file_would_go(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
@@ -277,8 +277,13 @@ def test_nothing_is_read_of_others_where_no_file_would_go_and_nothing_twice(
 
     monkeypatch.setattr(neighbours.files, "read", counted)
     others = {str(store.index("researcher")), str(store.index("main"))}
-    run_json(CloseProject, "never-spoken", state=store.state)
-    assert others.isdisjoint(read)
+    run_json(CloseProject, "--dry-run", "never-spoken", state=store.state)
+    assert sorted(path for path in read if path in others) == sorted(others)
+    read.clear()
+    with monkeypatch.context() as small:
+        small.setattr(neighbours, "_SEARCHED_BYTES", 10)
+        run_json(CloseProject, "never-spoken", state=store.state)
+        assert others.isdisjoint(read)
     run_json(CloseProject, "--session-key", KEY, state=store.state)
     assert sorted(path for path in read if path in others) == sorted(others)
 
