@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from . import asking, attachments, jobs, kept
 from .claiming import locked
@@ -18,6 +19,9 @@ from .record import Kept, SessionRecord, StoreRecord, raw_entry
 from .run import Run
 from .stores.sqlite import Row, SqliteStore, all_archives
 from .work import Work, note
+
+if TYPE_CHECKING:
+    from .worktrees import Tree
 
 
 def change_store(run: Run, agent: str, first: Plan) -> list[PlannedRow]:
@@ -45,7 +49,7 @@ def _close(run: Run, store: SqliteStore, rows: list[PlannedRow], found: dict[str
         era=store.era,
         path=store.index,
         transcripts=store.folder,
-        sessions=tuple(_recorded(run, row, found[row.key]) for row in rows),
+        sessions=tuple(_recorded(row, found[row.key], run.trees.get((row.agent, row.key))) for row in rows),
     )
     note(run, record)
     work = Work(store=store, rows=rows, record=record, note=partial(note, run))
@@ -88,9 +92,8 @@ def _kept(run: Run, agent: str, sessions: Sequence[tuple[str, str | None]]) -> K
     return kept.keep(run.disk, run.home, run.record.id, agent, attachments.words(sessions))
 
 
-def _recorded(run: Run, planned: PlannedRow, row: Row) -> SessionRecord:
+def _recorded(planned: PlannedRow, row: Row, tree: Tree | None = None) -> SessionRecord:
     raw = raw_entry(row.entry)
-    tree = run.trees.get((planned.agent, planned.key))
     return SessionRecord(
         key=row.key,
         session_id=row.session_id,
