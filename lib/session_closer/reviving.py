@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from . import files, importing, modes, restorable
+from . import files, importing, leftovers, modes, restorable
 from .asking import again
 from .claiming import locked
 from .errors import GatewayNeeded
@@ -123,7 +123,7 @@ def _import_rows(run: Run, store: SqliteStore, chosen: Sequence[Chosen], done: d
             importing.stop(run)
         run.tell(f"importing {len(todo)} sessions of agent {store.agent}; receipt {run.receipt}")
         importing.make_folder(run.disk, store.folder)
-        said = None
+        said, there = None, leftovers.look(run.home, store.folder)
         try:
             for item in todo:
                 importing.write_transcripts(run.disk, store, item)
@@ -134,6 +134,8 @@ def _import_rows(run: Run, store: SqliteStore, chosen: Sequence[Chosen], done: d
         finally:
             importing.clean(run.disk, index, store, record)
             importing.judge(run, store, todo, done, said)
+            if left := leftovers.said(there, leftovers.look(run.home, store.folder)):
+                run.warn(left)
 
 
 def _taken_back(run: Run, store: SqliteStore, done: Mapping[tuple[str, str], Item]) -> tuple[SessionRecord, ...]:
