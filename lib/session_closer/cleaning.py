@@ -10,15 +10,17 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from . import keys, names, planning
+from . import durations, keys, names, planning
 from .kinds import AUTOMATION, Kind, is_peer_direct, kind
 from .model import GatewayView, Session, Snapshot
 from .policy import Policy, Rules
-from .protection import PINNED, RUNNING, protection
+from .protection import BOUND, PINNED, RUNNING, protection
 
 # A session that was just made has no transcript yet.
 MISSING_SECONDS = 600.0
-UNKNOWN, ACTIVE = "unknown-age", "active"
+# No limit takes what was used so short a time ago: it may be about to be used.
+CAP_SECONDS = 600.0
+UNKNOWN, ACTIVE, NEWEST = "unknown-age", "active", "newest"
 
 
 class Action(StrEnum):
@@ -54,10 +56,11 @@ class Verdict(NamedTuple):
 class Findings:
     """One store's verdicts by key, and how many rows were spared for which reason though the policy named them.
 
-    `transcripts` tells by key which rows share one, where sizes matter.
+    `transcripts` tells by key which rows share one, where sizes matter, `unmet` says of each limit that is not met.
     """
 
     count: int = 0
+    unmet: list[str] = field(default_factory=list)
     transcripts: dict[str, str] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     spared: Counter[str] = field(default_factory=Counter)
@@ -84,6 +87,8 @@ def findings(
     policy = rules.policy
     staying = {key for target in rules.active for key in target.candidates}
     rows = [_row(rules, session, snapshot, view, staying) for session in _own(snapshot)]
+    newest = _newest(rows, policy)
+    rows = [row._replace(guard=row.guard or (NEWEST if row.session.key in newest else None)) for row in rows]
     found = Findings(len(rows))
     if policy.max_disk is not None:
         found.transcripts = {row.session.key: _transcript(row.session) for row in rows}
@@ -93,7 +98,9 @@ def findings(
             continue
         # A direct message that dmScope has left behind is the one kind of durable row that may go.
         retired = action is Action.RETIRE_DM_SCOPE and row.guard == Kind.DIRECT
-        if row.guard is not None and not retired:
+        # Of what has lost its transcript nothing is left that could be the newest.
+        lost = action is Action.PRUNE_MISSING and row.guard == NEWEST
+        if row.guard is not None and not retired and not lost:
             found.spared[row.guard] += 1
         elif row.age is None and action in _BY_AGE and not policy.unknown_is_old:
             found.spared[UNKNOWN] += 1
@@ -102,12 +109,14 @@ def findings(
     left = [row for row in rows if row.session.key not in found.verdicts]
     if policy.max_entries is not None:
         left = _cap(found, left, len(left) - policy.max_entries, policy)
+        if len(left) > policy.max_entries:
+            found.unmet.append(f"{len(left)} sessions stay, more than --max-entries {policy.max_entries}")
     if policy.max_disk is not None:
         _evict(found, left, sizes, policy)
     for key, action in ours.items():
         if key not in staying:
             session = snapshot.sessions[key]
-            found.verdicts[key] = Verdict(action, kind(key, session.chat_type), _since(rules, session.archived_at))
+            found.verdicts[key] = Verdict(action, _kind(session), durations.since(session.archived_at, rules.now))
     return found
 
 
@@ -115,10 +124,10 @@ def archived(rules: Rules, snapshot: Snapshot) -> Iterator[tuple[Session, Action
     """Give the archived sessions that the policy would free, whoever archived them, and why."""
     policy = rules.policy
     for session in snapshot.sessions.values():
-        age = _since(rules, session.archived_at)
+        age = durations.since(session.archived_at, rules.now)
         if age is None or session.pinned:
             continue
-        of_kind = kind(session.key, session.chat_type)
+        of_kind = _kind(session)
         if policy.expire_archives is not None and age > policy.expire_archives:
             yield session, Action.EXPIRE_ARCHIVE
         elif of_kind in AUTOMATION and of_kind in policy.stale and not rules.archive:
@@ -133,27 +142,46 @@ def _own(snapshot: Snapshot) -> Iterator[Session]:
             yield session
 
 
+def _kind(session: Session) -> Kind:
+    return kind(session.key, session.chat_type, orphaned=session.orphaned)
+
+
+def _newest(rows: Iterable[_Row], policy: Policy) -> set[str]:
+    """Return the keys that stay because they are among the newest of their cron job, or of their parent."""
+    groups: dict[tuple[Kind, str], list[_Row]] = defaultdict(list)
+    for row in rows if policy.keep_last is not None else ():
+        if (owner := _owner(row)) is not None:
+            groups[row.kind, owner].append(row)
+    ordered = (sorted(group, key=lambda row: math.inf if row.age is None else row.age) for group in groups.values())
+    return {row.session.key for group in ordered for row in group[: policy.keep_last]}
+
+
+def _owner(row: _Row) -> str | None:
+    """Return the job of a run, or the parent of another session; None where there is neither."""
+    key = row.session.key.lower().strip()
+    if row.kind is Kind.CRON_RUN:
+        return key.rpartition(":run:")[0]
+    parent = next(filter(None, row.session.parents), None)
+    if parent is not None or row.kind is not Kind.SUBAGENT:
+        return parent
+    # Of a subagent's own subagent the key says whose it is.
+    return key.rpartition(":subagent:")[0]
+
+
 def _row(rules: Rules, session: Session, snapshot: Snapshot, view: GatewayView, staying: set[str]) -> _Row:
-    of_kind = kind(session.key, session.chat_type)
+    of_kind = _kind(session)
     running = planning.is_running(session, snapshot, view)
     guard = protection(of_kind, session, running=running)
     if guard == Kind.DIRECT:
-        # Pinned and running hold for those that `fix_dm_scope` may take, too.
-        guard = PINNED if session.pinned else RUNNING if running else guard
-    return _Row(session, of_kind, _age(rules, session), ACTIVE if session.key in staying else guard)
+        # What else keeps a session holds for those that `fix_dm_scope` may take, too.
+        guard = PINNED if session.pinned else BOUND if session.bound else RUNNING if running else guard
+    return _Row(
+        session, of_kind, durations.since(session.updated_at, rules.now), ACTIVE if session.key in staying else guard
+    )
 
 
 def _transcript(session: Session) -> str:
     return session.session_id or session.session_file or session.key
-
-
-def _age(rules: Rules, session: Session) -> float | None:
-    """Return the age in seconds, 0 for a time ahead of the clock: that row was used last of all."""
-    return _since(rules, session.updated_at)
-
-
-def _since(rules: Rules, moment: int | None) -> float | None:
-    return None if moment is None else max(0.0, rules.now - moment / 1000)
 
 
 def _named(rules: Rules, row: _Row, snapshot: Snapshot) -> Action | None:
@@ -204,6 +232,9 @@ def _evict(found: Findings, rows: Sequence[_Row], sizes: Mapping[str, int], poli
             total -= size
             for other in waiting[name]:
                 found.verdicts[other.session.key] = Verdict(Action.EVICT_BUDGET, other.kind, other.age)
+    if total > policy.max_disk:
+        held, most = durations.shown_size(total), durations.shown_size(policy.max_disk)
+        found.unmet.append(f"the transcripts that stay take {held}, more than --max-disk {most}")
 
 
 def weight(found: Findings, wanted: Iterable[str], sizes: Mapping[str, int]) -> int:
@@ -212,8 +243,12 @@ def weight(found: Findings, wanted: Iterable[str], sizes: Mapping[str, int]) -> 
 
 
 def _oldest(rows: Iterable[_Row], policy: Policy) -> list[_Row]:
-    """Return the rows that may go, oldest first."""
-    free = [row for row in rows if row.guard is None and (row.age is not None or policy.unknown_is_old)]
+    """Return the rows that a limit may take, oldest first."""
+    free = [
+        row
+        for row in rows
+        if row.guard is None and (policy.unknown_is_old if row.age is None else row.age >= CAP_SECONDS)
+    ]
     return sorted(free, key=lambda row: math.inf if row.age is None else row.age, reverse=True)
 
 

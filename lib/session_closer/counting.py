@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .cleaning import FREEING, Action, Findings, weight
+from .cleaning import FREEING, Action, Findings, Verdict, weight
+from .kinds import openclaw_deletes
 from .model import Outcome, Status, Why
 from .policy import Policy
 
@@ -14,15 +15,28 @@ _GONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.WOULD_CLOSE, Status.WO
 _FREED = frozenset({Status.EXPIRED, Status.WOULD_EXPIRE})
 
 
-def explained(row: Outcome, findings: Findings | None, sizes: Mapping[str, int]) -> Outcome:
+# The rules that OpenClaw's own cleanup has, too.
+_SHARED = frozenset({Action.PRUNE_STALE, Action.CAP_OVERFLOW})
+
+
+def explained(row: Outcome, findings: Findings | None, sizes: Mapping[str, int], era: str) -> Outcome:
     """Return a session's row with why the policy took it."""
     verdict = findings.verdicts.get(row.key) if findings is not None and row.key else None
     if verdict is None:
         return row
-    return row._replace(why=Why(str(verdict.action), str(verdict.kind), verdict.age, sizes.get(row.key)))
+    theirs = _openclaw(row.key, verdict) if era == "sqlite" else None
+    return row._replace(why=Why(str(verdict.action), str(verdict.kind), verdict.age, sizes.get(row.key), theirs))
 
 
-def summary(findings: Findings, rows: Sequence[Outcome], sizes: Mapping[str, int], policy: Policy) -> dict[str, Any]:
+def _openclaw(key: str, verdict: Verdict) -> str | None:
+    if verdict.action not in _SHARED:
+        return None
+    return "delete" if openclaw_deletes(key, verdict.kind) else "archive"
+
+
+def summary(
+    findings: Findings, rows: Sequence[Outcome], sizes: Mapping[str, int], policy: Policy, era: str
+) -> dict[str, Any]:
     """Return what became of one store: `rows` are all results of its agent, `sizes` bytes by session key."""
     verdicts = findings.verdicts
     taken = [row for row in rows if row.status in _GONE and row.key in verdicts]
@@ -40,6 +54,9 @@ def summary(findings: Findings, rows: Sequence[Outcome], sizes: Mapping[str, int
         "capped": count[Action.CAP_OVERFLOW],
         "diskBudget": _budget(findings, sessions, sizes, policy),
         "unreferencedArtifacts": {"removedFiles": len(files), "bytes": _bytes(files)},
+        "openclawArchives": sum(_openclaw(row.key, verdicts[row.key]) == "archive" for row in sessions)
+        if era == "sqlite"
+        else None,
         "freedSessions": sum(row.key_free is True for row in taken),
         "expiredArchives": {"removedFiles": len(freed), "freedBytes": _bytes(freed)},
         "spared": dict(sorted(findings.spared.items())),

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from . import attachments, cleaning, clocks, durations, history, neighbours, planning
+from . import attachments, cleaning, clocks, durations, history, neighbours, planning, registers
 from .errors import CloserError, StorageFailed
 from .home import Home
 from .keys import plain
@@ -109,6 +109,8 @@ def _freed(run: Run) -> frozenset[Kind] | None:
 def _by_policy(run: Run, rules: Rules, snapshots: dict[str, Snapshot], choices: Choices) -> Plan:
     """Return the plan of a cleanup; what may not go is spared, and counted."""
     wanted: dict[tuple[str, str], str] = {}
+    rules = _unless_behind(run, rules)
+    snapshots = {agent: registers.marked(run.home, snapshot, rules.now) for agent, snapshot in snapshots.items()}
     doubt = clocks.doubt(rules.now, history.beginnings(run.home.state)) if rules.policy.expire_archives else None
     for agent, snapshot in snapshots.items():
         ours = _ours_to_free(run, rules, snapshot)
@@ -120,6 +122,8 @@ def _by_policy(run: Run, rules: Rules, snapshots: dict[str, Snapshot], choices: 
                 run.warn(f"agent {agent}: {count}, which nothing but the clock calls old: it was {ahead}")
             ours = certain
         found = cleaning.findings(rules, snapshot, run.view, run.sizes.get(agent, {}), ours)
+        if agent not in run.findings:
+            run.warn(*(f"agent {agent}: {said}: the others are protected, or too young" for said in found.unmet))
         # What is decided again under the lock can only be less.
         run.findings.setdefault(agent, found)
         wanted.update(((agent, key), key) for key in found.verdicts)
@@ -132,6 +136,17 @@ def _by_policy(run: Run, rules: Rules, snapshots: dict[str, Snapshot], choices: 
             found.verdicts.pop(row.key, None)
             found.spared[str(row.reason or row.status)] += 1
     return replace(plan, rows=plan.closing)
+
+
+def _unless_behind(run: Run, rules: Rules) -> Rules:
+    """Return the rules; by a clock that is behind an earlier run of ours all rows may seem to be from far ahead."""
+    if not rules.policy.unknown_is_old:
+        return rules
+    latest = max((begun.at.timestamp() for begun in history.beginnings(run.home.state) if begun.at), default=0.0)
+    if latest <= rules.now + durations.AHEAD:
+        return rules
+    run.warn("the clock is behind the last run: --unknown-age-is-old does not hold; set it right")
+    return rules._replace(policy=rules.policy._replace(unknown_is_old=False))
 
 
 def _ours_to_free(run: Run, rules: Rules, snapshot: Snapshot) -> dict[str, cleaning.Action]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from .errors import UsageProblem
@@ -16,6 +17,26 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.IGNORECASE)
 _PARTS = re.compile(rf"(?:{_PART.pattern})+", re.IGNORECASE)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)?", re.IGNORECASE)
 _LONGEST = 100 * 365 * SECONDS["d"]
+# 1973 and 9999, in ms: what is before is in seconds or in nothing, and a later time is no time.
+_EVER, _NEVER = 100_000_000_000, 253_402_214_400_000
+# By so much two clocks may differ, a wrong time zone included.
+AHEAD = SECONDS["d"]
+
+
+def moment(value: object) -> int | None:
+    """Return a time of an entry in ms since 1970, None where it cannot be one."""
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return int(value) if _EVER <= value < _NEVER else None
+    return None
+
+
+def since(at: int | None, now: float) -> float | None:
+    """Return the seconds from a moment (ms since 1970) to `now` (s), 0 for one a little ahead; None: not known.
+
+    What is far ahead of the clock would be fresh for ever: it says nothing.
+    """
+    age = None if at is None else now - at / 1000
+    return None if age is None or age < -AHEAD else max(0.0, age)
 
 
 def seconds(value: object, *, unit: str | None = None, longest: float = _LONGEST) -> float | None:

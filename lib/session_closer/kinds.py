@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import NamedTuple
 
 from . import keys
 
@@ -16,11 +18,14 @@ class Kind(StrEnum):
     GROUP = "group"
     CHANNEL = "channel"
     THREAD = "thread"
+    CHAT = "chat"
     CRON = "cron"
+    CRON_ORPHAN = "cron-orphan"
     CRON_RUN = "cron-run"
     SUBAGENT = "subagent"
     HOOK = "hook"
     HEARTBEAT = "heartbeat"
+    MEMORY = "memory"
     DREAMING = "dreaming"
     ACP = "acp"
     PROBE = "probe"
@@ -30,64 +35,110 @@ class Kind(StrEnum):
 
 # People talk there, or OpenClaw itself comes back to it: no policy may name these.
 DURABLE = frozenset(
-    {Kind.MAIN, Kind.DIRECT, Kind.GROUP, Kind.CHANNEL, Kind.THREAD, Kind.CRON, Kind.HEARTBEAT}
+    {Kind.MAIN, Kind.DIRECT, Kind.GROUP, Kind.CHANNEL, Kind.THREAD, Kind.CHAT, Kind.CRON, Kind.HEARTBEAT, Kind.MEMORY}
 )  # fmt: skip
 STALE_KINDS = tuple(kind for kind in Kind if kind not in DURABLE)
 # Made by machines, and nobody goes on in them once they have ended: a cleanup frees them.
-AUTOMATION = frozenset({Kind.CRON_RUN, Kind.HOOK, Kind.SUBAGENT, Kind.PROBE})
+AUTOMATION = frozenset({Kind.CRON_ORPHAN, Kind.CRON_RUN, Kind.HOOK, Kind.SUBAGENT, Kind.PROBE})
+# What OpenClaw's own cleanup of a database deletes; it archives all else (isSyntheticSessionMaintenanceKey, 2026.9.6).
+OPENCLAW_DELETES = frozenset({Kind.CRON, Kind.CRON_ORPHAN, Kind.CRON_RUN, Kind.HOOK, Kind.SUBAGENT, Kind.ACP})
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_PROBE = re.compile(rf"explicit:model-run-{_UUID}|probe-setup-inference[-:].+")
-_MACHINES = {
-    "cron": Kind.CRON,
-    "subagent": Kind.SUBAGENT,
-    "hook": Kind.HOOK,
-    "acp": Kind.ACP,
-    "acp-bridge": Kind.ACP,
-}
-_PLACES = {
-    "direct": Kind.DIRECT,
-    "dm": Kind.DIRECT,
-    "group": Kind.GROUP,
-    "channel": Kind.CHANNEL,
-    "thread": Kind.THREAD,
-    "topic": Kind.THREAD,
-    "main": Kind.MAIN,
-}
+_MODEL_RUN = rf"explicit:model-run-{_UUID}"
+# Those that 2026.9.6 lists (CHANNEL_SUBSYSTEM_PREFIXES), and the plugins of DingTalk and WeCom.
+_CHANNELS = (
+    "clickclack|dingtalk|discord|feishu|googlechat|imessage|irc|line|matrix|mattermost|msteams|nextcloud-talk|nostr|"
+    "openclaw-weixin|qqbot|signal|slack|synology-chat|telegram|tlon|twitch|webchat|wechat|wecom|weixin|whatsapp|"
+    "yuanbao|zalo|zalouser"
+)
+
+
+class Shape(NamedTuple):
+    """One kind of key: a pattern for what follows `agent:<agent>:`, in lower case, and who makes such keys."""
+
+    kind: Kind
+    pattern: str
+    source: str
+
+
+# The first that fits a key as a whole says its kind.
+SHAPES = (
+    Shape(Kind.HEARTBEAT, r"(?:.*:)?heartbeat(?::.*)?", "2026.9.6 isSyntheticSessionMaintenanceKey"),
+    # By the places of its parts: an account may be called main, group, channel, dm, thread or topic.
+    Shape(
+        Kind.DIRECT,
+        r"(?!(?:agent|cron|subagent|hook|acp|acp-bridge):)(?:[^:]+:){0,2}direct:[^:]+",
+        "2026.9.6 buildAgentPeerSessionKey, isMainScopeStaleDirectSessionKey",
+    ),
+    Shape(Kind.THREAD, r"[^:]*:(?:.*:)?(?:thread|topic):.*", "2026.9.6 parseThreadSessionSuffix; Telegram topics"),
+    Shape(Kind.CRON_RUN, r"cron:[^:]+:run:[^:]+", "2026.9.6 isCronRunSessionKey"),
+    Shape(Kind.CRON, r"cron:.*", "2026.9.6 isCronSessionKey"),
+    Shape(Kind.SUBAGENT, r"subagent:.*", "2026.9.6 isSubagentSessionKey"),
+    Shape(Kind.HOOK, r"hook:.*", "2026.9.6 isSyntheticSessionMaintenanceKey"),
+    Shape(Kind.ACP, r"acp(?:-bridge)?:.*", "2026.9.6 isAcpSessionKey"),
+    Shape(Kind.DREAMING, r"dreaming-narrative-.*", "2026.5.7 memory-core, dreaming-narrative.ts"),
+    Shape(Kind.MEMORY, r"dreaming(?::.*)?", "what an agent's memory comes back to; the first tools always kept it"),
+    Shape(Kind.PROBE, _MODEL_RUN, "2026.9.6 isGatewayModelRunSessionKey"),
+    Shape(Kind.PROBE, r"probe-setup-inference[-:].+", "2026.9.6 set-up, which tries a model"),
+    # Wherever such a word stands: only a key of one word is a name that somebody chose.
+    Shape(Kind.DIRECT, r"(?=.*:)(?:.*:)?(?:direct|dm)(?::.*)?", "2026.9.6 parseSessionDeliveryRoute"),
+    Shape(Kind.GROUP, r"(?=.*:)(?:.*:)?group(?::.*)?", "2026.9.6 isProtectedExternalConversationSessionKey"),
+    Shape(Kind.CHANNEL, r"(?=.*:)(?:.*:)?channel(?::.*)?", "2026.9.6 isProtectedExternalConversationSessionKey"),
+    Shape(Kind.THREAD, r"(?=.*:)(?:.*:)?(?:thread|topic)(?::.*)?", "the same words at an end"),
+    Shape(
+        Kind.CHAT,
+        r"(?=.*:)(?:.*:)?slash(?::.*)?",
+        "2026.5.7 telegram:slash, slack:slash and slashCommand.sessionPrefix",
+    ),
+    Shape(Kind.CHAT, r"dashboard:.*", "2026.5.7 server-methods: a chat that was begun in the dashboard"),
+    Shape(Kind.CHAT, r"session-\d{13}", "DingTalk-Real-AI/dingtalk-openclaw-connector#307"),
+    Shape(
+        Kind.CHAT,
+        rf"(?:{_CHANNELS}|(?:dingtalk|wecom|wechat)-[^:]*):.+",
+        "wecom:<user> in dingxiang-me/OpenClaw-Wechat#49; any channel's own",
+    ),
+    Shape(Kind.MAIN, r"(?=.*:)(?:.*:)?main(?::.*)?", "what a main session is about"),
+)
+_SHAPE = re.compile("|".join(f"(?P<n{number}>{shape.pattern})" for number, shape in enumerate(SHAPES)), re.DOTALL)
+_PROBED = re.compile(_MODEL_RUN)
 # `direct` is left out: OpenClaw writes it into whatever was talked to over its web chat.
-_BY_CHAT_TYPE = {"group": Kind.GROUP, "channel": Kind.CHANNEL, "thread": Kind.THREAD}
+_BY_CHAT_TYPE: Mapping[str, Kind] = {"group": Kind.GROUP, "channel": Kind.CHANNEL, "thread": Kind.THREAD}
 
 
-def kind(key: str, chat_type: str | None = None) -> Kind:
-    """Return the kind of a session; where key and chat type leave a doubt, the kind that is kept longest."""
+def kind(key: str, chat_type: str | None = None, *, orphaned: bool = False) -> Kind:
+    """Return the kind of a session; where key and chat type leave a doubt, the kind that is kept longest.
+
+    `orphaned`: OpenClaw's list of cron jobs has none by the name that the key holds.
+    """
     if keys.is_main(key):
         return Kind.MAIN
     plain = key.lower().strip()
     agent = keys.agent_of(plain)
-    rest = plain if agent is None else plain.split(":", 2)[2]
-    parts = rest.split(":")
-    if "heartbeat" in parts:
-        return Kind.HEARTBEAT
-    inner = parts[1:-1]
-    if "thread" in inner or "topic" in inner:
-        return Kind.THREAD
-    if len(parts) == 4 and parts[0] == "cron" and parts[2] == "run" and parts[1] and parts[3]:
-        return Kind.CRON_RUN
-    if len(parts) > 1 and parts[0] in _MACHINES:
-        return _MACHINES[parts[0]]
-    if rest.startswith("dreaming-narrative-"):
-        return Kind.DREAMING
-    if _PROBE.fullmatch(rest):
-        return Kind.PROBE
-    # Wherever such a word stands: only a key of one word is a name that somebody chose.
-    for part in parts if len(parts) > 1 else []:
-        if part in _PLACES:
-            return _PLACES[part]
-    if chat_type is not None and (found := _BY_CHAT_TYPE.get(chat_type.lower())):
-        return found
-    if len(parts) == 1 and (rest.startswith("project-") or agent == keys.DEFAULT_AGENT):
+    rest = _rest(plain)
+    found = _SHAPE.fullmatch(rest)
+    if found is not None and found.lastgroup is not None:
+        by_key = SHAPES[int(found.lastgroup[1:])].kind
+        return Kind.CRON_ORPHAN if orphaned and by_key is Kind.CRON else by_key
+    if chat_type is not None and (by_chat := _BY_CHAT_TYPE.get(chat_type.lower())):
+        return by_chat
+    if ":" not in rest and (rest.startswith("project-") or agent == keys.DEFAULT_AGENT):
         return Kind.PROJECT
     return Kind.OTHER
+
+
+def _rest(plain: str) -> str:
+    return plain if keys.agent_of(plain) is None else plain.split(":", 2)[2]
+
+
+def job_of(key: str) -> str | None:
+    """Return the id of the cron job whose own session a key is, in lower case, None for any other session."""
+    ahead, _, job = _rest(key.lower().strip()).partition(":")
+    return job if ahead == "cron" and job and ":" not in job else None
+
+
+def openclaw_deletes(key: str, of_kind: Kind) -> bool:
+    """Tell whether OpenClaw's own cleanup of a database would delete such a session, where it archives others."""
+    return of_kind in OPENCLAW_DELETES or bool(_PROBED.fullmatch(_rest(key.lower().strip())))
 
 
 def is_peer_direct(key: str) -> bool:

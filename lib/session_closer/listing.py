@@ -77,12 +77,17 @@ def select(found: Iterable[tuple[int, Session]], wanted: Wanted, now: int) -> tu
         matching = [
             (place, session, what)
             for place, session, _ in matching
-            if (what := kind(session.key, session.chat_type)) in wanted.kinds
+            if (what := kind(session.key, session.chat_type, orphaned=session.orphaned)) in wanted.kinds
         ]
     limit = len(matching) if wanted.limit is None else wanted.limit
-    shown = heapq.nsmallest(limit, matching, key=_order)
+    shown = heapq.nsmallest(limit, matching, key=lambda one: _order(one, now))
     return [
-        Chosen(place, session, what or kind(session.key, session.chat_type), _age(session, now))
+        Chosen(
+            place,
+            session,
+            what or kind(session.key, session.chat_type, orphaned=session.orphaned),
+            durations.since(session.updated_at, now / 1000),
+        )
         for place, session, what in shown
     ], len(matching)
 
@@ -90,20 +95,16 @@ def select(found: Iterable[tuple[int, Session]], wanted: Wanted, now: int) -> tu
 def _is_of_age(session: Session, wanted: Wanted, now: int) -> bool:
     if wanted.active is None and wanted.older_than is None:
         return True
-    age = _age(session, now)
+    age = durations.since(session.updated_at, now / 1000)
     if age is None or (wanted.active is not None and age > wanted.active):
         return False
     return wanted.older_than is None or age > wanted.older_than
 
 
-def _age(session: Session, now: int) -> float | None:
-    """Return the seconds since the last update, 0 for one that a clock ahead of ours has written."""
-    return None if session.updated_at is None else max(0.0, (now - session.updated_at) / 1000)
-
-
-def _order(one: _Match) -> tuple[bool, int, str, int]:
+def _order(one: _Match, now: int) -> tuple[bool, int, str, int]:
     place, session, _ = one
-    return session.updated_at is None, -(session.updated_at or 0), session.key, place
+    known = durations.since(session.updated_at, now / 1000) is not None
+    return not known, -(session.updated_at or 0) if known else 0, session.key, place
 
 
 def exit_code(listing: Listing) -> ExitCode:

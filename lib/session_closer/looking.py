@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from . import executor, files, history, home, keys, listing, planning, stores
+from . import executor, files, history, home, keys, listing, planning, registers, stores
 from .errors import CloserError, Refused
 from .gateway import sessions
 from .home import Home
@@ -122,7 +122,7 @@ def _take(found: _Look, agent: str, *, own: bool = True) -> None:
     if isinstance(store, FileStore) and not snapshot.own_index:
         mine = {key: one for key, one in snapshot.sessions.items() if keys.agent_of(key) == agent}
         snapshot = snapshot._replace(sessions=mine)
-    found.parts.append(Part(agent, store, snapshot))
+    found.parts.append(Part(agent, store, registers.marked(found.home, snapshot, time.time())))
 
 
 def _take_rest(found: _Look, shared: FileStore) -> None:

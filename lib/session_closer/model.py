@@ -140,7 +140,8 @@ class Session(NamedTuple):
     """One entry of a store, as far as a plan needs it.
 
     `updated_at` is in ms since 1970, None where it is not usable, `archived_at` likewise, None unless it is archived.
-    `worktree` is the id of its managed worktree, `parents` are the keys that an entry of a file store calls so.
+    `worktree` is the id of its managed worktree, `parents` are the keys that an entry calls so. `orphaned`: its cron
+    job is gone; `bound`: a conversation of people leads to it.
     """
 
     agent: str
@@ -157,6 +158,8 @@ class Session(NamedTuple):
     archived_at: int | None = None
     worktree: str | None = None
     parents: tuple[str, ...] = ()
+    orphaned: bool = False
+    bound: bool = False
 
 
 class Snapshot(NamedTuple):
@@ -276,12 +279,16 @@ class Outcome(NamedTuple):
 
 
 class Why(NamedTuple):
-    """Why a policy took a session or a file: `age` in seconds, `size` in bytes, None where it is not known."""
+    """Why a policy took a session or a file: `age` in seconds, `size` in bytes, None where it is not known.
+
+    `openclaw`: what OpenClaw's own cleanup of a database does with such a session, `archive` or `delete`.
+    """
 
     action: str
     kind: str | None = None
     age: float | None = None
     size: int | None = None
+    openclaw: str | None = None
 
 
 class StoreResult(NamedTuple):

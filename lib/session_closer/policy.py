@@ -22,7 +22,7 @@ class Policy(NamedTuple):
     """What a cleanup does; ages in seconds, sizes in bytes, None: not done at all.
 
     `unknown_is_old`: a row without a usable time counts as old. `maintenance`: what openclaw.json sets in
-    `session.maintenance` holds where nothing else is said.
+    `session.maintenance` holds where nothing else is said. `keep_last`: so many of each job or parent stay.
     """
 
     stale: Mapping[Kind, float] = MappingProxyType({})
@@ -34,6 +34,7 @@ class Policy(NamedTuple):
     max_disk: int | None = None
     expire_archives: float | None = None
     maintenance: bool = False
+    keep_last: int | None = None
 
 
 class Rules(NamedTuple):
@@ -113,9 +114,9 @@ def _value(name: str, value: Any) -> Any:
         if not isinstance(value, bool):
             raise UsageProblem(f"{name} is {quoted(str(value))}", "true or false")
         return value
-    if name == "max-entries":
+    if name in ("max-entries", "keep-last"):
         if type(value) is not int or value < 1:
-            raise UsageProblem(f"max-entries is {quoted(str(value))}", "a number from 1 on")
+            raise UsageProblem(f"{name} is {quoted(str(value))}", "a number from 1 on")
         return value
     if name == "max-disk":
         return disk_size(value)
@@ -145,8 +146,8 @@ def as_toml(policy: Policy) -> str:
     """Return the policy as the TOML file that says it; what is not done is a comment."""
     ages = {"orphans": (policy.orphans, ORPHANS), "expire-archives": (policy.expire_archives, 30 * DAY)}
     lines = [
-        "# What cleanup-sessions takes for stale. Never: main, direct, group, channel, thread, cron, heartbeat,",
-        "# pinned and running sessions. Ages: s, m, h, d, w.",
+        "# What cleanup-sessions takes for stale. Never: main, direct, group, channel, thread, chat, cron, heartbeat,",
+        "# memory, pinned, bound and running sessions. Ages: s, m, h, d, w.",
         f'unknown-age = "{"old" if policy.unknown_is_old else "keep"}"  # rows without a usable time',
         _line("maintenance", "true", is_set=policy.maintenance),
         *(
@@ -157,6 +158,7 @@ def as_toml(policy: Policy) -> str:
         _line("fix-dm-scope", "true", is_set=policy.fix_dm_scope),
         _line("max-entries", str(policy.max_entries or 500), is_set=policy.max_entries is not None),
         _line("max-disk", f'"{_size(policy.max_disk)}"', is_set=policy.max_disk is not None),
+        _line("keep-last", str(policy.keep_last or 5), is_set=policy.keep_last is not None),
         "",
         "[stale]",
         *(_line(kind, _quoted_age(policy.stale.get(kind, DAY)), is_set=kind in policy.stale) for kind in STALE_KINDS),

@@ -5,13 +5,15 @@ from __future__ import annotations
 from .kinds import DURABLE, Kind
 from .model import Session
 
-PINNED, RUNNING = "pinned", "running"
+PINNED, BOUND, RUNNING = "pinned", "bound", "running"
 
 
 def protection(kind: Kind, session: Session, *, running: bool) -> str | None:
-    """Return why no policy may remove a session: its kind, `pinned` or `running`; None where one may."""
+    """Return why no policy may remove a session: its kind, `pinned`, `bound` or `running`; None where one may."""
     if kind in DURABLE:
         return str(kind)
     if session.pinned:
         return PINNED
+    if session.bound:
+        return BOUND
     return RUNNING if running else None

@@ -127,7 +127,7 @@ def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
 
 def _why(why: Why) -> dict[str, Any]:
     age = None if why.age is None else int(why.age)
-    return {"action": why.action, "kind": why.kind, "ageSeconds": age, "bytes": why.size}
+    return {"action": why.action, "kind": why.kind, "ageSeconds": age, "bytes": why.size, "openclaw": why.openclaw}
 
 
 def _receipt(row: ReceiptRow) -> dict[str, Any]:
@@ -260,7 +260,9 @@ def _summaries(report: Report) -> list[str]:
         if store.summary is not None:
             spared = ", ".join(f"{count} {why}" for why, count in store.summary["spared"].items())
             counts = f"{store.summary['beforeCount']} -> {store.summary['afterCount']} sessions"
-            out.append(f"agent    {store.agent}: {counts}{f'; spared: {spared}' if spared else ''}")
+            theirs = store.summary["openclawArchives"]
+            more = f"; OpenClaw's own cleanup would archive {theirs} of them" if theirs else ""
+            out.append(f"agent    {store.agent}: {counts}{f'; spared: {spared}' if spared else ''}{more}")
     return out
 
 

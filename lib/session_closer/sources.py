@@ -129,6 +129,7 @@ def _rules(policy: Policy) -> list[str]:
     else:
         rules = [f"{kind} {_age(policy.stale[kind])}" for kind in STALE_KINDS if kind in policy.stale]
     more = {
+        "keep-last": policy.keep_last,
         "orphans": None if policy.orphans is None else _age(policy.orphans),
         "fix-missing": "" if policy.fix_missing else None,
         "fix-dm-scope": "" if policy.fix_dm_scope else None,

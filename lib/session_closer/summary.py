@@ -71,7 +71,8 @@ def of(
 def _explained(run: Run, row: Outcome) -> Outcome:
     from . import counting  # only a cleanup counts
 
-    return counting.explained(row, run.findings.get(row.agent), run.sizes.get(row.agent, {}))
+    era = run.stores[row.agent].era if row.agent in run.stores else ""
+    return counting.explained(row, run.findings.get(row.agent), run.sizes.get(row.agent, {}), era)
 
 
 def _unread(run: Run) -> list[Outcome]:
@@ -108,7 +109,8 @@ def _counted(run: Run, agent: str, rows: list[Outcome]) -> dict[str, Any]:
 
     rules = run.wish.rules
     assert rules is not None
-    numbers = counting.summary(run.findings[agent], rows, run.sizes.get(agent, {}), rules.policy)
+    sizes, era = run.sizes.get(agent, {}), run.stores[agent].era
+    numbers = counting.summary(run.findings[agent], rows, sizes, rules.policy, era)
     return {
         "agentId": agent,
         "storePath": run.stores[agent].index,

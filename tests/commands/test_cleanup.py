@@ -64,6 +64,8 @@ from support_cleanup import (
 )
 from support_gateway import StubGateway
 
+# In 2001: no time of the store is older.
+LONG_AGO = 10**12
 EXPIRE = ("--only", "expire-archives", "--expire-archives")
 ALL_KINDS = ("cron-run", "subagent", "hook", "dreaming", "acp", "probe", "project", "other")
 BAD_TIMES: dict[str, Any] = {
@@ -71,6 +73,9 @@ BAD_TIMES: dict[str, Any] = {
     "text": "2020-01-01T00:00:00Z",
     "negative": -5,
     "zero": 0,
+    "seconds": int(time.time() - 400 * DAY),
+    "below": 10**11 - 1,
+    "ahead": int((time.time() + 40 * DAY) * 1000),
     "true": True,
     "never": 260_000_000_000_000,
     "huge": 10**400,
@@ -228,16 +233,16 @@ def test_a_time_as_a_float_is_a_time(filled: Store) -> None:
 
 def test_odd_keys_and_values_neither_break_nor_go_by_mistake(filled: Store) -> None:
     odd: dict[str, Any] = {
-        "": {"sessionId": "x", "updatedAt": 1},
-        LEAD + "cron:a:run:\u2028\x1b[2J": {"sessionId": "y", "updatedAt": 1},
-        LEAD + "subagent:" + "s" * 3000: {"sessionId": "z", "updatedAt": 1},
-        "agent:researcher:subagent:foreign": {"sessionId": "w", "updatedAt": 1},
-        LEAD + "subagent:Twin": {"sessionId": "t1", "updatedAt": 1},
-        LEAD + "subagent:twin": {"sessionId": "t2", "updatedAt": 1},
+        "": {"sessionId": "x", "updatedAt": LONG_AGO},
+        LEAD + "cron:a:run:\u2028\x1b[2J": {"sessionId": "y", "updatedAt": LONG_AGO},
+        LEAD + "subagent:" + "s" * 3000: {"sessionId": "z", "updatedAt": LONG_AGO},
+        "agent:researcher:subagent:foreign": {"sessionId": "w", "updatedAt": LONG_AGO},
+        LEAD + "subagent:Twin": {"sessionId": "t1", "updatedAt": LONG_AGO},
+        LEAD + "subagent:twin": {"sessionId": "t2", "updatedAt": LONG_AGO},
         LEAD + "subagent:text": "no object",
         LEAD + "subagent:list": [1, 2],
-        LEAD + "subagent:outside": {"sessionId": "o", "updatedAt": 1, "sessionFile": "/etc/hostname"},
-        LEAD + "subagent:up": {"sessionId": "../../etc/passwd", "updatedAt": 1},
+        LEAD + "subagent:outside": {"sessionId": "o", "updatedAt": LONG_AGO, "sessionFile": "/etc/hostname"},
+        LEAD + "subagent:up": {"sessionId": "../../etc/passwd", "updatedAt": LONG_AGO},
     }
     filled.add(*odd.items())
     answer = clean(filled)
@@ -255,7 +260,7 @@ def test_what_is_in_the_way_of_a_transcript_is_left_where_it_is(filled: Store, t
     target = tmp_path / "elsewhere.jsonl"
     write(target, "theirs")
     for name in ("link", "dir"):
-        filled.add((f"{LEAD}subagent:{name}", {"sessionId": name, "updatedAt": 1}))
+        filled.add((f"{LEAD}subagent:{name}", {"sessionId": name, "updatedAt": LONG_AGO}))
     (folder / "link.jsonl").symlink_to(target)
     (folder / "dir.jsonl").mkdir()
     (folder / "stray-link.jsonl").symlink_to(target)
@@ -280,7 +285,7 @@ def test_in_one_file_for_all_agents_each_row_is_counted_and_taken_for_its_own_ag
     rows = {
         **filled.entries(),
         **filled.entries("researcher"),
-        "agent:ghost:subagent:x": {"sessionId": "g", "updatedAt": 1},
+        "agent:ghost:subagent:x": {"sessionId": "g", "updatedAt": LONG_AGO},
     }
     for agent in ("project-lead", "researcher", "main"):
         filled.index(agent).unlink()
@@ -488,7 +493,7 @@ def test_files_that_no_row_refers_to_are_archived_and_come_back(filled: Store) -
         stray(filled, f"{kelly}{end}", 30 * DAY)
         for end in ("-topic-4.jsonl", ".trajectory.jsonl", ".trajectory-path.json", CHECKPOINT)
     ]  # fmt: skip
-    filled.add((LEAD + "other-name", {"sessionId": "idle", "updatedAt": 1, "sessionFile": "named.jsonl"}))
+    filled.add((LEAD + "other-name", {"sessionId": "idle", "updatedAt": LONG_AGO, "sessionFile": "named.jsonl"}))
     alive += [stray(filled, "named.jsonl", 30 * DAY), stray(filled, "named-topic-1.jsonl", 30 * DAY)]
     x, y = session_id("x"), session_id("y")
     wanted = [f"{x}.jsonl", f"{x}-topic-1.jsonl", f"{x}.trajectory.jsonl", f"{x}.trajectory-path.json"]
@@ -839,7 +844,7 @@ def test_a_policy_file_is_the_whole_policy_and_options_are_added(filled: Store, 
 
 @pytest.mark.parametrize("rows", [3, 150])
 def test_mode_warn_changes_nothing_and_says_so(filled: Store, rows: int) -> None:
-    many = {f"{LEAD}subagent:many-{at}": {"sessionId": f"m{at}", "updatedAt": 1} for at in range(rows)}
+    many = {f"{LEAD}subagent:many-{at}": {"sessionId": f"m{at}", "updatedAt": LONG_AGO} for at in range(rows)}
     filled.add(*many.items())
     filled.configure(session={"maintenance": {"mode": "warn"}})
     answer = unchanged(filled, "--maintenance", code=0)
@@ -932,7 +937,7 @@ def test_more_than_max_is_refused_with_the_exact_next_command(filled: Store) -> 
 
 
 def test_a_hundred_rows_are_shown_and_all_with_verbose(filled: Store) -> None:
-    many = {f"{LEAD}subagent:many-{at}": {"sessionId": f"m{at}", "updatedAt": 1} for at in range(140)}
+    many = {f"{LEAD}subagent:many-{at}": {"sessionId": f"m{at}", "updatedAt": LONG_AGO} for at in range(140)}
     filled.add(*many.items())
     short = clean(filled, "--dry-run", "--yes")
     assert (len(short.data["results"]), short.data["resultsTotal"]) == (100, 140 + len(STALE))
@@ -1042,7 +1047,9 @@ def test_an_interrupted_run_of_files_alone_does_not_hold_up_others_where_the_ind
 def test_a_row_of_another_agent_keeps_a_file_from_being_an_orphan(filled: Store) -> None:
     path = stray(filled, "theirs.jsonl", 3 * DAY)
     stray(filled, "nobodys.jsonl", 3 * DAY)
-    filled.add(("agent:main:borrows", {"sessionId": "theirs", "sessionFile": str(path), "updatedAt": 1}), agent="main")
+    filled.add(
+        ("agent:main:borrows", {"sessionId": "theirs", "sessionFile": str(path), "updatedAt": LONG_AGO}), agent="main"
+    )
     for words in ((), ("--agent", "project-lead")):
         answer = clean(filled, "--only", "orphans", "--dry-run", *words)
         assert [row["input"] for row in answer.data["results"]] == ["nobodys.jsonl"], words

@@ -206,7 +206,7 @@ def test_an_archived_session_of_a_database_is_listed_as_such(filled: Store) -> N
     assert "archived" in run(ListSessions, state=filled.state).stdout
 
 
-@pytest.mark.parametrize("updated", [None, "x", 0, -5, True, [], 1e300, 10**40, 2**70, "1495000000000"])
+@pytest.mark.parametrize("updated", [None, "x", 0, -5, True, [], 1e300, 10**40, 2**70, "1495000000000", 10**11 - 1])
 def test_a_time_that_is_none_is_unknown(store: Store, now: int, updated: Any) -> None:
     key = LEAD + "odd-time"
     store.add((key, {"sessionId": session_id(key), "updatedAt": updated}))
@@ -224,6 +224,14 @@ def test_a_time_ahead_of_our_clock_is_just_now(store: Store, now: int) -> None:
     store.write({key: {"sessionId": session_id(key), "updatedAt": now + DAY}})
     assert row_of(listed(store, "--active", "1"), key)["ageSeconds"] == 0
     assert listed(store, "--older-than", "0s", "--agent", "project-lead").data["sessions"] == []
+
+
+def test_a_time_far_ahead_of_our_clock_is_unknown(store: Store, now: int) -> None:
+    key = LEAD + "far-ahead"
+    store.write({key: {"sessionId": session_id(key), "updatedAt": now + 3 * DAY}, **store.entries()})
+    answer = listed(store)
+    assert (row_of(answer, key)["ageSeconds"], keys_of(answer)[-1]) == (None, key)
+    assert key not in keys_of(listed(store, "--active", "1"))
 
 
 # Filters

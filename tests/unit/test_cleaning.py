@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_closer import cleaning, keys, maintenance
+from session_closer import cleaning, durations, keys, maintenance
 from session_closer.cleaning import Action
 from session_closer.errors import UsageProblem
 from session_closer.keys import Target
-from session_closer.kinds import DURABLE, STALE_KINDS, is_peer_direct, kind
+from session_closer.kinds import DURABLE, STALE_KINDS, Kind, is_peer_direct, kind
 from session_closer.model import GatewayView, Life, Session, Snapshot
 from session_closer.policy import DEFAULT, Policy, Rules, as_toml, from_toml, stale_rule
 from session_closer.sources import Asked, resolved
@@ -52,7 +52,7 @@ def cases(draw: st.DrawFn) -> Case:
     tails = draw(st.lists(st.sampled_from(TAILS), unique=True, max_size=12))
     for number, tail in enumerate(tails):
         key = draw(st.sampled_from(["agent:a:", "agent:A:", "agent:other:", ""])) + tail if tail else ""
-        ages = st.one_of(st.none(), st.sampled_from([-HOUR, 0.0, HOUR, 2 * DAY, 40 * DAY]))
+        ages = st.one_of(st.none(), st.sampled_from([-40 * DAY, -HOUR, 0.0, 300.0, HOUR, 2 * DAY, 40 * DAY]))
         age = draw(ages)
         sessions[key] = Session(
             "a",
@@ -126,7 +126,7 @@ def test_no_protected_row_can_be_planned(case: Case) -> None:
 
 @given(cases(), st.sampled_from(["", " ", "agent:a:"]))
 def test_a_row_without_a_name_is_never_taken(case: Case, key: str) -> None:
-    nameless = Session("a", key, "nameless", None, updated_at=1)
+    nameless = Session("a", key, "nameless", None, updated_at=10**12)
     sessions = {**case.snapshot.sessions, key: nameless}
     policy = case.rules.policy._replace(stale=dict.fromkeys(STALE_KINDS, DAY), unknown_is_old=True, max_entries=1)
     case = Case(case.snapshot._replace(sessions=sessions), case.view, case.rules._replace(policy=policy), case.sizes)
@@ -154,11 +154,31 @@ def test_a_row_without_a_usable_time_is_not_old(case: Case) -> None:
 
 
 @given(cases())
-def test_a_row_with_a_time_ahead_of_the_clock_is_the_youngest_whatever_the_policy(case: Case) -> None:
+def test_a_row_a_little_ahead_of_the_clock_is_not_old_and_one_far_ahead_is_of_unknown_age(case: Case) -> None:
     for key, verdict in found(case).verdicts.items():
-        if (case.snapshot.sessions[key].updated_at or 0) > NOW * 1000:
-            assert verdict.age == 0.0
-            assert verdict.action not in (Action.PRUNE_STALE, Action.PRUNE_MISSING)
+        ahead = (case.snapshot.sessions[key].updated_at or 0) - NOW * 1000
+        if ahead > DAY * 1000:
+            assert verdict.age is None
+        elif ahead > 0:
+            assert (verdict.age, verdict.action) == (0.0, Action.RETIRE_DM_SCOPE)
+
+
+@given(cases())
+def test_no_limit_takes_what_was_used_within_ten_minutes(case: Case) -> None:
+    for verdict in found(case).verdicts.values():
+        if verdict.action in (Action.CAP_OVERFLOW, Action.EVICT_BUDGET):
+            assert verdict.age is None or verdict.age >= 600
+
+
+@given(cases(), st.integers(1, 3))
+def test_the_newest_of_each_job_or_parent_stay(case: Case, most: int) -> None:
+    """Whatever else the policy says, but for those whose transcript is gone."""
+    policy = case.rules.policy._replace(keep_last=most, fix_missing=False, stale=dict.fromkeys(STALE_KINDS, 0.0))
+    case = Case(case.snapshot, case.view, case.rules._replace(policy=policy), case.sizes)
+    own = (key for key in case.snapshot.sessions if keys.agent_of(key) == "a" and kind(key) is Kind.CRON_RUN)
+    runs = [key for key in own if not case.snapshot.sessions[key].archived]
+    gone = found(case).verdicts
+    assert sum(key in gone for key in runs) <= max(0, len(runs) - most)
 
 
 @given(cases())
@@ -177,6 +197,7 @@ def test_every_row_that_may_go_and_is_named_does(case: Case) -> None:
         if limit is None or session.updated_at is None or keys.agent_of(key) != "a" or session.archived:
             continue
         free = not session.pinned and session.status != "running" and not case.snapshot.locked
+        free = free and session.updated_at <= (NOW + DAY) * 1000
         if free and key not in case.view.active | case.staying and NOW - session.updated_at / 1000 > limit:
             assert key in verdicts
 
@@ -197,12 +218,12 @@ def test_the_oldest_go_first_above_a_number(case: Case) -> None:
         session = case.snapshot.sessions[key]
         free = kind(key, session.chat_type) not in DURABLE and not session.pinned and session.status != "running"
         free = free and not case.snapshot.locked and key not in case.view.active | case.staying
-        if free and keys.agent_of(key) == "a" and not session.archived and session.updated_at is not None:
+        if free and keys.agent_of(key) == "a" and not session.archived and 600 <= _age(case, key) < math.inf:
             assert _age(case, key) <= youngest
 
 
 def _age(case: Case, key: str) -> float:
-    age = cleaning._age(case.rules, case.snapshot.sessions[key])
+    age = durations.since(case.snapshot.sessions[key].updated_at, NOW)
     return math.inf if age is None else age
 
 
@@ -327,6 +348,7 @@ policies = st.builds(
     max_disk=st.sampled_from([None, 1, 1 << 30]),
     expire_archives=st.sampled_from([None, 30 * DAY]),
     maintenance=st.booleans(),
+    keep_last=st.sampled_from([None, 1, 7]),
 )
 
 
@@ -339,7 +361,7 @@ def test_a_policy_that_is_printed_reads_back_as_itself(policy: Policy) -> None:
     "text",
     [
         "stale = 3", "[stale]\nmain = '1d'", "[stale]\nnobody = '1d'", "[stale]\nhook = 5", "orphans = true", "x = 1",
-        "max-entries = 0", "max-entries = true", "max-disk = 'much'", "expire-archives = '5m'", "fix-missing = 'yes'",
+        "max-entries = 0", "keep-last = 0", "keep-last = true", "max-entries = true", "max-disk = 'much'", "expire-archives = '5m'", "fix-missing = 'yes'",
         "unknown-age = 'young'", "[", "unknown_is_old = true\n[stale", "_fields = 1",
     ],
 )  # fmt: skip
@@ -401,6 +423,31 @@ def test_what_is_stale_counts_towards_the_number() -> None:
     rows += [row(f"agent:a:thing-{age}", age * DAY) for age in range(1, 4)]
     policy = DEFAULT._replace(max_entries=3)
     assert set(taken(policy, store(*rows))) == {"subagent:2", "subagent:3", "subagent:4"}
+
+
+def test_of_each_job_and_of_each_parent_the_newest_stay() -> None:
+    rows = [row(f"agent:a:cron:{job}:run:{age}", age * DAY) for job in "ij" for age in (2, 3, 4)]
+    rows += [row(f"agent:a:subagent:{who}-{age}", age * DAY, parents=(who,)) for who in "pq" for age in (2, 3, 4)]
+    rows += [row(f"agent:a:subagent:r:subagent:{age}", age * DAY) for age in (2, 3, 4)]
+    rows += [row(f"agent:a:hook:{age}", age * DAY) for age in (2, 3)]
+    policy = Policy(dict.fromkeys((Kind.CRON_RUN, Kind.SUBAGENT, Kind.HOOK), DAY), keep_last=2)
+    gone = {"cron:i:run:4", "cron:j:run:4", "subagent:p-4", "subagent:q-4", "subagent:r:subagent:4", "hook:2", "hook:3"}
+    assert set(taken(policy, store(*rows))) == gone
+    assert set(taken(policy._replace(max_entries=1), store(*rows))) == gone
+    result = cleaning.findings(Rules(policy, NOW), store(*rows), GatewayView(), {})
+    assert result.spared["newest"] == len(rows) - len(gone)
+
+
+def test_a_limit_that_cannot_be_met_is_said() -> None:
+    rows = store(row("agent:a:thing-1", 60.0), row("agent:a:main", DAY), row("agent:a:thing-2", DAY))
+    sizes = dict.fromkeys(rows.sessions, 100)
+    result = cleaning.findings(Rules(Policy(max_entries=1, max_disk=50), NOW), rows, GatewayView(), sizes)
+    assert set(result.verdicts) == {"agent:a:thing-2"}
+    assert [said.partition(",")[0] for said in result.unmet] == [
+        "2 sessions stay",
+        "the transcripts that stay take 200B",
+    ]
+    assert not cleaning.findings(Rules(Policy(max_entries=3), NOW), rows, GatewayView(), sizes).unmet
 
 
 def test_an_active_key_stays_and_an_unknown_age_is_not_the_oldest() -> None:

@@ -6,11 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from session_closer import keys
-from session_closer.kinds import DURABLE, STALE_KINDS, Kind, is_peer_direct, kind
+from session_closer.kinds import (
+    DURABLE,
+    SHAPES,
+    STALE_KINDS,
+    Kind,
+    is_peer_direct,
+    job_of,
+    kind,
+    openclaw_deletes,
+)
 from session_closer.model import Session
 from session_closer.protection import protection
 
 UUID = "0b9f7f2e-6d0c-4a55-9c1e-0a4d3c2b1f00"
+ACCOUNTS = ("main", "group", "channel", "dm", "thread", "topic", "slash", "work")
 MACHINES = ("cron", "subagent", "hook", "acp", "acp-bridge")
 PREFIXES = (*(f"{name}:" for name in MACHINES), "dreaming-narrative-", "probe-setup-inference")
 PLACES = ("group", "channel", "thread", "topic", "heartbeat", "main", "direct", "dm")
@@ -25,6 +35,24 @@ PLACES = ("group", "channel", "thread", "topic", "heartbeat", "main", "direct", 
         ("unknown", Kind.MAIN),
         ("AGENT:a:Main ", Kind.MAIN),
         ("agent:a:main:x", Kind.MAIN),
+        *((f"agent:a:telegram:{name}:direct:104", Kind.DIRECT) for name in ACCOUNTS),
+        ("agent:a:telegram:slash:4711", Kind.CHAT),
+        ("agent:a:telegram:other:slash:4711", Kind.CHAT),
+        ("agent:a:irc:slash:bob", Kind.CHAT),
+        ("agent:project-lead:slash", Kind.PROJECT),
+        ("agent:a:dreaming", Kind.MEMORY),
+        ("agent:a:dreaming:light", Kind.MEMORY),
+        ("dreaming", Kind.MEMORY),
+        ("agent:project-lead:dreaming", Kind.MEMORY),
+        ("agent:a:wecom:wangzihao", Kind.CHAT),
+        ("agent:a:wecom-agent:wangzihao", Kind.CHAT),
+        ("agent:a:wecom:group:wr7y", Kind.GROUP),
+        ("agent:a:dingtalk-connector:direct:u1", Kind.DIRECT),
+        ("agent:a:session-1774095193327", Kind.CHAT),
+        ("agent:project-lead:session-1774095193327", Kind.CHAT),
+        ("agent:a:session-notes", Kind.OTHER),
+        (f"agent:a:dashboard:{UUID}", Kind.CHAT),
+        ("agent:a:dashboard", Kind.OTHER),
         ("agent:a:direct:peer", Kind.DIRECT),
         ("agent:a:telegram:direct:peer", Kind.DIRECT),
         ("agent:a:telegram:account:direct:peer", Kind.DIRECT),
@@ -146,6 +174,36 @@ def test_direct_is_no_chat_type_that_keeps() -> None:
     assert kind("agent:project-lead:kelly", "direct") is Kind.PROJECT
 
 
+@pytest.mark.parametrize("key", ["agent:a:cron:nightly", "cron:nightly", "AGENT:A:CRON:Nightly"])
+def test_a_cron_job_that_is_gone_leaves_an_orphan(key: str) -> None:
+    assert (kind(key), kind(key, orphaned=True), job_of(key)) == (Kind.CRON, Kind.CRON_ORPHAN, "nightly")
+    assert Kind.CRON_ORPHAN in STALE_KINDS
+
+
+@pytest.mark.parametrize(
+    "key", ["agent:a:cron:nightly:run:1", "agent:a:cron:nightly:more", "agent:a:hook:x", "agent:a:cron:"]
+)
+def test_only_a_job_s_own_session_is_one(key: str) -> None:
+    assert job_of(key) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "deletes"),
+    [
+        ("agent:a:cron:j:run:1", True), ("agent:a:subagent:1", True), ("agent:a:hook:1", True), ("agent:a:acp:1", True),
+        (f"agent:a:explicit:model-run-{UUID}", True), ("agent:a:probe-setup-inference-x", False),
+        ("agent:a:project-x", False), ("agent:a:thing", False), ("agent:a:dreaming-narrative-1", False),
+    ],
+)  # fmt: skip
+def test_what_openclaw_s_own_cleanup_of_a_database_deletes(key: str, deletes: bool) -> None:
+    assert openclaw_deletes(key, kind(key)) is deletes
+
+
+def test_every_line_of_the_table_has_a_source() -> None:
+    assert all(shape.source for shape in SHAPES)
+    assert {shape.kind for shape in SHAPES} == set(Kind) - {Kind.PROJECT, Kind.OTHER, Kind.CRON_ORPHAN}
+
+
 def test_every_kind_is_either_durable_or_stale() -> None:
     assert set(STALE_KINDS) | DURABLE == set(Kind)
     assert not DURABLE & set(STALE_KINDS)
@@ -153,8 +211,9 @@ def test_every_kind_is_either_durable_or_stale() -> None:
 
 @pytest.mark.parametrize("what", Kind)
 @pytest.mark.parametrize("pinned", [True, False])
+@pytest.mark.parametrize("bound", [True, False])
 @pytest.mark.parametrize("running", [True, False])
-def test_protection_names_the_strongest_reason(what: Kind, pinned: bool, running: bool) -> None:
-    why = protection(what, Session("a", "k", None, None, pinned=pinned), running=running)
-    otherwise = "pinned" if pinned else "running" if running else None
+def test_protection_names_the_strongest_reason(what: Kind, pinned: bool, bound: bool, running: bool) -> None:
+    why = protection(what, Session("a", "k", None, None, pinned=pinned, bound=bound), running=running)
+    otherwise = "pinned" if pinned else "bound" if bound else "running" if running else None
     assert why == (str(what) if what in DURABLE else otherwise)

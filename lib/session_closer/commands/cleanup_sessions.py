@@ -24,8 +24,9 @@ _POLICY_BYTES = 1 << 20
 class CleanupSessions(Closing):
     """Close stale sessions by a policy: by default cron runs and subagents that were idle for 24 h, of all agents.
 
-    Never: main, direct, group, channel, thread, cron, heartbeat, pinned and running sessions. --stale and --older-than
-    say what is stale in place of the default; every other rule is added, unless --only restricts the run.
+    Never: main, direct, group, channel, thread, chat, cron, heartbeat, memory, pinned, bound and running sessions.
+    --stale and --older-than say what is stale in place of the default; every other rule is added, unless --only
+    restricts the run.
     """
 
     OPERATION = OPERATION
@@ -35,6 +36,9 @@ class CleanupSessions(Closing):
     all_agents = cli.Flag("--all-agents", help="all agents (that is the default, too)")
     store = text("--store PATH", "only the agent with this store")
     stale = text("--stale KIND=AGE", "sessions of a kind that were idle for longer: cron-run=24h,hook=7d", many=True)
+    keep_last = cli.SwitchAttr(
+        "--keep-last", count("--keep-last N", 5), argname="N", help="the newest N of each cron job, or parent, stay"
+    )
     older_than = text("--older-than AGE", "every kind that may be stale, idle for longer than this")
     only = text("--only RULE[,RULE...]", "no rule but these: stale, orphans, fix-missing, ...", many=True)
     maintenance = cli.Flag("--maintenance", help="what openclaw.json sets in session.maintenance holds, too")
@@ -85,6 +89,7 @@ class CleanupSessions(Closing):
 
         values = {
             "unknown_is_old": self.unknown_age or None,
+            "keep_last": self.keep_last,
             "orphans": durations.age(self.orphans, "--orphans") if self.orphans is not None else None,
             "fix_missing": self.fix_missing or None,
             "fix_dm_scope": self.fix_dm_scope or None,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .. import registers
 from ..errors import GatewayNeeded
 from ..home import Home
 from ..keys import quoted
@@ -228,6 +229,9 @@ def view(gateway: Gateway, agents: list[str], *, by_command: bool = False) -> Ga
             rows = _rows(link, agent)
             known.update(key for key, _ in rows)
             active.update(key for key, running in rows if running)
+    if gateway.found.life is Life.DOWN:
+        # Nobody can be asked, and what runs may go on without a gateway, or begin again with the next one.
+        active.update(registers.running(gateway.home, time.time()))
     return GatewayView(gateway.found.life, gateway.usable, frozenset(known), frozenset(active))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import math
 import os
 import stat
 from collections import defaultdict
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from .. import document, files, locks, measuring, names, planning
 from ..document import Document
+from ..durations import moment
 from ..errors import CorruptStore, Refused
 from ..home import Home
 from ..keys import shell_word
@@ -25,8 +25,6 @@ FIELDS = (
     "sessionId", "sessionFile", "status", "pinnedAt", "updatedAt", "chatType", "origin", "model",
     "spawnedBy", "parentSessionKey",
 )  # fmt: skip
-# 9999-12-31, in ms; a later time is no time.
-_NEVER = 253_402_214_400_000
 _REMEDY = "look at it with: openclaw doctor"
 
 
@@ -206,13 +204,6 @@ def _parents(*named: Any) -> tuple[str, ...]:
     if named == (None, None):
         return ()
     return tuple(dict.fromkeys(parent for parent in named if isinstance(parent, str)))
-
-
-def moment(value: Any) -> int | None:
-    """Return a time of an entry in ms since 1970, None where it cannot be one."""
-    if type(value) is int or (type(value) is float and math.isfinite(value)):
-        return int(value) if 0 < value < _NEVER else None
-    return None
 
 
 def model(value: Any) -> str | None:

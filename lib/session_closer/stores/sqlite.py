@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import files, names
+from ..durations import moment
 from ..errors import Refused
 from ..home import Home
 from ..model import Session, Snapshot
@@ -95,7 +96,8 @@ class SqliteStore:
         query = (
             "select session_key, current_session_id, status, pinned_at, archived_at, updated_at,"  # noqa: S608
             f" {_TEXT.format('$.chatType')}, {_TEXT.format('$.model')},"
-            f" {_TEXT.format('$.worktree.id')} from session_nodes"
+            f" {_TEXT.format('$.worktree.id')},"
+            f" coalesce({_TEXT.format('$.spawnedBy')}, {_TEXT.format('$.parentSessionKey')}) from session_nodes"
         )
         with reading(self.index) as connection:
             sessions = {
@@ -108,13 +110,14 @@ class SqliteStore:
                     pinned=pinned is not None,
                     id_usable=names.is_session_id(session_id),
                     archived=archived is not None,
-                    updated_at=updated if isinstance(updated, int) and updated > 0 else None,
+                    updated_at=moment(updated),
                     chat_type=chat_type,
                     model=model,
                     archived_at=archived if isinstance(archived, int) else None,
                     worktree=worktree,
+                    parents=(parent,) if parent else (),
                 )
-                for key, session_id, status, pinned, archived, updated, chat_type, model, worktree in _told(
+                for key, session_id, status, pinned, archived, updated, chat_type, model, worktree, parent in _told(
                     self.index, connection.execute(query)
                 )
             }
