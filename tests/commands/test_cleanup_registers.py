@@ -225,7 +225,7 @@ def test_the_newest_of_each_job_and_of_each_parent_stay(filled: Store, tmp_path:
     path = tmp_path / "policy.toml"
     write(path, 'keep-last = 2\n[stale]\ncron-run = "24h"\nsubagent = "24h"\n')
     for words in (("--policy", str(path)), ("--keep-last", "2")):
-        assert gone(clean(filled, *words, "--dry-run"), "would_close") == oldest
+        assert gone(clean(filled, *words, "--dry-run"), "would_close") - {OLD_CHILD} == oldest
     assert "keep-last 2" in clean(filled, "--keep-last", "2").data["rules"]
 
 

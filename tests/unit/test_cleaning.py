@@ -361,7 +361,8 @@ def test_a_policy_that_is_printed_reads_back_as_itself(policy: Policy) -> None:
     "text",
     [
         "stale = 3", "[stale]\nmain = '1d'", "[stale]\nnobody = '1d'", "[stale]\nhook = 5", "orphans = true", "x = 1",
-        "max-entries = 0", "keep-last = 0", "keep-last = true", "max-entries = true", "max-disk = 'much'", "expire-archives = '5m'", "fix-missing = 'yes'",
+        "max-entries = 0", "max-entries = true", "max-disk = 'much'", "expire-archives = '5m'", "fix-missing = 'yes'",
+        "keep-last = 0", "keep-last = true",
         "unknown-age = 'young'", "[", "unknown_is_old = true\n[stale", "_fields = 1",
     ],
 )  # fmt: skip
