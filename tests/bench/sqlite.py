@@ -1,19 +1,36 @@
-"""Measure closing sessions in SQLite against OpenClaw's own command on the same gateway; print a table."""
+"""Measure closing sessions in SQLite on one gateway, against a bare client and OpenClaw's own command."""
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Callable
 
 from live.install import Unavailable, provide
 from live.lab import Lab, create, laboratory, prepare_commands, run
+from support import run_process
 
 from .page import put, table
 
 VERSION = "2026.9.6"
 ROUNDS = 3
-DELETED, ARCHIVED = 50, 100
+DELETED, ARCHIVED, AT_ONCE = 30, 300, 100
+# Notes when the first of the calls that archive began, and when the last of them ended.
+SPAN = """
+import json, time
+from session_closer.gateway import sessions
+real, spans = sessions._call, []
+def timed(gateway, method, params):
+    began = time.monotonic()
+    try:
+        return real(gateway, method, params)
+    finally:
+        if method == "sessions.patchMany":
+            spans.append((began, time.monotonic()))
+            open({path!r}, "w").write(json.dumps(spans[-1][1] - spans[0][0]))
+sessions._call = timed
+"""
 
 
 def main() -> int:
@@ -27,31 +44,53 @@ def main() -> int:
     with laboratory(install) as lab:
         lab.start()
         rounds = [_round(lab, number) for number in range(ROUNDS)]
-    ours, theirs, archive = (statistics.median(column) for column in zip(*rounds, strict=True))
-    head = ["what", "time", f"against `openclaw sessions delete` of {DELETED}"]
+    middle = {name: statistics.median(took[name] for took in rounds) for name in rounds[0]}
+    calls = statistics.median(took["calls"] / took["bare"] for took in rounds)
+    deleted = statistics.median(took["delete"] / took["theirs"] for took in rounds)
+    more = statistics.median(took["archive"] - took["bare"] for took in rounds)
     rows = [
-        [f"`close-project-batch` of {DELETED}", f"{ours:.1f} s", f"{ours / theirs:.2f}"],
-        [f"`openclaw sessions delete --yes --json` of {DELETED}", f"{theirs:.1f} s", "1"],
-        [f"`close-project-batch --archive` of {ARCHIVED}", f"{archive:.2f} s", f"{archive / theirs:.3f}"],
+        [f"bare client, `sessions.patchMany` of {ARCHIVED}", f"{middle['bare']:.2f} s", "1"],
+        [f"`close-project-batch` of {ARCHIVED}, first to last call", f"{middle['calls']:.2f} s", f"{calls:.2f}"],
+        [f"`close-project-batch` of {ARCHIVED}, whole", f"{middle['archive']:.2f} s", f"{more:.2f} s more"],
+        [f"`openclaw sessions delete --yes --json` of {DELETED}", f"{middle['theirs']:.1f} s", "1"],
+        [f"`close-project-batch --delete` of {DELETED}", f"{middle['delete']:.1f} s", f"{deleted:.2f}"],
     ]
+    head = ["what", "time", "against the first of its kind"]
     put("sqlite", f"One gateway of {VERSION}, sessions with one message each.\n\n{table(head, rows)}")
     return 0
 
 
-def _round(lab: Lab, number: int) -> tuple[float, float, float]:
-    """Return the seconds of our close, of OpenClaw's, and of our archive; their order changes from round to round."""
+def _round(lab: Lab, number: int) -> dict[str, float]:
+    """Return the seconds of each way; their order changes from round to round."""
     took: dict[str, float] = {}
-    steps: list[tuple[str, int, Callable[[list[str]], int]]] = [
-        ("ours", DELETED, lambda keys: run(lab, "close-project-batch", *keys).code),
-        ("theirs", DELETED, lambda keys: lab.openclaw("sessions", "delete", *keys, "--yes", "--json").returncode),
-        ("archive", ARCHIVED, lambda keys: run(lab, "close-project-batch", "--archive", *keys).code),
+    steps: list[tuple[str, int, Callable[[list[str]], bool]]] = [
+        ("bare", ARCHIVED, lambda keys: _bare(lab, keys)),
+        ("archive", ARCHIVED, lambda keys: _spanned(lab, keys, took)),
+        ("delete", DELETED, lambda keys: run(lab, "close-project-batch", "--delete", *keys).code == 0),
+        ("theirs", DELETED, lambda keys: lab.openclaw("sessions", "delete", *keys, "--yes", "--json").returncode == 0),
     ]
-    for name, count, work in steps[number % 3 :] + steps[: number % 3]:
+    for name, count, work in steps[number % len(steps) :] + steps[: number % len(steps)]:
         keys = [f"agent:project-lead:{name}-{number}-{index}" for index in range(count)]
         with lab.rpc() as rpc:
             create(rpc, *keys)
         started = time.monotonic()
-        code = work(keys)
+        done = work(keys)
         took[name] = time.monotonic() - started
-        assert code == 0, f"{name} ended with {code}"
-    return took["ours"], took["theirs"], took["archive"]
+        assert done, f"{name} failed"
+    return took
+
+
+def _bare(lab: Lab, keys: list[str]) -> bool:
+    with lab.rpc() as rpc:
+        for at in range(0, len(keys), AT_ONCE):
+            targets = [{"key": key} for key in keys[at : at + AT_ONCE]]
+            rpc("sessions.patchMany", targets=targets, patch={"archived": True})
+    return True
+
+
+def _spanned(lab: Lab, keys: list[str], took: dict[str, float]) -> bool:
+    """Close with our command, and note how long it was from the first call to the last."""
+    path = lab.root / "span.json"
+    done = run_process("close-project-batch", "--yes", *keys, env=lab.environ(), before=SPAN.format(path=str(path)))
+    took["calls"] = float(json.loads(path.read_text()))
+    return done.code == 0
