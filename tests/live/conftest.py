@@ -9,18 +9,29 @@ import pytest
 from .install import BETWEEN, ERAS, Install, Unavailable, provide
 from .lab import Lab, laboratory, prepare_commands
 
-# What is tried on a version in between, too: closing, its undo, and what an agent does by SKILL.md.
-SPOT_CHECKS = ("test_closing", "test_restore", "test_skill")
+# What is tried on a version in between, too: an undo, and what an agent does by SKILL.md.
+SPOT_CHECKS = ("test_effects", "test_restore", "test_skill")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make known the marker that names the eras or versions a test is about; without it, it runs on all."""
     config.addinivalue_line("markers", "openclaw(name, ...): the eras or the versions that a test is about")
+    config.addinivalue_line("markers", "depth: one of a kind that is tried elsewhere, too; with --every-version only")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Take the word that leaves nothing out."""
     parser.addoption("--every-version", action="store_true", help="all tests on all versions, also those in between")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what --every-version adds."""
+    if config.getoption("--every-version", default=True):
+        return
+    left_out = [item for item in items if item.get_closest_marker("depth") is not None]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -65,6 +65,7 @@ def test_below_the_gateway_the_answer_comes_first_and_the_restart_is_handed_over
     assert set(lab.entries("project-lead")) == {SELF, OTHER}
 
 
+@pytest.mark.depth
 def test_below_the_gateway_a_close_through_it_needs_no_restart(lab: Lab) -> None:
     allow_exec(lab)
     lab.start()

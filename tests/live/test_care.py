@@ -67,6 +67,7 @@ def test_a_running_gateway_keeps_a_transcript_that_another_session_uses(shared: 
         assert not transcript.exists()
 
 
+@pytest.mark.depth
 @pytest.mark.openclaw("files")
 def test_a_stopped_gateway_keeps_a_transcript_that_another_session_uses(lab: Lab) -> None:
     pairs = {f"agent:main:cron:{how.lower()}": f"agent:main:cron:{how.lower()}:run:1" for how in SHARING}
@@ -117,6 +118,7 @@ def add_bare(lab: Lab, key: str) -> None:
     lab.write_entries("project-lead", {**lab.entries("project-lead"), key: entry})
 
 
+@pytest.mark.depth
 @pytest.mark.openclaw("files")
 def test_a_bare_key_goes_and_the_default_agents_session_of_that_name_stays(shared: Lab) -> None:
     namesake = f"agent:main:{BARE}"
@@ -213,6 +215,7 @@ def is_none(found: Callable[[str], Iterable[Path]], pattern: str) -> bool:
     return not list(found(pattern))
 
 
+@pytest.mark.depth
 @pytest.mark.openclaw("files")
 def test_what_a_killed_gateway_left_running_can_be_closed(lab: Lab) -> None:
     key = "agent:project-lead:project-orphaned"

@@ -174,6 +174,7 @@ def test_keep_only_closes_the_rest_of_one_agent(lab: Lab) -> None:
     keep_only(lab, is_running=True)
 
 
+@pytest.mark.depth
 @pytest.mark.openclaw("files")
 def test_keep_only_closes_the_rest_of_one_agent_while_the_gateway_is_stopped(lab: Lab) -> None:
     keep_only(lab, is_running=False)

@@ -62,6 +62,7 @@ def test_no_restart_leaves_the_gateway_alone(shared: Lab) -> None:
         assert now == without({key: row for key, row in listed.items() if key != MAIN}, ONE)
 
 
+@pytest.mark.depth
 @pytest.mark.openclaw("2026.5.7")
 def test_a_gateway_that_cannot_be_restarted_is_reported_and_the_sessions_are_closed(by_hand: Lab) -> None:
     with by_hand.rpc() as rpc:
@@ -168,6 +169,7 @@ def test_the_openclaw_command_switches_off_no_job_of_a_session_that_it_archives(
         assert {job["name"]: job["enabled"] for job in jobs if job["name"] in (ONE, TWO)} == {ONE: True, TWO: False}
 
 
+@pytest.mark.depth
 @pytest.mark.openclaw("2026.5.7")
 def test_a_device_that_may_only_read_is_no_dead_end(install: Install) -> None:
     with laboratory(install, PASSWORD) as lab:

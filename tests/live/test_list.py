@@ -86,6 +86,7 @@ def test_a_session_with_a_run_in_flight_is_running(shared: Lab) -> None:
         assert found_now(shared)["protected"] is None
 
 
+@pytest.mark.depth
 def test_without_its_gateway_the_same_is_listed(lab: Lab) -> None:
     lab.start()
     with lab.rpc() as rpc:

@@ -55,6 +55,7 @@ def test_the_own_session_is_closed_when_its_run_has_ended_and_not_before(shared:
     assert change(files, digests(shared)).archived == {}
 
 
+@pytest.mark.depth
 @pytest.mark.openclaw("files")
 def test_the_own_session_is_closed_by_the_file_after_the_last_write_of_its_run(shared: Lab) -> None:
     with shared.restarting(1):

@@ -55,7 +55,9 @@ class Writer:
 
 
 @pytest.mark.openclaw("2026.5.7")
-@pytest.mark.parametrize(("via", "pause", "least"), [("gateway", 0.0, 50), ("files", 0.3, 3)])
+@pytest.mark.parametrize(
+    ("via", "pause", "least"), [("gateway", 0.0, 50), pytest.param("files", 0.3, 3, marks=pytest.mark.depth)]
+)
 def test_nothing_that_a_gateway_acknowledges_while_it_writes_is_lost(
     shared: Lab, via: str, pause: float, least: int
 ) -> None:
