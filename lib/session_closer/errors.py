@@ -54,6 +54,13 @@ class CorruptStore(Refused):
     name = "corrupt_store"
 
 
+class UnknownAgent(CloserError):
+    """There is no agent of this name: a slip, most likely."""
+
+    code = ExitCode.SOME_FAILED
+    name = "unknown_agent"
+
+
 class Busy(CloserError):
     """A lock was not free within the time we may wait."""
 

@@ -146,18 +146,49 @@ class Home:
         return os.path.join(self.state, "cron", "jobs.json")
 
     def agents(self) -> list[str]:
-        """Return the agents that have a folder here."""
+        """Return the agents that have a folder here, or below the root of `session.store`."""
         root = os.path.join(self.state, "agents")
         try:
             found = listed(root)
         except OSError as problem:
             raise _unlisted(root, problem) from None
-        return sorted(name for name in found if keys.is_agent_id(name))
+        return sorted({*filter(keys.is_agent_id, found), *self._below_template()})
+
+    def agents_with(self, path: str) -> list[str]:
+        """Return the agents whose store is at a path; Refused where there is none."""
+        real = os.path.realpath(path)
+        known = sorted({*self.agents(), *self.known_agents()[0]})
+        places = {agent: map(os.path.realpath, (self.index(agent), self.database(agent))) for agent in known}
+        if found := [agent for agent in known if real in places[agent]]:
+            return found
+        remedy = "--state-dir DIR --agent AGENT for another one"
+        raise Refused(f"{quoted(path)} is no store of {self.state}", remedy, name="no_store")
+
+    def _below_template(self) -> list[str]:
+        """Return the agents that OpenClaw finds on disk where `session.store` is `ROOT/agents/{agentId}/sessions/…`.
+
+        Neither links nor what leads out of the root.
+        """
+        template = self.setting("session", "store")
+        head, _, tail = template.strip().partition("{agentId}") if isinstance(template, str) else ("", "", "")
+        if tail != "/sessions/sessions.json" or os.path.basename(head.rstrip("/")) != "agents" or head[-1:] != "/":
+            return []
+        root = os.path.dirname(os.path.dirname(os.path.dirname(self.index("x"))))
+        found = []
+        try:
+            there = listed(root)
+        except OSError as problem:
+            raise _unlisted(root, problem) from None
+        for name in filter(keys.is_agent_id, there):
+            index = os.path.join(root, name, "sessions", "sessions.json")
+            if os.path.realpath(index) == index and files.is_file(index):
+                found.append(name)
+        return found
 
     def known_agents(self) -> tuple[list[str], list[str]]:
         """Return the agents on disk and in the configuration, and a note on each that is left out."""
         root = os.path.join(self.state, "agents")
-        found, notes = set(self._configured()), []
+        found, notes = {*self._configured(), *self._below_template()}, []
         try:
             with os.scandir(root) as entries:
                 there = sorted(entries, key=lambda entry: entry.name)

@@ -24,9 +24,13 @@ _Match = tuple[int, Session, Kind | None]
 
 
 class Wanted(NamedTuple):
-    """What a list is to show: no `kinds` is any kind; ages in seconds, of the last update; no `limit` is all."""
+    """What a list is to show: no `kinds` is any kind; ages in seconds, of the last update; no `limit` is all.
+
+    `store`: the path of the only one that is shown.
+    """
 
     agent: str | None = None
+    store: str | None = None
     kinds: frozenset[Kind] = frozenset()
     active: float | None = None
     older_than: float | None = None

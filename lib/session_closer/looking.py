@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from . import executor, files, history, home, keys, listing, planning, registers, stores
-from .errors import CloserError, Refused
+from . import executor, files, history, home, keys, listing, migration, planning, registers, stores
+from .errors import CloserError, Refused, UnknownAgent
 from .gateway import sessions
 from .home import Home
 from .listing import Chosen, Listing, Row, Wanted
-from .model import GatewayView, Snapshot, StoreResult
+from .model import GatewayView, Life, Snapshot, StoreResult
 from .stores import Store
 from .stores.files import FileStore
 
@@ -44,14 +44,21 @@ def look(where: Home, wanted: Wanted, now: Callable[[], float] = time.time) -> L
     gateway = sessions.meet(where, looking_only=True)
     try:
         found = _Look(where, warnings=home.exposure(where, history.folders(where.state)))
-        if wanted.agent is None:
-            _look_at_all(found)
+        agents = [wanted.agent] if wanted.store is None else where.agents_with(wanted.store)
+        if len(agents) == 1 and agents[0] is not None:
+            _look_at_one(found, agents[0])
         else:
-            _look_at_one(found, wanted.agent)
+            # Of all agents, or of one file for all of them.
+            _look_at_all(found)
+        if wanted.store is not None:
+            real = os.path.realpath(wanted.store)
+            found.parts = [part for part in found.parts if os.path.realpath(part.store.index) == real]
+        if gateway.found.life is not Life.UP:
+            found.warnings += migration.left_behind(where, [part.store for part in found.parts])
         everything = ((at, one) for at, part in enumerate(found.parts) for one in part.snapshot.sessions.values())
         chosen, total = listing.select(everything, wanted, int(now() * 1000))
-        agents = {found.parts[one.place].agent for one in chosen}
-        view = sessions.view(gateway, sorted(agent for agent in agents if agent is not None))
+        shown = {found.parts[one.place].agent for one in chosen}
+        view = sessions.view(gateway, sorted(agent for agent in shown if agent is not None))
         rows = _rows(found, chosen, view)
     finally:
         gateway.close()
@@ -70,7 +77,10 @@ def _look_at_one(found: _Look, agent: str) -> None:
     with _readable():
         _take(found, agent)
     if not found.parts:
-        there = ", ".join(found.home.known_agents()[0]) or "none"
+        known = found.home.known_agents()[0]
+        there = ", ".join(known) or "none"
+        if agent not in known:
+            raise UnknownAgent(f"there is no agent {agent} here; agents: {there}", "--agent with one of them")
         found.warnings.append(f"agent {agent} has no sessions here; agents: {there}")
 
 

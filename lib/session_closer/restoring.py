@@ -17,6 +17,7 @@ from . import (
     importing,
     jobs,
     locks,
+    migration,
     rebinding,
     recovery,
     refiling,
@@ -211,6 +212,8 @@ def _refusal(run: Run, ask: Ask, todo: Sequence[Item]) -> CloserError | None:
     for agent in {item.agent for item in todo}:
         if (unlockable := locks.unlockable(run.stores[agent].place)) is not None:
             return unlockable
+        if run.stores[agent].era == "files" and (unmigrated := migration.owed(run, run.stores[agent])) is not None:
+            return unmigrated
     life, how = run.gateway.found.life, {item.how for item in todo}
     if life is Life.UNKNOWN and todo:
         return GatewayNeeded(

@@ -502,9 +502,12 @@ def test_agents_of_the_configuration_are_looked_for_too(store: Store, agents: An
 
 
 def test_an_agent_without_sessions_is_an_empty_list_with_a_hint(store: Store) -> None:
+    store.configure(agents={"list": [{"id": "ghost"}]})
     answer = listed(store, "--agent", "ghost")
     assert (answer.code, answer.data["sessions"], answer.data["totalCount"]) == (0, [], 0)
-    assert answer.data["warnings"] == ["agent ghost has no sessions here; agents: main, project-lead, researcher"]
+    assert answer.data["warnings"] == [
+        "agent ghost has no sessions here; agents: ghost, main, project-lead, researcher"
+    ]
     assert run(ListSessions, "--agent", "ghost", state=store.state).stdout == "no sessions\n"
 
 

@@ -10,7 +10,7 @@ from plumbum import cli
 
 from .. import files, report
 from ..cli import Closing, count, start, text
-from ..errors import Refused, UsageProblem
+from ..errors import UsageProblem
 from ..home import Home
 from ..keys import check_agent, quoted, target
 from ..model import Options, Report, Wish
@@ -141,7 +141,7 @@ class CleanupSessions(Closing):
         if self.agent is not None:
             return [check_agent(self.agent)], []
         if self.store is not None:
-            return _agents_of(where, self.store), []
+            return where.agents_with(self.store), []
         return where.known_agents()
 
     def options(self) -> Options:
@@ -167,21 +167,6 @@ def _with_ages(argv: list[str]) -> list[str]:
         bare = given == "--orphans" and (at + 1 == len(argv) or argv[at + 1].startswith("-"))
         out.append(f"--orphans={exact(ORPHANS)}" if bare else given)
     return out
-
-
-def _agents_of(where: Home, path: str) -> list[str]:
-    """Return the agents of this state directory whose store is at a path; Refused where there is none."""
-    real = os.path.realpath(path)
-    found = [
-        agent
-        for agent in where.agents()
-        if real in (os.path.realpath(where.index(agent)), os.path.realpath(where.database(agent)))
-    ]
-    if found:
-        return found
-    raise Refused(
-        f"{quoted(path)} is no store of {where.state}", "--state-dir DIR --agent AGENT for another one", name="no_store"
-    )
 
 
 def _text(path: str) -> str:

@@ -48,6 +48,7 @@ class ListSessions(Reader):
 
     agent = text("--agent AGENT", "the sessions of one agent (all agents)")
     all_agents = cli.Flag("--all-agents", help="the sessions of all agents: so it is without --agent, too")
+    store = text("--store PATH", "only the store at this path")
     kinds = cli.SwitchAttr(
         "--kind", _kinds, list=True, argname="KIND[,KIND...]", help=f"only these: {', '.join(map(str, Kind))}"
     )
@@ -63,12 +64,13 @@ class ListSessions(Reader):
             raise UsageProblem(f"{quoted(words[0])} is one word too many", "--agent AGENT, --kind KIND or --help")
         if self.agent is not None:
             keys.check_agent(self.agent)
-            if self.all_agents:
-                raise UsageProblem("--agent and --all-agents contradict each other", "give one of them")
+        if sum((self.agent is not None, self.all_agents, self.store is not None)) > 1:
+            raise UsageProblem("--agent, --all-agents and --store contradict each other", "give one of them")
         from .. import looking  # what touches a store is not loaded for --help
 
         wanted = listing.Wanted(
             self.agent,
+            self.store,
             frozenset(itertools.chain.from_iterable(self.kinds)),
             None if self.active is None else self.active * durations.SECONDS["m"],
             self.older_than,

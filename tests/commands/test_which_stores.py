@@ -1,0 +1,141 @@
+"""Which stores are looked at: below the root of a template, at a path, and of an agent that there is."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from session_closer.commands.cleanup_sessions import CleanupSessions
+from session_closer.commands.close_project import CloseProject
+from session_closer.commands.list_sessions import ListSessions
+from session_closer.commands.restore_sessions import RestoreSessions
+from support import LEAD, Store, run_json, session_id, tree, write
+
+
+def index_of(root: Path, agent: str) -> Path:
+    """Write an index with a main session and a stale subagent; return its path."""
+    path = root / "agents" / agent / "sessions" / "sessions.json"
+    path.parent.mkdir(parents=True)
+    keys = [f"agent:{agent}:main", f"agent:{agent}:subagent:1"]
+    write(path, json.dumps({key: {"sessionId": session_id(key), "updatedAt": 1_000_000_000_000} for key in keys}))
+    return path
+
+
+def agents_of(store: Store, *words: str) -> set[str]:
+    return {row["agent"] for row in run_json(ListSessions, *words, state=store.state).data["sessions"]}
+
+
+def with_template(store: Store, tail: str = "sessions.json") -> Path:
+    """Have the indexes below a root elsewhere, with one agent configured there; return the root."""
+    root = store.state.parent / "data"
+    index_of(root, "main")
+    store.configure(agents={"list": [{"id": "main"}]}, session={"store": f"{root}/agents/{{agentId}}/sessions/{tail}"})
+    return root
+
+
+def test_an_agent_below_the_root_of_a_template_is_found_as_openclaw_finds_it(store: Store) -> None:
+    root = with_template(store)
+    index = index_of(root, "guest")
+    assert agents_of(store) == {"main", "guest"}
+    rows = run_json(CleanupSessions, state=store.state).rows
+    assert ("agent:guest:subagent:1", "closed") in rows
+    assert list(json.loads(index.read_bytes())) == ["agent:guest:main"]
+    assert run_json(RestoreSessions, "last", state=store.state).code == 0
+    assert len(json.loads(index.read_bytes())) == 2
+
+
+def test_links_and_what_leads_out_of_the_root_are_no_agents(store: Store) -> None:
+    root = with_template(store)
+    outside = index_of(store.state.parent / "outside", "far")
+    (root / "agents" / "linked").symlink_to(outside.parent.parent)
+    (root / "agents" / "half").mkdir()
+    (root / "agents" / "half" / "sessions").symlink_to(outside.parent)
+    index_of(root, "file").unlink()
+    (root / "agents" / "file" / "sessions" / "sessions.json").symlink_to(outside)
+    index_of(root, "Not An Agent")
+    before = tree(outside.parent)
+    assert agents_of(store) == {"main"}
+    run_json(CleanupSessions, state=store.state)
+    assert tree(outside.parent) == before
+
+
+def test_only_a_template_of_that_form_has_such_a_root(store: Store) -> None:
+    root = with_template(store, "store.json")
+    os.rename(index_of(root, "guest"), root / "agents" / "guest" / "sessions" / "store.json")
+    assert "guest" not in agents_of(store)
+
+
+@pytest.mark.parametrize("spelled", ["{index}", "{folder}/../sessions/sessions.json"])
+def test_a_store_is_named_by_its_path(store: Store, spelled: str) -> None:
+    path = spelled.format(index=store.index("researcher"), folder=store.folder("researcher"))
+    assert agents_of(store, "--store", path) == {"researcher"}
+    answer = run_json(CleanupSessions, "--store", path, state=store.state)
+    assert [each["agent"] for each in answer.data["stores"]] == ["researcher"]
+
+
+def test_the_store_of_a_configured_agent_without_a_folder_is_named_by_its_path(store: Store) -> None:
+    root = with_template(store, "store.json")
+    index = root / "agents" / "main" / "sessions" / "store.json"
+    os.rename(index.with_name("sessions.json"), index)
+    os.rename(store.state / "agents", store.state.parent / "gone")
+    assert agents_of(store, "--store", str(index)) == {"main"}
+    assert run_json(CleanupSessions, "--store", str(index), state=store.state).rows != []
+
+
+def test_one_file_for_all_agents_is_named_by_its_path(store: Store) -> None:
+    index = store.state / "all.json"
+    write(index, json.dumps({**store.entries(), **store.entries("main")}))
+    store.configure(session={"store": str(index)})
+    assert {"main", "project-lead"} <= agents_of(store, "--store", str(index))
+
+
+@pytest.mark.parametrize("command", [ListSessions, CleanupSessions])
+def test_a_path_that_is_no_store_is_refused(store: Store, command: type[ListSessions]) -> None:
+    answer = run_json(command, "--store", str(store.state / "openclaw.json"), state=store.state)
+    assert (answer.code, answer.error) == (3, "no_store")
+
+
+@pytest.mark.parametrize("other", [("--agent", "main"), ("--all-agents",)])
+def test_a_list_is_of_one_thing(store: Store, other: tuple[str, ...]) -> None:
+    answer = run_json(ListSessions, "--store", str(store.index()), *other, state=store.state)
+    assert (answer.code, answer.error) == (2, "usage")
+
+
+def test_a_misspelt_agent_is_no_empty_success(store: Store) -> None:
+    answer = run_json(ListSessions, "--agent", "projekt-lead", state=store.state)
+    assert (answer.code, answer.error, answer.data["sessions"]) == (1, "unknown_agent", [])
+    assert "project-lead" in answer.data["error"]["message"]
+
+
+# A store that OpenClaw was updated past
+
+
+@pytest.fixture
+def _updated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "openclaw"
+    package.mkdir()
+    write(package / "openclaw.mjs", "#!/bin/sh\nexit 1\n", mode=0o700)
+    write(package / "package.json", json.dumps({"name": "openclaw", "version": "2026.9.6"}))
+    monkeypatch.setenv("SESSION_CLOSER_OPENCLAW", str(package / "openclaw.mjs"))
+
+
+def test_a_store_that_was_not_migrated_is_refused_by_an_undo_too(store: Store, request: pytest.FixtureRequest) -> None:
+    assert run_json(CloseProject, "alpha-review", state=store.state).code == 0
+    request.getfixturevalue("_updated")
+    before = tree(store.state)
+    for words in (("--dry-run",), ()):
+        answer = run_json(RestoreSessions, "last", *words, state=store.state)
+        assert (answer.code, answer.error) == (3, "unmigrated_store")
+    assert tree(store.state) == before
+    assert LEAD + "alpha-review" not in store.entries()
+
+
+@pytest.mark.usefixtures("_updated")
+def test_a_list_says_that_a_store_was_not_migrated(store: Store) -> None:
+    answer = run_json(ListSessions, "--agent", "main", state=store.state)
+    assert (answer.code, answer.data["totalCount"]) == (0, 2)
+    [warning] = answer.data["warnings"]
+    assert "not migrated" in warning
+    assert str(store.index("main")) in warning
