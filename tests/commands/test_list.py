@@ -515,7 +515,7 @@ def test_nothing_at_all_is_an_empty_list(tmp_path: Path, closed_port: int) -> No
     store = empty(tmp_path / "state", closed_port)
     write(store.state / "openclaw.json", json.dumps({"gateway": {"port": closed_port}}))
     assert (listed(store).code, listed(store).data["stores"]) == (0, [])
-    assert listed(store, "--agent", "ghost").data["warnings"][0].endswith("agents: none")
+    assert listed(store, "--agent", "ghost").data["error"]["message"].endswith("agents: none")
     assert run(ListSessions, state=store.state).stdout == "no sessions\n"
 
 
@@ -632,7 +632,7 @@ def test_help_has_what_a_list_takes_and_nothing_of_a_change(store: Store, words:
     assert (result.code, result.stderr) == (0, "")
     options = set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", result.stdout, re.MULTILINE))
     assert options == {
-        "--agent", "--all-agents", "--active", "--kind", "--older-than", "--limit", "--json", "--verbose", "--help",
+        "--agent", "--all-agents", "--store", "--active", "--kind", "--older-than", "--limit", "--json", "--verbose", "--help",
         "--version", "--state-dir", "--profile", "--url", "--token-file", "--gateway-state-dir",
     }  # fmt: skip
     assert [line for line in EXIT_CODES if line not in result.stdout] == []
