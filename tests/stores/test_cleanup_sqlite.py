@@ -13,7 +13,7 @@ import pytest
 from session_closer import closing, names
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.restore_sessions import RestoreSessions
-from support import TOKEN, Answer, Store, run_json, tree, write
+from support import TOKEN, Answer, Store, run, run_json, tree, write
 from support_gateway import StubGateway, stub_gateway
 from support_sqlite import CRON_RUN, LEAD, RESEARCHER, Bases, build_sqlite, database
 
@@ -230,3 +230,14 @@ def test_where_openclaw_only_warns_no_gateway_is_missed(down: Bases) -> None:
     assert (answer.code, done(answer, "would_close"), keys(down)) == (0, STALE, before)
     assert any("--enforce" in warning for warning in answer.data["warnings"])
     assert clean(down, "--enforce").code == 6
+
+
+def test_where_openclaw_s_own_cleanup_would_archive_it_is_said(bases: Bases) -> None:
+    other = LEAD + "alpha"
+    aged(bases, other, 40)
+    answer = clean(bases, "--older-than", "1d", "--agent", "project-lead", "--dry-run")
+    theirs = {row["key"]: row["openclaw"] for row in answer.data["results"]}
+    assert (theirs[other], theirs[CHILD], theirs[CRON_RUN]) == ("archive", "delete", "delete")
+    assert summary(answer)["openclawArchives"] == list(theirs.values()).count("archive") > 0
+    shown = run(CleanupSessions, "--older-than", "1d", "--dry-run", state=bases.store.state).stdout
+    assert f"; OpenClaw's own cleanup would archive {summary(answer)['openclawArchives']} of them" in shown
