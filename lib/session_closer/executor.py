@@ -56,7 +56,11 @@ def check_place(where: Home, agents: list[str]) -> None:
         raise Refused(
             f"there is no state directory {where.state} ({where.said})", "--state-dir DIR", name="no_state_dir"
         )
-    if (older := home.older_layout(where)) is not None:
+    try:
+        older = home.older_layout(where)
+    except OSError as problem:
+        raise storage(problem, where) from None
+    if older is not None:
         raise older
     for folder in history.folders(where.state):
         if os.path.islink(folder):
