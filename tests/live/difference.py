@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-INDEX = "sessions.json"
+INDEX, BINDINGS = "sessions.json", "current-conversations.json"
 # Databases that are locks: whoever holds one lets nobody read it.
 LOCKS = re.compile(r"(^|/)tmp/openclaw-\d+/|-lock\.sqlite$")
 # place -> item -> column -> value; a place is a file's path, or a database's path, `#` and a table.
@@ -92,7 +92,7 @@ def picture(state: Path) -> Picture:
         with contextlib.suppress(FileNotFoundError):
             if path.suffix == ".sqlite" and not LOCKS.search(name):
                 found |= _tables(path, name)
-            found[name] = _entries(path) if path.name == INDEX else {"": _file(path)}
+            found[name] = _entries(path) if path.name in (INDEX, BINDINGS) else {"": _file(path)}
     return found
 
 
@@ -132,8 +132,11 @@ def _file(path: Path) -> dict[str, Any]:
 
 
 def _entries(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the sessions of a file store, each an item of its own."""
-    return {"": {"mode": oct(path.lstat().st_mode)}, **json.loads(path.read_bytes())}
+    """Return the sessions of a file store, or the bindings of chats, each an item of its own."""
+    found = json.loads(path.read_bytes())
+    if path.name == BINDINGS:
+        found = {record["bindingId"]: record for record in found["bindings"]}
+    return {"": {"mode": oct(path.lstat().st_mode)}, **found}
 
 
 def _tables(path: Path, name: str) -> Picture:

@@ -33,7 +33,7 @@ def state(tmp_path: Path) -> Path:
         database.execute("insert into tomorrow values (?)", [KEY])
     for path in ("worktrees/fingerprint/name/file", "bindings/current-conversations.json", "cron/jobs.json", "new"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text("content")
+        (tmp_path / path).write_text('{"bindings": [{"bindingId": "one"}]}')
     return tmp_path
 
 
@@ -67,7 +67,9 @@ def test_a_row_that_changes_is_seen_and_has_a_kind(state: Path, statement: str) 
 def test_a_file_that_changes_is_seen_and_has_a_kind(state: Path, path: str, how: str) -> None:
     before = picture(state)
     place = state / path
-    {"gone": place.unlink, "written": lambda: place.write_text("x"), "mode": lambda: place.chmod(0o640)}[how]()
+    {"gone": place.unlink, "written": lambda: place.write_text('{"bindings": []}'), "mode": lambda: place.chmod(0o640)}[
+        how
+    ]()
     assert {kind_of(one) for one in differences(before, picture(state))} == {PATHS[path]}
 
 
