@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -429,9 +429,23 @@ def import_files(state: str | Path, agent: str, *, limit: int | None = None) -> 
         connection.execute("commit")
     if limit is None:
         away.mkdir(mode=0o700, exist_ok=True)
+        moves = []
         for path in (*read, index):
-            path.replace(away / f"{path.name}.imported-{tick()}")
+            moves.append(away / f"{path.name}.imported-{tick()}")
+            path.replace(moves[-1])
+        _write_manifest(state, agent, moves)
     return len(entries)
+
+
+def _write_manifest(state: str | Path, agent: str, moved: Sequence[Path]) -> None:
+    """Write what an import notes of itself."""
+    moves = [{"archivePath": str(path), "kind": "transcript"} for path in moved]
+    now = datetime.now(UTC).isoformat()
+    target = {"agentId": agent, "completedMoves": moves, "plannedMoves": moves}
+    runs = Path(state, "session-sqlite-migration-runs")
+    runs.mkdir(mode=0o700, exist_ok=True)
+    found = {"manifestVersion": 3, "startedAt": now, "completedAt": now, "targets": [target]}
+    (runs / f"session-sqlite-{tick()}-5c11a06e.json").write_text(json.dumps(found))
 
 
 def _import_row(connection: sqlite3.Connection, key: str, entry: dict[str, Any]) -> None:

@@ -133,8 +133,8 @@ def named(kind: str, count: int) -> str:
     if kind in KINDS:
         return f"{count} {KINDS[kind][count != 1]}"
     where, _, name = kind.partition(":")
-    things = {"table": "rows" if count != 1 else "row", "file": "files"}.get(where, where)
-    if where == "file" and count == 1:
+    things = {"table": "row", "file": "file"}.get(where, where) + ("s" if count != 1 else "")
+    if where == "file" and count == 1 and not name.endswith("/"):
         return f"file {plain(name)}"
     return f"{count} {things} of {plain(name)}" if name else f"{count} of {plain(kind)}"
 

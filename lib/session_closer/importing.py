@@ -80,17 +80,18 @@ def make_folder(disk: Disk, folder: str) -> None:
 def write_transcripts(disk: Disk, store: SqliteStore, item: Item) -> None:
     """Put one session's transcript where the importer looks for it; Refused where its archive is damaged."""
     for move in item.moves:
-        files.put(disk, os.path.join(store.folder, move.source), _transcript(store, item, move))
+        files.put(disk, os.path.join(store.folder, move.source), transcript(store, item, move))
 
 
 def check_transcripts(store: SqliteStore, items: Sequence[Item]) -> None:
     """Raise Refused where an archive is damaged, or cannot be unpacked here."""
     for item in items:
         for move in item.moves:
-            _transcript(store, item, move)
+            transcript(store, item, move)
 
 
-def _transcript(store: SqliteStore, item: Item, move: Move) -> bytes:
+def transcript(store: SqliteStore, item: Item | SessionRecord, move: Move) -> bytes:
+    """Return a transcript out of its archive; Refused where that is damaged, or cannot be unpacked here."""
     archive = os.path.join(store.folder, move.target)
     # OpenClaw writes the file later than the row of its archive, and cleans it up earlier.
     raw, digest = store.kept(move.target)

@@ -20,6 +20,7 @@ from . import (
     jobs,
     journal,
     kept,
+    leftovers,
     locks,
     modes,
     rebinding,
@@ -214,7 +215,11 @@ def _ask(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> St
     with locks.folder(os.path.dirname(store.path)):
         rows = SqliteStore(current.home, store.agent)
         if store.restores:
-            return importing.finish(current.disk, current.home.index(store.agent), rows, store)
+            ended = importing.finish(current.disk, current.home.index(store.agent), rows, store)
+            back = [session.key for session in ended.sessions if session.status == "restored"]
+            if store.size and back:
+                leftovers.put_away(current, rows, ended, back, run.started_at)
+            return ended
         began = history.moment(run.started_at)
         # A cleanup frees for some minutes, and there may be ten thousands: the next ones go on with it.
         frees = run.operation != "cleanup-sessions"

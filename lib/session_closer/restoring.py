@@ -33,7 +33,7 @@ from .files import Disk
 from .gateway import handoff, sessions
 from .home import Home, exposure
 from .keys import Target
-from .model import Life, Options, Outcome, Report, RestartResult, Snapshot, Status, StoreResult, Wish
+from .model import Life, Move, Options, Outcome, Report, RestartResult, Snapshot, Status, StoreResult, Wish
 from .record import RestartRecord, RunRecord, StoreRecord
 from .report import result as result_row
 from .restarting import not_begun, restart_once
@@ -340,7 +340,15 @@ def _outcome(item: Item) -> Outcome:
 
 def _lost(item: Item) -> tuple[Lost, ...]:
     how = _HOW.get(item.how, How.FILES)
-    return (*lost(item.effects, how, item.left_out), *item.left)
+    found_twice = item.how == "import" and any(one.kind == "memory" for one in item.effects)
+    archives = [_twice(item.agent, move) for move in item.moves] if found_twice else []
+    return (*lost(item.effects, how, item.left_out), *archives, *item.left)
+
+
+def _twice(agent: str, move: Move) -> Lost:
+    """Say that OpenClaw's archive of a transcript stays when that is back."""
+    why = f"OpenClaw's archive {move.target} stays, so memory search finds the session twice"
+    return Lost(f"file:agents/{agent}/sessions/", 1, why)
 
 
 def _report(run: Run, rows: Sequence[Outcome], restart: RestartResult, error: CloserError | None) -> Report:

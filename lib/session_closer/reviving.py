@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -123,7 +124,7 @@ def _import_rows(run: Run, store: SqliteStore, chosen: Sequence[Chosen], done: d
             importing.stop(run)
         run.tell(f"importing {len(todo)} sessions of agent {store.agent}; receipt {run.receipt}")
         importing.make_folder(run.disk, store.folder)
-        said, there = None, leftovers.look(run.home, store.folder)
+        said = None
         try:
             for item in todo:
                 importing.write_transcripts(run.disk, store, item)
@@ -134,8 +135,10 @@ def _import_rows(run: Run, store: SqliteStore, chosen: Sequence[Chosen], done: d
         finally:
             importing.clean(run.disk, index, store, record)
             importing.judge(run, store, todo, done, said)
-            if left := leftovers.said(there, leftovers.look(run.home, store.folder)):
-                run.warn(left)
+        back = [item.key for item in todo if done[item.agent, item.key].status is Status.RESTORED]
+        assert run.record is not None
+        taken = replace(record, sessions=tuple(map(importing.recorded, todo)))
+        leftovers.put_away(run, store, taken, back, run.record.started_at)
 
 
 def _taken_back(run: Run, store: SqliteStore, done: Mapping[tuple[str, str], Item]) -> tuple[SessionRecord, ...]:

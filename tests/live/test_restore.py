@@ -171,6 +171,8 @@ def test_a_restore_of_rows_is_the_identity_archived_and_deleted(lab: Lab) -> Non
     restored = undo(lab, closed)
     assert (restored.code, restored.statuses()) == (0, dict.fromkeys(GOES, "restored")), restored
     assert not [path for agent in AGENTS for path in lab.sessions(agent).glob(f"{INDEX}*")]
+    # Nor any plain copy of what the importer was given, which a later import would take for history that it missed.
+    assert not [*lab.state.glob("agents/*/session-sqlite-import-archive"), *lab.state.glob("session-sqlite-*")]
     assert tables(lab) == whole
     assert hashes(lab) == transcripts
     again = undo(lab, closed)
