@@ -434,7 +434,7 @@ def test_what_goes_is_what_openclaw_would_take_but_for_what_is_in_use(lab: Lab) 
     dm = ["--fix-dm-scope"] if lab.install.version == "2026.7.35" else []
     stale = [
         f"--stale={kind}=10d"
-        for kind in ("hook", "dreaming", "acp", "probe", "project", "other", "cron-run", "subagent")
+        for kind in ("hook", "dreaming", "acp", "probe", "project", "other", "cron-orphan", "cron-run", "subagent")
     ]
     before = digests(lab)
     why: Counter[str] = Counter()
