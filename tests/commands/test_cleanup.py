@@ -581,11 +581,9 @@ def test_archives_and_backups_older_than_an_age_are_freed_and_nothing_younger(fi
     old = [shelve(filled, 31 * DAY), backup(filled, 31 * DAY), shelve(filled, 40 * DAY, "a", "researcher")]
     old += [stray(filled, f"b.trajectory.jsonl.bak.{stamp(31 * DAY)}", HOUR)]
     old += [stray(filled, f"c.jsonl.deleted.{stamp(50 * DAY)}.{'0' * 32}.zst", HOUR)]
-    kept = [shelve(filled, 29 * DAY), backup(filled, 29 * DAY), shelve(filled, 60 * DAY, how="reset")]
-    kept += [
-        stray(filled, f"plain.jsonl.bak.{stamp(60 * DAY)}", 60 * DAY),
-        stray(filled, "x.deleted.yesterday", 60 * DAY),
-    ]
+    # The windows of a session before a reset, and before a compaction.
+    old += [shelve(filled, 60 * DAY, how="reset"), stray(filled, f"plain.jsonl.bak.{stamp(60 * DAY)}", 60 * DAY)]
+    kept = [shelve(filled, 29 * DAY), backup(filled, 29 * DAY), stray(filled, "x.deleted.yesterday", 60 * DAY)]
     kept += [age(filled.index("researcher"), 60 * DAY)]
     kept[-1].touch()
     folder = filled.folder() / f"dir.jsonl.deleted.{stamp(60 * DAY)}"
@@ -595,7 +593,7 @@ def test_archives_and_backups_older_than_an_age_are_freed_and_nothing_younger(fi
     assert (answer.code, gone(answer, "expired")) == (0, {path.name for path in old})
     assert not any(path.exists() for path in old)
     assert all(path.exists() for path in (*kept, folder))
-    assert summary(answer)["expiredArchives"] == {"removedFiles": 4, "freedBytes": size}
+    assert summary(answer)["expiredArchives"] == {"removedFiles": 6, "freedBytes": size}
     assert {row["action"] for row in answer.data["results"]} == {"expire-archive"}
     assert answer.data["undo"] is None
     assert {name for each in filled.receipts() for found in each["stores"] for name in found["removes"]} == {

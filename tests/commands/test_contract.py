@@ -174,7 +174,7 @@ def test_a_session_that_is_called_like_a_command_stays_what_it_is(store: Store, 
     listed = run_process("list-sessions", "--agent", "list-sessions", state=store.state)
     kept = ("keep-only-sessions", "nowhere", "--agent", "list-sessions")
     result = run_process(*kept, state=store.state, before=program.replace("COMMAND", "keep-only-sessions"))
-    assert listed.code == 0
+    assert (listed.code, listed.stderr.partition(" here;")[0]) == (1, "error: there is no agent list-sessions")
     assert result.stderr.endswith(
         f"see them with: {tmp_path}/bin/list-sessions --state-dir {store.state} --agent list-sessions\n"
     )

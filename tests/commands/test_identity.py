@@ -119,7 +119,7 @@ def odd_rows(store: Store) -> dict[str, Any]:
 def test_a_session_whose_names_hold_half_a_character_comes_back(store: Store, killed: bool) -> None:
     rows = odd_rows(store)
     before = picture(store)
-    words = ("--stale", "other=1s,project=1s", "--yes", "--reason", "\udcff")
+    words = ("--stale", "other=1s,project=1s", "--unknown-age-is-old", "--yes", "--reason", "\udcff")
     if killed:
         with pytest.MonkeyPatch.context() as patch:
             # As if it were cut off just before the receipt.

@@ -70,7 +70,7 @@ class Ground(NamedTuple):
 def ground(tmp_path: Path, closed_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Ground]]:
     """Return a maker of a victim's ground, by uid."""
     # Whoever waits for a stranger fails here.
-    waits = SimpleNamespace(monotonic=time.monotonic, sleep=_nobody_waits)
+    waits = SimpleNamespace(monotonic=time.monotonic, time=time.time, sleep=_nobody_waits)
     monkeypatch.setattr(sessions, "time", waits)
     # A trap takes no connection.
     monkeypatch.setattr(link, "_CONNECT_SECONDS", 1.0)
