@@ -69,7 +69,6 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "child": ("child session", "child sessions"),
     "watcher": ("watcher", "watchers"),
     "participant": ("participant", "participants"),
-    "share": ("public share", "public shares"),
     "question": ("open question", "open questions"),
     "delivery": ("queued delivery", "queued deliveries"),
     "ignored-file": ("file that git ignores", "files that git ignores"),
@@ -88,7 +87,7 @@ _OTHERWISE: Mapping[tuple[str, How], tuple[str, str]] = {
     ("ignored-file", How.DELETE): (REMOVED, NONE),
 }
 # Named to people although the close leaves them as they are: they go on without the session.
-_GO_ON = frozenset({"cron-job", "child", "watcher", "binding", "share", "question", "delivery"})
+_GO_ON = frozenset({"cron-job", "child", "watcher", "binding", "question", "delivery"})
 
 
 def of(attached: Iterable[Attached], how: How) -> tuple[Effect, ...]:

@@ -63,16 +63,15 @@ def main() -> int:
 def _round(lab: Lab, number: int) -> dict[str, float]:
     """Return the seconds of each way; their order changes from round to round."""
     took: dict[str, float] = {}
-    steps: list[tuple[str, int, Callable[[list[str]], bool]]] = [
+    steps: list[tuple[str, int, Callable[[dict[str, str]], bool]]] = [
         ("bare", ARCHIVED, lambda keys: _bare(lab, keys)),
         ("archive", ARCHIVED, lambda keys: _spanned(lab, keys, took)),
         ("delete", DELETED, lambda keys: run(lab, "close-project-batch", "--delete", *keys).code == 0),
         ("theirs", DELETED, lambda keys: lab.openclaw("sessions", "delete", *keys, "--yes", "--json").returncode == 0),
     ]
     for name, count, work in steps[number % len(steps) :] + steps[: number % len(steps)]:
-        keys = [f"agent:project-lead:{name}-{number}-{index}" for index in range(count)]
         with lab.rpc() as rpc:
-            create(rpc, *keys)
+            keys = create(rpc, *(f"agent:project-lead:{name}-{number}-{index}" for index in range(count)))
         started = time.monotonic()
         done = work(keys)
         took[name] = time.monotonic() - started
@@ -80,15 +79,16 @@ def _round(lab: Lab, number: int) -> dict[str, float]:
     return took
 
 
-def _bare(lab: Lab, keys: list[str]) -> bool:
+def _bare(lab: Lab, keys: dict[str, str]) -> bool:
+    """Archive as a client does that knows the session ids, and that nobody meanwhile has a run."""
+    targets = [{"key": key, "expectedSessionId": session_id} for key, session_id in keys.items()]
     with lab.rpc() as rpc:
-        for at in range(0, len(keys), AT_ONCE):
-            targets = [{"key": key} for key in keys[at : at + AT_ONCE]]
-            rpc("sessions.patchMany", targets=targets, patch={"archived": True})
+        for at in range(0, len(targets), AT_ONCE):
+            rpc("sessions.patchMany", targets=targets[at : at + AT_ONCE], patch={"archived": True})
     return True
 
 
-def _spanned(lab: Lab, keys: list[str], took: dict[str, float]) -> bool:
+def _spanned(lab: Lab, keys: dict[str, str], took: dict[str, float]) -> bool:
     """Close with our command, and note how long it was from the first call to the last."""
     path = lab.root / "span.json"
     done = run_process("close-project-batch", "--yes", *keys, env=lab.environ(), before=SPAN.format(path=str(path)))
