@@ -170,6 +170,18 @@ class Reader(cli.Application):
             raise UsageProblem("--token-file and --gateway-state-dir belong to --url", "--url URL")
         return replace(where, url=self.url, token_file=self.token_file, gateway_state=self.gateway_state)
 
+    def place_of(self, store: str | None) -> home.Home:
+        """Return the state directory that has a store: the one that is meant, or else the one around the store."""
+        where = self.place()
+        around = home.state_dir_around(store) if store is not None and self.state_dir is None else None
+        if around is None or around == os.path.realpath(where.state) or self.profile is not None:
+            return where
+        if store is not None and where.has_store(store):
+            return where
+        # So that the printed commands name it, too.
+        self.state_dir = around
+        return self.place()
+
     @abstractmethod
     def fail(self, problem: CloserError, switches: Sequence[str]) -> None:
         """Print why a run ended early; `switches` are its words as far as they can be switches."""

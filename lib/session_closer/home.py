@@ -154,14 +154,21 @@ class Home:
             raise _unlisted(root, problem) from None
         return sorted({*filter(keys.is_agent_id, found), *self._below_template()})
 
-    def agents_with(self, path: str) -> list[str]:
-        """Return the agents whose store is at a path; Refused where there is none."""
+    def has_store(self, path: str) -> bool:
+        """Tell whether a path is the store of one of its agents."""
+        return bool(self._agents_with(path))
+
+    def _agents_with(self, path: str) -> list[str]:
         real = os.path.realpath(path)
         known = sorted({*self.agents(), *self.known_agents()[0]})
         places = {agent: map(os.path.realpath, (self.index(agent), self.database(agent))) for agent in known}
-        if found := [agent for agent in known if real in places[agent]]:
+        return [agent for agent in known if real in places[agent]]
+
+    def agents_with(self, path: str) -> list[str]:
+        """Return the agents whose store is at a path; Refused where there is none."""
+        if found := self._agents_with(path):
             return found
-        remedy = "--state-dir DIR --agent AGENT for another one"
+        remedy = "DIR/agents/AGENT/sessions/sessions.json of any state directory, with its transcripts beside it"
         raise Refused(f"{quoted(path)} is no store of {self.state}", remedy, name="no_store")
 
     def _below_template(self) -> list[str]:
@@ -252,6 +259,19 @@ def _default_state(environ: Mapping[str, str]) -> str:
     """Return the state directory where none is named: the older name only where the newer one is not there."""
     found = [os.path.join(_home_of(environ), name) for name in _STATE_NAMES]
     return next(filter(os.path.exists, found), found[0])
+
+
+def state_dir_around(path: str) -> str | None:
+    """Return the state directory in which a store has its usual place, None where it has another one."""
+    real = os.path.realpath(path)
+    folder, name = os.path.split(real)
+    above, kind = os.path.split(folder)
+    agents, agent = os.path.split(above)
+    if os.path.basename(agents) != "agents" or not keys.is_agent_id(agent):
+        return None
+    if (kind, name) not in (("sessions", "sessions.json"), ("agent", "openclaw-agent.sqlite")):
+        return None
+    return os.path.dirname(agents)
 
 
 def _port(value: object) -> int:

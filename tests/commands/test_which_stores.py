@@ -91,6 +91,24 @@ def test_one_file_for_all_agents_is_named_by_its_path(store: Store) -> None:
     assert {"main", "project-lead"} <= agents_of(store, "--store", str(index))
 
 
+def test_a_store_of_another_state_directory_is_repaired_there_and_can_be_undone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENCLAW_STATE_DIR", str(store.state))
+    other = store.state.parent / "copy"
+    index = index_of(other, "guest")
+    write(other / "openclaw.json", json.dumps({"gateway": {"port": store.port}}))
+    before = tree(store.state), index.read_bytes()
+    listed = run_json(ListSessions, "--store", str(index)).data["sessions"]
+    assert {row["key"] for row in listed} == {"agent:guest:main", "agent:guest:subagent:1"}
+    answer = run_json(CleanupSessions, "--store", str(index))
+    assert (answer.code, answer.rows) == (0, [("agent:guest:subagent:1", "closed")])
+    assert tree(store.state) == before[0]
+    assert f"--state-dir {other}" in str(answer.data["undo"])
+    assert run_json(RestoreSessions, "last", state=other).code == 0
+    assert index.read_bytes() == before[1]
+
+
 @pytest.mark.parametrize("command", [ListSessions, CleanupSessions])
 def test_a_path_that_is_no_store_is_refused(store: Store, command: type[ListSessions]) -> None:
     answer = run_json(command, "--store", str(store.state / "openclaw.json"), state=store.state)

@@ -61,7 +61,7 @@ class CleanupSessions(Closing):
         """Do what was asked; plumbum calls this with the positionals."""
         if words:
             raise UsageProblem(f"{quoted(words[0])} is one word too many", "--agent AGENT, --active-key KEY or --help")
-        where = self.place()
+        where = self.place_of(self.store)
         if self.print_policy and self.as_json:
             raise UsageProblem("--print-policy prints TOML, not JSON", "leave out --json")
         policy, settings = self._policy(where)

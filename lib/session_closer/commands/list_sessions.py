@@ -76,7 +76,7 @@ class ListSessions(Reader):
             self.older_than,
             None if self.limit == _ALL else self.limit,
         )
-        return self._show(looking.look(self.place(), wanted))
+        return self._show(looking.look(self.place_of(self.store), wanted))
 
     def fail(self, problem: CloserError, _: Sequence[str]) -> None:
         """Print why a run ended early."""
