@@ -20,6 +20,8 @@ ZSTD = r"(\.[0-9a-f]{32}\.zst)?"
 # The gateway says when it made the list.
 VOLATILE = ("snapshotAt",)
 # A gateway has its databases open, and makes folders for media a while after its start.
+# In it whoever reads a database with a -wal says so, as SQLite has it: memory that is shared, no data.
+READERS = re.compile(r"\.sqlite-shm$")
 ITS_OWN = re.compile(r"\.sqlite(-shm|-wal)?$|^media(/|$)|^\.$")
 # An archive that OpenClaw was writing when it was killed; it writes it again.
 UNFINISHED = re.compile(r"\.zst\.[0-9a-f-]{36}\.tmp$")
@@ -77,7 +79,7 @@ def tree(root: Path) -> dict[str, tuple[int, int, int, str]]:
 
 def everything(lab: Lab) -> dict[str, Any]:
     """Return the tree of the state directory, with what is in the databases instead of those a gateway has open."""
-    found: dict[str, Any] = dict(tree(lab.state))
+    found: dict[str, Any] = {path: what for path, what in tree(lab.state).items() if READERS.search(path) is None}
     if lab.gateway is None or lab.era == "files":
         return found
     kept = {path: what for path, what in found.items() if ITS_OWN.search(path) is None}
