@@ -19,9 +19,9 @@ STAMP = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z"
 ZSTD = r"(\.[0-9a-f]{32}\.zst)?"
 # The gateway says when it made the list.
 VOLATILE = ("snapshotAt",)
-# A gateway has its databases open, and makes folders for media a while after its start.
-# In it whoever reads a database with a -wal says so, as SQLite has it: memory that is shared, no data.
+# Whoever reads a database that has a -wal says so in it, as SQLite has it: memory that is shared, no data.
 READERS = re.compile(r"\.sqlite-shm$")
+# A gateway has its databases open, and makes folders for media a while after its start.
 ITS_OWN = re.compile(r"\.sqlite(-shm|-wal)?$|^media(/|$)|^\.$")
 # An archive that OpenClaw was writing when it was killed; it writes it again.
 UNFINISHED = re.compile(r"\.zst\.[0-9a-f-]{36}\.tmp$")
@@ -71,6 +71,8 @@ def tree(root: Path) -> dict[str, tuple[int, int, int, str]]:
     """Return mode, size, mtime and content of everything below a directory and of the directory itself."""
     found = {}
     for path in sorted([root, *root.rglob("*")]):
+        if READERS.search(path.name):
+            continue
         status = path.lstat()
         content = hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(status.st_mode) else ""
         found[str(path.relative_to(root))] = (status.st_mode, status.st_size, status.st_mtime_ns, content)
@@ -79,7 +81,7 @@ def tree(root: Path) -> dict[str, tuple[int, int, int, str]]:
 
 def everything(lab: Lab) -> dict[str, Any]:
     """Return the tree of the state directory, with what is in the databases instead of those a gateway has open."""
-    found: dict[str, Any] = {path: what for path, what in tree(lab.state).items() if READERS.search(path) is None}
+    found: dict[str, Any] = dict(tree(lab.state))
     if lab.gateway is None or lab.era == "files":
         return found
     kept = {path: what for path, what in found.items() if ITS_OWN.search(path) is None}

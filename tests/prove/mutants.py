@@ -422,7 +422,8 @@ MUTANTS = (
 
 def mutants(given: Given) -> Tally:
     """Take out one safety step after the other; a mutant that nothing notices is a violation."""
-    chosen = MUTANTS if given.everything else MUTANTS[::4]
+    # Each kind of fault is among them, and what a close says of its effects.
+    chosen = MUTANTS if given.everything else MUTANTS[4::8]
     if given.only:
         chosen = tuple(mutant for mutant in MUTANTS if given.only in mutant.name)
     hints = sorted({hint for mutant in chosen for hint in mutant.seen_by})
