@@ -70,7 +70,11 @@ def conversation(ids: dict[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "sessions.list", listing
 
 
-def test_the_stub_of_the_other_tests_answers_as_a_real_gateway_does(shared: Lab, tmp_path: Path) -> None:
+def test_the_stub_of_the_other_tests_answers_as_a_real_gateway_does(
+    shared: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The stub has a lock file there, as a gateway has.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     keys = ("agent:project-lead:one", "agent:project-lead:two", "agent:project-lead:main")
     with shared.rpc() as rpc:
         ids = create(rpc, *keys)
