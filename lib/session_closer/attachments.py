@@ -14,7 +14,7 @@ from .effects import Attached
 from .errors import CloserError, Refused
 from .files import exists, read
 from .home import Home
-from .model import Plan, PlannedRow, Session, Status
+from .model import GOING, Plan, PlannedRow, Session
 from .stores import tables
 from .stores.files import FileStore
 from .stores.tables import Table
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 Found = Iterator[tuple[str, Attached]]
 
-GOING = frozenset({Status.WOULD_CLOSE, Status.WOULD_DEFER})
 # What the rows of a table are, where they are counted and no more.
 _COUNTED: Mapping[str, str] = {
     "trajectory_runtime_events": "trajectory",
@@ -54,11 +53,10 @@ def attach(run: Run, plan: Plan) -> Plan:
             going[row.agent].append(row.session)
     found: dict[tuple[str, str], list[Attached]] = {}
     for agent, sessions in going.items():
-        try:
-            for key, of_it in look(run.home, agent, sessions).items():
-                found[agent, key] = of_it
-        except CloserError as problem:
-            run.warn(f"what else refers to the sessions of agent {agent} was not looked up: {problem.message}")
+        named, problems = look(run.home, agent, sessions)
+        found.update({(agent, key): of_it for key, of_it in named.items()})
+        for problem in problems:
+            run.warn(f"what else refers to the sessions of agent {agent} was not all looked up: {problem.message}")
         if isinstance(run.stores.get(agent), FileStore):
             for key, one in _children_in_files(run, agent, sessions):
                 found.setdefault((agent, key), []).append(one)
@@ -113,24 +111,35 @@ def _with(row: PlannedRow, found: Sequence[Attached] | None) -> PlannedRow:
     return row._replace(attached=tuple(found)) if found and row.status in GOING else row
 
 
-def look(home: Home, agent: str, sessions: Sequence[Session]) -> dict[str, list[Attached]]:
-    """Return what is attached to each of an agent's sessions, by key; Refused where a database cannot be read."""
+def look(home: Home, agent: str, sessions: Sequence[Session]) -> tuple[dict[str, list[Attached]], list[CloserError]]:
+    """Return what is attached to each of an agent's sessions, by key, and why a place was not looked at."""
     owners = _words(sessions)
     found: dict[str, list[Attached]] = defaultdict(list)
-    for session in sessions:
-        if session.pinned:
-            found[session.key].append(Attached("pin"))
-    for path in databases(home, agent):
-        with tables.looking(path, owners) as connection:
-            for key, one in _in_database(connection, owners, home):
+    problems: list[CloserError] = []
+    for place in _places(home, agent, sessions, owners):
+        # What one place does not tell hides nothing of what another one does.
+        try:
+            for key, one in place:
                 found[key].append(one)
-    for key, one in (*_jobs_in_files(home, owners), *memory.look(home, agent, sessions)):
-        found[key].append(one)
+        except CloserError as problem:
+            problems.append(problem)
+    return {key: _merged(of_it) for key, of_it in found.items()}, problems
+
+
+def _places(home: Home, agent: str, sessions: Sequence[Session], owners: Mapping[str, str]) -> Iterator[Found]:
+    yield ((session.key, Attached("pin")) for session in sessions if session.pinned)
+    for path in databases(home, agent):
+        yield _in_database(path, owners, home)
+    yield _jobs_in_files(home, owners)
+    yield memory.look(home, agent, sessions)
+    yield _bindings_in_files(home, owners)
+
+
+def _bindings_in_files(home: Home, owners: Mapping[str, str]) -> Found:
     for record in mentions.bindings(home):
         target = record.get("targetSessionKey")
         if isinstance(target, str) and target in owners:
-            found[owners[target]].append(mentions.binding(record))
-    return {key: _merged(of_it) for key, of_it in found.items()}
+            yield owners[target], mentions.binding(record)
 
 
 def words(sessions: Iterable[tuple[str, str | None]]) -> dict[str, str]:
@@ -146,15 +155,15 @@ def words(sessions: Iterable[tuple[str, str | None]]) -> dict[str, str]:
 def databases(home: Home, agent: str) -> list[str]:
     """Return the paths of the databases that may speak of an agent's sessions, as far as they are there."""
     shared = (os.path.join(home.state, folder, name) for folder, name in _SHARED)
-    return [path for path in (home.database(agent), state_database(home), *shared) if exists(path, follow=True)]
+    return [path for path in (home.database(agent), home.state_database, *shared) if exists(path, follow=True)]
 
 
-def state_database(home: Home) -> str:
-    """Return the path of the database that all agents share."""
-    return os.path.join(home.state, "state", "openclaw.sqlite")
+def _in_database(path: str, owners: Mapping[str, str], home: Home) -> Found:
+    with tables.looking(path, owners) as connection:
+        yield from _in_tables(connection, owners, home)
 
 
-def _in_database(connection: Connection, owners: Mapping[str, str], home: Home) -> Found:
+def _in_tables(connection: Connection, owners: Mapping[str, str], home: Home) -> Found:
     yield from _children(connection, owners)
     for table in tables.tables(connection):
         special = _SPECIAL.get(table.name)
@@ -209,8 +218,10 @@ def _jobs(connection: Connection, table: Table, owners: Mapping[str, str], home:
 def _jobs_in_files(home: Home, owners: Mapping[str, str]) -> Found:
     """Give the jobs of an OpenClaw from before its jobs were in a database; Refused where they cannot be read."""
     path = home.cron_jobs
-    if exists(state_database(home), follow=True) or not exists(path, follow=True):
+    if exists(home.state_database, follow=True) or (path is not None and not exists(path, follow=True)):
         return
+    if path is None:
+        raise Refused("cron.store of openclaw.json is relative to the gateway's own folder", "give its whole path")
     jobs = _json(path).get("jobs")
     states = _json(path.removesuffix(".json") + "-state.json").get("jobs")
     for job in jobs if isinstance(jobs, list) else []:

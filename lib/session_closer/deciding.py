@@ -11,7 +11,7 @@ from .errors import CloserError, StorageFailed
 from .home import Home
 from .keys import plain
 from .kinds import AUTOMATION, Kind
-from .model import Life, Plan, PlannedRow, Reason, RestartResult, Session, Snapshot, Status
+from .model import GOING, Life, Plan, PlannedRow, Reason, RestartResult, Session, Snapshot, Status
 from .planning import Choices
 from .policy import Rules
 from .run import Run
@@ -42,7 +42,7 @@ def _with_worktrees(run: Run, plan: Plan, *, warns: bool) -> Plan:
     going = {
         (row.agent, row.key): row.session.worktree
         for row in plan.rows
-        if row.status in attachments.GOING and row.session is not None and row.session.worktree
+        if row.status in GOING and row.session is not None and row.session.worktree
     }
     if not going:
         return plan

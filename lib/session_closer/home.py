@@ -138,11 +138,20 @@ class Home:
         return first.strip().lower() or _DEFAULT_AGENT
 
     @property
-    def cron_jobs(self) -> str:
-        """The file with cron jobs, up to the versions that keep them in a database."""
+    def state_database(self) -> str:
+        """The database that all agents share, from 2026.7 on."""
+        return os.path.join(self.state, "state", "openclaw.sqlite")
+
+    @property
+    def cron_jobs(self) -> str | None:
+        """The file with cron jobs, up to the versions that keep them in a database.
+
+        None where it is named relative to the folder of the gateway, whatever that is.
+        """
         named = self.setting("cron", "store")
         if isinstance(named, str) and named.strip():
-            return os.path.abspath(_below(_home_of(self.environ), self._expanded(named.strip())))
+            path = _below(_home_of(self.environ), self._expanded(named.strip()))
+            return os.path.normpath(path) if os.path.isabs(path) else None
         return os.path.join(self.state, "cron", "jobs.json")
 
     def agents(self) -> list[str]:

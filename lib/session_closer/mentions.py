@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from . import files, history, names
 from .effects import Attached
+from .errors import Refused
 from .home import Home
 
 BINDINGS = os.path.join("bindings", "current-conversations.json")
@@ -73,11 +74,19 @@ def attached(places: list[Place]) -> list[Attached]:
 
 
 def bindings(home: Home) -> list[dict[str, Any]]:
-    """Return the chat bindings that OpenClaw keeps in a file (2026.5); none where there is no such file."""
+    """Return the chat bindings that OpenClaw keeps in a file (2026.5); Refused where it cannot be read.
+
+    None where there is no such file, or where it is no JSON, of which OpenClaw reads none either.
+    """
+    path = os.path.join(home.state, BINDINGS)
     try:
-        raw, _ = files.read(os.path.join(home.state, BINDINGS), _BINDINGS_BYTES)
+        raw, _ = files.read(path, _BINDINGS_BYTES)
         found = json.loads(raw)
-    except (OSError, ValueError, RecursionError):
+    except OSError as problem:
+        if files.is_no_file(problem):
+            return []
+        raise Refused(f"{path}: {problem.strerror}", "openclaw doctor", name="unreadable") from None
+    except (ValueError, RecursionError):
         return []
     listed = found.get("bindings") if isinstance(found, dict) else None
     return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []

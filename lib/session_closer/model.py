@@ -46,6 +46,8 @@ CHANGED = frozenset(
         Status.WOULD_RESTORE, Status.DEFERRED, Status.WOULD_DEFER, Status.EXPIRED, Status.WOULD_EXPIRE,
     }
 )  # fmt: skip
+# What a plan is going to put away.
+GOING = frozenset({Status.WOULD_CLOSE, Status.WOULD_DEFER})
 # What a run has put away: a later close finds it closed already, and a restore brings it back.
 PUT_AWAY = frozenset({Status.CLOSED, Status.ARCHIVED})
 FINE = CHANGED | {Status.ALREADY_CLOSED, Status.ALREADY_RESTORED}

@@ -15,6 +15,7 @@ from typing import Any
 
 from . import files, kept, mentions, names
 from .effects import REMOVED
+from .errors import Refused
 from .files import Disk
 from .gateway.find import find
 from .home import Home
@@ -73,7 +74,13 @@ def look_again(run: Run, written: Records, done: dict[tuple[str, str], Item], re
     if restart.result == "handed-off":
         run.warn(f"{mentions.BINDINGS} is written; the gateway reads it when it is restarted, after this command")
         return
-    there = {_id(record): record for record in mentions.bindings(run.home)}
+    try:
+        there = {_id(record): record for record in mentions.bindings(run.home)}
+    except Refused as problem:
+        for place, records in written.items():
+            for record in records:
+                done[place] = _failed(done[place], f"whether it is back cannot be told: {problem.message}", _id(record))
+        return
     # One that restarts within its process has read the file before, and reads it no more.
     same = restart.ok and find(run.home).pid == run.gateway.found.pid
     for place, records in written.items():

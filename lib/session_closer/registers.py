@@ -99,12 +99,9 @@ def _holds(record: Mapping[str, Any], now: float) -> bool:
 
 def jobs(home: Home) -> frozenset[str] | None:
     """Return the ids of all cron jobs in lower case, None where there is no list of them that can be read."""
-    named = home.setting("cron", "store")
-    path = os.path.join(home.state, "cron", "jobs.json")
-    if isinstance(named, str) and named.strip():
-        path = os.path.expanduser(named.strip())
-        if not os.path.isabs(path):
-            return None  # relative to the folder of the gateway, whatever that is
+    path = home.cron_jobs
+    if path is None:
+        return None
     there, found = files.exists(path, follow=True), _object(path)
     if there and not isinstance((found or {}).get("jobs"), list):
         return None
@@ -117,7 +114,7 @@ def jobs(home: Home) -> frozenset[str] | None:
 
 def _table(home: Home, name: str, columns: str, default: Any = ()) -> Any:
     """Return these columns of a table of the database that all agents share, `default` where it has none such."""
-    path = os.path.join(home.state, "state", "openclaw.sqlite")
+    path = home.state_database
     if not files.exists(path, follow=True):
         return default
     from .stores.sqlite import reading  # most file stores have no such database

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .errors import CloserError
-from .model import CHANGED, FINE, Outcome, Plan, PlannedRow, Report, RestartResult, Status, StoreResult
+from .model import CHANGED, FINE, GOING, Outcome, Plan, PlannedRow, Report, RestartResult, Status, StoreResult
 from .planning import effects_of
 from .report import shown_rows
 from .run import Run
 
-_GOING = frozenset({Status.WOULD_CLOSE, Status.WOULD_DEFER})
 _DONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.EXPIRED})
 
 
@@ -139,7 +138,7 @@ def _outcome(run: Run, row: PlannedRow) -> Outcome:
         archives=tuple(os.path.join(folder, move.target) for move in row.moves),
         error=None if row.status in FINE else row.hint or None,
         key_free=_key_free(row),
-        effects=effects_of(row, run.stores[row.agent].era) if row.status in _GOING else (),
+        effects=effects_of(row, run.stores[row.agent].era) if row.status in GOING else (),
         left=row.left if row.status is Status.WOULD_CLOSE else (),
     )
 

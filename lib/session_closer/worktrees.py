@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import durations, files, trust
-from .attachments import state_database
 from .effects import Attached
 from .home import Home
 from .keys import plain, quoted
@@ -102,7 +101,7 @@ def path_of(home: Home, name: str) -> str | None:
 
 def _registered(home: Home, ids: set[str]) -> Iterator[tuple[str, str, frozenset[str]]]:
     """Give id, path and the files that OpenClaw keeps itself, of each worktree that has not been removed."""
-    shared = state_database(home)
+    shared = home.state_database
     if not ids or not files.exists(shared, follow=True):
         return
     with reading(shared) as connection:

@@ -168,6 +168,15 @@ def test_what_cannot_be_looked_up_is_a_warning_and_no_obstacle(bases: Bases) -> 
     assert any("what else refers to the sessions" in warning for warning in answer.data["warnings"])
 
 
+def test_a_database_that_cannot_be_read_hides_nothing_of_what_is_elsewhere(bases: Bases) -> None:
+    (bases.store.state / "state" / "openclaw.sqlite").write_bytes(b"no database" * 100)
+    answer = close(bases, "alpha", "pinned")
+    assert effects(answer, PINNED) == {"pin": (1, "removed", "again")}
+    assert effects(answer)["trajectory"] == GOES_ON["trajectory"]
+    restore(bases, answer)
+    assert bases.rows()[PINNED]["pinned_at"] is not None
+
+
 def test_a_job_that_is_off_or_another_ones_is_not_named(bases: Bases) -> None:
     path = bases.store.state / "state" / "openclaw.sqlite"
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as state:

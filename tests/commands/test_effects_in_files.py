@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import json
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import home, mentions, rebinding, refiling, restoring
+from session_closer import files, home, mentions, rebinding, refiling, restoring
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
 from session_closer.files import Disk
@@ -127,6 +128,24 @@ def test_dry_run_result_and_receipt_name_what_refers_to_a_session(
     names = {one["kind"]: (one["id"], one["name"]) for one in row["effects"]}
     assert names["binding"] == ("generic:telegram␟default␟␟123", "telegram:123")
     assert {KID, ELSEWHERE} <= set(names["child"][1].replace(",", "").split())
+
+
+def test_bindings_that_cannot_be_read_are_a_warning_and_hide_nothing_else(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = stage("down")
+    furnish(store)
+    real = files.read
+
+    def broken(path: str, limit: int) -> tuple[bytes, os.stat_result]:
+        if path == str(bindings(store)):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return real(path, limit)
+
+    monkeypatch.setattr(files, "read", broken)
+    answer = close(store, "--dry-run", KELLY)
+    assert effects(answer) == STAYS
+    assert any(os.strerror(errno.EIO) in warning for warning in answer.data["warnings"])
 
 
 def test_many_files_of_one_folder_are_counted(stage: Stage) -> None:
