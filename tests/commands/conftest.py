@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import closing, editing, processes, restarting, tidying
+from session_closer import closing, editing, processes, refiling, restarting, reviving, tidying
 from session_closer.gateway import restart
 from support import TOKEN, Stage, Store, build
 from support_gateway import StubGateway, StubOpenClaw, stub_gateway
@@ -20,10 +21,18 @@ from support_worker import Between, Left
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stub writes nothing of its own accord, so nobody has to wait for what it might write."""
     monkeypatch.setattr(closing, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(reviving, "_BREATH_SECONDS", 0.01)
     monkeypatch.setattr(restarting, "LAST_WRITE_SECONDS", 0.01)
     monkeypatch.setattr(restart, "_PAUSE", 0.02)
     monkeypatch.setattr(restart, "HEALTH_SECONDS", 2.0)
     monkeypatch.setattr(restart, "PATIENCE_SECONDS", 4.0)
+
+
+@pytest.fixture
+def no_power_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the disk where no test of a module looks at what a power cut would leave."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from session_closer import names as archive_names
-from session_closer import refiling
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.restore_sessions import RestoreSessions
@@ -84,11 +83,7 @@ BAD_TIMES: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
-    # No power is cut here.
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 
 
 @pytest.fixture

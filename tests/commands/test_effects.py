@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import reviving
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
 from support import LEAD, TOKEN, Answer, Store, run_json
@@ -25,11 +24,6 @@ JOB = {
     "enabled": True,
     "sessionTarget": "session:" + ALPHA,
 }
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reviving, "_BREATH_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import files, home, mentions, rebinding, refiling, restoring
+from session_closer import files, home, mentions, rebinding, restoring
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
 from session_closer.files import Disk
@@ -26,11 +26,6 @@ from support_gateway import StubGateway
 KELLY, ALPHA, KID = LEAD + "kelly-dashboard", LEAD + "alpha", LEAD + "subagent:2b1c"
 ELSEWHERE = "agent:researcher:subagent:77aa"
 Effects = dict[str, tuple[int, str, str]]
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
 
 
 def bindings(store: Store) -> Path:

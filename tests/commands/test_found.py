@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import refiling, restoring
+from session_closer import restoring
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import MOST_FOUND, RestoreSessions
@@ -22,11 +22,7 @@ TRACKER = LEAD + "project-hydration-tracker"
 MEMBERS = {"id", "agent", "key", "sessionId", "reason", "at", "bytes", "settings", "receipt", "archive"}
 
 
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
-    # No power is cut here.
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 
 
 def restore(store: Store, *words: str) -> Answer:

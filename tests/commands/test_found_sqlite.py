@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from session_closer import importing, reviving
+from session_closer import importing
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
 from support import LEAD, TOKEN, Answer, Store, run_json, session_id, tree
@@ -34,11 +34,7 @@ create table if not exists session_transcript_archives (
 """
 
 
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reviving, "_BREATH_SECONDS", 0.01)
-    # No power is cut here.
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 
 
 class Deleted(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import clocks, history, journal, locks, names, refiling
+from session_closer import clocks, history, journal, locks, names
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
@@ -19,11 +19,6 @@ from support import LEAD, Answer, Store, interrupt, run_json, session_id, tree, 
 SILENT, KELLY, TOPICS, ALPHA = (LEAD + tail for tail in ("never-spoken", "kelly-dashboard", "topics", "alpha"))
 OLD = ("2019-05-01T10-00-00.000Z", "2020-05-01T10-00-00Z")
 HALF = "\ud83d"
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
 
 
 def close(store: Store, *words: str) -> Answer:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import asking, jobs, reviving
+from session_closer import asking, jobs
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
@@ -22,11 +22,6 @@ from support_sqlite import Bases, build_sqlite, reset
 
 ALPHA, BETA = LEAD + "alpha", LEAD + "beta"
 BOUND = {"sessionTarget": f"session:{ALPHA}"}
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reviving, "_BREATH_SECONDS", 0.01)
 
 
 @pytest.fixture

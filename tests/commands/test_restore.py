@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from session_closer import importing, refiling, restoring
+from session_closer import importing, restoring
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
 from session_closer.files import Disk
@@ -56,11 +56,7 @@ MANY_KEYS = {KELLY, LEGACY, TOPICS, "project-invoices", LEAD + "after-reset", AL
 BIN = LIB.parent / "bin"
 
 
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
-    # No power is cut here.
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 
 
 def close(store: Store, *words: str) -> dict[str, Any]:

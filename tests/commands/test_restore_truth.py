@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import history, names, refiling
+from session_closer import history, names
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
@@ -24,11 +24,7 @@ KELLY, TOPICS, ALPHA, REVIEW = LEAD + "kelly-dashboard", LEAD + "topics", LEAD +
 READER = "agent:researcher:kelly-dashboard"
 
 
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
-    # No power is cut here.
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 
 
 def close(store: Store, *words: str) -> str:

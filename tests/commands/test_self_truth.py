@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from session_closer import executor, locks, refiling, restarting
+from session_closer import executor, locks, restarting
 from session_closer.commands.close_project import CloseProject
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
@@ -28,8 +28,7 @@ HELD = "another session-closer works in"
 
 
 @pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
+def _no_wait_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "folder", functools.partial(locks.folder, wait=0.0))
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import refiling, reviving
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
 from support import LEAD, TOKEN, Answer, Store, run_json
@@ -14,12 +13,6 @@ from support_gateway import StubGateway
 from support_sqlite import CRON_RUN, Bases, build_sqlite, event
 
 JOB, ALPHA = LEAD + "cron:nightly", LEAD + "alpha"
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
-    monkeypatch.setattr(reviving, "_BREATH_SECONDS", 0.01)
 
 
 @pytest.fixture

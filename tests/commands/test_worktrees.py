@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import modes, reviving, worktrees
+from session_closer import modes, worktrees
 from session_closer.commands.cleanup_sessions import CleanupSessions
 from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.keep_only_sessions import KeepOnlySessions
@@ -23,11 +23,6 @@ from support_sqlite import Bases, build_sqlite
 
 TREE = LEAD + "with-tree"
 SUBAGENT = LEAD + "subagent:7f3a"
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reviving, "_BREATH_SECONDS", 0.01)
 
 
 def git(folder: Path, *words: str) -> None:
