@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,6 +183,10 @@ class Bases:
     def archives(self, agent: str = "project-lead") -> list[Path]:
         """Return the archives of an agent's transcripts."""
         return sorted(self.store.folder(agent).glob("*.jsonl.deleted.*.zst"))
+
+
+# Deletes sessions of databases through a gateway that is gone again afterwards; returns the id of the receipt.
+Delete = Callable[..., str]
 
 
 def build_sqlite(store: Store) -> Bases:

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from session_closer import closing, editing, processes, refiling, restarting, reviving, tidying
+from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.gateway import restart
-from support import TOKEN, Stage, Store, build
+from support import TOKEN, Stage, Store, build, run_json
 from support_gateway import StubGateway, StubOpenClaw, stub_gateway
+from support_sqlite import Bases, Delete
 from support_worker import Between, Left
 
 
@@ -40,6 +42,25 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StubGateway]:
     """The process."""
     with stub_gateway(tmp_path_factory.mktemp("gateway")) as made:
         yield made
+
+
+@pytest.fixture
+def delete(stub: StubGateway) -> Delete:
+    """Delete sessions through the stub, which is gone again afterwards."""
+
+    def deleted(bases: Bases, *keys: str) -> str:
+        port, bases.store.port = bases.store.port, stub.port
+        bases.store.configure()
+        stub.serve(bases.store.state, TOKEN)
+        answer = run_json(CloseProjectBatch, "--delete", *keys, state=bases.store.state)
+        assert answer.code == 0, answer
+        assert stub.lock is not None
+        stub.lock.unlink()
+        bases.store.port = port
+        bases.store.configure()
+        return Path(answer.data["receipt"]).stem
+
+    return deleted
 
 
 @pytest.fixture

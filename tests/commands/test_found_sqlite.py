@@ -19,7 +19,7 @@ from session_closer.commands.restore_sessions import RestoreSessions
 from support import LEAD, TOKEN, Answer, Store, run_json, session_id, tree
 from support_gateway import Service, StubGateway
 from support_moments import BORN
-from support_sqlite import Bases, build_sqlite, packed, window
+from support_sqlite import Bases, Delete, build_sqlite, packed, window
 
 ALPHA, BETA = LEAD + "alpha", LEAD + "beta"
 # As OpenClaw makes it with the first archive, but for the columns of its own retries.
@@ -213,18 +213,9 @@ def test_a_copy_of_the_index_from_before_the_database_tells_what_was_set(bases: 
 
 
 @pytest.fixture
-def closed(bases: Bases, stub: StubGateway) -> str:
+def closed(bases: Bases, delete: Delete) -> str:
     """Return the id of the receipt of a run of ours that has deleted two sessions."""
-    port, bases.store.port = bases.store.port, stub.port
-    bases.store.configure()
-    stub.serve(bases.store.state, TOKEN)
-    answer = run_json(CloseProjectBatch, "--delete", ALPHA, BETA, state=bases.store.state)
-    assert answer.code == 0, answer
-    assert stub.lock is not None
-    stub.lock.unlink()
-    bases.store.port = port
-    bases.store.configure()
-    return Path(answer.data["receipt"]).stem
+    return delete(bases, ALPHA, BETA)
 
 
 def test_what_we_deleted_is_ours_and_comes_back_by_its_receipt_as_it_was(

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 from session_closer import home, importing, leftovers, restoring, reviving
-from session_closer.commands.close_project_batch import CloseProjectBatch
 from session_closer.commands.restore_sessions import RestoreSessions
 from session_closer.effects import Effect
 from session_closer.files import Disk
 from session_closer.model import Move, Status
 from session_closer.restorable import Item
 from support import LEAD, TOKEN, Answer, Killed, Store, run_json
-from support_gateway import Service, StubGateway
-from support_sqlite import Bases, build_sqlite
+from support_gateway import Service
+from support_sqlite import Bases, Delete, build_sqlite
 
 ALPHA, BETA = LEAD + "alpha", LEAD + "beta"
 
@@ -41,18 +40,9 @@ def service(bases: Bases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.fixture
-def closed(bases: Bases, stub: StubGateway, service: Service) -> str:
+def closed(bases: Bases, service: Service, delete: Delete) -> str:
     """Return the id of the receipt of a run that has deleted two sessions."""
-    port, bases.store.port = bases.store.port, stub.port
-    bases.store.configure()
-    stub.serve(bases.store.state, TOKEN)
-    answer = run_json(CloseProjectBatch, "--delete", ALPHA, BETA, state=bases.store.state)
-    assert answer.code == 0, answer
-    assert stub.lock is not None
-    stub.lock.unlink()
-    bases.store.port = port
-    bases.store.configure()
-    return Path(answer.data["receipt"]).stem
+    return delete(bases, ALPHA, BETA)
 
 
 def away(bases: Bases) -> Path:
