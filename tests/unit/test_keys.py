@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from session_closer import keys
 from session_closer.errors import UsageProblem
@@ -86,7 +86,11 @@ def test_an_ascii_key_is_folded_as_any_other(key: str) -> None:
 
 
 @given(st.lists(st.sampled_from(["agent", "Main", "GLOBAL", "unknown", "x", "", " ", "\u017f", ":"])).map(":".join))
+@example("agent:x: ")
+@example("agent:x:")
+@example(" ")
 def test_a_main_session_is_a_bare_word_or_the_third_of_three(key: str) -> None:
-    kept, parts = {"main", "global", "unknown", ""}, keys.folded(key).split(":")
-    full = len(parts) == 3 and parts[0] == "agent" and parts[2] in kept
-    assert keys.is_main(key) is (keys.folded(key) in kept or full)
+    kept, parts = {"main", "global", "unknown"}, keys.folded(key).split(":")
+    # A name of blanks behind its agent can be typed, so it may go; one that is nothing at all cannot.
+    full = len(parts) == 3 and parts[0] == "agent" and (parts[2] in kept or key.endswith(":"))
+    assert keys.is_main(key) is (keys.folded(key) in {*kept, ""} or full)
