@@ -40,7 +40,7 @@ if sys.version_info < (3, 13):
 
 
 def run(command: str) -> None:
-    """Run `session_closer.commands.<command>` and exit with its code; 69 if it cannot be run here."""
+    """Run `session_closer.cli.commands.<command>` and exit with its code; 69 if it cannot be run here."""
     require_python()
     site = provide(LOCK, PACKAGES)
     if site:
@@ -48,11 +48,11 @@ def run(command: str) -> None:
     from importlib import import_module
 
     try:
-        program = import_module("session_closer.commands." + command)
-        from session_closer import cli
+        program = import_module("session_closer.cli.commands." + command)
+        from session_closer.cli import app
 
         # What is imported late may not be whole either.
-        cli.damaged_packages = lambda problem: damage(site, problem)
+        app.damaged_packages = lambda problem: damage(site, problem)
         code = program.main()
     except Exception as problem:
         if damage(site, problem):

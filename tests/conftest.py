@@ -14,7 +14,7 @@ from typing import Any
 
 import plumbum
 import pytest
-from session_closer.home import DEFAULT_PORT, state_dir_of
+from session_closer.openclaw.home import DEFAULT_PORT, state_dir_of
 from support import CALLER, CALLERS_HOME, REAL_HOMES, CallersEnviron, Store, build
 
 OURS = ("session-closer", "sessions.json.bak-*", "sessions.json.session-closer-*")

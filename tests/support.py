@@ -18,11 +18,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
-from session_closer import home, keys, processes
-from session_closer.cli import Command
-from session_closer.executor import execute
-from session_closer.files import Disk
-from session_closer.model import Options, Report, Wish
+from session_closer.cli.app import Command
+from session_closer.core import keys
+from session_closer.core.model import Options, Report, Wish
+from session_closer.openclaw import home
+from session_closer.operations.close import execute
+from session_closer.system import processes
+from session_closer.system.files import Disk
 from support_moments import BORN, PUT_AWAY
 
 # Where the first process of a test run says whose home it was started in, before it takes one of its own.
@@ -270,7 +272,7 @@ def run_process(
     """Run a command in a process of its own with stdin closed; `before` is Python to be run ahead of it."""
     place = [] if state is None else ["--state-dir", str(state)]
     module = name.replace("-", "_")
-    program = f"import sys; from session_closer.commands.{module} import main\n{before}\nsys.exit(main())"
+    program = f"import sys; from session_closer.cli.commands.{module} import main\n{before}\nsys.exit(main())"
     # What is left in a buffer fails at the very end.
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     shell = ["sh", "-c", f'exec "$@" {closed}', "sh"]

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from session_closer import names as archive_names
-from session_closer.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.core import names as archive_names
 from support import LEAD, Answer, Store, run_json, session_id, tree, write
 
 HOUR, DAY = 3600.0, 86400.0

@@ -88,7 +88,7 @@ class StubGateway:
         self.lock.write_text(json.dumps({**self._identity(), "createdAt": created, "configPath": config}))
 
     def _identity(self) -> dict[str, Any]:
-        from session_closer import processes
+        from session_closer.system import processes
 
         pid = self.process.pid
         return {"pid": pid, "startTime": processes.start_ticks(pid), "port": self.port}

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.gateway import handoff, worker
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.operations import handoff, worker
 from support import LEAD, Answer, Store, run_json
 
 # The session of whoever calls, and another.

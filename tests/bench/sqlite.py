@@ -21,7 +21,7 @@ DELETED, ARCHIVED, AT_ONCE = 30, 300, 100
 # Notes when the first of the calls that archive began, and when the last of them ended.
 SPAN = """
 import json, time
-from session_closer.gateway import sessions
+from session_closer.openclaw.gateway import client as sessions
 real, spans = sessions._call, []
 def timed(gateway, method, params):
     began = time.monotonic()

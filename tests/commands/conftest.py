@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import closing, editing, processes, refiling, restarting, reviving, tidying
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.gateway import restart
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.openclaw.files import change, close
+from session_closer.openclaw.files import restore as refiling
+from session_closer.openclaw.gateway import restart
+from session_closer.openclaw.sqlite import restore as reviving
+from session_closer.operations import cleanup
+from session_closer.operations import restart as restarting
+from session_closer.system import processes
 from support import TOKEN, Stage, Store, build, run_json
 from support_gateway import StubGateway, StubOpenClaw, stub_gateway
 from support_sqlite import Bases, Delete
@@ -22,7 +27,7 @@ from support_worker import Between, Left
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stub writes nothing of its own accord, so nobody has to wait for what it might write."""
-    monkeypatch.setattr(closing, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(close, "SETTLE_SECONDS", 0.01)
     monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
     monkeypatch.setattr(reviving, "_BREATH_SECONDS", 0.01)
     monkeypatch.setattr(restarting, "LAST_WRITE_SECONDS", 0.01)
@@ -121,7 +126,7 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Between:
     """Do something when all is planned and the lock is about to be taken."""
 
     def set_up(happens: Callable[[], object]) -> None:
-        for module in (editing, tidying):
+        for module in (change, cleanup):
             monkeypatch.setattr(module, "locked", _preceded(module.locked, happens))
 
     return set_up
@@ -132,13 +137,13 @@ def afterwards(monkeypatch: pytest.MonkeyPatch) -> Between:
     """Do something as soon as the files of closed sessions have their archive names."""
 
     def set_up(happens: Callable[[], object]) -> None:
-        real = closing.archive
+        real = close.archive
 
         def archive(*words: Any) -> None:
             real(*words)
             happens()
 
-        monkeypatch.setattr(closing, "archive", archive)
+        monkeypatch.setattr(close, "archive", archive)
 
     return set_up
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import names as archive_names
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.restore_sessions import RestoreSessions
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core import names as archive_names
 from support import (
     LEAD,
     LIB,
@@ -997,10 +997,10 @@ def test_via_gateway_without_one_is_6_and_via_files_edits(stage: Stage) -> None:
 
 
 def kill(store: Store, monkeypatch: pytest.MonkeyPatch, step: str, after: bool, *words: str) -> None:
-    from session_closer import executor
+    from session_closer.operations import close
 
     with monkeypatch.context() as patch:
-        patch.setattr(executor, "Disk", lambda: KilledDisk(step, after=after))
+        patch.setattr(close, "Disk", lambda: KilledDisk(step, after=after))
         with pytest.raises(Killed):
             clean(store, *words)
     assert store.open_runs()

@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 import pytest
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from support import LEAD, Answer, Store, run_json
 from support_worker import Between
 

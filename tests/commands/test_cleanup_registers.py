@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.list_sessions import ListSessions
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.list_sessions import ListSessions
 from support import LEAD, Store, run, run_json, write
 from support_cleanup import DAY, HOUR, OLD_CHILD, STALE, ago, all_keys, clean, fill, gone, put, summary
 
@@ -258,7 +258,7 @@ def test_by_a_clock_that_was_set_back_no_row_is_old_for_being_ahead(
     put(filled, LEAD + "subagent:new", 0)
     assert clean(filled, "--agent", "researcher").code == 0
     real = time.time
-    monkeypatch.setattr("session_closer.commands.cleanup_sessions.time.time", lambda: real() - 40 * DAY)
+    monkeypatch.setattr("session_closer.cli.commands.cleanup_sessions.time.time", lambda: real() - 40 * DAY)
     answer = clean(filled, "--unknown-age-is-old")
     assert (answer.code, answer.data["results"]) == (0, [])
     assert any("the clock is behind the last run" in warning for warning in answer.data["warnings"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from support import LEAD, Store, run, run_json, write
 from support_cleanup import (
     BARE_RUN,

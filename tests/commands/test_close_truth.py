@@ -14,17 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import changing, closing, executor, locks, names
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.files import Disk
-from session_closer.gateway import restart
-from session_closer.gateway.link import LinkLost
-from session_closer.gateway.sessions import PATCH_MANY, rounds
-from session_closer.home import Home
-from session_closer.model import RestartResult
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core import names
+from session_closer.core.model import RestartResult
+from session_closer.openclaw.files import close as closing
+from session_closer.openclaw.gateway import restart
+from session_closer.openclaw.gateway.client import PATCH_MANY, rounds
+from session_closer.openclaw.gateway.link import LinkLost
+from session_closer.openclaw.home import Home
+from session_closer.operations import apply
+from session_closer.operations import close as executor
+from session_closer.system import locks
+from session_closer.system.files import Disk
 from support import LEAD, TOKEN, Answer, Killed, KilledDisk, Stage, Store, perform, run_json, tree
 from support_gateway import StubGateway, StubOpenClaw, stub_gateway
 
@@ -413,7 +417,7 @@ def test_a_run_that_ends_after_its_restart_owes_none(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(changing, "with_what_it_lists", stopped)
+        patched.setattr(apply, "with_what_it_lists", stopped)
         assert run_json(CloseProject, "alpha", "--via", "files", state=served.state).code == 130
     again = run_json(CloseProject, "alpha", state=served.state)
     assert (again.code, again.rows) == (0, [(ALPHA, "already_closed")])

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 import support_gateway
-from session_closer import home
-from session_closer.commands.close_project import CloseProject
-from session_closer.gateway.find import Found, find
-from session_closer.model import Life
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.core.model import Life
+from session_closer.openclaw import home
+from session_closer.openclaw.gateway.find import Found, find
 from support import LEAD, PATIENCE_SECONDS, TOKEN, Store, build, run_json, tree
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response

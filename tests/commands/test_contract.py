@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from session_closer import closing
-from session_closer.cli import EXIT_CODES, Command
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.cli.app import EXIT_CODES, Command
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.openclaw.files import close
 from support import (
     LEAD,
     LIB,
@@ -102,7 +102,7 @@ def test_a_stream_that_the_caller_has_closed_changes_nothing_but_what_is_said(st
 
 
 def test_a_child_gets_the_streams_that_were_closed() -> None:
-    program = "import sys; from session_closer.cli import _open_streams; _open_streams()"
+    program = "import sys; from session_closer.cli.app import _open_streams; _open_streams()"
     child = "import subprocess; sys.exit(subprocess.call(['sh', '-c', 'echo x && echo x >&2 && ! read -r line']))"
     closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", f"{program}; {child}"]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)])}
@@ -313,7 +313,7 @@ def test_json_as_a_value_or_a_target_asks_for_no_json(store: Store, words: tuple
 
 @pytest.mark.parametrize("words", [("--reason", "--json"), ("--", "--json")])
 def test_json_as_a_value_asks_for_none_after_a_bug_either(words: tuple[str, ...]) -> None:
-    bug = "from session_closer.cli import Reader; Reader._obey = lambda *a: 1 / 0"
+    bug = "from session_closer.cli.app import Reader; Reader._obey = lambda *a: 1 / 0"
     result = run_process("close-project", *words, before=bug)
     assert (result.code, result.stdout) == (70, "")
     assert run_process("close-project", "--json", *words, before=bug).stdout.startswith("{")
@@ -434,9 +434,10 @@ def test_a_dry_run_is_no_reason_to_say_already_closed(store: Store) -> None:
 
 # 4. JSON
 
-BUG = "import session_closer.executor as c\ndef boom(*a, **k): raise RuntimeError('a\\nb\\x1b[31m')\nc.execute = boom"
+_CLOSE = "from session_closer.operations import close as c\n"
+BUG = _CLOSE + "def boom(*a, **k): raise RuntimeError('a\\nb\\x1b[31m')\nc.execute = boom"
 FULL = BUG.replace("RuntimeError('a\\nb\\x1b[31m')", "MemoryError")
-STOP = "import session_closer.executor as c\ndef stop(*a, **k): raise KeyboardInterrupt\nc.execute = stop"
+STOP = _CLOSE + "def stop(*a, **k): raise KeyboardInterrupt\nc.execute = stop"
 
 
 @pytest.mark.parametrize(
@@ -533,7 +534,7 @@ def test_what_the_gateway_took_out_is_noted_so_and_an_interrupted_run_owes_no_re
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(closing, "through_files", killed)
+        patched.setattr(close, "through_files", killed)
         with pytest.raises(Killed):
             perform(served, "topics")
     assert served.open_runs()
@@ -623,7 +624,7 @@ def test_a_missing_state_directory_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_lock_of_openclaw_that_is_not_released_is_busy(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from session_closer import locks
+    from session_closer.system import locks
 
     monkeypatch.setattr(locks.store, "__wrapped__", locks.store.__wrapped__)  # type: ignore[attr-defined]
     monkeypatch.setattr(locks.StoreLock, "acquire", _impatient(locks.StoreLock.acquire))

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.restore_sessions import RestoreSessions
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.restore_sessions import RestoreSessions
 from support import LEAD, TOKEN, Answer, Store, run_json
 from support_gateway import StubGateway
 from support_sqlite import STATE_SCHEMA, Bases, build_sqlite

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import files, home, mentions, rebinding, restoring
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.files import Disk
-from session_closer.model import Options, Report, RestartResult
-from session_closer.run import Run
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core.model import Options, Report, RestartResult
+from session_closer.openclaw import home
+from session_closer.openclaw.attached import mentions, rebinding
+from session_closer.operations import restore as restoring
+from session_closer.operations.run import Run
+from session_closer.system import files
+from session_closer.system.files import Disk
 from support import LEAD, Answer, Killed, Stage, Store, run, run_json, session_id, write
 from support_gateway import StubGateway
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import restoring
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.restore_sessions import MOST_FOUND, RestoreSessions
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.restore_sessions import MOST_FOUND, RestoreSessions
+from session_closer.operations import restore as restoring
 from support import LEAD, Answer, Killed, KilledDisk, Stage, Store, run, run_json, session_id, tree, write
 from support_moments import PUT_AWAY
 
@@ -164,7 +164,7 @@ def test_thousands_are_listed_the_latest_first_and_no_more_than_are_asked_for(st
 
 
 def test_what_no_backup_was_read_of_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from session_closer import remains
+    from session_closer.openclaw import remains
 
     monkeypatch.setattr(remains, "_BACKUP_BYTES", 1)
     openclaws_backup(store)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from session_closer import importing
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.restore_sessions import RestoreSessions
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.openclaw.sqlite import importer
 from support import LEAD, TOKEN, Answer, Store, run_json, session_id, tree
 from support_gateway import Service, StubGateway
 from support_moments import BORN
@@ -90,7 +90,7 @@ def service(bases: Bases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     bases.store.port = port
     bases.store.configure()
     monkeypatch.setenv("PATH", os.pathsep.join([str(made.folder), os.environ["PATH"]]))
-    monkeypatch.setattr(importing, "_PAUSE", 0.02)
+    monkeypatch.setattr(importer, "_PAUSE", 0.02)
     yield made
     made.tell(stop=None)
     if made.pid is not None:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.gateway import link, sessions
-from session_closer.gateway.find import Found
-from session_closer.model import Life
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.core.model import Life
+from session_closer.openclaw.gateway import client, link
+from session_closer.openclaw.gateway.find import Found
 from support import LEAD, TOKEN, Store, build, run_json
 from support_gateway import StubGateway, StubOpenClaw, stub_gateway
 from support_sqlite import Bases, build_sqlite
@@ -33,7 +33,7 @@ def slow(tmp_path: Path, own: StubGateway, monkeypatch: pytest.MonkeyPatch) -> B
     made = build_sqlite(Store(tmp_path / "state", own.port))
     own.serve(made.store.state, TOKEN)
     own.tell(faults=[{"method": "sessions.delete", "call": [2], "do": "wait", "seconds": 30}])
-    monkeypatch.setattr(sessions, "_CALL_SECONDS", 1.5)
+    monkeypatch.setattr(client, "_CALL_SECONDS", 1.5)
     return made
 
 
@@ -51,7 +51,7 @@ def test_of_a_slow_gateway_below_a_file_store_it_is_said_that_it_runs(
 ) -> None:
     store = build(tmp_path / "state", own.port)
     own.serve(store.state, TOKEN, faults=[{"method": "sessions.delete", "do": "wait", "seconds": 30}])
-    monkeypatch.setattr(sessions, "_CALL_SECONDS", 1.5)
+    monkeypatch.setattr(client, "_CALL_SECONDS", 1.5)
     answer = run_json(CloseProjectBatch, "topics", state=store.state)
     assert (answer.code, answer.error) == (6, "gateway_needed")
     assert "no answer within 1.5 s" in answer.data["error"]["message"]
@@ -85,13 +85,13 @@ def test_what_to_do_about_a_gateway_that_stopped_answering_depends_on_whether_it
     stub.serve(made.store.state, TOKEN)
     stub.tell(faults=[{"method": "sessions.delete", "call": [1], "do": "drop-before"}])
     seen: list[Found] = []
-    real = sessions.find
+    real = client.find
 
     def look(home: object) -> Found:
         seen.append(real(home) if not seen else found)  # type: ignore[arg-type]
         return seen[-1]
 
-    monkeypatch.setattr(sessions, "find", look)
+    monkeypatch.setattr(client, "find", look)
     answer = run_json(CloseProjectBatch, "--delete", "alpha", state=made.store.state)
     assert (answer.code, answer.data["error"]["remedy"]) == (6, f"{first}, {AGAIN}")
 

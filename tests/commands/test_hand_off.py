@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from session_closer.cli import EXIT_CODES
+from session_closer.cli.app import EXIT_CODES
 from support import LEAD, PATIENCE_SECONDS, Result, Stage, Store, one_document, tree
 from support_gateway import StubGateway
 from support_sqlite import build_sqlite

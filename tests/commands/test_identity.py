@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import clocks, history, journal, locks, names
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.restore_sessions import RestoreSessions
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core import names
+from session_closer.journal import clocks, history, journal
+from session_closer.system import locks
 from support import LEAD, Answer, Store, interrupt, run_json, session_id, tree, write
 
 SILENT, KELLY, TOPICS, ALPHA = (LEAD + tail for tail in ("never-spoken", "kelly-dashboard", "topics", "alpha"))

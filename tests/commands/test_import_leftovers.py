@@ -9,12 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from session_closer import home, importing, leftovers, restoring, reviving
-from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.effects import Effect
-from session_closer.files import Disk
-from session_closer.model import Move, Status
-from session_closer.restorable import Item
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core.effects import Effect
+from session_closer.core.model import Move, Status
+from session_closer.openclaw import home
+from session_closer.openclaw.restorable import Item
+from session_closer.openclaw.sqlite import importer, leftovers
+from session_closer.openclaw.sqlite import restore as reviving
+from session_closer.operations import restore as restoring
+from session_closer.system.files import Disk
 from support import LEAD, TOKEN, Answer, Killed, Store, run_json
 from support_gateway import Service
 from support_sqlite import Bases, Delete, build_sqlite
@@ -32,7 +35,7 @@ def bases(tmp_path: Path, closed_port: int) -> Bases:
 def service(bases: Bases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """An `openclaw` command with an importer."""
     monkeypatch.setattr(reviving, "_BREATH_SECONDS", 0.01)
-    monkeypatch.setattr(importing, "_PAUSE", 0.02)
+    monkeypatch.setattr(importer, "_PAUSE", 0.02)
     made = Service(tmp_path / "bin", bases.store.state, TOKEN, bases.store.port)
     monkeypatch.setenv("SESSION_CLOSER_OPENCLAW", str(made.folder / "openclaw"))
     yield made

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from session_closer import processes
-from session_closer.commands.close_project import CloseProject
-from session_closer.gateway.find import find
-from session_closer.home import Home, state_dir_of
-from session_closer.model import Life
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.core.model import Life
+from session_closer.openclaw.gateway.find import find
+from session_closer.openclaw.home import Home, state_dir_of
+from session_closer.system import processes
 from support import (
     CALLER,
     CALLERS_HOME,

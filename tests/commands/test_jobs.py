@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import asking, jobs
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.keep_only_sessions import KeepOnlySessions
-from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.gateway.link import ADMIN
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.openclaw.attached import jobs
+from session_closer.openclaw.gateway.link import ADMIN
+from session_closer.openclaw.sqlite import close as asking
 from support import LEAD, TOKEN, Answer, Store, run_json, write
 from support_gateway import StubGateway
 from support_moments import BORN

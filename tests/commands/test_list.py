@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer.cli import EXIT_CODES
-from session_closer.commands.list_sessions import ListSessions
-from session_closer.kinds import Kind
+from session_closer.cli.app import EXIT_CODES
+from session_closer.cli.commands.list_sessions import ListSessions
+from session_closer.core.kinds import Kind
 from support import LEAD, LIB, Answer, Stage, Store, run, run_json, run_process, session_id, tree, write
 from support_gateway import StubGateway, StubOpenClaw
 from support_sqlite import RESEARCHER, Bases, database
@@ -678,7 +678,7 @@ def cut_short(store: Store, name: str, *words: str, read: int) -> tuple[int, byt
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)])}
     # A buffer is what fails at the end.
     environ.pop("PYTHONUNBUFFERED", None)
-    program = f"import sys; from session_closer.commands.{name} import main; sys.exit(main())"
+    program = f"import sys; from session_closer.cli.commands.{name} import main; sys.exit(main())"
     command = [sys.executable, "-B", "-c", program, "--state-dir", str(store.state), *words]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -797,7 +797,7 @@ def on_terminal(store: Store, width: int) -> str:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     environ["PYTHONPATH"] = os.pathsep.join([str(LIB), *filter(None, sys.path)])
-    program = "import sys; from session_closer.commands.list_sessions import main; sys.exit(main())"
+    program = "import sys; from session_closer.cli.commands.list_sessions import main; sys.exit(main())"
     command = [sys.executable, "-B", "-c", program, "--state-dir", str(store.state)]
     seen = b""
     try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from support import LEAD, Store, run_json, session_id
 from support_worker import Between
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.keep_only_sessions import KeepOnlySessions
-from session_closer.commands.list_sessions import ListSessions
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.cli.commands.list_sessions import ListSessions
 from support import LEAD, TOKEN, Store, build, run, run_json, tree
 from support_gateway import StubGateway, StubOpenClaw
 

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import changing, neighbours
-from session_closer.cli import Command
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.keep_only_sessions import KeepOnlySessions
-from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.run import Run
+from session_closer.cli.app import Command
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.openclaw.files import neighbours
+from session_closer.operations import apply
+from session_closer.operations.run import Run
 from support import LEAD, Answer, Stage, Store, run_json, write
 from support_worker import Between
 
@@ -382,13 +383,13 @@ def test_an_orphan_that_is_taken_into_use_as_soon_as_it_is_put_away_comes_back(
     store: Store, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     used, free = stray(store, "used.jsonl"), stray(store, "free.jsonl")
-    real = changing.restart_once
+    real = apply.restart_once
 
     def taken(run: Run) -> Any:
         take(store, used, way)
         return real(run)
 
-    monkeypatch.setattr(changing, "restart_once", taken)
+    monkeypatch.setattr(apply, "restart_once", taken)
     answer = run_json(CleanupSessions, "--agent", "project-lead", "--only", "orphans", state=store.state)
     assert (answer.code, used.exists(), free.exists()) == (0, True, False)
     assert [row["input"] for row in answer.data["results"]] == ["free.jsonl"]

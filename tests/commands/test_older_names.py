@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import home
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.list_sessions import ListSessions
-from session_closer.commands.restore_sessions import RestoreSessions
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.list_sessions import ListSessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.openclaw import home
 from support import LEAD, TOKEN, Store, build, run_json, session_id, tree, write
 from support_gateway import StubGateway
 

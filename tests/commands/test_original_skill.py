@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer.cli import Command
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.keep_only_sessions import KeepOnlySessions
-from session_closer.files import Disk
+from session_closer.cli.app import Command
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.system.files import Disk
 from support import LEAD, PATIENCE_SECONDS, Store, perform, run, run_json, run_process, session_id, tree
 from support_gateway import StubGateway, StubOpenClaw
 

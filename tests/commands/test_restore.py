@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from session_closer import importing, restoring
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.files import Disk
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.openclaw.sqlite import importer as importing
+from session_closer.operations import restore as restoring
+from session_closer.system.files import Disk
 from support import (
     LEAD,
     LIB,

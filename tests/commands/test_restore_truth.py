@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import history, names
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.files import Disk
-from session_closer.history import open_runs, unborn_runs
-from session_closer.journal import bury_unborn
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core import names
+from session_closer.journal import history
+from session_closer.journal.history import open_runs, unborn_runs
+from session_closer.journal.journal import bury_unborn
+from session_closer.system.files import Disk
 from support import LEAD, Answer, Store, perform, run, run_json, session_id, tree
 
 KELLY, TOPICS, ALPHA, REVIEW = LEAD + "kelly-dashboard", LEAD + "topics", LEAD + "alpha", LEAD + "alpha-review"

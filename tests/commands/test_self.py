@@ -7,12 +7,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from session_closer import refiling
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.keep_only_sessions import KeepOnlySessions
-from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.gateway import handoff, worker
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.openclaw.files import restore
+from session_closer.operations import handoff, worker
 from support import LEAD, PATIENCE_SECONDS, TOKEN, Stage, Store, run, run_json, run_process, session_id, tree
 from support_gateway import StubGateway, StubOpenClaw
 from support_sqlite import Bases, build_sqlite
@@ -309,7 +309,7 @@ def test_a_restore_below_the_gateway_leaves_the_restart_to_the_process_that_stay
 ) -> None:
     run_json(CloseProject, "topics", state=served.state)
     monkeypatch.setattr(handoff, "below", lambda pid: True)
-    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(restore, "_SETTLE_SECONDS", 0.01)
     answer = run_json(RestoreSessions, "last", state=served.state)
     assert (answer.code, answer.rows) == (0, [(OTHER, "restored")])
     assert (answer.data["restart"]["result"], answer.data["restart"]["ok"]) == ("handed-off", None)
@@ -363,7 +363,7 @@ def workers(store: Store) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "session_closer.gateway.worker" in words and str(store.state) in words[-1]:
+        if "session_closer.operations.worker" in words and str(store.state) in words[-1]:
             found.append(process)
     return found
 

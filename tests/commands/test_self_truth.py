@@ -13,11 +13,11 @@ from typing import Any
 
 import psutil
 import pytest
-from session_closer import executor, locks, restarting
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.gateway import handoff, worker
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.operations import close, handoff, restart, worker
+from session_closer.system import locks
 from support import LEAD, PATIENCE_SECONDS, Killed, KilledDisk, Store, interrupt, run_json, run_process, session_id
 from support_gateway import StubGateway, StubOpenClaw
 from support_worker import ME, OTHER, Left, batch, receipts, row
@@ -91,7 +91,7 @@ def workers(store: Store) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "session_closer.gateway.worker" in words and str(store.state) in words[-1]:
+        if "session_closer.operations.worker" in words and str(store.state) in words[-1]:
             found.append(process)
     return found
 
@@ -130,7 +130,7 @@ def killed(store: Store, left: Left, monkeypatch: pytest.MonkeyPatch, when: str)
     (task,) = left.tasks
     with monkeypatch.context() as patched:
         if when == "before":
-            patched.setattr(executor, "Disk", lambda: KilledDisk("exchange", after=True))
+            patched.setattr(close, "Disk", lambda: KilledDisk("exchange", after=True))
         else:
 
             def ended(*_: Any) -> Any:
@@ -244,7 +244,7 @@ class Last:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **writes: Callable[[], object]) -> None:
         self.waits, self.writes = 0, writes
-        monkeypatch.setattr(restarting, "time", SimpleNamespace(monotonic=time.monotonic, sleep=self.sleep))
+        monkeypatch.setattr(restart, "time", SimpleNamespace(monotonic=time.monotonic, sleep=self.sleep))
 
     def sleep(self, _seconds: float) -> None:
         self.waits += 1

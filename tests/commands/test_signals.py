@@ -14,7 +14,7 @@ from support import LEAD, LIB, Store, one_document, run_process
 # The signal comes just before the new store takes the place of the old one.
 SENT = """
 import os, signal
-from session_closer.files import Disk
+from session_closer.system.files import Disk
 exchange = Disk.exchange
 def sent(*arguments):
     os.kill(os.getpid(), signal.NAME)
@@ -24,7 +24,7 @@ Disk.exchange = sent
 # The signal comes when the sessions are out of the store, and their files are live.
 LATE = """
 import os, signal
-from session_closer.files import Disk
+from session_closer.system.files import Disk
 rename_new = Disk.rename_new
 def sent(*arguments):
     if ".deleted." in arguments[-1]:
@@ -33,7 +33,7 @@ def sent(*arguments):
 Disk.rename_new = sent
 """
 AGAIN = """
-from session_closer.work import Work
+from session_closer.operations.work import Work
 give_up = Work.give_up
 def again(work):
     os.kill(os.getpid(), signal.NAME)
@@ -54,7 +54,7 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 """
 )
 WAITS = """
-from session_closer.files import Disk
+from session_closer.system.files import Disk
 import time
 def waits(*arguments):
     print("at work", flush=True)
@@ -115,7 +115,7 @@ def test_what_the_caller_ignores_stops_nothing(store: Store, name: str) -> None:
 
 def test_a_terminal_that_is_closed_in_the_middle_is_an_interrupt(store: Store) -> None:
     ours, theirs = pty.openpty()
-    program = f"{TERMINAL}\nfrom session_closer.commands.close_project import main\n{WAITS}\nsys.exit(main())"
+    program = f"{TERMINAL}\nfrom session_closer.cli.commands.close_project import main\n{WAITS}\nsys.exit(main())"
     words = [sys.executable, "-B", "-c", program, "--state-dir", str(store.state), "topics"]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)])}
     with subprocess.Popen(
@@ -131,7 +131,7 @@ def test_a_terminal_that_is_closed_in_the_middle_is_an_interrupt(store: Store) -
 
 def test_an_interrupt_while_a_class_is_made_is_no_bug(store: Store) -> None:
     wrapped = "raise RuntimeError('Error calling __set_name__') from KeyboardInterrupt()"
-    before = f"import session_closer.executor as c\ndef stop(*a, **k): {wrapped}\nc.execute = stop"
+    before = f"import session_closer.operations.close as c\ndef stop(*a, **k): {wrapped}\nc.execute = stop"
     result = run_process("close-project", "topics", state=store.state, before=before)
     assert (result.code, result.stderr.partition(";")[0]) == (130, "error: interrupted")
 
@@ -143,7 +143,7 @@ def test_an_interrupt_ahead_of_the_command_itself_is_said_by_the_exit_code(store
 
 
 def test_the_next_signal_after_the_report_changes_no_exit_code(store: Store) -> None:
-    late = "from session_closer.commands import close_project as c\nstart = c.start\n"
+    late = "from session_closer.cli.commands import close_project as c\nstart = c.start\n"
     late += "import os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     late += "def main():\n code = start(c.CloseProject)\n os.kill(os.getpid(), signal.SIGINT)\n return code\n"
     result = run_process("close-project", "topics", state=store.state, before=late)

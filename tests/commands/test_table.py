@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from support import LEAD, Answer, Stage, Store, interrupt, run_json, session_id, tree
 from support_gateway import StubGateway
 
@@ -387,7 +387,7 @@ def test_target(
     store = stage(life, **row.order)
     with monkeypatch.context() as patched:
         # What happened earlier happened while no gateway ran.
-        patched.setattr("session_closer.gateway.sessions.find", _no_gateway)
+        patched.setattr("session_closer.openclaw.gateway.client.find", _no_gateway)
         row.prepare(store)
     expected = row.statuses[list(COLUMNS).index(column)]
     if force and expected == "refused running":
@@ -414,8 +414,8 @@ def test_target(
 
 
 def _no_gateway(home: Any) -> Any:
-    from session_closer.gateway.find import Found
-    from session_closer.model import Life
+    from session_closer.core.model import Life
+    from session_closer.openclaw.gateway.find import Found
 
     return Found(Life.DOWN)
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.restore_sessions import RestoreSessions
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.restore_sessions import RestoreSessions
 from support import LEAD, LIB, Answer, Store, interrupt, one_document, run_json, tree
 
 TOPICS = LEAD + "topics"
@@ -127,7 +127,7 @@ def test_a_mount_that_is_read_only_is_refused_to_root_too(store: Store) -> None:
     ):
         pytest.skip("no right to mount")
     before = tree(store.state)
-    program = "import sys; from session_closer.commands.close_project import main; sys.exit(main())"
+    program = "import sys; from session_closer.cli.commands.close_project import main; sys.exit(main())"
     for words in (["--dry-run"], []):
         done = subprocess.run(
             [*unshare, str(store.state), sys.executable, "-B", "-c", program, "--json", "topics", *words],

@@ -12,10 +12,10 @@ from typing import Any
 
 import psutil
 import pytest
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.gateway import handoff
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.operations import handoff
 from support import LEAD, LIB, PATIENCE_SECONDS, Result, Store, one_document, run_json, run_process
 from support_gateway import StubOpenClaw
 
@@ -73,7 +73,9 @@ def test_a_path_with_a_colon_in_it_hinders_nothing(store: Store, tmp_path: Path)
     place = tmp_path / "odd: path" / "lib"
     place.parent.mkdir()
     place.symlink_to(LIB)
-    program = "import sys; sys.path.insert(0, sys.argv.pop(1)); from session_closer.commands.close_project_batch import"
+    program = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); from session_closer.cli.commands.close_project_batch import"
+    )
     done = subprocess.run(
         [sys.executable, "-B", "-c", f"{program} main; sys.exit(main())", place, *WORDS, "--state-dir", store.state],
         stdin=subprocess.DEVNULL,
@@ -133,7 +135,9 @@ def children() -> set[int]:
 def test_where_it_does_not_begin_the_own_session_has_failed(
     store: Store, no_python: str, no_manager: Path, monkeypatch: pytest.MonkeyPatch, service: bool
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("session_closer.processes.control_group", lambda _pid: "/a.service" if service else "/a.scope")
+    monkeypatch.setattr(
+        "session_closer.system.processes.control_group", lambda _pid: "/a.service" if service else "/a.scope"
+    )
     before, listed = children(), store.listed()
     answer = run_json(CloseProjectBatch, "--self", ME, "alpha", "topics", state=store.state)
     assert (answer.code, dict(answer.rows)) == (1, {ME: "failed", OTHER: "closed"})

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import modes, worktrees
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.keep_only_sessions import KeepOnlySessions
-from session_closer.commands.restore_sessions import RestoreSessions
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.openclaw.attached import modes, worktrees
 from support import LEAD, TOKEN, Answer, Store, run_json, write
 from support_gateway import StubGateway
 from support_shared import add_worktree, shared

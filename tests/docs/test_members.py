@@ -9,11 +9,11 @@ import time
 from typing import Any, NamedTuple
 
 import pytest
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.keep_only_sessions import KeepOnlySessions
-from session_closer.commands.list_sessions import ListSessions
-from session_closer.commands.restore_sessions import RestoreSessions
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.cli.commands.list_sessions import ListSessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
 from support import LEAD, Store, run_json
 
 from .pages import rows, section, spans, text, words

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from entry.checkout import ROOT
-from session_closer import cleaning, errors, kinds, model
-from session_closer.cli import Reader
+from session_closer.cli.app import Reader
+from session_closer.core import errors, kinds, model, verdicts
 from support import run
 
 from .pages import (
@@ -43,7 +43,7 @@ _ONLY = re.compile(r"(`[\w-]+`(?:, `[\w-]+`)*) only: ")
 
 def command(name: str) -> type[Reader]:
     """Return the class of a command."""
-    module = importlib.import_module(f"session_closer.commands.{name.replace('-', '_')}")
+    module = importlib.import_module(f"session_closer.cli.commands.{name.replace('-', '_')}")
     (found,) = [
         each
         for _, each in inspect.getmembers(module, inspect.isclass)
@@ -205,7 +205,7 @@ def member(name: str) -> str:
 def test_every_reason_route_action_and_era_is_documented() -> None:
     assert words(member("reason")) - {"refused"} == value(model.Reason)
     assert words(member("route")) == value(model.Route)
-    assert words(member("action")) == value(cleaning.Action)
+    assert words(member("action")) == value(verdicts.Action)
     assert words(member("gateway")) - {"pid"} >= value(model.Life)
     assert words(member("operation")) == set(COMMANDS)
 

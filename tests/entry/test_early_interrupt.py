@@ -21,8 +21,8 @@ def heard(event, arguments, pressed=[]):
 sys.addaudithook(heard)
 """
 MODULES = (
-    "bootstrap", "first_run", "subprocess", "plumbum", "session_closer.cli", "session_closer.keys",
-    "session_closer.executor",
+    "bootstrap", "first_run", "subprocess", "plumbum", "session_closer.cli.app", "session_closer.core.keys",
+    "session_closer.operations.close",
 )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def test_an_early_interrupt_is_130_and_no_traceback(checkout: Checkout, pressed:
     assert list(Path(checkout.cache).glob("new-*")) == []
 
 
-@pytest.mark.parametrize("module", ["bootstrap", "plumbum", "session_closer.executor"])
+@pytest.mark.parametrize("module", ["bootstrap", "plumbum", "session_closer.operations.close"])
 def test_an_interrupt_that_the_caller_ignores_is_ignored(checkout: Checkout, pressed: str, module: str) -> None:
     done = close(checkout, PYTHONPATH=pressed, PRESSED=module, IGNORED="1")
     assert done.returncode == 0

@@ -51,7 +51,7 @@ def test_the_scripts_differ_in_one_name() -> None:
 @pytest.mark.parametrize("command", sorted(PROJECT["scripts"]))
 def test_entry_points_name_functions(command: str) -> None:
     module, _, function = PROJECT["scripts"][command].partition(":")
-    assert module == f"session_closer.commands.{module_of(command)}"
+    assert module == f"session_closer.cli.commands.{module_of(command)}"
     assert callable(getattr(importlib.import_module(module), function))
 
 

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from faults.oracle import Written, violations
 from faults.sweep import SCENARIOS, At, Bench, Counting, Image, Scenario, in_json, kill
-from session_closer import journal, restoring
-from session_closer.home import Home
-from session_closer.model import Options, Status
+from session_closer.core.model import Options, Status
+from session_closer.journal import journal
+from session_closer.openclaw.home import Home
+from session_closer.operations import restore
 
 # What tells a row of somebody else: it has none of the keys that were there before.
 _TAKER = "taker"
@@ -128,7 +129,7 @@ class Taking:
         where = Home(bench.state, "demo", {}, isolated=True)
         folder = os.path.join(bench.state, "session-closer", "receipts")
         for name in sorted(os.listdir(folder), reverse=True):
-            told = restoring.execute(where, restoring.Ask(name.removesuffix(".json")), Options())
+            told = restore.execute(where, restore.Ask(name.removesuffix(".json")), Options())
             wrong = [f"{row.key}: {row.error}" for row in told.results if row.status is not Status.RESTORED]
             bench.broken += [f"{self.scenario.name}: {what}: undo: {line}" for line in wrong]
         found = violations(bench.world, {}, ended=True, written=bench.written())

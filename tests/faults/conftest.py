@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from faults.oracle import World, look
-from session_closer import demo
+from session_closer.cli import demo
 
 
 @pytest.fixture

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from faults.sweep import Counting, in_child
-from session_closer import keys, restoring
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.executor import execute
-from session_closer.files import Disk
-from session_closer.gateway.link import SocketLink
-from session_closer.home import Home
-from session_closer.model import Options, Report, Status, Wish
-from session_closer.report import exit_code
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.core import keys
+from session_closer.core.model import Options, Report, Status, Wish
+from session_closer.openclaw.gateway.link import SocketLink
+from session_closer.openclaw.home import Home
+from session_closer.operations import restore as restoring
+from session_closer.operations.close import execute
+from session_closer.render.report import exit_code
+from session_closer.system.files import Disk
 from support import TOKEN, Store, run_json
 from support_gateway import StubGateway
 from support_sqlite import CRON_RUN, LEAD, RESEARCHER, Bases, build_sqlite, unpacked

@@ -19,13 +19,15 @@ from typing import Any, NamedTuple
 
 from faults.looks import OPENS, AtLook, Looks, fail_look
 from faults.oracle import Written, backups, default_index, look, sessions_folder, violations
-from session_closer import demo, keys, restoring
-from session_closer.errors import CloserError
-from session_closer.executor import execute
-from session_closer.files import Disk
-from session_closer.home import Home
-from session_closer.model import Options, Report, Status, Wish
-from session_closer.report import exit_code
+from session_closer.cli import demo
+from session_closer.core import keys
+from session_closer.core.errors import CloserError
+from session_closer.core.model import Options, Report, Status, Wish
+from session_closer.openclaw.home import Home
+from session_closer.operations import restore
+from session_closer.operations.close import execute
+from session_closer.render.report import exit_code
+from session_closer.system.files import Disk
 
 # Made of other steps, which can be killed between.
 COMPOSED = frozenset({"rename_new", "take_name"})
@@ -296,8 +298,8 @@ class Scenario:
         if self.restores:
             # Not a look of the run's own.
             receipt = min(listdir(os.path.join(state, "session-closer", "receipts")))
-            ask = restoring.Ask(receipt.removesuffix(".json"))
-            return restoring.execute(Home(state, "demo", {}, isolated=True), ask, Options(), disk=disk)
+            ask = restore.Ask(receipt.removesuffix(".json"))
+            return restore.execute(Home(state, "demo", {}, isolated=True), ask, Options(), disk=disk)
         return execute(Home(state, "demo", {}, isolated=True), self.wish, Options(), disk=disk)
 
 

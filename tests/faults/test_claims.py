@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from faults.claims import CLAIMED, RESTORED, WAYS, Taking, Way, killed, moments, ways_of
 from faults.sweep import BATCH, Bench, Image, Scenario
-from session_closer.executor import execute
-from session_closer.home import Home
-from session_closer.keys import target
-from session_closer.model import Options, Wish
+from session_closer.core.keys import target
+from session_closer.core.model import Options, Wish
+from session_closer.openclaw.home import Home
+from session_closer.operations.close import execute
 
 PAIRS = [pytest.param(s, way, id=f"{s.name}: {way.name}") for s in CLAIMED[1:] for way in ways_of(s)]
 # What a later command closes, that has nothing to do with the run before it.

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 from faults.sweep import Bare, Plain, in_child, nothing
-from session_closer import files, locks, processes
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.errors import Busy, StorageFailed
-from session_closer.files import Disk
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core.errors import Busy, StorageFailed
+from session_closer.system import files, locks, processes
+from session_closer.system.files import Disk
 from support import LIB, Store, perform, run_json, tree
 
 TARGET = "kelly-dashboard"

@@ -13,17 +13,19 @@ from typing import Any
 import pytest
 from faults.oracle import World, look, sessions_folder, violations
 from faults.sweep import CLOSING, Counting, batch, fresh, in_child, killed_at
-from session_closer import history, keys, locks
-from session_closer.archiving import archive_late_files
-from session_closer.errors import Refused
-from session_closer.executor import execute
-from session_closer.files import Disk
-from session_closer.home import Home
-from session_closer.model import Options, PlannedRow, Report, Status, Wish
-from session_closer.record import SessionRecord, StoreRecord
-from session_closer.report import exit_code
-from session_closer.stores.files import FileStore
-from session_closer.work import FileWork
+from session_closer.core import keys
+from session_closer.core.errors import Refused
+from session_closer.core.model import Options, PlannedRow, Report, Status, Wish
+from session_closer.journal import history
+from session_closer.journal.record import SessionRecord, StoreRecord
+from session_closer.openclaw.files.archive import archive_late_files
+from session_closer.openclaw.files.store import FileStore
+from session_closer.openclaw.home import Home
+from session_closer.operations.close import execute
+from session_closer.operations.work import FileWork
+from session_closer.render.report import exit_code
+from session_closer.system import locks
+from session_closer.system.files import Disk
 
 ALPHA = "agent:project-lead:kelly-dashboard"
 

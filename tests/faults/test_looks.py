@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from faults.looks import ERRORS, OPENS, STATS, AtLook, Looks, fail_look, watched
 from faults.sweep import BATCH, SCENARIOS, Bench, Image, Scenario, in_child
-from session_closer import processes, refiling
-from session_closer.cli import Command
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.files import Disk
-from session_closer.locks import StoreLock
+from session_closer.cli.app import Command
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.openclaw.files import restore
+from session_closer.system import processes
+from session_closer.system.files import Disk
+from session_closer.system.locks import StoreLock
 from support import LEAD, Store, build, interrupt, perform, run, run_json, write
 
 TOPICS = LEAD + "topics"
@@ -109,7 +110,7 @@ def test_a_session_of_a_run_that_cannot_be_finished_is_not_closed(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt(store, "topics", committed=True)
-    monkeypatch.setattr("session_closer.recovery.recover", lambda *_: [])
+    monkeypatch.setattr("session_closer.operations.recover.recover", lambda *_: [])
     answer = run_json(CloseProject, "topics", state=store.state)
     assert (answer.code, answer.rows) == (1, [(TOPICS, "failed")])
     assert "is not finished" in answer.data["results"][0]["error"]
@@ -166,7 +167,7 @@ def test_a_restore_that_cannot_read_where_the_entries_were_says_so(
 ) -> None:
     before = store.entries()
     backup = run_json(CloseProject, "topics", state=store.state).data["stores"][0]["backup"]
-    once, real = Once(".bak-", errno.EIO, armed=False), refiling._where_they_were
+    once, real = Once(".bak-", errno.EIO, armed=False), restore._where_they_were
 
     def arm(*arguments: Any) -> bytes | None:
         # The entry itself has been read by now.
@@ -174,7 +175,7 @@ def test_a_restore_that_cannot_read_where_the_entries_were_says_so(
         return real(*arguments)
 
     monkeypatch.setattr(os, "open", once)
-    monkeypatch.setattr(refiling, "_where_they_were", arm)
+    monkeypatch.setattr(restore, "_where_they_were", arm)
     answer = run_json(RestoreSessions, "last", state=store.state)
     assert answer.rows == [(TOPICS, "restored")]
     assert f"{backup} cannot be read" in " ".join(answer.data["warnings"])

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from faults.oracle import backups
 from faults.sweep import BATCH, Bench
-from session_closer import history, keys
-from session_closer.executor import execute
-from session_closer.home import Home
-from session_closer.model import Options, Wish
+from session_closer.core import keys
+from session_closer.core.model import Options, Wish
+from session_closer.journal import history
+from session_closer.openclaw.home import Home
+from session_closer.operations.close import execute
 
 
 def test_a_backup_that_was_changed_finishes_nothing(tmp_path: Path) -> None:

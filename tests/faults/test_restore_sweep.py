@@ -15,16 +15,19 @@ from typing import Any, NamedTuple
 
 import pytest
 from faults.sweep import CLOSING, Counting, batch, in_child, kill_at
-from session_closer import document, importing, keys, restoring
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.errors import CloserError
-from session_closer.executor import execute
-from session_closer.files import Disk
-from session_closer.home import Home
-from session_closer.model import Options, Report, Wish
-from session_closer.report import exit_code
-from session_closer.restoring import Ask
-from session_closer.run import Run
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.core import keys
+from session_closer.core.errors import CloserError
+from session_closer.core.model import Options, Report, Wish
+from session_closer.openclaw.files import document
+from session_closer.openclaw.home import Home
+from session_closer.openclaw.sqlite import importer as importing
+from session_closer.operations import restore as restoring
+from session_closer.operations.close import execute
+from session_closer.operations.restore import Ask
+from session_closer.operations.run import Run
+from session_closer.render.report import exit_code
+from session_closer.system.files import Disk
 from support import TOKEN, Store, run_json
 from support_gateway import stub_gateway
 from support_sqlite import LEAD, RESEARCHER, build_sqlite, import_files

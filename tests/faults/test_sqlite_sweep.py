@@ -37,12 +37,12 @@ from faults.databases import (
     violations,
 )
 from faults.sweep import in_child
-from session_closer import asking
-from session_closer.errors import CloserError, Refused
-from session_closer.files import Disk
-from session_closer.gateway.link import SocketLink
-from session_closer.model import Status
-from session_closer.report import exit_code
+from session_closer.core.errors import CloserError, Refused
+from session_closer.core.model import Status
+from session_closer.openclaw.gateway.link import SocketLink
+from session_closer.openclaw.sqlite import close
+from session_closer.render.report import exit_code
+from session_closer.system.files import Disk
 from support import LIB, PATIENCE_SECONDS, TOKEN
 from support_gateway import StubGateway, stub_gateway
 from support_sqlite import CRON_RUN, LEAD, RESEARCHER, begun_run, event, window
@@ -57,7 +57,7 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StubGateway]:
 @pytest.fixture(autouse=True)
 def _nothing_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stub has done a call before its caller can be killed, unless a test says otherwise."""
-    monkeypatch.setattr(asking, "_UNDER_WAY_SECONDS", 0.0, raising=False)
+    monkeypatch.setattr(close, "_UNDER_WAY_SECONDS", 0.0, raising=False)
 
 
 @pytest.fixture
@@ -288,7 +288,7 @@ def test_ctrl_c_while_the_gateway_deletes_ends_in_130_and_leaves_the_rest_to_the
     # Whoever runs the tests in the background has SIGINT ignored, and a child inherits that.
     program = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
-        "from session_closer.commands.close_project_batch import main; sys.exit(main())"
+        "from session_closer.cli.commands.close_project_batch import main; sys.exit(main())"
     )
     words = ["--json", "--delete", "--state-dir", scene.state, "--token-file", str(lab.folder / "token"),
              "--url", f"ws://127.0.0.1:{lab.stub.port}", *TARGETS]  # fmt: skip
@@ -476,7 +476,7 @@ def test_an_archive_that_was_still_under_way_is_taken_up(lab: Lab, monkeypatch: 
         while not left_hidden(scene):
             time.sleep(0.02)
 
-    monkeypatch.setattr(asking, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
+    monkeypatch.setattr(close, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
     assert exit_code(scene.batch(targets=(OTHER,))) == 0
     assert len(lab.stub.calls("sessions.patchMany")) > 1
     assert left_hidden(scene) == []

@@ -17,14 +17,16 @@ from typing import Any
 import pytest
 from faults.oracle import World, look
 from faults.sweep import ERRORS, NO_CHANGE, At, Counting, Image, Plain, in_child, interrupt_at, kill_at, nothing
-from session_closer import keys, names, planning, refiling, restoring
-from session_closer.errors import CloserError
-from session_closer.executor import execute
-from session_closer.home import Home
-from session_closer.kinds import Kind
-from session_closer.model import Options, Report, Status, Wish
-from session_closer.policy import DAY, Policy, Rules
-from session_closer.report import exit_code
+from session_closer.core import keys, names, planning
+from session_closer.core.errors import CloserError
+from session_closer.core.kinds import Kind
+from session_closer.core.model import Options, Report, Status, Wish
+from session_closer.core.policy import DAY, Policy, Rules
+from session_closer.openclaw.files import restore as refiling
+from session_closer.openclaw.home import Home
+from session_closer.operations import restore as restoring
+from session_closer.operations.close import execute
+from session_closer.render.report import exit_code
 
 LEAD, READER = "project-lead", "researcher"
 RUN = "agent:project-lead:cron:nightly-report:run:7f3a"

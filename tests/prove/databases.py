@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 from faults.databases import ERRORS, FINE, PUT_AWAY, TARGETS, Lab, Scene, left_hidden, violations
 from faults.sweep import At, fail_at, in_child, interrupt_at
-from session_closer import asking, reviving
-from session_closer.errors import CloserError
-from session_closer.files import Disk
-from session_closer.model import Report, Status
-from session_closer.report import exit_code
+from session_closer.core.errors import CloserError
+from session_closer.core.model import Report, Status
+from session_closer.openclaw.sqlite import close, restore
+from session_closer.render.report import exit_code
+from session_closer.system.files import Disk
 from support_gateway import stub_gateway
 
 from .parts import Given, Tally
@@ -139,7 +139,7 @@ class Trial:
 @contextlib.contextmanager
 def _bench(place: str) -> Iterator[Lab]:
     """Give a laboratory with a stub of its own; what it does is done when it answers."""
-    asking._UNDER_WAY_SECONDS, reviving._BREATH_SECONDS = 0.0, 0.01
+    close._UNDER_WAY_SECONDS, restore._BREATH_SECONDS = 0.0, 0.01
     os.environ["TMPDIR"] = place
     with stub_gateway(Path(place)) as stub:
         yield Lab(Path(place), stub)

@@ -15,12 +15,13 @@ from typing import Any
 
 from faults.oracle import backups, sessions_folder
 from faults.sweep import BATCH, Bench, Scenario, in_child
-from session_closer import keys, locks
-from session_closer.errors import CloserError
-from session_closer.executor import execute
-from session_closer.home import Home
-from session_closer.model import Options, Report, Status, Wish
-from session_closer.report import exit_code
+from session_closer.core import keys
+from session_closer.core.errors import CloserError
+from session_closer.core.model import Options, Report, Status, Wish
+from session_closer.openclaw.home import Home
+from session_closer.operations.close import execute
+from session_closer.render.report import exit_code
+from session_closer.system import locks
 
 from .parts import Given, Tally, say
 

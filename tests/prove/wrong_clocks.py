@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
-from session_closer import clocks, history, keys, locks, restoring
-from session_closer.executor import execute
-from session_closer.home import Home
-from session_closer.model import Options, Report, Status, Wish
-from session_closer.policy import Policy, Rules
-from session_closer.report import exit_code
+from session_closer.core import keys
+from session_closer.core.model import Options, Report, Status, Wish
+from session_closer.core.policy import Policy, Rules
+from session_closer.journal import clocks, history
+from session_closer.openclaw.home import Home
+from session_closer.operations import restore
+from session_closer.operations.close import execute
+from session_closer.render.report import exit_code
+from session_closer.system import locks
 from support import LEAD, Killed, KilledDisk, Store, build, tree
 
 from .parts import Given, Skipped, Tally
@@ -104,7 +107,7 @@ def _expire(store: Store) -> Report:
 
 
 def _restore(store: Store) -> Report:
-    return restoring.execute(_home(store), restoring.Ask(), Options())
+    return restore.execute(_home(store), restore.Ask(), Options())
 
 
 def _forget(store: Store) -> None:

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import pytest
 import session_closer
-from session_closer.cli import Command
-from session_closer.gateway import link, sessions
+from session_closer.cli.app import Command
+from session_closer.openclaw.gateway import client, link
 from support import TOKEN, Answer, Store, build, run_json
 from support_users import STRANGER, as_user, common_ground, running
 from websockets.datastructures import Headers
@@ -71,7 +71,7 @@ def ground(tmp_path: Path, closed_port: int, monkeypatch: pytest.MonkeyPatch) ->
     """Return a maker of a victim's ground, by uid."""
     # Whoever waits for a stranger fails here.
     waits = SimpleNamespace(monotonic=time.monotonic, time=time.time, sleep=_nobody_waits)
-    monkeypatch.setattr(sessions, "time", waits)
+    monkeypatch.setattr(client, "time", waits)
     # A trap takes no connection.
     monkeypatch.setattr(link, "_CONNECT_SECONDS", 1.0)
     with contextlib.ExitStack() as held:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import bootstrap
 import pytest
-from session_closer import home
-from session_closer.gateway.openclaw import OpenClaw
+from session_closer.openclaw import home
+from session_closer.openclaw.gateway.command import OpenClaw
 from support import Store, one_document, run_process
 from support_users import ROOT, STRANGER
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import websockets.sync.client
-from session_closer.gateway import restart
-from session_closer.gateway.link import LinkLost, SocketLink
+from session_closer.openclaw.gateway import restart
+from session_closer.openclaw.gateway.link import LinkLost, SocketLink
 from support import TOKEN
 from websockets.sync.server import ServerConnection, serve
 

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 
 import pytest
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.list_sessions import ListSessions
-from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.gateway import find
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.list_sessions import ListSessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.openclaw.gateway import find
 from support import LEAD, PATIENCE_SECONDS, Answer, interrupt
 from support_users import ROOT, STRANGER, VICTIM, as_user, running
 

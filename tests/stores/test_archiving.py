@@ -14,17 +14,19 @@ from unittest import mock
 
 import pytest
 from faults.sweep import in_child
-from session_closer import asking, clocks, keys
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.keep_only_sessions import KeepOnlySessions
-from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.executor import execute
-from session_closer.home import Home
-from session_closer.kinds import Kind
-from session_closer.model import Options, Report, Wish
-from session_closer.policy import DAY, Policy, Rules
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core import keys
+from session_closer.core.kinds import Kind
+from session_closer.core.model import Options, Report, Wish
+from session_closer.core.policy import DAY, Policy, Rules
+from session_closer.journal import clocks
+from session_closer.openclaw.home import Home
+from session_closer.openclaw.sqlite import close
+from session_closer.operations.close import execute
 from support import TOKEN, Answer, Store, build, run, run_json
 from support_gateway import StubGateway, stub_gateway
 from support_sqlite import BORN, CRON_RUN, LEAD, Bases, build_sqlite
@@ -220,9 +222,9 @@ def test_what_a_cleanup_archived_before_it_was_killed_is_freed_by_the_next_one(
     bases: Bases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the answer of the gateway and the note of it: what is there says whose archive it is."""
-    monkeypatch.setattr(asking, "_UNDER_WAY_SECONDS", 0.0)
+    monkeypatch.setattr(close, "_UNDER_WAY_SECONDS", 0.0)
     with monkeypatch.context() as killed:
-        killed.setattr(asking, "_still_idle", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        killed.setattr(close, "_still_idle", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         assert os.WIFSIGNALED(in_child(lambda: clean(bases, days=2)))
     assert hidden(bases) == set(STALE)
     assert ended(clean(bases, days=2)) == dict.fromkeys(STALE, "closed")

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from session_closer import files
-from session_closer.files import Disk
+from session_closer.system import files
+from session_closer.system.files import Disk
 
 BLOCK = files._BLOCK
 PIECE = 4 * BLOCK

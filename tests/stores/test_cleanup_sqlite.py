@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import closing, names
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.restore_sessions import RestoreSessions
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core import names
+from session_closer.openclaw.files import close
 from support import TOKEN, Answer, Store, run, run_json, tree, write
 from support_gateway import StubGateway, stub_gateway
 from support_sqlite import CRON_RUN, LEAD, RESEARCHER, Bases, build_sqlite, database
@@ -56,7 +57,7 @@ def down(tmp_path: Path, closed_port: int) -> Bases:
 
 @pytest.fixture
 def bases(tmp_path: Path, stub: StubGateway, monkeypatch: pytest.MonkeyPatch) -> Bases:
-    monkeypatch.setattr(closing, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(close, "SETTLE_SECONDS", 0.01)
     made = fill(Store(tmp_path / "state", stub.port))
     stub.serve(made.store.state, TOKEN)
     return made

@@ -18,14 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import document, history, keys, names, processes
-from session_closer.cli import Command
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.keep_only_sessions import KeepOnlySessions
-from session_closer.errors import StorageFailed
-from session_closer.files import Disk
+from session_closer.cli.app import Command
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.core import keys, names
+from session_closer.core.errors import StorageFailed
+from session_closer.journal import history
+from session_closer.openclaw.files import document
+from session_closer.system import processes
+from session_closer.system.files import Disk
 from support import (
     LEAD,
     Answer,
@@ -644,7 +647,7 @@ def test_a_configuration_that_says_nothing_is_no_reason_to_fail(
     store: Store, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setenv("OPENCLAW_GATEWAY_PORT", str(store.port))
-    monkeypatch.setattr("session_closer.home.DEFAULT_PORT", store.port)
+    monkeypatch.setattr("session_closer.openclaw.home.DEFAULT_PORT", store.port)
     (store.state / "openclaw.json").write_text(text)
     assert close(store, "alpha").code == 0
 
@@ -816,7 +819,7 @@ def test_a_lock_of_the_store_is_reclaimed_only_from_the_dead(
 ) -> None:
     if sys.platform != "linux" and "starttime" in content:
         pytest.skip("start times are compared on Linux only")
-    from session_closer import locks
+    from session_closer.system import locks
 
     acquire = locks.StoreLock.acquire
     monkeypatch.setattr(locks.StoreLock, "acquire", lambda self, _wait: acquire(self, 0.2))

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from session_closer import history, home, names
-from session_closer.cli import Command
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.list_sessions import ListSessions
-from session_closer.commands.restore_sessions import RestoreSessions
+from session_closer.cli.app import Command
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.list_sessions import ListSessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core import names
+from session_closer.journal import history
+from session_closer.openclaw import home
 from support import LEAD, Store, run, run_json
 
 LOOKS: list[tuple[type[Command], tuple[str, ...]]] = [

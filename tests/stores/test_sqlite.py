@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import asking, closing
-from session_closer.commands.cleanup_sessions import CleanupSessions
-from session_closer.commands.close_project import CloseProject
-from session_closer.commands.close_project_batch import CloseProjectBatch
-from session_closer.commands.keep_only_sessions import KeepOnlySessions
-from session_closer.commands.list_sessions import ListSessions
-from session_closer.commands.restore_sessions import RestoreSessions
-from session_closer.gateway import sessions
-from session_closer.journal import Journal
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.cli.commands.list_sessions import ListSessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.journal.journal import Journal
+from session_closer.openclaw.files import close as closing
+from session_closer.openclaw.gateway import client
+from session_closer.openclaw.sqlite import close as asking
 from support import TOKEN, Answer, Store, run, run_json, run_process, tree, write
 from support_gateway import StubGateway, stub_gateway
 from support_sqlite import (
@@ -344,14 +345,14 @@ def test_an_archive_of_years_ago_is_none_of_a_session_that_left_none(
     session = bases.rows()[LEAD + "never-spoken"]["current_session_id"]
     for stamp in ("2019-05-01T10-00-00.000Z", f"2020-05-01T10-00-00.000Z.{'0' * 32}.zst"):
         write(bases.store.folder() / f"{session}.jsonl.deleted.{stamp}", "of years ago")
-    real = sessions.delete
+    real = client.delete
 
     def leaves_no_archive(*words: Any, **more: Any) -> list[str]:
         for path in real(*words, **more):
             Path(path).unlink(missing_ok=True)
         return []
 
-    monkeypatch.setattr(sessions, "delete", leaves_no_archive)
+    monkeypatch.setattr(client, "delete", leaves_no_archive)
     if killed:
         with monkeypatch.context() as patch:
             patch.setattr(Journal, "finish", lambda _self, _last: "")
@@ -953,7 +954,7 @@ def test_the_token_is_in_no_output_no_receipt_and_no_process_list(
     seen = bases.store.state.parent / "seen"
     look = textwrap.dedent(f"""
         import os, pathlib
-        import session_closer.asking as asking
+        import session_closer.openclaw.sqlite.close as asking
         real = asking.delete
         def looking(*arguments, **options):
             found = b""

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_closer import cleaning, durations, keys, maintenance
-from session_closer.cleaning import Action
-from session_closer.errors import UsageProblem
-from session_closer.keys import Target
-from session_closer.kinds import DURABLE, STALE_KINDS, Kind, is_peer_direct, kind
-from session_closer.model import GatewayView, Life, Session, Snapshot
-from session_closer.policy import DEFAULT, Policy, Rules, as_toml, from_toml, stale_rule
-from session_closer.sources import Asked, resolved
+from session_closer.core import durations, keys
+from session_closer.core import verdicts as cleaning
+from session_closer.core.errors import UsageProblem
+from session_closer.core.keys import Target
+from session_closer.core.kinds import DURABLE, STALE_KINDS, Kind, is_peer_direct, kind
+from session_closer.core.model import GatewayView, Life, Session, Snapshot
+from session_closer.core.policy import DEFAULT, Policy, Rules, as_toml, from_toml, stale_rule
+from session_closer.core.verdicts import Action
+from session_closer.openclaw import maintenance
+from session_closer.operations.sources import Asked, resolved
 
 NOW = 1_800_000_000.0
 HOUR, DAY = 3600.0, 86400.0

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_closer import config, home
-from session_closer.errors import Refused
+from session_closer.core.errors import Refused
+from session_closer.openclaw import config, home
 from support import it_ends
 
 

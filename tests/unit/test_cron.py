@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from session_closer import cron
+from session_closer.openclaw.attached import cron
 
 KEY = "agent:lead:project-one"
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_closer import document, quickscan
-from session_closer.document import edit, merge, nothing, same_value, scan, without
-from session_closer.errors import CorruptStore
+from session_closer.core.errors import CorruptStore
+from session_closer.openclaw.files import document, quickscan
+from session_closer.openclaw.files.document import edit, merge, nothing, same_value, scan, without
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 values = st.recursive(

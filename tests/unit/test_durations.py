@@ -7,8 +7,8 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_closer import durations
-from session_closer.errors import UsageProblem
+from session_closer.core import durations
+from session_closer.core.errors import UsageProblem
 
 
 @pytest.mark.parametrize(

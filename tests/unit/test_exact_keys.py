@@ -8,10 +8,10 @@ import subprocess
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_closer import keys, planning
-from session_closer.keys import Target
-from session_closer.model import GatewayView, Life, Plan, Reason, Route, Session, Snapshot, Status
-from session_closer.planning import Choices
+from session_closer.core import keys, planning
+from session_closer.core.keys import Target
+from session_closer.core.model import GatewayView, Life, Plan, Reason, Route, Session, Snapshot, Status
+from session_closer.core.planning import Choices
 
 LOWER, MIXED = "agent:lead:matrix:channel:!roomabc:example.org", "agent:lead:matrix:channel:!RoomAbc:example.org"
 ROOM = "matrix:channel:!roomabc:example.org"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from session_closer.model import Move
-from session_closer.record import Damaged, RunRecord, SessionRecord, StoreRecord, decode, encode
+from session_closer.core.model import Move
+from session_closer.journal.record import Damaged, RunRecord, SessionRecord, StoreRecord, decode, encode
 
 STAMP = "2026-11-21T00-41-24.769Z"
 ARCHIVE = f"a1.jsonl.deleted.{STAMP}"

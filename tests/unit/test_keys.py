@@ -7,8 +7,8 @@ import unicodedata
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from session_closer import keys
-from session_closer.errors import UsageProblem
+from session_closer.core import keys
+from session_closer.core.errors import UsageProblem
 
 
 def test_a_project_id_stands_for_canonical_legacy_and_bare_keys() -> None:

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 import websockets.sync.client
-from session_closer.gateway import link, peers, sessions
-from session_closer.gateway.find import Found
-from session_closer.gateway.link import CallRefused, LinkLost, LinkRefused, SocketLink
-from session_closer.home import Home
-from session_closer.model import Life
+from session_closer.core.model import Life
+from session_closer.openclaw.gateway import client, link
+from session_closer.openclaw.gateway.find import Found
+from session_closer.openclaw.gateway.link import CallRefused, LinkLost, LinkRefused, SocketLink
+from session_closer.openclaw.home import Home
+from session_closer.system import peers
 
 LATER = {"code": "UNAVAILABLE", "message": "the gateway is starting", "retryable": True}
 Script = Callable[[dict[str, Any]], list[Any]]
@@ -420,6 +421,6 @@ def test_where_an_admins_rights_are_refused_the_next_link_is_tried(dial: Dial) -
         return {"archived": []}
 
     other: Any = SimpleNamespace(call=call, close=lambda: None)
-    gateway = sessions.Gateway(Home("/nowhere", "demo", {}), Found(Life.UP), [made, other], [])
-    assert sessions.delete(gateway, "agent:a:b", delete_transcript=True) == []
+    gateway = client.Gateway(Home("/nowhere", "demo", {}), Found(Life.UP), [made, other], [])
+    assert client.delete(gateway, "agent:a:b", delete_transcript=True) == []
     assert (asked, gateway.links) == (["sessions.delete"], [other])

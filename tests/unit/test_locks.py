@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer import locks, processes
-from session_closer.errors import Busy
-from session_closer.files import Disk
-from session_closer.gateway.find import find
-from session_closer.home import Home
-from session_closer.model import Life
+from session_closer.core.errors import Busy
+from session_closer.core.model import Life
+from session_closer.openclaw.gateway.find import find
+from session_closer.openclaw.home import Home
+from session_closer.system import locks, processes
+from session_closer.system.files import Disk
 
 MINUTE, HOUR, YEAR = 60.0, 3600.0, 365 * 86400.0
 NO_PROCESS = 2**22 + 1

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_closer.gateway.openclaw import OpenClaw
-from session_closer.home import Home
-from session_closer.migration import installed
-from session_closer.versions import is_sqlite_era
+from session_closer.openclaw.gateway.command import OpenClaw
+from session_closer.openclaw.home import Home
+from session_closer.openclaw.migration import installed
+from session_closer.openclaw.versions import is_sqlite_era
 
 ERAS = {
     "2026.9.6": True,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_closer import names
+from session_closer.core import names
 
 # dist/artifacts of openclaw@2026.5.7: ARCHIVE_TIMESTAMP_RE.
 OPENCLAW_STAMP = re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d{3})?Z$")

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import pytest
-from session_closer import trust
-from session_closer.gateway import peers
+from session_closer.system import peers, trust
 
 PORT, OTHER = 0x4965, 64002
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_closer import names, planning, retiring
-from session_closer import record as record_module
-from session_closer.model import GatewayView, Move, Outcome, PlannedRow, Snapshot, Status
-from session_closer.planning import Choices
-from session_closer.record import (
+from session_closer.core import names, planning
+from session_closer.core.model import GatewayView, Move, Outcome, PlannedRow, Snapshot, Status
+from session_closer.core.planning import Choices
+from session_closer.journal import record as record_module
+from session_closer.journal.record import (
     Damaged,
     RunRecord,
     SessionRecord,
@@ -28,9 +28,10 @@ from session_closer.record import (
     ended,
     pieces,
 )
-from session_closer.report import result as result_row
-from session_closer.stores.files import parse
-from session_closer.stores.sqlite import Row
+from session_closer.openclaw.files.store import parse
+from session_closer.openclaw.sqlite import change
+from session_closer.openclaw.sqlite.store import Row
+from session_closer.render.report import result as result_row
 
 STAMP = "2026-11-21T00-41-24.769Z"
 MOVE = Move("a1.jsonl", f"a1.jsonl.deleted.{STAMP}", 12, 34)
@@ -107,7 +108,7 @@ def test_every_row_of_a_database_is_read_again_as_it_was(
     key: str, session_id: str | None, entry: str, frees: bool
 ) -> None:
     planned = PlannedRow(key, "project-lead", key, Status.WOULD_CLOSE, frees=frees)
-    session = retiring._recorded(planned, Row(key, session_id or "", entry, None, None, -1))
+    session = change._recorded(planned, Row(key, session_id or "", entry, None, None, -1))
     record = replace(RECORD, stores=(replace(STORE, era="sqlite", backup=None, sessions=(session,)),))
     assert decode(encode(record)) == record
 

@@ -1,0 +1,163 @@
+"""Size, time and, where it costs little, hash of the files that a run renames: they make tampering visible."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from ..core.model import Move
+from ..system.files import is_no_file, read
+
+# A transcript of a thousand messages, and what a person closes at once; more is not worth the time of a batch.
+_FILE_BYTES = 256 << 10
+_RUN_BYTES = 4 << 20
+_RUN_FILES = 250
+_PIECE = 1 << 20
+Made = TypeVar("Made")
+
+Stamp = tuple[int, ...]
+
+
+class Measure:
+    """What a run measures, within what it may read in all."""
+
+    def __init__(self) -> None:
+        self._bytes, self._files = _RUN_BYTES, _RUN_FILES
+
+    def live(self, folder: str, move: Move) -> Move:
+        """Return the move with what its file is now, before it is renamed; as it was where there is no file."""
+        return self._of(folder, move, move.source)
+
+    def archived(self, folder: str, move: Move) -> Move:
+        """Return the move with what its archive is now: a run that was cut off may have written on."""
+        return self._of(folder, move, move.target)
+
+    def _of(self, folder: str, move: Move, name: str) -> Move:
+        path = os.path.join(folder, name)
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            return move
+        if (move.size, move.mtime_ns) == (found.st_size, found.st_mtime_ns):
+            return move
+        digest = None
+        if self._files and found.st_size <= min(_FILE_BYTES, self._bytes):
+            self._bytes -= found.st_size
+            self._files -= 1
+            # Without it the archive is known by its size and time, as a large one is.
+            with contextlib.suppress(OSError):
+                digest = sha256(path)
+        return Move(move.source, move.target, found.st_size, found.st_mtime_ns, digest)
+
+
+def beside(work: Callable[[], Made]) -> Callable[[], Made]:
+    """Begin something in a thread of its own, and return the call that waits for what it returns, or raises.
+
+    It is done when it is asked for where the system lets us have no thread.
+    """
+    ended: list[Callable[[], Made]] = []
+    thread = threading.Thread(target=lambda: ended.append(_end(work)), daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        return work
+
+    def wait() -> Made:
+        thread.join()
+        return ended[0]()
+
+    return wait
+
+
+def _end(work: Callable[[], Made]) -> Callable[[], Made]:
+    """Do something; return what returns its result, or raises its error, again."""
+    try:
+        made = work()
+    except Exception as problem:
+        raised = problem
+
+        def again() -> Made:
+            raise raised
+
+        return again
+    return lambda: made
+
+
+class Hash:
+    """The SHA-256 of a store, made beside whatever else goes on."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self._hash = hashlib.sha256()
+        self._made = beside(lambda: self._hash.update(raw))
+
+    def hexdigest(self) -> str:
+        """Return the hash when it is made."""
+        self._made()
+        return self._hash.hexdigest()
+
+
+def holds(path: str, raw: bytes) -> bool:
+    """Tell whether a regular file holds exactly these bytes; OSError where it cannot be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as problem:
+        if is_no_file(problem):
+            return False
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return False
+        at = 0
+        # Piece by piece: room for a second store costs more time than the comparison.
+        while piece := os.read(descriptor, _PIECE):
+            if not raw.startswith(piece, at):
+                return False
+            at += len(piece)
+        return at == len(raw)
+    except OSError as problem:
+        problem.filename = problem.filename or path
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def stamp(path: str) -> Stamp | None:
+    """Return what tells that a file is still the one that was read: where it is, its size and times; None: no file.
+
+    One that cannot be looked at has a stamp of its own: that is no reason to think that there is none.
+    """
+    try:
+        found = os.stat(path)
+    except OSError as problem:
+        return None if is_no_file(problem) else ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def sha256(path: str) -> str:
+    """Return the hash of a small regular file; OSError where it cannot be read."""
+    return hashlib.sha256(read(path, _FILE_BYTES)[0]).hexdigest()
+
+
+def change(folder: str, move: Move) -> str | None:
+    """Return what is wrong with an archive: gone, unreadable or not what was archived; None where it is the same."""
+    path = os.path.join(folder, move.target)
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return "is gone"
+    if (move.size, move.mtime_ns) == (0, 0):
+        return None
+    if found.st_size != move.size:
+        return f"has {found.st_size} bytes, {move.size} were archived"
+    if move.sha256 is not None:
+        try:
+            return None if sha256(path) == move.sha256 else "does not hold what was archived"
+        except OSError as problem:
+            return f"cannot be read: {problem.strerror}"
+    return None if found.st_mtime_ns == move.mtime_ns else "was written to since it was archived"

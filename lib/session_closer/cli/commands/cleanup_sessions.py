@@ -1,0 +1,185 @@
+"""cleanup-sessions: close what is stale by a policy, put stray files away, free old archives."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from plumbum import cli
+
+from ...core.errors import UsageProblem
+from ...core.keys import check_agent, quoted, target
+from ...core.model import Options, Report, Wish
+from ...openclaw.home import Home
+from ...render import report
+from ...system import files
+from ..app import Closing, count, start, text
+
+OPERATION = "cleanup-sessions"
+SHOWN, ALL = 100, 10**9
+FREE_FOR, FREE_AFTER = "5m", "30d"
+_POLICY_BYTES = 1 << 20
+
+
+class CleanupSessions(Closing):
+    """Close stale sessions by a policy: by default cron runs and subagents that were idle for 24 h, of all agents.
+
+    Never: main, direct, group, channel, thread, chat, cron, heartbeat, memory, pinned, bound and running sessions.
+    --stale and --older-than say what is stale in place of the default; every other rule is added, unless --only
+    restricts the run.
+    """
+
+    OPERATION = OPERATION
+    POSITIONALS = ""
+
+    agent = text("--agent AGENT", "only this agent")
+    all_agents = cli.Flag("--all-agents", help="all agents (that is the default, too)")
+    store = text("--store PATH", "only the agent with this store")
+    stale = text("--stale KIND=AGE", "sessions of a kind that were idle for longer: cron-run=24h,hook=7d", many=True)
+    keep_last = cli.SwitchAttr(
+        "--keep-last", count("--keep-last N", 5), argname="N", help="the newest N of each cron job, or parent, stay"
+    )
+    older_than = text("--older-than AGE", "every kind that may be stale, idle for longer than this")
+    only = text("--only RULE[,RULE...]", "no rule but these: stale, orphans, fix-missing, ...", many=True)
+    maintenance = cli.Flag("--maintenance", help="what openclaw.json sets in session.maintenance holds, too")
+    unknown_age = cli.Flag("--unknown-age-is-old", help="a row without a usable time counts as old")
+    orphans = text("--orphans [AGE]", "archive transcript files that no row refers to (24h)")
+    fix_missing = cli.Flag("--fix-missing", help="rows whose transcript is gone")
+    fix_dm_scope = cli.Flag("--fix-dm-scope", help="rows of direct messages that session.dmScope main has left behind")
+    max_entries = cli.SwitchAttr(
+        "--max-entries", count("--max-entries N", 500), argname="N", help="the oldest rows above N"
+    )
+    max_disk = text("--max-disk SIZE", "the oldest rows until transcripts take no more than SIZE")
+    expire_archives = text("--expire-archives AGE", "delete archives and backups older than AGE for good")
+    policy_file = text("--policy FILE", "a policy in TOML")
+    print_policy = cli.Flag("--print-policy", help="print the policy as TOML and do nothing")
+    enforce = cli.Flag("--enforce", help="--maintenance, also where its mode is warn")
+    free_for = text("--free-for AGE", "the longest that a run frees what it has archived (5m)")
+    active_key = text("--active-key KEY", "a session that stays, whatever the policy says", many=True)
+
+    def main(self, *words: str) -> int:
+        """Do what was asked; plumbum calls this with the positionals."""
+        if words:
+            raise UsageProblem(f"{quoted(words[0])} is one word too many", "--agent AGENT, --active-key KEY or --help")
+        where = self.place_of(self.store)
+        if self.print_policy and self.as_json:
+            raise UsageProblem("--print-policy prints TOML, not JSON", "leave out --json")
+        policy, settings = self._policy(where)
+        if self.print_policy:
+            from ...core.policy import as_toml
+
+            self.say(*as_toml(policy).splitlines())
+            return 0
+        found = self._cleaned(where, policy, settings)
+        self.show(found)
+        return int(report.exit_code(found))
+
+    def _policy(self, where: Home) -> tuple[Any, Any]:
+        """Return the policy that holds, and openclaw.json's maintenance settings."""
+        from ...openclaw import maintenance
+        from ...operations import sources
+
+        asked = self._asked()
+        settings = maintenance.read(where.setting("session", "maintenance"))
+        policy = sources.resolved(asked, settings)
+        self.rules = sources.told(asked, policy, settings)
+        return policy, settings
+
+    def _asked(self) -> Any:
+        from ...core import durations, policy
+        from ...operations import sources
+
+        values = {
+            "unknown_is_old": self.unknown_age or None,
+            "keep_last": self.keep_last,
+            "orphans": durations.age(self.orphans, "--orphans") if self.orphans is not None else None,
+            "fix_missing": self.fix_missing or None,
+            "fix_dm_scope": self.fix_dm_scope or None,
+            "max_entries": self.max_entries,
+            "max_disk": policy.disk_size(self.max_disk) if self.max_disk is not None else None,
+            "expire_archives": policy.archive_age(self.expire_archives) if self.expire_archives is not None else None,
+        }
+        return sources.Asked(
+            self.policy_file,
+            policy.from_toml(_text(self.policy_file), self.policy_file) if self.policy_file is not None else None,
+            dict(policy.stale_rule(rule) for given in self.stale for rule in given.split(",")),
+            durations.age(self.older_than, "--older-than") if self.older_than is not None else None,
+            {name: value for name, value in values.items() if value is not None},
+            self.maintenance or self.enforce,
+            sources.only(self.only),
+        )
+
+    def _cleaned(self, where: Home, policy: Any, settings: Any) -> Report:
+        from ...core.policy import Rules
+        from ...operations.close import execute
+
+        warned = policy.maintenance and settings.mode == "warn" and not self.enforce
+        agents, notes = self._agents(where)
+        scope = where.setting("session", "dmScope")
+        rules = Rules(
+            policy,
+            time.time(),
+            tuple(target(given, self.agent) for given in self.active_key),
+            scope if isinstance(scope, str) else "main",
+            "warn" if warned else "enforce",
+            self.archive,
+        )
+        if policy.fix_dm_scope and rules.dm_scope != "main":
+            notes.append(f"session.dmScope is {rules.dm_scope}: no direct message is left behind")
+        if warned and not self.dry_run:
+            notes.append("session.maintenance.mode is warn: nothing was changed; --enforce changes it")
+        options = self.options()
+        if warned:
+            options = options._replace(dry_run=True, yes=True)
+        only = agents[0] if self.agent is not None or self.store is not None else None
+        wish = Wish(OPERATION, (), agent=only, rules=rules, among=tuple(agents))
+        found = execute(where, wish, options, tell=self.tell, progress=self.progress)
+        return found._replace(warnings=(*notes, *found.warnings), rules=self.rules)
+
+    def _agents(self, where: Home) -> tuple[list[str], list[str]]:
+        """Return the agents that are meant, and a note on each that is passed over."""
+        if sum((self.agent is not None, self.all_agents, self.store is not None)) > 1:
+            raise UsageProblem("--agent, --all-agents and --store contradict each other", "give one of them")
+        if self.agent is not None:
+            return [check_agent(self.agent)], []
+        if self.store is not None:
+            return where.agents_with(self.store), []
+        return where.known_agents()
+
+    def options(self) -> Options:
+        """Return the switches as data."""
+        from ...core import durations
+
+        free_for = durations.age(self.free_for or FREE_FOR, "--free-for")
+        shown = ALL if self.verbose else SHOWN
+        free = f"{self._here(OPERATION)} --only expire-archives --expire-archives {FREE_AFTER}"
+        return super().options()._replace(most_rows=shown, free_for=free_for, free=free)
+
+    def _parse_and_dispatch(self, argv: list[str]) -> tuple[cli.Application, int]:
+        """Give `--orphans` its usual age where none follows: plumbum knows no option with an optional value."""
+        return super()._parse_and_dispatch(list(_with_ages(argv)))
+
+
+def _with_ages(argv: list[str]) -> list[str]:
+    from ...core.durations import exact
+    from ...core.policy import ORPHANS
+
+    out = []
+    for at, given in enumerate(argv):
+        bare = given == "--orphans" and (at + 1 == len(argv) or argv[at + 1].startswith("-"))
+        out.append(f"--orphans={exact(ORPHANS)}" if bare else given)
+    return out
+
+
+def _text(path: str) -> str:
+    try:
+        return files.read(os.path.realpath(path), _POLICY_BYTES)[0].decode("utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else "is not UTF-8"
+        raise UsageProblem(f"{quoted(path)} cannot be read: {reason}", "--policy FILE, see --print-policy") from None
+
+
+def main() -> int:
+    """Run the command."""
+    return start(CleanupSessions)

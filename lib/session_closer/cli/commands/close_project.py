@@ -1,0 +1,38 @@
+"""close-project: close one project's session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...core.errors import UsageProblem
+from ...core.model import Wish
+from ..app import Command, no_words, start, targets, text
+
+
+class CloseProject(Command):
+    """Close the sessions of one project: back up, take the entry out, archive the transcript.
+
+    A project id stands for agent:<agent>:<id>, agent:<agent>:project-<id> and the bare keys <id> and project-<id>:
+    all of them that exist are closed.
+    """
+
+    OPERATION = "close-project"
+    POSITIONALS = "<project id | session key>"
+
+    session_key = text("--session-key KEY", "the key, instead of the positional")
+
+    def wish(self, words: Sequence[str]) -> Wish:
+        """Return the one target, from the positional or --session-key."""
+        given = [*words, *([self.session_key] if self.session_key is not None else [])]
+        no_words(given, "session")
+        if len(given) > 1:
+            raise UsageProblem(
+                f"one project id or session key was expected, {len(given)} were given",
+                "close-project-batch closes several" if self.session_key is None else "leave out one of them",
+            )
+        return Wish(self.OPERATION, targets(given, self.agent))
+
+
+def main() -> int:
+    """Run the command."""
+    return start(CloseProject)

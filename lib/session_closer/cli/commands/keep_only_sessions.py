@@ -1,0 +1,42 @@
+"""keep-only-sessions: close everything of one agent but what is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...core.errors import UsageProblem
+from ...core.keys import DEFAULT_AGENT, quoted
+from ...core.model import Wish
+from ..app import Command, no_words, start, targets
+
+
+class KeepOnlySessions(Command):
+    """Close all sessions of one agent but the named ones, its main session and rows that are not its own.
+
+    A name that is not found changes nothing at all.
+    """
+
+    OPERATION = "keep-only-sessions"
+    POSITIONALS = "<project id | session key>..."
+
+    def wish(self, words: Sequence[str]) -> Wish:
+        """Return the targets that stay, all of one agent."""
+        no_words(words, "session to keep")
+        agent = self.agent or DEFAULT_AGENT
+        found = targets(words, self.agent)
+        for target in found:
+            if target.agent != agent:
+                raise UsageProblem(
+                    f"{quoted(target.given)} belongs to agent {target.agent}, this run is about {agent}",
+                    f"say --agent {target.agent}",
+                )
+        return Wish(self.OPERATION, found, keep=True, agent=agent)
+
+
+# Each name must be there.
+KeepOnlySessions.unbind_switches("--missing-ok")
+
+
+def main() -> int:
+    """Run the command."""
+    return start(KeepOnlySessions)

@@ -1,0 +1,97 @@
+"""list-sessions: show what is there."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from plumbum import cli
+
+from ...core import durations, keys
+from ...core.errors import CloserError, UsageProblem
+from ...core.keys import quoted
+from ...core.kinds import Kind
+from ...render import listing
+from ..app import Reader, count, start, text
+
+# No limit; plumbum takes None for an option that was not given.
+_ALL = 0
+
+
+def _limit(value: str) -> int:
+    return _ALL if value == "all" else int(count("--limit all|N", 50)(value))
+
+
+def _age(value: str) -> float:
+    return durations.age(value, "--older-than")
+
+
+def _kinds(value: str) -> Any:
+    """Return the kinds that are named, with commas between them."""
+    found = []
+    for name in value.split(","):
+        try:
+            found.append(Kind(name.strip().lower()))
+        except ValueError:
+            kinds = ", ".join(map(str, Kind))
+            raise UsageProblem(f"{quoted(name)} is no kind of session", f"--kind with one of {kinds}") from None
+    return found
+
+
+class ListSessions(Reader):
+    """List sessions, newest first: age, kind, status, size of the transcript, and why no policy may remove it.
+
+    All agents are listed, those on disk and those of the configuration. Nothing is written.
+    """
+
+    OPERATION = "list-sessions"
+
+    agent = text("--agent AGENT", "the sessions of one agent (all agents)")
+    all_agents = cli.Flag("--all-agents", help="the sessions of all agents: so it is without --agent, too")
+    store = text("--store PATH", "only the store at this path")
+    kinds = cli.SwitchAttr(
+        "--kind", _kinds, list=True, argname="KIND[,KIND...]", help=f"only these: {', '.join(map(str, Kind))}"
+    )
+    active = cli.SwitchAttr(
+        "--active", count("--active MINUTES", 120), argname="MINUTES", help="updated within so many minutes"
+    )
+    older_than = cli.SwitchAttr("--older-than", _age, argname="AGE", help="not updated for so long: 24h, 7d")
+    limit = cli.SwitchAttr("--limit", _limit, default=100, argname="N|all", help="most sessions shown (100)")
+
+    def main(self, *words: str) -> int:
+        """Do what was asked; plumbum calls this with the positionals."""
+        if words:
+            raise UsageProblem(f"{quoted(words[0])} is one word too many", "--agent AGENT, --kind KIND or --help")
+        if self.agent is not None:
+            keys.check_agent(self.agent)
+        if sum((self.agent is not None, self.all_agents, self.store is not None)) > 1:
+            raise UsageProblem("--agent, --all-agents and --store contradict each other", "give one of them")
+        from ...operations.list import look  # what touches a store is not loaded for --help
+
+        wanted = listing.Wanted(
+            self.agent,
+            self.store,
+            frozenset(itertools.chain.from_iterable(self.kinds)),
+            None if self.active is None else self.active * durations.SECONDS["m"],
+            self.older_than,
+            None if self.limit == _ALL else self.limit,
+        )
+        return self._show(look(self.place_of(self.store), wanted))
+
+    def fail(self, problem: CloserError, _: Sequence[str]) -> None:
+        """Print why a run ended early."""
+        self._show(listing.Listing(error=problem))
+
+    def _show(self, found: listing.Listing) -> int:
+        self.put(
+            lambda: listing.as_json(found),
+            lambda: listing.lines(found, verbose=self.verbose, width=self.width()),
+            listing.complaints(found),
+        )
+        return int(listing.exit_code(found))
+
+
+def main() -> int:
+    """Run the command."""
+    return start(ListSessions)

@@ -1,0 +1,102 @@
+"""restore-sessions: bring back what a run has closed."""
+
+from __future__ import annotations
+
+from plumbum import cli
+
+from ...core import keys
+from ...core.errors import UsageProblem
+from ...core.model import Options, Report
+from ...render import report
+from ..app import Base, start, text
+
+# So many of what was found are in a document; --verbose has all.
+MOST_FOUND = 1000
+
+
+class RestoreSessions(Base):
+    """Bring closed sessions back: entry, transcript and the files beside it, verified against the receipt.
+
+    Nothing that exists now is overwritten: a key in use again is a conflict, the others come back. `last` is the latest
+    run that closed something; a sessions.json.bak-* stands for what was closed without a receipt, found:ID for what
+    anybody has deleted or reset: --found lists that.
+    """
+
+    OPERATION = "restore-sessions"
+    POSITIONALS = "<receipt id | last | backup file | found:ID> [session key...]"
+
+    list = cli.Flag("--list", help="show the receipts, newest first")
+    found = cli.Flag("--found", help="show what anybody has deleted or reset: what holds one of the words, or all")
+    under = text("--as KEY", "the key that found:ID is to get")
+    check = cli.Flag("--check", help="say what can be brought back and until when, change nothing")
+    stop_gateway = cli.Flag(
+        "--stop-gateway", help="deleted sessions in SQLite: stop the gateway's service meanwhile, start it again"
+    )
+
+    def main(self, *words: str) -> int:
+        """Do what was asked; plumbum calls this with the positionals."""
+        if self.found and (self.list or self.check):
+            raise UsageProblem("--found goes with neither --list nor --check", "give one of them")
+        answer = self._found(words) if self.found else self._listed(words) if self.list else self._restored(words)
+        self.show(answer)
+        return int(report.exit_code(answer))
+
+    def _found(self, words: tuple[str, ...]) -> Report:
+        if self.under is not None:
+            raise UsageProblem("--as belongs to found:ID", "restore-sessions found:ID --as KEY")
+        from ...journal import history  # what touches a store is not loaded for --help
+        from ...openclaw import found, home
+        from ...operations import close
+
+        where = self.place()
+        close.check_place(where, [])
+        everything, warnings = found.look(where)
+        wanted = [find for find in everything if found.matches(find, words)]
+        most = len(wanted) if self.verbose else MOST_FOUND
+        shown = [found.with_size(find) for find in wanted[:most]] + [find.shown for find in wanted[most:]]
+        exposed = home.exposure(where, history.folders(where.state))
+        return Report(
+            self.OPERATION,
+            dry_run=self.dry_run,
+            found=tuple(shown),
+            most_rows=most,
+            back=self._here("restore-sessions"),
+            warnings=(*history.interrupted(where.state), *warnings, *exposed),
+        )
+
+    def _listed(self, words: tuple[str, ...]) -> Report:
+        if words:
+            raise UsageProblem("--list takes no names", f"{keys.shell_word(self.executable)} --list")
+        from ...openclaw import restorable  # what reads receipts is not loaded for --help
+        from ...operations import close
+
+        where = self.place()
+        close.check_place(where, [])
+        return Report(self.OPERATION, dry_run=self.dry_run, receipts=tuple(restorable.receipts(where)))
+
+    def _restored(self, words: tuple[str, ...]) -> Report:
+        if not words:
+            raise UsageProblem("no receipt was given", "restore-sessions last, or one of restore-sessions --list")
+        is_found = words[0].startswith("found:")
+        if is_found and words[1:]:
+            raise UsageProblem(f"{keys.quoted(words[1])} is one word too many", "restore-sessions found:ID [--as KEY]")
+        if self.under is not None and not is_found:
+            raise UsageProblem("--as belongs to found:ID", "restore-sessions found:ID --as KEY")
+        from ...operations import restore
+
+        ask = restore.Ask(words[0], words[1:], self.stop_gateway, self.check, self.under)
+        return restore.execute(self.place(), ask, self.options(), tell=self.tell, progress=self.progress)
+
+    def only_shows(self) -> bool:
+        """Tell whether what is printed is all that this does, and no account of what was done."""
+        return self.list or self.check or super().only_shows()
+
+    def options(self) -> Options:
+        """Return the switches as data."""
+        found = super().options()
+        return found._replace(dry_run=found.dry_run or self.check, limit=10**9)
+
+
+def main() -> int:
+    """Run the command."""
+    return start(RestoreSessions)

@@ -1,1 +1,0 @@
-"""One small module for each command: its grammar, and what it wishes."""

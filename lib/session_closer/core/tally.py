@@ -1,0 +1,85 @@
+"""What a cleanup took, in numbers: one summary per store in OpenClaw's field names, and why each row went (pure)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .kinds import openclaw_deletes
+from .model import Outcome, Status, Why
+from .policy import Policy
+from .verdicts import FREEING, Action, Findings, Verdict, weight
+
+_GONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.WOULD_CLOSE, Status.WOULD_ARCHIVE})
+_FREED = frozenset({Status.EXPIRED, Status.WOULD_EXPIRE})
+
+
+# The rules that OpenClaw's own cleanup has, too.
+_SHARED = frozenset({Action.PRUNE_STALE, Action.CAP_OVERFLOW})
+
+
+def explained(row: Outcome, findings: Findings | None, sizes: Mapping[str, int], era: str) -> Outcome:
+    """Return a session's row with why the policy took it."""
+    verdict = findings.verdicts.get(row.key) if findings is not None and row.key else None
+    if verdict is None:
+        return row
+    theirs = _openclaw(row.key, verdict) if era == "sqlite" else None
+    return row._replace(why=Why(str(verdict.action), str(verdict.kind), verdict.age, sizes.get(row.key), theirs))
+
+
+def _openclaw(key: str, verdict: Verdict) -> str | None:
+    if verdict.action not in _SHARED:
+        return None
+    return "delete" if openclaw_deletes(key, verdict.kind) else "archive"
+
+
+def summary(
+    findings: Findings, rows: Sequence[Outcome], sizes: Mapping[str, int], policy: Policy, era: str
+) -> dict[str, Any]:
+    """Return what became of one store: `rows` are all results of its agent, `sizes` bytes by session key."""
+    verdicts = findings.verdicts
+    taken = [row for row in rows if row.status in _GONE and row.key in verdicts]
+    sessions = [row for row in taken if verdicts[row.key].action not in FREEING]
+    count = Counter(verdicts[row.key].action for row in sessions)
+    files = [row for row in rows if row.why is not None and row.why.action == Action.ARCHIVE_ORPHAN]
+    freed = [row for row in rows if row.status in _FREED]
+    after = findings.count - len(sessions)
+    return {
+        "beforeCount": findings.count,
+        "afterCount": after,
+        "missing": count[Action.PRUNE_MISSING],
+        "dmScopeRetired": count[Action.RETIRE_DM_SCOPE],
+        "pruned": count[Action.PRUNE_STALE],
+        "capped": count[Action.CAP_OVERFLOW],
+        "diskBudget": _budget(findings, sessions, sizes, policy),
+        "unreferencedArtifacts": {"removedFiles": len(files), "bytes": _bytes(files)},
+        "openclawArchives": sum(_openclaw(row.key, verdicts[row.key]) == "archive" for row in sessions)
+        if era == "sqlite"
+        else None,
+        "freedSessions": sum(row.key_free is True for row in taken),
+        "expiredArchives": {"removedFiles": len(freed), "freedBytes": _bytes(freed)},
+        "spared": dict(sorted(findings.spared.items())),
+        "wouldMutate": bool(taken or files or freed),
+    }
+
+
+def _budget(
+    findings: Findings, sessions: Sequence[Outcome], sizes: Mapping[str, int], policy: Policy
+) -> dict[str, Any] | None:
+    if policy.max_disk is None:
+        return None
+    before = weight(findings, findings.transcripts, sizes)
+    after = weight(findings, set(findings.transcripts) - {row.key for row in sessions}, sizes)
+    evicted = sum(findings.verdicts[row.key].action is Action.EVICT_BUDGET for row in sessions)
+    return {
+        "totalBytesBefore": before,
+        "totalBytesAfter": after,
+        "removedEntries": evicted,
+        "maxBytes": policy.max_disk,
+        "overBudget": after > policy.max_disk,
+    }
+
+
+def _bytes(rows: Sequence[Outcome]) -> int:
+    return sum(row.why.size or 0 for row in rows if row.why is not None)

@@ -1,1 +1,0 @@
-"""The gateway of one state directory: find it, talk to it, restart it."""

@@ -1,0 +1,179 @@
+"""The record of the run that is under way, on disk; everything through Disk."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import time
+from datetime import datetime
+
+from ..core.errors import Busy, Refused
+from ..system import locks, trust
+from ..system.files import Disk, exists, is_no_file, put, read, remove
+from .history import LIMIT, OPEN, RECORD, UNBORN, receipt_path, root, unborn_runs
+from .record import Damaged, RunRecord, Texts, agents_named, check, decode, pieces
+
+_TEMP = "record.json.tmp"
+_FEWER = "name fewer sessions at once"
+_ATTEMPTS, _PAUSE = 100, 0.01
+
+
+def new_id(moment: datetime) -> str:
+    """Return an id that sorts by time: 20261121T004124.769Z-1a2b3c4d."""
+    return f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z-{secrets.token_hex(4)}"
+
+
+class Journal:
+    """The record of a run that is under way; its folder's flock tells others that the run is alive."""
+
+    def __init__(self, disk: Disk, state: str, run: str) -> None:
+        self._disk = disk
+        self._state = state
+        self._run = run
+        self._folder = os.path.join(root(state), OPEN, run)
+        self._texts = Texts()
+        self.descriptor = -1
+
+    @property
+    def path(self) -> str:
+        """Where the record is while the run lasts."""
+        return os.path.join(self._folder, RECORD)
+
+    def check(self, record: RunRecord) -> None:
+        """Refuse a record that could not be read again, ahead of the change that it is about."""
+        try:
+            check(record)
+        except Damaged as problem:
+            raise Refused(
+                f"what is to be undone later cannot be recorded: it {problem}", _FEWER, name="record"
+            ) from None
+        # What becomes of each session is longer than what is planned.
+        if sum(map(len, pieces(record, self._texts))) > LIMIT // 2:
+            raise Refused("this is too much for one record", _FEWER, name="record")
+
+    def begin(self, first: RunRecord) -> None:
+        """Write the record and take its flock, then make the run known, durable before anything else changes.
+
+        The folder gets its name last: nobody can find a run that is not yet held and written.
+        """
+        for folder in (root(self._state), os.path.join(root(self._state), OPEN)):
+            with contextlib.suppress(FileExistsError):
+                self._disk.make_folder(folder)
+                self._disk.sync_folder(os.path.dirname(folder))
+        known, self._folder = self._folder, os.path.join(os.path.dirname(self._folder), UNBORN + self._run)
+        self._make()
+        self.write(first)
+        self._disk.rename(self._folder, known)
+        self._folder = known
+        self._disk.sync_folder(os.path.dirname(known))
+
+    def withdraw(self) -> bool:
+        """Remove what a `begin` that failed has left; False where the run may be known, and the next one ends it."""
+        try:
+            if exists(os.path.join(root(self._state), OPEN, self._run)):
+                return False
+            # What cannot be removed is buried by the next run.
+            with contextlib.suppress(OSError):
+                self.drop()
+        except OSError:
+            return False
+        finally:
+            self.release()
+        return True
+
+    def _make(self) -> None:
+        """Make the run's folder and hold it; another run buries one that nobody holds."""
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(FileExistsError):
+                self._disk.make_folder(self._folder)
+            if self.take():
+                return
+            self.release()
+            time.sleep(_PAUSE)
+        raise Busy(f"{self._folder} cannot be held", "run the same command again")
+
+    def take(self) -> bool:
+        """Take the flock on the record's folder; False where another process is at it or has finished it."""
+        try:
+            if self.descriptor < 0:
+                self.descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            if not locks.try_flock(self.descriptor, self._folder):
+                return False
+            # Look again: it may have been finished between the look and the lock.
+            return os.path.samestat(os.fstat(self.descriptor), os.stat(self._folder, follow_symlinks=False))
+        except FileNotFoundError:
+            return False
+
+    def write(self, now: RunRecord) -> None:
+        """Replace the record, durable before it returns."""
+        temp = os.path.join(self._folder, _TEMP)
+        remove(self._disk, [temp])
+        put(self._disk, temp, *pieces(now, self._texts))
+        self._disk.rename(temp, os.path.join(self._folder, RECORD))
+        self._disk.sync_folder(self._folder)
+
+    def read(self) -> RunRecord | None:
+        """Return the record, None where the run died before it wrote one; raise Damaged, or OSError: not read."""
+        try:
+            raw, status = read(os.path.join(self._folder, RECORD), LIMIT)
+        except FileNotFoundError:
+            return None
+        except OSError as problem:
+            # An error of the disk says nothing of the record: the next read may find it whole.
+            if not is_no_file(problem):
+                raise
+            raise Damaged(str(problem)) from None
+        try:
+            if not trust.is_trusted(status.st_uid):
+                raise Damaged(f"belongs to uid {status.st_uid}")
+            found = decode(raw)
+            if found.id != self._run or found.state_dir != self._state:
+                raise Damaged("belongs to another run")
+        except Damaged as problem:
+            raise Damaged(str(problem), agents_named(raw)) from None
+        return found
+
+    def finish(self, last: RunRecord) -> str:
+        """Turn the record into the receipt, in one rename; return the receipt's path."""
+        target = receipt_path(self._state, self._run)
+        folder = os.path.dirname(target)
+        with contextlib.suppress(FileExistsError):
+            self._disk.make_folder(folder)
+            self._disk.sync_folder(root(self._state))
+        self.write(last)
+        self._disk.rename(os.path.join(self._folder, RECORD), target)
+        self._disk.sync_folder(folder)
+        self.drop()
+        return target
+
+    def drop(self) -> None:
+        """Remove the run's folder: nothing is left in it that anybody needs."""
+        remove(self._disk, [os.path.join(self._folder, name) for name in (_TEMP, RECORD)])
+        try:
+            self._disk.remove_folder(self._folder)
+        except OSError as problem:
+            # Somebody else's file in it is left; an empty run is dropped again each time.
+            if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                raise
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the flock; the folder stays for whoever finishes the run."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def bury_unborn(disk: Disk, state: str) -> None:
+    """Remove what a run left that was killed before it was known: it has changed nothing."""
+    place = os.path.join(root(state), OPEN)
+    for name in unborn_runs(state):
+        run = Journal(disk, state, name.removeprefix(UNBORN))
+        run._folder = os.path.join(place, name)  # noqa: SLF001
+        try:
+            if run.take():
+                run.drop()
+        finally:
+            run.release()

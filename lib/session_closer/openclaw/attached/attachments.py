@@ -1,0 +1,282 @@
+"""What refers to sessions or belongs to them in a state directory, besides their rows and files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ...core.effects import Attached
+from ...core.errors import CloserError, Refused
+from ...core.model import GOING, Plan, PlannedRow, Session
+from ...system.files import exists, read
+from ..files import neighbours
+from ..files.store import FileStore
+from ..home import Home
+from ..sqlite import tables
+from ..sqlite.tables import Table
+from . import cron, memory, mentions
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from ...operations.run import Run
+
+Found = Iterator[tuple[str, Attached]]
+
+# What the rows of a table are, where they are counted and no more.
+_COUNTED: Mapping[str, str] = {
+    "trajectory_runtime_events": "trajectory",
+    "board_tabs": "board",
+    "board_widgets": "board",
+    "session_participants": "participant",
+    "session_watch_cursors": "watcher",
+    "delivery_queue_entries": "delivery",
+    "operator_approvals": "question",
+}
+# Of these only what still waits for somebody counts; the rest is history.
+_WAITS: Mapping[str, tuple[str, str]] = {"operator_approvals": ("resolved_at_ms", "resolved_at_ms is null")}
+_CHILD_COLUMNS = ("parent_session_key", "spawned_by")
+_SHOWN_CHILDREN = 3
+_JOBS_BYTES = 64 << 20
+# The databases that all agents shared before there was one (2026.5).
+_SHARED = (("tasks", "runs.sqlite"), ("flows", "registry.sqlite"))
+
+
+def attach(run: Run, plan: Plan) -> Plan:
+    """Return the plan with what is attached to each session that goes; a warning where it cannot be told."""
+    going: dict[str, list[Session]] = defaultdict(list)
+    for row in plan.rows:
+        if row.status in GOING and row.session is not None:
+            going[row.agent].append(row.session)
+    found: dict[tuple[str, str], list[Attached]] = {}
+    for agent, sessions in going.items():
+        named, problems = look(run.home, agent, sessions)
+        found.update({(agent, key): of_it for key, of_it in named.items()})
+        for problem in problems:
+            run.warn(f"what else refers to the sessions of agent {agent} was not all looked up: {problem.message}")
+        if isinstance(run.stores.get(agent), FileStore):
+            for key, one in _children_in_files(run, agent, sessions):
+                found.setdefault((agent, key), []).append(one)
+    for place, ones in _in_files(run, going).items():
+        found.setdefault(place, []).extend(ones)
+    for pair, tree in run.trees.items():
+        found[pair] = _merged((*found.get(pair, ()), *tree.attached()))
+    if not found:
+        return plan
+    if run.options.with_jobs:
+        found = {pair: [replace(one, off=one.kind == "cron-job") for one in of_it] for pair, of_it in found.items()}
+    return replace(plan, rows=tuple(_with(row, found.get((row.agent, row.key))) for row in plan.rows))
+
+
+def _children_in_files(run: Run, agent: str, sessions: Sequence[Session]) -> Found:
+    """Give the sessions of file stores that name one of these as their parent."""
+    keys = {session.key for session in sessions}
+    store = run.stores[agent]
+    assert isinstance(store, FileStore)
+    assert store.document is not None
+    children: dict[str, list[str]] = defaultdict(list)
+    rows = (member.row for member in store.document.members.values())
+    for parent, child in (*neighbours.spawned(rows, keys), *neighbours.spawned_elsewhere(run, agent, keys)):
+        children[parent].append(child)
+    for parent, of_it in children.items():
+        yield parent, _listed("child", of_it)
+
+
+def _in_files(run: Run, going: Mapping[str, Sequence[Session]]) -> dict[tuple[str, str], list[Attached]]:
+    """Return by agent and key the files that speak of sessions; looked for once in a run."""
+    owners: dict[str, tuple[str, str]] = {}
+    for agent, sessions in going.items():
+        for word, key in _words(sessions).items():
+            owners.setdefault(word, (agent, key))
+    if not owners:
+        return {}
+    if run.mentions is None:
+        run.mentions = mentions.look(run.home, owners)
+    places: dict[tuple[str, str], list[mentions.Place]] = defaultdict(list)
+    for place in run.mentions:
+        # What is decided again is at most what was decided first.
+        if place.word in owners:
+            places[owners[place.word]].append(place)
+    return {owner: mentions.attached(of_it) for owner, of_it in places.items()}
+
+
+def _words(sessions: Iterable[Session]) -> dict[str, str]:
+    return words((session.key, session.session_id if session.id_usable else None) for session in sessions)
+
+
+def _with(row: PlannedRow, found: Sequence[Attached] | None) -> PlannedRow:
+    return row._replace(attached=tuple(found)) if found and row.status in GOING else row
+
+
+def look(home: Home, agent: str, sessions: Sequence[Session]) -> tuple[dict[str, list[Attached]], list[CloserError]]:
+    """Return what is attached to each of an agent's sessions, by key, and why a place was not looked at."""
+    owners = _words(sessions)
+    found: dict[str, list[Attached]] = defaultdict(list)
+    problems: list[CloserError] = []
+    for place in _places(home, agent, sessions, owners):
+        # What one place does not tell hides nothing of what another one does.
+        try:
+            for key, one in place:
+                found[key].append(one)
+        except CloserError as problem:
+            problems.append(problem)
+    return {key: _merged(of_it) for key, of_it in found.items()}, problems
+
+
+def _places(home: Home, agent: str, sessions: Sequence[Session], owners: Mapping[str, str]) -> Iterator[Found]:
+    yield ((session.key, Attached("pin")) for session in sessions if session.pinned)
+    for path in databases(home, agent):
+        yield _in_database(path, owners, home)
+    yield _jobs_in_files(home, owners)
+    yield memory.look(home, agent, sessions)
+    yield _bindings_in_files(home, owners)
+
+
+def _bindings_in_files(home: Home, owners: Mapping[str, str]) -> Found:
+    for record in mentions.bindings(home):
+        target = record.get("targetSessionKey")
+        if isinstance(target, str) and target in owners:
+            yield owners[target], mentions.binding(record)
+
+
+def words(sessions: Iterable[tuple[str, str | None]]) -> dict[str, str]:
+    """Return the words by which sessions (key, session id) are referred to, each with the key it stands for."""
+    owners: dict[str, str] = {}
+    for key, session_id in sessions:
+        owners[key] = key
+        if session_id:
+            owners.setdefault(session_id, key)
+    return owners
+
+
+def databases(home: Home, agent: str) -> list[str]:
+    """Return the paths of the databases that may speak of an agent's sessions, as far as they are there."""
+    shared = (os.path.join(home.state, folder, name) for folder, name in _SHARED)
+    return [path for path in (home.database(agent), home.state_database, *shared) if exists(path, follow=True)]
+
+
+def _in_database(path: str, owners: Mapping[str, str], home: Home) -> Found:
+    with tables.looking(path, owners) as connection:
+        yield from _in_tables(connection, owners, home)
+
+
+def _in_tables(connection: Connection, owners: Mapping[str, str], home: Home) -> Found:
+    yield from _children(connection, owners)
+    for table in tables.tables(connection):
+        special = _SPECIAL.get(table.name)
+        if special is not None:
+            yield from special(connection, table, owners, home)
+            continue
+        kind = _COUNTED.get(table.name, f"table:{table.name}")
+        counted: dict[str, int] = defaultdict(int)
+        column, waits = _WAITS.get(table.name, ("", ""))
+        only = waits if column in tables.columns(connection, table.name) else ""
+        for word, count in tables.counts(connection, table, only).items():
+            counted[owners[word]] += count
+        for hit in tables.mentions(connection, table, owners):
+            counted[owners[hit.word]] += 1
+        for key, count in counted.items():
+            yield key, Attached(kind, count=count, destroyed=table.destroyed)
+
+
+def _children(connection: Connection, owners: Mapping[str, str]) -> Found:
+    """Give the sessions that a session has spawned; they go on without it."""
+    known = tables.columns(connection, "session_nodes")
+    children: dict[str, dict[str, None]] = defaultdict(dict)
+    for column in _CHILD_COLUMNS:
+        if column in known:
+            query = f"select {column}, session_key from session_nodes where {column} in words order by 2"  # noqa: S608
+            for parent, child in connection.execute(query):
+                children[owners[parent]][str(child)] = None
+    for parent, of_it in children.items():
+        names = [child for child in of_it if child != parent]
+        if names:
+            yield parent, _listed("child", names)
+
+
+def _listed(kind: str, names: Sequence[str]) -> Attached:
+    """Return things of one kind as one, by the names of the first of them."""
+    shown = ", ".join(names[:_SHOWN_CHILDREN]) + (", …" if len(names) > _SHOWN_CHILDREN else "")
+    return Attached(kind, names[0], shown if len(names) > 1 else "", len(names))
+
+
+def _bindings(connection: Connection, table: Table, owners: Mapping[str, str], _: Home) -> Found:
+    for hit in tables.hits(connection, table):
+        where = ":".join(str(hit.row[name]) for name in ("channel", "conversation_id") if hit.row.get(name))
+        yield owners[hit.word], Attached("binding", str(hit.row.get("binding_id") or ""), where, destroyed=True)
+
+
+def _jobs(connection: Connection, table: Table, owners: Mapping[str, str], home: Home) -> Found:
+    query = f"select job_json, state_json from {table.name}"  # noqa: S608
+    for job, state in connection.execute(query):
+        yield from bound_job(_object(job), _object(state), owners, home.default_agent)
+
+
+def _jobs_in_files(home: Home, owners: Mapping[str, str]) -> Found:
+    """Give the jobs of an OpenClaw from before its jobs were in a database; Refused where they cannot be read."""
+    path = home.cron_jobs
+    if exists(home.state_database, follow=True) or (path is not None and not exists(path, follow=True)):
+        return
+    if path is None:
+        raise Refused("cron.store of openclaw.json is relative to the gateway's own folder", "give its whole path")
+    jobs = _json(path).get("jobs")
+    states = _json(path.removesuffix(".json") + "-state.json").get("jobs")
+    for job in jobs if isinstance(jobs, list) else []:
+        if isinstance(job, dict):
+            state = states.get(str(job.get("id"))) if isinstance(states, dict) else None
+            now = state.get("state") if isinstance(state, dict) else job.get("state")
+            yield from bound_job(job, now if isinstance(now, dict) else {}, owners, home.default_agent)
+
+
+def _json(path: str) -> dict[str, Any]:
+    try:
+        value = json.loads(read(path, _JOBS_BYTES)[0])
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else "is no JSON"
+        raise Refused(f"{path}: {why}", "openclaw doctor", name="unreadable") from None
+    return value if isinstance(value, dict) else {}
+
+
+def bound_job(job: Mapping[str, Any], state: Mapping[str, Any], owners: Mapping[str, str], default_agent: str) -> Found:
+    """Give a cron job that is on for each of these sessions that it is bound to."""
+    if job.get("enabled") is not True:
+        return
+    found = {owners[key]: False for key in cron.targets(job, default_agent) if key in owners}
+    found |= {owners[key]: True for key in cron.targets({**job, "sessionKey": None}, default_agent) if key in owners}
+    what = Attached("cron-job", str(job.get("id") or ""), str(job.get("name") or ""), 1, cron.due(state))
+    for key, runs in sorted(found.items()):
+        yield key, replace(what, runs=runs)
+
+
+def _object(text: object) -> dict[str, Any]:
+    try:
+        value = json.loads(text) if isinstance(text, str) else {}
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _merged(found: Iterable[Attached]) -> list[Attached]:
+    """Return what is attached, the counts of one kind without names added up, in the order of the kinds."""
+    counted: dict[Attached, int] = defaultdict(int)
+    for one in found:
+        counted[replace(one, count=0)] += one.count
+    return sorted((replace(one, count=count) for one, count in counted.items()), key=lambda one: (one.kind, one.id))
+
+
+def _said_elsewhere(_connection: Connection, _table: Table, _owners: Mapping[str, str], _home: Home) -> Found:
+    """Give nothing of a table that a session's own row points to."""
+    yield from ()
+
+
+_SPECIAL: Mapping[str, Callable[[Connection, Table, Mapping[str, str], Home], Found]] = {
+    "current_conversation_bindings": _bindings,
+    "cron_jobs": _jobs,
+    "worktrees": _said_elsewhere,
+}

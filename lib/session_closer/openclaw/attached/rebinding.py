@@ -1,0 +1,201 @@
+"""Chat bindings that OpenClaw keeps in a file: put back once the sessions they lead to are back.
+
+A gateway reads that file once, and writes all of its own list at each change. So a record is written while there is no
+gateway, or right before the restart that a restore owes anyway, and looked for afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from ...core import names
+from ...core.effects import REMOVED
+from ...core.errors import Refused
+from ...core.model import Life, RestartResult, Status
+from ...journal.record import Kept
+from ...operations.run import Run
+from ...system import files
+from ...system.files import Disk
+from ..gateway.find import find
+from ..home import Home
+from ..restorable import Chosen, Item
+from . import kept, mentions
+
+KIND = "binding"
+_ATTEMPTS = 20
+_BYTES = 16 << 20
+# What makes a chat the same one, as OpenClaw has it.
+_CHAT = ("channel", "accountId", "parentConversationId", "conversationId")
+_BY_HAND = "bind the chat anew"
+_ITS_OWN = "the gateway keeps a list of its own until its process ends"
+
+Records = Mapping[tuple[str, str], Sequence[dict[str, Any]]]
+
+
+def put_back(run: Run, by_agent: Mapping[str, Sequence[Chosen]], done: dict[tuple[str, str], Item]) -> Records:
+    """Write the bindings of sessions that are back into their file; return those that are in it now, by session.
+
+    What could not be put back is said in `done`.
+    """
+    wanted: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for agent, some in by_agent.items():
+        for one in some:
+            item = done.get((agent, one.session.key))
+            if item is not None and item.status is Status.RESTORED and _had(item):
+                try:
+                    wanted[agent, item.key] = kept.bindings(run.home, one.store.kept, {item.key})
+                except (OSError, ValueError, KeyError, TypeError) as problem:
+                    done[agent, item.key] = _failed(item, f"what was kept of it cannot be read: {problem}")
+    if not wanted:
+        return {}
+    if run.gateway.found.life is not Life.DOWN and run.options.restart == "never":
+        for place in wanted:
+            done[place] = _failed(done[place], f"{_ITS_OWN}, and was not restarted (--restart never): {_BY_HAND}")
+        return {}
+    try:
+        refused = write(run.disk, run.home, [record for records in wanted.values() for record in records])
+    except (OSError, ValueError) as problem:
+        for place in wanted:
+            done[place] = _failed(done[place], f"{mentions.BINDINGS} was not written: {problem}")
+        return {}
+    for place, records in wanted.items():
+        passed = {_id(record): refused[_id(record)] for record in records if _id(record) in refused}
+        done[place] = done[place]._replace(left_out=MappingProxyType({**done[place].left_out, **passed}))
+    return {place: [record for record in records if _id(record) not in refused] for place, records in wanted.items()}
+
+
+def look_again(run: Run, written: Records, done: dict[tuple[str, str], Item], restart: RestartResult) -> None:
+    """Look whether a gateway that was restarted has taken what was written, and say so where it has not."""
+    if run.gateway.found.life is Life.DOWN or not any(written.values()):
+        return
+    if restart.result == "handed-off":
+        run.warn(f"{mentions.BINDINGS} is written; the gateway reads it when it is restarted, after this command")
+        return
+    try:
+        there = {_id(record): record for record in mentions.bindings(run.home)}
+    except Refused as problem:
+        for place, records in written.items():
+            for record in records:
+                done[place] = _failed(done[place], f"whether it is back cannot be told: {problem.message}", _id(record))
+        return
+    # One that restarts within its process has read the file before, and reads it no more.
+    same = restart.ok and find(run.home).pid == run.gateway.found.pid
+    for place, records in written.items():
+        for record in records:
+            if _target(there.get(_id(record))) != place[1]:
+                why = f"the gateway has written its own list meanwhile: {_BY_HAND}"
+                done[place] = _failed(done[place], why, _id(record))
+            elif not restart.ok or same:
+                why = f"it is in {mentions.BINDINGS}, but {_ITS_OWN}: stop and start the gateway, or {_BY_HAND}"
+                done[place] = _failed(done[place], why, _id(record))
+
+
+def finish(run: Run, keepers: Iterable[Kept], keys: Iterable[str]) -> None:
+    """Put the bindings of sessions back that an interrupted restore has brought back; a warning where that fails."""
+    try:
+        records = kept.bindings(run.home, keepers, frozenset(keys))
+        write(run.disk, run.home, records)
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        run.warn(f"chat bindings were not put back: {problem}; {_BY_HAND}")
+
+
+def write(disk: Disk, home: Home, records: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Add bindings to their file; return by id why one was left out on purpose. OSError, ValueError: none was added.
+
+    By exchange, so that what a gateway writes in this moment is not lost; a chat that has a binding by now keeps it.
+    """
+    path = os.path.join(home.state, mentions.BINDINGS)
+    fresh = path + names.FRESH
+    live, _ = files.read(path, _BYTES)
+    # Killed after an exchange, a run has left there what somebody else wrote in that moment.
+    wanted = [*records, *_left_over(fresh)]
+    files.remove(disk, [fresh])
+    refused, text = _with_records(live, wanted)
+    for _ in range(_ATTEMPTS):
+        if text == live:
+            return refused
+        files.put(disk, fresh, text, like=path)
+        displaced = _installed(disk, path, fresh)
+        disk.sync_folder(os.path.dirname(path))
+        files.remove(disk, [fresh])
+        if displaced == live:
+            return refused
+        # Written in this moment: what that says counts, and gets the records, too.
+        live = text
+        refused, text = _with_records(displaced, wanted)
+    raise OSError(None, "it is written again and again", path)
+
+
+def _left_over(path: str) -> list[dict[str, Any]]:
+    try:
+        found = json.loads(files.read(path, _BYTES)[0])["bindings"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _installed(disk: Disk, path: str, fresh: str) -> bytes:
+    """Put a new file in place; return what was there at that instant, as far as the file system can tell."""
+    if disk.exchange(fresh, path):
+        return files.read(fresh, _BYTES)[0]
+    before, _ = files.read(path, _BYTES)
+    disk.rename(fresh, path)
+    return before
+
+
+def _with_records(raw: bytes, records: Sequence[dict[str, Any]]) -> tuple[dict[str, str], bytes]:
+    """Return the text of the file with the records that it may get, and by id why it does not get one."""
+    found = json.loads(raw)
+    if not (isinstance(found, dict) and found.get("version") == 1 and isinstance(found.get("bindings"), list)):
+        raise ValueError("it is not what OpenClaw 2026.5 writes")
+    there: list[Any] = found["bindings"]
+    bound = {_chat(record): _target(record) for record in there}
+    refused, new = {}, list(there)
+    for record in records:
+        if _expired(record):
+            refused[_id(record)] = "it has expired"
+        elif _chat(record) in bound:
+            if bound[_chat(record)] != _target(record):
+                refused[_id(record)] = "the chat is bound to another session by now"
+        else:
+            new.append(record)
+            bound[_chat(record)] = _target(record)
+    if len(new) == len(there):
+        return refused, raw
+    new.sort(key=_id)
+    text = json.dumps({**found, "bindings": new}, indent=2, ensure_ascii=False, allow_nan=False)
+    return refused, text.encode("utf-8", "surrogatepass") + (b"\n" if raw.endswith(b"\n") else b"")
+
+
+def _chat(record: Any) -> tuple[str, ...]:
+    chat = record.get("conversation") if isinstance(record, dict) else None
+    chat = chat if isinstance(chat, dict) else {}
+    return tuple(str(chat.get(name) or "") for name in _CHAT)
+
+
+def _id(record: Any) -> str:
+    return str(record.get("bindingId") or "") if isinstance(record, dict) else ""
+
+
+def _target(record: Any) -> str:
+    return str(record.get("targetSessionKey") or "") if isinstance(record, dict) else ""
+
+
+def _expired(record: Mapping[str, Any]) -> bool:
+    at = record.get("expiresAt")
+    return isinstance(at, int | float) and at <= time.time() * 1000
+
+
+def _had(item: Item) -> bool:
+    return any(one.kind == KIND and one.action == REMOVED and one.undo == "exact" for one in item.effects)
+
+
+def _failed(item: Item, why: str, name: str = KIND) -> Item:
+    """Return a session that is back but for a binding, with what a person can do about that."""
+    left_out = MappingProxyType({**item.left_out, name: why})
+    return item._replace(left_out=left_out, error=item.error or f"a chat binding is not back: {why}")

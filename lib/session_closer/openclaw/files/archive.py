@@ -1,0 +1,251 @@
+"""Rename the files of closed sessions to their archive names, and back where a session came back."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from ...artifacts.measuring import Measure, holds
+from ...artifacts.measuring import stamp as stamp_of
+from ...core import names, planning
+from ...core.model import Move, PlannedRow, Route, Session, Snapshot, Status
+from ...journal.history import now
+from ...journal.record import SessionRecord, StoreRecord
+from ...operations.work import FileWork
+from ...system import files, locks
+from ...system.files import Disk
+from ..home import Home
+from .store import FileStore, see
+
+# An aborted run needs about 10 ms to end after its session was deleted; measured on 2026.5.7.
+ABORT_SECONDS = 5.0
+_PAUSE = 0.02
+
+
+def archive(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -> None:
+    """Rename the files of closed sessions to their archive names; nothing is overwritten (I5).
+
+    What is in use by now keeps its name, so that whoever writes to it does not begin it anew.
+    """
+    folder = work.store.folder
+    moved: dict[str, str] = {}
+    shelf = functools.cache(lambda: names.shelf(work.store.listed()))
+    in_use = {source for _, source, _, _ in borrowed(work)}
+    for row in rows:
+        if work.outcome.get(row.key) is Status.CAME_BACK:
+            continue
+        names_of_row = work.archives.setdefault(row.key, [])
+        told = {names.archived_from(name) for name in names_of_row}
+        for move in row.moves:
+            target = moved.get(move.source)
+            if target is None and move.source not in in_use:
+                target = _rename(disk, work, folder, move)
+            if target is None and move.source not in told:
+                # Its answer was lost, or it was somebody else's call.
+                target = put_away_since(move, shelf().get(move.source))
+            if target is not None:
+                moved[move.source] = target
+                names_of_row.append(target)
+    files.sync_folders(disk, folder, moved)
+
+
+def put_away_since(move: Move, name: str | None) -> str | None:
+    """Return the name of an archive that was made after the plan, which is where the file is, else None."""
+    return name if name is not None and names.is_made_since(name, names.archived_at(move.target)) else None
+
+
+def _rename(disk: Disk, work: FileWork, folder: str, move: Move) -> str | None:
+    """Rename one file to its archive name; return that name, None where the gateway has archived it already."""
+    while True:
+        try:
+            disk.rename_new(os.path.join(folder, move.source), os.path.join(folder, move.target))
+        except FileNotFoundError:
+            return None
+        except FileExistsError:
+            move = _other_name(work, move)
+        else:
+            return move.target
+
+
+def _other_name(work: FileWork, move: Move) -> Move:
+    """Return the move with an archive name that is free, noted in the journal before it is used."""
+    stamp = names.free_stamp(now(), work.store.listed())
+    other = move._replace(target=names.archive_name(move.source, stamp))
+    sessions = tuple(
+        session._replace(
+            moves=tuple(m._replace(target=other.target) if m.source == move.source else m for m in session.moves)
+        )
+        for session in work.record.sessions
+    )
+    work.record = replace(work.record, sessions=sessions)
+    work.note(work.record)
+    return other
+
+
+def archive_late_files(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -> None:
+    """Archive what an aborted run still wrote after `sessions.delete` had answered.
+
+    The run's last write comes before its transcript lock goes (docs/measurements.md).
+    """
+    if not rows:
+        return
+    store = work.store
+    deadline = time.monotonic() + ABORT_SECONDS
+    # The lock outlives the name of its transcript, which is archived already.
+    sessions_of_rows = [row.session for row in rows if row.session is not None]
+    while _any_locked(sessions_of_rows, store.read()):
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(_PAUSE)
+    snapshot = store.read()
+    claims = (planning.Claims.of(snapshot.sessions.values()), *work.lent().values())
+    stamp = names.free_stamp(now(), snapshot.taken)
+    late, measure = [], Measure()
+    for row in rows:
+        own = [name for name in _own_files(row, snapshot) if name in snapshot.files]
+        left = [name for name in own if not any(each.cover(name) for each in claims)]
+        moves = tuple(measure.live(store.folder, Move(name, names.archive_name(name, stamp))) for name in left)
+        late.append(row._replace(moves=moves))
+    found = {row.key: row.moves for row in late}
+    sessions = tuple(
+        session._replace(moves=(*session.moves, *found.get(session.key, ()))) for session in work.record.sessions
+    )
+    if any(found.values()):
+        work.record = replace(work.record, sessions=sessions)
+        work.note(work.record)
+        archive(disk, work, late)
+
+
+def _any_locked(sessions: Sequence[Session], snapshot: Snapshot) -> bool:
+    return any(planning.is_locked(session, snapshot) for session in sessions)
+
+
+def _own_files(row: PlannedRow, snapshot: Snapshot) -> list[str]:
+    assert row.session is not None
+    return planning.transcripts(row.session, snapshot)
+
+
+class Borrowed(NamedTuple):
+    """A file of a closed session that a session of an agent uses by now; `archive` is the name that it has, if any."""
+
+    key: str
+    source: str
+    archive: str | None
+    user: str
+
+
+def borrowed(work: FileWork) -> list[Borrowed]:
+    """Return the files of closed sessions that others use by now; nothing is read that has not changed."""
+    claims = _claims(work) if work.rows else {}
+    if not claims:
+        return []
+    found = []
+    for session in work.record.sessions:
+        there = {names.archived_from(name): name for name in work.archives.get(session.key, ())}
+        became = work.outcome.get(session.key)
+        # One that was not closed has all its files, but for those that were put away before it came back.
+        planned = [move.source for move in session.moves] if became is Status.CLOSED else []
+        if became in (Status.CLOSED, Status.CAME_BACK):
+            found += [
+                Borrowed(session.key, source, there.get(source), user)
+                for source in dict.fromkeys((*planned, *filter(None, there)))
+                if (user := planning.user_of(source, claims)) is not None
+            ]
+    return found
+
+
+def look_again(disk: Disk, work: FileWork) -> None:
+    """Bring back what a session has taken into use (I6, I9), and leave it out of the record: an undo has none of it."""
+    folder, stay = work.store.folder, set[tuple[str, str]]()
+    moved: list[str] = []
+    for key, source, archive, user in borrowed(work):
+        if archive is not None:
+            if bring_back(disk, folder, archive, source):
+                moved.append(source)
+            if files.exists(os.path.join(folder, archive)):
+                work.warnings.append(planning.begun_anew(source, archive))
+                continue
+            work.archives[key] = [name for name in work.archives[key] if name != archive]
+        if files.exists(os.path.join(folder, source)):
+            stay.add((key, source))
+            if work.outcome.get(key) is Status.CLOSED:
+                work.warnings.append(planning.kept_for(source, None if user == work.store.agent else user))
+    files.sync_folders(disk, folder, moved)
+    if stay:
+        work.record = replace(work.record, sessions=tuple(without(one, stay) for one in work.record.sessions))
+
+
+def look_again_at(disk: Disk, home: Home, record: StoreRecord) -> StoreRecord:
+    """Return the record of a file store with what its gateway has written back, or away, since; raise CloserError."""
+    store = FileStore(home, record.agent)
+    with locks.folder(store.place):
+        now = store.read().sessions
+        if record.restores:
+            away = {session.key for session in record.sessions if session.status == "restored"} - now.keys()
+            return replace(record, sessions=tuple(_ended(session, away, "failed") for session in record.sessions))
+        # A key with another session id was taken into use after it had been closed.
+        back = [
+            session
+            for session in record.sessions
+            if session.route == Route.FILES
+            and session.status == Status.CLOSED
+            and session.key in now
+            and now[session.key].session_id == session.session_id
+        ]
+        assert store.document is not None
+        work = FileWork(
+            store=store,
+            rows=[PlannedRow(s.key, record.agent, s.key, Status.WOULD_CLOSE, route=Route.FILES) for s in back],
+            record=record,
+            note=lambda _: None,
+            planned=store.document,
+            outcome=dict.fromkeys((session.key for session in back), Status.CLOSED),
+            archives={session.key: [move.target for move in session.moves] for session in back},
+        )
+        look_again(disk, work)
+        came_back = {session.key for session in back}
+        return replace(record, sessions=tuple(_ended(session, came_back, "came_back") for session in record.sessions))
+
+
+def _ended(session: SessionRecord, keys: Collection[str], status: str) -> SessionRecord:
+    return session._replace(status=status) if session.key in keys else session
+
+
+def bring_back(disk: Disk, folder: str, archive: str, live: str) -> bool:
+    """Give an archived file its live name again, unless another file has that by now; tell whether it was renamed."""
+    with contextlib.suppress(FileExistsError, FileNotFoundError):
+        disk.rename_new(os.path.join(folder, archive), os.path.join(folder, live))
+        return True
+    return False
+
+
+def without(session: SessionRecord, stay: set[tuple[str, str]]) -> SessionRecord:
+    """Return what is recorded of a session without the renames of files that stay, named by key and live name."""
+    moves = tuple(move for move in session.moves if (session.key, move.source) not in stay)
+    return session if len(moves) == len(session.moves) else session._replace(moves=moves)
+
+
+def _claims(work: FileWork) -> dict[str, planning.Claims]:
+    """Return by agent what sessions claim in a store's folder now, as far as the plan has not seen to it.
+
+    An entry that was written back after it was taken out is reported.
+    """
+    store, has_files = work.store, any(session.moves for session in work.record.sessions)
+    found = {**work.lent()} if has_files or any(work.archives.values()) else {}
+    stamp = stamp_of(store.index)
+    if work.cut and stamp != work.checked and work.live is not None and holds(store.index, work.live.raw):
+        work.checked = stamp
+    if not work.cut or stamp != work.checked:
+        work.seen = see(store.index, store.agent, work.seen)
+        edited = [row.key for row in work.rows if row.route is Route.FILES and row.key in work.seen.sessions]
+        for key in edited:
+            if work.outcome.get(key) is Status.CLOSED:
+                work.outcome[key] = Status.CAME_BACK
+                work.error[key] = "it was written back after it had been taken out: close it again"
+        found = {store.agent: planning.Claims.of(work.seen.sessions.values()), **found}
+    return {agent: claims for agent, claims in found.items() if claims.ids or claims.files}

@@ -1,0 +1,350 @@
+"""The text of sessions.json: member spans, cut, insert, three-way merge (pure).
+
+The text is never serialised again: what is not cut keeps its bytes (reliability fact F4: a
+re-serialised 1e400 becomes Infinity, which the gateway cannot read).
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
+
+from ...core.errors import CorruptStore
+
+MAX_BYTES = 512 * 1024 * 1024
+_CHUNK = 1 << 20
+# Text of the whole file at once would cost more time for its memory than the scan itself.
+_WINDOW = 4 << 20
+_LARGE = 8 << 20
+_BLANK = re.compile(rb"[ \t\n\r]*")
+_COLON = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
+_COMMA = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*")
+_COLON_IN_TEXT = re.compile(_COLON.pattern.decode())
+
+Row = TypeVar("Row")
+
+
+class Member(NamedTuple, Generic[Row]):
+    """One top-level member: `start` at the key's quote, `value` at its value, `end` behind it; byte offsets."""
+
+    start: int
+    value: int
+    end: int
+    row: Row
+
+
+class Document(NamedTuple, Generic[Row]):
+    """A store's bytes and the spans of its members, in file order."""
+
+    raw: bytes
+    inside: int
+    close: int
+    members: dict[str, Member[Row]]
+
+    def member_bytes(self, key: str) -> bytes:
+        """Return `"key": value` as it stands in the file."""
+        member = self.members[key]
+        return self.raw[member.start : member.end]
+
+    def value_bytes(self, key: str) -> bytes | None:
+        """Return the value as it stands in the file, None where the key is absent."""
+        member = self.members.get(key)
+        return None if member is None else self.raw[member.value : member.end]
+
+
+_NUL = "holds NUL bytes"
+_LITERALS = ("true", "false", "null")
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"holds {text}, which is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_WIDE_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_int=float)
+
+
+def nothing(key: str, values: Any) -> None:
+    """Keep nothing of an entry but its span."""
+
+
+def scan(raw: bytes, pick: Callable[[str, Any], Row], fields: tuple[str, ...] = ()) -> Document[Row]:
+    """Return the members of a store's bytes with what `pick(key, values)` keeps of each; raise CorruptStore.
+
+    `values` are those of the entry's `fields`, None for one that is absent; None where the entry is no object.
+    """
+    if len(raw) > MAX_BYTES:
+        raise CorruptStore(f"is larger than {MAX_BYTES >> 20} MiB, more than OpenClaw can read")
+    ascii_only = raw.isascii()
+    if not ascii_only:
+        _check_utf8(raw)
+    if len(raw) >= _LARGE:
+        from . import quickscan  # its import takes longer than a small store
+
+        if (found := quickscan.scan(raw, pick, fields)) is not None:
+            return found
+
+    def chosen(key: str, entry: Any) -> Row:
+        return pick(key, tuple(map(entry.get, fields)) if isinstance(entry, dict) else None)
+
+    try:
+        return _scan(raw, chosen, ascii_only=ascii_only)
+    except RecursionError:
+        raise CorruptStore("is nested deeper than it can be checked") from None
+
+
+def _check_utf8(raw: bytes) -> None:
+    if raw.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise CorruptStore("starts with a byte order mark")
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    view = memoryview(raw)
+    try:
+        for at in range(0, len(raw), _CHUNK):
+            decoder.decode(view[at : at + _CHUNK])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise CorruptStore("is not valid UTF-8") from None
+
+
+def _scan(raw: bytes, pick: Callable[[str, Any], Row], *, ascii_only: bool) -> Document[Row]:
+    blank, colon, comma, value_at = _BLANK.match, _COLON.match, _COMMA.match, _Values(raw).at
+    at = _end(blank(raw, 0))
+    if at == len(raw):
+        raise CorruptStore("is empty" if not raw else "holds only blanks")
+    if raw.startswith(b"\0", at):
+        raise CorruptStore(_NUL)
+    if not raw.startswith(b"{", at):
+        raise CorruptStore("is not a JSON object")
+    inside = at + 1
+    members: dict[str, Member[Row]] = {}
+    at = _end(blank(raw, inside))
+    if not raw.startswith(b"}", at):
+        while True:
+            if not raw.startswith(b'"', at):
+                raise _other_than(raw, at, "a key")
+            start = at
+            key, at = value_at(at)
+            if not ascii_only and not raw[start:at].isascii():
+                key = json.loads(raw[start:at])
+            found = colon(raw, at)
+            if found is None:
+                raise _other_than(raw, _end(blank(raw, at)), "a colon")
+            value = found.end()
+            entry, at = value_at(value)
+            if not ascii_only and not raw[value:at].isascii():
+                entry = _value(raw[value:at].decode("utf-8"), 0)[0]
+            if key in members:
+                raise CorruptStore(f"holds the key {json.dumps(key)} twice")
+            members[key] = Member(start, value, at, pick(key, entry))
+            found = comma(raw, at)
+            if found is None:
+                break
+            at = found.end()
+    close = _end(blank(raw, at))
+    if not raw.startswith(b"}", close):
+        raise _other_than(raw, close, "a comma or }")
+    rest = _end(blank(raw, close + 1))
+    if rest != len(raw):
+        raise CorruptStore(_NUL if raw[rest] == 0 else f"goes on after its object, at byte {rest}")
+    return Document(raw, inside, close, members)
+
+
+def _other_than(raw: bytes, at: int, expected: str) -> CorruptStore:
+    """Return what is wrong with a text that has something else at a byte than was expected there."""
+    if at >= len(raw):
+        return CorruptStore("is cut off")
+    return CorruptStore(_NUL if raw[at] == 0 else f"is not valid JSON at byte {at}: {expected} was expected")
+
+
+def _end(found: re.Match[bytes] | None) -> int:
+    assert found is not None  # the pattern matches the empty string
+    return found.end()
+
+
+class _Values:
+    """The values in a store's bytes, decoded through a window of text that moves and, where it must, grows."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        self._view = memoryview(raw)
+        self._base = 0
+        self._text = ""
+
+    def at(self, start: int) -> tuple[Any, int]:
+        """Return the value at a byte offset, and where it ends."""
+        while True:
+            base, text = self._base, self._text
+            behind = base + len(text)
+            if behind == len(self._raw):
+                value, end = _value(text, start - base, base)
+                return value, base + end
+            if start < behind:
+                try:
+                    value, end = _value(text, start - base)
+                except CorruptStore:
+                    end = len(text)
+                # A number may go on behind the window: 1e+ is read as 1 and two characters more.
+                if end + 2 < len(text):
+                    return value, base + end
+            size = max(_WINDOW, 2 * (behind - start))
+            # latin-1: one character a byte, so offsets in the text are offsets in the file.
+            self._base, self._text = start, str(self._view[start : start + size], "latin-1")
+
+
+def _value(text: str, at: int, base: int = 0) -> tuple[Any, int]:
+    """Return the value in a text and where it ends; `base` is the text's place in its file."""
+    try:
+        return _DECODER.raw_decode(text, at)
+    except json.JSONDecodeError as problem:
+        left = text[problem.pos :].rstrip(" \t\r\n")
+        if any(word.startswith(left) for word in _LITERALS) or problem.msg.startswith("Unterminated string"):
+            raise CorruptStore("is cut off") from None
+        if left.startswith("\0"):
+            raise CorruptStore(_NUL) from None
+        raise CorruptStore(f"is not valid JSON at byte {base + problem.pos}: {problem.msg}") from None
+    except ValueError as problem:
+        # An integer of more digits than Python converts is legal JSON.
+        if "integer string conversion" not in str(problem):
+            raise CorruptStore(str(problem)) from None
+    try:
+        return _WIDE_DECODER.raw_decode(text, at)
+    except ValueError as problem:
+        raise CorruptStore(f"is not valid JSON: {problem}") from None
+
+
+def edit(
+    document: Document[Any],
+    *,
+    remove: Collection[str] = (),
+    replace: Mapping[str, bytes] | None = None,
+    append: Collection[bytes] = (),
+) -> bytes:
+    """Return the document's bytes with members cut, values replaced and whole members added; the rest as it was."""
+    raw = document.raw
+    replaced = replace or {}
+    members = list(document.members.items())
+    pieces: list[bytes | memoryview] = []
+    view = memoryview(raw)
+    run: list[int] | None = None
+    gap = b",\n  "
+    last_kept = -1
+    for index, (key, member) in enumerate(members):
+        if key in remove:
+            continue
+        if run is not None and last_kept == index - 1 and key not in replaced:
+            run[1] = member.end
+        else:
+            if run is not None:
+                pieces.append(view[run[0] : run[1]])
+            if last_kept >= 0:
+                gap = raw[members[last_kept][1].end : members[last_kept + 1][1].start]
+                pieces.append(gap)
+            run = [member.start, member.value if key in replaced else member.end]
+            if key in replaced:
+                pieces.append(view[run[0] : run[1]])
+                pieces.append(replaced[key])
+                run = [member.end, member.end]
+        last_kept = index
+    if run is not None:
+        pieces.append(view[run[0] : run[1]])
+    if last_kept < 0 and not append:
+        return _shell(document)
+    lead, tail = b"\n  ", b"\n"
+    if members:
+        lead = raw[document.inside : members[0][1].start]
+        tail = raw[members[-1][1].end : document.close]
+    if len(members) > 1:
+        gap = raw[members[0][1].end : members[1][1].start]
+    for number, added in enumerate(append):
+        if last_kept >= 0 or number:
+            pieces.append(gap)
+        pieces.append(added)
+    return b"".join([view[: document.inside], lead, *pieces, tail, view[document.close :]])
+
+
+def without(document: Document[Row], remove: Collection[str]) -> Document[Row]:
+    """Return the document without these members, its bytes walked again: the others one by one, as they were.
+
+    Nothing is decoded a second time, since the bytes of each value have been.
+    """
+    raw, before = edit(document, remove=remove), memoryview(document.raw)
+    kept = [(key, member) for key, member in document.members.items() if key not in remove]
+    members: dict[str, Member[Row]] = {}
+    at = document.inside
+    ahead = _BLANK
+    for key, member in kept:
+        gap = ahead.match(raw, at)
+        ahead = _COMMA
+        if gap is None or not raw.startswith(before[member.start : member.end], gap.end()):
+            break
+        shift = gap.end() - member.start
+        at = member.end + shift
+        members[key] = Member(gap.end(), member.value + shift, at, member.row)
+    close = _end(_BLANK.match(raw, at))
+    if len(members) != len(kept) or raw[: document.inside] + raw[close:] != _shell(document):
+        raise AssertionError("what is left of the store is not what stays of it")
+    return Document(raw, document.inside, close, members)
+
+
+def _shell(document: Document[Any]) -> bytes:
+    """Return what stands around the members: up to the opening brace and from the closing one on."""
+    return document.raw[: document.inside] + document.raw[document.close :]
+
+
+def member(text: str) -> tuple[str, str]:
+    """Return key and value of one member, `"key": value`, the value as text; raise CorruptStore."""
+    key, end = _value(text, 0)
+    colon = _COLON_IN_TEXT.match(text, end)
+    if colon is None or not isinstance(key, str):
+        raise CorruptStore("is not a member of a store")
+    return key, text[colon.end() :]
+
+
+def same_value(one: bytes | None, other: bytes | None) -> bool:
+    """Tell whether two values are equal: as bytes, or as JSON (a gateway writes its own layout)."""
+    if one == other:
+        return True
+    if one is None or other is None:
+        return False
+    # By text, since Python takes 1, 1.0 and true for equal.
+    return json.dumps(_parsed(one), sort_keys=True) == json.dumps(_parsed(other), sort_keys=True)
+
+
+def _parsed(value: bytes) -> Any:
+    return _value(value.decode("utf-8"), 0)[0]
+
+
+class Merged(NamedTuple):
+    """The bytes of a three-way merge and the keys that both sides changed, where theirs was taken."""
+
+    raw: bytes
+    contested: tuple[str, ...]
+
+
+def merge(base: Document[Any], ours: Document[Any], theirs: Document[Any], *, deletions: bool = True) -> Merged:
+    """Return theirs with what we changed since base; where both changed the same key, theirs stays.
+
+    Without `deletions` nothing is taken out of theirs.
+    """
+    remove: set[str] = set()
+    replace: dict[str, bytes] = {}
+    append: list[bytes] = []
+    contested: list[str] = []
+    for key in dict.fromkeys([*base.members, *ours.members]):
+        was, our, their = base.value_bytes(key), ours.value_bytes(key), theirs.value_bytes(key)
+        if same_value(our, was):
+            continue
+        if not same_value(their, was):
+            if not same_value(their, our):
+                contested.append(key)
+            continue
+        if our is None:
+            remove.update({key} if deletions else ())
+        elif their is None:
+            append.append(ours.member_bytes(key))
+        else:
+            replace[key] = our
+    return Merged(edit(theirs, remove=remove, replace=replace, append=append), tuple(contested))

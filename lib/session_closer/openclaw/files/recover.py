@@ -1,0 +1,308 @@
+"""One file store of an interrupted run: what was committed is rolled forward, the rest put back as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from ...core import names, planning
+from ...core.errors import Refused
+from ...core.model import Move, Session
+from ...journal import record
+from ...journal.history import now
+from ...journal.journal import Journal
+from ...journal.record import Damaged, RunRecord, SessionRecord, StoreRecord
+from ...operations.run import Run
+from ...system import files, locks
+from ...system.files import Disk
+from . import archive as archiving
+from . import commit, document, neighbours
+from .document import Document
+from .store import check, parse, read_index
+
+
+class StoreGone(Damaged):
+    """There is no store to finish a run in, as after a migration: what else the agent has is not held up."""
+
+
+def check_there(store: StoreRecord) -> None:
+    """Raise StoreGone where there is no store by the path in a record."""
+    if not files.exists(store.path):
+        raise StoreGone(f"its store {store.path} is gone")
+
+
+def settle_files(current: Run, store: StoreRecord, _begun: Journal, _run: RunRecord) -> StoreRecord:
+    """Finish with the files of a run that were no session's: what was archived stays so for now."""
+    if not store.orphans:
+        return store
+    check_there(store)
+    disk, folder = current.disk, store.transcripts
+    with locks.folder(os.path.dirname(store.path)):
+        if store.restores:
+            _settle_names(disk, store)
+            return store
+        done = []
+        for move in store.orphans:
+            live, archive = os.path.join(folder, move.source), os.path.join(folder, move.target)
+            if files.exists(live) and files.exists(archive):
+                _rename_if_there(disk, folder, move.source, move.target)
+            if files.exists(archive):
+                done.append(move)
+        files.sync_folders(disk, folder, (move.source for move in store.orphans))
+    return replace(store, orphans=tuple(done))
+
+
+def look_again(current: Run, store: StoreRecord) -> StoreRecord:
+    """Bring back what a session has taken into use since this store was settled, and leave it out of the record."""
+    if store.era != "files" or not (store.orphans or any(session.moves for session in store.sessions)):
+        return store
+    with locks.folder(os.path.dirname(store.path)):
+        shelf = _Shelf(current, store)
+        if store.restores:
+            for session in store.sessions:
+                for move in session.moves if session.status == "dropped" else ():
+                    shelf.spare(move)
+            return store
+        sessions = (
+            session._replace(moves=_there(map(shelf.spare, session.moves))) if session.status == "closed" else session
+            for session in store.sessions
+        )
+        return replace(store, sessions=tuple(sessions), orphans=_there(map(shelf.spare, store.orphans)))
+
+
+def _there(moves: Iterable[Move | None]) -> tuple[Move, ...]:
+    return tuple(move for move in moves if move is not None)
+
+
+def _settle_names(disk: Disk, store: StoreRecord) -> None:
+    """Leave an orphan that was being brought back one name: killed between link and unlink, it has both."""
+    for move in store.orphans:
+        live, archive = (os.path.join(store.transcripts, name) for name in (move.source, move.target))
+        if files.exists(live) and files.exists(archive):
+            _rename_if_there(disk, store.transcripts, move.target, move.source)
+    files.sync_folders(disk, store.transcripts, (move.source for move in store.orphans))
+
+
+def _noting(begun: Journal, run: RunRecord) -> Callable[[StoreRecord], None]:
+    return lambda store: begun.write(record.with_store(run, store))
+
+
+def put_back(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
+    """Finish an interrupted restore of a file store: files without an entry are put away again."""
+    disk = current.disk
+    check_there(store)
+    with locks.folder(os.path.dirname(store.path)), locks.store(disk, store.path) as lock:
+        store = _merge_displaced(disk, store, _backup(store), lock, _noting(begun, run))
+        live = parse(read_index(store.path)[0], store.path, store.agent)
+        users = neighbours.users(current, store.agent)
+        sessions = []
+        for session in store.sessions:
+            member = live.members.get(session.key)
+            back = member is not None and member.row.session_id == session.session_id
+            for move in session.moves:
+                if not back and planning.user_of(move.source, users) is None:
+                    _rename_if_there(disk, store.transcripts, move.source, move.target)
+            sessions.append(session._replace(status="restored" if back else "dropped"))
+        _sync(disk, store)
+        return replace(store, sessions=tuple(sessions))
+
+
+def _sync(disk: Disk, store: StoreRecord) -> None:
+    """Make the renames of a store's sessions durable."""
+    files.sync_folders(disk, store.transcripts, (move.source for session in store.sessions for move in session.moves))
+
+
+def _rename_if_there(disk: Disk, folder: str, source: str, target: str) -> None:
+    live, archive = os.path.join(folder, source), os.path.join(folder, target)
+    # Both names may be one file's: killed between link and unlink. Another file keeps its name.
+    with contextlib.suppress(FileExistsError, FileNotFoundError):
+        disk.rename_new(live, archive)
+
+
+def roll_forward(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
+    """Finish an interrupted close of a file store: files of what is out of it are put away, the rest stays."""
+    disk, folder = current.disk, os.path.dirname(store.path)
+    check_there(store)
+    with locks.folder(folder), locks.store(disk, store.path) as lock:
+        before = _backup(store)
+        store = _merge_displaced(disk, store, before, lock, _noting(begun, run))
+        live = parse(read_index(store.path)[0], store.path, store.agent)
+        shelf = _Shelf(current, store)
+        sessions = tuple(_settled(shelf, before, live, session) for session in store.sessions)
+        _sync(disk, store)
+        return replace(store, sessions=sessions)
+
+
+def _merge_displaced(
+    disk: Disk,
+    store: StoreRecord,
+    before: Document[Session],
+    lock: locks.StoreLock,
+    note: Callable[[StoreRecord], None],
+) -> StoreRecord:
+    """Bring what others wrote during the interrupted commit into the store: it may be in no other place."""
+
+    def displaced(name: str) -> None:
+        nonlocal store
+        # Noted before the rename: killed in between, it gets the same name again.
+        if name not in store.displaced:
+            store = replace(store, displaced=(*store.displaced, name))
+            note(store)
+
+    def merged() -> None:
+        nonlocal store
+        store = replace(store, merged=len(store.displaced))
+        note(store)
+
+    assert store.backup is not None
+    place = commit.Place(store.path, store.backup, displaced, merged, lambda _: None)
+    files.remove(disk, [place.fresh])
+    _settle_swap(disk, place, store, before)
+    if store.merged == len(store.displaced):
+        return store
+    steps = _replayed(place, store, before)
+    live = parse(read_index(store.path)[0], store.path, store.agent)
+    # How far the run had come when it died: its last note may be one exchange behind.
+    reached = [number for number, step in enumerate(steps) if step.raw == live.raw]
+    base = steps[max(reached, default=min(store.merged, len(steps) - 1))]
+    both = document.merge(base, steps[-1], live)
+    if both.raw != live.raw:
+        commit.install(disk, place, live, check(both.raw, store.path), lock)
+    return store
+
+
+def _replayed(place: commit.Place, store: StoreRecord, before: Document[Session]) -> list[Document[Any]]:
+    """Return what the run installed, or would have, after each store that it displaced."""
+    base: Document[Any] = before
+    steps: list[Document[Any]] = [check(_intended(store, before), store.path)]
+    for name in store.displaced:
+        try:
+            theirs = parse(files.read(os.path.join(place.folder, name), document.MAX_BYTES)[0], name, store.agent)
+        except Refused:
+            continue  # not a store: it is kept under its name, and there is nothing in it to merge
+        except OSError as problem:
+            if not files.is_no_file(problem):
+                raise
+            continue
+        merged = document.merge(base, steps[-1], theirs)
+        base = steps[-1]
+        steps.append(check(merged.raw, store.path))
+    return steps
+
+
+def _backup(store: StoreRecord) -> Document[Session]:
+    assert store.backup is not None
+    path = os.path.join(os.path.dirname(store.path), store.backup)
+    try:
+        raw, _ = files.read(path, document.MAX_BYTES)
+    except OSError as problem:
+        if not files.is_no_file(problem):
+            raise
+        raise Damaged(f"its backup {path} cannot be read: {problem.strerror}") from None
+    if len(raw) != store.size or hashlib.sha256(raw).hexdigest() != store.sha256:
+        raise Damaged(f"its backup {path} is not what it was")
+    return parse(raw, path, store.agent)
+
+
+def _settle_swap(disk: Disk, place: commit.Place, store: StoreRecord, before: Document[Session]) -> None:
+    """Decide about a file in the swap name: a new store of ours that was not installed goes, the rest is kept."""
+    try:
+        raw, _ = files.read(place.swap, document.MAX_BYTES)
+    except FileNotFoundError:
+        return
+    ours = hashlib.sha256(raw).hexdigest() == store.installs or raw == _intended(store, before)
+    if ours or raw == before.raw:
+        disk.unlink(place.swap)
+    else:
+        commit.keep(disk, place)
+
+
+def _intended(store: StoreRecord, before: Document[Session]) -> bytes:
+    """Return the store that the run was about to install, if nobody else wrote."""
+    sessions = [session for session in store.sessions if session.route == "files"]
+    if store.restores:
+        # One whose entry was there already was to get its files only.
+        added = [session.entry for session in sessions if session.key not in before.members]
+        return document.edit(before, append=[(entry or "").encode("utf-8") for entry in added])
+    return document.edit(before, remove={session.key for session in sessions})
+
+
+def _settled(
+    shelf: _Shelf, before: Document[Session], live: Document[Session], session: SessionRecord
+) -> SessionRecord:
+    """Decide from the store what became of one session, and bring its files in line with it."""
+    was, now = before.value_bytes(session.key), live.value_bytes(session.key)
+    if was is None:
+        raise Damaged(f"its backup has no {session.key!r}")
+    if now is None:
+        return session._replace(status="closed", moves=_there(map(shelf.put_away, session.moves)))
+    for move in session.moves:
+        if shelf.user(move) is not None:
+            shelf.bring_back(move)
+    return session._replace(status="dropped" if document.same_value(now, was) else "came_back")
+
+
+class _Shelf:
+    """One store's transcripts as an interrupted run left them, live or archived, and who uses which of them now."""
+
+    def __init__(self, current: Run, store: StoreRecord) -> None:
+        self._run, self._agent, self._folder = current, store.agent, store.transcripts
+        self._beside = current.home.beside(store.agent)
+        self._users = neighbours.users(current, store.agent)
+        # The latest archive of each live name: the gateway chooses its own stamps.
+        self._latest = names.shelf(self._listed())
+
+    def _listed(self) -> list[str]:
+        return [*files.listed(self._folder), *files.listed_whole(self._beside)]
+
+    def user(self, move: Move) -> str | None:
+        """Return the agent whose session uses a file."""
+        return planning.user_of(move.source, self._users)
+
+    def put_away(self, move: Move) -> Move | None:
+        """Archive a closed session's file; return how it is named, None where a session uses it by now."""
+        source = os.path.join(self._folder, move.source)
+        if self.user(move) is not None:
+            return self.spare(move)
+        if not files.exists(source):
+            return move._replace(target=self._archive(move) or move.target)
+        while True:
+            try:
+                self._run.disk.rename_new(source, os.path.join(self._folder, move.target))
+            except FileExistsError:
+                stamp = names.free_stamp(now(), self._listed())
+                move = move._replace(target=names.archive_name(move.source, stamp))
+            else:
+                return move
+
+    def spare(self, move: Move) -> Move | None:
+        """Return the move of a file; None where a session uses it by now: then it has its live name (I6, I9)."""
+        user = self.user(move)
+        if user is None:
+            return move
+        if self.bring_back(move):
+            self._run.warn(planning.kept_for(move.source, None if user == self._agent else user))
+            return None
+        archive = self._archive(move)
+        if archive is None:
+            return move
+        self._run.warn(planning.begun_anew(move.source, archive))
+        return move._replace(target=archive)
+
+    def bring_back(self, move: Move) -> bool:
+        """Give a file its live name; tell whether it has it now, and no other one."""
+        archive = self._archive(move)
+        if archive is not None and archiving.bring_back(self._run.disk, self._folder, archive, move.source):
+            files.sync_folders(self._run.disk, self._folder, [move.source])
+        return self._archive(move) is None and files.exists(os.path.join(self._folder, move.source))
+
+    def _archive(self, move: Move) -> str | None:
+        """Return the name that a file was archived under, by us or by the gateway since it was planned."""
+        for name in (move.target, archiving.put_away_since(move, self._latest.get(move.source))):
+            if name is not None and files.exists(os.path.join(self._folder, name)):
+                return name
+        return None

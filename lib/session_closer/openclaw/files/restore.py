@@ -1,0 +1,248 @@
+"""One file store's share of a restore: files to their live names, then entries into the index."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from ...core import names, planning  # fmt: skip
+from ...core.errors import CloserError
+from ...core.model import Life, Move, Status
+from ...journal import history
+from ...journal.record import Kept, StoreRecord
+from ...operations.hold import locked
+from ...operations.run import Run
+from ...operations.work import FileWork, install, note, note_first
+from ...system import files, locks
+from .. import from_backup, restorable
+from ..restorable import Chosen, Item
+from ..sqlite import importer
+from ..stores import Store
+from . import commit, document, neighbours
+from .document import Document
+from .store import FileStore, check, parse, read_index
+
+_SETTLE_SECONDS = 1.0
+_ATTEMPTS = 20
+
+
+def restore_store(
+    run: Run,
+    agent: str,
+    some: Sequence[Chosen],
+    done: dict[tuple[str, str], Item],
+) -> None:
+    """Bring an agent's sessions back into its `sessions.json`: their files first (I6), then their entries."""
+    with locked(run, agent):
+        if is_lost(run.stores[agent], some):
+            _begin_anew(run, run.stores[agent])
+        store, items = restorable.look(run.home, agent, some)
+        assert isinstance(store, FileStore)
+        assert store.document is not None
+        run.stores[agent] = store
+        done.update({(agent, item.key): item for item in items})
+        stamp = names.free_stamp(history.now(), os.listdir(store.place))
+        name = names.backup_name(os.path.basename(store.index), stamp)
+        commit.clean(run.disk, commit.Place(store.index, name, commit.unnoted, commit.unnoted, run.warn))
+        todo = [item for item in items if item.status is Status.WOULD_RESTORE]
+        if not todo:
+            return
+        if any("/" not in move.source for item in todo for move in item.moves):
+            importer.make_folder(run.disk, store.folder)
+        orphans = [item for item in todo if item.how == "orphan"]
+        todo = [item for item in todo if item.how != "orphan"]
+        record = replace(_prepare(run, store, todo, orphans, name), kept=_kept(some))
+        note_first(run, record)
+        work = FileWork(store=store, rows=[], record=record, note=partial(note, run), planned=store.document)
+        run.works.append(work)
+        for item in orphans:
+            if _files_back(run, store, item, done):
+                done[agent, item.key] = item._replace(status=Status.RESTORED)
+        back = [item for item in todo if _files_back(run, store, item, done)]
+        files.sync_folders(run.disk, store.folder, _moved(items))
+        if back:
+            _entries_back(run, work, back, done, {restorable.name_of(one.session): one for one in some})
+
+
+def _prepare(run: Run, store: FileStore, items: Sequence[Item], orphans: Sequence[Item], backup: str) -> StoreRecord:
+    """Back up a store that is to get entries, and return the record of what is going to happen to it."""
+    assert store.document is not None
+    record = StoreRecord(
+        store.agent,
+        store.era,
+        store.index,
+        store.folder,
+        sessions=tuple(map(importer.recorded, items)),
+        restores=True,
+        orphans=tuple(move for item in orphans for move in item.moves),
+    )
+    if not items:
+        return record
+    raw = store.document.raw
+    made = commit.publish_backup(run.disk, store.index, raw, backup)
+    return replace(record, backup=made, size=len(raw), sha256=hashlib.sha256(raw).hexdigest())
+
+
+def _kept(some: Sequence[Chosen]) -> tuple[Kept, ...]:
+    """Return what the closes have kept, so that an interrupted restore can be finished with it."""
+    return tuple(dict.fromkeys(kept for one in some for kept in one.store.kept))
+
+
+def is_lost(store: Store, some: Sequence[Chosen]) -> bool:
+    """Tell whether an index that holds no sessions any more is to be begun anew."""
+    is_told = some[0].run.operation in from_backup.ANEW
+    return is_told and isinstance(store, FileStore) and from_backup.lost(store.index) is not None
+
+
+def _begin_anew(run: Run, store: Store) -> None:
+    """Put an empty index where there is none that can be read; what is there gets another name, and stays."""
+    disk, index = run.disk, store.index
+    with locks.store(disk, index):
+        why = from_backup.lost(index)
+        if why is None:
+            return
+        there, fresh = files.exists(index), index + names.FRESH
+        files.remove(disk, [fresh])
+        files.put(disk, fresh, b"{}\n", like=index if there else None)
+        said = f"{index} {why}: a new one was begun"
+        try:
+            if there:
+                stamp = names.free_stamp(history.now(), os.listdir(store.place))
+                aside = os.path.join(store.place, names.aside_name(os.path.basename(index), stamp))
+                disk.rename_new(index, aside)
+                said += f", what was there is kept as {aside}"
+            disk.rename_new(fresh, index)
+        except FileExistsError:
+            # Somebody has written one in this moment.
+            files.remove(disk, [fresh])
+        disk.sync_folder(store.place)
+    run.warn(said)
+
+
+def _files_back(run: Run, store: FileStore, item: Item, done: dict[tuple[str, str], Item]) -> bool:
+    """Rename one session's archives to their live names; where one cannot be, none is."""
+    moved: list[Move] = []
+    for move in item.moves:
+        live, archive = os.path.join(store.folder, move.source), os.path.join(store.folder, move.target)
+        try:
+            run.disk.rename_new(archive, live)
+        except FileExistsError:
+            problem = f"{move.source} is there again"
+        except FileNotFoundError:
+            if files.exists(live):
+                continue  # another session of this run shares it
+            problem = f"{move.target} is gone"
+        else:
+            moved.append(move)
+            continue
+        _files_away(run, store, moved)
+        done[item.agent, item.key] = item._replace(status=Status.CONFLICT, error=problem)
+        return False
+    return True
+
+
+def _files_away(run: Run, store: FileStore, moves: Sequence[Move]) -> None:
+    """Archive files again, but for those that a session uses by now."""
+    users = neighbours.users(run, store.agent) if moves else {}
+    for move in moves:
+        # Another session of this run that shares the file may have put it away already.
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            if planning.user_of(move.source, users) is None:
+                run.disk.rename_new(os.path.join(store.folder, move.source), os.path.join(store.folder, move.target))
+
+
+def _entries_back(
+    run: Run,
+    work: FileWork,
+    items: Sequence[Item],
+    done: dict[tuple[str, str], Item],
+    closed_in: Mapping[str, Chosen],
+) -> None:
+    store = work.store
+    settle = _SETTLE_SECONDS if run.gateway.found.life is not Life.DOWN else 0.0
+    with locks.store(run.disk, store.index) as lock:
+        for _ in range(_ATTEMPTS):
+            live = parse(read_index(store.index)[0], store.index, store.agent)
+            absent = [item for item in items if item.key not in live.members]
+            if not absent:
+                break
+            new = _with_entries(live, absent, closed_in, work.warnings.append)
+            work.record = replace(work.record, installs=hashlib.sha256(new.raw).hexdigest())
+            work.note(work.record)
+            install(run.disk, work, live, new, lock)
+            work.edited = True
+            if settle:
+                time.sleep(settle)
+        live = parse(read_index(store.index)[0], store.index, store.agent)
+        for item in items:
+            member = live.members.get(item.key)
+            if member is not None and member.row.session_id == item.session_id:
+                done[item.agent, item.key] = item._replace(status=Status.RESTORED)
+                continue
+            _files_away(run, store, item.moves)
+            problem = "the key was taken into use in this moment" if member is not None else "it was written away again"
+            done[item.agent, item.key] = item._replace(status=Status.CONFLICT, error=problem)
+        files.sync_folders(run.disk, store.folder, _moved(items))
+
+
+def _moved(items: Sequence[Item]) -> list[str]:
+    return [move.source for item in items for move in item.moves]
+
+
+def _with_entries(
+    live: Document[Any], items: Sequence[Item], closed_in: Mapping[str, Chosen], warn: Callable[[str], None]
+) -> Document[Any]:
+    """Return the store with the entries: where they were if nothing else has changed since, else at the end."""
+    recorded = {one.at: one.store for one in closed_in.values()}
+    # What was closed last was closed in a store without the rest.
+    for at, store in sorted(recorded.items(), reverse=True):
+        some = [item for item in items if closed_in[item.key].at == at]
+        if some:
+            live = check(_where_they_were(live, some, store, warn) or _at_the_end(live, some), store.path)
+    return live
+
+
+def _at_the_end(live: Document[Any], items: Sequence[Item]) -> bytes:
+    return document.edit(live, append=[item.entry.encode("utf-8") for item in items])
+
+
+def _where_they_were(
+    live: Document[Any], items: Sequence[Item], closed_in: StoreRecord, warn: Callable[[str], None]
+) -> bytes | None:
+    """Return the store that they were taken out of, without what is still gone; None if anything else is new in it.
+
+    None, too, where no backup is of that store.
+    """
+    if closed_in.backup is None:
+        return None
+    path = os.path.join(os.path.dirname(closed_in.path), closed_in.backup)
+    try:
+        before = parse(read_index(path)[0], path, closed_in.agent)
+    except CloserError as problem:
+        warn(f"where the entries were is not known, so they are at the end of {closed_in.path}: {problem.message}")
+        return None
+    gone = set(before.members) - set(live.members)
+    # In an empty one there is nothing else.
+    if live.members and document.edit(before, remove=gone) != live.raw:
+        return None
+    return document.edit(before, remove=gone - {item.key for item in items})
+
+
+def look_again(run: Run, done: dict[tuple[str, str], Item]) -> None:
+    """Look whether a gateway that was restarted has kept what was brought back."""
+    for work in run.works:
+        if not (isinstance(work, FileWork) and work.edited):
+            continue
+        live = parse(read_index(work.store.index)[0], work.store.index, work.store.agent)
+        for (agent, key), item in done.items():
+            if item.how == "orphan" or agent != work.store.agent:
+                continue
+            if item.status is Status.RESTORED and key not in live.members:
+                why = "it was brought back, and the gateway has written it away since: bring it back again"
+                done[agent, key] = item._replace(status=Status.FAILED, error=why)

@@ -1,0 +1,266 @@
+"""The file store: `sessions.json` and the transcripts beside it (OpenClaw up to 2026.7)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from ...artifacts import measuring
+from ...core import names, planning
+from ...core.durations import moment
+from ...core.errors import CorruptStore, Refused
+from ...core.keys import shell_word
+from ...core.model import Session, Snapshot
+from ...system import files, locks
+from ..home import Home
+from . import document
+from .document import Document
+
+Row = TypeVar("Row")
+# What a plan needs of an entry.
+FIELDS = (
+    "sessionId", "sessionFile", "status", "pinnedAt", "updatedAt", "chatType", "origin", "model",
+    "spawnedBy", "parentSessionKey",
+)  # fmt: skip
+_REMEDY = "look at it with: openclaw doctor"
+
+
+class FileStore:
+    """One agent's `sessions.json` and transcripts folder; `document` is what the last `read` saw."""
+
+    era = "files"
+
+    def __init__(self, home: Home, agent: str) -> None:
+        self.agent = agent
+        self.index = home.index(agent)
+        self.folder = home.folder(agent)
+        self.beside = home.beside(agent)
+        self._own = home.has_own_indexes()
+        self.document: Document[Session] | None = None
+        self._listed: tuple[list[str], dict[str, str]] | None = None
+        self._owned: tuple[frozenset[str], dict[str, tuple[str, ...]]] = (frozenset(), {})
+
+    @property
+    def place(self) -> str:
+        """The folder of the index, where backup, lock and temporary files go."""
+        return os.path.dirname(self.index)
+
+    def listed(self) -> list[str]:
+        """Return the names in the folder of transcripts, and the whole paths of what is beside an index elsewhere."""
+        return [*files.listed(self.folder), *files.listed_whole(self.beside)]
+
+    def read(self) -> Snapshot:
+        """Return the store as it is now; raise CorruptStore, or Refused for a link or a special file."""
+        # Read again under the lock the store is mostly as it was: the same bytes need no second scan.
+        if self.document is None or not measuring.holds(self.index, self.document.raw):
+            self.document = parse(read_index(self.index)[0], self.index, self.agent)
+        sessions = {key: member.row for key, member in self.document.members.items()}
+        listed = live, odd = _listing(self.folder)
+        if self.beside:
+            _add_beside(live, odd, self.beside, os.path.basename(self.index))
+        if listed != self._listed:
+            self._listed, self._owned = listed, (frozenset(live), _by_owner([*live, *odd]))
+        there, by_owner = self._owned
+        folder = os.path.realpath(self.folder)
+        return Snapshot(
+            agent=self.agent,
+            path=self.index,
+            folder=folder,
+            sessions=sessions,
+            files=there,
+            odd=odd,
+            locked=frozenset(
+                name.removesuffix(".lock")
+                for name in live
+                if name.endswith(".jsonl.lock") and locks.run_in_flight(os.path.join(self.folder, name))
+            ),
+            by_owner=by_owner,
+            own_index=self._own,
+            beside=self.beside,
+            outside=_outside(sessions.values(), [folder, *filter(None, [self.beside])]),
+        )
+
+    def sizes(self, sessions: Sequence[Session], snapshot: Snapshot) -> dict[str, int | None]:
+        """Return the bytes of the sessions' live files by key, None where their names cannot be told."""
+        return {session.key: _size(session, snapshot) if session.id_usable else None for session in sessions}
+
+
+def _by_owner(listed: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the names in a folder by the session ids that could call them their own."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in listed:
+        for owner in names.owners(name):
+            found[owner].append(name)
+    return {owner: tuple(own) for owner, own in found.items()}
+
+
+def _size(session: Session, snapshot: Snapshot) -> int | None:
+    total, found = 0, False
+    for name in planning.transcripts(session, snapshot):
+        if name in snapshot.files:
+            found = found or not names.is_companion(name)
+            # One that has gone since the folder was listed has no size any more.
+            with contextlib.suppress(FileNotFoundError):
+                total += os.stat(os.path.join(snapshot.folder, name), follow_symlinks=False).st_size
+    if session.session_file in snapshot.outside:
+        return None
+    return total if found or not session.session_file or planning.is_in_folder(session, snapshot) else None
+
+
+def _outside(sessions: Iterable[Session], own: Sequence[str]) -> dict[str, str]:
+    """Return by `sessionFile` the whole paths of those that lead to something outside our `own` folders."""
+    found = {}
+    for path in {session.session_file for session in sessions if session.session_file}:
+        folder, name = names.parted(path)
+        if folder in own or (not folder and names.is_transcript(name)):
+            continue
+        # OpenClaw begins at the folder of the index.
+        wholes = (os.path.join(place, path) for place in reversed(own))
+        there = next(filter(files.is_reached, wholes), None)
+        if there is not None and os.path.realpath(os.path.dirname(there)) not in own:
+            found[path] = os.path.normpath(there)
+    return found
+
+
+def read_index(path: str) -> tuple[bytes, os.stat_result]:
+    """Return the bytes and stat of a `sessions.json`; Refused for anything but a plain file."""
+    if os.path.islink(path):
+        real = os.path.realpath(path)
+        # OpenClaw's next write puts a file in the place of the link, and leaves the real one behind.
+        remedy = f"with no gateway running: mv {shell_word(real)} {shell_word(path)}"
+        raise Refused(f"{path} is a link to {real}", remedy, name="link")
+    try:
+        return files.read(path, document.MAX_BYTES)
+    except OSError as problem:
+        if problem.errno == errno.EFBIG:
+            limit = document.MAX_BYTES >> 20
+            raise CorruptStore(f"{path} is larger than {limit} MiB, more than OpenClaw can read", _REMEDY) from None
+        raise Refused(f"{path} cannot be read: {problem.strerror}", "check the file", name="unreadable") from None
+
+
+def parse(raw: bytes, path: str, agent: str) -> Document[Session]:
+    """Return the members of an index with their sessions; CorruptStore names the file."""
+    real = functools.cache(files.real)
+    return _scan(raw, path, lambda key, values: session(agent, key, values, real), FIELDS)
+
+
+class Seen(NamedTuple):
+    """The sessions that an index held when it had this stamp."""
+
+    stamp: measuring.Stamp | None
+    sessions: Mapping[str, Session]
+
+
+def see(path: str, agent: str, before: Seen | None) -> Seen:
+    """Return the sessions of an index as it is now; one that has not changed since is not read again."""
+    stamp = measuring.stamp(path)
+    if before is not None and before.stamp == stamp:
+        return before
+    members = parse(read_index(path)[0], path, agent).members
+    return Seen(stamp, {key: member.row for key, member in members.items()})
+
+
+def check(raw: bytes, path: str) -> Document[None]:
+    """Return the members of an index, nothing but their spans; CorruptStore names the file."""
+    return _scan(raw, path, document.nothing)
+
+
+def _scan(raw: bytes, path: str, pick: Callable[[str, Any], Row], fields: tuple[str, ...] = ()) -> Document[Row]:
+    try:
+        return document.scan(raw, pick, fields)
+    except CorruptStore as problem:
+        raise CorruptStore(f"{path} {problem.message}", _REMEDY) from None
+
+
+def session(agent: str, key: str, values: tuple[Any, ...] | None, real: Callable[[str], str]) -> Session:
+    """Return what a plan needs of an entry, whatever is in it: the values of FIELDS; `real` resolves a folder."""
+    if values is None:
+        return Session(agent, key, None, None, id_usable=False)
+    session_id, path, status, pinned, updated, chat, origin, of_model, *parents = values
+    if chat is None and origin is not None:
+        chat = origin.get("chatType") if isinstance(origin, dict) else None
+    return Session(
+        agent,
+        key,
+        session_id if isinstance(session_id, str) else None,
+        _real_parent(path, real) if isinstance(path, str) and "\0" not in path else None,
+        status if isinstance(status, str) else None,
+        bool(pinned),
+        names.is_session_id(session_id) if session_id is not None else isinstance(path, str),
+        False,
+        moment(updated),
+        chat if isinstance(chat, str) else None,
+        model(of_model),
+        parents=_parents(*parents),
+    )
+
+
+def _parents(*named: Any) -> tuple[str, ...]:
+    """Return the keys of the sessions that an entry calls its parents, each once."""
+    # Of a hundred thousand entries hardly one has a parent.
+    if named == (None, None):
+        return ()
+    return tuple(dict.fromkeys(parent for parent in named if isinstance(parent, str)))
+
+
+def model(value: Any) -> str | None:
+    """Return the model that an entry names, None where it names none."""
+    return value if isinstance(value, str) and value else None
+
+
+def _real_parent(path: str, real: Callable[[str], str]) -> str:
+    """Return a path with its folder made real, so that two spellings of one folder compare equal."""
+    if not path.startswith("/"):
+        return path
+    parent, slash, name = path.rpartition("/")
+    try:
+        folder = real(parent or slash)
+    except UnicodeEncodeError:
+        # Half a surrogate pair: JSON may hold it, and no file system has such a name.
+        return path
+    return path if folder == parent else f"{folder}/{name}"
+
+
+def _add_beside(live: list[str], odd: dict[str, str], folder: str, index: str) -> None:
+    """Add what is of sessions beside an index elsewhere: there anything else may lie, too."""
+    own, other = _listing(folder)
+    live += [os.path.join(folder, name) for name in own if _is_of_session(name) or names.is_temporary(name, index)]
+    odd |= {os.path.join(folder, name): what for name, what in other.items() if _is_of_session(name)}
+
+
+def _is_of_session(name: str) -> bool:
+    return ".jsonl" in name or names.is_companion(names.archived_from(name) or name)
+
+
+def _listing(folder: str) -> tuple[list[str], dict[str, str]]:
+    """Return the regular files of a folder, and every other name with what it is."""
+    live: list[str] = []
+    odd: dict[str, str] = {}
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return live, odd
+    with entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                live.append(entry.name)
+            else:
+                odd[entry.name] = _kind(entry)
+    return live, odd
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    try:
+        mode = entry.stat(follow_symlinks=False).st_mode
+    except OSError:
+        return "file that is gone"
+    for test, word in ((stat.S_ISLNK, "link"), (stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "pipe")):
+        if test(mode):
+            return word
+    return "special file"

@@ -1,0 +1,183 @@
+"""A receipt made of what was found: a session that somebody else has deleted or reset, or ours by another key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from dataclasses import replace
+from typing import Any
+
+from ..core import keys, names
+from ..core.effects import NONE, REMOVED, Effect
+from ..core.errors import Refused, UsageProblem
+from ..core.model import Move
+from ..journal import history
+from ..journal.record import RunRecord, SessionRecord, StoreRecord, raw_entry
+from ..system import files
+from . import found, remains, restorable, stores
+from .files import document
+from .files.store import parse, read_index
+from .found import FOUND, Find
+from .home import Home
+
+PREFIX = f"{FOUND}:"
+SILENT = "there is none of it, in an archive or where it was: it may never have had one"
+GONE = "label, model, pin and what else was set for it: only its transcript was written down"
+
+
+def from_found(where: Home, wanted: str, given: str | None, *, looking: bool) -> tuple[RunRecord, list[str]]:
+    """Return a receipt of one find by its id, and what is to be said; `given` is the key that it is to get.
+
+    Refused where nothing has the id, or its key is not known and none is given.
+    """
+    find = found.pick(where, wanted.removeprefix(PREFIX))
+    shown = find.shown
+    key = shown.key if given is None else _new_key(given, find)
+    if key is None:
+        what = f"nobody has written down the key of {PREFIX}{shown.id}"
+        raise Refused(what, f"restore-sessions {PREFIX}{shown.id} --as KEY", name="no_key")
+    _check_twins(where, find, key)
+    if find.run is not None:
+        source = _by_receipt(where, find, find.run, looking=looking)
+        return (source if key == shown.key else _renamed(where, source, find, key)), []
+    session, note = _session(where, find, key)
+    index = where.database(shown.agent) if find.era == "sqlite" else where.index(shown.agent)
+    # What was packed for a database cannot be a file store's transcript.
+    era = "sqlite" if any(move.target.endswith(".zst") for move in session.moves) else find.era
+    store = StoreRecord(shown.agent, era, index, where.folder(shown.agent), sessions=(session,))
+    return RunRecord("", FOUND, "", "", where.state, stores=(store,), state="done"), note
+
+
+def _new_key(given: str, find: Find) -> str:
+    """Return the key that --as names; UsageProblem where it can be none, or another agent's."""
+    agent = find.shown.agent
+    key = keys.target(given, agent).candidates[0]
+    why = ""
+    if keys.agent_of(key) != agent or keys.slip(given, agent) is not None:
+        why = f"is no key of agent {agent}, which it belongs to"
+    elif keys.is_main(key):
+        why = "is a main session, which nothing here could close again"
+    elif key != find.shown.key and (key != key.lower() or not key.isprintable() or any(map(str.isspace, key))):
+        why = "is no key that OpenClaw would write: lower case, no blanks"
+    if why:
+        raise UsageProblem(f"--as {keys.quoted(given)} {why}", f"--as agent:{agent}:<id>, with an id of your own")
+    return key
+
+
+def _check_twins(where: Home, find: Find, key: str) -> None:
+    """Raise Refused where a session has a key that a person, or OpenClaw, could take for this one."""
+    store = stores.detect(where, find.shown.agent)
+    for other in store.read().sessions if store is not None else ():
+        if other != key and keys.folded(other) == keys.folded(key):
+            what = f"{keys.quoted(key)} is but for case the key {keys.quoted(other)}, which is in use"
+            raise Refused(what, f"restore-sessions {PREFIX}{find.shown.id} --as KEY")
+
+
+def _by_receipt(where: Home, find: Find, run: str, *, looking: bool) -> RunRecord:
+    """Return the receipt of the run that closed or archived it, with nothing else in it."""
+    shown = find.shown
+    record = restorable.choose(where, run, looking=looking)
+    wanted = (shown.agent, shown.key, shown.session_id)
+    own = []
+    for store in record.stores:
+        only = tuple(one for one in store.sessions if (store.agent, one.key, one.session_id) == wanted)
+        if only:
+            own.append(replace(store, sessions=only, orphans=(), removes=()))
+    return replace(record, operation=FOUND, stores=tuple(own))
+
+
+def _renamed(where: Home, source: RunRecord, find: Find, key: str) -> RunRecord:
+    renamed = []
+    for store in source.stores:
+        sessions = tuple(_with_key(where, find, store, session, key) for session in store.sessions)
+        # Where the entry was in the backup says nothing of another key's place.
+        renamed.append(replace(store, backup=None, sessions=sessions))
+    return replace(source, stores=tuple(renamed))
+
+
+def _with_key(where: Home, find: Find, store: StoreRecord, session: SessionRecord, key: str) -> SessionRecord:
+    held = restorable.entry_of(store, session)
+    value = document.member(held)[1] if store.era == "files" else held
+    return _placed(where, find, key, value, session.moves)._replace(events=session.events)
+
+
+def _session(where: Home, find: Find, key: str) -> tuple[SessionRecord, list[str]]:
+    """Return what a receipt would say of a session of somebody else's, and what of it is known to be lost."""
+    shown = find.shown
+    _check_transcripts(where, find)
+    value = None if find.backup is None else _value_in(find.backup, shown.agent, str(shown.key))
+    if value is not None:
+        found_so = _placed(where, find, key, value, find.moves)._replace(effects=_silent(where, find, value))
+        return found_so, [f"what was set for it is what {find.backup} has"]
+    now = int(history.now().timestamp() * 1000)
+    # Without a beginning OpenClaw takes the transcript's, and resets an old session with the next message to it.
+    made: dict[str, Any] = {"sessionId": shown.session_id, "updatedAt": now, "sessionStartedAt": now}
+    if find.era == "sqlite":
+        # OpenClaw's importer would add it.
+        made["delivery"] = {"kind": "none"}
+    # Whoever deleted it took them along.
+    gone = Effect("settings", "", "", 1, REMOVED, NONE, GONE)
+    return _placed(where, find, key, json.dumps(made), find.moves)._replace(effects=(gone,)), []
+
+
+def _silent(where: Home, find: Find, value: str) -> tuple[Effect, ...]:
+    """Return what is missing of a session that has its row and no transcript, in an archive or where it was."""
+    named = json.loads(value).get("sessionFile")
+    lives = {f"{find.shown.session_id}.jsonl", names.parted(named)[1] if isinstance(named, str) else ""} - {""}
+    folders = (where.folder(find.shown.agent), where.beside(find.shown.agent))
+    if find.moves or any(files.exists(os.path.join(at, live)) for at in folders if at for live in lives):
+        return ()
+    return (Effect("transcript", "", "", 1, REMOVED, NONE, SILENT),)
+
+
+def _placed(where: Home, find: Find, key: str, value: str, moves: tuple[Move, ...]) -> SessionRecord:
+    """Return a session as it is to be in the store, with an entry that names its transcript."""
+    entry = json.loads(value)
+    folder, changed = where.folder(find.shown.agent), False
+    if find.era == "files" and moves:
+        is_taken = key != find.shown.key and files.exists(os.path.join(folder, moves[0].source))
+        if is_taken:
+            # OpenClaw up to 2026.5 gives the session after a reset the file name of the one before.
+            fresh = str(uuid.uuid5(uuid.NAMESPACE_URL, moves[0].target))
+            source = os.path.join(os.path.dirname(moves[0].target), f"{fresh}.jsonl")
+            moves, entry["sessionId"] = (Move(source, moves[0].target),), fresh
+        if is_taken or "sessionFile" not in entry:
+            entry["sessionFile"], changed = os.path.join(folder, moves[0].source), True
+    return _recorded(find, key, entry, _text(entry) if changed else value, moves)
+
+
+def _text(value: Any) -> str:
+    """Return a value as JSON, as OpenClaw writes it; half a surrogate pair, which no file can hold, escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isascii() or not any("\ud800" <= one <= "\udfff" for one in text) else json.dumps(value)
+
+
+def _value_in(backup: str, agent: str, key: str) -> str | None:
+    """Return the entry that a backup of an index has for a key; None where it has none any more."""
+    members = parse(read_index(backup)[0], backup, agent)
+    return document.member(members.member_bytes(key).decode("utf-8"))[1] if key in members.members else None
+
+
+def _recorded(find: Find, key: str, entry: dict[str, Any], value: str, moves: tuple[Move, ...]) -> SessionRecord:
+    """Return a session of a receipt that holds its entry: of a file store its member, of a database its value."""
+    held = value if find.era == "sqlite" else f"{_text(key)}: {value}"
+    raw = raw_entry(held)
+    digest, session_id = hashlib.sha256(raw).hexdigest(), entry.get("sessionId")
+    return SessionRecord(key, session_id, 0, len(raw), digest, status="closed", moves=moves, entry=held)
+
+
+def _check_transcripts(where: Home, find: Find) -> None:
+    """Raise Refused for a file that is no transcript by its first line; one that is packed is looked at later."""
+    for move in find.moves:
+        if move.target.endswith(".zst") or names.is_companion(move.source):
+            continue
+        try:
+            event = json.loads(remains.first_line(where.folder(find.shown.agent), move.target))
+        except (OSError, ValueError, RecursionError) as problem:
+            if find.era == "sqlite" and isinstance(problem, FileNotFoundError):
+                continue  # the database keeps it
+            event = None
+        if not (isinstance(event, dict) and event.get("type") == "session"):
+            raise Refused(f"{keys.quoted(move.target)} does not begin as a transcript does", "look at it")

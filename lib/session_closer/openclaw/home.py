@@ -1,0 +1,371 @@
+"""Where OpenClaw keeps things: state directory, configuration, stores, ports, token."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ..core import keys
+from ..core.errors import Refused, UsageProblem
+from ..core.keys import quoted
+from ..system import files, trust
+from ..system.files import listed
+from . import config
+
+DEFAULT_PORT = 18789
+# What OpenClaw calls the agent of a configuration that names none.
+_DEFAULT_AGENT = "main"
+# Before it was renamed OpenClaw had the second ones, and up to 2026.7 it reads them where the first are not there.
+_STATE_NAMES, _CONFIG_NAMES = (".openclaw", ".clawdbot"), ("openclaw.json", "clawdbot.json")
+_PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Home:
+    """One state directory, seen from one environment; `said` tells whose word it was.
+
+    `url` names its gateway, `token_file` the file with its token, `gateway_state` what the gateway itself calls its
+    state directory; None: found out.
+    """
+
+    state: str
+    said: str
+    environ: Mapping[str, str]
+    isolated: bool = False
+    url: str | None = None
+    token_file: str | None = None
+    gateway_state: str | None = None
+
+    @cached_property
+    def config_path(self) -> str:
+        """The configuration file; the environment's own only goes with the environment's state directory."""
+        named = self.environ.get("OPENCLAW_CONFIG_PATH", "").strip()
+        if named and self.said not in ("--state-dir", "--profile", "demo"):
+            return os.path.abspath(_below(_home_of(self.environ), named))
+        places = [self.state]
+        if self.state == os.path.realpath(_default_state(self.environ)):
+            places += [os.path.join(_home_of(self.environ), name) for name in _STATE_NAMES]
+        named_there = [os.path.join(place, name) for place in places for name in _CONFIG_NAMES]
+        return next(filter(os.path.exists, named_there), named_there[0])
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The configuration, empty where there is none; Refused where it cannot be read."""
+        return config.load(self.config_path, self.environ, _home_of(self.environ))
+
+    def setting(self, *path: str) -> Any:
+        """Return one value of the configuration, None where it is not set."""
+        value: Any = self.config
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+    @cached_property
+    def ports(self) -> tuple[int, ...]:
+        """The ports at which this state directory's gateway may listen, most likely first."""
+        configured = self.setting("gateway", "port")
+        named = [self.environ.get("OPENCLAW_GATEWAY_PORT"), configured]
+        if type(configured) is not int or not _port(configured):
+            # A configured port replaces the default: what listens at the default is somebody else's.
+            named.append(DEFAULT_PORT)
+        return tuple(dict.fromkeys(filter(None, map(_port, named))))
+
+    @property
+    def token(self) -> str | None:
+        """The gateway's token, None where only the `openclaw` command can find it."""
+        if self.token_file is not None:
+            return config.secret_file(self.token_file)
+        value = self.setting("gateway", "auth", "token")
+        if isinstance(value, dict):
+            return config.secret(self.config, value, self.environ, _home_of(self.environ))
+        if isinstance(value, str) and value:
+            return config.expanded(value, self.environ)
+        return self.environ.get("OPENCLAW_GATEWAY_TOKEN") or None
+
+    def index(self, agent: str) -> str:
+        """Return the path of an agent's sessions.json."""
+        template = self.setting("session", "store")
+        if isinstance(template, str) and template.strip():
+            path = self._expanded(template.strip()).replace("{agentId}", agent)
+            if not files.is_path(path):
+                what = f"{self.config_path} says session.store, but no file can have that path"
+                raise Refused(what, "openclaw doctor", name="config")
+            path = os.path.abspath(_below(_home_of(self.environ), path))
+            return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        return os.path.join(self.folder(agent), "sessions.json")
+
+    def _expanded(self, text: str) -> str:
+        """Return a setting with its ${VARIABLES}; Refused for one that is not set here."""
+        found = config.expanded(text, self.environ)
+        if found is None:
+            name = config.missing(text, self.environ)
+            raise Refused(f"{self.config_path} needs ${{{name}}}, which is not set", f"set {name}", name="config")
+        return found
+
+    def folder(self, agent: str) -> str:
+        """Return the folder of an agent's transcripts, a custom store or not."""
+        return os.path.join(self.state, "agents", agent, "sessions")
+
+    def beside(self, agent: str) -> str:
+        """Return the folder of an agent's index where `session.store` puts it elsewhere, else "".
+
+        OpenClaw has transcripts there, too: those of `sessions.create` and `chat.inject`.
+        """
+        place = os.path.dirname(self.index(agent))
+        return "" if os.path.realpath(place) == os.path.realpath(self.folder(agent)) else place
+
+    def database(self, agent: str) -> str:
+        """Return the path of an agent's session database."""
+        return os.path.join(self.state, "agents", agent, "agent", "openclaw-agent.sqlite")
+
+    def has_own_indexes(self) -> bool:
+        """Tell whether each agent has an index of its own: a template without {agentId} is one for all."""
+        template = self.setting("session", "store")
+        return not (isinstance(template, str) and template.strip() and "{agentId}" not in template)
+
+    @property
+    def default_agent(self) -> str:
+        """The agent that what names none belongs to."""
+        listed, entries = self.setting("agents", "list"), self.setting("agents", "entries")
+        rows = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        named = [(each.get("id"), each) for each in rows]
+        named += list(entries.items()) if isinstance(entries, dict) else []
+        chosen = [name for name, each in named if isinstance(each, dict) and each.get("default") is True]
+        first = next((name for name in (*chosen, *(name for name, _ in named)) if isinstance(name, str)), "")
+        return first.strip().lower() or _DEFAULT_AGENT
+
+    @property
+    def state_database(self) -> str:
+        """The database that all agents share, from 2026.7 on."""
+        return os.path.join(self.state, "state", "openclaw.sqlite")
+
+    @property
+    def cron_jobs(self) -> str | None:
+        """The file with cron jobs, up to the versions that keep them in a database.
+
+        None where it is named relative to the folder of the gateway, whatever that is.
+        """
+        named = self.setting("cron", "store")
+        if isinstance(named, str) and named.strip():
+            path = _below(_home_of(self.environ), self._expanded(named.strip()))
+            return os.path.normpath(path) if os.path.isabs(path) else None
+        return os.path.join(self.state, "cron", "jobs.json")
+
+    def agents(self) -> list[str]:
+        """Return the agents that have a folder here, or below the root of `session.store`."""
+        root = os.path.join(self.state, "agents")
+        try:
+            found = listed(root)
+        except OSError as problem:
+            raise _unlisted(root, problem) from None
+        return sorted({*filter(keys.is_agent_id, found), *self._below_template()})
+
+    def has_store(self, path: str) -> bool:
+        """Tell whether a path is the store of one of its agents."""
+        return bool(self._agents_with(path))
+
+    def _agents_with(self, path: str) -> list[str]:
+        real = os.path.realpath(path)
+        known = sorted({*self.agents(), *self.known_agents()[0]})
+        places = {agent: map(os.path.realpath, (self.index(agent), self.database(agent))) for agent in known}
+        return [agent for agent in known if real in places[agent]]
+
+    def agents_with(self, path: str) -> list[str]:
+        """Return the agents whose store is at a path; Refused where there is none."""
+        if found := self._agents_with(path):
+            return found
+        remedy = "DIR/agents/AGENT/sessions/sessions.json of any state directory, with its transcripts beside it"
+        raise Refused(f"{quoted(path)} is no store of {self.state}", remedy, name="no_store")
+
+    def _below_template(self) -> list[str]:
+        """Return the agents that OpenClaw finds on disk where `session.store` is `ROOT/agents/{agentId}/sessions/…`.
+
+        Neither links nor what leads out of the root.
+        """
+        template = self.setting("session", "store")
+        head, _, tail = template.strip().partition("{agentId}") if isinstance(template, str) else ("", "", "")
+        if tail != "/sessions/sessions.json" or os.path.basename(head.rstrip("/")) != "agents" or head[-1:] != "/":
+            return []
+        root = os.path.dirname(os.path.dirname(os.path.dirname(self.index("x"))))
+        found = []
+        try:
+            there = listed(root)
+        except OSError as problem:
+            raise _unlisted(root, problem) from None
+        for name in filter(keys.is_agent_id, there):
+            index = os.path.join(root, name, "sessions", "sessions.json")
+            if os.path.realpath(index) == index and files.is_file(index):
+                found.append(name)
+        return found
+
+    def known_agents(self) -> tuple[list[str], list[str]]:
+        """Return the agents on disk and in the configuration, and a note on each that is left out."""
+        root = os.path.join(self.state, "agents")
+        found, notes = {*self._configured(), *self._below_template()}, []
+        try:
+            with os.scandir(root) as entries:
+                there = sorted(entries, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            there = []
+        except OSError as problem:
+            raise _unlisted(root, problem) from None
+        for entry in there:
+            if entry.is_symlink():
+                # OpenClaw follows the link of an agent that is configured, and finds no other.
+                if entry.name not in found:
+                    real = quoted(os.path.realpath(entry.path))
+                    notes.append(f"{quoted(entry.path)} is a link to {real}: left out; agents.list may name it")
+            elif not entry.is_dir(follow_symlinks=False):
+                continue
+            elif keys.is_agent_id(entry.name):
+                found.add(entry.name)
+            elif not entry.name.startswith("."):
+                notes.append(f"{quoted(entry.path)} is no agent's folder by its name: left out")
+        return sorted(found), notes
+
+    def _configured(self) -> list[str]:
+        """Return the agents that the configuration names, by either of its layouts."""
+        listed, entries = self.setting("agents", "list"), self.setting("agents", "entries")
+        named = [each.get("id") for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        named += list(entries) if isinstance(entries, dict) else []
+        # OpenClaw takes an id for the same in any case.
+        ids = (name.strip().lower() for name in named if isinstance(name, str))
+        return [name for name in ids if keys.is_agent_id(name)]
+
+
+def _unlisted(root: str, problem: OSError) -> Refused:
+    return Refused(f"{root} cannot be listed: {problem.strerror}", "check it", name="unreadable")
+
+
+def find(environ: Mapping[str, str], *, state_dir: str | None = None, profile: str | None = None) -> Home:
+    """Return the state directory that the options and the environment name; UsageProblem where they disagree."""
+    named = environ.get("OPENCLAW_STATE_DIR", "").strip()
+    if state_dir is not None and profile is not None:
+        raise UsageProblem("--state-dir and --profile name two state directories", "give one of them")
+    if state_dir is not None:
+        if not state_dir.strip():
+            raise UsageProblem("--state-dir is empty", "--state-dir DIR")
+        return Home(_real(state_dir, environ), "--state-dir", environ)
+    if profile is not None:
+        if not _PROFILE.fullmatch(profile):
+            raise UsageProblem(f"{quoted(profile)} is not a profile", "--profile NAME stands for ~/.openclaw-NAME")
+        path = os.path.join(_home_of(environ), ".openclaw" if profile == "default" else f".openclaw-{profile}")
+        if named and _real(named, environ) != _real(path, environ):
+            raise UsageProblem(
+                f"--profile {profile} is {path}, OPENCLAW_STATE_DIR says {named}",
+                "unset one of them, or use --state-dir",
+            )
+        return Home(_real(path, environ), "--profile", environ)
+    if named:
+        return Home(_real(named, environ), "OPENCLAW_STATE_DIR", environ)
+    return Home(_real(_default_state(environ), environ), "home", environ)
+
+
+def _default_state(environ: Mapping[str, str]) -> str:
+    """Return the state directory where none is named: the older name only where the newer one is not there."""
+    found = [os.path.join(_home_of(environ), name) for name in _STATE_NAMES]
+    return next(filter(os.path.exists, found), found[0])
+
+
+def state_dir_around(path: str) -> str | None:
+    """Return the state directory in which a store has its usual place, None where it has another one."""
+    real = os.path.realpath(path)
+    folder, name = os.path.split(real)
+    above, kind = os.path.split(folder)
+    agents, agent = os.path.split(above)
+    if os.path.basename(agents) != "agents" or not keys.is_agent_id(agent):
+        return None
+    if (kind, name) not in (("sessions", "sessions.json"), ("agent", "openclaw-agent.sqlite")):
+        return None
+    return os.path.dirname(agents)
+
+
+def _port(value: object) -> int:
+    """Return a port that is named as `18789` or `HOST:18789`; 0 where it is none."""
+    number = str(value).strip().rpartition(":")[2] if type(value) in (int, str) else ""
+    return int(number) if number.isdecimal() and len(number) < 10 and int(number) < 65536 else 0
+
+
+def _home_of(environ: Mapping[str, str]) -> str:
+    home = _word(environ, "HOME") or os.path.expanduser("~")
+    return _below(home, _word(environ, "OPENCLAW_HOME")) or home
+
+
+def _word(environ: Mapping[str, str], name: str) -> str:
+    """Return a variable as OpenClaw reads it, which takes what a script made of nothing for nothing."""
+    value = environ.get(name, "").strip()
+    return "" if value in ("undefined", "null") else value
+
+
+def _below(home: str, path: str) -> str:
+    return home + path[1:] if path == "~" or path.startswith("~/") else path
+
+
+def _real(path: str, environ: Mapping[str, str]) -> str:
+    return os.path.realpath(_below(_home_of(environ), path))
+
+
+def state_dir_of(environ: Mapping[str, str]) -> str | None:
+    """Return the state directory that a process with this environment serves, as it calls it, profiles left aside.
+
+    None where that depends on its HOME, and it names none.
+    """
+    named = environ.get("OPENCLAW_STATE_DIR", "").strip()
+    if os.path.isabs(named):
+        return named
+    if not os.path.isabs(_word(environ, "OPENCLAW_HOME")) and not _word(environ, "HOME"):
+        return None
+    found = _below(_home_of(environ), named) or _default_state(environ)
+    return found if os.path.isabs(found) else None
+
+
+def check_owner(home: Home, paths: list[str]) -> None:
+    """Refuse to work as anybody but the owner: files left by root cannot be opened by the gateway."""
+    me = os.geteuid()
+    for path in (home.state, *paths):
+        try:
+            owner = os.stat(path).st_uid
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as problem:
+            raise Refused(f"{path} cannot be looked at: {problem.strerror}", "run as its owner", name="owner") from None
+        if owner != me:
+            raise Refused(f"{path} belongs to uid {owner}, this runs as uid {me}", "run as that user", name="owner")
+
+
+def exposure(home: Home, more: Sequence[str] = ()) -> list[str]:
+    """Return a warning where others may write what says everything else: state directory, configuration, `more`."""
+    open_to = []
+    for path in (home.state, home.config_path, *more):
+        with contextlib.suppress(OSError):
+            if why := trust.objection(os.stat(path)):
+                open_to.append(f"{path}: {why}")
+    what = "whoever may write there decides what is closed, and whom the gateway obeys; chmod go-w"
+    return [f"{'; '.join(open_to)}: {what}"] if open_to else []
+
+
+def check_folders(home: Home, agents: list[str]) -> None:
+    """Refuse agents whose sessions are somebody else's, or outside the state directory."""
+    places = [path for agent in agents for path in (home.folder(agent), home.index(agent), home.database(agent))]
+    check_owner(home, [*places, *(os.path.dirname(path) for path in places)])
+    root = os.path.realpath(os.path.join(home.state, "agents"))
+    for agent in agents:
+        for part in (home.folder(agent), home.database(agent)):
+            real = os.path.realpath(part)
+            if os.path.commonpath([root, real]) != root and (link := trust.foreign_link(part)) is not None:
+                what = f"the sessions of agent {agent} are in {real}, outside {root}, by {link}, another user's link"
+                raise Refused(what, f"put a link of your own, or the folder, in the place of {link}", name="link")
+
+
+def older_layout(home: Home) -> Refused | None:
+    """Return why there is nothing to be seen of a state directory from before there were agents; None: it is none."""
+    old = os.path.join(home.state, "sessions", "sessions.json")
+    if not files.exists(old) or files.exists(os.path.join(home.state, "agents")) or home.setting("session", "store"):
+        return None
+    what = f"{old} is of an older layout, without agents, which no OpenClaw of today works in"
+    return Refused(what, "openclaw doctor --fix moves it below agents/", name="older_layout")

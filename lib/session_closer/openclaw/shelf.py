@@ -1,0 +1,70 @@
+"""Which archives a restore may take: those that its own run has put away, or one after it. Nothing writes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from ..core import names
+from ..core.model import Move
+from ..journal import history
+from ..journal.record import Damaged, RunRecord, decode
+from ..system import files
+from .home import Home
+
+
+class Shelf(NamedTuple):
+    """The archive of each live name that is to be taken, and those names by the session ids that could own them."""
+
+    latest: Mapping[str, str]
+    owned: Mapping[str, Sequence[str]]
+
+
+def put_away_since(home: Home, agent: str, era: str, run: RunRecord) -> Shelf:
+    """Return what a run and those after it have put away of an agent and is still there, the latest of each name.
+
+    An archive of anybody else is never brought back: it may be years old.
+    """
+    listed = frozenset(_listed(home, agent))
+    latest: dict[str, str] = {}
+    for raw in history.all_records(home.state):
+        with contextlib.suppress(Damaged):
+            record = decode(raw)
+            if record.state_dir == home.state and (record.sequence, record.id) >= (run.sequence, run.id):
+                for move in _archived_by(record, agent, era):
+                    if move.target in listed:
+                        latest.setdefault(move.source, move.target)
+    return _owned(latest)
+
+
+def _listed(home: Home, agent: str) -> list[str]:
+    return [*files.listed(home.folder(agent)), *files.listed_whole(home.beside(agent))]
+
+
+def _archived_by(record: RunRecord, agent: str, era: str) -> Iterator[Move]:
+    for store in record.stores:
+        if (store.agent, store.era) == (agent, era) and not store.restores:
+            yield from store.orphans
+            for session in store.sessions:
+                yield from session.moves
+
+
+def _owned(latest: Mapping[str, str]) -> Shelf:
+    owned: dict[str, list[str]] = defaultdict(list)
+    for live in latest:
+        for owner in names.owners(live):
+            owned[owner].append(live)
+    return Shelf(latest, owned)
+
+
+def put_away_after(home: Home, agent: str, backup: str, sequence: int) -> Shelf:
+    """Return the archives that were made after a backup: by its run and those after it, else by what the names say."""
+    made = names.backed_up_at(os.path.basename(backup))
+    since = made or datetime.fromtimestamp(os.stat(backup).st_mtime, UTC)
+    told = names.shelf(name for name in _listed(home, agent) if names.is_made_since(name, since))
+    ours = put_away_since(home, agent, "files", RunRecord("", "", "", "", home.state, sequence=sequence))
+    return _owned({**told, **ours.latest})

@@ -1,0 +1,337 @@
+"""Ask the gateway of a SQLite store to archive and to delete; tell by the rows what became of each session."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from ...artifacts.measuring import Measure
+from ...core import keys, names
+from ...core.errors import GatewayNeeded
+from ...core.model import Move, PlannedRow, Status
+from ...core.planning import effects_of
+from ...journal.record import Kept, SessionRecord, StoreRecord
+from ...operations.work import FINISHES, Work
+from ..gateway import client as sessions
+from ..gateway.client import Gateway
+from ..gateway.link import CallRefused, LinkLost, LinkRefused
+from .store import Row, SqliteStore, archives_of
+
+# The most that a gateway needed for the call during which its caller was killed: 100 sessions in 0.3 s.
+_UNDER_WAY_SECONDS = 2.0
+# So that a run which frees for some minutes does not first read what thousands of sessions have.
+_KEPT_AT_ONCE = 100
+# Keeps what goes with sessions (key, session id); None where nothing does.
+Keep = Callable[[Sequence[tuple[str, str | None]]], Kept | None]
+_IN_USE = "in use again: it was used while it was being closed"
+
+
+def archive(work: Work, store: SqliteStore, gateway: Gateway) -> list[PlannedRow]:
+    """Archive the sessions, at once for every list; return the rows that are archived now and unused since planned.
+
+    Raises LinkLost or LinkRefused.
+    """
+    pending = [row for row in work.rows if row.session is not None and not row.session.archived]
+    for some in sessions.rounds([(row.key, _session_id(row)) for row in pending]):
+        try:
+            refused = sessions.archive(gateway, some)
+        except CallRefused as problem:
+            refused = {key: problem for key, _ in some}
+        work.error.update({key: f"the gateway refused: {problem}" for key, problem in refused.items()})
+    return _still_idle(work, store, gateway)
+
+
+def _still_idle(work: Work, store: SqliteStore, gateway: Gateway) -> list[PlannedRow]:
+    now = store.rows([row.key for row in work.rows])
+    planned = {session.key: session for session in work.record.sessions}
+    idle, back = [], []
+    for row in work.rows:
+        found, before = now.get(row.key), planned[row.key]
+        if found is None or found.session_id != before.session_id or found.archived_at is None:
+            continue
+        if before.archived_before and row.session is not None and found.archived_at != row.session.archived_at:
+            continue  # restored and archived by somebody else since
+        if not row.was_running and _was_used(row, found, before):
+            back.append(row)
+        else:
+            idle.append(row)
+    for row in back:
+        work.outcome[row.key] = Status.CAME_BACK
+        work.error[row.key] = _IN_USE
+    # What is noted here tells the next run, if this one ends, whose archive it is and which of them to take back.
+    work.record = replace(
+        work.record,
+        sessions=tuple(
+            session._replace(
+                archived_at=now[session.key].archived_at if session.key in now else None,
+                status=str(work.outcome.get(session.key, session.status)),
+            )
+            for session in work.record.sessions
+        ),
+    )
+    work.note(work.record)
+    _take_back(work, store, gateway, [row for row in back if row.session is not None and not row.session.archived])
+    return idle
+
+
+def _was_used(row: PlannedRow, now: Row, before: SessionRecord) -> bool:
+    """Tell whether somebody spoke in a session since it was planned, or a run of it was ended by archiving it."""
+    assert row.session is not None
+    return now.events != before.events or (now.status == "killed" and row.session.status != "killed")
+
+
+def _take_back(work: Work, store: SqliteStore, gateway: Gateway, rows: Sequence[PlannedRow]) -> None:
+    if not rows:
+        return
+    for pinned in (False, True):
+        again_shown = [row for row in rows if row.session is not None and row.session.pinned is pinned]
+        for some in sessions.rounds([(row.key, _session_id(row)) for row in again_shown]):
+            with contextlib.suppress(CallRefused):  # the rows tell
+                sessions.show(gateway, some, pinned=pinned)
+    now = store.rows([row.key for row in rows])
+    for key, row in now.items():
+        if row.archived_at is not None:
+            hidden = "the gateway does not take it out of the archive again: it is hidden"
+            work.error[key] = f"{_IN_USE}; {hidden}"
+            work.warnings.append(f"{keys.plain(key)}: {hidden}")
+
+
+def delete(
+    work: Work,
+    gateway: Gateway,
+    rows: Sequence[PlannedRow],
+    progress: Callable[[int, int], None],
+    *,
+    keep: Keep,
+    until: float = math.inf,
+) -> None:
+    """Delete archived sessions, one by one; OpenClaw serves no two at once. Raises LinkLost or LinkRefused.
+
+    `keep`: what goes with some sessions, kept ahead of them. `until`, in seconds of the monotonic clock: what is not
+    reached by then stays archived.
+    """
+    for at, row in enumerate(rows):
+        if at % _KEPT_AT_ONCE == 0 and time.monotonic() < until:
+            _keep(work, keep, [(one.key, _session_id(one)) for one in rows[at : at + _KEPT_AT_ONCE]])
+        if time.monotonic() >= until:
+            work.put_off.update(later.key for later in rows[at:])
+            break
+        progress(at, len(rows))
+        try:
+            paths = _deleted(gateway, row.key, _session_id(row))
+        except CallRefused as problem:
+            if not problem.changed:
+                work.error[row.key] = f"the gateway refused: {problem}"
+        except (LinkLost, LinkRefused) as problem:
+            work.error.update(dict.fromkeys((r.key for r in rows[at:]), f"the gateway gave no answer: {problem}"))
+            raise
+        else:
+            work.note_archives(row.key, paths)
+    progress(len(rows), len(rows))
+
+
+def _keep(work: Work, keep: Keep, sessions: Sequence[tuple[str, str | None]]) -> None:
+    kept = keep(sessions)
+    if kept is not None:
+        work.record = replace(work.record, kept=(*work.record.kept, kept))
+        work.note(work.record)
+
+
+def again(gateway: Gateway) -> str:
+    """Return what to do where a gateway has stopped answering in the middle of a run."""
+    return f"{sessions.way_out(gateway)}, then the same command again: it finishes what was begun"
+
+
+def _deleted(gateway: Gateway, key: str, session_id: str) -> list[str]:
+    return sessions.delete(gateway, key, delete_transcript=True, session_id=session_id, archived_only=True)
+
+
+def _session_id(row: PlannedRow) -> str:
+    assert row.session is not None
+    return row.session.session_id or ""
+
+
+def judge(work: Work, store: SqliteStore, before: frozenset[str], *, pending: bool = False) -> None:
+    """Decide by the rows what became of each session: an answer proves nothing; `before`: archives from before it.
+
+    `pending`: the run ends here, and the next one finishes what this one has archived.
+    """
+    now = store.rows([row.key for row in work.rows])
+    silent = [_session_id(row) for row in work.rows if row.key not in now and not work.archives.get(row.key)]
+    archives = archives_of(store, silent, lambda name: name not in before)
+    planned = {session.key: session for session in work.record.sessions}
+    for row in work.rows:
+        found = now.get(row.key)
+        if found is None:
+            work.outcome[row.key] = Status.CLOSED
+            work.error.pop(row.key, None)
+            work.archives[row.key] = work.archives.get(row.key) or archives[_session_id(row)]
+            if not work.archives[row.key]:
+                what = "it never had one, or another session uses it too"
+                work.warnings.append(f"{keys.plain(row.key)} left no archive of a transcript: {what}")
+        elif found.session_id != _session_id(row):
+            work.outcome[row.key] = Status.CAME_BACK
+            work.error[row.key] = "in use again: the gateway wrote it anew"
+        elif work.outcome.get(row.key) is Status.CAME_BACK:
+            continue
+        elif pending and found.archived_at is not None and planned[row.key].archived_at is None:
+            planned[row.key] = _noted(work, row, found, planned[row.key])
+        else:
+            _still_there(work, row, found, pending=pending)
+    work.record = replace(work.record, sessions=tuple(planned[session.key] for session in work.record.sessions))
+
+
+def _still_there(work: Work, row: PlannedRow, found: Row, *, pending: bool) -> None:
+    """Say of a session whether it is hidden, and whether it is going to be deleted."""
+    assert row.session is not None
+    why = work.error.pop(row.key, "not reached")
+    if found.archived_at is not None and (not row.frees or row.key in work.put_off):
+        work.outcome[row.key] = Status.ARCHIVED
+    elif found.archived_at is None or row.session.archived:
+        work.outcome[row.key] = Status.FAILED
+        work.error[row.key] = f"not {'deleted' if row.session.archived else 'closed'}: {why}"
+    else:
+        work.outcome[row.key] = Status.ARCHIVED
+        rest = f"its deletion is pending: {FINISHES}" if pending else f"but not deleted: {why}"
+        work.error[row.key] = f"hidden, {rest}"
+        work.pending |= {row.key} if pending else set()
+
+
+def _noted(work: Work, row: PlannedRow, found: Row, before: SessionRecord) -> SessionRecord:
+    """Return the record of what the last call of a run has archived: the next run deletes it, unless it was used."""
+    assert row.session is not None
+    if not row.was_running and not row.session.archived and _was_used(row, found, before):
+        work.outcome[row.key] = Status.CAME_BACK
+        work.error[row.key] = f"{_IN_USE}; it is hidden yet: {FINISHES}"
+        return before
+    _still_there(work, row, found, pending=True)
+    return before._replace(archived_at=found.archived_at)
+
+
+def check_lists(work: Work, gateway: Gateway) -> None:
+    """Look whether the gateway still lists what is gone. Raises LinkLost or LinkRefused."""
+    gone = [row for row in work.rows if work.outcome.get(row.key) in (Status.CLOSED, Status.ARCHIVED)]
+    if not gone:
+        return
+    try:
+        listed = sessions.listed(gateway, work.store.agent)
+    except CallRefused as problem:
+        work.warnings.append(f"the gateway does not list its sessions ({problem}): only the database was looked at")
+        return
+    for row in gone:
+        if row.key in listed and listed[row.key] == _session_id(row):
+            work.outcome[row.key] = Status.FAILED
+            work.error[row.key] = "gone from the database, but the gateway lists it still"
+        elif row.key in listed:
+            work.outcome[row.key] = Status.CAME_BACK
+            work.error[row.key] = "closed, and in use again already"
+
+
+def settled(work: Work) -> StoreRecord:
+    """Return the record with what became of each session, its archives and what else the close has changed."""
+    archived = {key for key, status in work.outcome.items() if status is Status.ARCHIVED}
+    effects = {row.key: effects_of(row, work.store.era, archived=True) for row in work.rows if row.key in archived}
+    return replace(
+        work.record,
+        sessions=tuple(
+            session._replace(
+                status=str(work.outcome.get(session.key, Status.FAILED)),
+                moves=_moves(work.store.folder, work.archives.get(session.key, ())),
+                effects=effects.get(session.key, session.effects),
+            )
+            for session in work.record.sessions
+        ),
+    )
+
+
+def _moves(folder: str, archives: Iterable[str]) -> tuple[Move, ...]:
+    measure, moves = Measure(), []
+    for name in archives:
+        live = names.archived_from(name)
+        if live is not None and names.owners(live):
+            moves.append(measure.archived(folder, Move(live, name)))
+    return tuple(moves)
+
+
+def finish(
+    store: SqliteStore,
+    record: StoreRecord,
+    gateway: Gateway,
+    keep: Keep,
+    *,
+    began: datetime | None,
+    young: bool,
+    frees: bool,
+) -> StoreRecord:
+    """Finish what an interrupted run began in one store: delete what it archived; what was used since stays.
+
+    `began`: when that run did. `young`: its last call may be under way still. Not `frees`: what it archived stays so.
+    Raises GatewayNeeded where something is to be asked of a gateway that does not answer, or does not do it.
+    """
+    if young and any(session.archived_at is None for session in record.sessions):
+        time.sleep(_UNDER_WAY_SECONDS)
+    now = store.rows([session.key for session in record.sessions])
+    if frees:
+        kept = keep([(one.key, one.session_id) for one in record.sessions if not one.hidden and one.key in now])
+        record = replace(record, kept=(*record.kept, *([kept] if kept is not None else ())))
+    ended = (_finish(store, session, now.get(session.key), gateway, frees=frees) for session in record.sessions)
+    return replace(record, sessions=tuple(_with_archive(store, session, began) for session in ended))
+
+
+def _finish(
+    store: SqliteStore, session: SessionRecord, now: Row | None, gateway: Gateway, *, frees: bool
+) -> SessionRecord:
+    if now is None:
+        return session._replace(status="closed")
+    if now.session_id != session.session_id:
+        return session._replace(status="came_back")
+    used = session.status == "came_back" or now.events != session.events
+    left = session._replace(status="came_back" if used else "dropped")
+    ours = session.archived_at in (None, now.archived_at)
+    if now.archived_at is None or session.archived_before or not ours:
+        return left
+    if (session.hidden or not frees) and not used:
+        return session._replace(status="archived", archived_at=now.archived_at)
+    # Whether it was used between the plan and the archive was not looked at any more, if its time was not noted.
+    hidden = used or session.archived_at is None
+    then, why = _asked_again(store, session, gateway, delete=not hidden)
+    if then is None:
+        return session._replace(status="closed")
+    if then.session_id != session.session_id:
+        return session._replace(status="came_back")
+    if hidden and then.archived_at is not None:
+        what = f"an interrupted run archived {keys.plain(session.key)}, and the gateway does not take it back: {why}"
+        raise GatewayNeeded(what, "openclaw gateway restart, then the same command again")
+    return left
+
+
+def _with_archive(store: SqliteStore, session: SessionRecord, began: datetime | None) -> SessionRecord:
+    if session.status != Status.CLOSED:
+        return session
+    session_id = session.session_id or ""
+    archives = archives_of(store, [session_id], lambda name: names.is_made_since(name, began))[session_id]
+    return session._replace(moves=_moves(store.folder, archives))
+
+
+def _asked_again(
+    store: SqliteStore, session: SessionRecord, gateway: Gateway, *, delete: bool
+) -> tuple[Row | None, object]:
+    """Delete one archived session, or take it out of the archive; return its row then, and why it was refused."""
+    session_id = session.session_id or ""
+    why: object = ""
+    try:
+        if delete:
+            _deleted(gateway, session.key, session_id)
+        else:
+            pinned = any(one.kind == "pin" for one in session.effects)
+            why = sessions.show(gateway, [(session.key, session_id)], pinned=pinned).get(session.key, "")
+    except CallRefused as problem:
+        why = problem
+    except (LinkLost, LinkRefused) as problem:
+        what = f"an interrupted run archived {keys.plain(session.key)}, which is not finished: {problem}"
+        raise GatewayNeeded(what, again(gateway)) from None
+    return store.rows([session.key]).get(session.key), why

@@ -1,0 +1,260 @@
+"""Bring deleted sessions back into a database: by OpenClaw's own importer, with the gateway stopped.
+
+The importer wants a `sessions.json` beside the database, and no gateway starts with one. So a record is there before it
+is written, and what a killed run left of it is put away by the next one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ...core import keys, names
+from ...core.errors import CloserError, GatewayNeeded, Refused
+from ...core.model import Life, Move, RestartResult, Status
+from ...journal.record import PLANNED, RestartRecord, SessionRecord, StoreRecord, raw_entry
+from ...operations import handoff
+from ...operations.run import Run
+from ...system import files
+from ...system.files import Disk
+from ..files.document import same_value
+from ..gateway.client import Gateway
+from ..gateway.command import OpenClaw, first_object
+from ..gateway.find import find
+from ..gateway.link import LinkLost, LinkRefused
+from ..gateway.restart import healthy
+from .store import SqliteStore
+
+if TYPE_CHECKING:
+    from ..restorable import Item
+
+STOPPED = "stopped"
+_STOP_SECONDS, _START_SECONDS, _IMPORT_SECONDS, _STATUS_SECONDS = 90.0, 120.0, 600.0, 60.0
+_PAUSE = 0.25
+_TRANSCRIPT_BYTES = 2 << 30
+FRESH = ".session-closer-new"
+_OTHERS = "restore the others by name"
+
+
+def recorded(item: Item) -> SessionRecord:
+    """Return what the record of a restore says about one session."""
+    raw = raw_entry(item.entry)
+    return SessionRecord(
+        item.key,
+        item.session_id,
+        0,
+        len(raw),
+        hashlib.sha256(raw).hexdigest(),
+        "files" if item.how == "file" else "gateway",
+        moves=item.moves,
+        entry=item.entry,
+        modes=item.modes,
+        jobs=item.jobs,
+    )
+
+
+def index_for(store: SqliteStore, items: Sequence[Item]) -> bytes:
+    """Return the `sessions.json` that the importer is to take."""
+    entries = {}
+    for item in items:
+        entries[item.key] = dict(json.loads(item.entry))
+        if item.moves:
+            entries[item.key]["sessionFile"] = os.path.join(store.folder, f"{item.session_id}.jsonl")
+    return json.dumps(entries, indent=2).encode()
+
+
+def make_folder(disk: Disk, folder: str) -> None:
+    """Make the sessions folder, which a database does not need, nor an index elsewhere."""
+    if not files.is_folder(folder):
+        make_folder(disk, os.path.dirname(folder))
+        disk.make_folder(folder)
+        disk.sync_folder(os.path.dirname(folder))
+
+
+def write_transcripts(disk: Disk, store: SqliteStore, item: Item) -> None:
+    """Put one session's transcript where the importer looks for it; Refused where its archive is damaged."""
+    for move in item.moves:
+        files.put(disk, os.path.join(store.folder, move.source), transcript(store, item, move))
+
+
+def check_transcripts(store: SqliteStore, items: Sequence[Item]) -> None:
+    """Raise Refused where an archive is damaged, or cannot be unpacked here."""
+    for item in items:
+        for move in item.moves:
+            transcript(store, item, move)
+
+
+def transcript(store: SqliteStore, item: Item | SessionRecord, move: Move) -> bytes:
+    """Return a transcript out of its archive; Refused where that is damaged, or cannot be unpacked here."""
+    archive = os.path.join(store.folder, move.target)
+    # OpenClaw writes the file later than the row of its archive, and cleans it up earlier.
+    raw, digest = store.kept(move.target)
+    if raw is None:
+        raw, _ = files.read(archive, _TRANSCRIPT_BYTES)
+        if digest is not None and hashlib.sha256(raw).hexdigest() != digest:
+            raise Refused(f"{archive} does not hold what OpenClaw archived", _OTHERS)
+    text = _unpacked(archive, raw) if archive.endswith(".zst") else raw
+    if str(item.session_id).encode() not in text.partition(b"\n")[0]:
+        raise Refused(f"{archive} does not hold the transcript of {item.session_id}", _OTHERS)
+    return text
+
+
+def _unpacked(archive: str, packed: bytes) -> bytes:
+    try:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+    except ImportError as problem:
+        what = f"this Python ({sys.executable}) cannot unpack {archive}: {problem}"
+        raise Refused(what, "a Python whose zstd can be imported") from None
+    try:
+        text = zstd.ZstdFile(io.BytesIO(packed)).read(_TRANSCRIPT_BYTES + 1)
+    except (zstd.ZstdError, EOFError) as problem:
+        raise Refused(f"{archive} cannot be unpacked: {problem}", _OTHERS) from None
+    if len(text) > _TRANSCRIPT_BYTES:
+        raise Refused(f"{archive} is larger than {_TRANSCRIPT_BYTES >> 30} GiB when it is unpacked", _OTHERS)
+    return text
+
+
+def run_importer(run: Run, agent: str) -> str:
+    """Run the importer; return what it said where it failed."""
+    words = ("doctor", "--session-sqlite", "import", "--session-sqlite-agent", agent, "--json")
+    try:
+        code, out, err = OpenClaw(run.home, None, None).run(*words, seconds=_IMPORT_SECONDS)
+    except (LinkRefused, LinkLost) as problem:
+        return str(problem)
+    return "" if code == 0 else " ".join((err or out).split())[-300:] or f"exit {code}"
+
+
+def judge(
+    run: Run, store: SqliteStore, todo: Sequence[Item], done: dict[tuple[str, str], Item], said: str | None
+) -> None:
+    """Decide by the rows what became of each session; `said`: what the importer said, None where it was not run."""
+    now = store.rows([item.key for item in todo])
+    for item in todo:
+        row = now.get(item.key)
+        if row is None or row.session_id != item.session_id:
+            why = "not reached" if said is None else f"OpenClaw did not import it: {said or 'it gave no reason'}"
+            done[item.agent, item.key] = item._replace(status=Status.FAILED, error=why)
+            continue
+        done[item.agent, item.key] = item._replace(status=Status.RESTORED)
+        if not same_value(raw_entry(row.entry), raw_entry(item.entry)):
+            run.warn(f"OpenClaw changed the entry of {keys.plain(item.key)} when it imported it")
+
+
+def clean(disk: Disk, index: str, store: SqliteStore, record: StoreRecord) -> None:
+    """Put away what we wrote for the importer and it did not take, and nothing else."""
+    files.remove(disk, [index + FRESH])
+    try:
+        raw, _ = files.read(index, record.size)
+    except FileNotFoundError:
+        raw = b""
+    except OSError as problem:
+        if not files.is_no_file(problem):
+            raise
+        return  # larger than ours, or no file at all
+    if raw and hashlib.sha256(raw).hexdigest() != record.sha256:
+        return
+    files.remove(disk, [index])
+    for session in record.sessions:
+        for move in session.moves:
+            live, archive = (os.path.join(record.transcripts, name) for name in (move.source, move.target))
+            # What is archived is not lost: the copy was written for the importer, which moves what it takes.
+            is_held = files.is_file(archive) or store.kept(move.target).raw is not None
+            if files.is_file(live) and is_held and names.is_transcript(move.source):
+                files.remove(disk, [live])
+    if files.is_folder(record.transcripts):
+        disk.sync_folder(record.transcripts)
+
+
+def finish(disk: Disk, index: str, store: SqliteStore, record: StoreRecord) -> StoreRecord:
+    """Settle an interrupted restore: what the rows have is restored, the rest is dropped."""
+    imported = record.size > 0
+    if imported:
+        clean(disk, index, store, record)
+    now = store.rows([session.key for session in record.sessions])
+    sessions = []
+    for session in record.sessions:
+        if session.status != PLANNED:
+            sessions.append(session)
+            continue
+        row = now.get(session.key)
+        back = row is not None and row.session_id == session.session_id and (imported or row.archived_at is None)
+        sessions.append(session._replace(status="restored" if back else "dropped"))
+    return replace(record, sessions=tuple(sessions))
+
+
+def cannot_stop(run: Run) -> CloserError | None:
+    """Return why the gateway cannot be stopped and started again from here, None where it can."""
+    found = run.gateway.found
+    if handoff.below(found.pid):
+        return Refused("this runs below the gateway, so it cannot stop it", by_hand(run), name="gateway_running")
+    try:
+        command = OpenClaw(run.home, found.pid, found.port)
+        service = command.answer("gateway", "status", "--json", seconds=_STATUS_SECONDS).get("service")
+    except (LinkRefused, LinkLost) as problem:
+        return GatewayNeeded(f"whether a service runs the gateway cannot be told: {problem}", by_hand(run))
+    if not (isinstance(service, dict) and service.get("loaded") is True):
+        what = "no service runs the gateway, so nothing here could start it again"
+        return Refused(what, by_hand(run), name="gateway_running")
+    return None
+
+
+def stop(run: Run) -> None:
+    """Stop the gateway through its service and prove that it is down; the record says that it has to be started."""
+    found = run.gateway.found
+    assert run.record is not None
+    assert run.journal is not None
+    run.record = replace(run.record, restart=RestartRecord(needed=True, result=STOPPED))
+    run.journal.write(run.record)
+    run.gateway.leave()
+    try:
+        OpenClaw(run.home, found.pid, found.port).run("gateway", "stop", "--json", seconds=_STOP_SECONDS)
+    except (LinkRefused, LinkLost) as problem:
+        raise GatewayNeeded(f"the gateway was not stopped: {problem}", by_hand(run)) from None
+    deadline = time.monotonic() + _STOP_SECONDS
+    while (now := find(run.home)).life is not Life.DOWN:
+        if time.monotonic() > deadline:
+            raise GatewayNeeded(f"the gateway was told to stop and still runs: {'; '.join(now.evidence)}", by_hand(run))
+        time.sleep(_PAUSE)
+    run.gateway = Gateway(run.home, now, [], [])
+
+
+def by_hand(run: Run) -> str:
+    """Return the commands that a person can give instead."""
+    again = run.options.again.replace(" --stop-gateway", "")
+    return f"openclaw gateway stop; {again}; openclaw gateway start"
+
+
+def start(run: Run) -> RestartResult:
+    """Start the gateway again and wait until it answers."""
+    by = "it is stopped: openclaw gateway status may say why; then: openclaw gateway start"
+    try:
+        words = ("gateway", "start", "--json")
+        code, out, err = OpenClaw(run.home, None, None).run(*words, seconds=_START_SECONDS)
+    except (LinkRefused, LinkLost) as problem:
+        return RestartResult(True, False, "not-started", f"{problem}; {by}")
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        now = find(run.home)
+        if now.life is Life.UP and now.port is not None and healthy(run.home, now.port):
+            return RestartResult(True, True, "started", f"healthy again, process {now.pid}")
+        time.sleep(_PAUSE)
+    said = str(first_object(out).get("message") or " ".join((err or out).split())[:200] or f"exit {code}")
+    return RestartResult(True, False, "not-healthy", f"{said}; {by}")
+
+
+def owed_start(run: Run) -> RestartRecord:
+    """Start the gateway that an interrupted restore has stopped."""
+    if run.gateway.found.life is Life.UP:
+        return RestartRecord(needed=True, done=True, result="started", detail="it runs again")
+    result = start(run)
+    return RestartRecord(True, bool(result.ok), result.result, result.detail)

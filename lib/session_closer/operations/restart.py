@@ -1,0 +1,115 @@
+"""The one restart of a run: only after an edit of a file store below a running gateway."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..core.model import Life, RestartResult, Route, Status
+from ..journal.record import RestartRecord
+from ..openclaw.gateway import client
+from ..openclaw.gateway.restart import BY_HAND, noticed, restart
+from . import handoff
+from .decide import nothing_to_restart
+from .run import Run
+from .work import FileWork
+
+# A gateway wrote a row 2 s after its run was seen to have ended.
+LAST_WRITE_SECONDS = 5.0
+
+
+def restart_once(run: Run) -> RestartResult:
+    """Restart the gateway where a run owes it that; what was edited below it is to be looked at again then."""
+    begun = time.monotonic()
+    result = _restarted(run)
+    if run.options.late and _edits(run) and run.gateway.found.life is not Life.DOWN:
+        wait_for_last_write(begun)
+    return result
+
+
+def with_what_it_lists(run: Run, result: RestartResult) -> RestartResult:
+    """Return a restart that did not happen with whether the gateway lists what was closed below it."""
+    closed = _closed_below(_edits(run)) if result.ok is False else {}
+    return result._replace(detail=f"{result.detail}; {noticed(run.home, closed)}") if closed else result
+
+
+def _edits(run: Run) -> list[FileWork]:
+    return [work for work in run.works if isinstance(work, FileWork) and work.edited]
+
+
+def wait_for_last_write(since: float) -> None:
+    """Wait until a run that had ended by then (on the monotonic clock) has written all that it writes to a store."""
+    time.sleep(max(0.0, since + LAST_WRITE_SECONDS - time.monotonic()))
+
+
+def _restarted(run: Run) -> RestartResult:
+    found, wanted = run.gateway.found, run.options.restart
+    if found.life is Life.DOWN:
+        if wanted == "always":
+            run.warn("there is no gateway to restart")
+        return nothing_to_restart(run)
+    needed = any(work.edited for work in run.works)
+    edits = [work for work in run.works if isinstance(work, FileWork)]
+    if wanted == "always" and run.works and not edits:
+        run.warn("sessions in SQLite never need a restart, so the gateway was not restarted")
+    if not needed and (wanted != "always" or not edits):
+        return nothing_to_restart(run)
+    if wanted == "never":
+        run.warn(f"the running gateway was not restarted (--restart never); by hand: {BY_HAND}")
+        return RestartResult(needed, None, "left-out")
+    if found.life is Life.UNKNOWN:
+        run.warn("no gateway of this state directory is proven, so none was restarted")
+        return RestartResult(needed, None, "not-proven")
+    assert run.record is not None
+    assert run.journal is not None
+    run.record = replace(run.record, restart=RestartRecord(needed=True))
+    run.journal.write(run.record)
+    if not run.options.late and handoff.below(found.pid):
+        return RestartResult(
+            True, None, "handed-off", "this runs below the gateway, so a process of its own restarts it"
+        )
+    if found.pid is not None:
+        run.tell(f"restarting the gateway, process {found.pid}; receipt {run.receipt}")
+    run.gateway.leave()
+    result = restart(run.home, found)
+    if result.ok:
+        # However this run ends from here on, none is owed any more.
+        run.record = replace(run.record, restart=RestartRecord(True, True, result.result, result.detail))
+        run.journal.write(run.record)
+    return result
+
+
+def _closed_below(edits: Sequence[FileWork]) -> dict[str, list[str]]:
+    """Return what was closed below the gateway, keys by agent."""
+    closed = {
+        work.store.agent: [
+            row.key for row in work.rows if row.route is Route.FILES and work.outcome.get(row.key) is Status.CLOSED
+        ]
+        for work in edits
+    }
+    return {agent: keys for agent, keys in closed.items() if keys}
+
+
+def not_begun(why: str) -> RestartResult:
+    """Return what became of a restart that was handed off to a process that has not begun."""
+    return RestartResult(True, False, "not-run", f"{why}; by hand: {BY_HAND}")
+
+
+def owed_restart(run: Run) -> RestartRecord:
+    """Restart the gateway for an interrupted run that edited a store below it."""
+    if run.gateway.found.life is not Life.UP:
+        return RestartRecord(needed=run.gateway.found.life is not Life.DOWN, result="nothing-to-restart")
+    if run.options.restart == "never":
+        run.warn(f"an interrupted run owes the gateway a restart (--restart never); by hand: {BY_HAND}")
+        return RestartRecord(needed=True, result="left-out")
+    if handoff.below(run.gateway.found.pid):
+        run.warn(f"an interrupted run owes the gateway a restart, which would end this command; later: {BY_HAND}")
+        return RestartRecord(needed=True, result="left-out")
+    result = restart(run.home, run.gateway.found)
+    run.gateway.leave()
+    if result.ok:
+        run.gateway = client.meet(run.home, looking_only=False)
+    else:
+        run.warn(f"the gateway was not restarted: {result.detail}")
+    return RestartRecord(True, bool(result.ok), result.result, result.detail)

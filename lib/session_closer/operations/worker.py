@@ -1,0 +1,176 @@
+"""The process that outlives the command: it closes the caller's own session, restarts the gateway, ends the record."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from ..core.errors import Busy, CloserError
+from ..core.keys import Target
+from ..core.model import Life, Options, Outcome, Reason, Report, RestartResult, Route, Status, Wish
+from ..journal.journal import Journal
+from ..journal.record import RestartRecord, RunRecord, StoreRecord
+from ..openclaw.gateway.find import find
+from ..openclaw.gateway.restart import restart
+from ..openclaw.home import Home
+from ..render.report import result
+from ..system import processes
+from ..system.files import Disk
+from ..system.locks import iso_now
+from .restart import wait_for_last_write
+
+_CALLER_SECONDS = 60.0
+# A turn may go on for long after the command that was its last act, as agents were told it should be.
+TURN_SECONDS = 1800.0
+_PAUSE = 2.0
+
+
+def main(task: Mapping[str, Any], *, begun: int | None = None) -> int:
+    """Wait for the caller to end (bounded), do what it left, finish the record, which shows how it ended.
+
+    `begun`: the pipe on which the caller waits to hear that all this is under way.
+    """
+    where = Home(
+        task["state"],
+        "worker",
+        {**os.environ, "OPENCLAW_CONFIG_PATH": task["config"]},
+        url=task["url"],
+        token_file=task["tokenFile"],
+        gateway_state=task["gatewayState"],
+    )
+    journal = Journal(Disk(), where.state, task["run"])
+    journal.descriptor = int(task["descriptor"])
+    record = journal.read()
+    if record is None:
+        return 1
+    if begun is not None:
+        with os.fdopen(begun, "wb") as pipe:
+            pipe.write(b".")
+    _wait_for(int(task["caller"]))
+    ends: list[RestartResult] = []
+    rows: list[Mapping[str, Any]] = []
+    for row in record.results:
+        if row.get("status") != Status.DEFERRED:
+            rows.append(row)
+            continue
+        ended, restarted = _close_own(where, record, row, task)
+        ends.append(restarted)
+        rows.append({**row, **ended})
+        journal.write(replace(record, results=(*rows, *record.results[len(rows) :])))
+    record = _restarted(where, replace(record, results=tuple(rows)), ends, task)
+    owed = record.restart
+    journal.finish(replace(record, state="done", finished_at=iso_now()))
+    return 0 if owed.done or not owed.needed else 1
+
+
+def _restarted(where: Home, record: RunRecord, ends: Sequence[RestartResult], task: Mapping[str, Any]) -> RunRecord:
+    """Restart the gateway if the caller left that and no run since has; look again at what the caller has changed."""
+    owed, begun = record.restart, time.monotonic()
+    late = [end for end in ends if end.needed]
+    if owed.result == "handed-off" and not any(end.ok for end in late) and task["restart"] != "never":
+        late.append(restart(where, find(where)))
+        wait_for_last_write(begun)
+    if not late:
+        return record
+    stores = tuple(_looked_at(where, store) if store.era == "files" else store for store in record.stores)
+    return replace(
+        record,
+        stores=stores,
+        restart=RestartRecord(True, bool(late[-1].ok), late[-1].result, late[-1].detail),
+    )
+
+
+def _looked_at(where: Home, store: StoreRecord) -> StoreRecord:
+    from ..openclaw.files.archive import look_again_at
+
+    try:
+        return look_again_at(Disk(), where, store)
+    except (CloserError, OSError):
+        return store  # what it says was so when the caller looked
+
+
+def _wait_for(caller: int) -> None:
+    deadline = time.monotonic() + _CALLER_SECONDS
+    started = processes.start_ticks(caller)
+    while processes.is_same(caller, started) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _close_own(
+    where: Home, record: RunRecord, row: Mapping[str, Any], task: Mapping[str, Any]
+) -> tuple[dict[str, Any], RestartResult]:
+    """Close the caller's own session once its turn has ended; return how it ended, and the restart that this took."""
+    deadline = time.monotonic() + TURN_SECONDS
+    wish = Wish(record.operation, (Target(str(row["input"]), str(row["agent"]), (str(row["key"]),)),))
+    options = Options(
+        via=task["via"],
+        restart="never" if task["restart"] == "never" else "auto",
+        reason=task["reason"],
+        archive=bool(task["archive"]),
+        delete=bool(task["delete"]),
+        lose_ignored=bool(task["loseIgnored"]),
+        with_jobs=bool(task["withJobs"]),
+        missing_ok=True,
+        late=True,
+    )
+    while True:
+        late = time.monotonic() > deadline
+        ended, again = _tried(where, wish, options, row)
+        if late or not again:
+            return _ended(ended.row, ended.receipt), ended.restart
+        time.sleep(_PAUSE)
+
+
+class _End(NamedTuple):
+    """How one try ended: the row, the receipt of its run, and the restart that it took."""
+
+    row: Outcome
+    receipt: str | None = None
+    restart: RestartResult = RestartResult()
+
+
+def _tried(where: Home, wish: Wish, options: Options, row: Mapping[str, Any]) -> tuple[_End, bool]:
+    """Try once; return how it ended, and whether to try again: its turn goes on, or another closer holds the store."""
+    key = str(row["key"])
+    try:
+        found = _attempt(where, wish, options, row.get("sessionId"))
+    except CloserError as problem:
+        return _End(_failed(key, problem.message)), isinstance(problem, Busy)
+    ended = found.results[0] if found.results else _failed(key, "it is in its store no more")
+    if ended.status is Status.REFUSED and ended.reason is Reason.RUNNING:
+        return _End(_failed(key, f"its turn did not end within {TURN_SECONDS / 60:.0f} minutes: close it later")), True
+    if found.error is not None and ended.status not in (Status.CLOSED, Status.ARCHIVED):
+        ended = ended._replace(error=found.error.message)
+    return _End(ended, found.receipt, found.restart), isinstance(found.error, Busy)
+
+
+def _failed(key: str, why: str) -> Outcome:
+    return Outcome(key, "", key, Status.FAILED, error=why)
+
+
+def _attempt(where: Home, wish: Wish, options: Options, session_id: object) -> Report:
+    """Try once: a look first, since a session that is running, or that is another one by now, is left alone."""
+    from .close import execute
+
+    look = execute(where, wish, options._replace(dry_run=True))
+    if look.gateway and look.gateway.life is not Life.DOWN and any(row.route is Route.FILES for row in look.results):
+        # What a run writes last of all would bring back what was taken out of the file before.
+        wait_for_last_write(time.monotonic())
+        look = execute(where, wish, options._replace(dry_run=True))
+    other = "the key is in use again, by another session"
+    rows = tuple(
+        row._replace(status=Status.CAME_BACK, error=other) if row.session_id not in (None, session_id) else row
+        for row in look.results
+    )
+    if any(row.status in (Status.REFUSED, Status.CAME_BACK) for row in rows):
+        return look._replace(results=rows)
+    return execute(where, wish, options)
+
+
+def _ended(row: Outcome, receipt: str | None) -> dict[str, Any]:
+    plain = result(row, missing_ok=True)
+    kept = ("ok", "status", "reason", "route", "archives", "keyFree", "message", "error")
+    return {**{name: plain[name] for name in kept}, "receipt": receipt}

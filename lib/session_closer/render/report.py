@@ -1,0 +1,370 @@
+"""Say what happened: lines for people, one JSON document, an exit code (pure)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from ..core import durations, effects
+from ..core.errors import CloserError, ExitCode
+from ..core.keys import plain, quoted
+from ..core.model import CHANGED, FINE, GatewayResult, Life, Outcome, ReceiptRow, Report, RestartResult, Status, Why
+from . import finds
+
+SHOWN_ROWS = 20
+_SHOWN_EFFECTS = 5
+# What becomes of a message to a session that is archived (docs/measurements.md).
+MESSAGE = "refused until the session is restored; a person's message in a channel brings it back"
+_PLANNED = (Status.WOULD_CLOSE, Status.WOULD_ARCHIVE, Status.WOULD_RESTORE, Status.WOULD_EXPIRE)
+# What goes with a session may have been left although the session itself is as it was asked for.
+_WITH_MORE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.RESTORED, Status.ALREADY_RESTORED})
+_VERBS = {"restore-sessions": "restore", "cleanup-sessions": "clean up"}
+
+
+def is_fine(row: Outcome, *, missing_ok: bool) -> bool:
+    """Tell whether a row is what the caller wanted."""
+    if row.status in _WITH_MORE and row.error is not None:
+        return False  # only a part of what was asked
+    return row.status in FINE or (missing_ok and row.status is Status.NOT_FOUND)
+
+
+def exit_code(report: Report) -> ExitCode:
+    """Return the exit code of a run; a dry run has the code of the real one."""
+    if report.error is not None:
+        return report.error.code
+    bad = [row for row in report.results if not is_fine(row, missing_ok=report.missing_ok)]
+    if not bad:
+        return ExitCode.SOME_FAILED if report.restart.ok is False else ExitCode.OK
+    changed = any(row.status in CHANGED for row in report.results)
+    if not changed and all(row.status is Status.REFUSED for row in bad):
+        return ExitCode.REFUSED
+    return ExitCode.SOME_FAILED
+
+
+def as_json(report: Report) -> str:
+    """Return the envelope (docs/json.md) as one line of JSON and a newline."""
+    return json.dumps(envelope(report)) + "\n"
+
+
+def envelope(report: Report) -> dict[str, Any]:
+    """Return the members of the envelope (docs/json.md)."""
+    code = exit_code(report)
+    members: dict[str, Any] = {
+        "ok": code is ExitCode.OK,
+        "exitCode": int(code),
+        "operation": report.operation,
+        "dryRun": report.dry_run,
+        "stores": [
+            {
+                "agent": store.agent,
+                "path": store.path,
+                "era": store.era,
+                "backup": store.backup,
+                **({"kept": list(store.kept)} if store.kept else {}),
+                **(store.summary or {}),
+            }
+            for store in report.stores
+        ],
+        "results": [result(row, missing_ok=report.missing_ok) for row in shown_rows(report.results, report.most_rows)],
+        "kept": report.kept,
+        "gateway": _gateway(report.gateway),
+        "restart": _restart(report.restart),
+        "receipt": report.receipt,
+        "undo": report.undo,
+        "free": report.free,
+        "warnings": list(report.warnings),
+        "error": _error(report.error),
+    }
+    if report.most_rows is not None and report.found is None:
+        members["resultsTotal"] = len(report.results)
+    if report.rules is not None:
+        members["rules"] = report.rules
+    if report.receipts is not None:
+        members["receipts"] = [_receipt(row) for row in report.receipts]
+    if report.found is not None:
+        members["found"] = [finds.as_json(row) for row in report.found[: report.most_rows]]
+        members["foundTotal"] = len(report.found)
+    return members
+
+
+def shown_rows(results: Sequence[Outcome], most: int | None) -> list[Outcome]:
+    """Return the rows that a report shows: all that did not go well, and so many of the others."""
+    if most is None:
+        return list(results)
+    left = most
+    rows = []
+    for row in results:
+        fine = is_fine(row, missing_ok=False)
+        left -= fine
+        if not fine or left >= 0:
+            rows.append(row)
+    return rows
+
+
+def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
+    """Return one row of `results` (docs/json.md)."""
+    return {
+        "input": row.given,
+        "agent": row.agent,
+        "key": row.key or None,
+        "ok": is_fine(row, missing_ok=missing_ok),
+        "status": str(row.status),
+        "reason": str(row.reason) if row.reason else None,
+        "sessionId": row.session_id,
+        "route": str(row.route) if row.route else None,
+        "archives": list(row.archives),
+        "left": list(row.left),
+        "keyFree": row.key_free,
+        "message": MESSAGE if row.key_free is False else None,
+        "effects": effects.as_json(row.effects),
+        "error": row.error,
+        **({"notRestored": effects.as_json(row.not_restored)} if row.not_restored else {}),
+        **({"until": row.until} if row.until is not None else {}),
+        **(_why(row.why) if row.why is not None else {}),
+    }
+
+
+def _why(why: Why) -> dict[str, Any]:
+    age = None if why.age is None else int(why.age)
+    return {"action": why.action, "kind": why.kind, "ageSeconds": age, "bytes": why.size, "openclaw": why.openclaw}
+
+
+def _receipt(row: ReceiptRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "operation": row.operation,
+        "state": row.state,
+        "startedAt": row.started_at,
+        "reason": row.reason,
+        "agents": list(row.agents),
+        "sessions": row.sessions,
+        "closed": row.closed,
+        "restored": row.restored,
+        "path": row.path,
+    }
+
+
+def _gateway(gateway: GatewayResult | None) -> dict[str, Any] | None:
+    if gateway is None:
+        return None
+    return {
+        "state": str(gateway.life),
+        "pid": gateway.pid,
+        "port": gateway.port,
+        "version": gateway.version,
+        "evidence": list(gateway.evidence),
+    }
+
+
+def _restart(restart: RestartResult) -> dict[str, Any]:
+    return {
+        "needed": restart.needed,
+        "ok": restart.ok,
+        "result": restart.result,
+        "detail": restart.detail or None,
+    }
+
+
+def _error(error: CloserError | None) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    return {
+        "code": int(error.code),
+        "name": error.name,
+        "message": error.message,
+        "remedy": error.remedy or None,
+    }
+
+
+def lines(report: Report, *, verbose: bool = False) -> list[str]:
+    """Return the lines that a person reads on stdout; bounded unless `verbose`."""
+    out = [f"rules    {report.rules}"] if report.rules is not None else []
+    if report.receipts is not None and report.error is None:
+        return _receipts(report.receipts, verbose=verbose)
+    if report.found is not None and report.error is None:
+        return finds.lines(report.found, SHOWN_ROWS, report.back, verbose=verbose)
+    if report.results:
+        out.append(_headline(report))
+        out += _table(report, verbose=verbose)
+        out += _summaries(report)
+    elif report.error is None:
+        out.append(f"nothing to {_VERBS.get(report.operation, 'close')}")
+        out += _summaries(report)
+    if report.results and report.error is None:
+        out += _footer(report, verbose=verbose)
+    return out
+
+
+def _receipts(receipts: Sequence[ReceiptRow], *, verbose: bool) -> list[str]:
+    shown = receipts if verbose else receipts[:SHOWN_ROWS]
+    width = max((len(row.operation) for row in shown), default=0)
+    out = [
+        f"{row.id}  {row.operation:<{width}}  {_ended(row):<22}  {', '.join(map(plain, row.agents))}"
+        f"{'  ' + quoted(row.reason) if row.reason else ''}".rstrip()
+        for row in shown
+    ]
+    if len(receipts) > len(shown):
+        out.append(f"… and {len(receipts) - len(shown)} more (--verbose shows all)")
+    return out or ["no receipts"]
+
+
+def _ended(row: ReceiptRow) -> str:
+    """Return what a run came to: how many it closed and how many of them are back, or how many it brought back."""
+    if row.state != "done":
+        return "has not ended" if row.state == "open" else row.state
+    if row.restored and not row.closed:
+        return f"{row.restored} restored"
+    return f"{row.closed} of {row.sessions} closed{f', {row.restored} back' if row.restored else ''}"
+
+
+def _headline(report: Report) -> str:
+    count = Counter(row.status for row in report.results)
+    words = [f"{count[status]} {status.replace('_', ' ')}" for status in Status if count[status]]
+    kept = f", {report.kept} kept" if report.kept is not None else ""
+    planned = sum(count[status] for status in _PLANNED)
+    planned_only = planned and report.receipt is None and report.error is not None
+    ahead = "dry run, nothing changed: " if report.dry_run else "nothing changed: " if planned_only else ""
+    return ahead + ", ".join(words) + kept
+
+
+def _table(report: Report, *, verbose: bool) -> list[str]:
+    rows = sorted(report.results, key=lambda row: is_fine(row, missing_ok=False))
+    shown = rows if verbose else rows[:SHOWN_ROWS]
+    status = max((len(row.status) for row in shown), default=0)
+    width = max((min(len(_name(row)), 64) for row in shown), default=0)
+    databases = {store.agent for store in report.stores if store.era == "sqlite"}
+    details = [_detail(row, in_files=row.agent not in databases) for row in shown]
+    out = []
+    for row, detail in zip(shown, details, strict=True):
+        out.append(f"  {row.status:<{status}}  {_name(row):<{width}}  {detail}".rstrip())
+        out += [f"  {'':<{status}}    {line}" for line in _attached(row, verbose=verbose)]
+    if len(rows) > len(shown):
+        out.append(f"  … and {len(rows) - len(shown)} more (--verbose shows all)")
+    return out
+
+
+def _attached(row: Outcome, *, verbose: bool) -> list[str]:
+    """Return the lines below a row: what else its close changes, or what an undo has left out."""
+    lines = [effects.line(one) for one in effects.spoken_of(row.effects)]
+    lines += [f"not restored: {effects.named(left.kind, left.count)}: {left.why}" for left in row.not_restored]
+    if verbose or len(lines) <= _SHOWN_EFFECTS:
+        return lines
+    return [*lines[:_SHOWN_EFFECTS], f"… and {len(lines) - _SHOWN_EFFECTS} more (--verbose shows all)"]
+
+
+def _summaries(report: Report) -> list[str]:
+    """Return a line for each store of a cleanup: how many rows, how many were spared and why."""
+    out = []
+    for store in report.stores:
+        if store.summary is not None:
+            spared = ", ".join(f"{count} {why}" for why, count in store.summary["spared"].items())
+            counts = f"{store.summary['beforeCount']} -> {store.summary['afterCount']} sessions"
+            theirs = store.summary["openclawArchives"]
+            more = f"; OpenClaw's own cleanup would archive {theirs} of them" if theirs else ""
+            out.append(f"agent    {store.agent}: {counts}{f'; spared: {spared}' if spared else ''}{more}")
+    return out
+
+
+def _name(row: Outcome) -> str:
+    return plain(row.given if row.status is Status.NOT_FOUND or not row.key else row.key)
+
+
+def _detail(row: Outcome, *, in_files: bool) -> str:
+    if row.error:
+        return f"{row.reason}: {row.error}" if row.status is Status.REFUSED and row.reason else row.error
+    if row.why is not None:
+        return _reason(row.why)
+    if row.status in (Status.DEFERRED, Status.WOULD_DEFER):
+        return "your own session: closed when its turn has ended; the receipt shows how"
+    if row.until:
+        return f"until {row.until}"
+    if row.status in (Status.CLOSED, Status.WOULD_CLOSE):
+        number = len(row.archives)
+        if not number and not in_files:
+            return ""
+        word = "archived" if row.status is Status.CLOSED else "to archive"
+        said = [f"{_files(number)} {word}"] if number else []
+        said += [f"{_files(len(row.left))} left"] if row.left else []
+        return ", ".join(said) or "no transcript"
+    return ""
+
+
+def _files(number: int) -> str:
+    return f"{number} file{'' if number == 1 else 's'}"
+
+
+def _reason(why: Why) -> str:
+    """Return why a policy took a row: the action, the kind, the age, the size."""
+    age = "age unknown" if why.age is None else durations.shown(why.age)
+    size = None if why.size is None else durations.shown_size(why.size)
+    return "  ".join(part for part in (f"{why.action:<15}", f"{why.kind or 'file':<8}", f"{age:>4}", size) if part)
+
+
+def _footer(report: Report, *, verbose: bool) -> list[str]:
+    out = []
+    if report.gateway is not None:
+        out.append(f"gateway  {_gateway_line(report)}")
+        if verbose:
+            out += [f"         {line}" for line in report.gateway.evidence]
+    out += _also(report.results)
+    out += _memory(report.results)
+    out += [f"backup   {store.backup}" for store in report.stores if store.backup]
+    out += [f"kept     {path}" for store in report.stores for path in store.kept]
+    if report.receipt:
+        out.append(f"receipt  {report.receipt}")
+    if report.undo:
+        out.append(f"undo     {report.undo}")
+    if report.free:
+        out += [f"key      not free: a message to it is {MESSAGE}", f"free     {report.free}"]
+    return out
+
+
+def _also(results: Sequence[Outcome]) -> list[str]:
+    """Return a line with what a run changes besides sessions and files, or has left out of an undo, counted."""
+    counted: Counter[tuple[str, str]] = Counter()
+    for row in results:
+        for one in effects.spoken_of(row.effects):
+            counted[one.kind, one.action] += one.count
+        for left in row.not_restored:
+            counted[left.kind, "not restored"] += left.count
+    words = [f"{effects.named(kind, count)} {action}" for (kind, action), count in sorted(counted.items())]
+    return [f"also     {', '.join(words)}"] if words else []
+
+
+def _memory(results: Sequence[Outcome]) -> list[str]:
+    """Return a line where memory search goes on finding what was said in sessions that are closed."""
+    notes = [one.note for row in results for one in row.effects if one.kind == "memory"]
+    more = f"; {len(notes) - 1} more: see effects in --json" if len(notes) > 1 else ""
+    return [f"memory   {notes[0]}{more}"] if notes else []
+
+
+def _gateway_line(report: Report) -> str:
+    assert report.gateway is not None
+    restart, life = report.restart, report.gateway.life
+    if restart.ok is not None or restart.result == "handed-off":
+        word = "restarted" if restart.ok else "restart handed off" if restart.ok is None else "NOT restarted"
+        return f"{word} ({restart.result}): {restart.detail}"
+    if life is Life.DOWN:
+        return "not running: nothing to restart"
+    if life is Life.UNKNOWN:
+        return "unknown: see the warnings"
+    pid, port = report.gateway.pid, report.gateway.port
+    where = f"running{f', process {pid}' if pid is not None else f' at port {port}' if port is not None else ''}"
+    return f"{where}: not restarted" if restart.needed else f"{where}: no restart needed"
+
+
+def complaints(report: Report) -> list[str]:
+    """Return the lines for stderr: warnings, then the error with what to do next."""
+    out = [f"warning: {warning}" for warning in report.warnings[:SHOWN_ROWS]]
+    if len(report.warnings) > SHOWN_ROWS:
+        out.append(f"warning: … and {len(report.warnings) - SHOWN_ROWS} more warnings (--json has all)")
+    if report.error is not None:
+        out.append(error_line(report.error))
+    return out
+
+
+def error_line(error: CloserError) -> str:
+    """Return what went wrong, and what to do next, in one line."""
+    return f"error: {error.message}" + (f"; next: {error.remedy}" if error.remedy else "")

@@ -1,0 +1,153 @@
+"""The rows of docs/design.md: who may import whom, how long a way is, what stands where."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+import session_closer
+
+ROOT = Path(session_closer.__file__).parent
+KNOWN = Path(__file__).parent / "known_arrows.txt"
+# From the top; packages in one row do not import each other.
+ROWS = (
+    ("cli",),
+    ("operations",),
+    ("openclaw", "hermes", "nanoclaw"),
+    ("ports", "artifacts"),
+    ("journal",),
+    ("system", "render"),
+    ("core",),
+)
+RUNTIMES = ROWS[2]
+REGISTRY = "operations.runtimes"
+CHAIN = 14
+TOP = 6
+LINES = 300
+# What may only fall, until it stands at what it should be.
+LONGEST, LARGE, FORKS = 30, 20, 80
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@cache
+def sources() -> Mapping[str, Path]:
+    """Return the source of each module by its name below session_closer."""
+    return {_module(path): path for path in ROOT.rglob("*.py")}
+
+
+def _imported(name: str, node: ast.ImportFrom) -> Iterator[str]:
+    package = name.split(".")[: -node.level] if node.level else []
+    if sources()[name].name == "__init__.py":
+        package = [*name.split("."), ""][: -node.level]
+    if not node.level and not (node.module or "").startswith("session_closer"):
+        return
+    module = ".".join((*package, *filter(None, [(node.module or "").removeprefix("session_closer").strip(".")])))
+    for alias in node.names:
+        whole = f"{module}.{alias.name}".strip(".")
+        yield whole if whole in sources() else module
+
+
+@cache
+def arrows() -> Mapping[str, frozenset[str]]:
+    """Return which modules each one imports: a type counts, an import in a function counts."""
+    found = {}
+    for name, path in sources().items():
+        nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        named = {target for node in nodes for target in _imported(name, node)}
+        found[name] = frozenset(named & sources().keys()) - {name, "__init__", ""}
+    return found
+
+
+def _package(name: str) -> str:
+    return name.split(".", maxsplit=1)[0]
+
+
+def _row(name: str) -> int:
+    return next(at for at, packages in enumerate(ROWS) if _package(name) in packages)
+
+
+def _climbs() -> set[str]:
+    pairs = ((name, to) for name, named in arrows().items() if name != "__init__" for to in named)
+    return {f"{name} -> {to}" for name, to in pairs if not _allowed(name, to)}
+
+
+def _allowed(name: str, to: str) -> bool:
+    if _package(name) == _package(to):
+        return True
+    if _package(to) in RUNTIMES:
+        return name == REGISTRY
+    return _row(name) < _row(to)
+
+
+def _circles() -> list[list[str]]:
+    """Return the sets of modules that import each other, found by Tarjan's way."""
+    number: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found = []
+
+    def visit(name: str) -> None:
+        number[name] = low[name] = len(number)
+        stack.append(name)
+        for to in sorted(arrows()[name]):
+            if to not in number:
+                visit(to)
+            if to in stack:
+                low[name] = min(low[name], low[to])
+        if low[name] == number[name]:
+            at = stack.index(name)
+            if len(stack) - at > 1:
+                found.append(sorted(stack[at:]))
+            del stack[at:]
+
+    for name in sorted(sources()):
+        if name not in number:
+            visit(name)
+    return found
+
+
+def _longest() -> list[str]:
+    @cache
+    def chain(name: str) -> tuple[str, ...]:
+        return (name, *max((chain(to) for to in arrows()[name]), key=len, default=()))
+
+    return list(max(map(chain, sources()), key=len))
+
+
+def test_no_arrow_climbs_and_only_the_registry_names_a_runtime() -> None:
+    known = set(KNOWN.read_text().splitlines()) if KNOWN.exists() else set()
+    assert sorted(_climbs() - known) == []
+
+
+def test_no_files_import_each_other() -> None:
+    circles = _circles()
+    assert len(circles) <= 3, circles
+    assert max(map(len, circles), default=0) <= 23, circles
+
+
+def test_the_longest_chain_of_imports_is_short() -> None:
+    if not _circles():
+        assert len(_longest()) <= CHAIN, _longest()
+
+
+def test_few_modules_lie_at_the_top() -> None:
+    assert len(list(ROOT.glob("*.py"))) <= TOP
+
+
+def test_a_module_is_short_and_says_first_what_it_does() -> None:
+    large = {name: count for name, path in sources().items() if (count := len(path.read_text().splitlines())) > LINES}
+    assert len(large) <= LARGE, large
+    for name, path in sources().items():
+        if path.name != "__init__.py":
+            assert ast.get_docstring(ast.parse(path.read_text())), name
+
+
+def test_a_package_is_empty_but_for_its_modules() -> None:
+    for name, path in sources().items():
+        if path.name == "__init__.py" and name != "__init__":
+            assert path.read_text() == "", name
