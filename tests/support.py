@@ -20,7 +20,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from session_closer.cli.app import Command
 from session_closer.core import keys
-from session_closer.core.model import Options, Report, Wish
+from session_closer.core.report import Report
+from session_closer.core.wish import Options, Wish
 from session_closer.openclaw import home
 from session_closer.operations.close import execute
 from session_closer.system import processes

@@ -19,7 +19,7 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import names
-from session_closer.core.model import RestartResult
+from session_closer.core.report import RestartResult
 from session_closer.openclaw.files import close as closing
 from session_closer.openclaw.gateway import restart
 from session_closer.openclaw.gateway.client import PATCH_MANY, rounds

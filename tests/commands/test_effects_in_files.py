@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from session_closer.core.model import Options, Report, RestartResult
+from session_closer.core.report import Report, RestartResult
+from session_closer.core.wish import Options
 from session_closer.openclaw import home
 from session_closer.openclaw.attached import mentions, rebinding
 from session_closer.operations import restore as restoring

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from entry.checkout import FIRST_RUN, NEWER, PACKAGES, ROOT, Checkout, package_directories
-from session_closer.core.model import Report
+from session_closer.core.report import Report
 from session_closer.render.report import envelope
 from support import PATIENCE_SECONDS
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from faults.oracle import Written, violations
 from faults.sweep import SCENARIOS, At, Bench, Counting, Image, Scenario, in_json, kill
-from session_closer.core.model import Options, Status
+from session_closer.core.model import Status
+from session_closer.core.wish import Options
 from session_closer.journal import journal
 from session_closer.openclaw.home import Home
 from session_closer.operations import restore

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 from faults.sweep import Counting, in_child
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.core import keys
-from session_closer.core.model import Options, Report, Status, Wish
+from session_closer.core.model import Status
+from session_closer.core.report import Report
+from session_closer.core.wish import Options, Wish
 from session_closer.openclaw.gateway.link import SocketLink
 from session_closer.openclaw.home import Home
 from session_closer.operations import restore as restoring

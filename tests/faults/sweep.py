@@ -22,7 +22,9 @@ from faults.oracle import Written, backups, default_index, look, sessions_folder
 from session_closer.cli import demo
 from session_closer.core import keys
 from session_closer.core.errors import CloserError
-from session_closer.core.model import Options, Report, Status, Wish
+from session_closer.core.model import Status
+from session_closer.core.report import Report
+from session_closer.core.wish import Options, Wish
 from session_closer.openclaw.home import Home
 from session_closer.operations import restore
 from session_closer.operations.close import execute

@@ -10,7 +10,7 @@ import pytest
 from faults.claims import CLAIMED, RESTORED, WAYS, Taking, Way, killed, moments, ways_of
 from faults.sweep import BATCH, Bench, Image, Scenario
 from session_closer.core.keys import target
-from session_closer.core.model import Options, Wish
+from session_closer.core.wish import Options, Wish
 from session_closer.openclaw.home import Home
 from session_closer.operations.close import execute
 

@@ -15,7 +15,9 @@ from faults.oracle import World, look, sessions_folder, violations
 from faults.sweep import CLOSING, Counting, batch, fresh, in_child, killed_at
 from session_closer.core import keys
 from session_closer.core.errors import Refused
-from session_closer.core.model import Options, PlannedRow, Report, Status, Wish
+from session_closer.core.model import PlannedRow, Status
+from session_closer.core.report import Report
+from session_closer.core.wish import Options, Wish
 from session_closer.journal import history
 from session_closer.journal.record import SessionRecord, StoreRecord
 from session_closer.openclaw.files.archive import archive_late_files

@@ -8,7 +8,7 @@ from pathlib import Path
 from faults.oracle import backups
 from faults.sweep import BATCH, Bench
 from session_closer.core import keys
-from session_closer.core.model import Options, Wish
+from session_closer.core.wish import Options, Wish
 from session_closer.journal import history
 from session_closer.openclaw.home import Home
 from session_closer.operations.close import execute

@@ -18,7 +18,8 @@ from faults.sweep import CLOSING, Counting, batch, in_child, kill_at
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.core import keys
 from session_closer.core.errors import CloserError
-from session_closer.core.model import Options, Report, Wish
+from session_closer.core.report import Report
+from session_closer.core.wish import Options, Wish
 from session_closer.openclaw.files import document
 from session_closer.openclaw.home import Home
 from session_closer.openclaw.sqlite import importer as importing

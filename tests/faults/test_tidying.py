@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 from faults.oracle import World, look
 from faults.sweep import ERRORS, NO_CHANGE, At, Counting, Image, Plain, in_child, interrupt_at, kill_at, nothing
-from session_closer.core import keys, names, planning
+from session_closer.core import fileplan, keys, names
 from session_closer.core.errors import CloserError
 from session_closer.core.kinds import Kind
-from session_closer.core.model import Options, Report, Status, Wish
+from session_closer.core.model import Status
 from session_closer.core.policy import DAY, Policy, Rules
+from session_closer.core.report import Report
+from session_closer.core.wish import Options, Wish
 from session_closer.openclaw.files import restore as refiling
 from session_closer.openclaw.home import Home
 from session_closer.operations import restore as restoring
@@ -411,7 +413,7 @@ def test_a_row_that_begins_to_refer_to_a_file_finds_it(bench: Bench, when: str, 
             assert os.WIFSIGNALED(in_child(lambda: bench.clean(at)))
             report = bench.clean()
             assert exit_code(report) == 0
-            assert planning.kept_for("lost.jsonl", None) in report.warnings
+            assert fileplan.kept_for("lost.jsonl", None) in report.warnings
         else:
             report = bench.clean(at)
             assert exit_code(report) == 0

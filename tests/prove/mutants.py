@@ -350,9 +350,9 @@ MUTANTS = (
     ),
     _one(
         "a shared transcript is archived all the same",
-        "core/planning.py",
-        "            elif kept.cover(name):\n",
-        "            elif False:\n",
+        "core/fileplan.py",
+        "        if self.kept.cover(name):\n",
+        "        if False:\n",
         "kills:batch",
     ),
     _one(
@@ -386,7 +386,7 @@ MUTANTS = (
     _one(
         "recovery does not ask who uses a file by now",
         "openclaw/files/recover.py",
-        "        return planning.user_of(move.source, self._users)\n",
+        "        return user_of(move.source, self._users)\n",
         "        return None\n",
         "claims:shared transcripts",
     ),

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from session_closer.core import keys
-from session_closer.core.model import Options, Report, Status, Wish
+from session_closer.core.model import Status
 from session_closer.core.policy import Policy, Rules
+from session_closer.core.report import Report
+from session_closer.core.wish import Options, Wish
 from session_closer.journal import clocks, history
 from session_closer.openclaw.home import Home
 from session_closer.operations import restore

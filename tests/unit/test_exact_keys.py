@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_closer.core import keys, planning
+from session_closer.core import escape, keys, planning
 from session_closer.core.keys import Target
 from session_closer.core.model import GatewayView, Life, Plan, Reason, Route, Session, Snapshot, Status
 from session_closer.core.planning import Choices
@@ -117,7 +117,7 @@ def test_in_a_store_for_all_agents_a_full_key_is_its_own_agents() -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=80).filter(lambda key: "\0" not in key))
 def test_what_is_shown_of_a_key_names_it_in_a_shell(key: str) -> None:
     said = subprocess.run(
-        ["bash", "-c", f"printf %s {keys.plain(key)}"], check=True, capture_output=True, env={"LC_ALL": "C.UTF-8"}
+        ["bash", "-c", f"printf %s {escape.plain(key)}"], check=True, capture_output=True, env={"LC_ALL": "C.UTF-8"}
     )  # fmt: skip
     assert said.stdout.decode() == key
     assert keys.target(key, "lead").given == key
@@ -125,7 +125,7 @@ def test_what_is_shown_of_a_key_names_it_in_a_shell(key: str) -> None:
 
 @pytest.mark.parametrize("word", ["!abc", "matrix:channel:!r:x", "a$HOME", "`id`", "a b", "it's", 'say "x"', "a\\b"])
 def test_no_shell_eats_anything_of_a_word_in_a_message(word: str) -> None:
-    for shown in (keys.quoted(word), keys.plain(word)):
+    for shown in (escape.quoted(word), escape.plain(word)):
         assert shlex.split(shown) == [word]
         assert not shown.startswith('"') or not {"!", "$", "`", "\\"} & set(shown)
 

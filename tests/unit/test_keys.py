@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from session_closer.core import keys
+from session_closer.core import escape, keys
 from session_closer.core.errors import UsageProblem
 
 
@@ -75,7 +75,7 @@ def test_other_sessions_are_not_taken_for_main(key: str) -> None:
 
 @given(st.text())
 def test_no_control_character_reaches_a_message(text: str) -> None:
-    for shown in (keys.quoted(text), keys.plain(text)):
+    for shown in (escape.quoted(text), escape.plain(text)):
         assert shown.isprintable()
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 from session_closer.core import keys, names, planning
+from session_closer.core.claims import Claims
 from session_closer.core.model import GatewayView, Life, Plan, Reason, Route, Session, Snapshot, Status
-from session_closer.core.planning import Choices, Claims
+from session_closer.core.planning import Choices
 
 STAMP = "2026-11-21T00-41-24.769Z"
 ids = st.sampled_from(["a1", "b2", "c3", "a1-topic-5", "x.trajectory", "..", "../../x", "n o", ""])

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from session_closer.core import names, planning
-from session_closer.core.model import GatewayView, Move, Outcome, PlannedRow, Snapshot, Status
+from session_closer.core.model import GatewayView, Move, PlannedRow, Snapshot, Status
 from session_closer.core.planning import Choices
+from session_closer.core.report import Outcome
 from session_closer.journal import record as record_module
 from session_closer.journal.record import (
     Damaged,

@@ -21,10 +21,11 @@ from plumbum import cli
 from plumbum.cli import application
 
 from .. import __version__
-from ..core import keys
+from ..core import escape, keys
 from ..core.errors import CloserError, ExitCode, Interrupted, StorageFailed, UsageProblem
-from ..core.keys import quoted
-from ..core.model import Options, Report, Wish
+from ..core.escape import quoted
+from ..core.report import Report
+from ..core.wish import Options, Wish
 from ..openclaw import home
 from ..render import report
 
@@ -267,7 +268,7 @@ class Reader(cli.Application):
                 raise
             problem = Interrupted("interrupted", "run the same command again")
         except cli.SwitchError as error:
-            problem = UsageProblem(_plain_words(str(error)), f"{keys.shell_word(self.executable)} --help")
+            problem = UsageProblem(_plain_words(str(error)), f"{escape.shell_word(self.executable)} --help")
         self.as_json = asked_json
         self.fail(self.found_beside(problem), switches)
         return self, int(problem.code)
@@ -282,9 +283,9 @@ class Reader(cli.Application):
 
     def found_beside(self, problem: CloserError) -> CloserError:
         """Return an error whose remedy names our commands where they are: beside this one."""
-        called = keys.shell_word(self.executable) + " "
+        called = escape.shell_word(self.executable) + " "
         if not problem.remedy.startswith((called, f"if all of them are meant: {called}")):
-            problem.remedy = _OURS.sub(lambda found: keys.shell_word(self.beside(found.group())), problem.remedy)
+            problem.remedy = _OURS.sub(lambda found: escape.shell_word(self.beside(found.group())), problem.remedy)
         return problem
 
     def beside(self, name: str) -> str:
@@ -345,7 +346,7 @@ class Base(Reader):
     def _here(self, name: str) -> str:
         """Return another of our commands for the same state directory, whatever shell it is typed into."""
         ahead, place = self._where()
-        return " ".join(keys.shell_word(word) for word in (*ahead, self.beside(name), *place))
+        return " ".join(escape.shell_word(word) for word in (*ahead, self.beside(name), *place))
 
     def _where(self) -> tuple[list[str], list[str]]:
         """Return what a command for the same state directory needs: ahead of it, and behind it."""
@@ -379,7 +380,7 @@ class Base(Reader):
         if not demo:
             kept = _without_values(kept, PLACE)
         words = (*ahead, self.executable, *added, *place, *(word for word in kept if word not in without), *rest)
-        return " ".join(keys.shell_word(word) for word in words)
+        return " ".join(escape.shell_word(word) for word in words)
 
     _started = time.monotonic()
     _shown = False
@@ -525,7 +526,7 @@ class _Unwritten(Exception):
 
 def _say(stream: Any, line: str) -> None:
     try:
-        stream.write(keys.shown(line) + "\n")
+        stream.write(escape.shown(line) + "\n")
         stream.flush()
     except BrokenPipeError:
         raise

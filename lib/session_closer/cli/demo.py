@@ -10,7 +10,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ..core.model import Wish
+from ..core.wish import Wish
 from ..openclaw.files.store import FileStore
 from ..openclaw.home import Home
 from ..operations.close import execute

@@ -6,7 +6,7 @@ import math
 import re
 
 from .errors import UsageProblem
-from .keys import quoted
+from .escape import quoted
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _BYTES = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from .keys import plain
+from .escape import plain
 
 
 class How(StrEnum):

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-import shlex
 import unicodedata
 from typing import NamedTuple
 
 from .errors import UsageProblem
+from .escape import quoted
 
 DEFAULT_AGENT = "project-lead"
 MAX_NAME = 128
-_LONGEST = 1000
 
 _AGENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _ALWAYS_KEPT = frozenset({"global", "unknown", "main"})
-_CRON_TEMPLATE = re.compile(r"agent:[^:]+:cron:[^:]+")
-_GROUP = re.compile(r"agent:[^:]+:[^:]+:(?:group|channel)(?::.*)?")
 
 
 class Target(NamedTuple):
@@ -139,51 +136,3 @@ def is_main(key: str) -> bool:
         return False
     parts = plain.split(":")
     return len(parts) == 1 or (len(parts) == 3 and parts[0] == "agent")
-
-
-def is_group(key: str) -> bool:
-    """Tell whether the key is a group or a channel that people share."""
-    return bool(_GROUP.fullmatch(key))
-
-
-def is_cron_template(key: str) -> bool:
-    """Tell whether the key is a cron job's own session, not one of its runs."""
-    return bool(_CRON_TEMPLATE.fullmatch(key))
-
-
-def quoted(text: str) -> str:
-    """Return text for a message: in quotes that a shell undoes, at most 200 characters, no control character."""
-    shown = text if len(text) <= 200 else text[:197] + "..."
-    # In double quotes a shell reads these as something else.
-    return f'"{shown}"' if shown.isprintable() and not set('"\\!$`') & set(shown) else shell_word(shown)
-
-
-def shown(line: str) -> str:
-    """Return a line for a terminal: whatever could move its cursor is escaped."""
-    return line if line.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in line)
-
-
-def _escaped(c: str) -> str:
-    return c.encode("unicode_escape").decode("ascii")
-
-
-def shell_word(word: str) -> str:
-    """Return a word for the shell's command line, printable whatever is in it."""
-    if word.isprintable():
-        return shlex.quote(word)
-    escaped = "".join(c if c.isprintable() and c not in "'\\" else _bytes(c) for c in word)
-    return f"$'{escaped}'"
-
-
-def _bytes(c: str) -> str:
-    try:
-        raw = c.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return _escaped(c)  # half a pair, which no command line can hold
-    return "".join(f"\\x{byte:02x}" for byte in raw)
-
-
-def plain(text: str) -> str:
-    """Return text as it is where it is harmless in a terminal and a shell, else quoted; cut off if it is very long."""
-    word = text if re.fullmatch(r"[\w:.@+/=-]+", text) else shell_word(text)
-    return word if len(word) <= _LONGEST else quoted(text)

@@ -1,20 +1,20 @@
-"""Decide what a run does, from snapshots and a wish; nothing here touches anything (pure)."""
+"""Which of the sessions that were asked for are closed, and by whom: decided from snapshots (pure)."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-from . import effects, keys, names
-from .keys import Target, quoted
+from . import effects, escape, fileplan, keys, names
+from .claims import Claims
+from .escape import quoted
+from .keys import Target
 from .kinds import Kind, kind
-from .model import GatewayView, Life, Move, Plan, PlannedRow, Reason, Route, Session, Snapshot, Status
+from .model import GatewayView, Life, Plan, PlannedRow, Reason, Route, Session, Snapshot, Status
 from .protection import PINNED, protection
-
-_HINTS = 3
 
 
 class Choices(NamedTuple):
@@ -154,7 +154,7 @@ def _decide(
         if keys.is_main(key):
             row = _refused(row, Reason.MAIN, "a main session is never closed")
         elif alike and (agent, key) in loose:
-            listed = " and ".join(map(keys.plain, alike))
+            listed = " and ".join(map(escape.plain, alike))
             row = _refused(row, Reason.AMBIGUOUS, f"this may be each of {listed}: give the whole key")
         elif key in choices.own:
             row = row._replace(status=Status.WOULD_DEFER)
@@ -216,210 +216,21 @@ def is_locked(session: Session, snapshot: Snapshot) -> bool:
     return any(names.base(name) == named or session.session_id in names.owners(name) for name in snapshot.locked)
 
 
-def transcripts(session: Session, snapshot: Snapshot) -> list[str]:
-    """Return the names of all live files of a session, transcripts first."""
-    return _live_files(session, snapshot, _named_file(session, snapshot)) if session.id_usable else []
-
-
-def _live_files(session: Session, snapshot: Snapshot, named: str | None) -> list[str]:
-    found = _all_files(session, snapshot, named)
-    outside = _outside(session, snapshot)
-    if outside is None:
-        return found
-    # Its transcript is out there: what has that name here is a copy of it, or another one.
-    return [name for name in found if names.base(name) != names.base(outside)]
-
-
-def _outside(session: Session, snapshot: Snapshot) -> str | None:
-    """Return the whole path of a session's transcript that is in none of the agent's folders, None where it is not."""
-    return snapshot.outside.get(session.session_file) if session.session_file and snapshot.outside else None
-
-
-def _all_files(session: Session, snapshot: Snapshot, named: str | None) -> list[str]:
-    by_name = snapshot.by_owner.get(named.removesuffix(".jsonl"), ()) if named else ()
-    by_id = snapshot.by_owner.get(session.session_id, ()) if session.session_id else ()
-    first = [named] if named else []
-    # Of tens of thousands of cron runs hardly any has a file, and most sessions have this one.
-    if not {*by_name, *by_id}.difference(first):
-        return first
-    found = dict.fromkeys((*first, *by_name, *by_id))
-    return sorted(found, key=lambda name: (names.is_companion(name), name))
-
-
-def is_in_folder(session: Session, snapshot: Snapshot) -> bool:
-    """Tell whether the entry's sessionFile is a transcript in one of the agent's own folders."""
-    if not session.session_file:
-        return False
-    parent, name = names.parted(session.session_file)
-    return parent in ("", snapshot.folder, snapshot.beside) and names.is_transcript(name)
-
-
-def _named_file(session: Session, snapshot: Snapshot) -> str | None:
-    """Return the name that the entry's sessionFile has in the agent's folders, None where it may not be followed.
-
-    One that leads nowhere is a path of another host, container or product name: its base name is looked for here.
-    """
-    path = session.session_file
-    if not path or path in snapshot.outside:
-        return None
-    parent, name = names.parted(path)
-    if not names.is_transcript(name):
-        return None
-    if not snapshot.beside or parent == snapshot.folder:
-        return name
-    whole = f"{snapshot.beside}/{name}"
-    return whole if parent == snapshot.beside or whole in snapshot.files else name
-
-
 def _finish(rows: Sequence[PlannedRow], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices) -> Plan:
-    warnings: list[str] = []
     closing: dict[str, list[PlannedRow]] = defaultdict(list)
     for row in rows:
         if row.status is Status.WOULD_CLOSE:
             closing[row.agent].append(row)
-    finished = {
-        agent: iter(_with_files(of_agent, snapshots[agent], view, choices, warnings))
+    plans = {
+        agent: fileplan.of(of_agent, snapshots[agent], view, lent=choices.lent.get(agent, {}), stamp=choices.stamp)
         for agent, of_agent in closing.items()
     }
+    finished = {agent: iter(plan.rows) for agent, plan in plans.items()}
     done = [next(finished[row.agent]) if row.status is Status.WOULD_CLOSE else row for row in rows]
+    warnings = tuple(warning for plan in plans.values() for warning in plan.warnings)
     going = sum(map(len, closing.values()))
     kept = sum(len(sessions) for sessions in {s.path: s.sessions for s in snapshots.values()}.values()) - going
-    return Plan(tuple(done), tuple(warnings), kept)
-
-
-def _with_files(
-    rows: Sequence[PlannedRow], snapshot: Snapshot, view: GatewayView, choices: Choices, warnings: list[str]
-) -> list[PlannedRow]:
-    going = {row.key for row in rows}
-    kept = Claims.of(session for key, session in snapshot.sessions.items() if key not in going)
-    lent = choices.lent.get(snapshot.agent, {})
-    moved: dict[str, Move] = {}
-    out = []
-    for row in rows:
-        session = row.session
-        assert session is not None
-        moves, left = [], []
-        named = _named_file(session, snapshot)
-        whole = not session.session_file or is_in_folder(session, snapshot)
-        for name in _live_files(session, snapshot, named) if session.id_usable else ():
-            left.append(name)
-            if name in snapshot.odd:
-                whole = False
-                warnings.append(f"{quoted(name)} is a {snapshot.odd[name]}: left where it is")
-            elif kept.cover(name):
-                whole = False
-                warnings.append(f"{quoted(name)} is used by another session too: left where it is")
-            elif name not in snapshot.files:
-                left.pop()
-            elif lent and (user := user_of(name, lent)) is not None:
-                whole = False
-                warnings.append(f"{quoted(name)} is used by a session of agent {user}: left where it is")
-            elif names.is_too_long(stamped := names.archive_name(name, choices.stamp)):
-                whole = False
-                warnings.append(f"{quoted(name)} is too long a name to be archived: left where it is")
-            else:
-                move = moved.setdefault(name, Move(name, stamped))
-                moves.append(move)
-                left.pop()
-        if (outside := _outside(session, snapshot)) is not None:
-            left.append(outside)
-            warnings.append(f"sessionFile of {quoted(session.key)} is {quoted(outside)}: left where it is")
-        elif session.session_file and named is None and names.parted(session.session_file)[0] == snapshot.folder:
-            warnings.append(f"sessionFile of {quoted(session.key)} is no transcript: left where it is")
-        if not session.id_usable:
-            warnings.append(f"sessionId of {quoted(session.key)} is unusable: its files are left where they are")
-        if session.status == "running" and view.life is Life.DOWN:
-            warnings.append(f"{quoted(session.key)} says running, but nothing runs: left over from a crash")
-        whole = whole and session.id_usable
-        # Most rows of a long list are as they were planned.
-        stays = tuple(name if name.startswith("/") else f"{snapshot.folder}/{name}" for name in left)
-        if moves or row.moves or (row.delete_transcript, row.left) != (whole, stays):
-            row = row._replace(moves=tuple(moves), delete_transcript=whole, left=stays)  # noqa: PLW2901
-        out.append(row)
-    _check_free(moved.values(), snapshot)
-    return out
-
-
-def kept_for(name: str, user: str | None) -> str:
-    """Return what is said of a file that a session has taken into use since the plan; None: one of the same agent."""
-    who = f"a session of agent {user}" if user is not None else "another session"
-    return f"{quoted(name)} is used by {who} by now: it stays where it is"
-
-
-def begun_anew(name: str, archive: str) -> str:
-    """Return what is said of an archived file whose live name another one has by now."""
-    return f"{quoted(name)} was begun anew while it was put away: what it held before is in {quoted(archive)}"
-
-
-def user_of(name: str, lent: Mapping[str, Claims]) -> str | None:
-    """Return the other agent that uses a file."""
-    return next((agent for agent, claims in lent.items() if claims.cover(name)), None)
-
-
-def _check_free(moves: Iterable[Move], snapshot: Snapshot) -> None:
-    if any(move.target in snapshot.files or move.target in snapshot.odd for move in moves):
-        raise AssertionError("the stamp was chosen so that no archive name is taken")
-
-
-def did_you_mean(row: PlannedRow, snapshot: Snapshot) -> str:
-    """Return a hint with the keys that look most like the one that is not there, empty where none does."""
-    import difflib
-
-    forms: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for key in snapshot.sessions:
-        tail = tail_of(key, snapshot.agent)
-        forms[keys.folded(tail)][tail].append(key)
-    wanted = keys.folded(tail_of(row.given, snapshot.agent))
-    begun = sorted((form for form in forms if wanted and form.startswith(wanted)), key=lambda form: (len(form), form))
-    near = dict.fromkeys((*begun[:_HINTS], *difflib.get_close_matches(wanted, forms, n=_HINTS, cutoff=0.6)))
-    meant: list[str] = []
-    for form in near:
-        for tail, named in forms[form].items():
-            # Where a canonical and a legacy key share their project id, the id stands for both.
-            meant += [tail] if len(named) > 1 and tail != row.given else named
-    return "did you mean " + ", ".join(map(keys.plain, meant[:_HINTS])) + "?" if meant else ""
-
-
-def tail_of(key: str, agent: str) -> str:
-    """Return what is left of an agent's key without what every key, or every project's, begins with."""
-    return key.removeprefix(f"agent:{agent}:").removeprefix("project-")
-
-
-def not_here(row: PlannedRow, elsewhere: Sequence[str], see: str) -> str:
-    """Return the hint for a name that nothing in its agent looks like: who else has it, or what shows what there is."""
-    if elsewhere:
-        return f"not in agent {row.agent}; there is {', '.join(map(keys.plain, elsewhere[:_HINTS]))}"
-    return f"not in agent {row.agent}; see them with: {see} --agent {row.agent}"
-
-
-class Claims(NamedTuple):
-    """The session ids and file names that sessions call their own."""
-
-    ids: frozenset[str]
-    files: frozenset[str]
-
-    @classmethod
-    def of(cls, sessions: Iterable[Session]) -> Claims:
-        """Return what these sessions claim."""
-        ids: set[str] = set()
-        files: set[str] = set()
-        for session in sessions:
-            if session.session_id:
-                ids.add(session.session_id)
-            if session.session_file:
-                name = names.parted(session.session_file)[1]
-                files.add(name)
-                ids.add(name.removesuffix(".jsonl"))
-        return cls(frozenset(ids), frozenset(files))
-
-    def cover(self, name: str) -> bool:
-        """Tell whether one of the sessions could call this file its own."""
-        if name in self.files or ("/" in name and names.base(name) in self.files):
-            return True
-        owner = names.only_owner(name)
-        if owner is not None:
-            return owner in self.ids and names.is_session_id(owner)
-        return not self.ids.isdisjoint(names.owners(name))
+    return Plan(tuple(done), warnings, kept)
 
 
 def route(session: Session, snapshot: Snapshot, view: GatewayView, via: str, alike: Collection[str] = ()) -> Route:

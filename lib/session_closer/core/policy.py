@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from . import durations
 from .durations import SECONDS
 from .errors import UsageProblem
-from .keys import Target, quoted
+from .escape import quoted
+from .keys import Target
 from .kinds import STALE_KINDS, Kind
 
 DAY = SECONDS["d"]

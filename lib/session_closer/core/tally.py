@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .kinds import openclaw_deletes
-from .model import Outcome, Status, Why
+from .model import Status
 from .policy import Policy
+from .report import Outcome, Why
 from .verdicts import FREEING, Action, Findings, Verdict, weight
 
 _GONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.WOULD_CLOSE, Status.WOULD_ARCHIVE})

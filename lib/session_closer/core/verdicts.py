@@ -10,7 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from . import durations, keys, names, planning
+from . import durations, keys, names, planning, transcripts
+from .claims import Claims
 from .kinds import AUTOMATION, Kind, is_peer_direct, kind
 from .model import GatewayView, Session, Snapshot
 from .policy import Policy, Rules
@@ -202,9 +203,9 @@ def _lacks_transcript(row: _Row, snapshot: Snapshot) -> bool:
     session = row.session
     if snapshot.era != "files" or not session.id_usable or (row.age is not None and row.age < MISSING_SECONDS):
         return False
-    if session.session_file and not planning.is_in_folder(session, snapshot):
+    if session.session_file and not transcripts.is_in_folder(session, snapshot):
         return False
-    there = (name for name in planning.transcripts(session, snapshot) if name in snapshot.files or name in snapshot.odd)
+    there = (name for name in transcripts.of(session, snapshot) if name in snapshot.files or name in snapshot.odd)
     return all(names.is_companion(name) for name in there)
 
 
@@ -252,9 +253,9 @@ def _oldest(rows: Iterable[_Row], policy: Policy) -> list[_Row]:
     return sorted(free, key=lambda row: math.inf if row.age is None else row.age, reverse=True)
 
 
-def orphan_groups(snapshot: Snapshot, lent: Iterable[planning.Claims] = ()) -> list[tuple[str, ...]]:
+def orphan_groups(snapshot: Snapshot, lent: Iterable[Claims] = ()) -> list[tuple[str, ...]]:
     """Return the transcript files that no row refers to, nor another agent's; those of one session id together."""
-    claims = (planning.Claims.of(snapshot.sessions.values()), *lent)
+    claims = (Claims.of(snapshot.sessions.values()), *lent)
     groups: dict[str, list[str]] = {}
     busy: set[str] = set()
     for name in sorted(snapshot.files):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..core import names
 from ..core.errors import Refused
-from ..core.keys import shell_word
+from ..core.escape import shell_word
 from ..core.model import PUT_AWAY
 from ..system import locks, trust
 from ..system.files import is_no_file, listed, piece, read

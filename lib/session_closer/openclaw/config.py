@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..core.errors import Refused
-from ..core.keys import quoted
+from ..core.escape import quoted
 from ..system import files
 
 # OpenClaw's own limits (its docs, "Config includes").

@@ -9,9 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ..core import keys, names
+from ..core import escape, names
 from ..core.errors import CloserError, Refused
-from ..core.model import PUT_AWAY, Found, Move, Status
+from ..core.model import PUT_AWAY, Move, Status
+from ..core.report import Found
 from ..journal import history
 from ..journal.record import Damaged, RunRecord, SessionRecord, decode
 from . import home, remains
@@ -101,7 +102,7 @@ def pick(where: Home, wanted: str) -> Find:
     if len(same) == 1:
         return same[0]
     said = f"{len(same)} of those that can be found begin with" if same else "nothing can be found by the id"
-    raise Refused(f"{said} {keys.plain(wanted)}", "restore-sessions --found", name="nothing_found")
+    raise Refused(f"{said} {escape.plain(wanted)}", "restore-sessions --found", name="nothing_found")
 
 
 def _closed_by_us(where: Home, scenes: Mapping[str, Scene]) -> dict[str, _Ours]:

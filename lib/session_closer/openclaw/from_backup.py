@@ -8,7 +8,7 @@ import os
 import sys
 from collections import defaultdict
 
-from ..core import keys, names
+from ..core import escape, keys, names
 from ..core.errors import CorruptStore, Refused
 from ..core.model import Move, Session
 from ..journal import history
@@ -38,7 +38,7 @@ def from_backup(home: Home, path: str) -> RunRecord:
         and name.startswith(names.backup_name(os.path.basename(index), ""))
     ]
     if not theirs:
-        what = f"{keys.quoted(path)} is no backup beside a sessions.json of {home.state}"
+        what = f"{escape.quoted(path)} is no backup beside a sessions.json of {home.state}"
         raise Refused(what, "restore-sessions FILE, a sessions.json.bak-* in its place", name="no_receipt")
     index = indexes[theirs[0]]
     raw, _ = read_index(real)

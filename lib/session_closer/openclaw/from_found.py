@@ -9,7 +9,7 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from ..core import keys, names
+from ..core import escape, keys, names
 from ..core.effects import NONE, REMOVED, Effect
 from ..core.errors import Refused, UsageProblem
 from ..core.model import Move
@@ -62,7 +62,7 @@ def _new_key(given: str, find: Find) -> str:
     elif key != find.shown.key and (key != key.lower() or not key.isprintable() or any(map(str.isspace, key))):
         why = "is no key that OpenClaw would write: lower case, no blanks"
     if why:
-        raise UsageProblem(f"--as {keys.quoted(given)} {why}", f"--as agent:{agent}:<id>, with an id of your own")
+        raise UsageProblem(f"--as {escape.quoted(given)} {why}", f"--as agent:{agent}:<id>, with an id of your own")
     return key
 
 
@@ -71,7 +71,7 @@ def _check_twins(where: Home, find: Find, key: str) -> None:
     store = stores.detect(where, find.shown.agent)
     for other in store.read().sessions if store is not None else ():
         if other != key and keys.folded(other) == keys.folded(key):
-            what = f"{keys.quoted(key)} is but for case the key {keys.quoted(other)}, which is in use"
+            what = f"{escape.quoted(key)} is but for case the key {escape.quoted(other)}, which is in use"
             raise Refused(what, f"restore-sessions {PREFIX}{find.shown.id} --as KEY")
 
 
@@ -180,4 +180,4 @@ def _check_transcripts(where: Home, find: Find) -> None:
                 continue  # the database keeps it
             event = None
         if not (isinstance(event, dict) and event.get("type") == "session"):
-            raise Refused(f"{keys.quoted(move.target)} does not begin as a transcript does", "look at it")
+            raise Refused(f"{escape.quoted(move.target)} does not begin as a transcript does", "look at it")

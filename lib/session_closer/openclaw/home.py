@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core import keys
 from ..core.errors import Refused, UsageProblem
-from ..core.keys import quoted
+from ..core.escape import quoted
 from ..system import files, trust
 from ..system.files import listed
 from . import config

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..core import durations
 from ..core.errors import Refused
-from ..core.keys import plain, quoted
+from ..core.escape import plain, quoted
 
 _PLACE = "session.maintenance"
 _USED = frozenset({"mode", "pruneAfter", "pruneDays", "maxEntries"})

@@ -13,11 +13,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ..artifacts import measuring
-from ..core import durations, keys, names
+from ..core import durations, escape, keys, names
+from ..core.claims import Claims
 from ..core.effects import Effect, Lost
 from ..core.errors import Busy, CloserError, Refused
-from ..core.model import PUT_AWAY, Move, ReceiptRow, Status
-from ..core.planning import Claims
+from ..core.model import PUT_AWAY, Move, Status
+from ..core.report import ReceiptRow
 from ..journal import history
 from ..journal.record import Damaged, Mode, Off, RunRecord, SessionRecord, StoreRecord, decode
 from ..system import files
@@ -160,7 +161,7 @@ def choose(home: Home, which: str, *, looking: bool) -> RunRecord:
     """
     wanted = os.path.basename(which).removesuffix(".json")
     if wanted != which and history.receipt_path(home.state, wanted) != os.path.realpath(which):
-        raise _no_receipt(f"{keys.quoted(which)} is no receipt of {home.state}")
+        raise _no_receipt(f"{escape.quoted(which)} is no receipt of {home.state}")
     records = _records(home)
     if which == LAST:
         # One that has not ended, or cannot be read, may be the run that is meant.
@@ -179,7 +180,7 @@ def choose(home: Home, which: str, *, looking: bool) -> RunRecord:
         raise _no_receipt(f"no run has closed anything in {home.state} yet")
     if len(rows) != 1:
         said = f"{len(rows)} receipts begin with" if rows else "there is no receipt"
-        raise _no_receipt(f"{said} {keys.plain(wanted)} in {home.state}")
+        raise _no_receipt(f"{said} {escape.plain(wanted)} in {home.state}")
     (row,) = rows
     if row.state == "open":
         raise Busy(f"run {row.id} has not ended: {_waiting_for(row, records)}", "run the same command again then")
@@ -204,7 +205,7 @@ def _waiting_for(row: ReceiptRow, records: Sequence[tuple[ReceiptRow, RunRecord 
     record = next(record for other, record in records if other is row)
     results = record.results if record is not None else ()
     own = [str(result.get("key")) for result in results if result.get("status") == Status.DEFERRED]
-    return f"it waits until the turn of {keys.plain(own[0])} ends" if own else "a process is at it"
+    return f"it waits until the turn of {escape.plain(own[0])} ends" if own else "a process is at it"
 
 
 def _read(home: Home, path: str) -> RunRecord:
@@ -396,9 +397,9 @@ def _with_files(home: Home, store: Store, item: Item, session: SessionRecord, cl
             continue
         wrong = measuring.change(store.folder, move)
         if wrong is not None and not _is_kept(store, move):
-            return item._replace(status=Status.FAILED, error=f"{keys.quoted(move.target)} {wrong}")
+            return item._replace(status=Status.FAILED, error=f"{escape.quoted(move.target)} {wrong}")
         if files.exists(live):
-            return item._replace(status=Status.CONFLICT, error=f"{keys.quoted(move.source)} is there again")
+            return item._replace(status=Status.CONFLICT, error=f"{escape.quoted(move.source)} is there again")
         moves.append(move)
     return item._replace(moves=tuple(moves), until=_until(home, moves, keep_days=claims is not None))
 

@@ -6,7 +6,8 @@ import time
 from dataclasses import replace
 
 from ..core.errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
-from ..core.model import Plan, PlannedRow, Report, RestartResult, Status
+from ..core.model import Plan, PlannedRow, Status
+from ..core.report import Report, RestartResult
 from ..journal.record import RestartRecord, with_store
 from ..openclaw.attached import jobs
 from ..openclaw.files import archive

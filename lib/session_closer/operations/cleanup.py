@@ -11,10 +11,12 @@ from functools import partial
 from typing import NamedTuple
 
 from ..artifacts.measuring import Measure
-from ..core import durations, names, planning, verdicts
-from ..core.keys import quoted
-from ..core.model import Move, Outcome, Reason, Snapshot, Status, Why
+from ..core import durations, fileplan, names, verdicts
+from ..core.claims import user_of
+from ..core.escape import quoted
+from ..core.model import Move, Reason, Snapshot, Status
 from ..core.policy import DAY, Rules
+from ..core.report import Outcome, Why
 from ..core.verdicts import Action
 from ..journal import clocks, history
 from ..journal.record import Damaged, RunRecord, StoreRecord, decode
@@ -292,7 +294,7 @@ def look_again(run: Run, work: Work) -> None:
 def _borrowed(run: Run, work: Work) -> dict[str, str]:
     """Return by live name the agents whose sessions use an orphan that was put away."""
     claims = neighbours.users(run, work.store.agent)
-    users = {move.source: planning.user_of(move.source, claims) for move in work.record.orphans}
+    users = {move.source: user_of(move.source, claims) for move in work.record.orphans}
     return {source: user for source, user in users.items() if user is not None}
 
 
@@ -302,9 +304,9 @@ def _put_back(run: Run, work: Work, users: dict[str, str]) -> None:
         if move.source in users and bring_back(run.disk, folder, move.target, move.source):
             back.add(move.source)
             user = users[move.source]
-            run.warn(planning.kept_for(move.source, None if user == work.store.agent else user))
+            run.warn(fileplan.kept_for(move.source, None if user == work.store.agent else user))
         elif move.source in users:
-            run.warn(planning.begun_anew(move.source, move.target))
+            run.warn(fileplan.begun_anew(move.source, move.target))
     if back:
         sync_folders(run.disk, folder, back)
         work.record = replace(work.record, orphans=tuple(m for m in work.record.orphans if m.source not in back))

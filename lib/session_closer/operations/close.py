@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 from ..artifacts.measuring import Hash
-from ..core import keys, names
+from ..core import escape, keys, names
 from ..core.errors import CloserError, GatewayNeeded, Refused
-from ..core.model import Life, Options, Plan, Report, Snapshot, Status, Wish
+from ..core.model import Life, Plan, Snapshot, Status
+from ..core.report import Report
+from ..core.wish import Options, Wish
 from ..journal import history
 from ..openclaw import home, migration, stores
 from ..openclaw.files.store import FileStore
@@ -159,7 +161,7 @@ def _note_absent(run: Run) -> None:
             if (slip := keys.slip(target.given, target.agent)) is not None:
                 raise slip
             if found is not None or option != "--self":  # else no session of that agent is closed
-                run.warn(f"{option} {keys.plain(target.given)}: agent {target.agent} has no such session")
+                run.warn(f"{option} {escape.plain(target.given)}: agent {target.agent} has no such session")
 
 
 def _read(run: Run, agent: str) -> None:
@@ -230,7 +232,7 @@ def _refusal(run: Run, plan: Plan) -> CloserError | None:
     unknown = [row.given for row in absent]
     if run.wish.keep and unknown:
         return Refused(
-            f"nothing was changed: not found in agent {run.wish.agent}: {', '.join(map(keys.plain, unknown))}",
+            f"nothing was changed: not found in agent {run.wish.agent}: {', '.join(map(escape.plain, unknown))}",
             f"name sessions that are there; see them with: {run.options.see} --agent {run.wish.agent}",
             name="unknown_name",
         )

@@ -9,11 +9,13 @@ from dataclasses import replace
 from ..core import durations, planning
 from ..core import verdicts as cleaning
 from ..core.errors import CloserError, StorageFailed
-from ..core.keys import plain
+from ..core.escape import plain
+from ..core.hints import did_you_mean, not_here, tail_of
 from ..core.kinds import AUTOMATION, Kind
-from ..core.model import GOING, Life, Plan, PlannedRow, Reason, RestartResult, Session, Snapshot, Status
+from ..core.model import GOING, Life, Plan, PlannedRow, Reason, Session, Snapshot, Status
 from ..core.planning import Choices
 from ..core.policy import Rules
+from ..core.report import RestartResult
 from ..journal import clocks, history
 from ..openclaw import registers
 from ..openclaw.attached import attachments
@@ -213,13 +215,13 @@ def _hinted(run: Run, rows: Sequence[PlannedRow]) -> tuple[PlannedRow, ...]:
             there = ", ".join(run.home.agents()) or "none"
             hints[at] = f"agent {row.agent} has no sessions here; agents: {there}; name one with --agent"
         else:
-            hints[at] = planning.did_you_mean(row, run.snapshots[row.agent])
+            hints[at] = did_you_mean(row, run.snapshots[row.agent])
             if not hints[at]:
-                lost[row.agent][at] = planning.tail_of(row.given, row.agent)
+                lost[row.agent][at] = tail_of(row.given, row.agent)
     for agent, tails in lost.items():
         elsewhere = neighbours.holders(run, agent, set(tails.values()))
         for at, tail in tails.items():
-            hints[at] = planning.not_here(rows[at], elsewhere.get(tail, ()), run.options.see)
+            hints[at] = not_here(rows[at], elsewhere.get(tail, ()), run.options.see)
     return tuple(row._replace(hint=hints[at]) if at in hints else row for at, row in enumerate(rows))
 
 

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 
-from ..core.model import Options
+from ..core.wish import Options
 from ..journal.journal import Journal
 from ..openclaw.home import Home
 from ..system import processes

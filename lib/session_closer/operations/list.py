@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from ..core import keys, planning
 from ..core.errors import CloserError, Refused, UnknownAgent
-from ..core.model import GatewayView, Life, Snapshot, StoreResult
+from ..core.model import GatewayView, Life, Snapshot
+from ..core.report import StoreResult
 from ..journal import history
 from ..openclaw import home, migration, registers, stores
 from ..openclaw.files.store import FileStore

@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..core.model import Life, RestartResult, Route, Status
+from ..core.model import Life, Route, Status
+from ..core.report import RestartResult
 from ..journal.record import RestartRecord
 from ..openclaw.gateway import client
 from ..openclaw.gateway.restart import BY_HAND, noticed, restart

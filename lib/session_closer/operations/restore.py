@@ -11,7 +11,9 @@ from typing import NamedTuple
 from ..core.effects import How, Lost, lost
 from ..core.errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
 from ..core.keys import Target
-from ..core.model import Life, Move, Options, Outcome, Report, RestartResult, Snapshot, Status, StoreResult, Wish
+from ..core.model import Life, Move, Snapshot, Status
+from ..core.report import Outcome, Report, RestartResult, StoreResult
+from ..core.wish import Options, Wish
 from ..journal import history
 from ..journal.record import RestartRecord, RunRecord, StoreRecord
 from ..openclaw import from_backup, from_found, migration, restorable, stores

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..core.model import GatewayView, Options, Outcome, Snapshot, Wish
+from ..core.model import GatewayView, Snapshot
+from ..core.report import Outcome
+from ..core.wish import Options, Wish
 from ..journal import history
 
 if TYPE_CHECKING:
     from ..artifacts.measuring import Hash
+    from ..core.claims import Claims
     from ..core.errors import CloserError
-    from ..core.planning import Claims
     from ..core.verdicts import Findings
     from ..journal.journal import Journal
     from ..journal.record import RunRecord

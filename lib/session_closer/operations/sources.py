@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..core import durations
 from ..core.errors import UsageProblem
-from ..core.keys import plain
+from ..core.escape import plain
 from ..core.kinds import STALE_KINDS, Kind
 from ..core.policy import DEFAULT, ORPHANS, Policy
 from ..openclaw.maintenance import Maintenance

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.errors import CloserError
-from ..core.model import CHANGED, FINE, GOING, Outcome, Plan, PlannedRow, Report, RestartResult, Status, StoreResult
+from ..core.model import CHANGED, FINE, GOING, Plan, PlannedRow, Status
 from ..core.planning import effects_of
+from ..core.report import Outcome, Report, RestartResult, StoreResult
 from ..render.report import shown_rows
 from .run import Run
 

@@ -11,9 +11,11 @@ from typing import Any
 from .. import __version__
 from ..artifacts.measuring import Hash, Measure, Stamp, beside
 from ..core import names
+from ..core.claims import Claims
 from ..core.errors import CloserError
-from ..core.model import PUT_AWAY, Move, Outcome, PlannedRow, Reason, Session, Status
-from ..core.planning import Claims, effects_of
+from ..core.model import PUT_AWAY, Move, PlannedRow, Reason, Session, Status
+from ..core.planning import effects_of
+from ..core.report import Outcome
 from ..journal import clocks, history, journal
 from ..journal.record import PLANNED, Damaged, RunRecord, SessionRecord, StoreRecord, ended, with_store
 from ..openclaw.files import commit

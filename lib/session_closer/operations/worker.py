@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 from ..core.errors import Busy, CloserError
 from ..core.keys import Target
-from ..core.model import Life, Options, Outcome, Reason, Report, RestartResult, Route, Status, Wish
+from ..core.model import Life, Reason, Route, Status
+from ..core.report import Outcome, Report, RestartResult
+from ..core.wish import Options, Wish
 from ..journal.journal import Journal
 from ..journal.record import RestartRecord, RunRecord, StoreRecord
 from ..openclaw.gateway.find import find

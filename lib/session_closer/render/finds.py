@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core import durations
-from ..core.keys import plain
-from ..core.model import Found
+from ..core.escape import plain
+from ..core.report import Found
 
 _HEADS = ("WHEN", "REASON", "SIZE", "BY", "ID", "KEY")
 

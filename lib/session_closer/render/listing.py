@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from ..core import durations, keys
 from ..core.errors import CloserError, ExitCode
-from ..core.keys import plain
+from ..core.escape import plain
 from ..core.kinds import Kind, kind
-from ..core.model import GatewayResult, Report, Session, StoreResult
+from ..core.model import Session
 from ..core.protection import protection
+from ..core.report import GatewayResult, Report, StoreResult
 from . import report
 
 OPERATION = "list-sessions"

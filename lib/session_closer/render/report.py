@@ -9,8 +9,9 @@ from typing import Any
 
 from ..core import durations, effects
 from ..core.errors import CloserError, ExitCode
-from ..core.keys import plain, quoted
-from ..core.model import CHANGED, FINE, GatewayResult, Life, Outcome, ReceiptRow, Report, RestartResult, Status, Why
+from ..core.escape import plain, quoted
+from ..core.model import CHANGED, FINE, Life, Status
+from ..core.report import GatewayResult, Outcome, ReceiptRow, Report, RestartResult, Why
 from . import finds
 
 SHOWN_ROWS = 20

@@ -9,8 +9,10 @@ from typing import Any
 from plumbum import cli
 
 from ...core.errors import UsageProblem
-from ...core.keys import check_agent, quoted, target
-from ...core.model import Options, Report, Wish
+from ...core.escape import quoted
+from ...core.keys import check_agent, target
+from ...core.report import Report
+from ...core.wish import Options, Wish
 from ...openclaw.home import Home
 from ...render import report
 from ...system import files

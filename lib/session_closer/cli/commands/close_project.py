@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...core.errors import UsageProblem
-from ...core.model import Wish
+from ...core.wish import Wish
 from ..app import Command, no_words, start, targets, text
 
 

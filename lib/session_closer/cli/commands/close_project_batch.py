@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...core.model import Wish
+from ...core.wish import Wish
 from ..app import Command, no_words, start, targets
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...core.errors import UsageProblem
-from ...core.keys import DEFAULT_AGENT, quoted
-from ...core.model import Wish
+from ...core.escape import quoted
+from ...core.keys import DEFAULT_AGENT
+from ...core.wish import Wish
 from ..app import Command, no_words, start, targets
 
 

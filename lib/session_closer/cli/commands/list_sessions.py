@@ -10,7 +10,7 @@ from plumbum import cli
 
 from ...core import durations, keys
 from ...core.errors import CloserError, UsageProblem
-from ...core.keys import quoted
+from ...core.escape import quoted
 from ...core.kinds import Kind
 from ...render import listing
 from ..app import Reader, count, start, text

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from plumbum import cli
 
-from ...core import keys
+from ...core import escape
 from ...core.errors import UsageProblem
-from ...core.model import Options, Report
+from ...core.report import Report
+from ...core.wish import Options
 from ...render import report
 from ..app import Base, start, text
 
@@ -66,7 +67,7 @@ class RestoreSessions(Base):
 
     def _listed(self, words: tuple[str, ...]) -> Report:
         if words:
-            raise UsageProblem("--list takes no names", f"{keys.shell_word(self.executable)} --list")
+            raise UsageProblem("--list takes no names", f"{escape.shell_word(self.executable)} --list")
         from ...openclaw import restorable  # what reads receipts is not loaded for --help
         from ...operations import close
 
@@ -79,7 +80,9 @@ class RestoreSessions(Base):
             raise UsageProblem("no receipt was given", "restore-sessions last, or one of restore-sessions --list")
         is_found = words[0].startswith("found:")
         if is_found and words[1:]:
-            raise UsageProblem(f"{keys.quoted(words[1])} is one word too many", "restore-sessions found:ID [--as KEY]")
+            raise UsageProblem(
+                f"{escape.quoted(words[1])} is one word too many", "restore-sessions found:ID [--as KEY]"
+            )
         if self.under is not None and not is_found:
             raise UsageProblem("--as belongs to found:ID", "restore-sessions found:ID --as KEY")
         from ...operations import restore

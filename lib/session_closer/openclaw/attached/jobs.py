@@ -11,7 +11,7 @@ from typing import Any
 from ...core import effects
 from ...core.effects import Attached, Effect, Lost
 from ...core.errors import CloserError
-from ...core.keys import plain
+from ...core.escape import plain
 from ...core.model import PUT_AWAY, Status
 from ...journal.record import Off, SessionRecord, StoreRecord
 from ...operations.run import Run

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ...core.effects import Lost
 from ...core.errors import CloserError
-from ...core.keys import plain
+from ...core.escape import plain
 from ...journal.record import Mode, StoreRecord
 from ...operations.run import Run
 from ...system import files, trust

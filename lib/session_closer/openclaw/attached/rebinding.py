@@ -16,7 +16,8 @@ from typing import Any
 from ...core import names
 from ...core.effects import REMOVED
 from ...core.errors import Refused
-from ...core.model import Life, RestartResult, Status
+from ...core.model import Life, Status
+from ...core.report import RestartResult
 from ...journal.record import Kept
 from ...operations.run import Run
 from ...system import files

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core import durations
 from ...core.effects import Attached
-from ...core.keys import plain, quoted
+from ...core.escape import plain, quoted
 from ...journal.record import Mode
 from ...system import files, trust
 from ..home import Home

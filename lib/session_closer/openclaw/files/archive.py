@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from ...artifacts.measuring import Measure, holds
 from ...artifacts.measuring import stamp as stamp_of
-from ...core import names, planning
+from ...core import fileplan, names, planning, transcripts
+from ...core.claims import Claims, user_of
 from ...core.model import Move, PlannedRow, Route, Session, Snapshot, Status
 from ...journal.history import now
 from ...journal.record import SessionRecord, StoreRecord
@@ -103,7 +104,7 @@ def archive_late_files(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -
             break
         time.sleep(_PAUSE)
     snapshot = store.read()
-    claims = (planning.Claims.of(snapshot.sessions.values()), *work.lent().values())
+    claims = (Claims.of(snapshot.sessions.values()), *work.lent().values())
     stamp = names.free_stamp(now(), snapshot.taken)
     late, measure = [], Measure()
     for row in rows:
@@ -127,7 +128,7 @@ def _any_locked(sessions: Sequence[Session], snapshot: Snapshot) -> bool:
 
 def _own_files(row: PlannedRow, snapshot: Snapshot) -> list[str]:
     assert row.session is not None
-    return planning.transcripts(row.session, snapshot)
+    return transcripts.of(row.session, snapshot)
 
 
 class Borrowed(NamedTuple):
@@ -154,7 +155,7 @@ def borrowed(work: FileWork) -> list[Borrowed]:
             found += [
                 Borrowed(session.key, source, there.get(source), user)
                 for source in dict.fromkeys((*planned, *filter(None, there)))
-                if (user := planning.user_of(source, claims)) is not None
+                if (user := user_of(source, claims)) is not None
             ]
     return found
 
@@ -168,13 +169,13 @@ def look_again(disk: Disk, work: FileWork) -> None:
             if bring_back(disk, folder, archive, source):
                 moved.append(source)
             if files.exists(os.path.join(folder, archive)):
-                work.warnings.append(planning.begun_anew(source, archive))
+                work.warnings.append(fileplan.begun_anew(source, archive))
                 continue
             work.archives[key] = [name for name in work.archives[key] if name != archive]
         if files.exists(os.path.join(folder, source)):
             stay.add((key, source))
             if work.outcome.get(key) is Status.CLOSED:
-                work.warnings.append(planning.kept_for(source, None if user == work.store.agent else user))
+                work.warnings.append(fileplan.kept_for(source, None if user == work.store.agent else user))
     files.sync_folders(disk, folder, moved)
     if stay:
         work.record = replace(work.record, sessions=tuple(without(one, stay) for one in work.record.sessions))
@@ -230,7 +231,7 @@ def without(session: SessionRecord, stay: set[tuple[str, str]]) -> SessionRecord
     return session if len(moves) == len(session.moves) else session._replace(moves=moves)
 
 
-def _claims(work: FileWork) -> dict[str, planning.Claims]:
+def _claims(work: FileWork) -> dict[str, Claims]:
     """Return by agent what sessions claim in a store's folder now, as far as the plan has not seen to it.
 
     An entry that was written back after it was taken out is reported.
@@ -247,5 +248,5 @@ def _claims(work: FileWork) -> dict[str, planning.Claims]:
             if work.outcome.get(key) is Status.CLOSED:
                 work.outcome[key] = Status.CAME_BACK
                 work.error[key] = "it was written back after it had been taken out: close it again"
-        found = {store.agent: planning.Claims.of(work.seen.sessions.values()), **found}
+        found = {store.agent: Claims.of(work.seen.sessions.values()), **found}
     return {agent: claims for agent, claims in found.items() if claims.ids or claims.files}

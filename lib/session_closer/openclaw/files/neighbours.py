@@ -16,9 +16,9 @@ from typing import NamedTuple
 from ...artifacts import measuring
 from ...artifacts.measuring import Stamp
 from ...core import names
+from ...core.claims import Claims
 from ...core.errors import CloserError
 from ...core.model import Session
-from ...core.planning import Claims
 from ...operations.run import Run
 from ...system import files
 from ..home import Home

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from ...core import names, planning
+from ...core import fileplan, names
+from ...core.claims import user_of
 from ...core.errors import Refused
 from ...core.model import Move, Session
 from ...journal import record
@@ -104,7 +105,7 @@ def put_back(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -
             member = live.members.get(session.key)
             back = member is not None and member.row.session_id == session.session_id
             for move in session.moves:
-                if not back and planning.user_of(move.source, users) is None:
+                if not back and user_of(move.source, users) is None:
                     _rename_if_there(disk, store.transcripts, move.source, move.target)
             sessions.append(session._replace(status="restored" if back else "dropped"))
         _sync(disk, store)
@@ -261,7 +262,7 @@ class _Shelf:
 
     def user(self, move: Move) -> str | None:
         """Return the agent whose session uses a file."""
-        return planning.user_of(move.source, self._users)
+        return user_of(move.source, self._users)
 
     def put_away(self, move: Move) -> Move | None:
         """Archive a closed session's file; return how it is named, None where a session uses it by now."""
@@ -285,12 +286,12 @@ class _Shelf:
         if user is None:
             return move
         if self.bring_back(move):
-            self._run.warn(planning.kept_for(move.source, None if user == self._agent else user))
+            self._run.warn(fileplan.kept_for(move.source, None if user == self._agent else user))
             return None
         archive = self._archive(move)
         if archive is None:
             return move
-        self._run.warn(planning.begun_anew(move.source, archive))
+        self._run.warn(fileplan.begun_anew(move.source, archive))
         return move._replace(target=archive)
 
     def bring_back(self, move: Move) -> bool:

@@ -11,7 +11,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ...core import names, planning  # fmt: skip
+from ...core import names
+from ...core.claims import user_of  # fmt: skip
 from ...core.errors import CloserError
 from ...core.model import Life, Move, Status
 from ...journal import history
@@ -153,7 +154,7 @@ def _files_away(run: Run, store: FileStore, moves: Sequence[Move]) -> None:
     for move in moves:
         # Another session of this run that shares the file may have put it away already.
         with contextlib.suppress(FileNotFoundError, FileExistsError):
-            if planning.user_of(move.source, users) is None:
+            if user_of(move.source, users) is None:
                 run.disk.rename_new(os.path.join(store.folder, move.source), os.path.join(store.folder, move.target))
 
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from ...artifacts import measuring
-from ...core import names, planning
+from ...core import names, transcripts
 from ...core.durations import moment
 from ...core.errors import CorruptStore, Refused
-from ...core.keys import shell_word
+from ...core.escape import shell_word
 from ...core.model import Session, Snapshot
 from ...system import files, locks
 from ..home import Home
@@ -102,7 +102,7 @@ def _by_owner(listed: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 def _size(session: Session, snapshot: Snapshot) -> int | None:
     total, found = 0, False
-    for name in planning.transcripts(session, snapshot):
+    for name in transcripts.of(session, snapshot):
         if name in snapshot.files:
             found = found or not names.is_companion(name)
             # One that has gone since the folder was listed has no size any more.
@@ -110,7 +110,7 @@ def _size(session: Session, snapshot: Snapshot) -> int | None:
                 total += os.stat(os.path.join(snapshot.folder, name), follow_symlinks=False).st_size
     if session.session_file in snapshot.outside:
         return None
-    return total if found or not session.session_file or planning.is_in_folder(session, snapshot) else None
+    return total if found or not session.session_file or transcripts.is_in_folder(session, snapshot) else None
 
 
 def _outside(sessions: Iterable[Session], own: Sequence[str]) -> dict[str, str]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...core.errors import GatewayNeeded
-from ...core.keys import quoted
-from ...core.model import GatewayResult, GatewayView, Life
+from ...core.escape import quoted
+from ...core.model import GatewayView, Life
+from ...core.report import GatewayResult
 from .. import registers
 from ..home import Home
 from .command import CommandLink, OpenClaw

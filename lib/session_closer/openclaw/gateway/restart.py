@@ -6,7 +6,8 @@ import time
 from collections.abc import Collection, Mapping
 
 from ...core.errors import GatewayNeeded
-from ...core.model import Life, RestartResult
+from ...core.model import Life
+from ...core.report import RestartResult
 from ...system import processes
 from ..home import Home
 from . import client

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from ...artifacts.measuring import Measure
-from ...core import keys, names
+from ...core import escape, names
 from ...core.errors import GatewayNeeded
 from ...core.model import Move, PlannedRow, Status
 from ...core.planning import effects_of
@@ -97,7 +97,7 @@ def _take_back(work: Work, store: SqliteStore, gateway: Gateway, rows: Sequence[
         if row.archived_at is not None:
             hidden = "the gateway does not take it out of the archive again: it is hidden"
             work.error[key] = f"{_IN_USE}; {hidden}"
-            work.warnings.append(f"{keys.plain(key)}: {hidden}")
+            work.warnings.append(f"{escape.plain(key)}: {hidden}")
 
 
 def delete(
@@ -172,7 +172,7 @@ def judge(work: Work, store: SqliteStore, before: frozenset[str], *, pending: bo
             work.archives[row.key] = work.archives.get(row.key) or archives[_session_id(row)]
             if not work.archives[row.key]:
                 what = "it never had one, or another session uses it too"
-                work.warnings.append(f"{keys.plain(row.key)} left no archive of a transcript: {what}")
+                work.warnings.append(f"{escape.plain(row.key)} left no archive of a transcript: {what}")
         elif found.session_id != _session_id(row):
             work.outcome[row.key] = Status.CAME_BACK
             work.error[row.key] = "in use again: the gateway wrote it anew"
@@ -304,7 +304,7 @@ def _finish(
     if then.session_id != session.session_id:
         return session._replace(status="came_back")
     if hidden and then.archived_at is not None:
-        what = f"an interrupted run archived {keys.plain(session.key)}, and the gateway does not take it back: {why}"
+        what = f"an interrupted run archived {escape.plain(session.key)}, and the gateway does not take it back: {why}"
         raise GatewayNeeded(what, "openclaw gateway restart, then the same command again")
     return left
 
@@ -332,6 +332,6 @@ def _asked_again(
     except CallRefused as problem:
         why = problem
     except (LinkLost, LinkRefused) as problem:
-        what = f"an interrupted run archived {keys.plain(session.key)}, which is not finished: {problem}"
+        what = f"an interrupted run archived {escape.plain(session.key)}, which is not finished: {problem}"
         raise GatewayNeeded(what, again(gateway)) from None
     return store.rows([session.key]).get(session.key), why

@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...core import keys, names
+from ...core import escape, names
 from ...core.errors import CloserError, GatewayNeeded, Refused
-from ...core.model import Life, Move, RestartResult, Status
+from ...core.model import Life, Move, Status
+from ...core.report import RestartResult
 from ...journal.record import PLANNED, RestartRecord, SessionRecord, StoreRecord, raw_entry
 from ...operations import handoff
 from ...operations.run import Run
@@ -147,7 +148,7 @@ def judge(
             continue
         done[item.agent, item.key] = item._replace(status=Status.RESTORED)
         if not same_value(raw_entry(row.entry), raw_entry(item.entry)):
-            run.warn(f"OpenClaw changed the entry of {keys.plain(item.key)} when it imported it")
+            run.warn(f"OpenClaw changed the entry of {escape.plain(item.key)} when it imported it")
 
 
 def clean(disk: Disk, index: str, store: SqliteStore, record: StoreRecord) -> None:

@@ -1,0 +1,110 @@
+"""Which files go with the sessions that are closed, under which archive names, and why the others stay (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from . import names, transcripts
+from .claims import Claims, user_of
+from .escape import quoted
+from .model import GatewayView, Life, Move, PlannedRow, Session, Snapshot
+
+
+class FilePlan(NamedTuple):
+    """The rows with their files that go and stay, and what is said of files and entries that are out of order."""
+
+    rows: list[PlannedRow]
+    warnings: list[str]
+
+
+def of(
+    rows: Sequence[PlannedRow], snapshot: Snapshot, view: GatewayView, *, lent: Mapping[str, Claims], stamp: str
+) -> FilePlan:
+    """Return what becomes of the files of the rows that are closed; `lent`: what each other agent claims in its folder.
+
+    No name in the folder may end with `stamp`.
+    """
+    going = {row.key for row in rows}
+    kept = Claims.of(session for key, session in snapshot.sessions.items() if key not in going)
+    folder = _Folder(snapshot, kept, lent, stamp)
+    plan = FilePlan([], [])
+    for row in rows:
+        session = row.session
+        assert session is not None
+        files = folder.sorted_out(session)
+        plan.warnings.extend(files.said)
+        if session.status == "running" and view.life is Life.DOWN:
+            plan.warnings.append(f"{quoted(session.key)} says running, but nothing runs: left over from a crash")
+        left = tuple(name if name.startswith("/") else f"{snapshot.folder}/{name}" for name in files.stay)
+        # Most rows of a long list are as they were planned, and a copy costs more than the comparison.
+        if files.go or row.moves or (row.delete_transcript, row.left) != (files.whole, left):
+            row = row._replace(moves=tuple(files.go), delete_transcript=files.whole, left=left)  # noqa: PLW2901
+        plan.rows.append(row)
+    return plan
+
+
+class _Files(NamedTuple):
+    """The files of one session; `whole`: all of them go, and OpenClaw would find no others."""
+
+    go: list[Move]
+    stay: list[str]
+    said: list[str]
+    whole: bool
+
+
+class _Folder(NamedTuple):
+    """An agent's folder as it was found, and who besides the sessions that go uses its files."""
+
+    snapshot: Snapshot
+    kept: Claims
+    lent: Mapping[str, Claims]
+    stamp: str
+
+    def sorted_out(self, session: Session) -> _Files:
+        """Return which files of a session go, which stay, and what is said of those."""
+        snapshot = self.snapshot
+        named = transcripts.named(session, snapshot)
+        go, stay, said = [], [], []
+        for name in transcripts.live(session, snapshot, named) if session.id_usable else ():
+            if why := self._why_left(name):
+                stay.append(name)
+                said.append(f"{quoted(name)} {why}: left where it is")
+            elif name in snapshot.files:
+                go.append(Move(name, self._archive(name)))
+        usual = not session.session_file or transcripts.is_in_folder(session, snapshot)
+        whole = usual and session.id_usable and not stay
+        if (outside := transcripts.outside(session, snapshot)) is not None:
+            stay.append(outside)
+            said.append(f"sessionFile of {quoted(session.key)} is {quoted(outside)}: left where it is")
+        elif session.session_file and named is None and names.parted(session.session_file)[0] == snapshot.folder:
+            said.append(f"sessionFile of {quoted(session.key)} is no transcript: left where it is")
+        if not session.id_usable:
+            said.append(f"sessionId of {quoted(session.key)} is unusable: its files are left where they are")
+        return _Files(go, stay, said, whole)
+
+    def _why_left(self, name: str) -> str:
+        """Return why a file stays, "" where it goes, or is not there."""
+        if name in self.snapshot.odd:
+            return f"is a {self.snapshot.odd[name]}"
+        if self.kept.cover(name):
+            return "is used by another session too"
+        if name not in self.snapshot.files:
+            return ""
+        if self.lent and (user := user_of(name, self.lent)) is not None:
+            return f"is used by a session of agent {user}"
+        return "is too long a name to be archived" if names.is_too_long(self._archive(name)) else ""
+
+    def _archive(self, name: str) -> str:
+        return names.archive_name(name, self.stamp)
+
+
+def kept_for(name: str, user: str | None) -> str:
+    """Return what is said of a file that a session has taken into use since the plan; None: one of the same agent."""
+    who = f"a session of agent {user}" if user is not None else "another session"
+    return f"{quoted(name)} is used by {who} by now: it stays where it is"
+
+
+def begun_anew(name: str, archive: str) -> str:
+    """Return what is said of an archived file whose live name another one has by now."""
+    return f"{quoted(name)} was begun anew while it was put away: what it held before is in {quoted(archive)}"

@@ -1,0 +1,42 @@
+"""What a name may have meant that no session has (pure)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from . import escape, keys
+from .model import PlannedRow, Snapshot
+
+_HINTS = 3
+
+
+def did_you_mean(row: PlannedRow, snapshot: Snapshot) -> str:
+    """Return a hint with the keys that look most like the one that is not there, empty where none does."""
+    import difflib
+
+    forms: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for key in snapshot.sessions:
+        tail = tail_of(key, snapshot.agent)
+        forms[keys.folded(tail)][tail].append(key)
+    wanted = keys.folded(tail_of(row.given, snapshot.agent))
+    begun = sorted((form for form in forms if wanted and form.startswith(wanted)), key=lambda form: (len(form), form))
+    near = dict.fromkeys((*begun[:_HINTS], *difflib.get_close_matches(wanted, forms, n=_HINTS, cutoff=0.6)))
+    meant: list[str] = []
+    for form in near:
+        for tail, named in forms[form].items():
+            # Where a canonical and a legacy key share their project id, the id stands for both.
+            meant += [tail] if len(named) > 1 and tail != row.given else named
+    return "did you mean " + ", ".join(map(escape.plain, meant[:_HINTS])) + "?" if meant else ""
+
+
+def tail_of(key: str, agent: str) -> str:
+    """Return what is left of an agent's key without what every key, or every project's, begins with."""
+    return key.removeprefix(f"agent:{agent}:").removeprefix("project-")
+
+
+def not_here(row: PlannedRow, elsewhere: Sequence[str], see: str) -> str:
+    """Return the hint for a name that nothing in its agent looks like: who else has it, or what shows what there is."""
+    if elsewhere:
+        return f"not in agent {row.agent}; there is {', '.join(map(escape.plain, elsewhere[:_HINTS]))}"
+    return f"not in agent {row.agent}; see them with: {see} --agent {row.agent}"

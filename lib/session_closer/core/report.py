@@ -1,0 +1,151 @@
+"""What a command has to say when it is done: one row for each session, and what surrounds them (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .effects import Effect, Lost
+from .errors import CloserError
+
+if TYPE_CHECKING:
+    pass
+from .model import Life, Reason, Route, Status
+
+
+class Outcome(NamedTuple):
+    """One row of the result; `key_free`: whether its key can be used again, None where nothing was put away.
+
+    `effects`: what the close changes besides the row and its files; `not_restored`: what an undo left out.
+    `left` are the whole paths of the session's files that stay where they are.
+    """
+
+    given: str
+    agent: str
+    key: str
+    status: Status
+    reason: Reason | None = None
+    session_id: str | None = None
+    route: Route | None = None
+    archives: tuple[str, ...] = ()
+    error: str | None = None
+    until: str | None = None
+    why: Why | None = None
+    key_free: bool | None = None
+    effects: tuple[Effect, ...] = ()
+    not_restored: tuple[Lost, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+class Why(NamedTuple):
+    """Why a policy took a session or a file: `age` in seconds, `size` in bytes, None where it is not known.
+
+    `openclaw`: what OpenClaw's own cleanup of a database does with such a session, `archive` or `delete`.
+    """
+
+    action: str
+    kind: str | None = None
+    age: float | None = None
+    size: int | None = None
+    openclaw: str | None = None
+
+
+class StoreResult(NamedTuple):
+    """One store of the result; `backup` is None where nothing was changed, `summary` what a cleanup counted.
+
+    `kept`: paths of the files with rows that were deleted along with sessions.
+    """
+
+    agent: str
+    path: str
+    era: str = "files"
+    backup: str | None = None
+    summary: Mapping[str, Any] | None = None
+    kept: tuple[str, ...] = ()
+
+
+class GatewayResult(NamedTuple):
+    """The gateway as it was found."""
+
+    life: Life = Life.DOWN
+    pid: int | None = None
+    port: int | None = None
+    version: str | None = None
+    evidence: tuple[str, ...] = ()
+
+
+class RestartResult(NamedTuple):
+    """Whether the gateway had to be restarted and what became of it; `ok` None: none was tried."""
+
+    needed: bool = False
+    ok: bool | None = None
+    result: str = "not-needed"
+    detail: str = ""
+
+
+class ReceiptRow(NamedTuple):
+    """One receipt of a list: `sessions` that it was about, `closed` those that it closed or archived.
+
+    `restored`: of a restore those that it brought back, else those of `closed` that are back since. `state` is done,
+    open (a process is at it), interrupted or damaged (then nothing else is known).
+    """
+
+    id: str
+    operation: str
+    state: str
+    started_at: str
+    reason: str | None
+    agents: tuple[str, ...]
+    sessions: int
+    closed: int
+    restored: int
+    path: str
+
+
+class Found(NamedTuple):
+    """A session that somebody has deleted or reset, as a list of them shows it.
+
+    `reason`: deleted, reset, or gone: a row of a backup of the index that is in the index no more. `at` is that moment
+    (ISO 8601, UTC), of what is gone the backup's. `key` is None where nobody has written it down, `settings` whether
+    its row is known and not its transcript alone, `size` the bytes of `archive`, which may be in a database only, then
+    None as where there is none. `receipt`: the run of ours that closed it.
+    """
+
+    id: str
+    agent: str
+    key: str | None
+    session_id: str | None
+    reason: str
+    at: str
+    settings: bool
+    receipt: str | None = None
+    archive: str | None = None
+    size: int | None = None
+
+
+class Report(NamedTuple):
+    """What a command has to say; `error` is set where the whole run ended early.
+
+    `free`: the command that frees keys which are not free. `most_rows`: how many of the rows that went well are shown,
+    of `found` how many rows at all, None for all of them. `rules`: where the rules of a cleanup come from, in one line.
+    `back` is the command that takes an id of `found`.
+    """
+
+    operation: str
+    dry_run: bool = False
+    stores: tuple[StoreResult, ...] = ()
+    results: tuple[Outcome, ...] = ()
+    gateway: GatewayResult | None = None
+    restart: RestartResult = RestartResult()
+    receipt: str | None = None
+    undo: str | None = None
+    free: str | None = None
+    warnings: tuple[str, ...] = ()
+    kept: int | None = None
+    missing_ok: bool = False
+    error: CloserError | None = None
+    receipts: tuple[ReceiptRow, ...] | None = None
+    most_rows: int | None = None
+    rules: str | None = None
+    found: tuple[Found, ...] | None = None
+    back: str = "restore-sessions"
