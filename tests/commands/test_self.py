@@ -12,7 +12,8 @@ from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.files import restore
-from session_closer.operations import handoff, worker
+from session_closer.operations import worker
+from session_closer.system import processes
 from support import LEAD, PATIENCE_SECONDS, TOKEN, Stage, Store, run, run_json, run_process, session_id, tree
 from support_gateway import StubGateway, StubOpenClaw
 from support_sqlite import Bases, build_sqlite
@@ -308,7 +309,7 @@ def test_a_restore_below_the_gateway_leaves_the_restart_to_the_process_that_stay
     served: Store, openclaw: StubOpenClaw, left: Left, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_json(CloseProject, "topics", state=served.state)
-    monkeypatch.setattr(handoff, "below", lambda pid: True)
+    monkeypatch.setattr(processes, "is_below", lambda pid: True)
     monkeypatch.setattr(restore, "_SETTLE_SECONDS", 0.01)
     answer = run_json(RestoreSessions, "last", state=served.state)
     assert (answer.code, answer.rows) == (0, [(OTHER, "restored")])

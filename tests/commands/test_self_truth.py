@@ -16,8 +16,8 @@ import pytest
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from session_closer.operations import close, handoff, restart, worker
-from session_closer.system import locks
+from session_closer.operations import close, restart, worker
+from session_closer.system import locks, processes
 from support import LEAD, PATIENCE_SECONDS, Killed, KilledDisk, Store, interrupt, run_json, run_process, session_id
 from support_gateway import StubGateway, StubOpenClaw
 from support_worker import ME, OTHER, Left, batch, receipts, row
@@ -313,7 +313,7 @@ def test_what_the_caller_closed_is_looked_at_again_after_the_restart_that_it_lef
     served: Store, openclaw: StubOpenClaw, left: Left, monkeypatch: pytest.MonkeyPatch, back: str, status: str
 ) -> None:
     was, files = served.entries()[OTHER], served.names()
-    monkeypatch.setattr(handoff, "below", lambda pid: True)
+    monkeypatch.setattr(processes, "is_below", lambda pid: True)
     answer = run_json(CloseProject, "--via", "files", "topics", state=served.state)
     assert (answer.rows, answer.data["restart"]["result"]) == ([(OTHER, "closed")], "handed-off")
     entry = was if back == "the same" else {"sessionId": session_id("anew"), "updatedAt": 1}
@@ -330,7 +330,7 @@ def test_what_the_caller_restored_is_looked_at_again_after_the_restart_that_it_l
 ) -> None:
     run_json(CloseProject, "topics", state=served.state)
     closed = served.entries()
-    monkeypatch.setattr(handoff, "below", lambda pid: True)
+    monkeypatch.setattr(processes, "is_below", lambda pid: True)
     answer = run_json(RestoreSessions, "last", state=served.state)
     assert answer.rows == [(OTHER, "restored")]
     Last(monkeypatch, before=lambda: served.write(closed))

@@ -33,12 +33,12 @@ def sent(*arguments):
 Disk.rename_new = sent
 """
 AGAIN = """
-from session_closer.operations.work import Work
-give_up = Work.give_up
+from session_closer.ports.share import Share
+give_up = Share.give_up
 def again(work):
     os.kill(os.getpid(), signal.NAME)
     give_up(work)
-Work.give_up = again
+Share.give_up = again
 """
 # A shell, or nohup, may have let the tests ignore these, and a child inherits that.
 HEEDED = """
@@ -137,7 +137,7 @@ def test_an_interrupt_while_a_class_is_made_is_no_bug(store: Store) -> None:
 
 
 def test_an_interrupt_ahead_of_the_command_itself_is_said_by_the_exit_code(store: Store) -> None:
-    before = "from session_closer import cli\ndef stop(*a, **k): raise KeyboardInterrupt\ncli._called = stop"
+    before = "from session_closer.cli import app as cli\ndef stop(*a, **k): raise KeyboardInterrupt\ncli._called = stop"
     result = run_process("close-project", "topics", state=store.state, before=before)
     assert (result.code, result.stdout, result.stderr) == (130, "", "")
 

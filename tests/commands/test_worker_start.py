@@ -16,6 +16,7 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.operations import handoff
+from session_closer.system import processes
 from support import LEAD, LIB, PATIENCE_SECONDS, Result, Store, one_document, run_json, run_process
 from support_gateway import StubOpenClaw
 
@@ -23,7 +24,7 @@ ME, OTHER = LEAD + "alpha", LEAD + "topics"
 WORDS = ("--json", "--self", ME, "alpha", "topics")
 # As below a gateway that is a service of the system: there is a service manager, but none of this user.
 SERVICE = """
-from session_closer import processes
+from session_closer.system import processes
 processes.control_group = lambda pid: "/system.slice/openclaw.service"
 """
 
@@ -164,7 +165,7 @@ def test_it_can_be_closed_by_the_same_command_later(store: Store, monkeypatch: p
 def test_where_it_does_not_begin_the_gateway_is_not_restarted_and_that_is_said(
     served: Store, openclaw: StubOpenClaw, no_python: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handoff, "below", lambda _pid: True)
+    monkeypatch.setattr(processes, "is_below", lambda _pid: True)
     answer = run_json(CloseProject, "--via", "files", "topics", state=served.state)
     assert (answer.code, answer.rows) == (1, [(OTHER, "closed")])
     restart = answer.data["restart"]
@@ -180,7 +181,7 @@ def test_a_restore_below_the_gateway_says_so_too(
     served: Store, openclaw: StubOpenClaw, no_python: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run_json(CloseProject, "topics", state=served.state).code == 0
-    monkeypatch.setattr(handoff, "below", lambda _pid: True)
+    monkeypatch.setattr(processes, "is_below", lambda _pid: True)
     answer = run_json(RestoreSessions, "last", state=served.state)
     assert (answer.code, answer.rows) == (1, [(OTHER, "restored")])
     restart = answer.data["restart"]

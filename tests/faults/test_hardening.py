@@ -21,10 +21,10 @@ from session_closer.core.wish import Options, Wish
 from session_closer.journal import history
 from session_closer.journal.record import SessionRecord, StoreRecord
 from session_closer.openclaw.files.archive import archive_late_files
+from session_closer.openclaw.files.share import FileShare
 from session_closer.openclaw.files.store import FileStore
 from session_closer.openclaw.home import Home
 from session_closer.operations.close import execute
-from session_closer.operations.work import FileWork
 from session_closer.render.report import exit_code
 from session_closer.system import locks
 from session_closer.system.files import Disk
@@ -275,7 +275,7 @@ def test_an_aborted_run_is_waited_for_though_its_transcript_is_archived_already(
     record = StoreRecord("project-lead", "files", store.index, store.folder, "sessions.json.bak-x", 0, "", (entry,))
     row = PlannedRow("x", "project-lead", ALPHA, Status.WOULD_CLOSE, session=session, was_running=True)
     assert store.document is not None
-    work = FileWork(store=store, rows=[row], record=record, note=lambda _: None, planned=store.document)
+    work = FileShare(store=store, rows=[row], record=record, note=lambda _: None, planned=store.document)
     ending = threading.Timer(0.3, end)
     ending.start()
     archive_late_files(Disk(), work, [row])

@@ -33,8 +33,8 @@ def _one(name: str, file: str, old: str, new: str, *seen_by: str) -> Mutant:
 _RENAMED = "        self._disk.rename(temp, os.path.join(self._folder, RECORD))\n"
 _KNOWN = "        self._folder = known\n"
 _ENTRY_OUT = "        _commit(disk, work, rows, current, lock)\n"
-_ROUTES = "    close.through_files(run.disk, work, run.gateway.found.life)\n"
-_BACKUP = "backup = commit.publish_backup(run.disk, store.index, raw, name)"
+_ROUTES = "    closing.through_files(here.disk, work, here.gateway.found.life)\n"
+_BACKUP = "backup = commit.publish_backup(disk, store.index, raw, name)"
 MUTANTS = (
     _one(
         "files are not synced",
@@ -144,7 +144,7 @@ MUTANTS = (
     ),
     _one(
         "no backup",
-        "operations/work.py",
+        "openclaw/files/share.py",
         _BACKUP,
         "backup = name",
         "kills:batch",
@@ -152,14 +152,14 @@ MUTANTS = (
     Mutant(
         "the backup comes after the commit",
         (
-            ("operations/work.py", _BACKUP, "backup = name"),
+            ("openclaw/files/share.py", _BACKUP, "backup = name"),
             (
                 "openclaw/files/change.py",
                 _ROUTES,
                 "    raw = store.document.raw\n"
                 + _ROUTES
                 + "    assert record.backup is not None\n"
-                + "    commit.publish_backup(run.disk, store.index, raw, record.backup)\n",
+                + "    commit.publish_backup(here.disk, store.index, raw, record.backup)\n",
             ),
         ),
         ("kills:batch",),
@@ -175,8 +175,8 @@ MUTANTS = (
     Mutant(
         "the journal comes after the commit",
         (
-            ("openclaw/files/change.py", "    note_first(run, record)\n", ""),
-            ("openclaw/files/change.py", _ROUTES, _ROUTES + "    note(run, record)\n"),
+            ("openclaw/files/change.py", "    ledger.note_first(record)\n", ""),
+            ("openclaw/files/change.py", _ROUTES, _ROUTES + "    ledger.note(record)\n"),
         ),
         ("kills:batch",),
     ),
@@ -322,9 +322,9 @@ MUTANTS = (
     ),
     _one(
         "a backup stays that no record names",
-        "operations/work.py",
-        "        if store.backup is not None and not _names_backup(run, store):\n",
-        "        if False:\n",
+        "operations/transaction.py",
+        "            if store.backup is not None and not self._names_backup(store):\n",
+        "            if False:\n",
         "errors:batch",
     ),
     _one(
@@ -372,14 +372,14 @@ MUTANTS = (
     _one(
         "only its own store is looked at again",
         "openclaw/files/change.py",
-        "lent = partial(neighbours.claims, run, store.agent)",
+        "lent = partial(here.neighbours.claims, store.agent)",
         "lent = dict",
         "claims:shared transcripts",
     ),
     _one(
         "nobody looks again at the end",
         "operations/apply.py",
-        "        if isinstance(work, FileWork) and archive.borrowed(work):\n",
+        "        if isinstance(work, FileShare) and archive.borrowed(work):\n",
         "        if False:\n",
         "claims:shared transcripts",
     ),
@@ -400,8 +400,8 @@ MUTANTS = (
     _one(
         "rows change before they are on record",
         "openclaw/sqlite/change.py",
-        "    note(run, record)\n    work = Work(",
-        "    work = Work(",
+        "    ledger.note(record)\n    work = Share(",
+        "    work = Share(",
         "rows-kills:delete",
     ),
     _one(

@@ -8,23 +8,23 @@ from collections.abc import Sequence
 
 from ..core.errors import Refused
 from ..core.model import Life
-from ..operations.run import Run
+from ..ports.store import Store
 from ..system import files
 from .gateway.command import VERSION, OpenClaw
 from .gateway.link import LinkLost, LinkRefused
 from .home import Home
-from .stores import Store
+from .installation import Installation
 from .versions import PATTERN, is_sqlite_era
 
 _PACKAGE_BYTES = 4 << 20
 _SECONDS = 20.0
 
 
-def owed(run: Run, store: Store) -> Refused | None:
+def owed(here: Installation, store: Store) -> Refused | None:
     """Return why a file store may not be changed: the installed OpenClaw would not read it."""
-    if run.gateway.found.life is Life.UP or run.home.isolated:
+    if here.gateway.found.life is Life.UP or here.home.isolated:
         return None
-    version = installed(OpenClaw(run.home, None, None))
+    version = installed(OpenClaw(here.home, None, None))
     if version is None or not is_sqlite_era(version):
         return None
     return Refused(

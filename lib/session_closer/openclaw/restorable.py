@@ -21,6 +21,7 @@ from ..core.model import PUT_AWAY, Move, Status
 from ..core.report import ReceiptRow
 from ..journal import history
 from ..journal.record import Damaged, Mode, Off, RunRecord, SessionRecord, StoreRecord, decode
+from ..ports.store import Store
 from ..system import files
 from . import stores
 from .files import document
@@ -30,7 +31,6 @@ from .from_backup import live_or_empty
 from .home import Home
 from .shelf import Shelf, put_away_since
 from .sqlite.store import SqliteStore, archives_of
-from .stores import Store
 
 LAST = "last"
 RESTORE = "restore-sessions"

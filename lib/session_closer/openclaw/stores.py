@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 from ..core.errors import Refused
-from ..core.model import Session, Snapshot
 from ..journal import history
+from ..ports.store import Store
 from ..system.files import exists
 from .files import store as files
 from .home import Home
 from .sqlite import store as sqlite
-
-
-class Store(Protocol):
-    """One agent's sessions; `index` holds them, `folder` their transcripts and archives, `place` what we lock.
-
-    `beside` is the folder of an index elsewhere, which has transcripts, too, else "".
-    """
-
-    agent: str
-    index: str
-    folder: str
-    beside: str
-
-    @property
-    def era(self) -> str:
-        """The kind of store, as in STORES."""
-
-    @property
-    def place(self) -> str:
-        """The folder of the index."""
-
-    def read(self) -> Snapshot:
-        """Return the store as it is now; raise CorruptStore or Refused."""
-
-    def sizes(self, sessions: Sequence[Session], snapshot: Snapshot) -> dict[str, int | None]:
-        """Return the bytes of the sessions' transcripts by key, None where they cannot be told; raise Refused."""
-
 
 STORES: dict[str, Callable[[Home, str], Store]] = {"files": files.FileStore, "sqlite": sqlite.SqliteStore}
 

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 
+from ..core import names
 from ..core.errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
-from ..core.model import Plan, PlannedRow, Status
+from ..core.model import Plan, PlannedRow, Snapshot, Status
 from ..core.report import Report, RestartResult
+from ..journal import history
 from ..journal.record import RestartRecord, with_store
+from ..journal.stopped import once_more, storage
 from ..openclaw.attached import jobs
-from ..openclaw.files import archive
+from ..openclaw.files import archive, commit
 from ..openclaw.files import change as editing
+from ..openclaw.files.share import FileShare, settled
+from ..openclaw.files.store import FileStore
+from ..openclaw.gateway import client as sessions
 from ..openclaw.sqlite import change as retiring
 from ..openclaw.sqlite import close
+from ..openclaw.sqlite.store import SqliteStore
 from ..render.report import result as result_row
 from ..system import locks
+from ..system.files import listed
 from . import handoff, summary
-from .decide import nothing_to_restart, once_more, storage
+from .decide import decide_again, nothing_to_restart
 from .hold import locked
 from .restart import not_begun, restart_once, with_what_it_lists
 from .run import Run
-from .work import FileWork, begin, settled
-
-CHANGERS = {"files": editing.change_store, "sqlite": retiring.change_store}
 
 
 def change(run: Run, plan: Plan) -> Report:
@@ -35,10 +41,9 @@ def change(run: Run, plan: Plan) -> Report:
     try:
         for agent in sorted({row.agent for row in plan.closing}):
             seen = {(row.agent, row.key) for row in rows}
-            change_store = CHANGERS[run.stores[agent].era]
-            rows += [row for row in change_store(run, agent, plan) if (row.agent, row.key) not in seen]
+            rows += [row for row in _change_store(run, agent, plan) if (row.agent, row.key) not in seen]
             # What is there now stays, so what it uses stays, too.
-            run.going = frozenset(pair for pair in run.going if pair[0] != agent)
+            run.here.neighbours.going = frozenset(pair for pair in run.here.neighbours.going if pair[0] != agent)
         if run.chores:
             from . import cleanup  # only a cleanup touches files without a session
 
@@ -46,10 +51,12 @@ def change(run: Run, plan: Plan) -> Report:
                 cleanup.tidy(run, agent, chores)
         deferred = [row._replace(status=Status.DEFERRED) for row in plan.deferred]
         if deferred:
-            begin(run)
-        for work in run.works:
-            if isinstance(work, FileWork):
-                jobs.switch_off(run, work, {key for key, status in work.outcome.items() if status is Status.CLOSED})
+            run.transaction.begin()
+        for work in run.transaction.shares:
+            if isinstance(work, FileShare):
+                jobs.switch_off(
+                    run.here, work, {key for key, status in work.outcome.items() if status is Status.CLOSED}
+                )
         _look_again(run)
         result = restart_once(run)
         _look_again(run)
@@ -57,25 +64,74 @@ def change(run: Run, plan: Plan) -> Report:
         return _end(run, replace(plan, rows=(*rows, *deferred)), result)
     except (Busy, ChangedUnderneath, GatewayNeeded, Refused) as problem:
         # Exit 3 promises that nothing was changed.
-        error: CloserError = PartlyDone(problem) if isinstance(problem, Refused) and run.works else problem
+        error: CloserError = PartlyDone(problem) if isinstance(problem, Refused) and run.transaction.shares else problem
     except OSError as problem:
-        error = storage(problem, run.home)
+        error = storage(problem, run.home.state)
     except KeyboardInterrupt:
-        error = Interrupted("interrupted", once_more(run.home))
+        error = Interrupted("interrupted", once_more(run.home.state))
     # The journal stays open: the next changing command finishes the run.
-    for work in run.works:
+    for work in run.transaction.shares:
         work.give_up()
-    reached = {(row.agent, row.key) for work in run.works for row in work.rows}
+    reached = {(row.agent, row.key) for work in run.transaction.shares for row in work.rows}
     left = [row for row in (*plan.closing, *plan.deferred) if (row.agent, row.key) not in reached]
     rows += [row._replace(status=Status.FAILED, hint="not reached") for row in left]
     return summary.of(run, replace(plan, rows=tuple(rows)), result, error, unfinished=True)
 
 
+def _change_store(run: Run, agent: str, first: Plan) -> list[PlannedRow]:
+    """Close one agent's sessions; return the rows that were decided otherwise under the lock."""
+    store = run.stores[agent]
+    with locked(run.here, agent):
+        if isinstance(store, FileStore):
+            return _edit(run, store, first)
+        assert isinstance(store, SqliteStore)
+        return _retire(run, store, first)
+
+
+def _edit(run: Run, store: FileStore, first: Plan) -> list[PlannedRow]:
+    stamp = names.free_stamp(history.now(), [*listed(store.place), *listed(store.folder)])
+    name = names.backup_name(os.path.basename(store.index), stamp)
+    commit.clean(run.disk, commit.Place(store.index, name, commit.unnoted, commit.unnoted, run.warn))
+    plan, stamp = _decided(run, store.agent, store.read(), stamp, first)
+    run.warn(*plan.warnings)
+    if plan.closing:
+        made = run.hashes.get(store.agent)
+        editing.take_out(run.here, run.transaction, store, list(plan.closing), stamp=stamp, made=made)
+    known = {row for row in first.rows if row.status is not Status.WOULD_CLOSE}
+    return [row for row in plan.rows if row.status is not Status.WOULD_CLOSE and row not in known]
+
+
+def _decided(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: Plan) -> tuple[Plan, str]:
+    """Return the plan that is carried out, and its stamp: the first one where all it was made of is still the same."""
+    # A database in the same run has the gateway asked anew; what a receipt says of an absent name may be news.
+    settled = all(store.era == "files" for store in run.stores.values()) and not any(
+        row.status in (Status.NOT_FOUND, Status.ALREADY_CLOSED) for row in first.rows
+    )
+    if settled and snapshot == run.snapshots[agent] and run.here.neighbours.as_before(agent):
+        return replace(first, rows=tuple(row for row in first.closing if row.agent == agent)), run.stamp
+    return decide_again(run, agent, snapshot, stamp, first), stamp
+
+
+def _retire(run: Run, store: SqliteStore, first: Plan) -> list[PlannedRow]:
+    # A run may have begun since the first look, and archiving would end it.
+    run.view = sessions.view(run.gateway, run.wish.agents(), by_command=True)
+    plan = decide_again(run, store.agent, store.read(), "", first)
+    run.warn(*plan.warnings)
+    rows = list(plan.closing)
+    found = store.rows([row.key for row in rows])
+    gone = [row for row in rows if row.key not in found]
+    rows = [row for row in rows if row.key in found]
+    if rows:
+        retiring.take_out(run.here, run.transaction, store, rows, found, free_by=run.free_by)
+    changed = [row for row in plan.rows if row.status is not Status.WOULD_CLOSE and row not in first.rows]
+    return [*changed, *(row._replace(status=Status.ALREADY_CLOSED) for row in gone)]
+
+
 def _look_again(run: Run) -> None:
     """Bring back what a session has taken into use since its store was changed (I6, I9): it may be another store's."""
-    for work in run.works:
-        if isinstance(work, FileWork) and archive.borrowed(work):
-            with locked(run, work.store.agent):
+    for work in run.transaction.shares:
+        if isinstance(work, FileShare) and archive.borrowed(work):
+            with locked(run.here, work.store.agent):
                 archive.look_again(run.disk, work)
         if work.record.orphans:
             from . import cleanup
@@ -85,8 +141,8 @@ def _look_again(run: Run) -> None:
 
 def _locked_out(run: Run) -> CloserError | None:
     """Return the error of a run that could do nothing: the gateway let it in, but refused the first deletion."""
-    closed = any(status is Status.CLOSED for work in run.works for status in work.outcome.values())
-    if run.options.via != "gateway" or run.gateway.links or closed or not run.works:
+    closed = any(status is Status.CLOSED for work in run.transaction.shares for status in work.outcome.values())
+    if run.options.via != "gateway" or run.gateway.links or closed or not run.transaction.shares:
         return None
     return GatewayNeeded(run.gateway.notes[-1], "leave out --via gateway")
 
@@ -94,21 +150,23 @@ def _locked_out(run: Run) -> CloserError | None:
 def _end(run: Run, plan: Plan, result: RestartResult) -> Report:
     """Turn the journal into the receipt, or hand both to the process that restarts the gateway."""
     report = summary.of(run, plan, result, _locked_out(run))
-    if run.record is None or run.journal is None:
+    if run.transaction.record is None or run.transaction.journal is None:
         return report
-    last = run.record
-    for work in run.works:
-        last = with_store(last, settled(work) if isinstance(work, FileWork) else close.settled(work))
+    last = run.transaction.record
+    for work in run.transaction.shares:
+        last = with_store(last, settled(work) if isinstance(work, FileShare) else close.settled(work))
     recorded = {(store.agent, session.key) for store in last.stores for session in store.sessions}
     others = [row for row in report.results if (row.agent, row.key) not in recorded]
     rows = tuple(result_row(row, missing_ok=run.options.missing_ok) for row in others)
     last = replace(last, results=rows)
     if result.result == "handed-off" or any(row.status is Status.DEFERRED for row in plan.rows):
-        run.journal.write(replace(last, restart=RestartRecord(result.needed, bool(result.ok), result.result)))
-        why = handoff.start(run.home, run.journal, last.id, run.options)
+        run.transaction.journal.write(
+            replace(last, restart=RestartRecord(result.needed, bool(result.ok), result.result))
+        )
+        why = handoff.start(run.home, run.transaction.journal, last.id, run.options)
         return report if not why else _end(run, *_left_undone(plan, result, why))
     owed = RestartRecord(result.needed, bool(result.ok), result.result, result.detail)
-    run.journal.finish(replace(last, restart=owed, state="done", finished_at=locks.iso_now()))
+    run.transaction.journal.finish(replace(last, restart=owed, state="done", finished_at=locks.iso_now()))
     return report
 
 

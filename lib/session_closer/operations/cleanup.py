@@ -7,7 +7,6 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 from ..artifacts.measuring import Measure
@@ -20,13 +19,12 @@ from ..core.report import Outcome, Why
 from ..core.verdicts import Action
 from ..journal import clocks, history
 from ..journal.record import Damaged, RunRecord, StoreRecord, decode
-from ..openclaw.files import neighbours
 from ..openclaw.files.archive import bring_back
-from ..openclaw.stores import Store
+from ..ports.share import Share
+from ..ports.store import Store
 from ..system.files import listed, listed_whole, sync_folders
 from .hold import locked
 from .run import Run
-from .work import Work, note
 
 _SHOWN = 3
 
@@ -90,7 +88,7 @@ def _strays(run: Run, store: Store, snapshot: Snapshot, age: float) -> dict[str,
     """Return the files without a session that are old enough, with their stat."""
     rules = run.wish.rules
     assert rules is not None
-    groups = verdicts.orphan_groups(snapshot, neighbours.claims(run, store.agent).values())
+    groups = verdicts.orphan_groups(snapshot, run.here.neighbours.claims(store.agent).values())
     found = dict(_stats(store.folder, (name for group in groups for name in group)))
     orphans = verdicts.old_groups(groups, {name: status.st_mtime for name, status in found.items()}, rules)
     orphans = _certain(run, store.agent, orphans)
@@ -111,7 +109,7 @@ def _say_unknown(run: Run, agent: str, unknown: list[str]) -> None:
 
 def _certain(run: Run, agent: str, orphans: list[str]) -> list[str]:
     """Return the orphans, none where another agent may use them whose store is not whole."""
-    damaged = neighbours.damaged(run, agent) if orphans else []
+    damaged = run.here.neighbours.damaged(agent) if orphans else []
     for other in damaged:
         what = f"the store of agent {other} cannot be read, so what it uses is not known"
         run.warn(f"{what}: files without a session of agent {agent} are left where they are")
@@ -230,7 +228,7 @@ def _outcome(agent: str, chores: Chores, name: str, status: Status, archive: str
 
 def tidy(run: Run, agent: str, planned: Chores) -> None:
     """Do what was planned for an agent's files, as far as it still holds under the lock."""
-    with locked(run, agent):
+    with locked(run.here, agent):
         store = run.stores[agent]
         snapshot = store.read()
         now = look(run, store, snapshot)
@@ -252,19 +250,19 @@ def tidy(run: Run, agent: str, planned: Chores) -> None:
         del run.chores[agent]
 
 
-def _work(run: Run, store: Store) -> Work:
+def _work(run: Run, store: Store) -> Share:
     """Return this agent's share of the run, a new one where no session of it was closed."""
-    for work in run.works:
+    for work in run.transaction.shares:
         if work.store is store:
             work.finished = False
             return work
     record = StoreRecord(agent=store.agent, era=store.era, path=store.index, transcripts=store.folder)
-    work = Work(store=store, rows=[], record=record, note=partial(note, run))
-    run.works.append(work)
+    work = Share(store=store, rows=[], record=record, note=run.transaction.note)
+    run.transaction.shares.append(work)
     return work
 
 
-def _archive(run: Run, work: Work, chores: Chores, moves: tuple[Move, ...]) -> None:
+def _archive(run: Run, work: Share, chores: Chores, moves: tuple[Move, ...]) -> None:
     """Rename orphans to their archive names; one that a row refers to by now goes back (I6)."""
     folder = work.store.folder
     done = []
@@ -284,21 +282,21 @@ def _archive(run: Run, work: Work, chores: Chores, moves: tuple[Move, ...]) -> N
     _put_back(run, work, _borrowed(run, work))
 
 
-def look_again(run: Run, work: Work) -> None:
+def look_again(run: Run, work: Share) -> None:
     """Bring back the orphans that a session has taken into use since they were put away (I6, I9)."""
     if _borrowed(run, work):
-        with locked(run, work.store.agent):
+        with locked(run.here, work.store.agent):
             _put_back(run, work, _borrowed(run, work))
 
 
-def _borrowed(run: Run, work: Work) -> dict[str, str]:
+def _borrowed(run: Run, work: Share) -> dict[str, str]:
     """Return by live name the agents whose sessions use an orphan that was put away."""
-    claims = neighbours.users(run, work.store.agent)
+    claims = run.here.neighbours.users(work.store.agent)
     users = {move.source: user_of(move.source, claims) for move in work.record.orphans}
     return {source: user for source, user in users.items() if user is not None}
 
 
-def _put_back(run: Run, work: Work, users: dict[str, str]) -> None:
+def _put_back(run: Run, work: Share, users: dict[str, str]) -> None:
     folder, back = work.store.folder, set()
     for move in work.record.orphans:
         if move.source in users and bring_back(run.disk, folder, move.target, move.source):
@@ -313,7 +311,7 @@ def _put_back(run: Run, work: Work, users: dict[str, str]) -> None:
         work.tidied = [row for row in work.tidied if row.status is not Status.ARCHIVED or row.given not in back]
 
 
-def _expire(run: Run, work: Work, chores: Chores, expired: list[str]) -> None:
+def _expire(run: Run, work: Share, chores: Chores, expired: list[str]) -> None:
     store = work.store
     places = {name: store.folder if names.is_archive(name) else _backups(store)[0] for name in expired}
     for name, folder in places.items():

@@ -12,16 +12,19 @@ from ..core.model import Life, Plan, Snapshot, Status
 from ..core.report import Report
 from ..core.wish import Options, Wish
 from ..journal import history
-from ..openclaw import home, migration, stores
+from ..journal.stopped import storage
+from ..openclaw import access, home, migration, stores, writable
 from ..openclaw.files.store import FileStore
 from ..openclaw.gateway import client
 from ..openclaw.home import Home
-from ..openclaw.stores import Store
+from ..openclaw.installation import Installation
+from ..ports.context import Console, Context
+from ..ports.store import Store
 from ..system import locks
 from ..system.files import Disk
-from . import summary, writable
-from .decide import decide, nothing_to_restart, storage
-from .run import Run
+from . import summary
+from .decide import decide, nothing_to_restart
+from .run import Run, begun
 
 # Nobody is told to start what runs, or may run.
 _FIRST = {
@@ -42,47 +45,17 @@ def execute(
 ) -> Report:
     """Return the report of a run; CloserError where it ends before there is a plan."""
     # One store of all that cannot be read must not keep the others from being cleaned.
-    check_place(where, wish.agents() if wish.rules is None or wish.agent else [])
+    access.check_place(where, wish.agents() if wish.rules is None or wish.agent else [])
     gateway = client.meet(where, looking_only=options.dry_run)
-    run = Run(where, wish, options, disk or Disk(), tell, progress, gateway)
+    context = Context(options, disk or Disk(), Console(tell, progress))
+    run = begun(Installation(where, context, gateway), wish)
     try:
         return _perform(run)
     except OSError as problem:
-        raise storage(problem, where) from None
+        raise storage(problem, where.state) from None
     finally:
         run.gateway.close()
-        if run.journal is not None:
-            run.journal.release()
-
-
-def check_place(where: Home, agents: list[str]) -> None:
-    """Refuse a state directory that is not there, or is not ours alone."""
-    home.check_owner(where, [*history.folders(where.state)])
-    if not os.path.isdir(where.state):
-        raise Refused(
-            f"there is no state directory {where.state} ({where.said})", "--state-dir DIR", name="no_state_dir"
-        )
-    try:
-        older = home.older_layout(where)
-    except OSError as problem:
-        raise storage(problem, where) from None
-    if older is not None:
-        raise older
-    for folder in history.folders(where.state):
-        if os.path.islink(folder):
-            raise Refused(f"{folder} is a link to {os.path.realpath(folder)}", "replace it by a folder", name="link")
-    home.check_folders(where, agents)
-
-
-def check_unfinished(where: Home, agents: Sequence[str]) -> list[str]:
-    """Return a line for each interrupted run; Refused where what they left of these agents could not be finished."""
-    left = history.interrupted(where.state)
-    if left:
-        history.check_records(where.state, agents)
-        problem = writable.refusal(where, [os.path.dirname(where.index(agent)) for agent in agents])
-        if problem is not None:
-            raise problem
-    return left
+        run.transaction.release()
 
 
 def _perform(run: Run) -> Report:
@@ -91,13 +64,13 @@ def _perform(run: Run) -> Report:
     every = run.wish.rules is not None and not run.wish.agent
     concerned = [] if every else run.wish.agents()
     warns = run.wish.only_warns()
-    left = history.interrupted(run.home.state) if warns else check_unfinished(run.home, concerned)
+    left = history.interrupted(run.home.state) if warns else access.check_unfinished(run.home, concerned)
     if run.options.dry_run:
         run.warn(*left)
     elif history.open_runs(run.home.state) or history.unborn_runs(run.home.state):
         from . import recover  # what changes a store is not loaded to look at one
 
-        run.warn(*recover.recover(run, concerned))
+        run.warn(*recover.recover(run.here, concerned))
     for agent in run.wish.agents():
         try:
             if every and left and not warns:
@@ -132,12 +105,12 @@ def _perform(run: Run) -> Report:
 
 def _settle(run: Run, agent: str) -> None:
     """Finish what is still left of one agent by interrupted runs; raise why it cannot be."""
-    check_unfinished(run.home, [agent])
+    access.check_unfinished(run.home, [agent])
     if not run.options.dry_run:
         from . import recover
 
         if recover.pending(run.home, agent):
-            run.warn(*recover.recover(run, [agent]))
+            run.warn(*recover.recover(run.here, [agent]))
 
 
 def _put_away_leftovers(run: Run) -> None:
@@ -147,7 +120,7 @@ def _put_away_leftovers(run: Run) -> None:
         if store.era == "files" and any(left) and writable.refusal(run.home, [store.place]) is None:
             from . import hold
 
-            hold.put_away_leftovers(run, agent)
+            hold.put_away_leftovers(run.here, agent)
 
 
 def _note_absent(run: Run) -> None:
@@ -284,7 +257,7 @@ def _store_refusal(run: Run, closing: Sequence[Store]) -> CloserError | None:
                 "leave out --archive: a close archives the transcript, and can be undone",
                 name="no_archive",
             )
-        if store.era == "files" and (found := migration.owed(run, store)) is not None:
+        if store.era == "files" and (found := migration.owed(run.here, store)) is not None:
             return found
     return None
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ..core import durations, planning
 from ..core import verdicts as cleaning
-from ..core.errors import CloserError, StorageFailed
+from ..core.errors import CloserError
 from ..core.escape import plain
 from ..core.hints import did_you_mean, not_here, tail_of
 from ..core.kinds import AUTOMATION, Kind
@@ -19,11 +19,7 @@ from ..core.report import RestartResult
 from ..journal import clocks, history
 from ..openclaw import registers
 from ..openclaw.attached import attachments
-from ..openclaw.files import neighbours
-from ..openclaw.home import Home
 from .run import Run
-
-_ONCE_MORE = "run the same command again"
 
 
 def decide(
@@ -37,11 +33,13 @@ def decide(
         plan = replace(plan, rows=_hinted(run, plan.rows))
         if run.wish.rules is None:
             run.warn(*planning.spoken_of(plan, named=not run.wish.keep))
-        run.going = frozenset((row.agent, row.key) for row in plan.closing)
-    lent = {agent: neighbours.claims(run, agent) for agent in sorted({row.agent for row in plan.closing if row.moves})}
+        run.here.neighbours.going = frozenset((row.agent, row.key) for row in plan.closing)
+    lent = {
+        agent: run.here.neighbours.claims(agent) for agent in sorted({row.agent for row in plan.closing if row.moves})
+    }
     if any(lent.values()):
         plan = planning.spared(plan, snapshots, run.view, choices._replace(lent=lent))
-    return attachments.attach(run, plan)
+    return attachments.attach(run.here, plan)
 
 
 def _with_worktrees(run: Run, plan: Plan, *, warns: bool) -> Plan:
@@ -55,13 +53,13 @@ def _with_worktrees(run: Run, plan: Plan, *, warns: bool) -> Plan:
         return plan
     from ..openclaw.attached import worktrees  # few sessions have one
 
-    run.trees, why = {}, ""
+    run.here.trees, why = {}, ""
     try:
         trees = worktrees.look(run.home, going.values(), worktrees.umask_of(run.gateway.found.pid))
-        run.trees = {pair: trees[name] for pair, name in going.items() if name in trees}
+        run.here.trees = {pair: trees[name] for pair, name in going.items() if name in trees}
     except CloserError as problem:
         why = f"what git ignores in its worktree cannot be told: {problem.message}; or --lose-ignored"
-    refused = {pair: why or worktrees.refusal(run.trees[pair]) for pair in going if why or pair in run.trees}
+    refused = {pair: why or worktrees.refusal(run.here.trees[pair]) for pair in going if why or pair in run.here.trees}
     refused = {pair: said for pair, said in refused.items() if said and not run.options.lose_ignored}
     if warns and run.wish.rules is not None:
         run.warn(*(f"{plain(key)} stays: {said}" for (_, key), said in refused.items()))
@@ -219,7 +217,7 @@ def _hinted(run: Run, rows: Sequence[PlannedRow]) -> tuple[PlannedRow, ...]:
             if not hints[at]:
                 lost[row.agent][at] = tail_of(row.given, row.agent)
     for agent, tails in lost.items():
-        elsewhere = neighbours.holders(run, agent, set(tails.values()))
+        elsewhere = run.here.neighbours.holders(agent, set(tails.values()))
         for at, tail in tails.items():
             hints[at] = not_here(rows[at], elsewhere.get(tail, ()), run.options.see)
     return tuple(row._replace(hint=hints[at]) if at in hints else row for at, row in enumerate(rows))
@@ -229,19 +227,3 @@ def nothing_to_restart(run: Run) -> RestartResult:
     """Return the restart of a run that needs none."""
     down = run.gateway.found.life is Life.DOWN
     return RestartResult(result="nothing-to-restart" if down else "not-needed")
-
-
-def once_more(where: Home) -> str:
-    """Return what to do after a run that was stopped: what it has begun is in the record of a run that is open."""
-    try:
-        begun = history.open_runs(where.state)
-    except CloserError:
-        begun = []
-    return f"{_ONCE_MORE}: it finishes what was begun" if begun else _ONCE_MORE
-
-
-def storage(problem: OSError, where: Home) -> StorageFailed:
-    """Return the error of a run that the file system stopped."""
-    return StorageFailed(
-        f"{problem.filename or where.state}: {problem.strerror or problem}", f"mend that, then {once_more(where)}"
-    )

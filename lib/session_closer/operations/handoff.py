@@ -24,11 +24,6 @@ _PROGRAM = (
 )
 
 
-def below(pid: int | None) -> bool:
-    """Tell whether this process runs below the gateway."""
-    return pid is not None and pid in processes.ancestors(os.getpid())
-
-
 def start(home: Home, journal: Journal, run: str, options: Options) -> str:
     """Start the process that waits for this one to end, does what is left and finishes the record.
 

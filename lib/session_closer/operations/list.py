@@ -15,15 +15,14 @@ from ..core.errors import CloserError, Refused, UnknownAgent
 from ..core.model import GatewayView, Life, Snapshot
 from ..core.report import StoreResult
 from ..journal import history
-from ..openclaw import home, migration, registers, stores
+from ..openclaw import access, home, migration, registers, stores
 from ..openclaw.files.store import FileStore
 from ..openclaw.gateway import client
 from ..openclaw.home import Home
-from ..openclaw.stores import Store
+from ..ports.store import Store
 from ..render import listing
 from ..render.listing import Chosen, Listing, Row, Wanted
 from ..system import files
-from . import close
 
 
 class Part(NamedTuple):
@@ -46,7 +45,7 @@ class _Look:
 
 def look(where: Home, wanted: Wanted, now: Callable[[], float] = time.time) -> Listing:
     """Return the sessions that are wanted, `now` in seconds since 1970; CloserError where there is no list."""
-    close.check_place(where, [] if wanted.agent is None else [wanted.agent])
+    access.check_place(where, [] if wanted.agent is None else [wanted.agent])
     gateway = client.meet(where, looking_only=True)
     try:
         found = _Look(where, warnings=home.exposure(where, history.folders(where.state)))

@@ -19,19 +19,19 @@ from ..journal.record import Damaged, RestartRecord, RunRecord, StoreRecord
 from ..openclaw.attached import attachments, jobs, kept, modes, rebinding
 from ..openclaw.files import recover as finishing
 from ..openclaw.home import Home, check_folders
+from ..openclaw.installation import Installation
 from ..openclaw.sqlite import close, importer, leftovers
 from ..openclaw.sqlite.store import SqliteStore
 from ..system import files, locks
 from ..system.files import Disk
 from ..system.locks import iso_now
 from .restart import owed_restart
-from .run import Run
 
 _YOUNG_SECONDS = 60.0
 _ENDED = "the process that was to close it was ended"
 
 
-def recover(current: Run, agents: list[str]) -> list[str]:
+def recover(current: Installation, agents: list[str]) -> list[str]:
     """Finish every interrupted run, through the gateway of the current one; return a line for each.
 
     A run that cannot be finished is an error where it concerns these agents, else a warning. Where its record cannot
@@ -96,7 +96,7 @@ def _concerns(begun: Journal, agents: list[str]) -> bool:
     return found is None or any(store.agent in agents for store in found.stores)
 
 
-def _finish(current: Run, begun: Journal, run: str) -> list[str]:
+def _finish(current: Installation, begun: Journal, run: str) -> list[str]:
     home, found = current.home, begun.read()
     if found is None or files.exists(receipt_path(home.state, run)):
         begun.drop()
@@ -121,7 +121,7 @@ def _finish(current: Run, begun: Journal, run: str) -> list[str]:
     return [f"run {run} was interrupted and is finished now: {_counts(last)}"]
 
 
-def _settle(current: Run, begun: Journal, found: RunRecord) -> RunRecord:
+def _settle(current: Installation, begun: Journal, found: RunRecord) -> RunRecord:
     """Return the record with what became of each session and file, once its stores are in line with it."""
     for store in found.stores:
         found = record.with_store(found, _finisher(store)(current, store, begun, found))
@@ -134,7 +134,7 @@ def _settle(current: Run, begun: Journal, found: RunRecord) -> RunRecord:
     return found
 
 
-def _restarted(current: Run, found: RunRecord) -> RestartRecord:
+def _restarted(current: Installation, found: RunRecord) -> RestartRecord:
     """Restart, or start, the gateway where the run still owes it that."""
     owed = found.restart
     edited = any(
@@ -160,7 +160,7 @@ def _counts(last: RunRecord) -> str:
     return f"{done}{more}, {status['dropped']} left as they were{own}"
 
 
-def _finisher(store: StoreRecord) -> Callable[[Run, StoreRecord, Journal, RunRecord], StoreRecord]:
+def _finisher(store: StoreRecord) -> Callable[[Installation, StoreRecord, Journal, RunRecord], StoreRecord]:
     if not store.sessions:
         return finishing.settle_files
     if store.era == "sqlite":
@@ -199,7 +199,7 @@ def _check_place(home: Home, store: StoreRecord) -> None:
     check_folders(home, [store.agent])
 
 
-def _ask(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
+def _ask(current: Installation, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
     finishing.check_there(store)
     with locks.folder(os.path.dirname(store.path)):
         rows = SqliteStore(current.home, store.agent)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ..core.model import Life, Route, Status
 from ..core.report import RestartResult
 from ..journal.record import RestartRecord
+from ..openclaw.files.share import FileShare
 from ..openclaw.gateway import client
 from ..openclaw.gateway.restart import BY_HAND, noticed, restart
-from . import handoff
+from ..openclaw.installation import Installation
+from ..system import processes
 from .decide import nothing_to_restart
 from .run import Run
-from .work import FileWork
 
 # A gateway wrote a row 2 s after its run was seen to have ended.
 LAST_WRITE_SECONDS = 5.0
@@ -35,8 +35,8 @@ def with_what_it_lists(run: Run, result: RestartResult) -> RestartResult:
     return result._replace(detail=f"{result.detail}; {noticed(run.home, closed)}") if closed else result
 
 
-def _edits(run: Run) -> list[FileWork]:
-    return [work for work in run.works if isinstance(work, FileWork) and work.edited]
+def _edits(run: Run) -> list[FileShare]:
+    return [work for work in run.transaction.shares if isinstance(work, FileShare) and work.edited]
 
 
 def wait_for_last_write(since: float) -> None:
@@ -50,9 +50,9 @@ def _restarted(run: Run) -> RestartResult:
         if wanted == "always":
             run.warn("there is no gateway to restart")
         return nothing_to_restart(run)
-    needed = any(work.edited for work in run.works)
-    edits = [work for work in run.works if isinstance(work, FileWork)]
-    if wanted == "always" and run.works and not edits:
+    needed = any(work.edited for work in run.transaction.shares)
+    edits = [work for work in run.transaction.shares if isinstance(work, FileShare)]
+    if wanted == "always" and run.transaction.shares and not edits:
         run.warn("sessions in SQLite never need a restart, so the gateway was not restarted")
     if not needed and (wanted != "always" or not edits):
         return nothing_to_restart(run)
@@ -62,11 +62,8 @@ def _restarted(run: Run) -> RestartResult:
     if found.life is Life.UNKNOWN:
         run.warn("no gateway of this state directory is proven, so none was restarted")
         return RestartResult(needed, None, "not-proven")
-    assert run.record is not None
-    assert run.journal is not None
-    run.record = replace(run.record, restart=RestartRecord(needed=True))
-    run.journal.write(run.record)
-    if not run.options.late and handoff.below(found.pid):
+    run.transaction.owe(RestartRecord(needed=True))
+    if not run.options.late and processes.is_below(found.pid):
         return RestartResult(
             True, None, "handed-off", "this runs below the gateway, so a process of its own restarts it"
         )
@@ -76,12 +73,11 @@ def _restarted(run: Run) -> RestartResult:
     result = restart(run.home, found)
     if result.ok:
         # However this run ends from here on, none is owed any more.
-        run.record = replace(run.record, restart=RestartRecord(True, True, result.result, result.detail))
-        run.journal.write(run.record)
+        run.transaction.owe(RestartRecord(True, True, result.result, result.detail))
     return result
 
 
-def _closed_below(edits: Sequence[FileWork]) -> dict[str, list[str]]:
+def _closed_below(edits: Sequence[FileShare]) -> dict[str, list[str]]:
     """Return what was closed below the gateway, keys by agent."""
     closed = {
         work.store.agent: [
@@ -97,20 +93,20 @@ def not_begun(why: str) -> RestartResult:
     return RestartResult(True, False, "not-run", f"{why}; by hand: {BY_HAND}")
 
 
-def owed_restart(run: Run) -> RestartRecord:
+def owed_restart(here: Installation) -> RestartRecord:
     """Restart the gateway for an interrupted run that edited a store below it."""
-    if run.gateway.found.life is not Life.UP:
-        return RestartRecord(needed=run.gateway.found.life is not Life.DOWN, result="nothing-to-restart")
-    if run.options.restart == "never":
-        run.warn(f"an interrupted run owes the gateway a restart (--restart never); by hand: {BY_HAND}")
+    if here.gateway.found.life is not Life.UP:
+        return RestartRecord(needed=here.gateway.found.life is not Life.DOWN, result="nothing-to-restart")
+    if here.options.restart == "never":
+        here.warn(f"an interrupted run owes the gateway a restart (--restart never); by hand: {BY_HAND}")
         return RestartRecord(needed=True, result="left-out")
-    if handoff.below(run.gateway.found.pid):
-        run.warn(f"an interrupted run owes the gateway a restart, which would end this command; later: {BY_HAND}")
+    if processes.is_below(here.gateway.found.pid):
+        here.warn(f"an interrupted run owes the gateway a restart, which would end this command; later: {BY_HAND}")
         return RestartRecord(needed=True, result="left-out")
-    result = restart(run.home, run.gateway.found)
-    run.gateway.leave()
+    result = restart(here.home, here.gateway.found)
+    here.gateway.leave()
     if result.ok:
-        run.gateway = client.meet(run.home, looking_only=False)
+        here.gateway = client.meet(here.home, looking_only=False)
     else:
-        run.warn(f"the gateway was not restarted: {result.detail}")
+        here.warn(f"the gateway was not restarted: {result.detail}")
     return RestartRecord(True, bool(result.ok), result.result, result.detail)

@@ -16,23 +16,27 @@ from ..core.report import Outcome, Report, RestartResult, StoreResult
 from ..core.wish import Options, Wish
 from ..journal import history
 from ..journal.record import RestartRecord, RunRecord, StoreRecord
-from ..openclaw import from_backup, from_found, migration, restorable, stores
+from ..journal.stopped import once_more, storage
+from ..openclaw import access, from_backup, from_found, migration, restorable, stores, writable
 from ..openclaw.attached import jobs, rebinding
 from ..openclaw.files import restore as refiling
 from ..openclaw.files.store import FileStore, check, read_index
 from ..openclaw.gateway import client
 from ..openclaw.home import Home, exposure
+from ..openclaw.installation import Installation
 from ..openclaw.restorable import RESTORE, Chosen, Item
 from ..openclaw.sqlite import importer
 from ..openclaw.sqlite import restore as reviving
 from ..openclaw.sqlite.store import SqliteStore
+from ..ports.context import Console, Context
 from ..render.report import result as result_row
 from ..system import files, locks
 from ..system.files import Disk
-from . import close, handoff, recover, writable
-from .decide import nothing_to_restart, once_more, storage
+from . import close, handoff, recover
+from .decide import nothing_to_restart
+from .hold import locked
 from .restart import not_begun, restart_once
-from .run import Run
+from .run import Run, begun
 
 _BACK = frozenset({Status.RESTORED, Status.WOULD_RESTORE})
 # How what is brought back so had been put away.
@@ -62,11 +66,11 @@ def execute(
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Report:
     """Return the report of a restore; CloserError where it ends before there is a plan."""
-    close.check_place(where, [])
+    access.check_place(where, [])
     try:
         return _execute(where, ask, options, disk=disk or Disk(), tell=tell, progress=progress)
     except OSError as problem:
-        raise storage(problem, where) from None
+        raise storage(problem, where.state) from None
 
 
 def _execute(
@@ -80,7 +84,7 @@ def _execute(
 ) -> Report:
     said: list[str] = []
     if not ask.check:
-        close.check_unfinished(where, [])
+        access.check_unfinished(where, [])
     if not options.dry_run and (history.open_runs(where.state) or history.unborn_runs(where.state)):
         said = _recover(where, options, disk, tell, progress)
     try:
@@ -95,15 +99,15 @@ def _execute(
         wish, others = _closing_again(where, source, ask.keys)
         report = close.execute(where, wish, options, disk=disk, tell=tell, progress=progress)
         return report._replace(results=(*report.results, *others))
-    close.check_place(where, sorted({one.store.agent for one in chosen}))
-    run = Run(where, Wish(RESTORE, ()), options, disk, tell, progress, _meet(where, options))
+    access.check_place(where, sorted({one.store.agent for one in chosen}))
+    context = Context(options, disk, Console(tell, progress))
+    run = begun(Installation(where, context, _meet(where, options)), Wish(RESTORE, ()))
     run.warn(*said, *notes, *exposure(where, history.folders(where.state)))
     try:
         return _perform(run, ask, chosen, unknown)
     finally:
         run.gateway.close()
-        if run.journal is not None:
-            run.journal.release()
+        run.transaction.release()
 
 
 def _source(where: Home, ask: Ask, *, looking: bool) -> tuple[RunRecord, list[str]]:
@@ -123,13 +127,14 @@ def _recover(
     where: Home, options: Options, disk: Disk, tell: Callable[[str], None], progress: Callable[[int, int], None]
 ) -> list[str]:
     """Finish interrupted runs first, since the receipt that is meant may be one of theirs; return a line for each."""
-    run = Run(where, Wish(RESTORE, ()), options, disk, tell, progress, _meet(where, options))
+    console = Console(tell, progress)
+    here = Installation(where, Context(options, disk, console), _meet(where, options))
     try:
         # What cannot be finished is an error only for the agents of the receipt, which is not known yet.
-        said = recover.recover(run, [])
-        return [*said, *run.warnings]
+        said = recover.recover(here, [])
+        return [*said, *console.warnings]
     finally:
-        run.gateway.close()
+        here.gateway.close()
 
 
 def _closing_again(where: Home, source: RunRecord, wanted: Sequence[str]) -> tuple[Wish, list[Outcome]]:
@@ -179,7 +184,7 @@ def _perform(run: Run, ask: Ask, chosen: Sequence[Chosen], unknown: Sequence[str
         by_agent[one.store.agent].append(one)
     # One that could not be finished a moment ago is an error now that the agents are known.
     if not run.options.dry_run and any(recover.pending(run.home, agent) for agent in by_agent):
-        run.warn(*recover.recover(run, list(by_agent)))
+        run.warn(*recover.recover(run.here, list(by_agent)))
     items: list[Item] = []
     for agent, some in by_agent.items():
         store, found = restorable.look(run.home, agent, some)
@@ -193,7 +198,7 @@ def _perform(run: Run, ask: Ask, chosen: Sequence[Chosen], unknown: Sequence[str
     todo = [item for item in items if item.status is Status.WOULD_RESTORE]
     error = None if ask.check else _refusal(run, ask, todo)
     if error is None and not todo and not run.options.dry_run:
-        items = jobs.switch_on(run, items)
+        items = jobs.switch_on(run.here, items)
     if error is not None or run.options.dry_run or not todo:
         return _report(run, [*map(_outcome, items), *missing], nothing_to_restart(run), error)
     return _change(run, by_agent, items, missing)
@@ -204,7 +209,7 @@ def _refusal(run: Run, ask: Ask, todo: Sequence[Item]) -> CloserError | None:
     for agent in {item.agent for item in todo}:
         if (unlockable := locks.unlockable(run.stores[agent].place)) is not None:
             return unlockable
-        if run.stores[agent].era == "files" and (unmigrated := migration.owed(run, run.stores[agent])) is not None:
+        if run.stores[agent].era == "files" and (unmigrated := migration.owed(run.here, run.stores[agent])) is not None:
             return unmigrated
     life, how = run.gateway.found.life, {item.how for item in todo}
     if life is Life.UNKNOWN and todo:
@@ -220,8 +225,10 @@ def _refusal(run: Run, ask: Ask, todo: Sequence[Item]) -> CloserError | None:
         return GatewayNeeded("the gateway does not let us take sessions out of the archive", "openclaw gateway status")
     if "import" in how and life is Life.UP and not ask.stop_gateway:
         what = "deleted sessions are brought back into a database while the gateway is stopped"
-        return Refused(what, f"{importer.by_hand(run)}; or add --stop-gateway", name="gateway_running")
-    problem = importer.cannot_stop(run) if "import" in how and life is Life.UP and not run.options.dry_run else None
+        return Refused(what, f"{importer.by_hand(run.here)}; or add --stop-gateway", name="gateway_running")
+    problem = (
+        importer.cannot_stop(run.here) if "import" in how and life is Life.UP and not run.options.dry_run else None
+    )
     return problem or writable.refusal(run.home, _written(run, todo))
 
 
@@ -250,27 +257,28 @@ def _change(
             wanted = {item.key for item in items if item.agent == agent and item.status is Status.WOULD_RESTORE}
             some = [one for one in some if restorable.name_of(one.session) in wanted]
             store = run.stores[agent]
-            if isinstance(store, SqliteStore):
-                reviving.restore_store(run, store, some, done)
-            else:
-                refiling.restore_store(run, agent, some, done)
-        bound = rebinding.put_back(run, by_agent, done)
+            with locked(run.here, agent):
+                if isinstance(store, SqliteStore):
+                    reviving.restore_store(run.here, run.transaction, store, some, done)
+                else:
+                    refiling.restore_store(run.here, run.transaction, agent, some, done)
+        bound = rebinding.put_back(run.here, by_agent, done)
         result = restart_once(run)
-        refiling.look_again(run, done)
-        rebinding.look_again(run, bound, done, result)
+        refiling.look_again(run.transaction.shares, done)
+        rebinding.look_again(run.here, bound, done, result)
     except (Busy, ChangedUnderneath, GatewayNeeded, Refused) as problem:
-        error = PartlyDone(problem) if isinstance(problem, Refused) and run.works else problem
+        error = PartlyDone(problem) if isinstance(problem, Refused) and run.transaction.shares else problem
     except OSError as problem:
-        error = storage(problem, run.home)
+        error = storage(problem, run.home.state)
     except KeyboardInterrupt:
-        error = Interrupted("interrupted", once_more(run.home))
+        error = Interrupted("interrupted", once_more(run.home.state))
     finally:
-        if run.record is not None and run.record.restart.result == importer.STOPPED:
-            result = importer.start(run)
+        if run.transaction.record is not None and run.transaction.record.restart.result == importer.STOPPED:
+            result = importer.start(run.here)
     ended = [_not_reached(item) if item.status is Status.WOULD_RESTORE else item for item in done.values()]
-    ended = jobs.switch_on(run, ended)
+    ended = jobs.switch_on(run.here, ended)
     report = _report(run, [*map(_outcome, ended), *missing], result, error)
-    if error is None and run.record is not None and run.journal is not None:
+    if error is None and run.transaction.record is not None and run.transaction.journal is not None:
         why = _finish(run, report, ended, result)
         if why:
             report = report._replace(restart=not_begun(why))
@@ -292,24 +300,24 @@ def _not_reached(item: Item) -> Item:
 
 def _finish(run: Run, report: Report, ended: Sequence[Item], result: RestartResult) -> str:
     """End the record, or leave it to the process that restarts the gateway; return why there is none, else ""."""
-    assert run.record is not None
-    assert run.journal is not None
+    assert run.transaction.record is not None
+    assert run.transaction.journal is not None
     status = {(item.agent, item.key): str(item.status) for item in ended}
     stores = tuple(
         replace(
             store,
             sessions=tuple(s._replace(status=status.get((store.agent, s.key), s.status)) for s in store.sessions),
         )
-        for store in run.record.stores
+        for store in run.transaction.record.stores
     )
     recorded = {(store.agent, s.key) for store in stores for s in store.sessions}
     rows = tuple(result_row(row, missing_ok=False) for row in report.results if (row.agent, row.key) not in recorded)
     owed = RestartRecord(result.needed, bool(result.ok), result.result, result.detail)
-    last = replace(run.record, stores=stores, results=rows, restart=owed)
+    last = replace(run.transaction.record, stores=stores, results=rows, restart=owed)
     if result.result == "handed-off":
-        run.journal.write(last)
-        return handoff.start(run.home, run.journal, last.id, run.options)
-    run.journal.finish(replace(last, state="done", finished_at=locks.iso_now()))
+        run.transaction.journal.write(last)
+        return handoff.start(run.home, run.transaction.journal, last.id, run.options)
+    run.transaction.journal.finish(replace(last, state="done", finished_at=locks.iso_now()))
     return ""
 
 
@@ -346,12 +354,12 @@ def _twice(agent: str, move: Move) -> Lost:
 def _report(run: Run, rows: Sequence[Outcome], restart: RestartResult, error: CloserError | None) -> Report:
     backups = {
         work.record.agent: os.path.join(work.store.place, work.record.backup)
-        for work in run.works
+        for work in run.transaction.shares
         if work.record.backup is not None
     }
-    for work in run.works:
+    for work in run.transaction.shares:
         run.warn(*work.warnings)
-    unfinished = error is not None and run.journal is not None
+    unfinished = error is not None and run.transaction.journal is not None
     return Report(
         operation=RESTORE,
         dry_run=run.options.dry_run,
@@ -361,9 +369,9 @@ def _report(run: Run, rows: Sequence[Outcome], restart: RestartResult, error: Cl
         results=tuple(rows),
         gateway=run.gateway.result(),
         restart=restart,
-        receipt=run.journal.path if unfinished and run.journal is not None else run.receipt,
+        receipt=run.transaction.journal.path if unfinished and run.transaction.journal is not None else run.receipt,
         # A file without a session that is back is put away again by a cleanup.
         undo=run.undo() if any(row.key for row in rows) else None,
-        warnings=tuple(run.warnings),
+        warnings=tuple(run.here.context.console.warnings),
         error=error,
     )

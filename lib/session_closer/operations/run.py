@@ -1,4 +1,4 @@
-"""One run as it goes on: what was asked, what was found, and its journal."""
+"""One run as it goes on: what was asked, what was found, and its transaction."""
 
 from __future__ import annotations
 
@@ -10,25 +10,18 @@ from typing import TYPE_CHECKING
 from ..core.model import GatewayView, Snapshot
 from ..core.report import Outcome
 from ..core.wish import Options, Wish
-from ..journal import history
+from ..openclaw.installation import Installation
+from .transaction import Transaction
 
 if TYPE_CHECKING:
     from ..artifacts.measuring import Hash
-    from ..core.claims import Claims
     from ..core.errors import CloserError
     from ..core.verdicts import Findings
-    from ..journal.journal import Journal
-    from ..journal.record import RunRecord
-    from ..openclaw.attached.mentions import Place
-    from ..openclaw.attached.worktrees import Tree
-    from ..openclaw.files.neighbours import Look
-    from ..openclaw.files.store import Seen
     from ..openclaw.gateway.client import Gateway
     from ..openclaw.home import Home
-    from ..openclaw.stores import Store
+    from ..ports.store import Store
     from ..system.files import Disk
     from .cleanup import Chores
-    from .work import Work
 
 
 @dataclass(slots=True)
@@ -36,51 +29,80 @@ class Run:
     """What the steps of one run share; what a cleanup adds is by agent.
 
     `stamp` goes into the archive names of the plan. `unread` are stores that could not be looked at, `sizes` bytes by
-    key, `hashes` of what the backups will hold, `refused` rows that stand for files, `looks` and `lent` what other
-    agents' stores say and use of an agent's, `seen` what an index held at the last look, `going` the (agent, key) pairs
-    that are still to be closed, `trees` the worktrees of such pairs, `mentions` the files that speak of them, `free_by`
-    when to stop freeing keys, in seconds of the monotonic clock.
+    key, `hashes` of what the backups will hold, `refused` rows that stand for files, `free_by` when to stop freeing
+    keys, in seconds of the monotonic clock.
     """
 
-    home: Home
+    here: Installation
     wish: Wish
-    options: Options
-    disk: Disk
-    tell: Callable[[str], None]
-    progress: Callable[[int, int], None]
-    gateway: Gateway
+    transaction: Transaction
     view: GatewayView = field(default_factory=GatewayView)
-    stores: dict[str, Store] = field(default_factory=dict)
-    snapshots: dict[str, Snapshot] = field(default_factory=dict)
     stamp: str = ""
-    warnings: list[str] = field(default_factory=list)
-    works: list[Work] = field(default_factory=list)
     unread: dict[str, CloserError] = field(default_factory=dict)
     findings: dict[str, Findings] = field(default_factory=dict)
     chores: dict[str, Chores] = field(default_factory=dict)
     refused: list[Outcome] = field(default_factory=list)
     sizes: dict[str, dict[str, int]] = field(default_factory=dict)
     hashes: dict[str, Hash] = field(default_factory=dict)
-    looks: dict[tuple[str, frozenset[str]], Look] = field(default_factory=dict)
-    lent: dict[str, dict[str, Claims]] = field(default_factory=dict)
-    seen: dict[str, Seen] = field(default_factory=dict)
-    going: frozenset[tuple[str, str]] = frozenset()
-    trees: dict[tuple[str, str], Tree] = field(default_factory=dict)
-    mentions: list[Place] | None = None
-    record: RunRecord | None = None
-    journal: Journal | None = None
     free_by: float = math.inf
+
+    @property
+    def home(self) -> Home:
+        """The state directory."""
+        return self.here.home
+
+    @property
+    def options(self) -> Options:
+        """How the run was asked."""
+        return self.here.context.options
+
+    @property
+    def disk(self) -> Disk:
+        """What writes files."""
+        return self.here.context.disk
+
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway as it was found."""
+        return self.here.gateway
+
+    @property
+    def stores(self) -> dict[str, Store]:
+        """The stores that were read, by agent."""
+        return self.here.stores
+
+    @property
+    def snapshots(self) -> dict[str, Snapshot]:
+        """What was in them."""
+        return self.here.snapshots
+
+    @property
+    def tell(self) -> Callable[[str], None]:
+        """What says at once how far the run is."""
+        return self.here.context.console.tell
+
+    @property
+    def progress(self) -> Callable[[int, int], None]:
+        """What shows how many of how many are done."""
+        return self.here.context.console.progress
+
+    @property
+    def warn(self) -> Callable[..., None]:
+        """What keeps warnings for the report, each once."""
+        return self.here.context.console.warn
 
     @property
     def receipt(self) -> str | None:
         """Where the receipt is, or will be; None while nothing has been changed."""
-        return history.receipt_path(self.home.state, self.record.id) if self.record else None
+        return self.transaction.receipt
 
     def undo(self) -> str | None:
         """Return the command that undoes the run, None while nothing has been changed."""
-        return f"{self.options.undo} {self.record.id}" if self.record and self.options.undo else None
+        record = self.transaction.record
+        return f"{self.options.undo} {record.id}" if record and self.options.undo else None
 
-    def warn(self, *warnings: str) -> None:
-        """Keep warnings for the report, each once."""
-        seen = set(self.warnings)
-        self.warnings += [warning for warning in dict.fromkeys(warnings) if warning not in seen]
+
+def begun(here: Installation, wish: Wish) -> Run:
+    """Return a run that has changed nothing yet."""
+    options = here.context.options
+    return Run(here, wish, Transaction(here.context.disk, here.home.state, wish.operation, options.reason))

@@ -23,10 +23,10 @@ def of(
 
     `unfinished`: the record stays where the next changing command finds it.
     """
-    for work in run.works:
+    for work in run.transaction.shares:
         run.warn(*work.warnings)
     run.warn(*plan.warnings)
-    ended = [row for work in run.works for row in work.outcomes()]
+    ended = [row for work in run.transaction.shares for row in work.outcomes()]
     done: dict[tuple[str, str], Outcome] = {(row.agent, row.key or row.given): row for row in ended}
     planned = [_outcome(run, row) for row in plan.rows if (row.agent, row.key) not in done]
     rows = [*planned, *done.values(), *_files_planned(run), *_unread(run), *run.refused]
@@ -40,12 +40,13 @@ def of(
         rows.sort(key=_place(run))
     backups = {
         work.record.agent: os.path.join(work.store.place, work.record.backup)
-        for work in run.works
+        for work in run.transaction.shares
         if work.record.backup is not None
     }
     folder = os.path.dirname(run.receipt or "")
     kept_rows = {
-        work.record.agent: tuple(os.path.join(folder, one.name) for one in work.record.kept) for work in run.works
+        work.record.agent: tuple(os.path.join(folder, one.name) for one in work.record.kept)
+        for work in run.transaction.shares
     }
     return Report(
         operation=run.wish.operation,
@@ -57,10 +58,10 @@ def of(
         results=tuple(rows),
         gateway=run.gateway.result(),
         restart=restart,
-        receipt=run.journal.path if unfinished and run.journal is not None else run.receipt,
+        receipt=run.transaction.journal.path if unfinished and run.transaction.journal is not None else run.receipt,
         undo=run.undo() if error is None and not _is_final(rows) else None,
         free=run.options.free if error is None and any(row.key_free is False for row in rows) else None,
-        warnings=tuple(run.warnings),
+        warnings=tuple(run.here.context.console.warnings),
         kept=plan.kept + sum(row.status not in CHANGED for row in done.values()),
         missing_ok=run.options.missing_ok,
         most_rows=run.options.most_rows,
@@ -95,11 +96,11 @@ def _files_planned(run: Run) -> list[Outcome]:
         return []
     from . import cleanup
 
-    reached = {work.store.agent for work in run.works if work.tidied}
+    reached = {work.store.agent for work in run.transaction.shares if work.tidied}
     rows = [
         row for agent, chores in run.chores.items() if agent not in reached for row in cleanup.preview(agent, chores)
     ]
-    if run.options.dry_run or not run.works:
+    if run.options.dry_run or not run.transaction.shares:
         return rows
     return [row._replace(status=Status.FAILED, error="not reached") for row in rows]
 

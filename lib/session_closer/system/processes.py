@@ -220,3 +220,8 @@ def folder(pid: int, path: str) -> os.stat_result | None:
         return os.stat(place) if os.path.isabs(path) else None
     except OSError:
         return None
+
+
+def is_below(pid: int | None) -> bool:
+    """Tell whether this process runs below another one."""
+    return pid is not None and pid in ancestors(os.getpid())

@@ -46,11 +46,10 @@ class RestoreSessions(Base):
         if self.under is not None:
             raise UsageProblem("--as belongs to found:ID", "restore-sessions found:ID --as KEY")
         from ...journal import history  # what touches a store is not loaded for --help
-        from ...openclaw import found, home
-        from ...operations import close
+        from ...openclaw import access, found, home
 
         where = self.place()
-        close.check_place(where, [])
+        access.check_place(where, [])
         everything, warnings = found.look(where)
         wanted = [find for find in everything if found.matches(find, words)]
         most = len(wanted) if self.verbose else MOST_FOUND
@@ -68,11 +67,10 @@ class RestoreSessions(Base):
     def _listed(self, words: tuple[str, ...]) -> Report:
         if words:
             raise UsageProblem("--list takes no names", f"{escape.shell_word(self.executable)} --list")
-        from ...openclaw import restorable  # what reads receipts is not loaded for --help
-        from ...operations import close
+        from ...openclaw import access, restorable  # what reads receipts is not loaded for --help
 
         where = self.place()
-        close.check_place(where, [])
+        access.check_place(where, [])
         return Report(self.OPERATION, dry_run=self.dry_run, receipts=tuple(restorable.receipts(where)))
 
     def _restored(self, words: tuple[str, ...]) -> Report:

@@ -23,7 +23,7 @@ from . import cron, memory, mentions
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-    from ...operations.run import Run
+    from ..installation import Installation
 
 Found = Iterator[tuple[str, Attached]]
 
@@ -46,7 +46,7 @@ _JOBS_BYTES = 64 << 20
 _SHARED = (("tasks", "runs.sqlite"), ("flows", "registry.sqlite"))
 
 
-def attach(run: Run, plan: Plan) -> Plan:
+def attach(here: Installation, plan: Plan) -> Plan:
     """Return the plan with what is attached to each session that goes; a warning where it cannot be told."""
     going: dict[str, list[Session]] = defaultdict(list)
     for row in plan.rows:
@@ -54,39 +54,39 @@ def attach(run: Run, plan: Plan) -> Plan:
             going[row.agent].append(row.session)
     found: dict[tuple[str, str], list[Attached]] = {}
     for agent, sessions in going.items():
-        named, problems = look(run.home, agent, sessions)
+        named, problems = look(here.home, agent, sessions)
         found.update({(agent, key): of_it for key, of_it in named.items()})
         for problem in problems:
-            run.warn(f"what else refers to the sessions of agent {agent} was not all looked up: {problem.message}")
-        if isinstance(run.stores.get(agent), FileStore):
-            for key, one in _children_in_files(run, agent, sessions):
+            here.warn(f"what else refers to the sessions of agent {agent} was not all looked up: {problem.message}")
+        if isinstance(here.stores.get(agent), FileStore):
+            for key, one in _children_in_files(here, agent, sessions):
                 found.setdefault((agent, key), []).append(one)
-    for place, ones in _in_files(run, going).items():
+    for place, ones in _in_files(here, going).items():
         found.setdefault(place, []).extend(ones)
-    for pair, tree in run.trees.items():
+    for pair, tree in here.trees.items():
         found[pair] = _merged((*found.get(pair, ()), *tree.attached()))
     if not found:
         return plan
-    if run.options.with_jobs:
+    if here.options.with_jobs:
         found = {pair: [replace(one, off=one.kind == "cron-job") for one in of_it] for pair, of_it in found.items()}
     return replace(plan, rows=tuple(_with(row, found.get((row.agent, row.key))) for row in plan.rows))
 
 
-def _children_in_files(run: Run, agent: str, sessions: Sequence[Session]) -> Found:
+def _children_in_files(here: Installation, agent: str, sessions: Sequence[Session]) -> Found:
     """Give the sessions of file stores that name one of these as their parent."""
     keys = {session.key for session in sessions}
-    store = run.stores[agent]
+    store = here.stores[agent]
     assert isinstance(store, FileStore)
     assert store.document is not None
     children: dict[str, list[str]] = defaultdict(list)
     rows = (member.row for member in store.document.members.values())
-    for parent, child in (*neighbours.spawned(rows, keys), *neighbours.spawned_elsewhere(run, agent, keys)):
+    for parent, child in (*neighbours.spawned(rows, keys), *here.neighbours.spawned_elsewhere(agent, keys)):
         children[parent].append(child)
     for parent, of_it in children.items():
         yield parent, _listed("child", of_it)
 
 
-def _in_files(run: Run, going: Mapping[str, Sequence[Session]]) -> dict[tuple[str, str], list[Attached]]:
+def _in_files(here: Installation, going: Mapping[str, Sequence[Session]]) -> dict[tuple[str, str], list[Attached]]:
     """Return by agent and key the files that speak of sessions; looked for once in a run."""
     owners: dict[str, tuple[str, str]] = {}
     for agent, sessions in going.items():
@@ -94,10 +94,10 @@ def _in_files(run: Run, going: Mapping[str, Sequence[Session]]) -> dict[tuple[st
             owners.setdefault(word, (agent, key))
     if not owners:
         return {}
-    if run.mentions is None:
-        run.mentions = mentions.look(run.home, owners)
+    if here.mentions is None:
+        here.mentions = mentions.look(here.home, owners)
     places: dict[tuple[str, str], list[mentions.Place]] = defaultdict(list)
-    for place in run.mentions:
+    for place in here.mentions:
         # What is decided again is at most what was decided first.
         if place.word in owners:
             places[owners[place.word]].append(place)

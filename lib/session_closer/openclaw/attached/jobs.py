@@ -14,11 +14,11 @@ from ...core.errors import CloserError
 from ...core.escape import plain
 from ...core.model import PUT_AWAY, Status
 from ...journal.record import Off, SessionRecord, StoreRecord
-from ...operations.run import Run
-from ...operations.work import Work
+from ...ports.share import Share
 from ..gateway import client
 from ..gateway.client import Gateway
 from ..gateway.link import CallRefused, Link, LinkLost, LinkRefused
+from ..installation import Installation
 from ..restorable import Item
 
 _CALL_SECONDS = 60.0
@@ -66,12 +66,12 @@ class _Jobs:
         return int(now["updatedAtMs"])
 
 
-def _begin(run: Run, gateway: Gateway, why: str) -> _Jobs:
+def _begin(here: Installation, gateway: Gateway, why: str) -> _Jobs:
     """Return the jobs, asking for an admin's rights; raises LinkRefused or LinkLost."""
-    run.tell(f"asking the gateway for operator.admin: {why}")
+    here.tell(f"asking the gateway for operator.admin: {why}")
     link = client.admin(gateway)
-    if _ASKED not in run.gateway.notes:
-        run.gateway.notes.append(_ASKED)
+    if _ASKED not in here.gateway.notes:
+        here.gateway.notes.append(_ASKED)
     return _Jobs(link)
 
 
@@ -80,14 +80,14 @@ def bound(attached: Collection[Attached]) -> list[Attached]:
     return [one for one in attached if one.kind == "cron-job"]
 
 
-def switch_off(run: Run, work: Work, keys: Collection[str]) -> None:
+def switch_off(here: Installation, work: Share, keys: Collection[str]) -> None:
     """Switch off the jobs that are bound to these sessions, each noted ahead of that; what stays on is said."""
     wanted = [(row.key, one) for row in work.rows if row.key in keys for one in bound(row.attached) if one.off]
     if not wanted:
         return
     done: dict[str, Off] = {}
     try:
-        jobs = _begin(run, run.gateway, "--with-jobs switches cron jobs off")
+        jobs = _begin(here, here.gateway, "--with-jobs switches cron jobs off")
     except (LinkRefused, LinkLost) as problem:
         for key, one in wanted:
             _left_on(work, key, one, str(problem))
@@ -98,7 +98,7 @@ def switch_off(run: Run, work: Work, keys: Collection[str]) -> None:
         _note(work, key, done[one.id])
 
 
-def _is_on(jobs: _Jobs, work: Work, key: str, one: Attached, done: dict[str, Off]) -> bool:
+def _is_on(jobs: _Jobs, work: Share, key: str, one: Attached, done: dict[str, Off]) -> bool:
     """Switch off a job that is on, and put it into `done`; tell whether it was."""
     try:
         now = jobs.get(one.id)
@@ -127,7 +127,7 @@ def _name(one: Attached | Effect) -> str:
     return plain(one.name or one.id)
 
 
-def _note(work: Work, key: str, off: Off) -> None:
+def _note(work: Share, key: str, off: Off) -> None:
     """Write what is known of a job into the record; asked at 0: nothing was asked of it after all."""
 
     def noted(session: SessionRecord) -> SessionRecord:
@@ -138,23 +138,23 @@ def _note(work: Work, key: str, off: Off) -> None:
     work.note(work.record)
 
 
-def _edit(work: Work, key: str, change: Any) -> None:
+def _edit(work: Share, key: str, change: Any) -> None:
     each = tuple(change(session) if session.key == key else session for session in work.record.sessions)
     work.record = replace(work.record, sessions=each)
 
 
-def _left_on(work: Work, key: str, one: Attached, why: str) -> None:
+def _left_on(work: Share, key: str, one: Attached, why: str) -> None:
     """Say of a job that it stays on, why, and what it will do."""
     made = _changed(work, key, one, replace(one, off=False))
     note = next(effect.note for effect in made if (effect.kind, effect.id) == (one.kind, one.id))
     _say(work, key, f"cron job {_name(one)} stays on ({why}): {note}")
 
 
-def _say(work: Work, key: str, what: str) -> None:
+def _say(work: Share, key: str, what: str) -> None:
     work.left_on[key] = f"{work.left_on[key]}; {what}" if key in work.left_on else what
 
 
-def _changed(work: Work, key: str, one: Attached, other: Attached | None) -> Sequence[Effect]:
+def _changed(work: Share, key: str, one: Attached, other: Attached | None) -> Sequence[Effect]:
     """Put another thing, or nothing, in the place of one that is attached; return what the close makes of all now."""
     from ...core.planning import effects_of
 
@@ -168,34 +168,34 @@ def _changed(work: Work, key: str, one: Attached, other: Attached | None) -> Seq
     return made
 
 
-def give_back(run: Run, work: Work) -> None:
+def give_back(here: Installation, work: Share) -> None:
     """Switch on again what was switched off for sessions that have not gone after all."""
     stay = [one for one in work.record.sessions if one.jobs and work.outcome.get(one.key) not in PUT_AWAY]
-    work.warnings += _given_back(run, stay, run.gateway)
+    work.warnings += _given_back(here, stay, here.gateway)
     for session in stay:
         _edit(work, session.key, lambda one: one._replace(jobs=()))
 
 
-def finish(run: Run, store: StoreRecord) -> list[str]:
+def finish(here: Installation, store: StoreRecord) -> list[str]:
     """Switch on what an interrupted run has left off: an undo, or a close of what is there; return what stays off."""
     back = (lambda one: one.status == Status.RESTORED) if store.restores else (lambda one: one.status not in PUT_AWAY)
-    return _given_back(run, [one for one in store.sessions if one.jobs and back(one)], None)
+    return _given_back(here, [one for one in store.sessions if one.jobs and back(one)], None)
 
 
-def _given_back(run: Run, stay: Sequence[SessionRecord], gateway: Gateway | None) -> list[str]:
+def _given_back(here: Installation, stay: Sequence[SessionRecord], gateway: Gateway | None) -> list[str]:
     """Switch on the jobs of sessions; return a line for each that stays off."""
     if not stay:
         return []
-    with _again(run, gateway) as ask:
+    with _again(here, gateway) as ask:
         found = [(session, ask(off, session.effects)) for session in stay for off in session.jobs]
     return [f"{plain(session.key)}: {left.why}" for session, (left, _) in found if left is not None]
 
 
-def switch_on(run: Run, items: Sequence[Item]) -> list[Item]:
+def switch_on(here: Installation, items: Sequence[Item]) -> list[Item]:
     """Switch on what the close of sessions that are back had switched off; say what stays off."""
     if not any(map(_owed, items)):
         return list(items)
-    with _again(run, None) as ask:
+    with _again(here, None) as ask:
         return [_with_jobs(item, ask) if _owed(item) else item for item in items]
 
 
@@ -212,15 +212,15 @@ def _with_jobs(item: Item, ask: Ask) -> Item:
 
 
 @contextlib.contextmanager
-def _again(run: Run, gateway: Gateway | None) -> Iterator[Ask]:
+def _again(here: Installation, gateway: Gateway | None) -> Iterator[Ask]:
     """Give what switches a job on that nobody has touched since; it returns what stays off, and if it is to be done."""
     own: Gateway | None = None
     jobs: _Jobs | None = None
     lost: Exception | None = None
     try:
         # A restart, or a stop for an import, may have ended the connections of this run.
-        own = gateway or client.meet(run.home, looking_only=False)
-        jobs = _begin(run, own, "the undo switches cron jobs on again")
+        own = gateway or client.meet(here.home, looking_only=False)
+        jobs = _begin(here, own, "the undo switches cron jobs on again")
     except (LinkRefused, LinkLost, CloserError) as problem:
         lost = problem
 

@@ -11,9 +11,9 @@ from ...core.effects import Lost
 from ...core.errors import CloserError
 from ...core.escape import plain
 from ...journal.record import Mode, StoreRecord
-from ...operations.run import Run
 from ...system import files, trust
 from ...system.files import Disk
+from ..installation import Installation
 from ..restorable import Item
 from ..sqlite.store import SqliteStore
 from . import worktrees
@@ -21,31 +21,31 @@ from . import worktrees
 _SHOWN = 3
 
 
-def put_right(run: Run, item: Item) -> Item:
+def put_right(here: Installation, item: Item) -> Item:
     """Set the modes that a close has recorded in the worktree of a session that is back; say which are not as then."""
-    left = _put_right(run, item.agent, item.key, item.modes)
+    left = _put_right(here, item.agent, item.key, item.modes)
     return item._replace(left=(*item.left, left)) if left is not None else item
 
 
-def finish(run: Run, store: StoreRecord) -> None:
+def finish(here: Installation, store: StoreRecord) -> None:
     """Set what an interrupted undo has left; what is not set is a warning."""
     for session in store.sessions if store.restores else ():
         if session.modes and session.status == "restored":
-            left = _put_right(run, store.agent, session.key, session.modes)
+            left = _put_right(here, store.agent, session.key, session.modes)
             if left is not None:
-                run.warn(f"{plain(session.key)}: {left.why}")
+                here.warn(f"{plain(session.key)}: {left.why}")
 
 
-def _put_right(run: Run, agent: str, key: str, modes: Sequence[Mode]) -> Lost | None:
+def _put_right(here: Installation, agent: str, key: str, modes: Sequence[Mode]) -> Lost | None:
     try:
-        row = SqliteStore(run.home, agent).rows([key]).get(key)
-        root = worktrees.path_of(run.home, _worktree(row.entry)) if row is not None else None
+        row = SqliteStore(here.home, agent).rows([key]).get(key)
+        root = worktrees.path_of(here.home, _worktree(row.entry)) if row is not None else None
     except CloserError as problem:
         return Lost("file-mode", len(modes), problem.message)
     if root is None:
         return Lost("file-mode", len(modes), "its worktree is not there")
     # The deepest first: a folder that was closed to us is closed again behind what is in it.
-    left = [mode.path for mode in sorted(modes, reverse=True) if not _set(run.disk, root, mode)]
+    left = [mode.path for mode in sorted(modes, reverse=True) if not _set(here.disk, root, mode)]
     if not left:
         return None
     shown = ", ".join(map(plain, sorted(left)[:_SHOWN])) + (", …" if len(left) > _SHOWN else "")

@@ -19,11 +19,11 @@ from ...core.errors import Refused
 from ...core.model import Life, Status
 from ...core.report import RestartResult
 from ...journal.record import Kept
-from ...operations.run import Run
 from ...system import files
 from ...system.files import Disk
 from ..gateway.find import find
 from ..home import Home
+from ..installation import Installation
 from ..restorable import Chosen, Item
 from . import kept, mentions
 
@@ -38,7 +38,9 @@ _ITS_OWN = "the gateway keeps a list of its own until its process ends"
 Records = Mapping[tuple[str, str], Sequence[dict[str, Any]]]
 
 
-def put_back(run: Run, by_agent: Mapping[str, Sequence[Chosen]], done: dict[tuple[str, str], Item]) -> Records:
+def put_back(
+    here: Installation, by_agent: Mapping[str, Sequence[Chosen]], done: dict[tuple[str, str], Item]
+) -> Records:
     """Write the bindings of sessions that are back into their file; return those that are in it now, by session.
 
     What could not be put back is said in `done`.
@@ -49,17 +51,17 @@ def put_back(run: Run, by_agent: Mapping[str, Sequence[Chosen]], done: dict[tupl
             item = done.get((agent, one.session.key))
             if item is not None and item.status is Status.RESTORED and _had(item):
                 try:
-                    wanted[agent, item.key] = kept.bindings(run.home, one.store.kept, {item.key})
+                    wanted[agent, item.key] = kept.bindings(here.home, one.store.kept, {item.key})
                 except (OSError, ValueError, KeyError, TypeError) as problem:
                     done[agent, item.key] = _failed(item, f"what was kept of it cannot be read: {problem}")
     if not wanted:
         return {}
-    if run.gateway.found.life is not Life.DOWN and run.options.restart == "never":
+    if here.gateway.found.life is not Life.DOWN and here.options.restart == "never":
         for place in wanted:
             done[place] = _failed(done[place], f"{_ITS_OWN}, and was not restarted (--restart never): {_BY_HAND}")
         return {}
     try:
-        refused = write(run.disk, run.home, [record for records in wanted.values() for record in records])
+        refused = write(here.disk, here.home, [record for records in wanted.values() for record in records])
     except (OSError, ValueError) as problem:
         for place in wanted:
             done[place] = _failed(done[place], f"{mentions.BINDINGS} was not written: {problem}")
@@ -70,22 +72,22 @@ def put_back(run: Run, by_agent: Mapping[str, Sequence[Chosen]], done: dict[tupl
     return {place: [record for record in records if _id(record) not in refused] for place, records in wanted.items()}
 
 
-def look_again(run: Run, written: Records, done: dict[tuple[str, str], Item], restart: RestartResult) -> None:
+def look_again(here: Installation, written: Records, done: dict[tuple[str, str], Item], restart: RestartResult) -> None:
     """Look whether a gateway that was restarted has taken what was written, and say so where it has not."""
-    if run.gateway.found.life is Life.DOWN or not any(written.values()):
+    if here.gateway.found.life is Life.DOWN or not any(written.values()):
         return
     if restart.result == "handed-off":
-        run.warn(f"{mentions.BINDINGS} is written; the gateway reads it when it is restarted, after this command")
+        here.warn(f"{mentions.BINDINGS} is written; the gateway reads it when it is restarted, after this command")
         return
     try:
-        there = {_id(record): record for record in mentions.bindings(run.home)}
+        there = {_id(record): record for record in mentions.bindings(here.home)}
     except Refused as problem:
         for place, records in written.items():
             for record in records:
                 done[place] = _failed(done[place], f"whether it is back cannot be told: {problem.message}", _id(record))
         return
     # One that restarts within its process has read the file before, and reads it no more.
-    same = restart.ok and find(run.home).pid == run.gateway.found.pid
+    same = restart.ok and find(here.home).pid == here.gateway.found.pid
     for place, records in written.items():
         for record in records:
             if _target(there.get(_id(record))) != place[1]:
@@ -96,13 +98,13 @@ def look_again(run: Run, written: Records, done: dict[tuple[str, str], Item], re
                 done[place] = _failed(done[place], why, _id(record))
 
 
-def finish(run: Run, keepers: Iterable[Kept], keys: Iterable[str]) -> None:
+def finish(here: Installation, keepers: Iterable[Kept], keys: Iterable[str]) -> None:
     """Put the bindings of sessions back that an interrupted restore has brought back; a warning where that fails."""
     try:
-        records = kept.bindings(run.home, keepers, frozenset(keys))
-        write(run.disk, run.home, records)
+        records = kept.bindings(here.home, keepers, frozenset(keys))
+        write(here.disk, here.home, records)
     except (OSError, ValueError, KeyError, TypeError) as problem:
-        run.warn(f"chat bindings were not put back: {problem}; {_BY_HAND}")
+        here.warn(f"chat bindings were not put back: {problem}; {_BY_HAND}")
 
 
 def write(disk: Disk, home: Home, records: Sequence[dict[str, Any]]) -> dict[str, str]:

@@ -17,10 +17,10 @@ from ...core.claims import Claims, user_of
 from ...core.model import Move, PlannedRow, Route, Session, Snapshot, Status
 from ...journal.history import now
 from ...journal.record import SessionRecord, StoreRecord
-from ...operations.work import FileWork
 from ...system import files, locks
 from ...system.files import Disk
 from ..home import Home
+from .share import FileShare
 from .store import FileStore, see
 
 # An aborted run needs about 10 ms to end after its session was deleted; measured on 2026.5.7.
@@ -28,7 +28,7 @@ ABORT_SECONDS = 5.0
 _PAUSE = 0.02
 
 
-def archive(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -> None:
+def archive(disk: Disk, work: FileShare, rows: Sequence[PlannedRow]) -> None:
     """Rename the files of closed sessions to their archive names; nothing is overwritten (I5).
 
     What is in use by now keeps its name, so that whoever writes to it does not begin it anew.
@@ -60,7 +60,7 @@ def put_away_since(move: Move, name: str | None) -> str | None:
     return name if name is not None and names.is_made_since(name, names.archived_at(move.target)) else None
 
 
-def _rename(disk: Disk, work: FileWork, folder: str, move: Move) -> str | None:
+def _rename(disk: Disk, work: FileShare, folder: str, move: Move) -> str | None:
     """Rename one file to its archive name; return that name, None where the gateway has archived it already."""
     while True:
         try:
@@ -73,7 +73,7 @@ def _rename(disk: Disk, work: FileWork, folder: str, move: Move) -> str | None:
             return move.target
 
 
-def _other_name(work: FileWork, move: Move) -> Move:
+def _other_name(work: FileShare, move: Move) -> Move:
     """Return the move with an archive name that is free, noted in the journal before it is used."""
     stamp = names.free_stamp(now(), work.store.listed())
     other = move._replace(target=names.archive_name(move.source, stamp))
@@ -88,7 +88,7 @@ def _other_name(work: FileWork, move: Move) -> Move:
     return other
 
 
-def archive_late_files(disk: Disk, work: FileWork, rows: Sequence[PlannedRow]) -> None:
+def archive_late_files(disk: Disk, work: FileShare, rows: Sequence[PlannedRow]) -> None:
     """Archive what an aborted run still wrote after `sessions.delete` had answered.
 
     The run's last write comes before its transcript lock goes (docs/measurements.md).
@@ -140,7 +140,7 @@ class Borrowed(NamedTuple):
     user: str
 
 
-def borrowed(work: FileWork) -> list[Borrowed]:
+def borrowed(work: FileShare) -> list[Borrowed]:
     """Return the files of closed sessions that others use by now; nothing is read that has not changed."""
     claims = _claims(work) if work.rows else {}
     if not claims:
@@ -160,7 +160,7 @@ def borrowed(work: FileWork) -> list[Borrowed]:
     return found
 
 
-def look_again(disk: Disk, work: FileWork) -> None:
+def look_again(disk: Disk, work: FileShare) -> None:
     """Bring back what a session has taken into use (I6, I9), and leave it out of the record: an undo has none of it."""
     folder, stay = work.store.folder, set[tuple[str, str]]()
     moved: list[str] = []
@@ -199,7 +199,7 @@ def look_again_at(disk: Disk, home: Home, record: StoreRecord) -> StoreRecord:
             and now[session.key].session_id == session.session_id
         ]
         assert store.document is not None
-        work = FileWork(
+        work = FileShare(
             store=store,
             rows=[PlannedRow(s.key, record.agent, s.key, Status.WOULD_CLOSE, route=Route.FILES) for s in back],
             record=record,
@@ -231,7 +231,7 @@ def without(session: SessionRecord, stay: set[tuple[str, str]]) -> SessionRecord
     return session if len(moves) == len(session.moves) else session._replace(moves=moves)
 
 
-def _claims(work: FileWork) -> dict[str, Claims]:
+def _claims(work: FileShare) -> dict[str, Claims]:
     """Return by agent what sessions claim in a store's folder now, as far as the plan has not seen to it.
 
     An entry that was written back after it was taken out is reported.

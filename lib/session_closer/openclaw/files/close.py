@@ -11,7 +11,6 @@ from typing import Any
 from ...artifacts.measuring import holds
 from ...core.model import Life, PlannedRow, Route, Session, Status
 from ...core.planning import effects_of
-from ...operations.work import FileWork, install
 from ...system import locks
 from ...system.files import Disk
 from ..gateway.client import Gateway, delete
@@ -19,6 +18,7 @@ from ..gateway.link import CallRefused, LinkLost, LinkRefused
 from . import document
 from .archive import archive, archive_late_files, look_again
 from .document import Document
+from .share import FileShare, install
 from .store import parse, read_index
 
 ATTEMPTS = 20
@@ -27,7 +27,7 @@ SETTLE_SECONDS = 1.0
 
 
 def through_gateway(
-    disk: Disk, work: FileWork, gateway: Gateway, progress: Callable[[int, int], None], *, fall_back: bool
+    disk: Disk, work: FileShare, gateway: Gateway, progress: Callable[[int, int], None], *, fall_back: bool
 ) -> str:
     """Have the gateway delete the rows of its route; rows it cannot take go to the files route if that is allowed.
 
@@ -67,14 +67,14 @@ def through_gateway(
     return lost
 
 
-def to_files(work: FileWork) -> None:
+def to_files(work: FileShare) -> None:
     """Leave to the files route what a gateway that has gone did not close."""
     left = {row.key for row in work.rows if row.route is Route.GATEWAY and work.outcome.get(row.key) is None}
     work.error = {key: why for key, why in work.error.items() if key not in left}
     _reroute(work, left)
 
 
-def _reroute(work: FileWork, keys: set[str]) -> None:
+def _reroute(work: FileShare, keys: set[str]) -> None:
     """Take the files route for these, noted first: who edits a store below a gateway owes it a restart."""
     work.rows = [row._replace(route=Route.FILES) if row.key in keys else row for row in work.rows]
     rerouted = {row.key: effects_of(row, work.store.era) for row in work.rows if row.attached}
@@ -88,13 +88,13 @@ def _reroute(work: FileWork, keys: set[str]) -> None:
     work.note(work.record)
 
 
-def _began_meanwhile(work: FileWork, row: PlannedRow) -> bool:
+def _began_meanwhile(work: FileShare, row: PlannedRow) -> bool:
     assert row.session is not None
     live = [move.source for move in row.moves] or [f"{row.session.session_id}.jsonl"]
     return any(locks.run_in_flight(os.path.join(work.store.folder, name + ".lock")) for name in live)
 
 
-def _give_up(work: FileWork, rows: Sequence[PlannedRow], reason: str, *, fall_back: bool) -> None:
+def _give_up(work: FileShare, rows: Sequence[PlannedRow], reason: str, *, fall_back: bool) -> None:
     if fall_back:
         work.warnings.append(f"the gateway does not let us delete sessions, so the file was edited: {reason}")
         _reroute(work, {row.key for row in rows})
@@ -103,7 +103,7 @@ def _give_up(work: FileWork, rows: Sequence[PlannedRow], reason: str, *, fall_ba
         work.error[row.key] = f"the gateway does not let us delete sessions: {reason}"
 
 
-def _look_again(work: FileWork, rows: Sequence[PlannedRow]) -> None:
+def _look_again(work: FileShare, rows: Sequence[PlannedRow]) -> None:
     """Decide by the store itself what became of each key: `ok: true` proves nothing."""
     store = work.store
     now = parse(read_index(store.index)[0], store.index, store.agent)
@@ -121,7 +121,7 @@ def _look_again(work: FileWork, rows: Sequence[PlannedRow]) -> None:
             work.error[row.key] = "in use again: the gateway wrote it anew"
 
 
-def through_files(disk: Disk, work: FileWork, life: Life) -> None:
+def through_files(disk: Disk, work: FileShare, life: Life) -> None:
     """Take the rows of the files route out of `sessions.json`, then archive their files."""
     rows = [row for row in work.rows if row.route is Route.FILES]
     if not rows:
@@ -139,7 +139,7 @@ def through_files(disk: Disk, work: FileWork, life: Life) -> None:
 
 
 def _commit(
-    disk: Disk, work: FileWork, rows: Sequence[PlannedRow], current: Document[Session], lock: locks.StoreLock
+    disk: Disk, work: FileShare, rows: Sequence[PlannedRow], current: Document[Session], lock: locks.StoreLock
 ) -> None:
     """Take the rows' entries out, unless somebody has changed them since they were planned."""
     going = []
@@ -159,17 +159,19 @@ def _commit(
                 _came_back(work, key)
 
 
-def _came_back(work: FileWork, key: str) -> None:
+def _came_back(work: FileShare, key: str) -> None:
     work.outcome[key] = Status.CAME_BACK
     work.error[key] = "in use again: it was written anew while it was being closed"
 
 
-def _install(disk: Disk, work: FileWork, live: Document[Any], going: Sequence[str], lock: locks.StoreLock) -> list[str]:
+def _install(
+    disk: Disk, work: FileShare, live: Document[Any], going: Sequence[str], lock: locks.StoreLock
+) -> list[str]:
     """Install the store without these keys; return those that somebody changed in the same moment."""
     return install(disk, work, live, document.without(live, set(going)), lock)
 
 
-def _now(work: FileWork) -> Document[Any]:
+def _now(work: FileShare) -> Document[Any]:
     """Return the store as it is now; the bytes that were installed need no second scan."""
     if work.live is not None and holds(work.store.index, work.live.raw):
         return work.live
@@ -178,7 +180,7 @@ def _now(work: FileWork) -> Document[Any]:
 
 def _verify(
     disk: Disk,
-    work: FileWork,
+    work: FileShare,
     rows: Sequence[PlannedRow],
     lock: locks.StoreLock,
     *,

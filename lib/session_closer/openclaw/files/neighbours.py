@@ -18,14 +18,13 @@ from ...artifacts.measuring import Stamp
 from ...core import names
 from ...core.claims import Claims
 from ...core.errors import CloserError
-from ...core.model import Session
-from ...operations.run import Run
+from ...core.model import Session, Snapshot
 from ...system import files
 from ..home import Home
 from ..sqlite.store import SqliteStore
 from ..stores import detect
 from . import document
-from .store import FileStore, check, parse, read_index, see
+from .store import FileStore, Seen, check, parse, read_index, see
 
 # A larger store is not searched for a name: a slip must not cost more than a run.
 _SEARCHED_BYTES = 8 << 20
@@ -50,86 +49,148 @@ class Look(NamedTuple):
     parents: frozenset[str] = frozenset()
 
 
-def claims(run: Run, agent: str) -> dict[str, Claims]:
-    """Return by agent what the others' file stores claim in this agent's folder, as far as it can be known.
+class Neighbours:
+    """What the stores of a state directory's other agents say; an index that has not changed is not read again.
 
-    What only sessions use that this run closes, too (`run.going`), is nobody else's.
-
-    What cannot be known keeps no file where it is: OpenClaw, which reads no more than we do, deletes files that nobody
-    claims, and an archive comes back.
+    `stores` and `snapshots` are what the run has read, by agent; `going` the (agent, key) pairs that it is still to
+    close.
     """
-    found = run.lent[agent] = _claimed(run, agent, run.going)
-    return found
 
+    def __init__(
+        self,
+        home: Home,
+        warn: Callable[[str], None],
+        stores: Collection[str] = (),
+        snapshots: Mapping[str, Snapshot] = MappingProxyType({}),
+    ) -> None:
+        self.going: frozenset[tuple[str, str]] = frozenset()
+        self._home, self._warn, self._stores, self._snapshots = home, warn, stores, snapshots
+        self._looks: dict[tuple[str, frozenset[str]], Look] = {}
+        self._lent: dict[str, dict[str, Claims]] = {}
+        self._seen: dict[str, Seen] = {}
 
-def users(run: Run, agent: str) -> dict[str, Claims]:
-    """Return by agent, this one first, what file stores claim in this agent's folder, whatever a run is to close."""
-    run.seen[agent] = see(run.home.index(agent), agent, run.seen.get(agent))
-    return {agent: Claims.of(run.seen[agent].sessions.values()), **of_others(run, agent)}
+    def claims(self, agent: str) -> dict[str, Claims]:
+        """Return by agent what the others' file stores claim in this agent's folder, as far as it can be known.
 
+        What only sessions use that this run closes, too (`going`), is nobody else's.
 
-def of_others(run: Run, agent: str) -> dict[str, Claims]:
-    """Return by agent what the others' file stores claim in this agent's folder, whatever a run is to close."""
-    return _claimed(run, agent, frozenset())
+        What cannot be known keeps no file where it is: OpenClaw, which reads no more than we do, deletes files that
+        nobody claims, and an archive comes back.
+        """
+        found = self._lent[agent] = self._claimed(agent, self.going)
+        return found
 
+    def users(self, agent: str) -> dict[str, Claims]:
+        """Return by agent, this one first, what file stores claim in this agent's folder, whatever a run closes."""
+        self._seen[agent] = see(self._home.index(agent), agent, self._seen.get(agent))
+        return {agent: Claims.of(self._seen[agent].sessions.values()), **self.of_others(agent)}
 
-def _claimed(run: Run, agent: str, going: Collection[tuple[str, str]]) -> dict[str, Claims]:
-    own = _folders(run.home, agent)
-    found: dict[str, Claims] = {}
-    for other, path in _others(run.home, agent):
-        # In a folder that both have, a session id alone claims a file.
-        look = _look(run, other, path, shared=frozenset(own).intersection(_folders(run.home, other)))
-        if look.wrong:
-            run.warn(f"the store of agent {other} {look.wrong}: what else it uses of agent {agent} is not known")
-        named = frozenset[str]()
-        for folder in own:
-            if folder in look.files:
-                named |= look.files[folder] - _only_going(run, other, folder, going)
-        if named:
-            found[other] = Claims(frozenset(name.removesuffix(".jsonl") for name in named), named)
-    return found
+    def of_others(self, agent: str) -> dict[str, Claims]:
+        """Return by agent what the others' file stores claim in this agent's folder, whatever a run is to close."""
+        return self._claimed(agent, frozenset())
+
+    def _claimed(self, agent: str, going: Collection[tuple[str, str]]) -> dict[str, Claims]:
+        own = _folders(self._home, agent)
+        found: dict[str, Claims] = {}
+        for other, path in _others(self._home, agent):
+            # In a folder that both have, a session id alone claims a file.
+            look = self._look(other, path, shared=frozenset(own).intersection(_folders(self._home, other)))
+            if look.wrong:
+                self._warn(f"the store of agent {other} {look.wrong}: what else it uses of agent {agent} is not known")
+            named = frozenset[str]()
+            for folder in own:
+                if folder in look.files:
+                    named |= look.files[folder] - self._only_going(other, folder, going)
+            if named:
+                found[other] = Claims(frozenset(name.removesuffix(".jsonl") for name in named), named)
+        return found
+
+    def _only_going(self, agent: str, folder: str, going: Collection[tuple[str, str]]) -> set[str]:
+        """Return the files in a folder that only those of an agent's sessions use which this run is still to close."""
+        if not any(owner == agent for owner, _ in going):
+            return set()
+        try:
+            # A row that was added since the plan was made uses its file, too.
+            self._seen[agent] = see(self._home.index(agent), agent, self._seen.get(agent))
+        except CloserError:
+            return set()
+        used: dict[bool, set[str]] = {True: set(), False: set()}
+        for session in self._seen[agent].sessions.values():
+            parent, name = names.parted(session.session_file or "")
+            if parent == folder:
+                used[(agent, session.key) in going].add(name)
+        return used[True] - used[False]
+
+    def as_before(self, agent: str) -> bool:
+        """Tell whether other agents claim of this agent's files what they did at the last look, if there was one."""
+        before = self._lent.get(agent)
+        return before is None or self.claims(agent) == before
+
+    def damaged(self, agent: str) -> list[str]:
+        """Return the other agents whose `sessions.json` is not whole: what else they use is not to be known from it."""
+        found = []
+        for other, path in _others(self._home, agent):
+            # What this run has read is whole.
+            if other not in self._stores:
+                try:
+                    if files.exists(path):
+                        check(read_index(os.path.realpath(path))[0], path)
+                except (CloserError, OSError):
+                    found.append(other)
+        return found
+
+    def _look(self, agent: str, path: str, *, shared: frozenset[str]) -> Look:
+        """Return what an agent's index says of files in other folders; one that has not changed is not read again."""
+        stamp = measuring.stamp(path)
+        look = self._looks.get((agent, shared))
+        if look is None or look.stamp != stamp:
+            own = [self._home.folder(agent), *filter(None, [self._home.beside(agent)])]
+            look = self._looks[agent, shared] = _read(stamp, path, own, shared)
+        return look
+
+    def holders(self, agent: str, tails: Collection[str]) -> dict[str, list[str]]:
+        """Return by tail the keys `agent:<other>:<tail>` and `agent:<other>:project-<tail>` that other agents have."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for other, _ in _others(self._home, agent):
+            keys_of = {key: tail for tail in tails for key in _keys(other, tail)}
+            with suppress(CloserError, OSError):
+                holds = self._searched(other, keys_of)
+                for key, tail in keys_of.items():
+                    if holds(key):
+                        found[tail].append(key)
+        return found
+
+    def spawned_elsewhere(self, agent: str, keys_of: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Give the same of other agents' file stores, as far as they are small."""
+        own = frozenset(_folders(self._home, agent))
+        for other, path in _others(self._home, agent):
+            with suppress(CloserError, OSError):
+                if os.stat(path).st_size > _SEARCHED_BYTES:
+                    continue
+                look = self._look(other, path, shared=own.intersection(_folders(self._home, other)))
+                if look.parents.isdisjoint(keys_of):
+                    continue
+                self._seen[other] = see(path, other, self._seen.get(other))
+                yield from spawned(self._seen[other].sessions.values(), keys_of)
+
+    def _searched(self, agent: str, wanted: Collection[str]) -> Callable[[str], bool]:
+        if agent in self._snapshots:
+            return self._snapshots[agent].sessions.__contains__
+        store = detect(self._home, agent)
+        if isinstance(store, SqliteStore):
+            return store.rows(list(wanted)).__contains__
+        if not isinstance(store, FileStore) or os.stat(store.index).st_size > _SEARCHED_BYTES:
+            return frozenset().__contains__
+        raw = read_index(store.index)[0]
+        spelled = (json.dumps(key, ensure_ascii=ascii_only) for key in wanted for ascii_only in (True, False))
+        if not any(one.encode("utf-8", "surrogatepass") in raw for one in spelled):
+            return frozenset().__contains__
+        return parse(raw, store.index, agent).members.__contains__
 
 
 def _folders(home: Home, agent: str) -> list[str]:
     """Return the real folders in which an agent's transcripts may be."""
     return [os.path.realpath(home.folder(agent)), *filter(None, [home.beside(agent)])]
-
-
-def _only_going(run: Run, agent: str, folder: str, going: Collection[tuple[str, str]]) -> set[str]:
-    """Return the files in a folder that only those of an agent's sessions use which this run is still to close."""
-    if not any(owner == agent for owner, _ in going):
-        return set()
-    try:
-        # A row that was added since the plan was made uses its file, too.
-        run.seen[agent] = see(run.home.index(agent), agent, run.seen.get(agent))
-    except CloserError:
-        return set()
-    used: dict[bool, set[str]] = {True: set(), False: set()}
-    for session in run.seen[agent].sessions.values():
-        parent, name = names.parted(session.session_file or "")
-        if parent == folder:
-            used[(agent, session.key) in going].add(name)
-    return used[True] - used[False]
-
-
-def as_before(run: Run, agent: str) -> bool:
-    """Tell whether other agents claim of this agent's files what they did at the last look, if there was one."""
-    before = run.lent.get(agent)
-    return before is None or claims(run, agent) == before
-
-
-def damaged(run: Run, agent: str) -> list[str]:
-    """Return the other agents whose `sessions.json` is not whole: what else they use is not to be known from it."""
-    found = []
-    for other, path in _others(run.home, agent):
-        # What this run has read is whole.
-        if other not in run.stores:
-            try:
-                if files.exists(path):
-                    check(read_index(os.path.realpath(path))[0], path)
-            except (CloserError, OSError):
-                found.append(other)
-    return found
 
 
 def _others(home: Home, agent: str) -> Iterator[tuple[str, str]]:
@@ -141,14 +202,16 @@ def _others(home: Home, agent: str) -> Iterator[tuple[str, str]]:
             yield other, path
 
 
-def _look(run: Run, agent: str, path: str, *, shared: frozenset[str]) -> Look:
-    """Return what an agent's index says of files in other folders; one that has not changed is not read again."""
-    stamp = measuring.stamp(path)
-    look = run.looks.get((agent, shared))
-    if look is None or look.stamp != stamp:
-        own = [run.home.folder(agent), *filter(None, [run.home.beside(agent)])]
-        look = run.looks[agent, shared] = _read(stamp, path, own, shared)
-    return look
+def spawned(sessions: Iterable[Session], keys_of: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Give of sessions that name one of these keys as their parent the parent and the key, each pair once."""
+    for session in sessions:
+        for parent in session.parents:
+            if parent in keys_of and parent != session.key:
+                yield parent, session.key
+
+
+def _keys(agent: str, tail: str) -> tuple[str, str]:
+    return f"agent:{agent}:{tail}", f"agent:{agent}:project-{tail}"
 
 
 def _read(stamp: Stamp | None, path: str, own: Sequence[str], shared: frozenset[str]) -> Look:
@@ -204,57 +267,3 @@ def _text(value: bytes) -> str:
         return str(json.loads(b'"' + value + b'"', strict=False))
     except ValueError:
         return value.decode("utf-8", "surrogateescape")
-
-
-def holders(run: Run, agent: str, tails: Collection[str]) -> dict[str, list[str]]:
-    """Return by tail the keys `agent:<other>:<tail>` and `agent:<other>:project-<tail>` that other agents have."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for other, _ in _others(run.home, agent):
-        keys_of = {key: tail for tail in tails for key in _keys(other, tail)}
-        with suppress(CloserError, OSError):
-            holds = _searched(run, other, keys_of)
-            for key, tail in keys_of.items():
-                if holds(key):
-                    found[tail].append(key)
-    return found
-
-
-def spawned(sessions: Iterable[Session], keys_of: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Give of sessions that name one of these keys as their parent the parent and the key, each pair once."""
-    for session in sessions:
-        for parent in session.parents:
-            if parent in keys_of and parent != session.key:
-                yield parent, session.key
-
-
-def spawned_elsewhere(run: Run, agent: str, keys_of: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Give the same of other agents' file stores, as far as they are small."""
-    own = frozenset(_folders(run.home, agent))
-    for other, path in _others(run.home, agent):
-        with suppress(CloserError, OSError):
-            if os.stat(path).st_size > _SEARCHED_BYTES:
-                continue
-            look = _look(run, other, path, shared=own.intersection(_folders(run.home, other)))
-            if look.parents.isdisjoint(keys_of):
-                continue
-            run.seen[other] = see(path, other, run.seen.get(other))
-            yield from spawned(run.seen[other].sessions.values(), keys_of)
-
-
-def _keys(agent: str, tail: str) -> tuple[str, str]:
-    return f"agent:{agent}:{tail}", f"agent:{agent}:project-{tail}"
-
-
-def _searched(run: Run, agent: str, wanted: Collection[str]) -> Callable[[str], bool]:
-    if agent in run.snapshots:
-        return run.snapshots[agent].sessions.__contains__
-    store = detect(run.home, agent)
-    if isinstance(store, SqliteStore):
-        return store.rows(list(wanted)).__contains__
-    if not isinstance(store, FileStore) or os.stat(store.index).st_size > _SEARCHED_BYTES:
-        return frozenset().__contains__
-    raw = read_index(store.index)[0]
-    spelled = (json.dumps(key, ensure_ascii=ascii_only) for key in wanted for ascii_only in (True, False))
-    if not any(one.encode("utf-8", "surrogatepass") in raw for one in spelled):
-        return frozenset().__contains__
-    return parse(raw, store.index, agent).members.__contains__

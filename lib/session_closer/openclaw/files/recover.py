@@ -17,11 +17,11 @@ from ...journal import record
 from ...journal.history import now
 from ...journal.journal import Journal
 from ...journal.record import Damaged, RunRecord, SessionRecord, StoreRecord
-from ...operations.run import Run
 from ...system import files, locks
 from ...system.files import Disk
+from ..installation import Installation
 from . import archive as archiving
-from . import commit, document, neighbours
+from . import commit, document
 from .document import Document
 from .store import check, parse, read_index
 
@@ -36,7 +36,7 @@ def check_there(store: StoreRecord) -> None:
         raise StoreGone(f"its store {store.path} is gone")
 
 
-def settle_files(current: Run, store: StoreRecord, _begun: Journal, _run: RunRecord) -> StoreRecord:
+def settle_files(current: Installation, store: StoreRecord, _begun: Journal, _run: RunRecord) -> StoreRecord:
     """Finish with the files of a run that were no session's: what was archived stays so for now."""
     if not store.orphans:
         return store
@@ -57,7 +57,7 @@ def settle_files(current: Run, store: StoreRecord, _begun: Journal, _run: RunRec
     return replace(store, orphans=tuple(done))
 
 
-def look_again(current: Run, store: StoreRecord) -> StoreRecord:
+def look_again(current: Installation, store: StoreRecord) -> StoreRecord:
     """Bring back what a session has taken into use since this store was settled, and leave it out of the record."""
     if store.era != "files" or not (store.orphans or any(session.moves for session in store.sessions)):
         return store
@@ -92,14 +92,14 @@ def _noting(begun: Journal, run: RunRecord) -> Callable[[StoreRecord], None]:
     return lambda store: begun.write(record.with_store(run, store))
 
 
-def put_back(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
+def put_back(current: Installation, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
     """Finish an interrupted restore of a file store: files without an entry are put away again."""
     disk = current.disk
     check_there(store)
     with locks.folder(os.path.dirname(store.path)), locks.store(disk, store.path) as lock:
         store = _merge_displaced(disk, store, _backup(store), lock, _noting(begun, run))
         live = parse(read_index(store.path)[0], store.path, store.agent)
-        users = neighbours.users(current, store.agent)
+        users = current.neighbours.users(store.agent)
         sessions = []
         for session in store.sessions:
             member = live.members.get(session.key)
@@ -124,7 +124,7 @@ def _rename_if_there(disk: Disk, folder: str, source: str, target: str) -> None:
         disk.rename_new(live, archive)
 
 
-def roll_forward(current: Run, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
+def roll_forward(current: Installation, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
     """Finish an interrupted close of a file store: files of what is out of it are put away, the rest stays."""
     disk, folder = current.disk, os.path.dirname(store.path)
     check_there(store)
@@ -250,10 +250,10 @@ def _settled(
 class _Shelf:
     """One store's transcripts as an interrupted run left them, live or archived, and who uses which of them now."""
 
-    def __init__(self, current: Run, store: StoreRecord) -> None:
+    def __init__(self, current: Installation, store: StoreRecord) -> None:
         self._run, self._agent, self._folder = current, store.agent, store.transcripts
         self._beside = current.home.beside(store.agent)
-        self._users = neighbours.users(current, store.agent)
+        self._users = current.neighbours.users(store.agent)
         # The latest archive of each live name: the gateway chooses its own stamps.
         self._latest = names.shelf(self._listed())
 

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from ...core import names
@@ -17,16 +16,17 @@ from ...core.errors import CloserError
 from ...core.model import Life, Move, Status
 from ...journal import history
 from ...journal.record import Kept, StoreRecord
-from ...operations.hold import locked
-from ...operations.run import Run
-from ...operations.work import FileWork, install, note, note_first
+from ...ports.ledger import Ledger
+from ...ports.share import Share
+from ...ports.store import Store
 from ...system import files, locks
 from .. import from_backup, restorable
+from ..installation import Installation
 from ..restorable import Chosen, Item
 from ..sqlite import importer
-from ..stores import Store
-from . import commit, document, neighbours
+from . import commit, document
 from .document import Document
+from .share import FileShare, install
 from .store import FileStore, check, parse, read_index
 
 _SETTLE_SECONDS = 1.0
@@ -34,44 +34,46 @@ _ATTEMPTS = 20
 
 
 def restore_store(
-    run: Run,
+    here: Installation,
+    ledger: Ledger,
     agent: str,
     some: Sequence[Chosen],
     done: dict[tuple[str, str], Item],
 ) -> None:
     """Bring an agent's sessions back into its `sessions.json`: their files first (I6), then their entries."""
-    with locked(run, agent):
-        if is_lost(run.stores[agent], some):
-            _begin_anew(run, run.stores[agent])
-        store, items = restorable.look(run.home, agent, some)
-        assert isinstance(store, FileStore)
-        assert store.document is not None
-        run.stores[agent] = store
-        done.update({(agent, item.key): item for item in items})
-        stamp = names.free_stamp(history.now(), os.listdir(store.place))
-        name = names.backup_name(os.path.basename(store.index), stamp)
-        commit.clean(run.disk, commit.Place(store.index, name, commit.unnoted, commit.unnoted, run.warn))
-        todo = [item for item in items if item.status is Status.WOULD_RESTORE]
-        if not todo:
-            return
-        if any("/" not in move.source for item in todo for move in item.moves):
-            importer.make_folder(run.disk, store.folder)
-        orphans = [item for item in todo if item.how == "orphan"]
-        todo = [item for item in todo if item.how != "orphan"]
-        record = replace(_prepare(run, store, todo, orphans, name), kept=_kept(some))
-        note_first(run, record)
-        work = FileWork(store=store, rows=[], record=record, note=partial(note, run), planned=store.document)
-        run.works.append(work)
-        for item in orphans:
-            if _files_back(run, store, item, done):
-                done[agent, item.key] = item._replace(status=Status.RESTORED)
-        back = [item for item in todo if _files_back(run, store, item, done)]
-        files.sync_folders(run.disk, store.folder, _moved(items))
-        if back:
-            _entries_back(run, work, back, done, {restorable.name_of(one.session): one for one in some})
+    if is_lost(here.stores[agent], some):
+        _begin_anew(here, here.stores[agent])
+    store, items = restorable.look(here.home, agent, some)
+    assert isinstance(store, FileStore)
+    assert store.document is not None
+    here.stores[agent] = store
+    done.update({(agent, item.key): item for item in items})
+    stamp = names.free_stamp(history.now(), os.listdir(store.place))
+    name = names.backup_name(os.path.basename(store.index), stamp)
+    commit.clean(here.disk, commit.Place(store.index, name, commit.unnoted, commit.unnoted, here.warn))
+    todo = [item for item in items if item.status is Status.WOULD_RESTORE]
+    if not todo:
+        return
+    if any("/" not in move.source for item in todo for move in item.moves):
+        importer.make_folder(here.disk, store.folder)
+    orphans = [item for item in todo if item.how == "orphan"]
+    todo = [item for item in todo if item.how != "orphan"]
+    record = replace(_prepare(here, store, todo, orphans, name), kept=_kept(some))
+    ledger.note_first(record)
+    work = FileShare(store=store, rows=[], record=record, note=ledger.note, planned=store.document)
+    ledger.shares.append(work)
+    for item in orphans:
+        if _files_back(here, store, item, done):
+            done[agent, item.key] = item._replace(status=Status.RESTORED)
+    back = [item for item in todo if _files_back(here, store, item, done)]
+    files.sync_folders(here.disk, store.folder, _moved(items))
+    if back:
+        _entries_back(here, work, back, done, {restorable.name_of(one.session): one for one in some})
 
 
-def _prepare(run: Run, store: FileStore, items: Sequence[Item], orphans: Sequence[Item], backup: str) -> StoreRecord:
+def _prepare(
+    here: Installation, store: FileStore, items: Sequence[Item], orphans: Sequence[Item], backup: str
+) -> StoreRecord:
     """Back up a store that is to get entries, and return the record of what is going to happen to it."""
     assert store.document is not None
     record = StoreRecord(
@@ -86,7 +88,7 @@ def _prepare(run: Run, store: FileStore, items: Sequence[Item], orphans: Sequenc
     if not items:
         return record
     raw = store.document.raw
-    made = commit.publish_backup(run.disk, store.index, raw, backup)
+    made = commit.publish_backup(here.disk, store.index, raw, backup)
     return replace(record, backup=made, size=len(raw), sha256=hashlib.sha256(raw).hexdigest())
 
 
@@ -101,9 +103,9 @@ def is_lost(store: Store, some: Sequence[Chosen]) -> bool:
     return is_told and isinstance(store, FileStore) and from_backup.lost(store.index) is not None
 
 
-def _begin_anew(run: Run, store: Store) -> None:
+def _begin_anew(here: Installation, store: Store) -> None:
     """Put an empty index where there is none that can be read; what is there gets another name, and stays."""
-    disk, index = run.disk, store.index
+    disk, index = here.disk, store.index
     with locks.store(disk, index):
         why = from_backup.lost(index)
         if why is None:
@@ -123,16 +125,16 @@ def _begin_anew(run: Run, store: Store) -> None:
             # Somebody has written one in this moment.
             files.remove(disk, [fresh])
         disk.sync_folder(store.place)
-    run.warn(said)
+    here.warn(said)
 
 
-def _files_back(run: Run, store: FileStore, item: Item, done: dict[tuple[str, str], Item]) -> bool:
+def _files_back(here: Installation, store: FileStore, item: Item, done: dict[tuple[str, str], Item]) -> bool:
     """Rename one session's archives to their live names; where one cannot be, none is."""
     moved: list[Move] = []
     for move in item.moves:
         live, archive = os.path.join(store.folder, move.source), os.path.join(store.folder, move.target)
         try:
-            run.disk.rename_new(archive, live)
+            here.disk.rename_new(archive, live)
         except FileExistsError:
             problem = f"{move.source} is there again"
         except FileNotFoundError:
@@ -142,32 +144,32 @@ def _files_back(run: Run, store: FileStore, item: Item, done: dict[tuple[str, st
         else:
             moved.append(move)
             continue
-        _files_away(run, store, moved)
+        _files_away(here, store, moved)
         done[item.agent, item.key] = item._replace(status=Status.CONFLICT, error=problem)
         return False
     return True
 
 
-def _files_away(run: Run, store: FileStore, moves: Sequence[Move]) -> None:
+def _files_away(here: Installation, store: FileStore, moves: Sequence[Move]) -> None:
     """Archive files again, but for those that a session uses by now."""
-    users = neighbours.users(run, store.agent) if moves else {}
+    users = here.neighbours.users(store.agent) if moves else {}
     for move in moves:
         # Another session of this run that shares the file may have put it away already.
         with contextlib.suppress(FileNotFoundError, FileExistsError):
             if user_of(move.source, users) is None:
-                run.disk.rename_new(os.path.join(store.folder, move.source), os.path.join(store.folder, move.target))
+                here.disk.rename_new(os.path.join(store.folder, move.source), os.path.join(store.folder, move.target))
 
 
 def _entries_back(
-    run: Run,
-    work: FileWork,
+    here: Installation,
+    work: FileShare,
     items: Sequence[Item],
     done: dict[tuple[str, str], Item],
     closed_in: Mapping[str, Chosen],
 ) -> None:
     store = work.store
-    settle = _SETTLE_SECONDS if run.gateway.found.life is not Life.DOWN else 0.0
-    with locks.store(run.disk, store.index) as lock:
+    settle = _SETTLE_SECONDS if here.gateway.found.life is not Life.DOWN else 0.0
+    with locks.store(here.disk, store.index) as lock:
         for _ in range(_ATTEMPTS):
             live = parse(read_index(store.index)[0], store.index, store.agent)
             absent = [item for item in items if item.key not in live.members]
@@ -176,7 +178,7 @@ def _entries_back(
             new = _with_entries(live, absent, closed_in, work.warnings.append)
             work.record = replace(work.record, installs=hashlib.sha256(new.raw).hexdigest())
             work.note(work.record)
-            install(run.disk, work, live, new, lock)
+            install(here.disk, work, live, new, lock)
             work.edited = True
             if settle:
                 time.sleep(settle)
@@ -186,10 +188,10 @@ def _entries_back(
             if member is not None and member.row.session_id == item.session_id:
                 done[item.agent, item.key] = item._replace(status=Status.RESTORED)
                 continue
-            _files_away(run, store, item.moves)
+            _files_away(here, store, item.moves)
             problem = "the key was taken into use in this moment" if member is not None else "it was written away again"
             done[item.agent, item.key] = item._replace(status=Status.CONFLICT, error=problem)
-        files.sync_folders(run.disk, store.folder, _moved(items))
+        files.sync_folders(here.disk, store.folder, _moved(items))
 
 
 def _moved(items: Sequence[Item]) -> list[str]:
@@ -235,10 +237,10 @@ def _where_they_were(
     return document.edit(before, remove=gone - {item.key for item in items})
 
 
-def look_again(run: Run, done: dict[tuple[str, str], Item]) -> None:
+def look_again(shares: Sequence[Share], done: dict[tuple[str, str], Item]) -> None:
     """Look whether a gateway that was restarted has kept what was brought back."""
-    for work in run.works:
-        if not (isinstance(work, FileWork) and work.edited):
+    for work in shares:
+        if not (isinstance(work, FileShare) and work.edited):
             continue
         live = parse(read_index(work.store.index)[0], work.store.index, work.store.agent)
         for (agent, key), item in done.items():

@@ -15,7 +15,7 @@ from ...core.errors import GatewayNeeded
 from ...core.model import Move, PlannedRow, Status
 from ...core.planning import effects_of
 from ...journal.record import Kept, SessionRecord, StoreRecord
-from ...operations.work import FINISHES, Work
+from ...ports.share import FINISHES, Share
 from ..gateway import client as sessions
 from ..gateway.client import Gateway
 from ..gateway.link import CallRefused, LinkLost, LinkRefused
@@ -30,7 +30,7 @@ Keep = Callable[[Sequence[tuple[str, str | None]]], Kept | None]
 _IN_USE = "in use again: it was used while it was being closed"
 
 
-def archive(work: Work, store: SqliteStore, gateway: Gateway) -> list[PlannedRow]:
+def archive(work: Share, store: SqliteStore, gateway: Gateway) -> list[PlannedRow]:
     """Archive the sessions, at once for every list; return the rows that are archived now and unused since planned.
 
     Raises LinkLost or LinkRefused.
@@ -45,7 +45,7 @@ def archive(work: Work, store: SqliteStore, gateway: Gateway) -> list[PlannedRow
     return _still_idle(work, store, gateway)
 
 
-def _still_idle(work: Work, store: SqliteStore, gateway: Gateway) -> list[PlannedRow]:
+def _still_idle(work: Share, store: SqliteStore, gateway: Gateway) -> list[PlannedRow]:
     now = store.rows([row.key for row in work.rows])
     planned = {session.key: session for session in work.record.sessions}
     idle, back = [], []
@@ -84,7 +84,7 @@ def _was_used(row: PlannedRow, now: Row, before: SessionRecord) -> bool:
     return now.events != before.events or (now.status == "killed" and row.session.status != "killed")
 
 
-def _take_back(work: Work, store: SqliteStore, gateway: Gateway, rows: Sequence[PlannedRow]) -> None:
+def _take_back(work: Share, store: SqliteStore, gateway: Gateway, rows: Sequence[PlannedRow]) -> None:
     if not rows:
         return
     for pinned in (False, True):
@@ -101,7 +101,7 @@ def _take_back(work: Work, store: SqliteStore, gateway: Gateway, rows: Sequence[
 
 
 def delete(
-    work: Work,
+    work: Share,
     gateway: Gateway,
     rows: Sequence[PlannedRow],
     progress: Callable[[int, int], None],
@@ -134,7 +134,7 @@ def delete(
     progress(len(rows), len(rows))
 
 
-def _keep(work: Work, keep: Keep, sessions: Sequence[tuple[str, str | None]]) -> None:
+def _keep(work: Share, keep: Keep, sessions: Sequence[tuple[str, str | None]]) -> None:
     kept = keep(sessions)
     if kept is not None:
         work.record = replace(work.record, kept=(*work.record.kept, kept))
@@ -155,7 +155,7 @@ def _session_id(row: PlannedRow) -> str:
     return row.session.session_id or ""
 
 
-def judge(work: Work, store: SqliteStore, before: frozenset[str], *, pending: bool = False) -> None:
+def judge(work: Share, store: SqliteStore, before: frozenset[str], *, pending: bool = False) -> None:
     """Decide by the rows what became of each session: an answer proves nothing; `before`: archives from before it.
 
     `pending`: the run ends here, and the next one finishes what this one has archived.
@@ -185,7 +185,7 @@ def judge(work: Work, store: SqliteStore, before: frozenset[str], *, pending: bo
     work.record = replace(work.record, sessions=tuple(planned[session.key] for session in work.record.sessions))
 
 
-def _still_there(work: Work, row: PlannedRow, found: Row, *, pending: bool) -> None:
+def _still_there(work: Share, row: PlannedRow, found: Row, *, pending: bool) -> None:
     """Say of a session whether it is hidden, and whether it is going to be deleted."""
     assert row.session is not None
     why = work.error.pop(row.key, "not reached")
@@ -201,7 +201,7 @@ def _still_there(work: Work, row: PlannedRow, found: Row, *, pending: bool) -> N
         work.pending |= {row.key} if pending else set()
 
 
-def _noted(work: Work, row: PlannedRow, found: Row, before: SessionRecord) -> SessionRecord:
+def _noted(work: Share, row: PlannedRow, found: Row, before: SessionRecord) -> SessionRecord:
     """Return the record of what the last call of a run has archived: the next run deletes it, unless it was used."""
     assert row.session is not None
     if not row.was_running and not row.session.archived and _was_used(row, found, before):
@@ -212,7 +212,7 @@ def _noted(work: Work, row: PlannedRow, found: Row, before: SessionRecord) -> Se
     return before._replace(archived_at=found.archived_at)
 
 
-def check_lists(work: Work, gateway: Gateway) -> None:
+def check_lists(work: Share, gateway: Gateway) -> None:
     """Look whether the gateway still lists what is gone. Raises LinkLost or LinkRefused."""
     gone = [row for row in work.rows if work.outcome.get(row.key) in (Status.CLOSED, Status.ARCHIVED)]
     if not gone:
@@ -231,7 +231,7 @@ def check_lists(work: Work, gateway: Gateway) -> None:
             work.error[row.key] = "closed, and in use again already"
 
 
-def settled(work: Work) -> StoreRecord:
+def settled(work: Share) -> StoreRecord:
     """Return the record with what became of each session, its archives and what else the close has changed."""
     archived = {key for key, status in work.outcome.items() if status is Status.ARCHIVED}
     effects = {row.key: effects_of(row, work.store.era, archived=True) for row in work.rows if row.key in archived}

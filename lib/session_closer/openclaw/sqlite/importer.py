@@ -21,9 +21,8 @@ from ...core.errors import CloserError, GatewayNeeded, Refused
 from ...core.model import Life, Move, Status
 from ...core.report import RestartResult
 from ...journal.record import PLANNED, RestartRecord, SessionRecord, StoreRecord, raw_entry
-from ...operations import handoff
-from ...operations.run import Run
-from ...system import files
+from ...ports.ledger import Ledger
+from ...system import files, processes
 from ...system.files import Disk
 from ..files.document import same_value
 from ..gateway.client import Gateway
@@ -31,6 +30,7 @@ from ..gateway.command import OpenClaw, first_object
 from ..gateway.find import find
 from ..gateway.link import LinkLost, LinkRefused
 from ..gateway.restart import healthy
+from ..installation import Installation
 from .store import SqliteStore
 
 if TYPE_CHECKING:
@@ -125,18 +125,18 @@ def _unpacked(archive: str, packed: bytes) -> bytes:
     return text
 
 
-def run_importer(run: Run, agent: str) -> str:
+def run_importer(here: Installation, agent: str) -> str:
     """Run the importer; return what it said where it failed."""
     words = ("doctor", "--session-sqlite", "import", "--session-sqlite-agent", agent, "--json")
     try:
-        code, out, err = OpenClaw(run.home, None, None).run(*words, seconds=_IMPORT_SECONDS)
+        code, out, err = OpenClaw(here.home, None, None).run(*words, seconds=_IMPORT_SECONDS)
     except (LinkRefused, LinkLost) as problem:
         return str(problem)
     return "" if code == 0 else " ".join((err or out).split())[-300:] or f"exit {code}"
 
 
 def judge(
-    run: Run, store: SqliteStore, todo: Sequence[Item], done: dict[tuple[str, str], Item], said: str | None
+    here: Installation, store: SqliteStore, todo: Sequence[Item], done: dict[tuple[str, str], Item], said: str | None
 ) -> None:
     """Decide by the rows what became of each session; `said`: what the importer said, None where it was not run."""
     now = store.rows([item.key for item in todo])
@@ -148,7 +148,7 @@ def judge(
             continue
         done[item.agent, item.key] = item._replace(status=Status.RESTORED)
         if not same_value(raw_entry(row.entry), raw_entry(item.entry)):
-            run.warn(f"OpenClaw changed the entry of {escape.plain(item.key)} when it imported it")
+            here.warn(f"OpenClaw changed the entry of {escape.plain(item.key)} when it imported it")
 
 
 def clean(disk: Disk, index: str, store: SqliteStore, record: StoreRecord) -> None:
@@ -193,69 +193,68 @@ def finish(disk: Disk, index: str, store: SqliteStore, record: StoreRecord) -> S
     return replace(record, sessions=tuple(sessions))
 
 
-def cannot_stop(run: Run) -> CloserError | None:
+def cannot_stop(here: Installation) -> CloserError | None:
     """Return why the gateway cannot be stopped and started again from here, None where it can."""
-    found = run.gateway.found
-    if handoff.below(found.pid):
-        return Refused("this runs below the gateway, so it cannot stop it", by_hand(run), name="gateway_running")
+    found = here.gateway.found
+    if processes.is_below(found.pid):
+        return Refused("this runs below the gateway, so it cannot stop it", by_hand(here), name="gateway_running")
     try:
-        command = OpenClaw(run.home, found.pid, found.port)
+        command = OpenClaw(here.home, found.pid, found.port)
         service = command.answer("gateway", "status", "--json", seconds=_STATUS_SECONDS).get("service")
     except (LinkRefused, LinkLost) as problem:
-        return GatewayNeeded(f"whether a service runs the gateway cannot be told: {problem}", by_hand(run))
+        return GatewayNeeded(f"whether a service runs the gateway cannot be told: {problem}", by_hand(here))
     if not (isinstance(service, dict) and service.get("loaded") is True):
         what = "no service runs the gateway, so nothing here could start it again"
-        return Refused(what, by_hand(run), name="gateway_running")
+        return Refused(what, by_hand(here), name="gateway_running")
     return None
 
 
-def stop(run: Run) -> None:
+def stop(here: Installation, ledger: Ledger) -> None:
     """Stop the gateway through its service and prove that it is down; the record says that it has to be started."""
-    found = run.gateway.found
-    assert run.record is not None
-    assert run.journal is not None
-    run.record = replace(run.record, restart=RestartRecord(needed=True, result=STOPPED))
-    run.journal.write(run.record)
-    run.gateway.leave()
+    found = here.gateway.found
+    ledger.owe(RestartRecord(needed=True, result=STOPPED))
+    here.gateway.leave()
     try:
-        OpenClaw(run.home, found.pid, found.port).run("gateway", "stop", "--json", seconds=_STOP_SECONDS)
+        OpenClaw(here.home, found.pid, found.port).run("gateway", "stop", "--json", seconds=_STOP_SECONDS)
     except (LinkRefused, LinkLost) as problem:
-        raise GatewayNeeded(f"the gateway was not stopped: {problem}", by_hand(run)) from None
+        raise GatewayNeeded(f"the gateway was not stopped: {problem}", by_hand(here)) from None
     deadline = time.monotonic() + _STOP_SECONDS
-    while (now := find(run.home)).life is not Life.DOWN:
+    while (now := find(here.home)).life is not Life.DOWN:
         if time.monotonic() > deadline:
-            raise GatewayNeeded(f"the gateway was told to stop and still runs: {'; '.join(now.evidence)}", by_hand(run))
+            raise GatewayNeeded(
+                f"the gateway was told to stop and still runs: {'; '.join(now.evidence)}", by_hand(here)
+            )
         time.sleep(_PAUSE)
-    run.gateway = Gateway(run.home, now, [], [])
+    here.gateway = Gateway(here.home, now, [], [])
 
 
-def by_hand(run: Run) -> str:
+def by_hand(here: Installation) -> str:
     """Return the commands that a person can give instead."""
-    again = run.options.again.replace(" --stop-gateway", "")
+    again = here.options.again.replace(" --stop-gateway", "")
     return f"openclaw gateway stop; {again}; openclaw gateway start"
 
 
-def start(run: Run) -> RestartResult:
+def start(here: Installation) -> RestartResult:
     """Start the gateway again and wait until it answers."""
     by = "it is stopped: openclaw gateway status may say why; then: openclaw gateway start"
     try:
         words = ("gateway", "start", "--json")
-        code, out, err = OpenClaw(run.home, None, None).run(*words, seconds=_START_SECONDS)
+        code, out, err = OpenClaw(here.home, None, None).run(*words, seconds=_START_SECONDS)
     except (LinkRefused, LinkLost) as problem:
         return RestartResult(True, False, "not-started", f"{problem}; {by}")
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        now = find(run.home)
-        if now.life is Life.UP and now.port is not None and healthy(run.home, now.port):
+        now = find(here.home)
+        if now.life is Life.UP and now.port is not None and healthy(here.home, now.port):
             return RestartResult(True, True, "started", f"healthy again, process {now.pid}")
         time.sleep(_PAUSE)
     said = str(first_object(out).get("message") or " ".join((err or out).split())[:200] or f"exit {code}")
     return RestartResult(True, False, "not-healthy", f"{said}; {by}")
 
 
-def owed_start(run: Run) -> RestartRecord:
+def owed_start(here: Installation) -> RestartRecord:
     """Start the gateway that an interrupted restore has stopped."""
-    if run.gateway.found.life is Life.UP:
+    if here.gateway.found.life is Life.UP:
         return RestartRecord(needed=True, done=True, result="started", detail="it runs again")
-    result = start(run)
+    result = start(here)
     return RestartRecord(True, bool(result.ok), result.result, result.detail)

@@ -17,10 +17,10 @@ from typing import Any
 from ...core.errors import Refused
 from ...journal import history
 from ...journal.record import StoreRecord
-from ...operations.run import Run
 from ...system import files
 from ...system.files import Disk
 from ..home import Home
+from ..installation import Installation
 from . import importer
 from .store import SqliteStore
 
@@ -31,7 +31,7 @@ _LIMIT, _MANIFEST_BYTES = 2 << 30, 16 << 20
 Content = tuple[int, str]
 
 
-def put_away(run: Run, store: SqliteStore, record: StoreRecord, back: Collection[str], began: str) -> None:
+def put_away(here: Installation, store: SqliteStore, record: StoreRecord, back: Collection[str], began: str) -> None:
     """Remove what an import of a run that began then has left of the sessions that are back; a warning says what stays.
 
     What OpenClaw did not import it may still want: then the index that it was given stays, too.
@@ -45,12 +45,12 @@ def put_away(run: Run, store: SqliteStore, record: StoreRecord, back: Collection
         for session in sessions:
             for move in session.moves:
                 ours.add(content(importer.transcript(store, session, move)))
-        left = clear(run.disk, run.home, store.agent, ours, since)
+        left = clear(here.disk, here.home, store.agent, ours, since)
     except (OSError, Refused) as problem:
-        run.warn(f"copies that OpenClaw's import has left were not removed: {problem}")
+        here.warn(f"copies that OpenClaw's import has left were not removed: {problem}")
         return
     if left:
-        run.warn(f"OpenClaw's import has left {len(left)} files that are not ours to remove, the first: {left[0]}")
+        here.warn(f"OpenClaw's import has left {len(left)} files that are not ours to remove, the first: {left[0]}")
 
 
 def content(data: bytes) -> Content:

@@ -6,20 +6,19 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from ...core.errors import GatewayNeeded
 from ...core.model import Life, Status
 from ...journal.record import SessionRecord, StoreRecord
-from ...operations.hold import locked
-from ...operations.run import Run
-from ...operations.work import Work, note
+from ...ports.ledger import Ledger
+from ...ports.share import Share
 from ...system import files
 from .. import restorable
 from ..attached import modes
 from ..gateway import client
 from ..gateway.link import CallRefused, LinkLost, LinkRefused
+from ..installation import Installation
 from ..restorable import Chosen, Item
 from . import importer, leftovers
 from .close import again
@@ -29,43 +28,45 @@ from .store import SqliteStore
 _BREATH_SECONDS = 0.5
 
 
-def restore_store(run: Run, store: SqliteStore, some: Sequence[Chosen], done: dict[tuple[str, str], Item]) -> None:
+def restore_store(
+    here: Installation, ledger: Ledger, store: SqliteStore, some: Sequence[Chosen], done: dict[tuple[str, str], Item]
+) -> None:
     """Bring an agent's sessions back into its database; what became of each is read from the rows."""
-    _unarchive(run, store, some, done)
+    _unarchive(here, ledger, store, some, done)
     left = [one for one in some if done[store.agent, one.session.key].how == "import"]
     if left:
-        _import_rows(run, store, left, done)
+        _import_rows(here, ledger, store, left, done)
 
 
 def _unarchive(
-    run: Run,
+    here: Installation,
+    ledger: Ledger,
     store: SqliteStore,
     some: Sequence[Chosen],
     done: dict[tuple[str, str], Item],
 ) -> None:
     """Have the gateway take sessions out of the archive: each only if it still has its session id."""
-    with locked(run, store.agent):
-        _, items = restorable.look(run.home, store.agent, some)
-        done.update({(item.agent, item.key): item for item in items})
-        todo = [item for item in items if item.status is Status.WOULD_RESTORE and item.how == "unarchive"]
-        if not todo:
-            return
-        _begin(run, store, _record(store, sessions=tuple(map(importer.recorded, todo))))
-        refused: dict[str, CallRefused] = {}
-        try:
-            for number, (pinned, targets) in enumerate(_rounds(todo)):
-                if number:
-                    time.sleep(_BREATH_SECONDS)
-                try:
-                    refused.update(client.show(run.gateway, targets, pinned=pinned))
-                except CallRefused as problem:
-                    refused.update(dict.fromkeys((key for key, _ in targets), problem))
-        except (LinkLost, LinkRefused) as problem:
-            raise GatewayNeeded(f"the gateway stopped answering: {problem}", again(run.gateway)) from None
-        finally:
-            found = _judged(store, todo, refused)
-            done.update(found)
-        done.update({pair: modes.put_right(run, item) for pair, item in found.items() if _has_modes(item)})
+    _, items = restorable.look(here.home, store.agent, some)
+    done.update({(item.agent, item.key): item for item in items})
+    todo = [item for item in items if item.status is Status.WOULD_RESTORE and item.how == "unarchive"]
+    if not todo:
+        return
+    _begin(ledger, store, _record(store, sessions=tuple(map(importer.recorded, todo))))
+    refused: dict[str, CallRefused] = {}
+    try:
+        for number, (pinned, targets) in enumerate(_rounds(todo)):
+            if number:
+                time.sleep(_BREATH_SECONDS)
+            try:
+                refused.update(client.show(here.gateway, targets, pinned=pinned))
+            except CallRefused as problem:
+                refused.update(dict.fromkeys((key for key, _ in targets), problem))
+    except (LinkLost, LinkRefused) as problem:
+        raise GatewayNeeded(f"the gateway stopped answering: {problem}", again(here.gateway)) from None
+    finally:
+        found = _judged(store, todo, refused)
+        done.update(found)
+    done.update({pair: modes.put_right(here, item) for pair, item in found.items() if _has_modes(item)})
 
 
 def _has_modes(item: Item) -> bool:
@@ -99,52 +100,52 @@ def _record(store: SqliteStore, **more: Any) -> StoreRecord:
     return StoreRecord(store.agent, store.era, store.index, store.folder, restores=True, **more)
 
 
-def _begin(run: Run, store: SqliteStore, record: StoreRecord) -> None:
+def _begin(ledger: Ledger, store: SqliteStore, record: StoreRecord) -> None:
     """Note what is going to be brought back."""
-    note(run, record)
-    run.works.append(Work(store=store, rows=[], record=record, note=partial(note, run)))
+    ledger.note(record)
+    ledger.shares.append(Share(store=store, rows=[], record=record, note=ledger.note))
 
 
-def _import_rows(run: Run, store: SqliteStore, chosen: Sequence[Chosen], done: dict[tuple[str, str], Item]) -> None:
+def _import_rows(
+    here: Installation, ledger: Ledger, store: SqliteStore, chosen: Sequence[Chosen], done: dict[tuple[str, str], Item]
+) -> None:
     """Import deleted sessions of one agent; what became of each is read from the rows."""
-    with locked(run, store.agent):
-        _, items = restorable.look(run.home, store.agent, chosen)
-        todo = [item for item in items if item.status is Status.WOULD_RESTORE and item.how == "import"]
-        done.update({(item.agent, item.key): item for item in items if item.how == "import"})
-        if not todo:
-            return
-        importer.check_transcripts(store, todo)
-        index = run.home.index(store.agent)
-        text = importer.index_for(store, todo)
-        record = _record(
-            store,
-            size=len(text),
-            sha256=hashlib.sha256(text).hexdigest(),
-            sessions=(*_taken_back(run, store, done), *map(importer.recorded, todo)),
-        )
-        _begin(run, store, record)
-        if run.gateway.found.life is not Life.DOWN:
-            importer.stop(run)
-        run.tell(f"importing {len(todo)} sessions of agent {store.agent}; receipt {run.receipt}")
-        importer.make_folder(run.disk, store.folder)
-        said = None
-        try:
-            for item in todo:
-                importer.write_transcripts(run.disk, store, item)
-            files.put(run.disk, index + importer.FRESH, text)
-            run.disk.rename_new(index + importer.FRESH, index)
-            run.disk.sync_folder(store.folder)
-            said = importer.run_importer(run, store.agent)
-        finally:
-            importer.clean(run.disk, index, store, record)
-            importer.judge(run, store, todo, done, said)
-        back = [item.key for item in todo if done[item.agent, item.key].status is Status.RESTORED]
-        assert run.record is not None
-        taken = replace(record, sessions=tuple(map(importer.recorded, todo)))
-        leftovers.put_away(run, store, taken, back, run.record.started_at)
+    _, items = restorable.look(here.home, store.agent, chosen)
+    todo = [item for item in items if item.status is Status.WOULD_RESTORE and item.how == "import"]
+    done.update({(item.agent, item.key): item for item in items if item.how == "import"})
+    if not todo:
+        return
+    importer.check_transcripts(store, todo)
+    index = here.home.index(store.agent)
+    text = importer.index_for(store, todo)
+    record = _record(
+        store,
+        size=len(text),
+        sha256=hashlib.sha256(text).hexdigest(),
+        sessions=(*_taken_back(ledger, store, done), *map(importer.recorded, todo)),
+    )
+    _begin(ledger, store, record)
+    if here.gateway.found.life is not Life.DOWN:
+        importer.stop(here, ledger)
+    here.tell(f"importing {len(todo)} sessions of agent {store.agent}; receipt {ledger.receipt}")
+    importer.make_folder(here.disk, store.folder)
+    said = None
+    try:
+        for item in todo:
+            importer.write_transcripts(here.disk, store, item)
+        files.put(here.disk, index + importer.FRESH, text)
+        here.disk.rename_new(index + importer.FRESH, index)
+        here.disk.sync_folder(store.folder)
+        said = importer.run_importer(here, store.agent)
+    finally:
+        importer.clean(here.disk, index, store, record)
+        importer.judge(here, store, todo, done, said)
+    back = [item.key for item in todo if done[item.agent, item.key].status is Status.RESTORED]
+    taken = replace(record, sessions=tuple(map(importer.recorded, todo)))
+    leftovers.put_away(here, store, taken, back, ledger.started_at)
 
 
-def _taken_back(run: Run, store: SqliteStore, done: Mapping[tuple[str, str], Item]) -> tuple[SessionRecord, ...]:
+def _taken_back(ledger: Ledger, store: SqliteStore, done: Mapping[tuple[str, str], Item]) -> tuple[SessionRecord, ...]:
     """Return what the record has of a store already, as it ended: sessions that were taken out of the archive."""
-    before = [session for work in run.works if work.store.agent == store.agent for session in work.record.sessions]
+    before = [session for work in ledger.shares if work.store.agent == store.agent for session in work.record.sessions]
     return tuple(session._replace(status=str(done[store.agent, session.key].status)) for session in before)

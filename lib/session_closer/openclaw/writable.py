@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from ..core.errors import Refused
 from ..journal import history
-from ..openclaw.home import Home
 from ..system import files
+from .home import Home
 
 _MODE = os.W_OK | os.X_OK
 

@@ -1,0 +1,42 @@
+"""Whether a state directory may be worked in: it is there, ours alone, and nothing in it is left half done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from ..core.errors import Refused
+from ..journal import history
+from ..journal.stopped import storage
+from . import home, writable
+from .home import Home
+
+
+def check_place(where: Home, agents: list[str]) -> None:
+    """Refuse a state directory that is not there, or is not ours alone."""
+    home.check_owner(where, [*history.folders(where.state)])
+    if not os.path.isdir(where.state):
+        raise Refused(
+            f"there is no state directory {where.state} ({where.said})", "--state-dir DIR", name="no_state_dir"
+        )
+    try:
+        older = home.older_layout(where)
+    except OSError as problem:
+        raise storage(problem, where.state) from None
+    if older is not None:
+        raise older
+    for folder in history.folders(where.state):
+        if os.path.islink(folder):
+            raise Refused(f"{folder} is a link to {os.path.realpath(folder)}", "replace it by a folder", name="link")
+    home.check_folders(where, agents)
+
+
+def check_unfinished(where: Home, agents: Sequence[str]) -> list[str]:
+    """Return a line for each interrupted run; Refused where what they left of these agents could not be finished."""
+    left = history.interrupted(where.state)
+    if left:
+        history.check_records(where.state, agents)
+        problem = writable.refusal(where, [os.path.dirname(where.index(agent)) for agent in agents])
+        if problem is not None:
+            raise problem
+    return left

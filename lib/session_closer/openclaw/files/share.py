@@ -1,0 +1,154 @@
+"""A file store's share of a run: its backup, its record, what was installed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...artifacts.measuring import Hash, Measure, Stamp, beside
+from ...core import names
+from ...core.claims import Claims
+from ...core.errors import CloserError
+from ...core.model import Move, PlannedRow, Session, Status
+from ...core.planning import effects_of
+from ...journal.record import PLANNED, SessionRecord, StoreRecord, ended
+from ...ports.share import Share
+from ...system import files, locks
+from ...system.files import Disk
+from . import commit
+from .document import Document, Member
+from .store import FileStore, Seen, parse, read_index
+
+
+@dataclass(slots=True, kw_only=True)
+class FileShare(Share):
+    """A file store's share of a run: `planned` is the text that was backed up, `live` what was installed last.
+
+    `cut`: there is nothing in `live` but what the plan has left there; `checked` is the stamp that the index had when
+    it was found to be `live`, `seen` what it held else. `lent` says what other agents use of this one's files now.
+    """
+
+    store: FileStore
+    planned: Document[Session]
+    live: Document[Any] | None = None
+    lent: Callable[[], Mapping[str, Claims]] = dict
+    cut: bool = False
+    checked: Stamp | None = None
+    seen: Seen | None = None
+
+    def gone(self) -> list[str]:
+        """Return which of the sessions are out of the store, as far as it can be read."""
+        try:
+            now = parse(read_index(self.store.index)[0], self.store.index, self.store.agent)
+        except (CloserError, OSError):
+            return []
+        return [row.key for row in self.rows if row.key not in now.members]
+
+
+def install(disk: Disk, work: FileShare, live: Document[Any], new: Document[Any], lock: locks.StoreLock) -> list[str]:
+    """Install a store, and note whatever that displaces; return the keys that both sides changed."""
+
+    def displaced(name: str) -> None:
+        if name not in work.record.displaced:
+            work.record = replace(work.record, displaced=(*work.record.displaced, name))
+            work.note(work.record)
+
+    def merged() -> None:
+        if work.record.merged != len(work.record.displaced):
+            work.record = replace(work.record, merged=len(work.record.displaced))
+            work.note(work.record)
+
+    assert work.record.backup is not None
+    place = commit.Place(work.store.index, work.record.backup, displaced, merged, work.warnings.append)
+    done = commit.install(disk, place, live, new, lock)
+    work.live = done.live
+    work.cut = live is work.planned and done.live is new
+    return done.contested
+
+
+def prepare(disk: Disk, store: FileStore, rows: Sequence[PlannedRow], stamp: str, made: Hash | None) -> StoreRecord:
+    """Back up the store and return the record of what is going to happen to it; nothing else is changed.
+
+    `made`: the hash of what was read, if it is still that.
+    """
+    assert store.document is not None
+    raw, name = store.document.raw, names.backup_name(os.path.basename(store.index), stamp)
+    whole = made if made is not None and made.raw is raw else Hash(raw)
+    # The disk is busy with the backup while the processor hashes what is in it.
+    entries = beside(lambda: _session_records(store, rows))
+    backup = commit.publish_backup(disk, store.index, raw, name)
+    try:
+        sessions = entries()
+    except BaseException:
+        files.remove(disk, [os.path.join(store.place, backup)])
+        raise
+    return StoreRecord(
+        agent=store.agent,
+        era=store.era,
+        path=store.index,
+        transcripts=store.folder,
+        backup=backup,
+        size=len(raw),
+        sha256=whole.hexdigest(),
+        sessions=sessions,
+    )
+
+
+def _session_records(store: FileStore, rows: Sequence[PlannedRow]) -> tuple[SessionRecord, ...]:
+    assert store.document is not None
+    members, view = store.document.members, memoryview(store.document.raw)
+    measure = Measure()
+    return tuple(_session_record(store, row, members[row.key], view, measure) for row in rows)
+
+
+def _session_record(
+    store: FileStore, row: PlannedRow, member: Member[Session], raw: memoryview, measure: Measure
+) -> SessionRecord:
+    return SessionRecord(
+        row.key,
+        row.session.session_id if row.session else None,
+        member.start,
+        member.end - member.start,
+        hashlib.sha256(raw[member.start : member.end]).hexdigest(),
+        str(row.route),
+        moves=tuple([measure.live(store.folder, move) for move in row.moves]) if row.moves else (),
+        effects=effects_of(row, store.era) if row.attached else (),
+    )
+
+
+def settled(work: FileShare) -> StoreRecord:
+    """Return the record with what became of each session and the archive names that are really there."""
+    planned = {row.key for row in work.rows}
+    measure = Measure()
+    became = [
+        work.outcome.get(session.key, Status.FAILED) if session.key in planned else session.status
+        for session in work.record.sessions
+    ]
+    moves = [
+        session.moves and _settled(work, session, measure if status is Status.CLOSED else None)
+        for session, status in zip(work.record.sessions, became, strict=True)
+    ]
+    # As a rule everything went as it was planned, and there may be many.
+    as_planned = {(session.status, status) for session, status in zip(work.record.sessions, became, strict=True)}
+    if as_planned == {(PLANNED, Status.CLOSED)} and moves == [session.moves for session in work.record.sessions]:
+        return replace(work.record, ended=str(Status.CLOSED))
+    sessions = (
+        ended(session, str(status), moved)
+        for session, status, moved in zip(work.record.sessions, became, moves, strict=True)
+    )
+    return replace(work.record, sessions=tuple(sessions))
+
+
+def _settled(work: FileShare, session: SessionRecord, measure: Measure | None) -> tuple[Move, ...]:
+    there = work.archives.get(session.key, ())
+    if measure and tuple(there) == tuple(move.target for move in session.moves):
+        return tuple(measure.archived(work.store.folder, move) for move in session.moves)
+    named = {names.archived_from(name): name for name in there}
+    moves = [
+        Move(move.source, named.get(move.source, move.target), move.size, move.mtime_ns, move.sha256)
+        for move in session.moves
+    ]
+    return tuple(measure.archived(work.store.folder, move) for move in moves) if measure else tuple(moves)

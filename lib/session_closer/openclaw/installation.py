@@ -1,0 +1,58 @@
+"""One OpenClaw as a run sees it: where it keeps things, its gateway, and what was read of its stores so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..core.model import Snapshot
+from ..core.wish import Options
+from ..ports.context import Context
+from ..ports.store import Store
+from ..system.files import Disk
+from .attached.mentions import Place
+from .attached.worktrees import Tree
+from .files.neighbours import Neighbours
+from .gateway.client import Gateway
+from .home import Home
+
+
+@dataclass(slots=True)
+class Installation:
+    """A state directory and its gateway, with what a run has found in them, by agent.
+
+    `trees` are the worktrees of what is to be closed, by (agent, key), `mentions` the files that speak of it, None
+    until they were looked for.
+    """
+
+    home: Home
+    context: Context
+    gateway: Gateway
+    stores: dict[str, Store] = field(default_factory=dict)
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    trees: dict[tuple[str, str], Tree] = field(default_factory=dict)
+    mentions: list[Place] | None = None
+    neighbours: Neighbours = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.neighbours = Neighbours(self.home, self.warn, self.stores, self.snapshots)
+
+    @property
+    def options(self) -> Options:
+        """How the run was asked."""
+        return self.context.options
+
+    @property
+    def disk(self) -> Disk:
+        """What writes files."""
+        return self.context.disk
+
+    @property
+    def warn(self) -> Callable[..., None]:
+        """What keeps warnings for the report."""
+        return self.context.console.warn
+
+    @property
+    def tell(self) -> Callable[[str], None]:
+        """What says at once how far the run is."""
+        return self.context.console.tell

@@ -1,0 +1,118 @@
+"""The one thing of a run that changes: its record, and the shares of the stores that it has changed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+
+from .. import __version__
+from ..journal import clocks, history, journal
+from ..journal.journal import Journal
+from ..journal.record import Damaged, RestartRecord, RunRecord, StoreRecord, with_store
+from ..ports.share import Share
+from ..system import files, locks
+from ..system.files import Disk
+
+
+@dataclass(slots=True)
+class Transaction:
+    """The record of a run below a state directory, begun with the first note; `shares` are what it has changed."""
+
+    disk: Disk
+    state: str
+    operation: str
+    reason: str | None = None
+    record: RunRecord | None = None
+    journal: Journal | None = None
+    shares: list[Share] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        assert self.record is not None
+        return self.record.id
+
+    @property
+    def started_at(self) -> str:
+        """When the run began, ISO 8601, UTC."""
+        assert self.record is not None
+        return self.record.started_at
+
+    @property
+    def receipt(self) -> str | None:
+        """Where the receipt is, or will be; None while nothing has been changed."""
+        return history.receipt_path(self.state, self.record.id) if self.record else None
+
+    def begin(self, *stores: StoreRecord) -> None:
+        """Begin the record, unless it has been begun."""
+        if self.record is not None and self.journal is not None:
+            return
+        boot, up = clocks.uptime()
+        record = RunRecord(
+            id=journal.new_id(history.now()),
+            sequence=history.next_sequence(self.state),
+            boot=boot,
+            uptime=up,
+            operation=self.operation,
+            tool=__version__,
+            started_at=locks.iso_now(),
+            state_dir=self.state,
+            by={"uid": os.getuid(), "pid": os.getpid(), "host": os.uname().nodename},
+            reason=self.reason,
+            stores=stores,
+        )
+        begun = Journal(self.disk, self.state, record.id)
+        begun.check(record)
+        self.record, self.journal = record, begun
+        try:
+            begun.begin(record)
+        except BaseException:
+            if begun.withdraw():
+                self.record = self.journal = None
+            raise
+
+    def note_first(self, store: StoreRecord) -> None:
+        """Write the record before the first change of a store; where that fails, its backup is no use to anybody."""
+        try:
+            self.note(store)
+        except BaseException:
+            if store.backup is not None and not self._names_backup(store):
+                files.remove(self.disk, [os.path.join(os.path.dirname(store.path), store.backup)])
+            raise
+
+    def _names_backup(self, store: StoreRecord) -> bool:
+        """Tell whether the record names a store's backup, or may do so."""
+        try:
+            known = self.journal.read() if self.journal is not None else None
+        except (OSError, Damaged):
+            return True
+        if known is None:
+            return self.journal is not None
+        return any((each.path, each.backup) == (store.path, store.backup) for each in known.stores)
+
+    def note(self, store: StoreRecord) -> None:
+        """Write what is known of a store: before its first change, and whenever a name in it changes."""
+        if self.record is None or self.journal is None:
+            self.begin(store)
+            return
+        record = with_store(self.record, store)
+        if not _holds(self.record, store):
+            self.journal.check(record)
+        self.record = record
+        self.journal.write(record)
+
+    def owe(self, restart: RestartRecord) -> None:
+        """Write what the run owes its gateway."""
+        assert self.record is not None
+        assert self.journal is not None
+        self.record = replace(self.record, restart=restart)
+        self.journal.write(self.record)
+
+    def release(self) -> None:
+        """Let others take the record, where it has not become a receipt."""
+        if self.journal is not None:
+            self.journal.release()
+
+
+def _holds(record: RunRecord, store: StoreRecord) -> bool:
+    return any((known.path, known.agent) == (store.path, store.agent) for known in record.stores)

@@ -1,0 +1,35 @@
+"""What is given to a run and never changes: how it was asked, who writes files, who hears what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..core.wish import Options
+from ..system.files import Disk
+
+
+def _nothing(*_: object) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """Who hears of a run while it goes on, and the warnings that are kept for its report, each once."""
+
+    tell: Callable[[str], None] = _nothing
+    progress: Callable[[int, int], None] = _nothing
+    warnings: dict[str, None] = field(default_factory=dict)
+
+    def warn(self, *warnings: str) -> None:
+        """Keep warnings for the report."""
+        self.warnings.update(dict.fromkeys(warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """How a run was asked, what writes its files, and who hears of it."""
+
+    options: Options
+    disk: Disk = field(default_factory=Disk)
+    console: Console = field(default_factory=Console)
