@@ -15,7 +15,8 @@ from typing import Any
 import plumbum
 import pytest
 from session_closer.openclaw.home import DEFAULT_PORT, state_dir_of
-from support import CALLER, CALLERS_HOME, REAL_HOMES, CallersEnviron, Store, build
+from support.homes import CALLER, CALLERS_HOME, REAL_HOMES, CallersEnviron
+from support.stores import Store, build
 
 OURS = ("session-closer", "sessions.json.bak-*", "sessions.json.session-closer-*")
 # Where each event of a start has the environment.

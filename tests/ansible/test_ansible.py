@@ -16,7 +16,11 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from support import CALLERS_HOME, LEAD, PATIENCE_SECONDS, CallersEnviron, Store, build, tree
+from support.homes import CALLERS_HOME, CallersEnviron
+from support.keys import LEAD
+from support.patience import PATIENCE_SECONDS
+from support.stores import Store, build
+from support.trees import tree
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "docs" / "ansible"

@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from support import LEAD, Store, run_process
-from support_moments import DAY
+from support.commands import run_process
+from support.keys import LEAD
+from support.moments import DAY
+from support.stores import Store
 
 from .clock import FILE, Clock, build
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from live.install import Unavailable, provide
 from live.lab import Lab, create, laboratory, prepare_commands, run
-from support import run_process
+from support.commands import run_process
 
 from .page import put, table
 

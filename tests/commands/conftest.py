@@ -18,10 +18,11 @@ from session_closer.openclaw.sqlite import restore as reviving
 from session_closer.operations import cleanup
 from session_closer.operations import restart as restarting
 from session_closer.system import processes
-from support import TOKEN, Stage, Store, build, run_json
-from support_gateway import StubGateway, StubOpenClaw, stub_gateway
-from support_sqlite import Bases, Delete
-from support_worker import Between, Left
+from support.commands import run_json
+from support.gateway import StubGateway, StubOpenClaw, stub_gateway
+from support.sqlite import Bases, Delete
+from support.stores import TOKEN, Stage, Store, build
+from support.worker import Between, Left
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,10 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support import LEAD, Store, run_json, session_id, write
+from support.commands import run_json
+from support.keys import LEAD, session_id
+from support.stores import Store
+from support.trees import write
 
 DAY = 86400.0
 GONE, LIVE = session_id("gone"), session_id("project-lead agent:project-lead:kelly-dashboard")

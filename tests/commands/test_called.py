@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import LEAD, LIB, Store
+from support.keys import LEAD
+from support.programs import LIB
+from support.stores import Store
 
 CLONE = LIB.parent / "bin"
 # Each program makes its place in the folder it is run in, and what it prints as undo is then run in another one.

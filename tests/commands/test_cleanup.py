@@ -17,22 +17,7 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import names as archive_names
-from support import (
-    LEAD,
-    LIB,
-    Answer,
-    Killed,
-    KilledDisk,
-    Stage,
-    Store,
-    run,
-    run_json,
-    run_process,
-    session_id,
-    tree,
-    write,
-)
-from support_cleanup import (
+from support.cleanup import (
     BARE_RUN,
     CHECKPOINT,
     DAY,
@@ -61,7 +46,13 @@ from support_cleanup import (
     summary,
     unchanged,
 )
-from support_gateway import StubGateway
+from support.commands import Answer, run, run_json, run_process
+from support.gateway import StubGateway
+from support.interrupted import Killed, KilledDisk
+from support.keys import LEAD, session_id
+from support.programs import LIB
+from support.stores import Stage, Store
+from support.trees import tree, write
 
 # In 2001: no time of the store is older.
 LONG_AGO = 10**12

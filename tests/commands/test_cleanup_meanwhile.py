@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
-from support import LEAD, Answer, Store, run_json
-from support_worker import Between
+from support.commands import Answer, run_json
+from support.keys import LEAD
+from support.stores import Store
+from support.worker import Between
 
 DAY = 86400.0
 OLD, YOUNG = LEAD + "subagent:old", LEAD + "subagent:young"

@@ -13,8 +13,11 @@ import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.list_sessions import ListSessions
-from support import LEAD, Store, run, run_json, write
-from support_cleanup import DAY, HOUR, OLD_CHILD, STALE, ago, all_keys, clean, fill, gone, put, summary
+from support.cleanup import DAY, HOUR, OLD_CHILD, STALE, ago, all_keys, clean, fill, gone, put, summary
+from support.commands import run, run_json
+from support.keys import LEAD
+from support.stores import Store
+from support.trees import write
 
 JOB, LOST = LEAD + "cron:nightly", LEAD + "cron:lost"
 TALK = {

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
-from support import LEAD, Store, run, run_json, write
-from support_cleanup import (
+from support.cleanup import (
     BARE_RUN,
     DAY,
     OLD_CHILD,
@@ -30,6 +29,10 @@ from support_cleanup import (
     summary,
     unchanged,
 )
+from support.commands import run, run_json
+from support.keys import LEAD
+from support.stores import Store
+from support.trees import write
 
 OTHERS = {LEAD + "kelly", LEAD + "hook:mail", READER + "kelly"}
 

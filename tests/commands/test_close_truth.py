@@ -29,8 +29,12 @@ from session_closer.operations import apply
 from session_closer.operations import close as executor
 from session_closer.system import locks
 from session_closer.system.files import Disk
-from support import LEAD, TOKEN, Answer, Killed, KilledDisk, Stage, Store, perform, run_json, tree
-from support_gateway import StubGateway, StubOpenClaw, stub_gateway
+from support.commands import Answer, run_json
+from support.gateway import StubGateway, StubOpenClaw, stub_gateway
+from support.interrupted import Killed, KilledDisk, perform
+from support.keys import LEAD
+from support.stores import TOKEN, Stage, Store
+from support.trees import tree
 
 KELLY, TOPICS, SPOKEN = LEAD + "kelly-dashboard", LEAD + "topics", LEAD + "never-spoken"
 ALPHA = LEAD + "alpha"

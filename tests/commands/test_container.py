@@ -15,12 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import support_gateway
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.core.model import Life
 from session_closer.openclaw import home
 from session_closer.openclaw.gateway.find import Found, find
-from support import LEAD, PATIENCE_SECONDS, TOKEN, Store, build, run_json, tree
+from support import stub
+from support.commands import run_json
+from support.keys import LEAD
+from support.patience import PATIENCE_SECONDS
+from support.programs import command_line
+from support.stores import TOKEN, Store, build
+from support.trees import tree
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
@@ -64,7 +69,7 @@ def proxy() -> Iterator[Callable[[str], int]]:
             def talk(link: ServerConnection) -> None:
                 order = {"token": TOKEN, "state": hello}
                 for message in link:
-                    link.send(json.dumps(support_gateway.respond(order, {}, json.loads(message), {})))
+                    link.send(json.dumps(stub.respond(order, {}, json.loads(message), {})))
 
             server = held.enter_context(serve(talk, "127.0.0.1", 0, process_request=health, compression=None))
             thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -202,7 +207,7 @@ def contain(tmp_path: Path, _namespaces: None) -> Iterator[Contain]:
             mount = f'mount --bind "{source or state}" "{name}" && {more or ":"}'
             # Without an address of its own a new network has no loopback to listen at.
             start = [program, "-c", "import time\nprint(9, flush=True)\ntime.sleep(600)"]
-            start = start if alone else [program, "-B", support_gateway.__file__, folder]
+            start = start if alone else command_line("stub", str(folder), python=str(program))
             process = subprocess.Popen(
                 [*UNSHARE, *(["--net"] if alone else []), "sh", "-c", f'{mount} && exec "$@"', "sh", *start],
                 stdout=subprocess.PIPE,

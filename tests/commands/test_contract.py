@@ -18,22 +18,13 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.openclaw.files import close
-from support import (
-    LEAD,
-    LIB,
-    Answer,
-    Killed,
-    Store,
-    build,
-    interrupt,
-    one_document,
-    perform,
-    run,
-    run_json,
-    run_process,
-    tree,
-)
-from support_gateway import StubOpenClaw
+from support.commands import Answer, one_document, run, run_json, run_process
+from support.gateway import StubOpenClaw
+from support.interrupted import Killed, interrupt, perform
+from support.keys import LEAD
+from support.programs import LIB
+from support.stores import Store, build
+from support.trees import tree
 
 COMMANDS: list[type[Command]] = [CloseProject, CloseProjectBatch, KeepOnlySessions]
 ENVELOPE = {

@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support import LEAD, TOKEN, Answer, Store, run_json
-from support_gateway import StubGateway
-from support_sqlite import STATE_SCHEMA, Bases, build_sqlite
+from support.commands import Answer, run_json
+from support.gateway import StubGateway
+from support.keys import LEAD
+from support.schemas import STATE_SCHEMA
+from support.sqlite import Bases, build_sqlite
+from support.stores import TOKEN, Store
 
 ALPHA, BETA, PINNED, KID = LEAD + "alpha", LEAD + "beta", LEAD + "pinned", LEAD + "kid"
 JOB = {

@@ -24,8 +24,12 @@ from session_closer.operations import restore as restoring
 from session_closer.operations.run import Run
 from session_closer.system import files
 from session_closer.system.files import Disk
-from support import LEAD, Answer, Killed, Stage, Store, run, run_json, session_id, write
-from support_gateway import StubGateway
+from support.commands import Answer, run, run_json
+from support.gateway import StubGateway
+from support.interrupted import Killed
+from support.keys import LEAD, session_id
+from support.stores import Stage, Store
+from support.trees import write
 
 KELLY, ALPHA, KID = LEAD + "kelly-dashboard", LEAD + "alpha", LEAD + "subagent:2b1c"
 ELSEWHERE = "agent:researcher:subagent:77aa"

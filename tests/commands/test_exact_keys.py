@@ -13,8 +13,11 @@ from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support import LEAD, Stage, Store, run, run_json, tree
-from support_gateway import StubGateway
+from support.commands import run, run_json
+from support.gateway import StubGateway
+from support.keys import LEAD
+from support.stores import Stage, Store
+from support.trees import tree
 
 ROOM = "matrix:channel:!roomabc:example.org"
 LOWER, MIXED = LEAD + ROOM, LEAD + ROOM.replace("room", "Room")

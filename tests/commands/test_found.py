@@ -14,8 +14,12 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import MOST_FOUND, RestoreSessions
 from session_closer.operations import restore as restoring
-from support import LEAD, Answer, Killed, KilledDisk, Stage, Store, run, run_json, session_id, tree, write
-from support_moments import PUT_AWAY
+from support.commands import Answer, run, run_json
+from support.interrupted import Killed, KilledDisk
+from support.keys import LEAD, session_id
+from support.moments import PUT_AWAY
+from support.stores import Stage, Store
+from support.trees import tree, write
 
 KELLY, TOPICS, ALPHA = LEAD + "kelly-dashboard", LEAD + "topics", LEAD + "alpha"
 TRACKER = LEAD + "project-hydration-tracker"

@@ -16,10 +16,14 @@ import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.sqlite import importer
-from support import LEAD, TOKEN, Answer, Store, run_json, session_id, tree
-from support_gateway import Service, StubGateway
-from support_moments import BORN
-from support_sqlite import Bases, Delete, build_sqlite, packed, window
+from support.commands import Answer, run_json
+from support.gateway import StubGateway
+from support.keys import LEAD, session_id
+from support.moments import BORN
+from support.service import Service
+from support.sqlite import Bases, Delete, build_sqlite, packed, window
+from support.stores import TOKEN, Store
+from support.trees import tree
 
 ALPHA, BETA = LEAD + "alpha", LEAD + "beta"
 # As OpenClaw makes it with the first archive, but for the columns of its own retries.

@@ -10,9 +10,11 @@ from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.core.model import Life
 from session_closer.openclaw.gateway import client, link
 from session_closer.openclaw.gateway.find import Found
-from support import LEAD, TOKEN, Store, build, run_json
-from support_gateway import StubGateway, StubOpenClaw, stub_gateway
-from support_sqlite import Bases, build_sqlite
+from support.commands import run_json
+from support.gateway import StubGateway, StubOpenClaw, stub_gateway
+from support.keys import LEAD
+from support.sqlite import Bases, build_sqlite
+from support.stores import TOKEN, Store, build
 
 TOPICS, ALPHA = LEAD + "topics", LEAD + "alpha"
 AGAIN = "then the same command again: it finishes what was begun"

@@ -12,9 +12,13 @@ from typing import Any, NamedTuple
 
 import pytest
 from session_closer.cli.app import EXIT_CODES
-from support import LEAD, PATIENCE_SECONDS, Result, Stage, Store, one_document, tree
-from support_gateway import StubGateway
-from support_sqlite import build_sqlite
+from support.commands import Result, one_document
+from support.gateway import StubGateway
+from support.keys import LEAD
+from support.patience import PATIENCE_SECONDS
+from support.sqlite import build_sqlite
+from support.stores import Stage, Store
+from support.trees import tree
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "hand-off.md").read_text()

@@ -11,8 +11,11 @@ from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.openclaw.files import neighbours
-from support import LEAD, Stage, Store, run, run_json, write
-from support_sqlite import Bases
+from support.commands import run, run_json
+from support.keys import LEAD
+from support.sqlite import Bases
+from support.stores import Stage, Store
+from support.trees import write
 
 MEANT = "see them with: list-sessions --state-dir {state} --agent main"
 

@@ -16,7 +16,11 @@ from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import names
 from session_closer.journal import clocks, history, journal
 from session_closer.system import locks
-from support import LEAD, Answer, Store, interrupt, run_json, session_id, tree, write
+from support.commands import Answer, run_json
+from support.interrupted import interrupt
+from support.keys import LEAD, session_id
+from support.stores import Store
+from support.trees import tree, write
 
 SILENT, KELLY, TOPICS, ALPHA = (LEAD + tail for tail in ("never-spoken", "kelly-dashboard", "topics", "alpha"))
 OLD = ("2019-05-01T10-00-00.000Z", "2020-05-01T10-00-00Z")

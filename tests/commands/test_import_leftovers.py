@@ -18,9 +18,12 @@ from session_closer.openclaw.sqlite import importer, leftovers
 from session_closer.openclaw.sqlite import restore as reviving
 from session_closer.operations import restore as restoring
 from session_closer.system.files import Disk
-from support import LEAD, TOKEN, Answer, Killed, Store, run_json
-from support_gateway import Service
-from support_sqlite import Bases, Delete, build_sqlite
+from support.commands import Answer, run_json
+from support.interrupted import Killed
+from support.keys import LEAD
+from support.service import Service
+from support.sqlite import Bases, Delete, build_sqlite
+from support.stores import TOKEN, Store
 
 ALPHA, BETA = LEAD + "alpha", LEAD + "beta"
 

@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from support import MODULES, Store, run_process
+from support.commands import run_process
+from support.stores import Store
 
+CLOSERS = ("close-project", "close-project-batch", "keep-only-sessions")
 SHOW = """
 import atexit, json, os
 def show():
@@ -42,7 +44,7 @@ def loaded(store: Store, name: str, *words: str) -> set[str]:
     return set(json.loads(path.read_text()))
 
 
-@pytest.mark.parametrize("name", [*MODULES, "list-sessions"])
+@pytest.mark.parametrize("name", [*CLOSERS, "list-sessions"])
 @pytest.mark.parametrize("words", [("--help",), ("--version",), ("--no-such-flag",)])
 def test_words_that_touch_no_store_load_nothing_for_one(
     store: Store, unavoidable: set[str], name: str, words: tuple[str, ...]
@@ -52,7 +54,7 @@ def test_words_that_touch_no_store_load_nothing_for_one(
     assert found & (RARE | WORK) - unavoidable == set()
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", CLOSERS)
 @pytest.mark.parametrize("words", [("--dry-run", "alpha"), ("alpha",)])
 def test_a_small_file_store_without_a_gateway_loads_nothing_for_anything_else(
     store: Store, unavoidable: set[str], name: str, words: tuple[str, ...]

@@ -20,21 +20,12 @@ from session_closer.core.model import Life
 from session_closer.openclaw.gateway.find import find
 from session_closer.openclaw.home import Home, state_dir_of
 from session_closer.system import processes
-from support import (
-    CALLER,
-    CALLERS_HOME,
-    PATIENCE_SECONDS,
-    REAL_HOMES,
-    TOKEN,
-    Store,
-    build,
-    run,
-    run_json,
-    run_process,
-    tree,
-    write,
-)
-from support_gateway import StubGateway, stub_gateway
+from support.commands import run, run_json, run_process
+from support.gateway import StubGateway, stub_gateway
+from support.homes import CALLER, CALLERS_HOME, REAL_HOMES
+from support.patience import PATIENCE_SECONDS
+from support.stores import TOKEN, Store, build
+from support.trees import tree, write
 
 ROOT = Path(__file__).resolve().parents[2]
 NESTED = "SESSION_CLOSER_NESTED"
@@ -77,7 +68,7 @@ def test_a_gateway_of_the_tests_is_in_no_real_home(served: Store, stub: StubGate
 
 
 def test_a_gateway_of_the_tests_ends_with_a_run_that_is_killed(tmp_path: Path) -> None:
-    program = "import os, pathlib, signal, sys; sys.path[:0] = sys.argv[2:]; from support_gateway import StubGateway; "
+    program = "import os, pathlib, signal, sys; sys.path[:0] = sys.argv[2:]; from support.gateway import StubGateway; "
     program += (
         "print(StubGateway(pathlib.Path(sys.argv[1])).process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )

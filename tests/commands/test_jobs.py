@@ -14,12 +14,15 @@ from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.attached import jobs
 from session_closer.openclaw.gateway.link import ADMIN
 from session_closer.openclaw.sqlite import close as asking
-from support import LEAD, TOKEN, Answer, Store, run_json, write
-from support_gateway import StubGateway
-from support_moments import BORN
-from support_shared import add_job, cron, shared
-from support_shared import jobs as switched
-from support_sqlite import Bases, build_sqlite, reset
+from support.commands import Answer, run_json
+from support.gateway import StubGateway
+from support.keys import LEAD
+from support.moments import BORN
+from support.shared import add_job, cron, shared
+from support.shared import jobs as switched
+from support.sqlite import Bases, build_sqlite, reset
+from support.stores import TOKEN, Store
+from support.trees import write
 
 ALPHA, BETA = LEAD + "alpha", LEAD + "beta"
 BOUND = {"sessionTarget": f"session:{ALPHA}"}

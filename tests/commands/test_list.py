@@ -22,9 +22,13 @@ import pytest
 from session_closer.cli.app import EXIT_CODES
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.core.kinds import Kind
-from support import LEAD, LIB, Answer, Stage, Store, run, run_json, run_process, session_id, tree, write
-from support_gateway import StubGateway, StubOpenClaw
-from support_sqlite import RESEARCHER, Bases, database
+from support.commands import Answer, run, run_json, run_process
+from support.gateway import StubGateway, StubOpenClaw
+from support.keys import LEAD, RESEARCHER, session_id
+from support.programs import LIB
+from support.sqlite import Bases, database
+from support.stores import Stage, Store
+from support.trees import tree, write
 
 ENVELOPE = {
     "ok", "exitCode", "operation", "dryRun", "stores", "sessions", "totalCount", "limitApplied", "hasMore", "gateway",

@@ -7,8 +7,10 @@ import json
 
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
-from support import LEAD, Store, run_json, session_id
-from support_worker import Between
+from support.commands import run_json
+from support.keys import LEAD, session_id
+from support.stores import Store
+from support.worker import Between
 
 
 def backup_of(store: Store) -> bytes:

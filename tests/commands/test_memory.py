@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support import LEAD, TOKEN, Answer, Store, build, run, run_json
-from support_gateway import StubGateway
-from support_sqlite import CRON_RUN, Bases, build_sqlite, database
+from support.commands import Answer, run, run_json
+from support.gateway import StubGateway
+from support.keys import LEAD
+from support.sqlite import CRON_RUN, Bases, build_sqlite, database
+from support.stores import TOKEN, Store, build
 
 ALPHA, BETA = LEAD + "alpha", LEAD + "beta"
 # As OpenClaw 2026.7 and later have them, in the agent's database; before that `files`, in one of its own.

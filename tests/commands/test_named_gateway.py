@@ -9,8 +9,11 @@ import pytest
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.list_sessions import ListSessions
-from support import LEAD, TOKEN, Store, build, run, run_json, tree
-from support_gateway import StubGateway, StubOpenClaw
+from support.commands import run, run_json
+from support.gateway import StubGateway, StubOpenClaw
+from support.keys import LEAD
+from support.stores import TOKEN, Store, build
+from support.trees import tree
 
 KEY = LEAD + "topics"
 WEAK: dict[str, dict[str, Any]] = {

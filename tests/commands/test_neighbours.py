@@ -20,8 +20,11 @@ from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.files import neighbours
 from session_closer.operations import apply
 from session_closer.operations.run import Run
-from support import LEAD, Answer, Stage, Store, run_json, write
-from support_worker import Between
+from support.commands import Answer, run_json
+from support.keys import LEAD
+from support.stores import Stage, Store
+from support.trees import write
+from support.worker import Between
 
 READER = "agent:researcher:"
 KEY = LEAD + "subagent:2b1c"

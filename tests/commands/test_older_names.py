@@ -14,8 +14,11 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw import home
-from support import LEAD, TOKEN, Store, build, run_json, session_id, tree, write
-from support_gateway import StubGateway
+from support.commands import run_json
+from support.gateway import StubGateway
+from support.keys import LEAD, session_id
+from support.stores import TOKEN, Store, build
+from support.trees import tree, write
 
 OLD, NEW = "clawdbot.json", "openclaw.json"
 

@@ -18,8 +18,13 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.system.files import Disk
-from support import LEAD, PATIENCE_SECONDS, Store, perform, run, run_json, run_process, session_id, tree
-from support_gateway import StubGateway, StubOpenClaw
+from support.commands import run, run_json, run_process
+from support.gateway import StubGateway, StubOpenClaw
+from support.interrupted import perform
+from support.keys import LEAD, session_id
+from support.patience import PATIENCE_SECONDS
+from support.stores import Store
+from support.trees import tree
 
 # OpenClaw's own, from its session store: archived transcripts, and what its retention may purge.
 ARCHIVE = re.compile(r".+\.(?:deleted|reset|bak)\.\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d{3})?Z")

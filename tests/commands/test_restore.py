@@ -24,27 +24,15 @@ from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.sqlite import importer as importing
 from session_closer.operations import restore as restoring
 from session_closer.system.files import Disk
-from support import (
-    LEAD,
-    LIB,
-    TOKEN,
-    Answer,
-    Killed,
-    KilledDisk,
-    Stage,
-    Store,
-    build,
-    interrupt,
-    one_document,
-    run,
-    run_json,
-    run_process,
-    session_id,
-    tree,
-    write,
-)
-from support_gateway import Service, StubGateway, StubOpenClaw
-from support_sqlite import CRON_RUN, RESEARCHER, Bases, build_sqlite, packed, reset, unpacked
+from support.commands import Answer, one_document, run, run_json, run_process
+from support.gateway import StubGateway, StubOpenClaw
+from support.interrupted import Killed, KilledDisk, interrupt
+from support.keys import LEAD, RESEARCHER, session_id
+from support.programs import LIB
+from support.service import Service
+from support.sqlite import CRON_RUN, Bases, build_sqlite, packed, reset, unpacked
+from support.stores import TOKEN, Stage, Store, build
+from support.trees import tree, write
 
 KELLY, LEGACY = LEAD + "kelly-dashboard", LEAD + "project-kelly-dashboard"
 ALPHA, REVIEW, TOPICS = LEAD + "alpha", LEAD + "alpha-review", LEAD + "topics"

@@ -19,7 +19,11 @@ from session_closer.journal import history
 from session_closer.journal.history import open_runs, unborn_runs
 from session_closer.journal.journal import bury_unborn
 from session_closer.system.files import Disk
-from support import LEAD, Answer, Store, perform, run, run_json, session_id, tree
+from support.commands import Answer, run, run_json
+from support.interrupted import perform
+from support.keys import LEAD, session_id
+from support.stores import Store
+from support.trees import tree
 
 KELLY, TOPICS, ALPHA, REVIEW = LEAD + "kelly-dashboard", LEAD + "topics", LEAD + "alpha", LEAD + "alpha-review"
 READER = "agent:researcher:kelly-dashboard"

@@ -14,10 +14,14 @@ from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.files import restore
 from session_closer.operations import worker
 from session_closer.system import processes
-from support import LEAD, PATIENCE_SECONDS, TOKEN, Stage, Store, run, run_json, run_process, session_id, tree
-from support_gateway import StubGateway, StubOpenClaw
-from support_sqlite import Bases, build_sqlite
-from support_worker import ME, OTHER, Left, batch, receipts, row
+from support.commands import run, run_json, run_process
+from support.gateway import StubGateway, StubOpenClaw
+from support.keys import LEAD, session_id
+from support.patience import PATIENCE_SECONDS
+from support.sqlite import Bases, build_sqlite
+from support.stores import TOKEN, Stage, Store
+from support.trees import tree
+from support.worker import ME, OTHER, Left, batch, receipts, row
 
 
 def test_a_dry_run_says_what_is_put_off_and_begins_nothing(store: Store, left: Left) -> None:

@@ -18,9 +18,13 @@ from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.operations import close, restart, worker
 from session_closer.system import locks, processes
-from support import LEAD, PATIENCE_SECONDS, Killed, KilledDisk, Store, interrupt, run_json, run_process, session_id
-from support_gateway import StubGateway, StubOpenClaw
-from support_worker import ME, OTHER, Left, batch, receipts, row
+from support.commands import run_json, run_process
+from support.gateway import StubGateway, StubOpenClaw
+from support.interrupted import Killed, KilledDisk, interrupt
+from support.keys import LEAD, session_id
+from support.patience import PATIENCE_SECONDS
+from support.stores import Store
+from support.worker import ME, OTHER, Left, batch, receipts, row
 
 KELLY, NEXT = LEAD + "kelly-dashboard", LEAD + "subagent:2b1c"
 FIRST, READER = "agent:main:hydration-tracker", "agent:researcher:kelly-dashboard"

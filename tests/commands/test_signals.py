@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import LEAD, LIB, Store, one_document, run_process
+from support.commands import one_document, run_process
+from support.keys import LEAD
+from support.programs import LIB
+from support.stores import Store
 
 # The signal comes just before the new store takes the place of the old one.
 SENT = """

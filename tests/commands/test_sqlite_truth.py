@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support import LEAD, TOKEN, Answer, Store, run_json
-from support_gateway import StubGateway
-from support_sqlite import CRON_RUN, Bases, build_sqlite, event
+from support.commands import Answer, run_json
+from support.gateway import StubGateway
+from support.keys import LEAD
+from support.sqlite import CRON_RUN, Bases, build_sqlite, event
+from support.stores import TOKEN, Store
 
 JOB, ALPHA = LEAD + "cron:nightly", LEAD + "alpha"
 

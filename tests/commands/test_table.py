@@ -10,8 +10,12 @@ from typing import Any, NamedTuple
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
-from support import LEAD, Answer, Stage, Store, interrupt, run_json, session_id, tree
-from support_gateway import StubGateway
+from support.commands import Answer, run_json
+from support.gateway import StubGateway
+from support.interrupted import interrupt
+from support.keys import LEAD, session_id
+from support.stores import Stage, Store
+from support.trees import tree
 
 
 def restarts(tmp_path: Path) -> int:

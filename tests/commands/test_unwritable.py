@@ -15,7 +15,12 @@ import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support import LEAD, LIB, Answer, Store, interrupt, one_document, run_json, tree
+from support.commands import Answer, one_document, run_json
+from support.interrupted import interrupt
+from support.keys import LEAD
+from support.programs import LIB
+from support.stores import Store
+from support.trees import tree
 
 TOPICS = LEAD + "topics"
 DAC_OVERRIDE, DAC_READ_SEARCH = 1 << 1, 1 << 2

@@ -12,7 +12,8 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.list_sessions import ListSessions
-from support import Store, run, run_process
+from support.commands import run, run_process
+from support.stores import Store
 
 RANGE = "is no number from 1 to 999999999"
 NONE = "no session was given; next: name a project id or a session key"

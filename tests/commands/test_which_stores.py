@@ -11,7 +11,10 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support import LEAD, Store, run_json, session_id, tree, write
+from support.commands import run_json
+from support.keys import LEAD, session_id
+from support.stores import Store
+from support.trees import tree, write
 
 
 def index_of(root: Path, agent: str) -> Path:

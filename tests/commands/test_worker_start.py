@@ -17,8 +17,12 @@ from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.operations import handoff
 from session_closer.system import processes
-from support import LEAD, LIB, PATIENCE_SECONDS, Result, Store, one_document, run_json, run_process
-from support_gateway import StubOpenClaw
+from support.commands import Result, one_document, run_json, run_process
+from support.gateway import StubOpenClaw
+from support.keys import LEAD
+from support.patience import PATIENCE_SECONDS
+from support.programs import LIB
+from support.stores import Store
 
 ME, OTHER = LEAD + "alpha", LEAD + "topics"
 WORDS = ("--json", "--self", ME, "alpha", "topics")

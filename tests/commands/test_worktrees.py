@@ -16,10 +16,13 @@ from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.attached import modes, worktrees
-from support import LEAD, TOKEN, Answer, Store, run_json, write
-from support_gateway import StubGateway
-from support_shared import add_worktree, shared
-from support_sqlite import Bases, build_sqlite
+from support.commands import Answer, run_json
+from support.gateway import StubGateway
+from support.keys import LEAD
+from support.shared import add_worktree, shared
+from support.sqlite import Bases, build_sqlite
+from support.stores import TOKEN, Store
+from support.trees import write
 
 TREE = LEAD + "with-tree"
 SUBAGENT = LEAD + "subagent:7f3a"

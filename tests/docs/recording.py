@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from anyday.clock import HANDED
 from entry.checkout import ROOT, copy_tree
-from support import PATIENCE_SECONDS
+from support.patience import PATIENCE_SECONDS
 
 from .sample import build
 

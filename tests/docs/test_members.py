@@ -14,7 +14,9 @@ from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support import LEAD, Store, run_json
+from support.commands import run_json
+from support.keys import LEAD
+from support.stores import Store
 
 from .pages import rows, section, spans, text, words
 

@@ -15,7 +15,7 @@ import pytest
 from entry.checkout import ROOT
 from session_closer.cli.app import Reader
 from session_closer.core import errors, kinds, model, verdicts
-from support import run
+from support.commands import run
 
 from .pages import (
     COMMANDS,

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from anyday.clock import HANDED
-from support import PATIENCE_SECONDS
+from support.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("close-project", "close-project-batch", "keep-only-sessions")

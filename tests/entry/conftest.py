@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from entry.checkout import ROOT, Checkout, listing
-from support import CallersEnviron
+from support.homes import CallersEnviron
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import pytest
 from entry.checkout import FIRST_RUN, NEWER, PACKAGES, ROOT, Checkout, package_directories
 from session_closer.core.report import Report
 from session_closer.render.report import envelope
-from support import PATIENCE_SECONDS
+from support.patience import PATIENCE_SECONDS
 
 OLD_PYTHONS = ("python3.10", "python3.9", "python3.8", "python3.7", "python3.6")
 # Runs a script in this Python as one that says it is 3.9.

@@ -24,9 +24,11 @@ from session_closer.operations import restore as restoring
 from session_closer.operations.close import execute
 from session_closer.render.report import exit_code
 from session_closer.system.files import Disk
-from support import TOKEN, Store, run_json
-from support_gateway import StubGateway
-from support_sqlite import CRON_RUN, LEAD, RESEARCHER, Bases, build_sqlite, unpacked
+from support.commands import run_json
+from support.gateway import StubGateway
+from support.keys import LEAD, RESEARCHER
+from support.sqlite import CRON_RUN, Bases, build_sqlite, unpacked
+from support.stores import TOKEN, Store
 
 ALPHA, BETA, GAMMA, PUT_AWAY = LEAD + "alpha", LEAD + "beta", RESEARCHER + "gamma", LEAD + "put-away"
 TARGETS = (ALPHA, BETA, CRON_RUN, LEAD + "never-spoken", PUT_AWAY, GAMMA, RESEARCHER + "kelly-dashboard")

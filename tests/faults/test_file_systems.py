@@ -21,7 +21,11 @@ from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core.errors import Busy, StorageFailed
 from session_closer.system import files, locks, processes
 from session_closer.system.files import Disk
-from support import LIB, Store, perform, run_json, tree
+from support.commands import run_json
+from support.interrupted import perform
+from support.programs import LIB
+from support.stores import Store
+from support.trees import tree
 
 TARGET = "kelly-dashboard"
 LACKING = [errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL]

@@ -20,7 +20,11 @@ from session_closer.openclaw.files import restore
 from session_closer.system import processes
 from session_closer.system.files import Disk
 from session_closer.system.locks import StoreLock
-from support import LEAD, Store, build, interrupt, perform, run, run_json, write
+from support.commands import run, run_json
+from support.interrupted import interrupt, perform
+from support.keys import LEAD
+from support.stores import Store, build
+from support.trees import write
 
 TOPICS = LEAD + "topics"
 SOME = [scenario for scenario in SCENARIOS if scenario.name in ("batch", "displaced", "restore")]

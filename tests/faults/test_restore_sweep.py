@@ -29,9 +29,12 @@ from session_closer.operations.restore import Ask
 from session_closer.operations.run import Run
 from session_closer.render.report import exit_code
 from session_closer.system.files import Disk
-from support import TOKEN, Store, run_json
-from support_gateway import stub_gateway
-from support_sqlite import LEAD, RESEARCHER, build_sqlite, import_files
+from support.commands import run_json
+from support.gateway import stub_gateway
+from support.importer import import_files
+from support.keys import LEAD, RESEARCHER
+from support.sqlite import build_sqlite
+from support.stores import TOKEN, Store
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT)
 STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}\.\d{3}Z"

@@ -43,9 +43,12 @@ from session_closer.openclaw.gateway.link import SocketLink
 from session_closer.openclaw.sqlite import close
 from session_closer.render.report import exit_code
 from session_closer.system.files import Disk
-from support import LIB, PATIENCE_SECONDS, TOKEN
-from support_gateway import StubGateway, stub_gateway
-from support_sqlite import CRON_RUN, LEAD, RESEARCHER, begun_run, event, window
+from support.gateway import StubGateway, stub_gateway
+from support.keys import LEAD, RESEARCHER
+from support.patience import PATIENCE_SECONDS
+from support.programs import LIB
+from support.sqlite import CRON_RUN, begun_run, event, window
+from support.stores import TOKEN
 
 
 @pytest.fixture(scope="module")

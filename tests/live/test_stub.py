@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Store
-from support_gateway import stub_gateway
-from support_sqlite import Bases
+from support.gateway import stub_gateway
+from support.sqlite import Bases
+from support.stores import Store
 from websockets.sync.client import connect
 
 from .gateway import Rpc

@@ -23,7 +23,10 @@ from session_closer.operations import restore
 from session_closer.operations.close import execute
 from session_closer.render.report import exit_code
 from session_closer.system import locks
-from support import LEAD, Killed, KilledDisk, Store, build, tree
+from support.interrupted import Killed, KilledDisk
+from support.keys import LEAD
+from support.stores import Store, build
+from support.trees import tree
 
 from .parts import Given, Skipped, Tally
 

@@ -19,8 +19,9 @@ import pytest
 import session_closer
 from session_closer.cli.app import Command
 from session_closer.openclaw.gateway import client, link
-from support import TOKEN, Answer, Store, build, run_json
-from support_users import STRANGER, as_user, common_ground, running
+from support.commands import Answer, run_json
+from support.stores import TOKEN, Store, build
+from support.users import STRANGER, as_user, common_ground, running
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve

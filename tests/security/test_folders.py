@@ -10,8 +10,9 @@ import bootstrap
 import pytest
 from session_closer.openclaw import home
 from session_closer.openclaw.gateway.command import OpenClaw
-from support import Store, one_document, run_process
-from support_users import ROOT, STRANGER
+from support.commands import one_document, run_process
+from support.stores import Store
+from support.users import ROOT, STRANGER
 
 WAIT_SECONDS = 60
 

@@ -16,7 +16,7 @@ import pytest
 import websockets.sync.client
 from session_closer.openclaw.gateway import restart
 from session_closer.openclaw.gateway.link import LinkLost, SocketLink
-from support import TOKEN
+from support.stores import TOKEN
 from websockets.sync.server import ServerConnection, serve
 
 SECRET = "a-secret"

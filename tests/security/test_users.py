@@ -14,8 +14,11 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.gateway import find
-from support import LEAD, PATIENCE_SECONDS, Answer, interrupt
-from support_users import ROOT, STRANGER, VICTIM, as_user, running
+from support.commands import Answer
+from support.interrupted import interrupt
+from support.keys import LEAD
+from support.patience import PATIENCE_SECONDS
+from support.users import ROOT, STRANGER, VICTIM, as_user, running
 
 from .conftest import Ground, listener, lock, told, trap
 

@@ -28,9 +28,12 @@ from session_closer.journal import clocks
 from session_closer.openclaw.home import Home
 from session_closer.openclaw.sqlite import close
 from session_closer.operations.close import execute
-from support import TOKEN, Answer, Store, build, run, run_json
-from support_gateway import StubGateway, stub_gateway
-from support_sqlite import BORN, CRON_RUN, LEAD, Bases, build_sqlite
+from support.commands import Answer, run, run_json
+from support.gateway import StubGateway, stub_gateway
+from support.keys import LEAD
+from support.moments import BORN
+from support.sqlite import CRON_RUN, Bases, build_sqlite
+from support.stores import TOKEN, Store, build
 
 ALPHA, BETA, CHILD, PUT_AWAY = LEAD + "alpha", LEAD + "beta", LEAD + "subagent:2b1c", LEAD + "put-away"
 CLOSERS: list[Any] = [CloseProject, CloseProjectBatch]

@@ -14,9 +14,12 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import names
 from session_closer.openclaw.files import close
-from support import TOKEN, Answer, Store, run, run_json, tree, write
-from support_gateway import StubGateway, stub_gateway
-from support_sqlite import CRON_RUN, LEAD, RESEARCHER, Bases, build_sqlite, database
+from support.commands import Answer, run, run_json
+from support.gateway import StubGateway, stub_gateway
+from support.keys import LEAD, RESEARCHER
+from support.sqlite import CRON_RUN, Bases, build_sqlite, database
+from support.stores import TOKEN, Store
+from support.trees import tree, write
 
 CHILD, READER_RUN = LEAD + "subagent:old", RESEARCHER + "cron:weekly:run:1"
 YOUNG, PINNED, NEVER = LEAD + "cron:nightly:run:young", LEAD + "subagent:pinned", LEAD + "subagent:no-time"

@@ -15,7 +15,11 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support import LEAD, Killed, KilledDisk, Store, perform, run, run_json, session_id, tree, write
+from support.commands import run, run_json
+from support.interrupted import Killed, KilledDisk, perform
+from support.keys import LEAD, session_id
+from support.stores import Store
+from support.trees import tree, write
 
 KEY = f"{LEAD}far"
 OWN = session_id("far")

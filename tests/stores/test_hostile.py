@@ -29,20 +29,12 @@ from session_closer.journal import history
 from session_closer.openclaw.files import document
 from session_closer.system import processes
 from session_closer.system.files import Disk
-from support import (
-    LEAD,
-    Answer,
-    Result,
-    Store,
-    interrupt,
-    it_ends,
-    perform,
-    run,
-    run_json,
-    run_process,
-    session_id,
-    tree,
-)
+from support.commands import Answer, Result, run, run_json, run_process
+from support.interrupted import interrupt, perform
+from support.keys import LEAD, session_id
+from support.patience import it_ends
+from support.stores import Store
+from support.trees import tree
 
 RAW = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 TARGET, KEPT = LEAD + "target", LEAD + "kept"

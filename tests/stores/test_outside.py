@@ -18,7 +18,9 @@ from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import names
 from session_closer.journal import history
 from session_closer.openclaw import home
-from support import LEAD, Store, run, run_json
+from support.commands import run, run_json
+from support.keys import LEAD
+from support.stores import Store
 
 LOOKS: list[tuple[type[Command], tuple[str, ...]]] = [
     (ListSessions, ()),

@@ -24,20 +24,13 @@ from session_closer.journal.journal import Journal
 from session_closer.openclaw.files import close as closing
 from session_closer.openclaw.gateway import client
 from session_closer.openclaw.sqlite import close as asking
-from support import TOKEN, Answer, Store, run, run_json, run_process, tree, write
-from support_gateway import StubGateway, stub_gateway
-from support_sqlite import (
-    CRON_RUN,
-    LEAD,
-    PATCH_MANY,
-    RESEARCHER,
-    Bases,
-    begun_run,
-    build_sqlite,
-    database,
-    event,
-    reset,
-)
+from support.commands import Answer, run, run_json, run_process
+from support.gateway import StubGateway, stub_gateway
+from support.keys import LEAD, RESEARCHER
+from support.sqlite import CRON_RUN, Bases, begun_run, build_sqlite, database, event, reset
+from support.sqlite_answers import PATCH_MANY
+from support.stores import TOKEN, Store
+from support.trees import tree, write
 
 OTHER_PLACE = "/srv/openclaw/state"
 
@@ -1000,7 +993,7 @@ def openclaw(bases: Bases, stub: StubGateway, tmp_path: Path, monkeypatch: pytes
         import json, os, sys
         sys.path[:0] = {[str(Path(__file__).parents[1])]!r}
         from pathlib import Path
-        from support_gateway import answer
+        from support.stub import answer
         words = sys.argv[1:]
         with open({str(folder / "log")!r}, "a") as log:
             log.write(json.dumps([words, os.environ.get("OPENCLAW_STATE_DIR")]) + "\\n")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from session_closer.core.errors import Refused
 from session_closer.openclaw import config, home
-from support import it_ends
+from support.patience import it_ends
 
 
 def written(folder: Path, **parts: Any) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from support_moments import BORN
-from support_sqlite import STATE_SCHEMA
+from support.moments import BORN
+from support.schemas import STATE_SCHEMA
 
 HOUR_MS = 3_600_000
 

@@ -12,7 +12,11 @@ from typing import Any
 
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.core import names as archive_names
-from support import LEAD, Answer, Store, run_json, session_id, tree, write
+
+from support.commands import Answer, run_json
+from support.keys import LEAD, session_id
+from support.stores import Store
+from support.trees import tree, write
 
 HOUR, DAY = 3600.0, 86400.0
 READER = "agent:researcher:"

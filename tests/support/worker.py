@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.operations import handoff, worker
-from support import LEAD, Answer, Store, run_json
+
+from support.commands import Answer, run_json
+from support.keys import LEAD
+from support.stores import Store
 
 # The session of whoever calls, and another.
 ME, OTHER = LEAD + "alpha", LEAD + "topics"

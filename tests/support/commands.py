@@ -1,0 +1,97 @@
+"""Run a command, in this process or in one of its own, and read what it says."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from session_closer.cli.app import Command
+
+from support.patience import PATIENCE_SECONDS
+from support.programs import LIB
+
+
+class Result(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Answer(NamedTuple):
+    """How a command ended with --json."""
+
+    code: int
+    data: dict[str, Any]
+    stderr: str
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """Key and status of each row, in the order given."""
+        return [(row["key"], row["status"]) for row in self.data["results"]]
+
+    @property
+    def error(self) -> str | None:
+        """The name of the error of the whole run."""
+        found = self.data["error"]
+        return None if found is None else str(found["name"])
+
+
+def run(command: type[Command], *words: str, state: Path | None = None) -> Result:
+    """Run a command in this process; an exception that it lets out is the test's."""
+    out, err = io.StringIO(), io.StringIO()
+    place = [] if state is None else ["--state-dir", str(state)]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        _, code = command.run([command.OPERATION, *place, *words], exit=False)
+    return Result(int(code), out.getvalue(), err.getvalue())
+
+
+def run_json(command: type[Command], *words: str, state: Path | None = None) -> Answer:
+    """Run a command in this process with --json; its stdout must be one document, one line."""
+    result = run(command, "--json", *words, state=state)
+    return Answer(result.code, one_document(result.stdout), result.stderr)
+
+
+def one_document(text: str) -> dict[str, Any]:
+    """Return the only JSON document of a text."""
+    assert text.endswith("}\n"), text
+    assert text.count("\n") == 1, text
+    assert not {"NaN", "Infinity"}.intersection(text.split())
+    found = json.loads(text)
+    assert isinstance(found, dict)
+    return found
+
+
+def run_process(
+    name: str,
+    *words: str,
+    state: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    before: str = "",
+    closed: str = "<&-",
+    seconds: float = PATIENCE_SECONDS,
+) -> Result:
+    """Run a command in a process of its own with stdin closed; `before` is Python to be run ahead of it."""
+    place = [] if state is None else ["--state-dir", str(state)]
+    module = name.replace("-", "_")
+    program = f"import sys; from session_closer.cli.commands.{module} import main\n{before}\nsys.exit(main())"
+    # What is left in a buffer fails at the very end.
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh"]
+    done = subprocess.run(
+        [*shell, sys.executable, "-B", "-c", program, *place, *words],
+        env={**environ, "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)]), **(env or {})},
+        capture_output=True,
+        timeout=seconds,
+        start_new_session=True,
+        check=False,
+    )
+    return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
