@@ -27,8 +27,8 @@ from session_closer.openclaw.gateway.link import LinkLost
 from session_closer.openclaw.home import Home
 from session_closer.operations import apply
 from session_closer.operations import close as executor
-from session_closer.system import locks
-from session_closer.system.files import Disk
+from session_closer.system import flock
+from session_closer.system.disk import Disk
 from support.commands import Answer, run_json
 from support.gateway import StubGateway, StubOpenClaw, stub_gateway
 from support.interrupted import Killed, KilledDisk, perform
@@ -159,7 +159,7 @@ def test_a_dry_run_leaves_it(store: Store, command: Callable[..., None]) -> None
 def test_it_stays_where_another_closer_may_be_writing_it(
     store: Store, left: Path, command: Callable[..., None]
 ) -> None:
-    with locks.folder(str(store.folder())):
+    with flock.folder(str(store.folder())):
         command(store)
         assert left.read_bytes() == b"{"
     command(store)
@@ -405,7 +405,7 @@ def test_a_closer_that_comes_while_the_gateway_restarts_changes_nothing_of_what_
 
         def wait(where: Home, before: Any) -> RestartResult:
             found = real(where, before)
-            held.enter_context(locks.folder(str(served.folder())))
+            held.enter_context(flock.folder(str(served.folder())))
             return found
 
         monkeypatch.setattr(restart, "_wait_until_healthy", wait)

@@ -615,10 +615,10 @@ def test_a_missing_state_directory_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_lock_of_openclaw_that_is_not_released_is_busy(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from session_closer.system import locks
+    from session_closer.openclaw.files.lock import StoreLock, store_lock
 
-    monkeypatch.setattr(locks.store, "__wrapped__", locks.store.__wrapped__)  # type: ignore[attr-defined]
-    monkeypatch.setattr(locks.StoreLock, "acquire", _impatient(locks.StoreLock.acquire))
+    monkeypatch.setattr(store_lock, "__wrapped__", store_lock.__wrapped__)  # type: ignore[attr-defined]
+    monkeypatch.setattr(StoreLock, "acquire", _impatient(StoreLock.acquire))
     lock = store.folder() / "sessions.json.lock"
     lock.write_text(json.dumps({"pid": os.getpid(), "createdAt": "now"}))
     entries = store.entries()

@@ -23,7 +23,7 @@ from session_closer.openclaw.attached import mentions, rebinding
 from session_closer.operations import restore as restoring
 from session_closer.operations.run import Run
 from session_closer.system import files
-from session_closer.system.files import Disk
+from session_closer.system.disk import Disk
 from support.commands import Answer, run, run_json
 from support.gateway import StubGateway
 from support.interrupted import Killed

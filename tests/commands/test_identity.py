@@ -15,7 +15,7 @@ from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import names
 from session_closer.journal import clocks, history, journal
-from session_closer.system import locks
+from session_closer.system import clock as machine_clock
 from support.commands import Answer, run_json
 from support.interrupted import interrupt
 from support.keys import LEAD, session_id
@@ -171,7 +171,7 @@ class Clock:
             return now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
         monkeypatch.setattr(history, "now", now)
-        monkeypatch.setattr(locks, "iso_now", iso)
+        monkeypatch.setattr(machine_clock, "iso_now", iso)
         monkeypatch.setattr(time, "time", lambda: real() + self.ahead.total_seconds())
         up = lambda: clocks.Uptime(self.boot, machine.seconds + time.monotonic() - began)  # noqa: E731
         monkeypatch.setattr(clocks, "uptime", up)

@@ -17,7 +17,7 @@ from session_closer.openclaw.restorable import Item
 from session_closer.openclaw.sqlite import importer, leftovers
 from session_closer.openclaw.sqlite import restore as reviving
 from session_closer.operations import restore as restoring
-from session_closer.system.files import Disk
+from session_closer.system.disk import Disk
 from support.commands import Answer, run_json
 from support.interrupted import Killed
 from support.keys import LEAD

@@ -17,7 +17,7 @@ from session_closer.cli.app import Command
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
-from session_closer.system.files import Disk
+from session_closer.system.disk import Disk
 from support.commands import run, run_json, run_process
 from support.gateway import StubGateway, StubOpenClaw
 from support.interrupted import perform

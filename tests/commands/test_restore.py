@@ -23,7 +23,7 @@ from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.sqlite import importer as importing
 from session_closer.operations import restore as restoring
-from session_closer.system.files import Disk
+from session_closer.system.disk import Disk
 from support.commands import Answer, one_document, run, run_json, run_process
 from support.gateway import StubGateway, StubOpenClaw
 from support.interrupted import Killed, KilledDisk, interrupt

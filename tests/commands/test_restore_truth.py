@@ -18,7 +18,7 @@ from session_closer.core import names
 from session_closer.journal import history
 from session_closer.journal.history import open_runs, unborn_runs
 from session_closer.journal.journal import bury_unborn
-from session_closer.system.files import Disk
+from session_closer.system.disk import Disk
 from support.commands import Answer, run, run_json
 from support.interrupted import perform
 from support.keys import LEAD, session_id

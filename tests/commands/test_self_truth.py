@@ -17,7 +17,7 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.operations import close, restart, worker
-from session_closer.system import locks, processes
+from session_closer.system import flock, processes
 from support.commands import run_json, run_process
 from support.gateway import StubGateway, StubOpenClaw
 from support.interrupted import Killed, KilledDisk, interrupt
@@ -33,7 +33,7 @@ HELD = "another session-closer works in"
 
 @pytest.fixture(autouse=True)
 def _no_wait_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "folder", functools.partial(locks.folder, wait=0.0))
+    monkeypatch.setattr(flock, "folder", functools.partial(flock.folder, wait=0.0))
 
 
 def listed(store: Store, run: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def main_run(request: pytest.FixtureRequest, store: Store, left: Left) -> str:
 def test_a_store_that_another_closer_holds_is_tried_again(store: Store, left: Left, main_run: str) -> None:
     there = []
     with ExitStack() as other:
-        other.enter_context(locks.folder(str(store.folder())))
+        other.enter_context(flock.folder(str(store.folder())))
 
         def meanwhile(number: int) -> None:
             there.append(ME in store.listed())
@@ -79,7 +79,7 @@ def test_a_store_that_is_held_until_the_end_is_told_as_what_it_was(
     store: Store, left: Left, main_run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "TURN_SECONDS", -1.0)
-    with locks.folder(str(store.folder())):
+    with flock.folder(str(store.folder())):
         left.finish()
     assert ME in store.listed()
     ended = row(receipts(store)[main_run])

@@ -23,7 +23,7 @@ from session_closer.openclaw.home import Home
 from session_closer.operations import restore as restoring
 from session_closer.operations.close import execute
 from session_closer.render.report import exit_code
-from session_closer.system.files import Disk
+from session_closer.system.disk import Disk
 from support.commands import run_json
 from support.gateway import StubGateway
 from support.keys import LEAD, RESEARCHER

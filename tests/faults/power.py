@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from faults.sweep import Bare, Bench, Image
-from session_closer.system.files import PRIVATE_FILE, PRIVATE_FOLDER, Disk
+from session_closer.system.disk import PRIVATE_FILE, PRIVATE_FOLDER, Disk
 
 Sets = tuple[tuple[str, "Node | None"], ...]
 

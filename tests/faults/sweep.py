@@ -29,7 +29,7 @@ from session_closer.openclaw.home import Home
 from session_closer.operations import restore
 from session_closer.operations.close import execute
 from session_closer.render.report import exit_code
-from session_closer.system.files import Disk
+from session_closer.system.disk import Disk
 
 # Made of other steps, which can be killed between.
 COMPOSED = frozenset({"rename_new", "take_name"})

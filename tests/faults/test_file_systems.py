@@ -19,8 +19,9 @@ from faults.sweep import Bare, Plain, in_child, nothing
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core.errors import Busy, StorageFailed
-from session_closer.system import files, locks, processes
-from session_closer.system.files import Disk
+from session_closer.openclaw.files.lock import HOLDER, lock_path, store_lock
+from session_closer.system import files, processes
+from session_closer.system.disk import Disk
 from support.commands import run_json
 from support.interrupted import perform
 from support.programs import LIB
@@ -203,10 +204,10 @@ def test_a_lock_that_may_not_be_made_is_told_as_denied(store: Store) -> None:
 
 def half_made(store: Store) -> tuple[Path, Path]:
     """Leave the lock of a run of ours that was killed between its two steps."""
-    path = Path(locks.lock_path(str(store.index())))
+    path = Path(lock_path(str(store.index())))
     path.touch(0o600)
     fresh = path.with_name(path.name + ".0123456789abcdef")
-    fresh.write_text(json.dumps({"pid": 1, "holder": locks.HOLDER, "token": "0123456789abcdef"}))
+    fresh.write_text(json.dumps({"pid": 1, "holder": HOLDER, "token": "0123456789abcdef"}))
     return path, fresh
 
 
@@ -222,22 +223,22 @@ def test_a_lock_that_is_just_being_written_is_not_taken(store: Store, monkeypatc
     path, _ = half_made(store)
     content = json.dumps({"pid": os.getpid(), "starttime": processes.start_ticks(os.getpid())})
     monkeypatch.setattr(time, "sleep", lambda _: path.write_text(content))
-    with pytest.raises(Busy), locks.store(Bare(nothing), str(store.index()), wait=0.0):
+    with pytest.raises(Busy), store_lock(Bare(nothing), str(store.index()), wait=0.0):
         pass
     assert path.read_text() == content
 
 
 def test_an_empty_lock_of_somebody_else_is_waited_for(store: Store) -> None:
-    path = Path(locks.lock_path(str(store.index())))
+    path = Path(lock_path(str(store.index())))
     path.touch()
-    with pytest.raises(Busy), locks.store(Bare(nothing), str(store.index()), wait=0.2):
+    with pytest.raises(Busy), store_lock(Bare(nothing), str(store.index()), wait=0.2):
         pass
     assert path.exists()
 
 
 def test_a_lock_of_two_steps_is_private_and_released(store: Store) -> None:
-    path = Path(locks.lock_path(str(store.index())))
-    with locks.store(Bare(nothing), str(store.index())) as lock:
+    path = Path(lock_path(str(store.index())))
+    with store_lock(Bare(nothing), str(store.index())) as lock:
         assert lock.still_ours()
         assert path.stat().st_mode & 0o777 == 0o600
         assert [name for name in store.names() if ".lock" in name] == [path.name]

@@ -26,8 +26,8 @@ from session_closer.openclaw.files.store import FileStore
 from session_closer.openclaw.home import Home
 from session_closer.operations.close import execute
 from session_closer.render.report import exit_code
-from session_closer.system import locks
-from session_closer.system.files import Disk
+from session_closer.system import flock
+from session_closer.system.disk import Disk
 
 ALPHA = "agent:project-lead:kelly-dashboard"
 
@@ -218,7 +218,7 @@ def test_a_key_that_a_living_run_is_closing_is_already_closed_and_not_unknown(st
     gone = [key for closing in CLOSING.values() for key in closing if key not in left]
     descriptor = os.open(Path(state, "session-closer", "open", run), os.O_RDONLY)
     try:
-        assert locks.try_flock(descriptor, state)
+        assert flock.try_flock(descriptor, state)
         full = [key for key in gone if key.startswith("agent:")]
         assert full
         report = close(state, *full)

@@ -17,9 +17,9 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.files import restore
+from session_closer.openclaw.files.lock import StoreLock
 from session_closer.system import processes
-from session_closer.system.files import Disk
-from session_closer.system.locks import StoreLock
+from session_closer.system.disk import Disk
 from support.commands import run, run_json
 from support.interrupted import interrupt, perform
 from support.keys import LEAD

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from faults import power
 from faults.sweep import BATCH, SCENARIOS, Bench, Image
-from session_closer.system.files import Disk, put
+from session_closer.system.disk import Disk
+from session_closer.system.files import put
 
 
 @pytest.mark.parametrize("number", [0, 3])

@@ -28,7 +28,7 @@ from session_closer.operations.close import execute
 from session_closer.operations.restore import Ask
 from session_closer.operations.run import Run
 from session_closer.render.report import exit_code
-from session_closer.system.files import Disk
+from session_closer.system.disk import Disk
 from support.commands import run_json
 from support.gateway import stub_gateway
 from support.importer import import_files

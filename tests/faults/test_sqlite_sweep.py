@@ -42,7 +42,7 @@ from session_closer.core.model import Status
 from session_closer.openclaw.gateway.link import SocketLink
 from session_closer.openclaw.sqlite import close
 from session_closer.render.report import exit_code
-from session_closer.system.files import Disk
+from session_closer.system.disk import Disk
 from support.gateway import StubGateway, stub_gateway
 from support.keys import LEAD, RESEARCHER
 from support.patience import PATIENCE_SECONDS

@@ -21,7 +21,7 @@ from session_closer.core.model import Status
 from session_closer.core.report import Report
 from session_closer.openclaw.sqlite import close, restore
 from session_closer.render.report import exit_code
-from session_closer.system.files import Disk
+from session_closer.system.disk import Disk
 from support.gateway import stub_gateway
 
 from .parts import Given, Tally

@@ -23,7 +23,7 @@ from session_closer.core.wish import Options, Wish
 from session_closer.openclaw.home import Home
 from session_closer.operations.close import execute
 from session_closer.render.report import exit_code
-from session_closer.system import locks
+from session_closer.system import clock
 
 from .parts import Given, Tally, say
 
@@ -159,7 +159,7 @@ class Writer:
         except FileExistsError:
             yield False
             return
-        os.write(descriptor, json.dumps({"pid": os.getpid(), "createdAt": locks.iso_now()}).encode())
+        os.write(descriptor, json.dumps({"pid": os.getpid(), "createdAt": clock.iso_now()}).encode())
         os.close(descriptor)
         try:
             yield True

@@ -22,7 +22,7 @@ from session_closer.openclaw.home import Home
 from session_closer.operations import restore
 from session_closer.operations.close import execute
 from session_closer.render.report import exit_code
-from session_closer.system import locks
+from session_closer.system import clock
 from support.interrupted import Killed, KilledDisk
 from support.keys import LEAD
 from support.stores import Store, build
@@ -92,7 +92,7 @@ def _clock(ahead: float) -> Iterator[None]:
             return datetime.fromtimestamp(real(), tz) + timedelta(seconds=ahead)
 
     with contextlib.ExitStack() as held:
-        for module in (history, locks):
+        for module in (history, clock):
             held.enter_context(mock.patch.object(module, "datetime", Clock))
         held.enter_context(mock.patch.object(time, "time", side_effect=lambda: real() + ahead))
         yield

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from session_closer.system import files
-from session_closer.system.files import Disk
+from session_closer.system.disk import Disk
 
 BLOCK = files._BLOCK
 PIECE = 4 * BLOCK

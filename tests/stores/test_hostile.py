@@ -28,7 +28,7 @@ from session_closer.core.errors import StorageFailed
 from session_closer.journal import history
 from session_closer.openclaw.files import document
 from session_closer.system import processes
-from session_closer.system.files import Disk
+from session_closer.system.disk import Disk
 from support.commands import Answer, Result, run, run_json, run_process
 from support.interrupted import interrupt, perform
 from support.keys import LEAD, session_id
@@ -811,10 +811,10 @@ def test_a_lock_of_the_store_is_reclaimed_only_from_the_dead(
 ) -> None:
     if sys.platform != "linux" and "starttime" in content:
         pytest.skip("start times are compared on Linux only")
-    from session_closer.system import locks
+    from session_closer.openclaw.files.lock import StoreLock
 
-    acquire = locks.StoreLock.acquire
-    monkeypatch.setattr(locks.StoreLock, "acquire", lambda self, _wait: acquire(self, 0.2))
+    acquire = StoreLock.acquire
+    monkeypatch.setattr(StoreLock, "acquire", lambda self, _wait: acquire(self, 0.2))
     lock = store.folder() / "sessions.json.lock"
     mine = content.replace("ME", str(os.getpid())).replace("MY_START", str(processes.start_ticks(os.getpid())))
     lock.write_text(mine)

@@ -10,7 +10,7 @@ from session_closer.core.report import Report
 from session_closer.core.wish import Options, Wish
 from session_closer.openclaw import home
 from session_closer.operations.close import execute
-from session_closer.system.files import Disk
+from session_closer.system.disk import Disk
 
 from support.stores import Store
 

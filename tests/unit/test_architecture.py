@@ -57,13 +57,16 @@ def test_a_pure_module_imports_pure_modules_and_data_types_only(name: str) -> No
     assert [other for other in arrows()[name] if not is_pure(other)] == []
 
 
-def test_only_files_py_changes_files() -> None:
+def test_only_disk_py_changes_files() -> None:
     allowed = {
-        "system.files": WRITERS,
+        "system.disk": WRITERS,
+        # Folders and files that are read, or made durable as they are.
+        "system.files": {"open"},
         # The sample of --demo is written into a temporary directory of its own.
         "cli.demo": {"open", "makedirs"},
         # Descriptors of folders, for flock; lock files and the configuration, read only.
-        "system.locks": {"open"},
+        "system.flock": {"open"},
+        "openclaw.lockfile": {"open"},
         "journal.journal": {"open"},
         "journal.history": {"open"},
         "openclaw.home": {"open"},

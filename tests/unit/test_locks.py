@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 from session_closer.core.errors import Busy
 from session_closer.core.model import Life
+from session_closer.openclaw import lockfile
+from session_closer.openclaw.files.lock import reclaimable, store_lock
 from session_closer.openclaw.gateway.find import find
 from session_closer.openclaw.home import Home
-from session_closer.system import locks, processes
-from session_closer.system.files import Disk
+from session_closer.system import processes
+from session_closer.system.disk import Disk
 
 MINUTE, HOUR, YEAR = 60.0, 3600.0, 365 * 86400.0
 NO_PROCESS = 2**22 + 1
@@ -51,8 +53,8 @@ def wrote(path: Path, age: float, *, created: float | None = None, **content: An
 def is_stale(path: Path) -> bool:
     """Tell what is done with a lock: one of an index is taken over, one of a transcript protects nothing."""
     if path.name.startswith("sessions"):
-        return locks.reclaimable(str(path))
-    return not locks.run_in_flight(str(path))
+        return reclaimable(str(path))
+    return not lockfile.run_in_flight(str(path))
 
 
 @linux
@@ -139,15 +141,15 @@ def test_a_start_of_any_kind_is_borne(path: Path, child: int, started: object) -
 
 
 def test_what_is_gone_holds_nothing(path: Path) -> None:
-    assert locks.reclaimable(str(path)) is False
-    assert locks.run_in_flight(str(path)) is False
+    assert reclaimable(str(path)) is False
+    assert lockfile.run_in_flight(str(path)) is False
 
 
 def test_a_process_of_another_namespace_that_locked_the_index_just_now_is_given_time(tmp_path: Path) -> None:
     lock = tmp_path / "sessions.json.lock"
     for age in (5, -5):
         wrote(lock, age, pid=NO_PROCESS)
-        assert not locks.reclaimable(str(lock))
+        assert not reclaimable(str(lock))
 
 
 @linux
@@ -155,7 +157,7 @@ def test_a_lock_that_is_waited_for_is_named_with_age_process_and_the_way_out(tmp
     me = os.getpid()
     lock = tmp_path / "sessions.json.lock"
     wrote(lock, 5 * MINUTE + 1, pid=me, starttime=processes.start_ticks(me))
-    with pytest.raises(Busy) as caught, locks.store(Disk(), str(tmp_path / "sessions.json"), wait=0.0):
+    with pytest.raises(Busy) as caught, store_lock(Disk(), str(tmp_path / "sessions.json"), wait=0.0):
         raise AssertionError("the lock was taken")
     assert str(lock) in caught.value.message
     assert f"process {me}" in caught.value.message
@@ -168,7 +170,7 @@ def test_a_lock_that_is_waited_for_is_named_with_age_process_and_the_way_out(tmp
 def test_a_lock_of_nobody_that_is_waited_for_says_when_it_will_be_taken(tmp_path: Path) -> None:
     lock = tmp_path / "sessions.json.lock"
     lock.write_text("")
-    with pytest.raises(Busy) as caught, locks.store(Disk(), str(tmp_path / "sessions.json"), wait=0.0):
+    with pytest.raises(Busy) as caught, store_lock(Disk(), str(tmp_path / "sessions.json"), wait=0.0):
         raise AssertionError("the lock was taken")
     assert "names no process" in caught.value.message
     assert "30m" in caught.value.remedy

@@ -16,7 +16,7 @@ from ..core import names
 from ..core.errors import Refused
 from ..core.escape import shell_word
 from ..core.model import PUT_AWAY
-from ..system import locks, trust
+from ..system import flock, trust
 from ..system.files import is_no_file, listed, piece, read
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def is_left(state: str, run: str) -> bool:
         raise _unreadable(folder, problem) from None
     try:
         # Shared: a look must not keep a changing command from the run.
-        return locks.try_flock(descriptor, folder, shared=True)
+        return flock.try_flock(descriptor, folder, shared=True)
     finally:
         os.close(descriptor)
 

@@ -10,8 +10,9 @@ import time
 from datetime import datetime
 
 from ..core.errors import Busy, Refused
-from ..system import locks, trust
-from ..system.files import Disk, exists, is_no_file, put, read, remove
+from ..system import flock, trust
+from ..system.disk import Disk
+from ..system.files import exists, is_no_file, put, read, remove
 from .history import LIMIT, OPEN, RECORD, UNBORN, receipt_path, root, unborn_runs
 from .record import Damaged, RunRecord, Texts, agents_named, check, decode, pieces
 
@@ -99,7 +100,7 @@ class Journal:
         try:
             if self.descriptor < 0:
                 self.descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            if not locks.try_flock(self.descriptor, self._folder):
+            if not flock.try_flock(self.descriptor, self._folder):
                 return False
             # Look again: it may have been finished between the look and the lock.
             return os.path.samestat(os.fstat(self.descriptor), os.stat(self._folder, follow_symlinks=False))

@@ -9,7 +9,7 @@ from ..core.model import Snapshot
 from ..core.wish import Options
 from ..ports.context import Context
 from ..ports.store import Store
-from ..system.files import Disk
+from ..system.disk import Disk
 from .attached.mentions import Place
 from .attached.worktrees import Tree
 from .files.neighbours import Neighbours

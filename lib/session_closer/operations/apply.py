@@ -23,7 +23,7 @@ from ..openclaw.sqlite import change as retiring
 from ..openclaw.sqlite import close
 from ..openclaw.sqlite.store import SqliteStore
 from ..render.report import result as result_row
-from ..system import locks
+from ..system import clock
 from ..system.files import listed
 from . import handoff, summary
 from .decide import decide_again, nothing_to_restart
@@ -166,7 +166,7 @@ def _end(run: Run, plan: Plan, result: RestartResult) -> Report:
         why = handoff.start(run.home, run.transaction.journal, last.id, run.options)
         return report if not why else _end(run, *_left_undone(plan, result, why))
     owed = RestartRecord(result.needed, bool(result.ok), result.result, result.detail)
-    run.transaction.journal.finish(replace(last, restart=owed, state="done", finished_at=locks.iso_now()))
+    run.transaction.journal.finish(replace(last, restart=owed, state="done", finished_at=clock.iso_now()))
     return report
 
 

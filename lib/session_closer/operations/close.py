@@ -20,8 +20,8 @@ from ..openclaw.home import Home
 from ..openclaw.installation import Installation
 from ..ports.context import Console, Context
 from ..ports.store import Store
-from ..system import locks
-from ..system.files import Disk
+from ..system import flock
+from ..system.disk import Disk
 from . import summary
 from .decide import decide, nothing_to_restart
 from .run import Run, begun
@@ -243,7 +243,7 @@ def _written(run: Run, plan: Plan) -> Iterator[str]:
 def _store_refusal(run: Run, closing: Sequence[Store]) -> CloserError | None:
     """Return why the stores to be changed do not take what was asked."""
     for store in closing:
-        if (unlockable := locks.unlockable(store.place)) is not None:
+        if (unlockable := flock.unlockable(store.place)) is not None:
             return unlockable
         if store.era == "sqlite" and run.options.via == "files":
             return Refused(

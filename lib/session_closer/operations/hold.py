@@ -11,7 +11,7 @@ from ..core.errors import Busy
 from ..journal import history
 from ..openclaw.files import commit
 from ..openclaw.installation import Installation
-from ..system import locks
+from ..system import flock
 from ..system.files import is_folder
 from . import recover
 
@@ -28,7 +28,7 @@ def locked(here: Installation, agent: str) -> Iterator[None]:
     for _ in range(_ROUNDS):
         with ExitStack() as held:
             for folder in places:
-                held.enter_context(locks.folder(folder))
+                held.enter_context(flock.folder(folder))
             left = recover.pending(here.home, agent) - tried
             if not left:
                 yield
@@ -43,6 +43,6 @@ def put_away_leftovers(here: Installation, agent: str) -> None:
     store = here.stores[agent]
     stamp = names.free_stamp(history.now(), os.listdir(store.place))
     name = names.backup_name(os.path.basename(store.index), stamp)
-    with suppress(Busy), locks.folder(store.place, wait=0.0):
+    with suppress(Busy), flock.folder(store.place, wait=0.0):
         if not recover.pending(here.home, agent):
             commit.clean(here.disk, commit.Place(store.index, name, commit.unnoted, commit.unnoted, here.warn))

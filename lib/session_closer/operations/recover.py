@@ -22,9 +22,9 @@ from ..openclaw.home import Home, check_folders
 from ..openclaw.installation import Installation
 from ..openclaw.sqlite import close, importer, leftovers
 from ..openclaw.sqlite.store import SqliteStore
-from ..system import files, locks
-from ..system.files import Disk
-from ..system.locks import iso_now
+from ..system import files, flock
+from ..system.clock import iso_now
+from ..system.disk import Disk
 from .restart import owed_restart
 
 _YOUNG_SECONDS = 60.0
@@ -201,7 +201,7 @@ def _check_place(home: Home, store: StoreRecord) -> None:
 
 def _ask(current: Installation, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
     finishing.check_there(store)
-    with locks.folder(os.path.dirname(store.path)):
+    with flock.folder(os.path.dirname(store.path)):
         rows = SqliteStore(current.home, store.agent)
         if store.restores:
             ended = importer.finish(current.disk, current.home.index(store.agent), rows, store)

@@ -30,8 +30,8 @@ from ..openclaw.sqlite import restore as reviving
 from ..openclaw.sqlite.store import SqliteStore
 from ..ports.context import Console, Context
 from ..render.report import result as result_row
-from ..system import files, locks
-from ..system.files import Disk
+from ..system import clock, files, flock
+from ..system.disk import Disk
 from . import close, handoff, recover
 from .decide import nothing_to_restart
 from .hold import locked
@@ -207,7 +207,7 @@ def _perform(run: Run, ask: Ask, chosen: Sequence[Chosen], unknown: Sequence[str
 def _refusal(run: Run, ask: Ask, todo: Sequence[Item]) -> CloserError | None:
     """Return why nothing may be brought back now."""
     for agent in {item.agent for item in todo}:
-        if (unlockable := locks.unlockable(run.stores[agent].place)) is not None:
+        if (unlockable := flock.unlockable(run.stores[agent].place)) is not None:
             return unlockable
         if run.stores[agent].era == "files" and (unmigrated := migration.owed(run.here, run.stores[agent])) is not None:
             return unmigrated
@@ -317,7 +317,7 @@ def _finish(run: Run, report: Report, ended: Sequence[Item], result: RestartResu
     if result.result == "handed-off":
         run.transaction.journal.write(last)
         return handoff.start(run.home, run.transaction.journal, last.id, run.options)
-    run.transaction.journal.finish(replace(last, state="done", finished_at=locks.iso_now()))
+    run.transaction.journal.finish(replace(last, state="done", finished_at=clock.iso_now()))
     return ""
 
 

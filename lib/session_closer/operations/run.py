@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..openclaw.gateway.client import Gateway
     from ..openclaw.home import Home
     from ..ports.store import Store
-    from ..system.files import Disk
+    from ..system.disk import Disk
     from .cleanup import Chores
 
 

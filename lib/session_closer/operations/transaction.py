@@ -10,8 +10,8 @@ from ..journal import clocks, history, journal
 from ..journal.journal import Journal
 from ..journal.record import Damaged, RestartRecord, RunRecord, StoreRecord, with_store
 from ..ports.share import Share
-from ..system import files, locks
-from ..system.files import Disk
+from ..system import clock, files
+from ..system.disk import Disk
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class Transaction:
             uptime=up,
             operation=self.operation,
             tool=__version__,
-            started_at=locks.iso_now(),
+            started_at=clock.iso_now(),
             state_dir=self.state,
             by={"uid": os.getuid(), "pid": os.getpid(), "host": os.uname().nodename},
             reason=self.reason,

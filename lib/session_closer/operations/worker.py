@@ -20,8 +20,8 @@ from ..openclaw.gateway.restart import restart
 from ..openclaw.home import Home
 from ..render.report import result
 from ..system import processes
-from ..system.files import Disk
-from ..system.locks import iso_now
+from ..system.clock import iso_now
+from ..system.disk import Disk
 from .restart import wait_for_last_write
 
 _CALLER_SECONDS = 60.0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..core.wish import Options
-from ..system.files import Disk
+from ..system.disk import Disk
 
 
 def _nothing(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""The only module that writes, renames or removes files: the seam for every fault that tests inject."""
+"""Whole files: written so that they last, and read without following a link or waiting on a pipe."""
 
 from __future__ import annotations
 
@@ -7,162 +7,16 @@ import errno
 import mmap
 import os
 import stat
-import sys
-from collections.abc import Callable, Iterable
-from functools import cache
-from typing import Any
+from collections.abc import Iterable
 
-PRIVATE_FILE = 0o600
-PRIVATE_FOLDER = 0o700
+from .disk import ACL, NO_RIGHTS, PRIVATE_FILE, UNKNOWN, Disk
+
 _PIECE = 8 << 20
 _MORE = 64 << 10
 _BLOCK = 4096
 _LARGE = 16 << 20
-_SWAP = 2
-_ACL = "system.posix_acl_access"
-_EXCLUSIVE = 4 if sys.platform == "darwin" else 1
-# What a file system says to a call that it does not have.
-_UNKNOWN = frozenset((errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP))
-# Some deny what they do not have: vfat and FUSE links with EPERM, Android with EACCES. A folder that may not be
-# written says so to whatever is tried instead.
-_NO_LINK = _UNKNOWN | {errno.EPERM, errno.EACCES, errno.EMLINK, errno.EXDEV}
-_NO_RIGHTS = _UNKNOWN | {errno.EPERM}
 # Gone, or a link, a folder, a socket, what `read` refuses: whatever else fails says nothing about the file.
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EINVAL, errno.EFBIG)
-
-
-class Disk:
-    """Each method is one step that a kill or an error can separate from the next; errors are OSError.
-
-    Paths are plain strings. Methods that name a folder take paths within one folder.
-    """
-
-    def make_folder(self, path: str) -> None:
-        """Create one private folder."""
-        os.mkdir(path, PRIVATE_FOLDER)
-
-    def remove_folder(self, path: str) -> None:
-        """Remove one empty folder."""
-        os.rmdir(path)
-
-    def create(self, path: str) -> int:
-        """Return a descriptor of a new private file; one that exists is an error."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
-
-    def write(self, descriptor: int, data: memoryview) -> int:
-        """Write some of the data; return how many bytes."""
-        return os.write(descriptor, data)
-
-    def sync(self, descriptor: int) -> None:
-        """Bring a file's bytes to the platter; macOS needs F_FULLFSYNC for that, which only its own disks have."""
-        if sys.platform == "darwin":
-            import fcntl
-
-            try:
-                fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-            except OSError as problem:
-                if problem.errno not in _UNKNOWN | {errno.ENOTTY}:
-                    raise
-            else:
-                return
-        _fsync(descriptor)
-
-    def close(self, descriptor: int) -> None:
-        """Close a descriptor."""
-        os.close(descriptor)
-
-    def set_mode(self, descriptor: int, mode: int) -> None:
-        """Set a file's mode."""
-        os.fchmod(descriptor, mode)
-
-    def set_owner(self, descriptor: int, uid: int, gid: int) -> None:
-        """Set a file's owner and group."""
-        os.fchown(descriptor, uid, gid)
-
-    def set_acl(self, descriptor: int, acl: bytes | None) -> None:
-        """Give a file these further rights of others (Linux), None: none."""
-        if acl is None:
-            os.removexattr(descriptor, _ACL)
-        else:
-            os.setxattr(descriptor, _ACL, acl)
-
-    def set_times(self, path: str, atime_ns: int, mtime_ns: int) -> None:
-        """Set a file's times; a file system that lets nobody set them is left as it is."""
-        try:
-            os.utime(path, ns=(atime_ns, mtime_ns))
-        except OSError as problem:
-            if problem.errno not in _NO_RIGHTS:
-                raise
-
-    def rename(self, source: str, target: str) -> None:
-        """Rename, replacing what is there."""
-        os.rename(source, target)
-
-    def rename_new(self, source: str, target: str) -> None:
-        """Rename; FileExistsError where the target exists."""
-        if self.take_name(source, target):
-            return
-        # A placeholder would keep no writer out either, and a kill would leave an empty archive or backup (I4, I5).
-        os.lstat(source)
-        if os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), source, None, target)
-        self.rename(source, target)
-
-    def take_name(self, source: str, target: str) -> bool:
-        """Rename in a way that cannot replace, FileExistsError where the target exists.
-
-        False, and nothing done, where the file system has no such way.
-        """
-        try:
-            if self.rename_exclusive(source, target):
-                return True
-            if not self.link(source, target):
-                return False
-        except FileExistsError:
-            # Killed between link and unlink, a file has both names.
-            if not _has_both(source, target):
-                raise
-        self.unlink(source)
-        return True
-
-    def rename_exclusive(self, source: str, target: str) -> bool:
-        """Rename in one step, FileExistsError where the target exists; False, and nothing done, where it cannot."""
-        return _rename_with(source, target, exchange=False)
-
-    def exchange(self, one: str, other: str) -> bool:
-        """Swap two files in one step; False, and nothing done, where the file system cannot."""
-        return _rename_with(one, other, exchange=True)
-
-    def unlink(self, path: str) -> None:
-        """Remove a file."""
-        os.unlink(path)
-
-    def link(self, source: str, target: str) -> bool:
-        """Give a file a second name, FileExistsError where that exists; False, and nothing done, where it cannot."""
-        try:
-            os.link(source, target, follow_symlinks=False)
-        except OSError as problem:
-            if problem.errno not in _NO_LINK:
-                raise
-            return False
-        return True
-
-    def sync_folder(self, path: str) -> None:
-        """Make renames within a folder durable; a file system without it is left as it is."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            _fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _fsync(descriptor: int) -> None:
-    try:
-        os.fsync(descriptor)
-    except OSError as problem:
-        # Ignoring is fine as such a file system keeps nothing in order at all.
-        if problem.errno not in _UNKNOWN | {errno.EBADF}:
-            raise
 
 
 def put(disk: Disk, path: str, *data: bytes, like: str | None = None, aside: bool = False) -> None:
@@ -210,7 +64,7 @@ def _make_alike(disk: Disk, descriptor: int, path: str, like: str) -> None:
         try:
             disk.set_mode(descriptor, mode)
         except OSError as problem:
-            if problem.errno not in _NO_RIGHTS:
+            if problem.errno not in NO_RIGHTS:
                 raise
             raise PermissionError(errno.EPERM, f"cannot have the mode {mode:o} of the old one", path) from None
 
@@ -220,9 +74,9 @@ def _acl(file: str | int) -> bytes | None:
     if not hasattr(os, "getxattr"):
         return None
     try:
-        return os.getxattr(file, _ACL)
+        return os.getxattr(file, ACL)
     except OSError as problem:
-        if problem.errno not in _UNKNOWN | {errno.ENODATA}:
+        if problem.errno not in UNKNOWN | {errno.ENODATA}:
             raise
         return None
 
@@ -255,7 +109,7 @@ def _past_the_cache(disk: Disk, descriptor: int, view: memoryview) -> int:
             at += written
     except OSError as problem:
         # Larger blocks than we know of, or a write that ended within one: the rest goes the usual way.
-        if problem.errno not in _UNKNOWN:
+        if problem.errno not in UNKNOWN:
             raise
     finally:
         _set_direct(descriptor, on=False)
@@ -273,7 +127,7 @@ def _set_direct(descriptor: int, *, on: bool) -> bool:
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | flag if on else flags & ~flag)
     except OSError as problem:
-        if problem.errno not in _UNKNOWN:
+        if problem.errno not in UNKNOWN:
             raise
         return False
     return True
@@ -287,7 +141,7 @@ def own(disk: Disk, path: str) -> None:
             disk.set_mode(descriptor, PRIVATE_FILE)
         except OSError as problem:
             # Whoever may read it could do so under its old name.
-            if problem.errno not in _NO_RIGHTS:
+            if problem.errno not in NO_RIGHTS:
                 raise
         disk.sync(descriptor)
     finally:
@@ -344,16 +198,6 @@ def open_within(root: str, path: str) -> int:
         finally:
             os.close(above)
     return descriptor
-
-
-def _has_both(source: str, target: str) -> bool:
-    """Tell whether two names are one file's; not where one of them is gone by now."""
-    try:
-        one, other = os.lstat(source), os.lstat(target)
-    except FileNotFoundError:
-        return False
-    # Where there are no links, numbers of inodes may be made up, and two files can have the same.
-    return os.path.samestat(one, other) and one.st_nlink > 1
 
 
 def is_no_file(problem: OSError) -> bool:
@@ -432,42 +276,3 @@ def piece(path: str, offset: int, length: int) -> bytes:
         return os.pread(descriptor, max(0, min(length, found.st_size - offset)), offset)
     finally:
         os.close(descriptor)
-
-
-def _rename_with(source: str, target: str, *, exchange: bool) -> bool:
-    call = _native_rename()
-    if call is None:
-        return False
-    code = call(os.fsencode(source), os.fsencode(target), _SWAP if exchange else _EXCLUSIVE)
-    if code == 0:
-        return True
-    if code in _UNKNOWN:
-        return False
-    raise OSError(code, os.strerror(code), source, None, target)
-
-
-@cache
-def _native_rename() -> Callable[[bytes, bytes, int], int] | None:
-    """Return renameat2 (Linux) or renamex_np (macOS) as a call that gives an errno, None where there is neither."""
-    import ctypes  # only what changes a store renames
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    if sys.platform == "darwin":
-        function: Any = getattr(libc, "renamex_np", None)
-        ahead: tuple[Any, ...] = ()
-        types: list[Any] = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint]
-    else:
-        function = getattr(libc, "renameat2", None)
-        ahead = (-100,)
-        types = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
-    if function is None:
-        return None
-    function.argtypes = types
-    function.restype = ctypes.c_int
-
-    def call(source: bytes, target: bytes, flag: int) -> int:
-        ends = (*ahead, source, *ahead, target)
-        ctypes.set_errno(0)
-        return 0 if function(*ends, flag) == 0 else ctypes.get_errno()
-
-    return call

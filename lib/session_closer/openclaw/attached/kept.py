@@ -14,7 +14,7 @@ from typing import Any
 from ...journal import history
 from ...journal.record import Kept
 from ...system import files
-from ...system.files import Disk
+from ...system.disk import Disk
 from ..home import Home
 from ..sqlite import tables
 from . import attachments, mentions

@@ -12,7 +12,7 @@ from ...core.errors import CloserError
 from ...core.escape import plain
 from ...journal.record import Mode, StoreRecord
 from ...system import files, trust
-from ...system.files import Disk
+from ...system.disk import Disk
 from ..installation import Installation
 from ..restorable import Item
 from ..sqlite.store import SqliteStore

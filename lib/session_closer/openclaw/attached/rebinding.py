@@ -20,7 +20,7 @@ from ...core.model import Life, Status
 from ...core.report import RestartResult
 from ...journal.record import Kept
 from ...system import files
-from ...system.files import Disk
+from ...system.disk import Disk
 from ..gateway.find import find
 from ..home import Home
 from ..installation import Installation

@@ -17,8 +17,8 @@ from ...core.claims import Claims, user_of
 from ...core.model import Move, PlannedRow, Route, Session, Snapshot, Status
 from ...journal.history import now
 from ...journal.record import SessionRecord, StoreRecord
-from ...system import files, locks
-from ...system.files import Disk
+from ...system import files, flock
+from ...system.disk import Disk
 from ..home import Home
 from .share import FileShare
 from .store import FileStore, see
@@ -184,7 +184,7 @@ def look_again(disk: Disk, work: FileShare) -> None:
 def look_again_at(disk: Disk, home: Home, record: StoreRecord) -> StoreRecord:
     """Return the record of a file store with what its gateway has written back, or away, since; raise CloserError."""
     store = FileStore(home, record.agent)
-    with locks.folder(store.place):
+    with flock.folder(store.place):
         now = store.read().sessions
         if record.restores:
             away = {session.key for session in record.sessions if session.status == "restored"} - now.keys()

@@ -11,13 +11,14 @@ from typing import Any
 from ...artifacts.measuring import holds
 from ...core.model import Life, PlannedRow, Route, Session, Status
 from ...core.planning import effects_of
-from ...system import locks
-from ...system.files import Disk
+from ...system.disk import Disk
+from .. import lockfile
 from ..gateway.client import Gateway, delete
 from ..gateway.link import CallRefused, LinkLost, LinkRefused
 from . import document
 from .archive import archive, archive_late_files, look_again
 from .document import Document
+from .lock import StoreLock, store_lock
 from .share import FileShare, install
 from .store import parse, read_index
 
@@ -91,7 +92,7 @@ def _reroute(work: FileShare, keys: set[str]) -> None:
 def _began_meanwhile(work: FileShare, row: PlannedRow) -> bool:
     assert row.session is not None
     live = [move.source for move in row.moves] or [f"{row.session.session_id}.jsonl"]
-    return any(locks.run_in_flight(os.path.join(work.store.folder, name + ".lock")) for name in live)
+    return any(lockfile.run_in_flight(os.path.join(work.store.folder, name + ".lock")) for name in live)
 
 
 def _give_up(work: FileShare, rows: Sequence[PlannedRow], reason: str, *, fall_back: bool) -> None:
@@ -127,7 +128,7 @@ def through_files(disk: Disk, work: FileShare, life: Life) -> None:
     if not rows:
         return
     store = work.store
-    with locks.store(disk, store.index) as lock:
+    with store_lock(disk, store.index) as lock:
         current = work.planned
         if not holds(store.index, current.raw):
             current = parse(read_index(store.index)[0], store.index, store.agent)
@@ -139,7 +140,7 @@ def through_files(disk: Disk, work: FileShare, life: Life) -> None:
 
 
 def _commit(
-    disk: Disk, work: FileShare, rows: Sequence[PlannedRow], current: Document[Session], lock: locks.StoreLock
+    disk: Disk, work: FileShare, rows: Sequence[PlannedRow], current: Document[Session], lock: StoreLock
 ) -> None:
     """Take the rows' entries out, unless somebody has changed them since they were planned."""
     going = []
@@ -164,9 +165,7 @@ def _came_back(work: FileShare, key: str) -> None:
     work.error[key] = "in use again: it was written anew while it was being closed"
 
 
-def _install(
-    disk: Disk, work: FileShare, live: Document[Any], going: Sequence[str], lock: locks.StoreLock
-) -> list[str]:
+def _install(disk: Disk, work: FileShare, live: Document[Any], going: Sequence[str], lock: StoreLock) -> list[str]:
     """Install the store without these keys; return those that somebody changed in the same moment."""
     return install(disk, work, live, document.without(live, set(going)), lock)
 
@@ -182,7 +181,7 @@ def _verify(
     disk: Disk,
     work: FileShare,
     rows: Sequence[PlannedRow],
-    lock: locks.StoreLock,
+    lock: StoreLock,
     *,
     settle: float,
 ) -> None:

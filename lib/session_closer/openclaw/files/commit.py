@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from ...artifacts import measuring
 from ...core import names
 from ...core.errors import ChangedUnderneath, CorruptStore
-from ...system import files, locks
-from ...system.files import Disk
+from ...system import files
+from ...system.disk import Disk
 from . import document
 from .document import Document
+from .lock import StoreLock
 from .store import check
 
 ATTEMPTS = 20
@@ -108,7 +109,7 @@ def publish(disk: Disk, folder: str, temp: str, name: str, note: Callable[[str],
             return numbered
 
 
-def install(disk: Disk, place: Place, live: Document[Any], new: Document[Any], lock: locks.StoreLock) -> Installed:
+def install(disk: Disk, place: Place, live: Document[Any], new: Document[Any], lock: StoreLock) -> Installed:
     """Make `new` the store; whatever others wrote in between is merged in.
 
     What is installed is a document, never mere bytes: only what could be read is a store (I1). After each exchange the
@@ -139,7 +140,7 @@ def install(disk: Disk, place: Place, live: Document[Any], new: Document[Any], l
     )
 
 
-def _swap(disk: Disk, place: Place, expected: bytes, new: bytes, lock: locks.StoreLock) -> tuple[bool, bytes | None]:
+def _swap(disk: Disk, place: Place, expected: bytes, new: bytes, lock: StoreLock) -> tuple[bool, bytes | None]:
     """Exchange the live store for `new`.
 
     Returns whether `new` is live now, and the bytes that were live where they are not the expected ones.

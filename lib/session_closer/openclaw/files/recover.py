@@ -17,12 +17,13 @@ from ...journal import record
 from ...journal.history import now
 from ...journal.journal import Journal
 from ...journal.record import Damaged, RunRecord, SessionRecord, StoreRecord
-from ...system import files, locks
-from ...system.files import Disk
+from ...system import files, flock
+from ...system.disk import Disk
 from ..installation import Installation
 from . import archive as archiving
 from . import commit, document
 from .document import Document
+from .lock import StoreLock, store_lock
 from .store import check, parse, read_index
 
 
@@ -42,7 +43,7 @@ def settle_files(current: Installation, store: StoreRecord, _begun: Journal, _ru
         return store
     check_there(store)
     disk, folder = current.disk, store.transcripts
-    with locks.folder(os.path.dirname(store.path)):
+    with flock.folder(os.path.dirname(store.path)):
         if store.restores:
             _settle_names(disk, store)
             return store
@@ -61,7 +62,7 @@ def look_again(current: Installation, store: StoreRecord) -> StoreRecord:
     """Bring back what a session has taken into use since this store was settled, and leave it out of the record."""
     if store.era != "files" or not (store.orphans or any(session.moves for session in store.sessions)):
         return store
-    with locks.folder(os.path.dirname(store.path)):
+    with flock.folder(os.path.dirname(store.path)):
         shelf = _Shelf(current, store)
         if store.restores:
             for session in store.sessions:
@@ -96,7 +97,7 @@ def put_back(current: Installation, store: StoreRecord, begun: Journal, run: Run
     """Finish an interrupted restore of a file store: files without an entry are put away again."""
     disk = current.disk
     check_there(store)
-    with locks.folder(os.path.dirname(store.path)), locks.store(disk, store.path) as lock:
+    with flock.folder(os.path.dirname(store.path)), store_lock(disk, store.path) as lock:
         store = _merge_displaced(disk, store, _backup(store), lock, _noting(begun, run))
         live = parse(read_index(store.path)[0], store.path, store.agent)
         users = current.neighbours.users(store.agent)
@@ -128,7 +129,7 @@ def roll_forward(current: Installation, store: StoreRecord, begun: Journal, run:
     """Finish an interrupted close of a file store: files of what is out of it are put away, the rest stays."""
     disk, folder = current.disk, os.path.dirname(store.path)
     check_there(store)
-    with locks.folder(folder), locks.store(disk, store.path) as lock:
+    with flock.folder(folder), store_lock(disk, store.path) as lock:
         before = _backup(store)
         store = _merge_displaced(disk, store, before, lock, _noting(begun, run))
         live = parse(read_index(store.path)[0], store.path, store.agent)
@@ -142,7 +143,7 @@ def _merge_displaced(
     disk: Disk,
     store: StoreRecord,
     before: Document[Session],
-    lock: locks.StoreLock,
+    lock: StoreLock,
     note: Callable[[StoreRecord], None],
 ) -> StoreRecord:
     """Bring what others wrote during the interrupted commit into the store: it may be in no other place."""

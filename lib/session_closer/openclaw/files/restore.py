@@ -19,13 +19,14 @@ from ...journal.record import Kept, StoreRecord
 from ...ports.ledger import Ledger
 from ...ports.share import Share
 from ...ports.store import Store
-from ...system import files, locks
+from ...system import files
 from .. import from_backup, restorable
 from ..installation import Installation
 from ..restorable import Chosen, Item
 from ..sqlite import importer
 from . import commit, document
 from .document import Document
+from .lock import store_lock
 from .share import FileShare, install
 from .store import FileStore, check, parse, read_index
 
@@ -106,7 +107,7 @@ def is_lost(store: Store, some: Sequence[Chosen]) -> bool:
 def _begin_anew(here: Installation, store: Store) -> None:
     """Put an empty index where there is none that can be read; what is there gets another name, and stays."""
     disk, index = here.disk, store.index
-    with locks.store(disk, index):
+    with store_lock(disk, index):
         why = from_backup.lost(index)
         if why is None:
             return
@@ -169,7 +170,7 @@ def _entries_back(
 ) -> None:
     store = work.store
     settle = _SETTLE_SECONDS if here.gateway.found.life is not Life.DOWN else 0.0
-    with locks.store(here.disk, store.index) as lock:
+    with store_lock(here.disk, store.index) as lock:
         for _ in range(_ATTEMPTS):
             live = parse(read_index(store.index)[0], store.index, store.agent)
             absent = [item for item in items if item.key not in live.members]

@@ -16,10 +16,11 @@ from ...core.model import Move, PlannedRow, Session, Status
 from ...core.planning import effects_of
 from ...journal.record import PLANNED, SessionRecord, StoreRecord, ended
 from ...ports.share import Share
-from ...system import files, locks
-from ...system.files import Disk
+from ...system import files
+from ...system.disk import Disk
 from . import commit
 from .document import Document, Member
+from .lock import StoreLock
 from .store import FileStore, Seen, parse, read_index
 
 
@@ -48,7 +49,7 @@ class FileShare(Share):
         return [row.key for row in self.rows if row.key not in now.members]
 
 
-def install(disk: Disk, work: FileShare, live: Document[Any], new: Document[Any], lock: locks.StoreLock) -> list[str]:
+def install(disk: Disk, work: FileShare, live: Document[Any], new: Document[Any], lock: StoreLock) -> list[str]:
     """Install a store, and note whatever that displaces; return the keys that both sides changed."""
 
     def displaced(name: str) -> None:

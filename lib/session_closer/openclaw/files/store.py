@@ -17,7 +17,8 @@ from ...core.durations import moment
 from ...core.errors import CorruptStore, Refused
 from ...core.escape import shell_word
 from ...core.model import Session, Snapshot
-from ...system import files, locks
+from ...system import files
+from .. import lockfile
 from ..home import Home
 from . import document
 from .document import Document
@@ -78,7 +79,7 @@ class FileStore:
             locked=frozenset(
                 name.removesuffix(".lock")
                 for name in live
-                if name.endswith(".jsonl.lock") and locks.run_in_flight(os.path.join(self.folder, name))
+                if name.endswith(".jsonl.lock") and lockfile.run_in_flight(os.path.join(self.folder, name))
             ),
             by_owner=by_owner,
             own_index=self._own,

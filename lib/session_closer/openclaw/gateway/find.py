@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...core.model import Life
-from ...system import locks, peers, processes
+from ...system import peers, processes
 from ...system.files import real
+from .. import lockfile
 from ..home import Home, state_dir_of
 
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
@@ -96,7 +97,7 @@ def lock_folders(home: Home) -> list[str]:
 
 def _read_locks(home: Home, traces: _Traces) -> None:
     for folder in lock_folders(home):
-        for path, lock, why in locks.of_gateways(folder):
+        for path, lock, why in lockfile.of_gateways(folder):
             if why:
                 traces.leave_out(path, why)
             # A gateway holds its lock as long as it lives: no age makes it a stale one.

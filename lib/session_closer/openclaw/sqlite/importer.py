@@ -23,7 +23,7 @@ from ...core.report import RestartResult
 from ...journal.record import PLANNED, RestartRecord, SessionRecord, StoreRecord, raw_entry
 from ...ports.ledger import Ledger
 from ...system import files, processes
-from ...system.files import Disk
+from ...system.disk import Disk
 from ..files.document import same_value
 from ..gateway.client import Gateway
 from ..gateway.command import OpenClaw, first_object

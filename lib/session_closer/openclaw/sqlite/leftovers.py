@@ -18,7 +18,7 @@ from ...core.errors import Refused
 from ...journal import history
 from ...journal.record import StoreRecord
 from ...system import files
-from ...system.files import Disk
+from ...system.disk import Disk
 from ..home import Home
 from ..installation import Installation
 from . import importer
