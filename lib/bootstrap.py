@@ -34,7 +34,9 @@ PACKAGES = [
 if sys.version_info < (3, 14):
     PACKAGES.append(("backports.zstd", "backports/zstd/__init__.py", (1,), NO_LIMIT))
 # By hand they are installed with what they need themselves.
-BY_HAND = "pip install " + " ".join(package[0] for package in PACKAGES)
+WAYS_OUT = "pip install {}; or install uv or python3-pip and try again; or pip install . in the checkout".format(
+    " ".join(package[0] for package in PACKAGES)
+)
 if sys.version_info < (3, 13):
     PACKAGES.append(("typing_extensions", "typing_extensions.py", (4,), NO_LIMIT))
 
@@ -48,12 +50,12 @@ def run(command: str) -> None:
     from importlib import import_module
 
     try:
-        program = import_module("session_closer.cli.commands." + command)
-        from session_closer.cli import app
+        verb = import_module("session_closer.cli.commands." + command)
+        from session_closer.cli import program
 
         # What is imported late may not be whole either.
-        app.damaged_packages = lambda problem: damage(site, problem)
-        code = program.main()
+        program.damaged_packages = lambda problem: damage(site, problem)
+        code = verb.main()
     except Exception as problem:
         if damage(site, problem):
             raise failure(*damage(site, problem)) from None
@@ -122,7 +124,7 @@ def provide(lock: str, packages: "Packages") -> str:
     import first_run
 
     try:
-        first_run.fill(root, site, lock, lambda: is_filled(site, packages))
+        first_run.fill(root, site, lock, lambda: is_filled(site, packages), say=tell, ways_out=WAYS_OUT)
     except first_run.Failed as error:
         raise failure(error.message, error.remedy) from None
     return site
@@ -263,8 +265,13 @@ def failure(message: str, remedy: str) -> SystemExit:
         error = {"code": MISSING_DEPENDENCY, "name": "missing_dependency"}  # type: dict[str, object]
         error.update(message=message, remedy=remedy)
         say(sys.stdout, json.dumps(envelope(os.path.basename(sys.argv[0]), error)))
-    say(sys.stderr, "session-closer: {}. Try: {}".format(message, remedy))
+    tell("session-closer: {}. Try: {}".format(message, remedy))
     return SystemExit(MISSING_DEPENDENCY)
+
+
+def tell(line: str) -> None:
+    """Print a line on stderr."""
+    say(sys.stderr, line)
 
 
 def say(stream: "TextIO | None", line: str) -> None:
@@ -295,7 +302,7 @@ def envelope(operation: str, error: "dict[str, object]") -> "dict[str, object]":
 if __name__ == "__main__":
     require_python()
     if len(sys.argv) < 5 or sys.argv[1] != "--with" or sys.argv[3] != "-m":
-        say(sys.stderr, "usage: bootstrap.py --with LOCKFILE -m MODULE [ARGUMENT]...")
+        tell("usage: bootstrap.py --with LOCKFILE -m MODULE [ARGUMENT]...")
         sys.exit(2)
     lock_file, tool = sys.argv[2], sys.argv[4]
     sys.argv[:5] = [tool]

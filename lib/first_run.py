@@ -12,8 +12,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 
-import bootstrap
-
 INSTALL_SECONDS = 300
 STALE_SECONDS = 3600
 # Settings that would install somewhere else or something else.
@@ -26,7 +24,6 @@ NEUTRAL = {
     "PIP_DRY_RUN": "0",
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
 }
-WAYS_OUT = f"{bootstrap.BY_HAND}; or install uv or python3-pip and try again; or pip install . in the checkout"
 
 
 class Failed(Exception):
@@ -38,11 +35,16 @@ class Failed(Exception):
         self.remedy = remedy
 
 
-def fill(root: str, site: str, lock: str, is_filled: Callable[[], bool]) -> None:
-    """Install the packages of `lock` beside `site`, then rename them into place."""
+def fill(
+    root: str, site: str, lock: str, is_filled: Callable[[], bool], *, say: Callable[[str], None], ways_out: str
+) -> None:
+    """Install the packages of `lock` beside `site`, then rename them into place.
+
+    `say` prints a line on stderr; `ways_out` is what to do where nothing here can install them.
+    """
     with open(lock, encoding="utf-8") as file:
         names = ", ".join(line.split("==")[0] for line in file if "==" in line and is_for_this_python(line))
-    bootstrap.say(sys.stderr, f"session-closer: first run: installing {names} into {site}")
+    say(f"session-closer: first run: installing {names} into {site}")
     work = ""
     before = signal.getsignal(signal.SIGINT)
     try:
@@ -53,7 +55,8 @@ def fill(root: str, site: str, lock: str, is_filled: Callable[[], bool]) -> None
         work = tempfile.mkdtemp(prefix="new-", dir=root)
         new = os.path.join(work, "site")
         os.mkdir(new, 0o700)
-        install(lock, new, work)
+        if reason := install(lock, new, work):
+            raise Failed(reason, ways_out)
         # After a power cut the name may be there without what was not synced ahead of it.
         sync(new)
         try:
@@ -110,8 +113,8 @@ def remove_leftovers(root: str) -> None:
             pass  # its owner was faster
 
 
-def install(lock: str, target: str, work: str) -> None:
-    """Install the packages of `lock` into `target`, temporary files into `work`."""
+def install(lock: str, target: str, work: str) -> str:
+    """Install packages of `lock` into `target`, temporary files into `work`; return why not, or ""."""
     environment = {name: value for name, value in os.environ.items() if name not in MISLEADING}
     environment = {"PIP_RETRIES": "1", **environment, **NEUTRAL, "TMPDIR": work}
     reason = "found neither pip nor uv to install its dependencies with"
@@ -123,11 +126,11 @@ def install(lock: str, target: str, work: str) -> None:
         except (OSError, subprocess.TimeoutExpired) as error:
             output = str(error)
         if output is None:
-            return
+            return ""
         lines = [line.strip() for line in output.splitlines() if line.strip()] or ["no output"]
         errors = [line for line in lines if line.lower().startswith("error:")]
         reason = f"cannot install its dependencies (offline?): {(errors or lines)[-1]}"
-    raise Failed(reason, WAYS_OUT)
+    return reason
 
 
 def installers() -> Iterator[list[str]]:

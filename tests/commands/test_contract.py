@@ -93,7 +93,7 @@ def test_a_stream_that_the_caller_has_closed_changes_nothing_but_what_is_said(st
 
 
 def test_a_child_gets_the_streams_that_were_closed() -> None:
-    program = "import sys; from session_closer.cli.app import _open_streams; _open_streams()"
+    program = "import sys; from session_closer.cli import streams; streams.prepare()"
     child = "import subprocess; sys.exit(subprocess.call(['sh', '-c', 'echo x && echo x >&2 && ! read -r line']))"
     closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", f"{program}; {child}"]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)])}
@@ -304,7 +304,7 @@ def test_json_as_a_value_or_a_target_asks_for_no_json(store: Store, words: tuple
 
 @pytest.mark.parametrize("words", [("--reason", "--json"), ("--", "--json")])
 def test_json_as_a_value_asks_for_none_after_a_bug_either(words: tuple[str, ...]) -> None:
-    bug = "from session_closer.cli.app import Reader; Reader._obey = lambda *a: 1 / 0"
+    bug = "from session_closer.cli.app import Reader; Reader.obey = lambda *a: 1 / 0"
     result = run_process("close-project", *words, before=bug)
     assert (result.code, result.stdout) == (70, "")
     assert run_process("close-project", "--json", *words, before=bug).stdout.startswith("{")

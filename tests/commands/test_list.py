@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from session_closer.cli import streams
 from session_closer.cli.app import EXIT_CODES
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.core.kinds import Kind
@@ -709,7 +710,7 @@ def test_the_table_is_aligned_with_the_key_last(filled: Store) -> None:
 
 def test_the_model_is_shown_with_verbose_or_where_it_fits(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def heads(*words: str, width: int | None) -> list[str]:
-        monkeypatch.setattr(ListSessions, "width", lambda _: width)
+        monkeypatch.setattr(streams, "width", lambda: width)
         return run(ListSessions, *words, state=filled.state).stdout.splitlines()[0].split()
 
     assert "MODEL" not in heads(width=None)
@@ -769,7 +770,7 @@ def hostile(store: Store) -> Store:
 def test_no_key_moves_the_cursor_or_breaks_the_table(
     hostile: Store, monkeypatch: pytest.MonkeyPatch, width: int | None, words: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(ListSessions, "width", lambda _: width)
+    monkeypatch.setattr(streams, "width", lambda: width)
     result = run(ListSessions, *words, "--agent", "project-lead", state=hostile.state)
     lines = result.stdout.split("\n")
     assert not RAW.search(result.stdout)

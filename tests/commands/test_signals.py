@@ -140,7 +140,7 @@ def test_an_interrupt_while_a_class_is_made_is_no_bug(store: Store) -> None:
 
 
 def test_an_interrupt_ahead_of_the_command_itself_is_said_by_the_exit_code(store: Store) -> None:
-    before = "from session_closer.cli import app as cli\ndef stop(*a, **k): raise KeyboardInterrupt\ncli._called = stop"
+    before = "from session_closer.cli import calls\ndef stop(*a, **k): raise KeyboardInterrupt\ncalls.called = stop"
     result = run_process("close-project", "topics", state=store.state, before=before)
     assert (result.code, result.stdout, result.stderr) == (130, "", "")
 

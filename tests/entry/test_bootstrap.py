@@ -513,7 +513,7 @@ def test_the_packages_are_on_the_disk_before_their_folder_has_its_name(
     named: list[list[str]] = []
     rename = os.rename
 
-    def install(_lock: str, target: str, _work: str) -> None:
+    def install(_lock: str, target: str, _work: str) -> str:
         for name in ("one/__init__.py", "one/two/three.py", "four.py"):
             Path(target, name).parent.mkdir(parents=True, exist_ok=True)
             Path(target, name).write_text("1\n")
@@ -529,7 +529,8 @@ def test_the_packages_are_on_the_disk_before_their_folder_has_its_name(
     monkeypatch.setattr(os, "rename", note_name)
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(by_inode()[os.fstat(descriptor).st_ino]))
     lock = ROOT / "lib/requirements.lock"
-    first_run.fill(str(tmp_path), str(tmp_path / "filled"), str(lock), lambda: False)
+    said: list[str] = []
+    first_run.fill(str(tmp_path), str(tmp_path / "filled"), str(lock), lambda: False, say=said.append, ways_out="")
     (before,) = named
     assert sorted(before) == sorted(["__init__.py", "three.py", "four.py", "two", "one", "site"])
     assert before.index("__init__.py") < before.index("one") < before.index("site")

@@ -78,7 +78,7 @@ def test_only_disk_py_changes_files() -> None:
         # A look at a whole store, read only.
         "artifacts.measuring": {"open"},
         # The sink for what a closed pipe cannot take.
-        "cli.app": {"open"},
+        "cli.streams": {"open"},
     }
     wrong = []
     for name, tree in modules().items():
@@ -100,9 +100,27 @@ def test_only_the_edge_prints() -> None:
         for node in ast.walk(tree):
             printing = isinstance(node, ast.Name) and node.id == "print"
             stream = isinstance(node, ast.Attribute) and node.attr in ("stdout", "stderr", "stdin")
-            if (printing or stream) and name != "cli.app":
+            if (printing or stream) and name != "cli.streams":
                 wrong.append(f"{name}:{node.lineno}")
     assert wrong == []
+
+
+def names_of_objects(tree: ast.Module) -> set[str]:
+    """Return the names that a module takes from an object, and those of the methods that it defines."""
+    taken = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    return taken | {node.name for each in classes for node in each.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_one_module_holds_the_private_names_of_plumbum() -> None:
+    from plumbum import cli
+    from plumbum.cli import application
+
+    theirs = {name for name in (*dir(cli.Application), *cli.Application("x").__dict__) if name[0] == "_" != name[1]}
+    assert {"_parse_args", "_validate_args", "_switches_by_name", "_parse_and_dispatch"} <= theirs
+    assert hasattr(application, "T_")
+    users = {name for name, tree in modules().items() if names_of_objects(tree) & {"T_", *theirs}}
+    assert users == {"cli.grammar"}
 
 
 def test_nothing_reads_standard_input() -> None:

@@ -8,16 +8,13 @@ import tempfile
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from ..core.wish import Wish
+from ..core.report import Report
+from ..core.wish import Options, Wish
 from ..openclaw.files.store import FileStore
 from ..openclaw.home import Home
 from ..operations.close import execute
-from ..render import report
-
-if TYPE_CHECKING:
-    from .app import Command
 
 _ABOUT = (
     "This is a demonstration: nothing of yours is touched. "
@@ -89,19 +86,34 @@ def _entry(folder: str, key: str, settings: dict[str, Any], moment: int) -> dict
     return entry
 
 
-def perform(command: Command, wish: Wish) -> int:
-    """Run a wish on the sample, with before and after for people; return its exit code."""
+class Console(Protocol):
+    """Where a run of the sample says what it does; with `as_json` nothing may be said but the report."""
+
+    as_json: Any
+
+    def say(self, *lines: str) -> None:
+        """Print lines for people."""
+
+    def tell(self, line: str) -> None:
+        """Say a line at once, before slow work begins."""
+
+    def show(self, found: Report) -> None:
+        """Print a report."""
+
+
+def perform(wish: Wish, options: Options, console: Console) -> Report:
+    """Run a wish on the sample, with before and after for people; return its report, which is printed."""
     with tempfile.TemporaryDirectory(prefix="session-closer-demo-") as place:
         state = os.path.realpath(os.path.join(place, "state"))
         build(state)
         where = Home(state, "demo", {}, isolated=True)
-        if not command.as_json:
-            command.say(_ABOUT, "", "before", *_listing(where), "")
-        found = execute(where, wish, command.options(), tell=command.tell)
-        command.show(found)
-        if not command.as_json and not command.dry_run:
-            command.say("", "after", *_listing(where))
-        return int(report.exit_code(found))
+        if not console.as_json:
+            console.say(_ABOUT, "", "before", *_listing(where), "")
+        found = execute(where, wish, options, tell=console.tell)
+        console.show(found)
+        if not console.as_json and not options.dry_run:
+            console.say("", "after", *_listing(where))
+        return found
 
 
 def _listing(where: Home) -> list[str]:

@@ -65,6 +65,25 @@ class Home:
             value = value.get(name) if isinstance(value, dict) else None
         return value
 
+    def meant_by(self, profile: str | None) -> tuple[list[str], list[str]]:
+        """Return the words of a command line that mean this place: ahead of the command, and behind it."""
+        ahead: list[str] = []
+        words: list[str] = []
+        if self.said == "--profile" and profile is not None:
+            words += ["--profile", profile]
+        elif self.config_path != Home(self.state, "--state-dir", self.environ).config_path:
+            # Only the environment can name a configuration that lies elsewhere.
+            ahead = ["env", f"OPENCLAW_STATE_DIR={self.state}", f"OPENCLAW_CONFIG_PATH={self.config_path}"]
+        elif self.said != "home" or self.environ.get("OPENCLAW_HOME"):
+            words += ["--state-dir", self.state]
+        if self.url is not None:
+            words += ["--url", self.url]
+        if self.token_file is not None:
+            words += ["--token-file", os.path.abspath(self.token_file)]
+        if self.gateway_state is not None:
+            words += ["--gateway-state-dir", self.gateway_state]
+        return ahead, words
+
     @cached_property
     def ports(self) -> tuple[int, ...]:
         """The ports at which this state directory's gateway may listen, most likely first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from plumbum import cli
@@ -16,7 +17,9 @@ from ...core.wish import Options, Wish
 from ...openclaw.home import Home
 from ...render import report
 from ...system import files
-from ..app import Closing, count, start, text
+from ..app import Closing
+from ..arguments import count, text
+from ..program import start
 
 OPERATION = "cleanup-sessions"
 SHOWN, ALL = 100, 10**9
@@ -155,23 +158,19 @@ class CleanupSessions(Closing):
 
         free_for = durations.age(self.free_for or FREE_FOR, "--free-for")
         shown = ALL if self.verbose else SHOWN
-        free = f"{self._here(OPERATION)} --only expire-archives --expire-archives {FREE_AFTER}"
+        free = f"{self.here(OPERATION)} --only expire-archives --expire-archives {FREE_AFTER}"
         return super().options()._replace(most_rows=shown, free_for=free_for, free=free)
 
-    def _parse_and_dispatch(self, argv: list[str]) -> tuple[cli.Application, int]:
+    def in_full(self, argv: Sequence[str]) -> Sequence[str]:
         """Give `--orphans` its usual age where none follows: plumbum knows no option with an optional value."""
-        return super()._parse_and_dispatch(list(_with_ages(argv)))
+        from ...core.durations import exact
+        from ...core.policy import ORPHANS
 
-
-def _with_ages(argv: list[str]) -> list[str]:
-    from ...core.durations import exact
-    from ...core.policy import ORPHANS
-
-    out = []
-    for at, given in enumerate(argv):
-        bare = given == "--orphans" and (at + 1 == len(argv) or argv[at + 1].startswith("-"))
-        out.append(f"--orphans={exact(ORPHANS)}" if bare else given)
-    return out
+        out = []
+        for at, given in enumerate(argv):
+            bare = given == "--orphans" and (at + 1 == len(argv) or argv[at + 1].startswith("-"))
+            out.append(f"--orphans={exact(ORPHANS)}" if bare else given)
+        return out
 
 
 def _text(path: str) -> str:

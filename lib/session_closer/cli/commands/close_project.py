@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from ...core.errors import UsageProblem
 from ...core.wish import Wish
-from ..app import Command, no_words, start, targets, text
+from ..app import Command
+from ..arguments import no_words, targets, text
+from ..program import start
 
 
 class CloseProject(Command):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...core.wish import Wish
-from ..app import Command, no_words, start, targets
+from ..app import Command
+from ..arguments import no_words, targets
+from ..program import start
 
 
 class CloseProjectBatch(Command):

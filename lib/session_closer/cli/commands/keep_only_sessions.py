@@ -8,7 +8,9 @@ from ...core.errors import UsageProblem
 from ...core.escape import quoted
 from ...core.keys import DEFAULT_AGENT
 from ...core.wish import Wish
-from ..app import Command, no_words, start, targets
+from ..app import Command
+from ..arguments import no_words, targets
+from ..program import start
 
 
 class KeepOnlySessions(Command):

@@ -13,7 +13,10 @@ from ...core.errors import CloserError, UsageProblem
 from ...core.escape import quoted
 from ...core.kinds import Kind
 from ...render import listing
-from ..app import Reader, count, start, text
+from .. import streams
+from ..app import Reader
+from ..arguments import count, text
+from ..program import start
 
 # No limit; plumbum takes None for an option that was not given.
 _ALL = 0
@@ -86,7 +89,7 @@ class ListSessions(Reader):
     def _show(self, found: listing.Listing) -> int:
         self.put(
             lambda: listing.as_json(found),
-            lambda: listing.lines(found, verbose=self.verbose, width=self.width()),
+            lambda: listing.lines(found, verbose=self.verbose, width=streams.width()),
             listing.complaints(found),
         )
         return int(listing.exit_code(found))

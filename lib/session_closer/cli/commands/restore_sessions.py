@@ -9,7 +9,9 @@ from ...core.errors import UsageProblem
 from ...core.report import Report
 from ...core.wish import Options
 from ...render import report
-from ..app import Base, start, text
+from ..app import Base
+from ..arguments import text
+from ..program import start
 
 # So many of what was found are in a document; --verbose has all.
 MOST_FOUND = 1000
@@ -60,7 +62,7 @@ class RestoreSessions(Base):
             dry_run=self.dry_run,
             found=tuple(shown),
             most_rows=most,
-            back=self._here("restore-sessions"),
+            back=self.here("restore-sessions"),
             warnings=(*history.interrupted(where.state), *warnings, *exposed),
         )
 

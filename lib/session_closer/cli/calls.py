@@ -1,0 +1,51 @@
+"""Command lines that a message prints, for whatever shell they are typed into: this one again, and others of ours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+
+from ..core.escape import shell_word
+
+# The options that name a place; each has a value.
+PLACE = ("--state-dir", "--profile", "--url", "--token-file", "--gateway-state-dir")
+
+
+def called(path: str, operation: str) -> str:
+    """Return how a command was called, for a shell: the next command that a message prints has to be found, too."""
+    if os.path.basename(os.path.realpath(path)) != operation or not os.path.isfile(path):
+        return operation
+    # What is in no folder was given to python3, and no shell would look for it here.
+    return path if os.path.dirname(path) else os.path.abspath(path)
+
+
+def beside(executable: str, name: str) -> str:
+    """Return where another of our commands is: beside one as it was called, or as it really is, or on PATH."""
+    for folder in map(os.path.dirname, (executable, os.path.realpath(executable))):
+        path = os.path.join(folder, name)
+        if folder and os.path.isfile(path):
+            return path
+    return name
+
+
+def for_shell(words: Sequence[str]) -> str:
+    """Return words as one command line."""
+    return " ".join(map(shell_word, words))
+
+
+def split(given: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words of a command line ahead of a `--`, and the others: what is added behind it would be a target."""
+    end = list(given).index("--") if "--" in given else len(given)
+    return list(given[:end]), list(given[end:])
+
+
+def without_values(words: Sequence[str], options: Collection[str]) -> list[str]:
+    """Return words of a command line without these options and their values."""
+    found: list[str] = []
+    left = iter(words)
+    for word in left:
+        if word in options:
+            next(left, None)
+        elif word.partition("=")[0] not in options:
+            found.append(word)
+    return found
