@@ -14,7 +14,8 @@ from typing import Any
 
 import plumbum
 import pytest
-from session_closer.openclaw.home import DEFAULT_PORT, state_dir_of
+from session_closer.openclaw.environment import state_dir_of
+from session_closer.openclaw.home import DEFAULT_PORT
 from support.homes import CALLER, CALLERS_HOME, REAL_HOMES, CallersEnviron
 from support.stores import Store, build
 

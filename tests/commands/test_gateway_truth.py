@@ -35,7 +35,7 @@ def slow(tmp_path: Path, own: StubGateway, monkeypatch: pytest.MonkeyPatch) -> B
     made = build_sqlite(Store(tmp_path / "state", own.port))
     own.serve(made.store.state, TOKEN)
     own.tell(faults=[{"method": "sessions.delete", "call": [2], "do": "wait", "seconds": 30}])
-    monkeypatch.setattr(client, "_CALL_SECONDS", 1.5)
+    monkeypatch.setattr(client, "CALL_SECONDS", 1.5)
     return made
 
 
@@ -53,7 +53,7 @@ def test_of_a_slow_gateway_below_a_file_store_it_is_said_that_it_runs(
 ) -> None:
     store = build(tmp_path / "state", own.port)
     own.serve(store.state, TOKEN, faults=[{"method": "sessions.delete", "do": "wait", "seconds": 30}])
-    monkeypatch.setattr(client, "_CALL_SECONDS", 1.5)
+    monkeypatch.setattr(client, "CALL_SECONDS", 1.5)
     answer = run_json(CloseProjectBatch, "topics", state=store.state)
     assert (answer.code, answer.error) == (6, "gateway_needed")
     assert "no answer within 1.5 s" in answer.data["error"]["message"]

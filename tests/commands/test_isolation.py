@@ -17,8 +17,9 @@ import psutil
 import pytest
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.core.model import Life
+from session_closer.openclaw.environment import state_dir_of
 from session_closer.openclaw.gateway.find import find
-from session_closer.openclaw.home import Home, state_dir_of
+from session_closer.openclaw.home import Home
 from session_closer.system import processes
 from support.commands import run, run_json, run_process
 from support.gateway import StubGateway, stub_gateway

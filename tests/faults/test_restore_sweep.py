@@ -21,6 +21,7 @@ from session_closer.core.errors import CloserError
 from session_closer.core.report import Report
 from session_closer.core.wish import Options, Wish
 from session_closer.openclaw.files import document
+from session_closer.openclaw.files.members import Document
 from session_closer.openclaw.home import Home
 from session_closer.openclaw.sqlite import importer as importing
 from session_closer.operations import restore as restoring
@@ -45,7 +46,7 @@ KELLY = "agent:project-lead:kelly-dashboard"
 NO_CHANGE = frozenset({"sync", "sync_folder", "close"})
 
 
-def scan(raw: bytes) -> document.Document[None]:
+def scan(raw: bytes) -> Document[None]:
     """Return the members of a store; CloserError where it is none."""
     return document.scan(raw, document.nothing)
 
@@ -144,9 +145,7 @@ class Bench:
                     found.append(f"end: {path.name} is not done")
         return found
 
-    def _agent(
-        self, agent: str, was: document.Document[Any], store: document.Document[Any], files: dict[str, str]
-    ) -> Iterator[str]:
+    def _agent(self, agent: str, was: Document[Any], store: Document[Any], files: dict[str, str]) -> Iterator[str]:
         closed = scan(self.closed.indexes[agent])
         entries = {key: json.loads(was.value_bytes(key) or b"") for key in was.members}
         for key in was.members:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_closer.core import durations, keys
+from session_closer.core import chores, durations, keys
 from session_closer.core import verdicts as cleaning
 from session_closer.core.errors import UsageProblem
 from session_closer.core.keys import Target
@@ -324,19 +324,19 @@ def test_orphans_are_files_of_no_row_and_stay_together() -> None:
         "gone.jsonl.deleted.2026-01-02T03-04-05.678Z", "sessions.json", "notes.txt",
     )  # fmt: skip
     snapshot = store(row("agent:a:x", DAY, id="kept"), files=files, locked=frozenset({"busy.jsonl"}))
-    groups = cleaning.orphan_groups(snapshot)
+    groups = chores.orphan_groups(snapshot)
     assert [set(group) for group in groups] == [{"lost.jsonl", "lost.trajectory.jsonl", "lost-topic-1.jsonl"}]
     rules = Rules(Policy(orphans=DAY), NOW)
     old = dict.fromkeys(groups[0], NOW - 2 * DAY)
-    assert set(cleaning.old_groups(groups, old, rules)) == set(groups[0])
-    assert cleaning.old_groups(groups, {**old, "lost.trajectory.jsonl": NOW - HOUR}, rules) == []
-    assert cleaning.old_groups(groups, {"lost.jsonl": NOW - 2 * DAY}, rules) == []
+    assert set(chores.old_groups(groups, old, rules)) == set(groups[0])
+    assert chores.old_groups(groups, {**old, "lost.trajectory.jsonl": NOW - HOUR}, rules) == []
+    assert chores.old_groups(groups, {"lost.jsonl": NOW - 2 * DAY}, rules) == []
 
 
 def test_an_archive_that_a_young_receipt_needs_stays() -> None:
     rules = Rules(Policy(expire_archives=DAY), NOW)
     shelf = {"old": NOW - 2 * DAY, "needed": NOW - 2 * DAY, "young": NOW - HOUR}
-    assert cleaning.expired(shelf, frozenset({"needed"}), rules) == ["old"]
+    assert chores.expired(shelf, frozenset({"needed"}), rules) == ["old"]
 
 
 policies = st.builds(

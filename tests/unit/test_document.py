@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from session_closer.core.errors import CorruptStore
 from session_closer.openclaw.files import document, quickscan
+from session_closer.openclaw.files import values as json_values
 from session_closer.openclaw.files.document import edit, merge, nothing, same_value, scan, without
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -186,7 +187,7 @@ def test_two_layouts_of_one_value_are_the_same() -> None:
 
 def outcome(raw: bytes, window: int) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(document, "_WINDOW", window)
+        patch.setattr(json_values, "_WINDOW", window)
         try:
             return scan(raw, lambda key, values: (key, values), ("a", "b"))
         except CorruptStore as problem:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer.openclaw.home import DEFAULT_PORT, Home, find, state_dir_of
+from session_closer.openclaw.environment import state_dir_of
+from session_closer.openclaw.home import DEFAULT_PORT, Home, find
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import websockets.sync.client
 from session_closer.core.model import Life
-from session_closer.openclaw.gateway import client, link
+from session_closer.openclaw.gateway import client, connection, link
 from session_closer.openclaw.gateway.find import Found
 from session_closer.openclaw.gateway.link import CallRefused, LinkLost, LinkRefused, SocketLink
 from session_closer.openclaw.home import Home
@@ -421,6 +421,6 @@ def test_where_an_admins_rights_are_refused_the_next_link_is_tried(dial: Dial) -
         return {"archived": []}
 
     other: Any = SimpleNamespace(call=call, close=lambda: None)
-    gateway = client.Gateway(Home("/nowhere", "demo", {}), Found(Life.UP), [made, other], [])
+    gateway = connection.Gateway(Home("/nowhere", "demo", {}), Found(Life.UP), [made, other], [])
     assert client.delete(gateway, "agent:a:b", delete_transcript=True) == []
     assert (asked, gateway.links) == (["sessions.delete"], [other])

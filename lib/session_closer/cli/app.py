@@ -16,7 +16,7 @@ from ..core import escape, keys
 from ..core.errors import CloserError, ExitCode, Interrupted, UsageProblem
 from ..core.report import Report
 from ..core.wish import Options, Wish
-from ..openclaw import home
+from ..openclaw import environment, home
 from ..render import report
 from . import calls, streams
 from .arguments import address, count, file_of_token, one_word, text
@@ -71,7 +71,7 @@ class Reader(Grammar):
     def place_of(self, store: str | None) -> home.Home:
         """Return the state directory that has a store: the one that is meant, or else the one around the store."""
         where = self.place()
-        around = home.state_dir_around(store) if store is not None and self.state_dir is None else None
+        around = environment.state_dir_around(store) if store is not None and self.state_dir is None else None
         if around is None or around == os.path.realpath(where.state) or self.profile is not None:
             return where
         if store is not None and where.has_store(store):

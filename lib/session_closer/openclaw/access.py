@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from ..core.errors import Refused
 from ..journal import history
 from ..journal.stopped import storage
-from . import home, writable
+from . import owner, writable
 from .home import Home
 
 
 def check_place(where: Home, agents: list[str]) -> None:
     """Refuse a state directory that is not there, or is not ours alone."""
-    home.check_owner(where, [*history.folders(where.state)])
+    owner.check_owner(where, [*history.folders(where.state)])
     if not os.path.isdir(where.state):
         raise Refused(
             f"there is no state directory {where.state} ({where.said})", "--state-dir DIR", name="no_state_dir"
         )
     try:
-        older = home.older_layout(where)
+        older = owner.older_layout(where)
     except OSError as problem:
         raise storage(problem, where.state) from None
     if older is not None:
@@ -28,7 +28,7 @@ def check_place(where: Home, agents: list[str]) -> None:
     for folder in history.folders(where.state):
         if os.path.islink(folder):
             raise Refused(f"{folder} is a link to {os.path.realpath(folder)}", "replace it by a folder", name="link")
-    home.check_folders(where, agents)
+    owner.check_folders(where, agents)
 
 
 def check_unfinished(where: Home, agents: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from ..core.model import PUT_AWAY, Move, Status
 from ..core.report import Found
 from ..journal import history
 from ..journal.record import Damaged, RunRecord, SessionRecord, decode
-from . import home, remains
+from . import owner, remains
 from .home import Home
 from .remains import Archive, Row, Scene
 
@@ -63,7 +63,7 @@ def look(where: Home) -> tuple[list[Find], list[str]]:
     scenes: dict[str, Scene] = {}
     for agent in agents:
         try:
-            home.check_folders(where, [agent])
+            owner.check_folders(where, [agent])
             scenes[agent] = remains.scene(where, agent, warnings.append)
         except CloserError as problem:
             warnings.append(f"agent {agent} is left out: {problem.message}")

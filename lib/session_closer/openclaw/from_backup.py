@@ -15,7 +15,7 @@ from ..journal import history
 from ..journal.record import Damaged, RunRecord, SessionRecord, StoreRecord, decode
 from ..system import files
 from .files import document
-from .files.document import Document
+from .files.members import Document
 from .files.store import check, parse, read_index
 from .found import FOUND
 from .home import Home

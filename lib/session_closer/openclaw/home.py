@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,15 +12,16 @@ from typing import Any
 from ..core import keys
 from ..core.errors import Refused, UsageProblem
 from ..core.escape import quoted
-from ..system import files, trust
+from ..system import files
 from ..system.files import listed
 from . import config
+from .environment import STATE_NAMES, below, default_state, home_of, real
 
 DEFAULT_PORT = 18789
 # What OpenClaw calls the agent of a configuration that names none.
 _DEFAULT_AGENT = "main"
-# Before it was renamed OpenClaw had the second ones, and up to 2026.7 it reads them where the first are not there.
-_STATE_NAMES, _CONFIG_NAMES = (".openclaw", ".clawdbot"), ("openclaw.json", "clawdbot.json")
+# Likewise, below each of the names of a state directory.
+_CONFIG_NAMES = ("openclaw.json", "clawdbot.json")
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -46,17 +46,17 @@ class Home:
         """The configuration file; the environment's own only goes with the environment's state directory."""
         named = self.environ.get("OPENCLAW_CONFIG_PATH", "").strip()
         if named and self.said not in ("--state-dir", "--profile", "demo"):
-            return os.path.abspath(_below(_home_of(self.environ), named))
+            return os.path.abspath(below(home_of(self.environ), named))
         places = [self.state]
-        if self.state == os.path.realpath(_default_state(self.environ)):
-            places += [os.path.join(_home_of(self.environ), name) for name in _STATE_NAMES]
+        if self.state == os.path.realpath(default_state(self.environ)):
+            places += [os.path.join(home_of(self.environ), name) for name in STATE_NAMES]
         named_there = [os.path.join(place, name) for place in places for name in _CONFIG_NAMES]
         return next(filter(os.path.exists, named_there), named_there[0])
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """The configuration, empty where there is none; Refused where it cannot be read."""
-        return config.load(self.config_path, self.environ, _home_of(self.environ))
+        return config.load(self.config_path, self.environ, home_of(self.environ))
 
     def setting(self, *path: str) -> Any:
         """Return one value of the configuration, None where it is not set."""
@@ -101,7 +101,7 @@ class Home:
             return config.secret_file(self.token_file)
         value = self.setting("gateway", "auth", "token")
         if isinstance(value, dict):
-            return config.secret(self.config, value, self.environ, _home_of(self.environ))
+            return config.secret(self.config, value, self.environ, home_of(self.environ))
         if isinstance(value, str) and value:
             return config.expanded(value, self.environ)
         return self.environ.get("OPENCLAW_GATEWAY_TOKEN") or None
@@ -114,7 +114,7 @@ class Home:
             if not files.is_path(path):
                 what = f"{self.config_path} says session.store, but no file can have that path"
                 raise Refused(what, "openclaw doctor", name="config")
-            path = os.path.abspath(_below(_home_of(self.environ), path))
+            path = os.path.abspath(below(home_of(self.environ), path))
             return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         return os.path.join(self.folder(agent), "sessions.json")
 
@@ -171,7 +171,7 @@ class Home:
         """
         named = self.setting("cron", "store")
         if isinstance(named, str) and named.strip():
-            path = _below(_home_of(self.environ), self._expanded(named.strip()))
+            path = below(home_of(self.environ), self._expanded(named.strip()))
             return os.path.normpath(path) if os.path.isabs(path) else None
         return os.path.join(self.state, "cron", "jobs.json")
 
@@ -269,122 +269,23 @@ def find(environ: Mapping[str, str], *, state_dir: str | None = None, profile: s
     if state_dir is not None:
         if not state_dir.strip():
             raise UsageProblem("--state-dir is empty", "--state-dir DIR")
-        return Home(_real(state_dir, environ), "--state-dir", environ)
+        return Home(real(state_dir, environ), "--state-dir", environ)
     if profile is not None:
         if not _PROFILE.fullmatch(profile):
             raise UsageProblem(f"{quoted(profile)} is not a profile", "--profile NAME stands for ~/.openclaw-NAME")
-        path = os.path.join(_home_of(environ), ".openclaw" if profile == "default" else f".openclaw-{profile}")
-        if named and _real(named, environ) != _real(path, environ):
+        path = os.path.join(home_of(environ), ".openclaw" if profile == "default" else f".openclaw-{profile}")
+        if named and real(named, environ) != real(path, environ):
             raise UsageProblem(
                 f"--profile {profile} is {path}, OPENCLAW_STATE_DIR says {named}",
                 "unset one of them, or use --state-dir",
             )
-        return Home(_real(path, environ), "--profile", environ)
+        return Home(real(path, environ), "--profile", environ)
     if named:
-        return Home(_real(named, environ), "OPENCLAW_STATE_DIR", environ)
-    return Home(_real(_default_state(environ), environ), "home", environ)
-
-
-def _default_state(environ: Mapping[str, str]) -> str:
-    """Return the state directory where none is named: the older name only where the newer one is not there."""
-    found = [os.path.join(_home_of(environ), name) for name in _STATE_NAMES]
-    return next(filter(os.path.exists, found), found[0])
-
-
-def state_dir_around(path: str) -> str | None:
-    """Return the state directory in which a store has its usual place, None where it has another one."""
-    real = os.path.realpath(path)
-    folder, name = os.path.split(real)
-    above, kind = os.path.split(folder)
-    agents, agent = os.path.split(above)
-    if os.path.basename(agents) != "agents" or not keys.is_agent_id(agent):
-        return None
-    if (kind, name) not in (("sessions", "sessions.json"), ("agent", "openclaw-agent.sqlite")):
-        return None
-    return os.path.dirname(agents)
+        return Home(real(named, environ), "OPENCLAW_STATE_DIR", environ)
+    return Home(real(default_state(environ), environ), "home", environ)
 
 
 def _port(value: object) -> int:
     """Return a port that is named as `18789` or `HOST:18789`; 0 where it is none."""
     number = str(value).strip().rpartition(":")[2] if type(value) in (int, str) else ""
     return int(number) if number.isdecimal() and len(number) < 10 and int(number) < 65536 else 0
-
-
-def _home_of(environ: Mapping[str, str]) -> str:
-    home = _word(environ, "HOME") or os.path.expanduser("~")
-    return _below(home, _word(environ, "OPENCLAW_HOME")) or home
-
-
-def _word(environ: Mapping[str, str], name: str) -> str:
-    """Return a variable as OpenClaw reads it, which takes what a script made of nothing for nothing."""
-    value = environ.get(name, "").strip()
-    return "" if value in ("undefined", "null") else value
-
-
-def _below(home: str, path: str) -> str:
-    return home + path[1:] if path == "~" or path.startswith("~/") else path
-
-
-def _real(path: str, environ: Mapping[str, str]) -> str:
-    return os.path.realpath(_below(_home_of(environ), path))
-
-
-def state_dir_of(environ: Mapping[str, str]) -> str | None:
-    """Return the state directory that a process with this environment serves, as it calls it, profiles left aside.
-
-    None where that depends on its HOME, and it names none.
-    """
-    named = environ.get("OPENCLAW_STATE_DIR", "").strip()
-    if os.path.isabs(named):
-        return named
-    if not os.path.isabs(_word(environ, "OPENCLAW_HOME")) and not _word(environ, "HOME"):
-        return None
-    found = _below(_home_of(environ), named) or _default_state(environ)
-    return found if os.path.isabs(found) else None
-
-
-def check_owner(home: Home, paths: list[str]) -> None:
-    """Refuse to work as anybody but the owner: files left by root cannot be opened by the gateway."""
-    me = os.geteuid()
-    for path in (home.state, *paths):
-        try:
-            owner = os.stat(path).st_uid
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as problem:
-            raise Refused(f"{path} cannot be looked at: {problem.strerror}", "run as its owner", name="owner") from None
-        if owner != me:
-            raise Refused(f"{path} belongs to uid {owner}, this runs as uid {me}", "run as that user", name="owner")
-
-
-def exposure(home: Home, more: Sequence[str] = ()) -> list[str]:
-    """Return a warning where others may write what says everything else: state directory, configuration, `more`."""
-    open_to = []
-    for path in (home.state, home.config_path, *more):
-        with contextlib.suppress(OSError):
-            if why := trust.objection(os.stat(path)):
-                open_to.append(f"{path}: {why}")
-    what = "whoever may write there decides what is closed, and whom the gateway obeys; chmod go-w"
-    return [f"{'; '.join(open_to)}: {what}"] if open_to else []
-
-
-def check_folders(home: Home, agents: list[str]) -> None:
-    """Refuse agents whose sessions are somebody else's, or outside the state directory."""
-    places = [path for agent in agents for path in (home.folder(agent), home.index(agent), home.database(agent))]
-    check_owner(home, [*places, *(os.path.dirname(path) for path in places)])
-    root = os.path.realpath(os.path.join(home.state, "agents"))
-    for agent in agents:
-        for part in (home.folder(agent), home.database(agent)):
-            real = os.path.realpath(part)
-            if os.path.commonpath([root, real]) != root and (link := trust.foreign_link(part)) is not None:
-                what = f"the sessions of agent {agent} are in {real}, outside {root}, by {link}, another user's link"
-                raise Refused(what, f"put a link of your own, or the folder, in the place of {link}", name="link")
-
-
-def older_layout(home: Home) -> Refused | None:
-    """Return why there is nothing to be seen of a state directory from before there were agents; None: it is none."""
-    old = os.path.join(home.state, "sessions", "sessions.json")
-    if not files.exists(old) or files.exists(os.path.join(home.state, "agents")) or home.setting("session", "store"):
-        return None
-    what = f"{old} is of an older layout, without agents, which no OpenClaw of today works in"
-    return Refused(what, "openclaw doctor --fix moves it below agents/", name="older_layout")

@@ -13,7 +13,7 @@ from ..system.disk import Disk
 from .attached.mentions import Place
 from .attached.worktrees import Tree
 from .files.neighbours import Neighbours
-from .gateway.client import Gateway
+from .gateway.connection import Gateway
 from .home import Home
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ..artifacts.measuring import Measure
-from ..core import durations, fileplan, names, verdicts
+from ..core import chores, durations, fileplan, names
 from ..core.claims import user_of
 from ..core.escape import quoted
 from ..core.model import Move, Reason, Snapshot, Status
@@ -59,9 +59,9 @@ def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
         found = _strays(run, store, snapshot, rules.policy.orphans)
         orphans = list(found)
         made = {name: status.st_mtime for name, status in found.items()}
-        _say_unknown(run, store.agent, verdicts.unknown(snapshot))
+        _say_unknown(run, store.agent, chores.unknown(snapshot))
     elif rules.policy.orphans is not None:
-        strays = sum(map(len, verdicts.orphan_groups(snapshot)))
+        strays = sum(map(len, chores.orphan_groups(snapshot)))
     if rules.policy.expire_archives is not None:
         shelf, moments = _shelf(store)
         found.update(shelf)
@@ -88,11 +88,11 @@ def _strays(run: Run, store: Store, snapshot: Snapshot, age: float) -> dict[str,
     """Return the files without a session that are old enough, with their stat."""
     rules = run.wish.rules
     assert rules is not None
-    groups = verdicts.orphan_groups(snapshot, run.here.neighbours.claims(store.agent).values())
+    groups = chores.orphan_groups(snapshot, run.here.neighbours.claims(store.agent).values())
     found = dict(_stats(store.folder, (name for group in groups for name in group)))
-    orphans = verdicts.old_groups(groups, {name: status.st_mtime for name, status in found.items()}, rules)
+    orphans = chores.old_groups(groups, {name: status.st_mtime for name, status in found.items()}, rules)
     orphans = _certain(run, store.agent, orphans)
-    left = dict(_stats(store.folder, verdicts.temporary(snapshot)))
+    left = dict(_stats(store.folder, chores.temporary(snapshot)))
     # A write that takes longer than a day is none.
     until = rules.now - max(age, DAY)
     orphans += [name for name, status in left.items() if status.st_mtime < until]
@@ -156,7 +156,7 @@ def _expired(run: Run, store: Store, moments: dict[str, float], rules: Rules) ->
     needed = _needed(run, rules) | _told(run, store)
     # What a session that lives on said a moment ago stays at least for a day.
     young = {name for name, made in moments.items() if names.is_old_window(name) and made >= rules.now - DAY}
-    return verdicts.expired(moments, needed | young, rules)
+    return chores.expired(moments, needed | young, rules)
 
 
 def _needed(run: Run, rules: Rules) -> frozenset[str]:

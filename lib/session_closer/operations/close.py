@@ -13,9 +13,9 @@ from ..core.report import Report
 from ..core.wish import Options, Wish
 from ..journal import history
 from ..journal.stopped import storage
-from ..openclaw import access, home, migration, stores, writable
+from ..openclaw import access, migration, owner, stores, writable
 from ..openclaw.files.store import FileStore
-from ..openclaw.gateway import client
+from ..openclaw.gateway import client, connection
 from ..openclaw.home import Home
 from ..openclaw.installation import Installation
 from ..ports.context import Console, Context
@@ -46,7 +46,7 @@ def execute(
     """Return the report of a run; CloserError where it ends before there is a plan."""
     # One store of all that cannot be read must not keep the others from being cleaned.
     access.check_place(where, wish.agents() if wish.rules is None or wish.agent else [])
-    gateway = client.meet(where, looking_only=options.dry_run)
+    gateway = connection.meet(where, looking_only=options.dry_run)
     context = Context(options, disk or Disk(), Console(tell, progress))
     run = begun(Installation(where, context, gateway), wish)
     try:
@@ -59,7 +59,7 @@ def execute(
 
 
 def _perform(run: Run) -> Report:
-    run.warn(*home.exposure(run.home, history.folders(run.home.state)))
+    run.warn(*owner.exposure(run.home, history.folders(run.home.state)))
     # One run that is damaged must not keep all agents from being cleaned.
     every = run.wish.rules is not None and not run.wish.agent
     concerned = [] if every else run.wish.agents()
@@ -140,7 +140,7 @@ def _note_absent(run: Run) -> None:
 def _read(run: Run, agent: str) -> None:
     """Note an agent's store and what is in it."""
     if run.wish.rules is not None:
-        home.check_folders(run.home, [agent])
+        owner.check_folders(run.home, [agent])
     store = stores.detect(run.home, agent)
     if store is None:
         run.snapshots[agent] = Snapshot(agent, run.home.index(agent), run.home.folder(agent), {})

@@ -15,9 +15,9 @@ from ..core.errors import CloserError, Refused, UnknownAgent
 from ..core.model import GatewayView, Life, Snapshot
 from ..core.report import StoreResult
 from ..journal import history
-from ..openclaw import access, home, migration, registers, stores
+from ..openclaw import access, migration, owner, registers, stores
 from ..openclaw.files.store import FileStore
-from ..openclaw.gateway import client
+from ..openclaw.gateway import client, connection
 from ..openclaw.home import Home
 from ..ports.store import Store
 from ..render import listing
@@ -46,9 +46,9 @@ class _Look:
 def look(where: Home, wanted: Wanted, now: Callable[[], float] = time.time) -> Listing:
     """Return the sessions that are wanted, `now` in seconds since 1970; CloserError where there is no list."""
     access.check_place(where, [] if wanted.agent is None else [wanted.agent])
-    gateway = client.meet(where, looking_only=True)
+    gateway = connection.meet(where, looking_only=True)
     try:
-        found = _Look(where, warnings=home.exposure(where, history.folders(where.state)))
+        found = _Look(where, warnings=owner.exposure(where, history.folders(where.state)))
         agents = [wanted.agent] if wanted.store is None else where.agents_with(wanted.store)
         if len(agents) == 1 and agents[0] is not None:
             _look_at_one(found, agents[0])
@@ -99,7 +99,7 @@ def _look_at_all(found: _Look) -> None:
     for agent in sorted({*agents, *filter(keys.is_agent_id, named)}):
         try:
             with _readable():
-                home.check_folders(found.home, [agent])
+                owner.check_folders(found.home, [agent])
                 _take(found, agent, own=own)
         except CloserError as problem:
             found.warnings.append(f"agent {agent} is left out: {problem.message}")

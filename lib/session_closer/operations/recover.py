@@ -18,8 +18,9 @@ from ..journal.journal import Journal
 from ..journal.record import Damaged, RestartRecord, RunRecord, StoreRecord
 from ..openclaw.attached import attachments, jobs, kept, modes, rebinding
 from ..openclaw.files import recover as finishing
-from ..openclaw.home import Home, check_folders
+from ..openclaw.home import Home
 from ..openclaw.installation import Installation
+from ..openclaw.owner import check_folders
 from ..openclaw.sqlite import close, importer, leftovers
 from ..openclaw.sqlite.store import SqliteStore
 from ..system import files, flock

@@ -9,7 +9,7 @@ from ..core.model import Life, Route, Status
 from ..core.report import RestartResult
 from ..journal.record import RestartRecord
 from ..openclaw.files.share import FileShare
-from ..openclaw.gateway import client
+from ..openclaw.gateway import connection
 from ..openclaw.gateway.restart import BY_HAND, noticed, restart
 from ..openclaw.installation import Installation
 from ..system import processes
@@ -106,7 +106,7 @@ def owed_restart(here: Installation) -> RestartRecord:
     result = restart(here.home, here.gateway.found)
     here.gateway.leave()
     if result.ok:
-        here.gateway = client.meet(here.home, looking_only=False)
+        here.gateway = connection.meet(here.home, looking_only=False)
     else:
         here.warn(f"the gateway was not restarted: {result.detail}")
     return RestartRecord(True, bool(result.ok), result.result, result.detail)

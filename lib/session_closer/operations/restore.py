@@ -21,9 +21,10 @@ from ..openclaw import access, from_backup, from_found, migration, restorable, s
 from ..openclaw.attached import jobs, rebinding
 from ..openclaw.files import restore as refiling
 from ..openclaw.files.store import FileStore, check, read_index
-from ..openclaw.gateway import client
-from ..openclaw.home import Home, exposure
+from ..openclaw.gateway import connection
+from ..openclaw.home import Home
 from ..openclaw.installation import Installation
+from ..openclaw.owner import exposure
 from ..openclaw.restorable import RESTORE, Chosen, Item
 from ..openclaw.sqlite import importer
 from ..openclaw.sqlite import restore as reviving
@@ -119,8 +120,8 @@ def _source(where: Home, ask: Ask, *, looking: bool) -> tuple[RunRecord, list[st
     return restorable.choose(where, ask.which, looking=looking), []
 
 
-def _meet(where: Home, options: Options) -> client.Gateway:
-    return client.meet(where, looking_only=options.dry_run)
+def _meet(where: Home, options: Options) -> connection.Gateway:
+    return connection.meet(where, looking_only=options.dry_run)
 
 
 def _recover(

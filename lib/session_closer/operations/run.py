@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..artifacts.measuring import Hash
     from ..core.errors import CloserError
     from ..core.verdicts import Findings
-    from ..openclaw.gateway.client import Gateway
+    from ..openclaw.gateway.connection import Gateway
     from ..openclaw.home import Home
     from ..ports.store import Store
     from ..system.disk import Disk

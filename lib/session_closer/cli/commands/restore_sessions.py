@@ -48,7 +48,7 @@ class RestoreSessions(Base):
         if self.under is not None:
             raise UsageProblem("--as belongs to found:ID", "restore-sessions found:ID --as KEY")
         from ...journal import history  # what touches a store is not loaded for --help
-        from ...openclaw import access, found, home
+        from ...openclaw import access, found, owner
 
         where = self.place()
         access.check_place(where, [])
@@ -56,7 +56,7 @@ class RestoreSessions(Base):
         wanted = [find for find in everything if found.matches(find, words)]
         most = len(wanted) if self.verbose else MOST_FOUND
         shown = [found.with_size(find) for find in wanted[:most]] + [find.shown for find in wanted[most:]]
-        exposed = home.exposure(where, history.folders(where.state))
+        exposed = owner.exposure(where, history.folders(where.state))
         return Report(
             self.OPERATION,
             dry_run=self.dry_run,

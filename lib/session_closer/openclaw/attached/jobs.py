@@ -15,8 +15,8 @@ from ...core.escape import plain
 from ...core.model import PUT_AWAY, Status
 from ...journal.record import Off, SessionRecord, StoreRecord
 from ...ports.share import Share
-from ..gateway import client
-from ..gateway.client import Gateway
+from ..gateway import connection
+from ..gateway.connection import Gateway
 from ..gateway.link import CallRefused, Link, LinkLost, LinkRefused
 from ..installation import Installation
 from ..restorable import Item
@@ -69,7 +69,7 @@ class _Jobs:
 def _begin(here: Installation, gateway: Gateway, why: str) -> _Jobs:
     """Return the jobs, asking for an admin's rights; raises LinkRefused or LinkLost."""
     here.tell(f"asking the gateway for operator.admin: {why}")
-    link = client.admin(gateway)
+    link = connection.admin(gateway)
     if _ASKED not in here.gateway.notes:
         here.gateway.notes.append(_ASKED)
     return _Jobs(link)
@@ -219,7 +219,7 @@ def _again(here: Installation, gateway: Gateway | None) -> Iterator[Ask]:
     lost: Exception | None = None
     try:
         # A restart, or a stop for an import, may have ended the connections of this run.
-        own = gateway or client.meet(here.home, looking_only=False)
+        own = gateway or connection.meet(here.home, looking_only=False)
         jobs = _begin(here, own, "the undo switches cron jobs on again")
     except (LinkRefused, LinkLost, CloserError) as problem:
         lost = problem

@@ -13,12 +13,13 @@ from ...core.model import Life, PlannedRow, Route, Session, Status
 from ...core.planning import effects_of
 from ...system.disk import Disk
 from .. import lockfile
-from ..gateway.client import Gateway, delete
+from ..gateway.client import delete
+from ..gateway.connection import Gateway
 from ..gateway.link import CallRefused, LinkLost, LinkRefused
 from . import document
 from .archive import archive, archive_late_files, look_again
-from .document import Document
 from .lock import StoreLock, store_lock
+from .members import Document
 from .share import FileShare, install
 from .store import parse, read_index
 

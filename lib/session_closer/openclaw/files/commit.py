@@ -14,8 +14,8 @@ from ...core.errors import ChangedUnderneath, CorruptStore
 from ...system import files
 from ...system.disk import Disk
 from . import document
-from .document import Document
 from .lock import StoreLock
+from .members import Document
 from .store import check
 
 ATTEMPTS = 20

@@ -10,61 +10,19 @@ import codecs
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple
 
 from ...core.errors import CorruptStore
+from .members import Document, Member, Row
+from .values import NUL, Values, decoded
 
 MAX_BYTES = 512 * 1024 * 1024
 _CHUNK = 1 << 20
-# Text of the whole file at once would cost more time for its memory than the scan itself.
-_WINDOW = 4 << 20
 _LARGE = 8 << 20
 _BLANK = re.compile(rb"[ \t\n\r]*")
 _COLON = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
 _COMMA = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*")
 _COLON_IN_TEXT = re.compile(_COLON.pattern.decode())
-
-Row = TypeVar("Row")
-
-
-class Member(NamedTuple, Generic[Row]):
-    """One top-level member: `start` at the key's quote, `value` at its value, `end` behind it; byte offsets."""
-
-    start: int
-    value: int
-    end: int
-    row: Row
-
-
-class Document(NamedTuple, Generic[Row]):
-    """A store's bytes and the spans of its members, in file order."""
-
-    raw: bytes
-    inside: int
-    close: int
-    members: dict[str, Member[Row]]
-
-    def member_bytes(self, key: str) -> bytes:
-        """Return `"key": value` as it stands in the file."""
-        member = self.members[key]
-        return self.raw[member.start : member.end]
-
-    def value_bytes(self, key: str) -> bytes | None:
-        """Return the value as it stands in the file, None where the key is absent."""
-        member = self.members.get(key)
-        return None if member is None else self.raw[member.value : member.end]
-
-
-_NUL = "holds NUL bytes"
-_LITERALS = ("true", "false", "null")
-
-
-def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"holds {text}, which is not JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
-_WIDE_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_int=float)
 
 
 def nothing(key: str, values: Any) -> None:
@@ -110,12 +68,12 @@ def _check_utf8(raw: bytes) -> None:
 
 
 def _scan(raw: bytes, pick: Callable[[str, Any], Row], *, ascii_only: bool) -> Document[Row]:
-    blank, colon, comma, value_at = _BLANK.match, _COLON.match, _COMMA.match, _Values(raw).at
+    blank, colon, comma, value_at = _BLANK.match, _COLON.match, _COMMA.match, Values(raw).at
     at = _end(blank(raw, 0))
     if at == len(raw):
         raise CorruptStore("is empty" if not raw else "holds only blanks")
     if raw.startswith(b"\0", at):
-        raise CorruptStore(_NUL)
+        raise CorruptStore(NUL)
     if not raw.startswith(b"{", at):
         raise CorruptStore("is not a JSON object")
     inside = at + 1
@@ -135,7 +93,7 @@ def _scan(raw: bytes, pick: Callable[[str, Any], Row], *, ascii_only: bool) -> D
             value = found.end()
             entry, at = value_at(value)
             if not ascii_only and not raw[value:at].isascii():
-                entry = _value(raw[value:at].decode("utf-8"), 0)[0]
+                entry = decoded(raw[value:at].decode("utf-8"), 0)[0]
             if key in members:
                 raise CorruptStore(f"holds the key {json.dumps(key)} twice")
             members[key] = Member(start, value, at, pick(key, entry))
@@ -148,7 +106,7 @@ def _scan(raw: bytes, pick: Callable[[str, Any], Row], *, ascii_only: bool) -> D
         raise _other_than(raw, close, "a comma or }")
     rest = _end(blank(raw, close + 1))
     if rest != len(raw):
-        raise CorruptStore(_NUL if raw[rest] == 0 else f"goes on after its object, at byte {rest}")
+        raise CorruptStore(NUL if raw[rest] == 0 else f"goes on after its object, at byte {rest}")
     return Document(raw, inside, close, members)
 
 
@@ -156,63 +114,12 @@ def _other_than(raw: bytes, at: int, expected: str) -> CorruptStore:
     """Return what is wrong with a text that has something else at a byte than was expected there."""
     if at >= len(raw):
         return CorruptStore("is cut off")
-    return CorruptStore(_NUL if raw[at] == 0 else f"is not valid JSON at byte {at}: {expected} was expected")
+    return CorruptStore(NUL if raw[at] == 0 else f"is not valid JSON at byte {at}: {expected} was expected")
 
 
 def _end(found: re.Match[bytes] | None) -> int:
     assert found is not None  # the pattern matches the empty string
     return found.end()
-
-
-class _Values:
-    """The values in a store's bytes, decoded through a window of text that moves and, where it must, grows."""
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-        self._view = memoryview(raw)
-        self._base = 0
-        self._text = ""
-
-    def at(self, start: int) -> tuple[Any, int]:
-        """Return the value at a byte offset, and where it ends."""
-        while True:
-            base, text = self._base, self._text
-            behind = base + len(text)
-            if behind == len(self._raw):
-                value, end = _value(text, start - base, base)
-                return value, base + end
-            if start < behind:
-                try:
-                    value, end = _value(text, start - base)
-                except CorruptStore:
-                    end = len(text)
-                # A number may go on behind the window: 1e+ is read as 1 and two characters more.
-                if end + 2 < len(text):
-                    return value, base + end
-            size = max(_WINDOW, 2 * (behind - start))
-            # latin-1: one character a byte, so offsets in the text are offsets in the file.
-            self._base, self._text = start, str(self._view[start : start + size], "latin-1")
-
-
-def _value(text: str, at: int, base: int = 0) -> tuple[Any, int]:
-    """Return the value in a text and where it ends; `base` is the text's place in its file."""
-    try:
-        return _DECODER.raw_decode(text, at)
-    except json.JSONDecodeError as problem:
-        left = text[problem.pos :].rstrip(" \t\r\n")
-        if any(word.startswith(left) for word in _LITERALS) or problem.msg.startswith("Unterminated string"):
-            raise CorruptStore("is cut off") from None
-        if left.startswith("\0"):
-            raise CorruptStore(_NUL) from None
-        raise CorruptStore(f"is not valid JSON at byte {base + problem.pos}: {problem.msg}") from None
-    except ValueError as problem:
-        # An integer of more digits than Python converts is legal JSON.
-        if "integer string conversion" not in str(problem):
-            raise CorruptStore(str(problem)) from None
-    try:
-        return _WIDE_DECODER.raw_decode(text, at)
-    except ValueError as problem:
-        raise CorruptStore(f"is not valid JSON: {problem}") from None
 
 
 def edit(
@@ -296,7 +203,7 @@ def _shell(document: Document[Any]) -> bytes:
 
 def member(text: str) -> tuple[str, str]:
     """Return key and value of one member, `"key": value`, the value as text; raise CorruptStore."""
-    key, end = _value(text, 0)
+    key, end = decoded(text, 0)
     colon = _COLON_IN_TEXT.match(text, end)
     if colon is None or not isinstance(key, str):
         raise CorruptStore("is not a member of a store")
@@ -314,7 +221,7 @@ def same_value(one: bytes | None, other: bytes | None) -> bool:
 
 
 def _parsed(value: bytes) -> Any:
-    return _value(value.decode("utf-8"), 0)[0]
+    return decoded(value.decode("utf-8"), 0)[0]
 
 
 class Merged(NamedTuple):

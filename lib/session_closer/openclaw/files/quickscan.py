@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from .document import Document, Member
+from .members import Document, Member
 
 Row = TypeVar("Row")
 _HEAD = rb'[ \t\n\r]*"([^"\\]*)"[ \t\n\r]*:[ \t\n\r]*'

@@ -22,8 +22,8 @@ from ...system.disk import Disk
 from ..installation import Installation
 from . import archive as archiving
 from . import commit, document
-from .document import Document
 from .lock import StoreLock, store_lock
+from .members import Document
 from .store import check, parse, read_index
 
 

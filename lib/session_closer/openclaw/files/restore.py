@@ -25,8 +25,8 @@ from ..installation import Installation
 from ..restorable import Chosen, Item
 from ..sqlite import importer
 from . import commit, document
-from .document import Document
 from .lock import store_lock
+from .members import Document
 from .share import FileShare, install
 from .store import FileStore, check, parse, read_index
 

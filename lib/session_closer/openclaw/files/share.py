@@ -19,8 +19,8 @@ from ...ports.share import Share
 from ...system import files
 from ...system.disk import Disk
 from . import commit
-from .document import Document, Member
 from .lock import StoreLock
+from .members import Document, Member
 from .store import FileStore, Seen, parse, read_index
 
 

@@ -21,7 +21,7 @@ from ...system import files
 from .. import lockfile
 from ..home import Home
 from . import document
-from .document import Document
+from .members import Document
 
 Row = TypeVar("Row")
 # What a plan needs of an entry.

@@ -12,7 +12,8 @@ from ...core.model import Life
 from ...system import peers, processes
 from ...system.files import real
 from .. import lockfile
-from ..home import Home, state_dir_of
+from ..environment import state_dir_of
+from ..home import Home
 
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _SECONDS = 1.0

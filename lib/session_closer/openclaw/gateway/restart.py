@@ -10,7 +10,7 @@ from ...core.model import Life
 from ...core.report import RestartResult
 from ...system import processes
 from ..home import Home
-from . import client
+from . import client, connection
 from .command import OpenClaw, first_object
 from .find import Found, find, speaks_http
 from .link import CallRefused, LinkLost, LinkRefused, SocketLink
@@ -58,7 +58,7 @@ def noticed(home: Home, closed: Mapping[str, Collection[str]]) -> str:
     """Return whether a gateway that was not restarted lists any of what was closed below it, keys by agent."""
     told = "whether it has noticed already cannot be told"
     try:
-        gateway = client.meet(home, looking_only=True)
+        gateway = connection.meet(home, looking_only=True)
     except GatewayNeeded:
         return told
     try:

@@ -17,7 +17,8 @@ from ...core.planning import effects_of
 from ...journal.record import Kept, SessionRecord, StoreRecord
 from ...ports.share import FINISHES, Share
 from ..gateway import client as sessions
-from ..gateway.client import Gateway
+from ..gateway import connection
+from ..gateway.connection import Gateway
 from ..gateway.link import CallRefused, LinkLost, LinkRefused
 from .store import Row, SqliteStore, archives_of
 
@@ -143,7 +144,7 @@ def _keep(work: Share, keep: Keep, sessions: Sequence[tuple[str, str | None]]) -
 
 def again(gateway: Gateway) -> str:
     """Return what to do where a gateway has stopped answering in the middle of a run."""
-    return f"{sessions.way_out(gateway)}, then the same command again: it finishes what was begun"
+    return f"{connection.way_out(gateway)}, then the same command again: it finishes what was begun"
 
 
 def _deleted(gateway: Gateway, key: str, session_id: str) -> list[str]:

@@ -25,8 +25,8 @@ from ...ports.ledger import Ledger
 from ...system import files, processes
 from ...system.disk import Disk
 from ..files.document import same_value
-from ..gateway.client import Gateway
 from ..gateway.command import OpenClaw, first_object
+from ..gateway.connection import Gateway
 from ..gateway.find import find
 from ..gateway.link import LinkLost, LinkRefused
 from ..gateway.restart import healthy
