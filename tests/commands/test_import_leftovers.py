@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core.durable import Move
 from session_closer.core.effects import Effect
-from session_closer.core.model import Move, Status
+from session_closer.core.model import Status
 from session_closer.openclaw import home
 from session_closer.openclaw.restorable import Item
 from session_closer.openclaw.sqlite import importer, leftovers

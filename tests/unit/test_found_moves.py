@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from session_closer.core.model import Move
-from session_closer.journal.record import Damaged, RunRecord, SessionRecord, StoreRecord, decode, encode
+from session_closer.core.durable import Move
+from session_closer.journal.codec import decode, encode
+from session_closer.journal.record import Damaged, RunRecord, SessionRecord, StoreRecord
 
 STAMP = "2026-11-21T00-41-24.769Z"
 ARCHIVE = f"a1.jsonl.deleted.{STAMP}"
@@ -18,7 +19,14 @@ def record(source: str, target: str, entry: str | None) -> RunRecord:
     session = SessionRecord("agent:lead:kelly", "b2", 0, 9, digest, moves=(Move(source, target),), entry=entry)
     store = StoreRecord("lead", "files", "/s/sessions.json", "/a", "sessions.json.bak-x", 9, "0" * 64, (session,))
     run = "20261121T004124.769Z-1a2b3c4d"
-    return RunRecord(run, "restore-sessions", "0.1.0", "2026-11-21T00:41:24.769Z", "/state", stores=(store,))
+    return RunRecord(
+        id=run,
+        operation="restore-sessions",
+        tool="0.1.0",
+        started_at="2026-11-21T00:41:24.769Z",
+        state_dir="/state",
+        stores=(store,),
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from session_closer.artifacts import measuring
-from session_closer.core.model import Move
+from session_closer.core.durable import Move
 
 
 @pytest.mark.parametrize("size", [0, 1, 5, 6, 7, 20])

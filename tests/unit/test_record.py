@@ -6,40 +6,42 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from session_closer.core import names, planning
-from session_closer.core.model import GatewayView, Move, PlannedRow, Snapshot, Status
+from session_closer.core.durable import Move
+from session_closer.core.effects import Effect
+from session_closer.core.model import GatewayView, PlannedRow, Snapshot, Status
 from session_closer.core.planning import Choices
 from session_closer.core.report import Outcome
-from session_closer.journal import record as record_module
+from session_closer.journal.codec import check, decode, encode, scan
 from session_closer.journal.record import (
+    By,
     Damaged,
+    Ended,
+    Kept,
+    Mode,
+    Off,
     RunRecord,
     SessionRecord,
     StoreRecord,
-    Texts,
-    check,
-    decode,
-    encode,
-    ended,
-    pieces,
-)
+)  # fmt: skip
 from session_closer.openclaw.files.store import parse
 from session_closer.openclaw.sqlite import change
 from session_closer.openclaw.sqlite.store import Row
-from session_closer.render.report import result as result_row
+from session_closer.operations.summary import ended
 
 STAMP = "2026-11-21T00-41-24.769Z"
 MOVE = Move("a1.jsonl", f"a1.jsonl.deleted.{STAMP}", 12, 34)
 SESSION = SessionRecord("agent:lead:kelly", "a1", 4, 20, "0" * 64, moves=(MOVE,))
 STORE = StoreRecord("lead", "files", "/s/sessions.json", "/s", f"sessions.json.bak-{STAMP}", 99, "0" * 64, (SESSION,))
-RECORD = RunRecord("20261121T004124.769Z-1a2b3c4d", "close-project", "0.1.0", "2026-11-21T00:41:24.769Z", "/state",
-                   {"uid": 1}, stores=(STORE,))  # fmt: skip
+RECORD = RunRecord(
+    id="20261121T004124.769Z-1a2b3c4d", operation="close-project", tool="0.1.0",
+    started_at="2026-11-21T00:41:24.769Z", state_dir="/state", by=By(1), stores=(STORE,),
+)  # fmt: skip
 
 
 def test_what_is_written_is_read_again() -> None:
@@ -94,11 +96,11 @@ def test_every_record_that_a_plan_can_make_is_read_again_as_it_was(
     wanted = {("lead", key): key for key in sessions}
     plan = planning.chosen(wanted, {"lead": snapshot}, GatewayView(), Choices(stamp="2026-11-28T00-00-00.000Z"))
     members = document.members
-    store = replace(STORE, sessions=tuple(
+    store = STORE.but(sessions=tuple(
         SessionRecord(row.key, row.session and row.session.session_id, members[row.key].start, 1, "0" * 64,
                       moves=row.moves) for row in plan.closing))  # fmt: skip
-    rows = tuple(result_row(row, missing_ok=False) for row in others)
-    record = replace(RECORD, sequence=3, boot="b", uptime=1.5, reason=reason, stores=(store,), results=rows)
+    rows = tuple(ended(row, missing_ok=False) for row in others)
+    record = RECORD.but(sequence=3, boot="b", uptime=1.5, reason=reason, stores=(store,), results=rows)
     check(record)
     assert decode(encode(record)) == record
 
@@ -110,7 +112,7 @@ def test_every_row_of_a_database_is_read_again_as_it_was(
 ) -> None:
     planned = PlannedRow(key, "project-lead", key, Status.WOULD_CLOSE, frees=frees)
     session = change._recorded(planned, Row(key, session_id or "", entry, None, None, -1))
-    record = replace(RECORD, stores=(replace(STORE, era="sqlite", backup=None, sessions=(session,)),))
+    record = RECORD.but(stores=(STORE.but(era="sqlite", backup=None, sessions=(session,)),))
     assert decode(encode(record)) == record
 
 
@@ -130,7 +132,7 @@ MOVE_AT = [*SESSION_AT, "moves", 0]
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (["format"], "session-closer/2"),
+        (["format"], "session-closer/3"),
         (["id"], "../../x"),
         (["state"], "half"),
         (["stateDir"], 5),
@@ -164,19 +166,25 @@ def members(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
         yield from members(inner, (*path, name))
 
 
-WHOLE = replace(
-    RECORD, reason="why", finished_at="later", results=({"key": "k"},),
+WHOLE = RECORD.but(
+    reason="why", finished_at="later", results=(Ended("kelly", "lead", "k", None, "failed", False),),
     stores=(
-        replace(STORE, displaced=(f"sessions.json.bak-{STAMP}-1",), merged=1, orphans=(MOVE,), removes=("old.bak",)),
-        replace(
-            STORE, agent="other", era="sqlite", backup=None,
-            sessions=(SESSION._replace(
-                entry="{}", sha256=hashlib.sha256(b"{}").hexdigest(), archived_at=5, moves=(MOVE._replace(sha256="0"),)
+        STORE.but(displaced=(f"sessions.json.bak-{STAMP}-1",), merged=1, orphans=(MOVE,), removes=("old.bak",)),
+        STORE.but(
+            agent="other", era="sqlite", backup=None,
+            sessions=(SESSION.but(
+                entry="{}", sha256=hashlib.sha256(b"{}").hexdigest(), archived_at=5, moves=(MOVE.but(sha256="0"),),
+                effects=(Effect("pin", "", "", 1, "removed", "exact"),), modes=(Mode("a/b", 0o600),),
+                jobs=(Off("job", 5, 6),),
             ),),
+            kept=(Kept("rows.gz", 1, 2, "0"),),
         ),
     ),
 )  # fmt: skip
-PLACES = [path for path in members(json.loads(encode(WHOLE))) if path[0] not in ("format", "by") and "key" not in path]
+# Any number is a float.
+PLACES = [
+    path for path in members(json.loads(encode(WHOLE))) if path[0] not in ("format", "uptime") and "key" not in path
+]
 NESTED = json.loads("[" * 500 + "]" * 500)
 
 
@@ -221,73 +229,37 @@ def test_any_other_bytes_are_refused(raw: bytes) -> None:
 
 
 def test_a_cut_record_is_refused() -> None:
-    raw = encode(replace(RECORD, state="done")).rstrip()
+    raw = encode(RECORD.but(state="done")).rstrip()
     for end in range(0, len(raw), 7):
         with pytest.raises(Damaged):
             decode(raw[:end])
 
 
-def slowly(record: RunRecord) -> bytes:
-    def fields(part: Any) -> dict[str, Any]:
-        if isinstance(part, tuple):
-            return {camel(name): plain(getattr(part, name)) for name in part._fields}
-        return {camel(name): plain(getattr(part, name)) for name in part.__slots__ if name != "ended"}
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, SessionRecord | Move):
-            return fields(value)
-        return [plain(one) for one in value] if isinstance(value, tuple) else value
-
-    def camel(name: str) -> str:
-        first, *rest = name.split("_")
-        return first + "".join(word.capitalize() for word in rest)
-
-    return (json.dumps({"format": "session-closer/1", **fields(record)}, default=fields) + "\n").encode()
+def test_a_record_is_one_line_of_json_that_begins_with_its_place_in_the_order_of_runs() -> None:
+    raw = encode(WHOLE)
+    assert raw.startswith(b'{"format":"session-closer/2","id":"20261121T004124.769Z-1a2b3c4d","sequence":0,"boot":"",')
+    assert raw.endswith(b"]}\n")
+    assert raw.count(b"\n") == 1
+    assert list(json.loads(raw))[-1] == "stores"
 
 
-WORDS = st.one_of(st.text(max_size=8), st.sampled_from(['"sessions": []', '"status": "planned"', "planned"]))
-SESSIONS = st.builds(
-    SESSION._replace, key=WORDS, session_id=st.none() | WORDS, status=WORDS, entry=st.none() | WORDS,
-    archived_at=st.none() | st.integers(), moves=st.sampled_from([(), (MOVE,), (MOVE, MOVE)]),
-)  # fmt: skip
+@pytest.mark.parametrize("record", [WHOLE, RECORD.but(stores=()), RECORD.but(reason="\ud800"), WHOLE.but(
+    stores=(*WHOLE.stores, STORE.but(sessions=(SESSION.but(key="\udc00"),))))])  # fmt: skip
+def test_stores_are_read_one_at_a_time(record: RunRecord) -> None:
+    head, stores = scan(encode(record))
+    assert head == record.but(stores=())
+    assert tuple(stores) == record.stores
 
 
-@given(st.lists(SESSIONS, max_size=3), st.dictionaries(WORDS, st.integers() | WORDS), st.none() | WORDS)
-def test_a_record_has_the_bytes_it_always_had(
-    sessions: list[SessionRecord], by: dict[str, Any], reason: str | None
-) -> None:
-    record = replace(RECORD, by=by, reason=reason, stores=(replace(STORE, sessions=tuple(sessions), orphans=(MOVE,)),))
-    assert encode(record) == slowly(record)
+def test_nothing_is_given_of_a_record_whose_last_store_is_damaged() -> None:
+    with pytest.raises(Damaged):
+        scan(encode(WHOLE.but(stores=(*WHOLE.stores, STORE.but(agent="No Agent")))))
 
 
-@given(st.lists(SESSIONS, max_size=3), WORDS.filter(bool))
-def test_what_became_of_all_is_said_by_each(sessions: list[SessionRecord], status: str) -> None:
-    texts = Texts()
-    store = replace(STORE, sessions=tuple(sessions))
-    assert b"".join(pieces(replace(RECORD, stores=(store,)), texts)) == encode(replace(RECORD, stores=(store,)))
-    each = [session._replace(status=status) if session.status == "planned" else session for session in sessions]
-    together = replace(RECORD, stores=(replace(store, ended=status),))
-    assert b"".join(pieces(together, texts)) == encode(replace(RECORD, stores=(replace(STORE, sessions=tuple(each)),)))
-
-
-def test_only_the_texts_of_the_stores_as_they_are_now_are_kept() -> None:
-    texts = Texts()
-    first, later = (replace(STORE, sessions=(SESSION._replace(key=key),)) for key in ("first", "later"))
-    for store in (first, later, first):
-        raw = b"".join(pieces(replace(RECORD, stores=(store,)), texts))
-        assert raw == encode(replace(RECORD, stores=(store,)))
-        assert [sessions for sessions, _ in texts._known.values()] == [store.sessions]
-
-
-def test_a_large_record_comes_in_pieces_and_a_small_one_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert pieces(RECORD, Texts()) == [encode(RECORD)]
-    monkeypatch.setattr(record_module, "_LARGE", 100)
-    several = pieces(RECORD, Texts())
-    assert len(several) > 1
-    assert b"".join(several) == encode(RECORD)
-
-
-@given(SESSIONS, WORDS)
-def test_status_and_files_are_all_that_changes(session: SessionRecord, status: str) -> None:
-    moves = session.moves[1:]
-    assert ended(session, status, moves) == session._replace(status=status, moves=moves)
+@pytest.mark.parametrize("member", ["sequence", "stores", "agent"])
+def test_a_member_that_is_not_known_makes_a_record_damaged(member: str) -> None:
+    raw = encode(WHOLE)
+    with pytest.raises(Damaged):
+        decode(raw.replace(f'"{member}":'.encode(), f'"{member}s":'.encode(), 1))
+    with pytest.raises(Damaged):
+        decode(raw.replace(f'"{member}":'.encode(), f'"x":1,"{member}":'.encode(), 1))

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..core.model import Move
+from ..core.durable import Move
 from ..system.files import is_no_file, read
 
 # A transcript of a thousand messages, and what a person closes at once; more is not worth the time of a batch.

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from . import names, transcripts
 from .claims import Claims, user_of
+from .durable import Move
 from .escape import quoted
-from .model import GatewayView, Life, Move, PlannedRow, Session, Snapshot
+from .model import GatewayView, Life, PlannedRow, Session, Snapshot
 
 
 class FilePlan(NamedTuple):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .effects import Attached
 
 if TYPE_CHECKING:
-    pass
+    from .durable import Move
 
 
 class Status(StrEnum):
@@ -139,19 +139,6 @@ class GatewayView(NamedTuple):
     usable: bool = False
     known: frozenset[str] = frozenset()
     active: frozenset[str] = frozenset()
-
-
-class Move(NamedTuple):
-    """One file to be archived, by names in the transcripts folder, or whole paths; size in bytes, 0: not looked at.
-
-    `sha256` is None where reading the file would have cost too much.
-    """
-
-    source: str
-    target: str
-    size: int = 0
-    mtime_ns: int = 0
-    sha256: str | None = None
 
 
 class PlannedRow(NamedTuple):

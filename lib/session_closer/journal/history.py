@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 import stat
@@ -30,7 +29,7 @@ LIMIT = 256 << 20
 # Our own writing of what stands ahead in a record; the words in it are short.
 _HEAD_BYTES = 512
 _HEAD = re.compile(rb'"sequence":\s*(\d{1,15}),\s*"boot":\s*"([^"\\]*)",\s*"uptime":\s*(\d{1,18}(?:\.\d{1,18})?)')
-_ARCHIVED = re.compile(rb'"archivedAt": (\d+)')
+_ARCHIVED = re.compile(rb'"archivedAt":\s*(\d+)')
 _STARTED = re.compile(rb'"startedAt":\s*"([^"\\]*)"')
 
 
@@ -194,7 +193,8 @@ def interrupted(state: str) -> list[str]:
 
 def check_records(state: str, agents: Sequence[str]) -> None:
     """Refuse where the record of an interrupted run that concerns these agents is damaged."""
-    from .record import Damaged, agents_named, decode  # only what an interrupted run has left needs it
+    from .codec import agents_named, decode  # only what an interrupted run has left needs these
+    from .record import Damaged
 
     for run in open_runs(state):
         for _, _, raw in _record(run, record_path(state, run)) if is_left(state, run) else ():
@@ -239,12 +239,13 @@ def closed_before(state: str, wanted: Sequence[tuple[str, str]]) -> dict[tuple[s
     The wanted are in no store, so runs that have not ended and were about to close them have taken them out of it.
     Those come first: a run that ends meanwhile is found among the receipts.
     """
-    from .record import Damaged, decode  # only a key that is in no store needs it
+    from .codec import decode, spellings  # only a key that is in no store needs these
+    from .record import Damaged
 
-    missing = {pair: json.dumps(pair[1]).encode() for pair in wanted}
+    missing = {pair: spellings(pair[1]) for pair in wanted}
     found: dict[tuple[str, str], str] = {}
     for run, _, raw in named_records(state):
-        hits = [pair for pair, needle in missing.items() if needle in raw]
+        hits = [pair for pair, needles in missing.items() if any(needle in raw for needle in needles)]
         if hits:
             with contextlib.suppress(Damaged):
                 record = decode(raw)
@@ -264,7 +265,8 @@ def archived_by_us(state: str, wanted: Mapping[tuple[str, str], tuple[str | None
 
     The value tells whether they were to stay archived: else a cleanup had no time left to free them.
     """
-    from .record import Damaged, decode  # only a key that is archived needs it
+    from .codec import decode  # only a key that is archived needs these
+    from .record import Damaged
 
     missing = dict(wanted)
     # In one pass over each record: there may be ten thousands of them.

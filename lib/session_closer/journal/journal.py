@@ -13,8 +13,9 @@ from ..core.errors import Busy, Refused
 from ..system import flock, trust
 from ..system.disk import Disk
 from ..system.files import exists, is_no_file, put, read, remove
+from .codec import agents_named, check, decode, encode
 from .history import LIMIT, OPEN, RECORD, UNBORN, receipt_path, root, unborn_runs
-from .record import Damaged, RunRecord, Texts, agents_named, check, decode, pieces
+from .record import Damaged, RunRecord
 
 _TEMP = "record.json.tmp"
 _FEWER = "name fewer sessions at once"
@@ -34,7 +35,6 @@ class Journal:
         self._state = state
         self._run = run
         self._folder = os.path.join(root(state), OPEN, run)
-        self._texts = Texts()
         self.descriptor = -1
 
     @property
@@ -51,7 +51,7 @@ class Journal:
                 f"what is to be undone later cannot be recorded: it {problem}", _FEWER, name="record"
             ) from None
         # What becomes of each session is longer than what is planned.
-        if sum(map(len, pieces(record, self._texts))) > LIMIT // 2:
+        if len(encode(record)) > LIMIT // 2:
             raise Refused("this is too much for one record", _FEWER, name="record")
 
     def begin(self, first: RunRecord) -> None:
@@ -111,7 +111,7 @@ class Journal:
         """Replace the record, durable before it returns."""
         temp = os.path.join(self._folder, _TEMP)
         remove(self._disk, [temp])
-        put(self._disk, temp, *pieces(now, self._texts))
+        put(self._disk, temp, encode(now))
         self._disk.rename(temp, os.path.join(self._folder, RECORD))
         self._disk.sync_folder(self._folder)
 

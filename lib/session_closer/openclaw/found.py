@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..core import escape, names
+from ..core.durable import Move
 from ..core.errors import CloserError, Refused
-from ..core.model import PUT_AWAY, Move, Status
+from ..core.model import PUT_AWAY, Status
 from ..core.report import Found
 from ..journal import history
-from ..journal.record import Damaged, RunRecord, SessionRecord, decode
+from ..journal.codec import decode
+from ..journal.record import Damaged, RunRecord, SessionRecord
 from . import owner, remains
 from .home import Home
 from .remains import Archive, Row, Scene

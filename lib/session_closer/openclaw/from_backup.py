@@ -9,10 +9,12 @@ import sys
 from collections import defaultdict
 
 from ..core import escape, keys, names
+from ..core.durable import Move
 from ..core.errors import CorruptStore, Refused
-from ..core.model import Move, Session
+from ..core.model import Session
 from ..journal import history
-from ..journal.record import Damaged, RunRecord, SessionRecord, StoreRecord, decode
+from ..journal.codec import decode
+from ..journal.record import Damaged, RunRecord, SessionRecord, StoreRecord, receipt_of
 from ..system import files
 from .files import document
 from .files.members import Document
@@ -58,7 +60,7 @@ def from_backup(home: Home, path: str) -> RunRecord:
         shelf = put_away_after(home, agent, real, sequence)
         sessions = tuple(_left_over(before, key, before.members[key].row, shelf) for key in gone.get(agent, ()))
         stores_of_it.append(StoreRecord(agent, "files", index, folder, name, len(raw), hashed, sessions))
-    return RunRecord("", FROM_BACKUP, "", "", home.state, sequence=sequence, stores=tuple(stores_of_it), state="done")
+    return receipt_of(FROM_BACKUP, home.state, tuple(stores_of_it), sequence)
 
 
 def _maker(home: Home, index: str, name: str) -> int:

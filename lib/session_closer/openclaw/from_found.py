@@ -6,15 +6,15 @@ import hashlib
 import json
 import os
 import uuid
-from dataclasses import replace
 from typing import Any
 
 from ..core import escape, keys, names
+from ..core.durable import Move
 from ..core.effects import NONE, REMOVED, Effect
 from ..core.errors import Refused, UsageProblem
-from ..core.model import Move
 from ..journal import history
-from ..journal.record import RunRecord, SessionRecord, StoreRecord, raw_entry
+from ..journal.checks import raw_entry
+from ..journal.record import RunRecord, SessionRecord, StoreRecord, receipt_of
 from ..system import files
 from . import found, remains, restorable, stores
 from .files import document
@@ -47,7 +47,7 @@ def from_found(where: Home, wanted: str, given: str | None, *, looking: bool) ->
     # What was packed for a database cannot be a file store's transcript.
     era = "sqlite" if any(move.target.endswith(".zst") for move in session.moves) else find.era
     store = StoreRecord(shown.agent, era, index, where.folder(shown.agent), sessions=(session,))
-    return RunRecord("", FOUND, "", "", where.state, stores=(store,), state="done"), note
+    return receipt_of(FOUND, where.state, (store,)), note
 
 
 def _new_key(given: str, find: Find) -> str:
@@ -84,8 +84,8 @@ def _by_receipt(where: Home, find: Find, run: str, *, looking: bool) -> RunRecor
     for store in record.stores:
         only = tuple(one for one in store.sessions if (store.agent, one.key, one.session_id) == wanted)
         if only:
-            own.append(replace(store, sessions=only, orphans=(), removes=()))
-    return replace(record, operation=FOUND, stores=tuple(own))
+            own.append(store.but(sessions=only, orphans=(), removes=()))
+    return record.but(operation=FOUND, stores=tuple(own))
 
 
 def _renamed(where: Home, source: RunRecord, find: Find, key: str) -> RunRecord:
@@ -93,14 +93,14 @@ def _renamed(where: Home, source: RunRecord, find: Find, key: str) -> RunRecord:
     for store in source.stores:
         sessions = tuple(_with_key(where, find, store, session, key) for session in store.sessions)
         # Where the entry was in the backup says nothing of another key's place.
-        renamed.append(replace(store, backup=None, sessions=sessions))
-    return replace(source, stores=tuple(renamed))
+        renamed.append(store.but(backup=None, sessions=sessions))
+    return source.but(stores=tuple(renamed))
 
 
 def _with_key(where: Home, find: Find, store: StoreRecord, session: SessionRecord, key: str) -> SessionRecord:
     held = restorable.entry_of(store, session)
     value = document.member(held)[1] if store.era == "files" else held
-    return _placed(where, find, key, value, session.moves)._replace(events=session.events)
+    return _placed(where, find, key, value, session.moves).but(events=session.events)
 
 
 def _session(where: Home, find: Find, key: str) -> tuple[SessionRecord, list[str]]:
@@ -109,7 +109,7 @@ def _session(where: Home, find: Find, key: str) -> tuple[SessionRecord, list[str
     _check_transcripts(where, find)
     value = None if find.backup is None else _value_in(find.backup, shown.agent, str(shown.key))
     if value is not None:
-        found_so = _placed(where, find, key, value, find.moves)._replace(effects=_silent(where, find, value))
+        found_so = _placed(where, find, key, value, find.moves).but(effects=_silent(where, find, value))
         return found_so, [f"what was set for it is what {find.backup} has"]
     now = int(history.now().timestamp() * 1000)
     # Without a beginning OpenClaw takes the transcript's, and resets an old session with the next message to it.
@@ -119,7 +119,7 @@ def _session(where: Home, find: Find, key: str) -> tuple[SessionRecord, list[str
         made["delivery"] = {"kind": "none"}
     # Whoever deleted it took them along.
     gone = Effect("settings", "", "", 1, REMOVED, NONE, GONE)
-    return _placed(where, find, key, json.dumps(made), find.moves)._replace(effects=(gone,)), []
+    return _placed(where, find, key, json.dumps(made), find.moves).but(effects=(gone,)), []
 
 
 def _silent(where: Home, find: Find, value: str) -> tuple[Effect, ...]:

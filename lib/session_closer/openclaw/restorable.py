@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
 from typing import NamedTuple
@@ -15,12 +14,14 @@ from typing import NamedTuple
 from ..artifacts import measuring
 from ..core import durations, escape, keys, names
 from ..core.claims import Claims
+from ..core.durable import Move
 from ..core.effects import Effect, Lost
 from ..core.errors import Busy, CloserError, Refused
-from ..core.model import PUT_AWAY, Move, Status
+from ..core.model import PUT_AWAY, Status
 from ..core.report import ReceiptRow
 from ..journal import history
-from ..journal.record import Damaged, Mode, Off, RunRecord, SessionRecord, StoreRecord, decode
+from ..journal.codec import decode
+from ..journal.record import Damaged, Mode, Off, RunRecord, SessionRecord, StoreRecord
 from ..ports.store import Store
 from ..system import files
 from . import stores
@@ -98,8 +99,8 @@ def _records(home: Home) -> list[tuple[ReceiptRow, RunRecord | None]]:
             found[run] = ReceiptRow(run, "", "damaged", "", None, (), 0, 0, 0, path), None
             continue
         # All receipts together may be larger than the memory.
-        bare = tuple(replace(store, sessions=(), orphans=()) for store in record.stores)
-        found[run] = _row(home, record, path, back), replace(record, stores=bare)
+        bare = tuple(store.but(sessions=(), orphans=()) for store in record.stores)
+        found[run] = _row(home, record, path, back), record.but(stores=bare)
         changed = {
             (store.agent, session.key, session.session_id)
             for store in record.stores
@@ -120,7 +121,7 @@ def _records(home: Home) -> list[tuple[ReceiptRow, RunRecord | None]]:
 def _with_later(row: ReceiptRow, record: RunRecord | None, restored: Mapping[str, int]) -> ReceiptRow:
     """Return the row with what is back of the caller's own session, which a run of its own has closed."""
     results = record.results if record is not None else ()
-    return row._replace(restored=row.restored + sum(restored.get(str(result.get("receipt")), 0) for result in results))
+    return row._replace(restored=row.restored + sum(restored.get(str(result.receipt), 0) for result in results))
 
 
 def _row(home: Home, record: RunRecord, path: str, back: Back) -> ReceiptRow:
@@ -130,8 +131,8 @@ def _row(home: Home, record: RunRecord, path: str, back: Back) -> ReceiptRow:
     restore = is_restore(record)
     closed = [(agent, session) for agent, session in sessions if session.status in PUT_AWAY]
     # The caller's own session was closed by a run of its own, for this one.
-    later = [result for result in record.results if "receipt" in result]
-    agents = (*(store.agent for store in record.stores), *(str(result.get("agent")) for result in later))
+    later = [result for result in record.results if result.late]
+    agents = (*(store.agent for store in record.stores), *(result.agent for result in later))
     return ReceiptRow(
         record.id,
         record.operation,
@@ -140,7 +141,7 @@ def _row(home: Home, record: RunRecord, path: str, back: Back) -> ReceiptRow:
         record.reason,
         tuple(dict.fromkeys(agents)),
         len(sessions) + len(later) + files,
-        0 if restore else len(closed) + sum(result.get("status") in PUT_AWAY for result in later) + files,
+        0 if restore else len(closed) + sum(result.status in PUT_AWAY for result in later) + files,
         sum(session.status == "restored" for _, session in sessions)
         if restore
         else sum((agent, session.key, session.session_id) in back for agent, session in closed),
@@ -196,7 +197,7 @@ def choose(home: Home, which: str, *, looking: bool) -> RunRecord:
 def _asking(records: Sequence[tuple[ReceiptRow, RunRecord | None]], row: ReceiptRow) -> ReceiptRow:
     """Return the run that left this one to the process which outlived it, else the row itself."""
     for other, record in records:
-        if record is not None and any(result.get("receipt") == row.path for result in record.results):
+        if record is not None and any(result.receipt == row.path for result in record.results):
             return other
     return row
 
@@ -204,7 +205,7 @@ def _asking(records: Sequence[tuple[ReceiptRow, RunRecord | None]], row: Receipt
 def _waiting_for(row: ReceiptRow, records: Sequence[tuple[ReceiptRow, RunRecord | None]]) -> str:
     record = next(record for other, record in records if other is row)
     results = record.results if record is not None else ()
-    own = [str(result.get("key")) for result in results if result.get("status") == Status.DEFERRED]
+    own = [result.key for result in results if result.status == Status.DEFERRED]
     return f"it waits until the turn of {escape.plain(own[0])} ends" if own else "a process is at it"
 
 
@@ -227,12 +228,10 @@ def _with_deferred(home: Home, record: RunRecord) -> RunRecord:
     """Return a receipt with the session that was closed for it later, which has a receipt of its own."""
     more: list[StoreRecord] = []
     for row in record.results:
-        path = row.get("receipt")
-        if isinstance(path, str):
-            name = os.path.basename(path).removesuffix(".json")
-            if names.is_run_id(name) and path == history.receipt_path(home.state, name):
-                more += _read(home, path).stores
-    return replace(record, stores=(*record.stores, *more))
+        name = os.path.basename(row.receipt or "").removesuffix(".json")
+        if names.is_run_id(name) and row.receipt == history.receipt_path(home.state, name):
+            more += _read(home, row.receipt).stores
+    return record.but(stores=(*record.stores, *more))
 
 
 def _no_receipt(what: str) -> Refused:
@@ -293,7 +292,8 @@ def look(home: Home, agent: str, chosen: Sequence[Chosen]) -> tuple[Store | None
     """Return an agent's store as it is now, and what would become of each of its sessions; raise Refused."""
     store = stores.detect(home, agent)
     # Most sessions miss nothing that is not in their record, and receipts may hold tens of thousands of archives.
-    shelf = functools.cache(lambda: put_away_since(home, agent, chosen[0].store.era, chosen[0].run))
+    since = chosen[0].run.sequence, chosen[0].run.id
+    shelf = functools.cache(lambda: put_away_since(home, agent, chosen[0].store.era, since))
     if isinstance(store, SqliteStore):
         return store, _with_way_out(chosen, _into_database(home, store, shelf, chosen))
     store = FileStore(home, agent)
@@ -336,7 +336,7 @@ def _into_file(home: Home, store: FileStore, claims: Claims, shelf: Callable[[],
     except CloserError as problem:
         return item._replace(status=Status.FAILED, error=problem.message)
     moves = tuple(_as_it_is_now(store, move, shelf) for move in session.moves)
-    whole = session._replace(moves=(*moves, *_left_for_another(store, entry, session, shelf)))
+    whole = session.but(moves=(*moves, *_left_for_another(store, entry, session, shelf)))
     found = _with_files(home, store, item._replace(entry=entry), whole, claims)
     # Where it was written back by hand, or by a gateway, its files may still be put away.
     if there and (found.status is not Status.WOULD_RESTORE or not found.moves):
@@ -348,7 +348,7 @@ def _as_it_is_now(store: FileStore, move: Move, shelf: Callable[[], Shelf]) -> M
     """Return a rename with the archive's present name: a session that shared it may have been back in between."""
     if files.exists(os.path.join(store.folder, move.target)):
         return move
-    later = move._replace(target=shelf().latest.get(move.source, move.target))
+    later = move.but(target=shelf().latest.get(move.source, move.target))
     return move if measuring.change(store.folder, later) else later
 
 
@@ -410,7 +410,7 @@ def _is_kept(store: Store, move: Move) -> bool:
 
 
 def _is_what_was(folder: str, move: Move) -> bool:
-    return measuring.change(folder, move._replace(target=move.source)) is None
+    return measuring.change(folder, move.but(target=move.source)) is None
 
 
 def entry_of(recorded: StoreRecord, session: SessionRecord) -> str:
@@ -481,7 +481,7 @@ def _to_import(home: Home, store: SqliteStore, shelf: Callable[[], Shelf], item:
             return item._replace(
                 status=Status.FAILED, error="the archive of its transcript was not found when it was closed"
             )
-        session = session._replace(moves=(*session.moves, *transcripts))
+        session = session.but(moves=(*session.moves, *transcripts))
     found = _with_files(home, store, item._replace(entry=entry), session, None)
     return found._replace(moves=transcripts) if found.status is Status.WOULD_RESTORE else found
 

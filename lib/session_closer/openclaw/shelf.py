@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from ..core import names
-from ..core.model import Move
+from ..core.durable import Move
 from ..journal import history
-from ..journal.record import Damaged, RunRecord, decode
+from ..journal.codec import decode
+from ..journal.record import Damaged, RunRecord
 from ..system import files
 from .home import Home
 
@@ -24,17 +25,17 @@ class Shelf(NamedTuple):
     owned: Mapping[str, Sequence[str]]
 
 
-def put_away_since(home: Home, agent: str, era: str, run: RunRecord) -> Shelf:
-    """Return what a run and those after it have put away of an agent and is still there, the latest of each name.
+def put_away_since(home: Home, agent: str, era: str, since: tuple[int, str]) -> Shelf:
+    """Return what has been put away of an agent since a run, by sequence and id, and is still there.
 
-    An archive of anybody else is never brought back: it may be years old.
+    It is the latest of each name. An archive of anybody else is never brought back: it may be years old.
     """
     listed = frozenset(_listed(home, agent))
     latest: dict[str, str] = {}
     for raw in history.all_records(home.state):
         with contextlib.suppress(Damaged):
             record = decode(raw)
-            if record.state_dir == home.state and (record.sequence, record.id) >= (run.sequence, run.id):
+            if record.state_dir == home.state and (record.sequence, record.id) >= since:
                 for move in _archived_by(record, agent, era):
                     if move.target in listed:
                         latest.setdefault(move.source, move.target)
@@ -66,5 +67,5 @@ def put_away_after(home: Home, agent: str, backup: str, sequence: int) -> Shelf:
     made = names.backed_up_at(os.path.basename(backup))
     since = made or datetime.fromtimestamp(os.stat(backup).st_mtime, UTC)
     told = names.shelf(name for name in _listed(home, agent) if names.is_made_since(name, since))
-    ours = put_away_since(home, agent, "files", RunRecord("", "", "", "", home.state, sequence=sequence))
+    ours = put_away_since(home, agent, "files", (sequence, ""))
     return _owned({**told, **ours.latest})

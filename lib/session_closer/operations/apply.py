@@ -22,7 +22,6 @@ from ..openclaw.gateway import client as sessions
 from ..openclaw.sqlite import change as retiring
 from ..openclaw.sqlite import close
 from ..openclaw.sqlite.store import SqliteStore
-from ..render.report import result as result_row
 from ..system import clock
 from ..system.files import listed
 from . import handoff, summary
@@ -157,16 +156,14 @@ def _end(run: Run, plan: Plan, result: RestartResult) -> Report:
         last = with_store(last, settled(work) if isinstance(work, FileShare) else close.settled(work))
     recorded = {(store.agent, session.key) for store in last.stores for session in store.sessions}
     others = [row for row in report.results if (row.agent, row.key) not in recorded]
-    rows = tuple(result_row(row, missing_ok=run.options.missing_ok) for row in others)
-    last = replace(last, results=rows)
+    rows = tuple(summary.ended(row, missing_ok=run.options.missing_ok) for row in others)
+    last = last.but(results=rows)
     if result.result == "handed-off" or any(row.status is Status.DEFERRED for row in plan.rows):
-        run.transaction.journal.write(
-            replace(last, restart=RestartRecord(result.needed, bool(result.ok), result.result))
-        )
+        run.transaction.journal.write(last.but(restart=RestartRecord(result.needed, bool(result.ok), result.result)))
         why = handoff.start(run.home, run.transaction.journal, last.id, run.options)
         return report if not why else _end(run, *_left_undone(plan, result, why))
     owed = RestartRecord(result.needed, bool(result.ok), result.result, result.detail)
-    run.transaction.journal.finish(replace(last, restart=owed, state="done", finished_at=clock.iso_now()))
+    run.transaction.journal.finish(last.but(restart=owed, state="done", finished_at=clock.iso_now()))
     return report
 
 

@@ -6,19 +6,20 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import NamedTuple
 
 from ..artifacts.measuring import Measure
 from ..core import chores, durations, fileplan, names
 from ..core.claims import user_of
+from ..core.durable import Move
 from ..core.escape import quoted
-from ..core.model import Move, Reason, Snapshot, Status
+from ..core.model import Reason, Snapshot, Status
 from ..core.policy import DAY, Rules
 from ..core.report import Outcome, Why
 from ..core.verdicts import Action
 from ..journal import clocks, history
-from ..journal.record import Damaged, RunRecord, StoreRecord, decode
+from ..journal.codec import decode
+from ..journal.record import Damaged, RunRecord, StoreRecord
 from ..openclaw.files.archive import bring_back
 from ..ports.share import Share
 from ..ports.store import Store
@@ -242,7 +243,7 @@ def tidy(run: Run, agent: str, planned: Chores) -> None:
         stamp = names.free_stamp(history.now(), snapshot.taken)
         moves = tuple(measure.live(store.folder, Move(name, names.archive_name(name, stamp))) for name in orphans)
         work = _work(run, store)
-        work.record = replace(work.record, orphans=moves, removes=tuple(expired))
+        work.record = work.record.but(orphans=moves, removes=tuple(expired))
         work.note(work.record)
         _archive(run, work, now, moves)
         _expire(run, work, now, expired)
@@ -274,7 +275,7 @@ def _archive(run: Run, work: Share, chores: Chores, moves: tuple[Move, ...]) -> 
     if not done:
         return
     sync_folders(run.disk, folder, (move.source for move in done))
-    work.record = replace(work.record, orphans=tuple(done))
+    work.record = work.record.but(orphans=tuple(done))
     work.tidied += [
         _outcome(work.store.agent, chores, move.source, Status.ARCHIVED, os.path.join(folder, move.target))
         for move in done
@@ -307,7 +308,7 @@ def _put_back(run: Run, work: Share, users: dict[str, str]) -> None:
             run.warn(fileplan.begun_anew(move.source, move.target))
     if back:
         sync_folders(run.disk, folder, back)
-        work.record = replace(work.record, orphans=tuple(m for m in work.record.orphans if m.source not in back))
+        work.record = work.record.but(orphans=tuple(m for m in work.record.orphans if m.source not in back))
         work.tidied = [row for row in work.tidied if row.status is not Status.ARCHIVED or row.given not in back]
 
 

@@ -6,16 +6,15 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from ..core.errors import CloserError
 from ..core.model import PUT_AWAY, Status
 from ..journal import history, journal, record  # fmt: skip
+from ..journal.codec import decode
 from ..journal.history import damaged, folders, named_records, open_runs, receipt_path
 from ..journal.journal import Journal
-from ..journal.record import Damaged, RestartRecord, RunRecord, StoreRecord
+from ..journal.record import Damaged, Ended, RestartRecord, RunRecord, StoreRecord
 from ..openclaw.attached import attachments, jobs, kept, modes, rebinding
 from ..openclaw.files import recover as finishing
 from ..openclaw.home import Home
@@ -68,7 +67,7 @@ def _left_something(home: Home, run: str) -> bool:
         found = Journal(Disk(), home.state, run).read()
     except Damaged:
         return False
-    return found is not None and any(row.get("status") == Status.DEFERRED for row in found.results)
+    return found is not None and any(row.status == Status.DEFERRED for row in found.results)
 
 
 def pending(home: Home, agent: str) -> set[str]:
@@ -117,7 +116,7 @@ def _finish(current: Installation, begun: Journal, run: str) -> list[str]:
         current.warn(*jobs.finish(current, store))
         modes.finish(current, store)
     results = tuple(_not_deferred_any_more(home, run, row) for row in found.results)
-    last: RunRecord = replace(found, results=results, restart=owed, state="done", finished_at=iso_now())
+    last: RunRecord = found.but(results=results, restart=owed, state="done", finished_at=iso_now())
     begun.finish(last)
     return [f"run {run} was interrupted and is finished now: {_counts(last)}"]
 
@@ -156,7 +155,7 @@ def _counts(last: RunRecord) -> str:
     done = f"{status['restored']} restored" if restores else f"{closed} closed"
     files_of_none = sum(len(store.orphans) for store in last.stores)
     more = f", {files_of_none} files" if files_of_none else ""
-    lost = sum(row.get("error") == _ENDED for row in last.results)
+    lost = sum(row.error == _ENDED for row in last.results)
     own = f", {lost} that waited for the end of a turn not closed" if lost else ""
     return f"{done}{more}, {status['dropped']} left as they were{own}"
 
@@ -169,22 +168,22 @@ def _finisher(store: StoreRecord) -> Callable[[Installation, StoreRecord, Journa
     return finishing.put_back if store.restores else finishing.roll_forward
 
 
-def _not_deferred_any_more(home: Home, run: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
+def _not_deferred_any_more(home: Home, run: str, row: Ended) -> Ended:
     """Return how the session ended that was left to a process: closed if a later run has a receipt of it."""
-    if row.get("status") != Status.DEFERRED:
+    if row.status != Status.DEFERRED:
         return row
     order = [begun.run for begun in history.beginnings(home.state)]
     begun_later = order[order.index(run) + 1 :]
     for later, _, raw in named_records(home.state):
         with contextlib.suppress(Damaged):
-            for store in record.decode(raw).stores if later in begun_later else ():
+            for store in decode(raw).stores if later in begun_later else ():
                 for session in store.sessions:
                     same = (store.agent, session.key, session.session_id)
-                    wanted = (row.get("agent"), row.get("key"), row.get("sessionId"))
+                    wanted = (row.agent, row.key, row.session_id)
                     if same == wanted and session.status in PUT_AWAY:
                         path = receipt_path(home.state, later)
-                        return {**row, "ok": True, "status": session.status, "error": None, "receipt": path}
-    return {**row, "ok": False, "status": str(Status.FAILED), "error": _ENDED}
+                        return row.but(ok=True, status=session.status, error=None, late=True, receipt=path)
+    return row.but(ok=False, status=str(Status.FAILED), error=_ENDED)
 
 
 def _is_young(begun: Journal) -> bool:

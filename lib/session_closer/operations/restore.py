@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
+from ..core.durable import Move
 from ..core.effects import How, Lost, lost
 from ..core.errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
 from ..core.keys import Target
-from ..core.model import Life, Move, Snapshot, Status
+from ..core.model import Life, Snapshot, Status
 from ..core.report import Outcome, Report, RestartResult, StoreResult
 from ..core.wish import Options, Wish
 from ..journal import history
@@ -30,10 +30,9 @@ from ..openclaw.sqlite import importer
 from ..openclaw.sqlite import restore as reviving
 from ..openclaw.sqlite.store import SqliteStore
 from ..ports.context import Console, Context
-from ..render.report import result as result_row
 from ..system import clock, files, flock
 from ..system.disk import Disk
-from . import close, handoff, recover
+from . import close, handoff, recover, summary
 from .decide import nothing_to_restart
 from .hold import locked
 from .restart import not_begun, restart_once
@@ -305,20 +304,20 @@ def _finish(run: Run, report: Report, ended: Sequence[Item], result: RestartResu
     assert run.transaction.journal is not None
     status = {(item.agent, item.key): str(item.status) for item in ended}
     stores = tuple(
-        replace(
-            store,
-            sessions=tuple(s._replace(status=status.get((store.agent, s.key), s.status)) for s in store.sessions),
+        store.but(
+            sessions=tuple(s.but(status=status.get((store.agent, s.key), s.status)) for s in store.sessions),
         )
         for store in run.transaction.record.stores
     )
     recorded = {(store.agent, s.key) for store in stores for s in store.sessions}
-    rows = tuple(result_row(row, missing_ok=False) for row in report.results if (row.agent, row.key) not in recorded)
+    others = [row for row in report.results if (row.agent, row.key) not in recorded]
+    rows = tuple(summary.ended(row, missing_ok=False) for row in others)
     owed = RestartRecord(result.needed, bool(result.ok), result.result, result.detail)
-    last = replace(run.transaction.record, stores=stores, results=rows, restart=owed)
+    last = run.transaction.record.but(stores=stores, results=rows, restart=owed)
     if result.result == "handed-off":
         run.transaction.journal.write(last)
         return handoff.start(run.home, run.transaction.journal, last.id, run.options)
-    run.transaction.journal.finish(replace(last, state="done", finished_at=clock.iso_now()))
+    run.transaction.journal.finish(last.but(state="done", finished_at=clock.iso_now()))
     return ""
 
 

@@ -10,7 +10,8 @@ from ..core.errors import CloserError
 from ..core.model import CHANGED, FINE, GOING, Plan, PlannedRow, Status
 from ..core.planning import effects_of
 from ..core.report import Outcome, Report, RestartResult, StoreResult
-from ..render.report import shown_rows
+from ..journal.record import Ended
+from ..render.report import is_fine, shown_rows
 from .run import Run
 
 _DONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.EXPIRED})
@@ -66,6 +67,21 @@ def of(
         missing_ok=run.options.missing_ok,
         most_rows=run.options.most_rows,
         error=error,
+    )
+
+
+def ended(row: Outcome, *, missing_ok: bool) -> Ended:
+    """Return what the record keeps of a row for which no store's record speaks."""
+    return Ended(
+        row.given,
+        row.agent,
+        row.key,
+        row.session_id,
+        str(row.status),
+        is_fine(row, missing_ok=missing_ok),
+        str(row.reason) if row.reason else None,
+        str(row.route) if row.route else None,
+        row.error,
     )
 
 

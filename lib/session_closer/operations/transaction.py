@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .. import __version__
 from ..journal import clocks, history, journal
 from ..journal.journal import Journal
-from ..journal.record import Damaged, RestartRecord, RunRecord, StoreRecord, with_store
+from ..journal.record import By, Damaged, RestartRecord, RunRecord, StoreRecord, with_store
 from ..ports.share import Share
 from ..system import clock, files
 from ..system.disk import Disk
@@ -57,7 +57,7 @@ class Transaction:
             tool=__version__,
             started_at=clock.iso_now(),
             state_dir=self.state,
-            by={"uid": os.getuid(), "pid": os.getpid(), "host": os.uname().nodename},
+            by=By(os.getuid(), os.getpid(), os.uname().nodename),
             reason=self.reason,
             stores=stores,
         )
@@ -105,7 +105,7 @@ class Transaction:
         """Write what the run owes its gateway."""
         assert self.record is not None
         assert self.journal is not None
-        self.record = replace(self.record, restart=restart)
+        self.record = self.record.but(restart=restart)
         self.journal.write(self.record)
 
     def release(self) -> None:

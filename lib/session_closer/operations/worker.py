@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..core.errors import Busy, CloserError
@@ -14,14 +13,14 @@ from ..core.model import Life, Reason, Route, Status
 from ..core.report import Outcome, Report, RestartResult
 from ..core.wish import Options, Wish
 from ..journal.journal import Journal
-from ..journal.record import RestartRecord, RunRecord, StoreRecord
+from ..journal.record import Ended, RestartRecord, RunRecord, StoreRecord
 from ..openclaw.gateway.find import find
 from ..openclaw.gateway.restart import restart
 from ..openclaw.home import Home
-from ..render.report import result
 from ..system import processes
 from ..system.clock import iso_now
 from ..system.disk import Disk
+from . import summary
 from .restart import wait_for_last_write
 
 _CALLER_SECONDS = 60.0
@@ -53,18 +52,18 @@ def main(task: Mapping[str, Any], *, begun: int | None = None) -> int:
             pipe.write(b".")
     _wait_for(int(task["caller"]))
     ends: list[RestartResult] = []
-    rows: list[Mapping[str, Any]] = []
+    rows: list[Ended] = []
     for row in record.results:
-        if row.get("status") != Status.DEFERRED:
+        if row.status != Status.DEFERRED:
             rows.append(row)
             continue
         ended, restarted = _close_own(where, record, row, task)
         ends.append(restarted)
-        rows.append({**row, **ended})
-        journal.write(replace(record, results=(*rows, *record.results[len(rows) :])))
-    record = _restarted(where, replace(record, results=tuple(rows)), ends, task)
+        rows.append(ended)
+        journal.write(record.but(results=(*rows, *record.results[len(rows) :])))
+    record = _restarted(where, record.but(results=tuple(rows)), ends, task)
     owed = record.restart
-    journal.finish(replace(record, state="done", finished_at=iso_now()))
+    journal.finish(record.but(state="done", finished_at=iso_now()))
     return 0 if owed.done or not owed.needed else 1
 
 
@@ -78,8 +77,7 @@ def _restarted(where: Home, record: RunRecord, ends: Sequence[RestartResult], ta
     if not late:
         return record
     stores = tuple(_looked_at(where, store) if store.era == "files" else store for store in record.stores)
-    return replace(
-        record,
+    return record.but(
         stores=stores,
         restart=RestartRecord(True, bool(late[-1].ok), late[-1].result, late[-1].detail),
     )
@@ -101,12 +99,10 @@ def _wait_for(caller: int) -> None:
         time.sleep(0.1)
 
 
-def _close_own(
-    where: Home, record: RunRecord, row: Mapping[str, Any], task: Mapping[str, Any]
-) -> tuple[dict[str, Any], RestartResult]:
+def _close_own(where: Home, record: RunRecord, row: Ended, task: Mapping[str, Any]) -> tuple[Ended, RestartResult]:
     """Close the caller's own session once its turn has ended; return how it ended, and the restart that this took."""
     deadline = time.monotonic() + TURN_SECONDS
-    wish = Wish(record.operation, (Target(str(row["input"]), str(row["agent"]), (str(row["key"]),)),))
+    wish = Wish(record.operation, (Target(row.given, row.agent, (row.key,)),))
     options = Options(
         via=task["via"],
         restart="never" if task["restart"] == "never" else "auto",
@@ -122,7 +118,7 @@ def _close_own(
         late = time.monotonic() > deadline
         ended, again = _tried(where, wish, options, row)
         if late or not again:
-            return _ended(ended.row, ended.receipt), ended.restart
+            return _ended(row, ended), ended.restart
         time.sleep(_PAUSE)
 
 
@@ -134,11 +130,11 @@ class _End(NamedTuple):
     restart: RestartResult = RestartResult()
 
 
-def _tried(where: Home, wish: Wish, options: Options, row: Mapping[str, Any]) -> tuple[_End, bool]:
+def _tried(where: Home, wish: Wish, options: Options, row: Ended) -> tuple[_End, bool]:
     """Try once; return how it ended, and whether to try again: its turn goes on, or another closer holds the store."""
-    key = str(row["key"])
+    key = row.key
     try:
-        found = _attempt(where, wish, options, row.get("sessionId"))
+        found = _attempt(where, wish, options, row.session_id)
     except CloserError as problem:
         return _End(_failed(key, problem.message)), isinstance(problem, Busy)
     ended = found.results[0] if found.results else _failed(key, "it is in its store no more")
@@ -172,7 +168,7 @@ def _attempt(where: Home, wish: Wish, options: Options, session_id: object) -> R
     return execute(where, wish, options)
 
 
-def _ended(row: Outcome, receipt: str | None) -> dict[str, Any]:
-    plain = result(row, missing_ok=True)
-    kept = ("ok", "status", "reason", "route", "archives", "keyFree", "message", "error")
-    return {**{name: plain[name] for name in kept}, "receipt": receipt}
+def _ended(row: Ended, end: _End) -> Ended:
+    found = summary.ended(end.row, missing_ok=True)
+    of_row = found.but(given=row.given, agent=row.agent, key=row.key, session_id=row.session_id)
+    return of_row.but(late=True, receipt=end.receipt)

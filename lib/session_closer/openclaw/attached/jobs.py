@@ -111,7 +111,7 @@ def _is_on(jobs: _Jobs, work: Share, key: str, one: Attached, done: dict[str, Of
         _left_on(work, key, one, str(problem))
         return False
     try:
-        done[one.id] = asked._replace(at=jobs.switch(now, on=False))
+        done[one.id] = asked.but(at=jobs.switch(now, on=False))
     except LinkLost as problem:
         # Whether it is off is found out by the undo, from the time at which it was asked.
         _say(work, key, f"whether cron job {_name(one)} is off is not known: {problem}")
@@ -132,7 +132,7 @@ def _note(work: Share, key: str, off: Off) -> None:
 
     def noted(session: SessionRecord) -> SessionRecord:
         others = tuple(one for one in session.jobs if one.id != off.id)
-        return session._replace(jobs=(*others, off) if off.asked else others)
+        return session.but(jobs=(*others, off) if off.asked else others)
 
     _edit(work, key, noted)
     work.note(work.record)
@@ -140,7 +140,7 @@ def _note(work: Share, key: str, off: Off) -> None:
 
 def _edit(work: Share, key: str, change: Any) -> None:
     each = tuple(change(session) if session.key == key else session for session in work.record.sessions)
-    work.record = replace(work.record, sessions=each)
+    work.record = work.record.but(sessions=each)
 
 
 def _left_on(work: Share, key: str, one: Attached, why: str) -> None:
@@ -164,7 +164,7 @@ def _changed(work: Share, key: str, one: Attached, other: Attached | None) -> Se
             attached = tuple(each if each is not one else other for each in row.attached)
             work.rows[at] = row._replace(attached=tuple(each for each in attached if each is not None))
             made = effects_of(work.rows[at], work.store.era)
-    _edit(work, key, lambda session: session._replace(effects=tuple(made)))
+    _edit(work, key, lambda session: session.but(effects=tuple(made)))
     return made
 
 
@@ -173,7 +173,7 @@ def give_back(here: Installation, work: Share) -> None:
     stay = [one for one in work.record.sessions if one.jobs and work.outcome.get(one.key) not in PUT_AWAY]
     work.warnings += _given_back(here, stay, here.gateway)
     for session in stay:
-        _edit(work, session.key, lambda one: one._replace(jobs=()))
+        _edit(work, session.key, lambda one: one.but(jobs=()))
 
 
 def finish(here: Installation, store: StoreRecord) -> list[str]:
@@ -261,7 +261,7 @@ def _switched_on(jobs: _Jobs, off: Off) -> str:
 
 def settled(store: StoreRecord) -> StoreRecord:
     """Return the record of an interrupted run with the jobs that it had not come to named as what they are: on."""
-    return replace(store, sessions=tuple(map(_told, store.sessions)))
+    return store.but(sessions=tuple(map(_told, store.sessions)))
 
 
 def _told(session: SessionRecord) -> SessionRecord:
@@ -271,6 +271,6 @@ def _told(session: SessionRecord) -> SessionRecord:
     kept = {one.id: replace(one, action=effects.KEPT, undo=effects.EXACT, note=note) for one in left_on}
     if not kept:
         return session
-    return session._replace(
+    return session.but(
         effects=tuple(kept[one.id] if one.kind == "cron-job" and one.id in kept else one for one in session.effects)
     )

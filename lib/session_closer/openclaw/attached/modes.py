@@ -45,11 +45,15 @@ def _put_right(here: Installation, agent: str, key: str, modes: Sequence[Mode]) 
     if root is None:
         return Lost("file-mode", len(modes), "its worktree is not there")
     # The deepest first: a folder that was closed to us is closed again behind what is in it.
-    left = [mode.path for mode in sorted(modes, reverse=True) if not _set(here.disk, root, mode)]
+    left = [mode.path for mode in sorted(modes, key=_by_path, reverse=True) if not _set(here.disk, root, mode)]
     if not left:
         return None
     shown = ", ".join(map(plain, sorted(left)[:_SHOWN])) + (", …" if len(left) > _SHOWN else "")
     return Lost("file-mode", len(left), f"in {root}, not to be set: {shown}")
+
+
+def _by_path(mode: Mode) -> tuple[str, int]:
+    return mode.path, mode.mode
 
 
 def _worktree(entry: str) -> str:

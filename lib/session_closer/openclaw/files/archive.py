@@ -7,14 +7,14 @@ import functools
 import os
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from ...artifacts.measuring import Measure, holds
 from ...artifacts.measuring import stamp as stamp_of
 from ...core import fileplan, names, planning, transcripts
 from ...core.claims import Claims, user_of
-from ...core.model import Move, PlannedRow, Route, Session, Snapshot, Status
+from ...core.durable import Move
+from ...core.model import PlannedRow, Route, Session, Snapshot, Status
 from ...journal.history import now
 from ...journal.record import SessionRecord, StoreRecord
 from ...system import files, flock
@@ -76,14 +76,12 @@ def _rename(disk: Disk, work: FileShare, folder: str, move: Move) -> str | None:
 def _other_name(work: FileShare, move: Move) -> Move:
     """Return the move with an archive name that is free, noted in the journal before it is used."""
     stamp = names.free_stamp(now(), work.store.listed())
-    other = move._replace(target=names.archive_name(move.source, stamp))
+    other = move.but(target=names.archive_name(move.source, stamp))
     sessions = tuple(
-        session._replace(
-            moves=tuple(m._replace(target=other.target) if m.source == move.source else m for m in session.moves)
-        )
+        session.but(moves=tuple(m.but(target=other.target) if m.source == move.source else m for m in session.moves))
         for session in work.record.sessions
     )
-    work.record = replace(work.record, sessions=sessions)
+    work.record = work.record.but(sessions=sessions)
     work.note(work.record)
     return other
 
@@ -114,10 +112,10 @@ def archive_late_files(disk: Disk, work: FileShare, rows: Sequence[PlannedRow]) 
         late.append(row._replace(moves=moves))
     found = {row.key: row.moves for row in late}
     sessions = tuple(
-        session._replace(moves=(*session.moves, *found.get(session.key, ()))) for session in work.record.sessions
+        session.but(moves=(*session.moves, *found.get(session.key, ()))) for session in work.record.sessions
     )
     if any(found.values()):
-        work.record = replace(work.record, sessions=sessions)
+        work.record = work.record.but(sessions=sessions)
         work.note(work.record)
         archive(disk, work, late)
 
@@ -178,7 +176,7 @@ def look_again(disk: Disk, work: FileShare) -> None:
                 work.warnings.append(fileplan.kept_for(source, None if user == work.store.agent else user))
     files.sync_folders(disk, folder, moved)
     if stay:
-        work.record = replace(work.record, sessions=tuple(without(one, stay) for one in work.record.sessions))
+        work.record = work.record.but(sessions=tuple(without(one, stay) for one in work.record.sessions))
 
 
 def look_again_at(disk: Disk, home: Home, record: StoreRecord) -> StoreRecord:
@@ -188,7 +186,7 @@ def look_again_at(disk: Disk, home: Home, record: StoreRecord) -> StoreRecord:
         now = store.read().sessions
         if record.restores:
             away = {session.key for session in record.sessions if session.status == "restored"} - now.keys()
-            return replace(record, sessions=tuple(_ended(session, away, "failed") for session in record.sessions))
+            return record.but(sessions=tuple(_ended(session, away, "failed") for session in record.sessions))
         # A key with another session id was taken into use after it had been closed.
         back = [
             session
@@ -210,11 +208,11 @@ def look_again_at(disk: Disk, home: Home, record: StoreRecord) -> StoreRecord:
         )
         look_again(disk, work)
         came_back = {session.key for session in back}
-        return replace(record, sessions=tuple(_ended(session, came_back, "came_back") for session in record.sessions))
+        return record.but(sessions=tuple(_ended(session, came_back, "came_back") for session in record.sessions))
 
 
 def _ended(session: SessionRecord, keys: Collection[str], status: str) -> SessionRecord:
-    return session._replace(status=status) if session.key in keys else session
+    return session.but(status=status) if session.key in keys else session
 
 
 def bring_back(disk: Disk, folder: str, archive: str, live: str) -> bool:
@@ -228,7 +226,7 @@ def bring_back(disk: Disk, folder: str, archive: str, live: str) -> bool:
 def without(session: SessionRecord, stay: set[tuple[str, str]]) -> SessionRecord:
     """Return what is recorded of a session without the renames of files that stay, named by key and live name."""
     moves = tuple(move for move in session.moves if (session.key, move.source) not in stay)
-    return session if len(moves) == len(session.moves) else session._replace(moves=moves)
+    return session if len(moves) == len(session.moves) else session.but(moves=moves)
 
 
 def _claims(work: FileShare) -> dict[str, Claims]:

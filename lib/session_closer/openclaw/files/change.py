@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from ...artifacts.measuring import Hash
@@ -59,5 +58,5 @@ def _keep_bindings(here: Installation, ledger: Ledger, work: FileShare) -> None:
         here.warn(f"the chat bindings that go along are not kept: {problem.message}")
         return
     if found is not None:
-        work.record = replace(work.record, kept=(*work.record.kept, found))
+        work.record = work.record.but(kept=(*work.record.kept, found))
         work.note(work.record)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ...artifacts.measuring import holds
@@ -81,12 +80,10 @@ def _reroute(work: FileShare, keys: set[str]) -> None:
     work.rows = [row._replace(route=Route.FILES) if row.key in keys else row for row in work.rows]
     rerouted = {row.key: effects_of(row, work.store.era) for row in work.rows if row.attached}
     sessions = (
-        session._replace(route=str(Route.FILES), effects=rerouted.get(session.key, ()))
-        if session.key in keys
-        else session
+        session.but(route=str(Route.FILES), effects=rerouted.get(session.key, ())) if session.key in keys else session
         for session in work.record.sessions
     )
-    work.record = replace(work.record, sessions=tuple(sessions))
+    work.record = work.record.but(sessions=tuple(sessions))
     work.note(work.record)
 
 

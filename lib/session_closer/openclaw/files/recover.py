@@ -6,13 +6,13 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from ...core import fileplan, names
 from ...core.claims import user_of
+from ...core.durable import Move
 from ...core.errors import Refused
-from ...core.model import Move, Session
+from ...core.model import Session
 from ...journal import record
 from ...journal.history import now
 from ...journal.journal import Journal
@@ -55,7 +55,7 @@ def settle_files(current: Installation, store: StoreRecord, _begun: Journal, _ru
             if files.exists(archive):
                 done.append(move)
         files.sync_folders(disk, folder, (move.source for move in store.orphans))
-    return replace(store, orphans=tuple(done))
+    return store.but(orphans=tuple(done))
 
 
 def look_again(current: Installation, store: StoreRecord) -> StoreRecord:
@@ -70,10 +70,10 @@ def look_again(current: Installation, store: StoreRecord) -> StoreRecord:
                     shelf.spare(move)
             return store
         sessions = (
-            session._replace(moves=_there(map(shelf.spare, session.moves))) if session.status == "closed" else session
+            session.but(moves=_there(map(shelf.spare, session.moves))) if session.status == "closed" else session
             for session in store.sessions
         )
-        return replace(store, sessions=tuple(sessions), orphans=_there(map(shelf.spare, store.orphans)))
+        return store.but(sessions=tuple(sessions), orphans=_there(map(shelf.spare, store.orphans)))
 
 
 def _there(moves: Iterable[Move | None]) -> tuple[Move, ...]:
@@ -108,9 +108,9 @@ def put_back(current: Installation, store: StoreRecord, begun: Journal, run: Run
             for move in session.moves:
                 if not back and user_of(move.source, users) is None:
                     _rename_if_there(disk, store.transcripts, move.source, move.target)
-            sessions.append(session._replace(status="restored" if back else "dropped"))
+            sessions.append(session.but(status="restored" if back else "dropped"))
         _sync(disk, store)
-        return replace(store, sessions=tuple(sessions))
+        return store.but(sessions=tuple(sessions))
 
 
 def _sync(disk: Disk, store: StoreRecord) -> None:
@@ -136,7 +136,7 @@ def roll_forward(current: Installation, store: StoreRecord, begun: Journal, run:
         shelf = _Shelf(current, store)
         sessions = tuple(_settled(shelf, before, live, session) for session in store.sessions)
         _sync(disk, store)
-        return replace(store, sessions=sessions)
+        return store.but(sessions=sessions)
 
 
 def _merge_displaced(
@@ -152,12 +152,12 @@ def _merge_displaced(
         nonlocal store
         # Noted before the rename: killed in between, it gets the same name again.
         if name not in store.displaced:
-            store = replace(store, displaced=(*store.displaced, name))
+            store = store.but(displaced=(*store.displaced, name))
             note(store)
 
     def merged() -> None:
         nonlocal store
-        store = replace(store, merged=len(store.displaced))
+        store = store.but(merged=len(store.displaced))
         note(store)
 
     assert store.backup is not None
@@ -241,11 +241,11 @@ def _settled(
     if was is None:
         raise Damaged(f"its backup has no {session.key!r}")
     if now is None:
-        return session._replace(status="closed", moves=_there(map(shelf.put_away, session.moves)))
+        return session.but(status="closed", moves=_there(map(shelf.put_away, session.moves)))
     for move in session.moves:
         if shelf.user(move) is not None:
             shelf.bring_back(move)
-    return session._replace(status="dropped" if document.same_value(now, was) else "came_back")
+    return session.but(status="dropped" if document.same_value(now, was) else "came_back")
 
 
 class _Shelf:
@@ -271,13 +271,13 @@ class _Shelf:
         if self.user(move) is not None:
             return self.spare(move)
         if not files.exists(source):
-            return move._replace(target=self._archive(move) or move.target)
+            return move.but(target=self._archive(move) or move.target)
         while True:
             try:
                 self._run.disk.rename_new(source, os.path.join(self._folder, move.target))
             except FileExistsError:
                 stamp = names.free_stamp(now(), self._listed())
-                move = move._replace(target=names.archive_name(move.source, stamp))
+                move = move.but(target=names.archive_name(move.source, stamp))
             else:
                 return move
 
@@ -293,7 +293,7 @@ class _Shelf:
         if archive is None:
             return move
         self._run.warn(fileplan.begun_anew(move.source, archive))
-        return move._replace(target=archive)
+        return move.but(target=archive)
 
     def bring_back(self, move: Move) -> bool:
         """Give a file its live name; tell whether it has it now, and no other one."""

@@ -7,13 +7,13 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ...core import names
 from ...core.claims import user_of  # fmt: skip
+from ...core.durable import Move
 from ...core.errors import CloserError
-from ...core.model import Life, Move, Status
+from ...core.model import Life, Status
 from ...journal import history
 from ...journal.record import Kept, StoreRecord
 from ...ports.ledger import Ledger
@@ -59,7 +59,7 @@ def restore_store(
         importer.make_folder(here.disk, store.folder)
     orphans = [item for item in todo if item.how == "orphan"]
     todo = [item for item in todo if item.how != "orphan"]
-    record = replace(_prepare(here, store, todo, orphans, name), kept=_kept(some))
+    record = _prepare(here, store, todo, orphans, name).but(kept=_kept(some))
     ledger.note_first(record)
     work = FileShare(store=store, rows=[], record=record, note=ledger.note, planned=store.document)
     ledger.shares.append(work)
@@ -90,7 +90,7 @@ def _prepare(
         return record
     raw = store.document.raw
     made = commit.publish_backup(here.disk, store.index, raw, backup)
-    return replace(record, backup=made, size=len(raw), sha256=hashlib.sha256(raw).hexdigest())
+    return record.but(backup=made, size=len(raw), sha256=hashlib.sha256(raw).hexdigest())
 
 
 def _kept(some: Sequence[Chosen]) -> tuple[Kept, ...]:
@@ -177,7 +177,7 @@ def _entries_back(
             if not absent:
                 break
             new = _with_entries(live, absent, closed_in, work.warnings.append)
-            work.record = replace(work.record, installs=hashlib.sha256(new.raw).hexdigest())
+            work.record = work.record.but(installs=hashlib.sha256(new.raw).hexdigest())
             work.note(work.record)
             install(here.disk, work, live, new, lock)
             work.edited = True

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ...artifacts.measuring import Hash, Measure, Stamp, beside
 from ...core import names
 from ...core.claims import Claims
+from ...core.durable import Move
 from ...core.errors import CloserError
-from ...core.model import Move, PlannedRow, Session, Status
+from ...core.model import PlannedRow, Session, Status
 from ...core.planning import effects_of
-from ...journal.record import PLANNED, SessionRecord, StoreRecord, ended
+from ...journal.record import SessionRecord, StoreRecord
 from ...ports.share import Share
 from ...system import files
 from ...system.disk import Disk
@@ -54,12 +55,12 @@ def install(disk: Disk, work: FileShare, live: Document[Any], new: Document[Any]
 
     def displaced(name: str) -> None:
         if name not in work.record.displaced:
-            work.record = replace(work.record, displaced=(*work.record.displaced, name))
+            work.record = work.record.but(displaced=(*work.record.displaced, name))
             work.note(work.record)
 
     def merged() -> None:
         if work.record.merged != len(work.record.displaced):
-            work.record = replace(work.record, merged=len(work.record.displaced))
+            work.record = work.record.but(merged=len(work.record.displaced))
             work.note(work.record)
 
     assert work.record.backup is not None
@@ -132,15 +133,11 @@ def settled(work: FileShare) -> StoreRecord:
         session.moves and _settled(work, session, measure if status is Status.CLOSED else None)
         for session, status in zip(work.record.sessions, became, strict=True)
     ]
-    # As a rule everything went as it was planned, and there may be many.
-    as_planned = {(session.status, status) for session, status in zip(work.record.sessions, became, strict=True)}
-    if as_planned == {(PLANNED, Status.CLOSED)} and moves == [session.moves for session in work.record.sessions]:
-        return replace(work.record, ended=str(Status.CLOSED))
     sessions = (
-        ended(session, str(status), moved)
+        session.but(status=str(status), moves=moved)
         for session, status, moved in zip(work.record.sessions, became, moves, strict=True)
     )
-    return replace(work.record, sessions=tuple(sessions))
+    return work.record.but(sessions=tuple(sessions))
 
 
 def _settled(work: FileShare, session: SessionRecord, measure: Measure | None) -> tuple[Move, ...]:
@@ -148,8 +145,5 @@ def _settled(work: FileShare, session: SessionRecord, measure: Measure | None) -
     if measure and tuple(there) == tuple(move.target for move in session.moves):
         return tuple(measure.archived(work.store.folder, move) for move in session.moves)
     named = {names.archived_from(name): name for name in there}
-    moves = [
-        Move(move.source, named.get(move.source, move.target), move.size, move.mtime_ns, move.sha256)
-        for move in session.moves
-    ]
+    moves = [move.but(target=named.get(move.source, move.target)) for move in session.moves]
     return tuple(measure.archived(work.store.folder, move) for move in moves) if measure else tuple(moves)

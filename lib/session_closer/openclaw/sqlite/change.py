@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from ...core.errors import GatewayNeeded
 from ...core.model import PlannedRow, Route
 from ...core.planning import effects_of
-from ...journal.record import Kept, SessionRecord, StoreRecord, raw_entry
+from ...journal.checks import raw_entry
+from ...journal.record import Kept, SessionRecord, StoreRecord
 from ...ports.ledger import Ledger
 from ...ports.share import Share
 from ..attached import attachments, jobs, kept

@@ -6,13 +6,13 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from ...artifacts.measuring import Measure
 from ...core import escape, names
+from ...core.durable import Move
 from ...core.errors import GatewayNeeded
-from ...core.model import Move, PlannedRow, Status
+from ...core.model import PlannedRow, Status
 from ...core.planning import effects_of
 from ...journal.record import Kept, SessionRecord, StoreRecord
 from ...ports.share import FINISHES, Share
@@ -64,10 +64,9 @@ def _still_idle(work: Share, store: SqliteStore, gateway: Gateway) -> list[Plann
         work.outcome[row.key] = Status.CAME_BACK
         work.error[row.key] = _IN_USE
     # What is noted here tells the next run, if this one ends, whose archive it is and which of them to take back.
-    work.record = replace(
-        work.record,
+    work.record = work.record.but(
         sessions=tuple(
-            session._replace(
+            session.but(
                 archived_at=now[session.key].archived_at if session.key in now else None,
                 status=str(work.outcome.get(session.key, session.status)),
             )
@@ -138,7 +137,7 @@ def delete(
 def _keep(work: Share, keep: Keep, sessions: Sequence[tuple[str, str | None]]) -> None:
     kept = keep(sessions)
     if kept is not None:
-        work.record = replace(work.record, kept=(*work.record.kept, kept))
+        work.record = work.record.but(kept=(*work.record.kept, kept))
         work.note(work.record)
 
 
@@ -183,7 +182,7 @@ def judge(work: Share, store: SqliteStore, before: frozenset[str], *, pending: b
             planned[row.key] = _noted(work, row, found, planned[row.key])
         else:
             _still_there(work, row, found, pending=pending)
-    work.record = replace(work.record, sessions=tuple(planned[session.key] for session in work.record.sessions))
+    work.record = work.record.but(sessions=tuple(planned[session.key] for session in work.record.sessions))
 
 
 def _still_there(work: Share, row: PlannedRow, found: Row, *, pending: bool) -> None:
@@ -210,7 +209,7 @@ def _noted(work: Share, row: PlannedRow, found: Row, before: SessionRecord) -> S
         work.error[row.key] = f"{_IN_USE}; it is hidden yet: {FINISHES}"
         return before
     _still_there(work, row, found, pending=True)
-    return before._replace(archived_at=found.archived_at)
+    return before.but(archived_at=found.archived_at)
 
 
 def check_lists(work: Share, gateway: Gateway) -> None:
@@ -236,10 +235,9 @@ def settled(work: Share) -> StoreRecord:
     """Return the record with what became of each session, its archives and what else the close has changed."""
     archived = {key for key, status in work.outcome.items() if status is Status.ARCHIVED}
     effects = {row.key: effects_of(row, work.store.era, archived=True) for row in work.rows if row.key in archived}
-    return replace(
-        work.record,
+    return work.record.but(
         sessions=tuple(
-            session._replace(
+            session.but(
                 status=str(work.outcome.get(session.key, Status.FAILED)),
                 moves=_moves(work.store.folder, work.archives.get(session.key, ())),
                 effects=effects.get(session.key, session.effects),
@@ -278,32 +276,32 @@ def finish(
     now = store.rows([session.key for session in record.sessions])
     if frees:
         kept = keep([(one.key, one.session_id) for one in record.sessions if not one.hidden and one.key in now])
-        record = replace(record, kept=(*record.kept, *([kept] if kept is not None else ())))
+        record = record.but(kept=(*record.kept, *([kept] if kept is not None else ())))
     ended = (_finish(store, session, now.get(session.key), gateway, frees=frees) for session in record.sessions)
-    return replace(record, sessions=tuple(_with_archive(store, session, began) for session in ended))
+    return record.but(sessions=tuple(_with_archive(store, session, began) for session in ended))
 
 
 def _finish(
     store: SqliteStore, session: SessionRecord, now: Row | None, gateway: Gateway, *, frees: bool
 ) -> SessionRecord:
     if now is None:
-        return session._replace(status="closed")
+        return session.but(status="closed")
     if now.session_id != session.session_id:
-        return session._replace(status="came_back")
+        return session.but(status="came_back")
     used = session.status == "came_back" or now.events != session.events
-    left = session._replace(status="came_back" if used else "dropped")
+    left = session.but(status="came_back" if used else "dropped")
     ours = session.archived_at in (None, now.archived_at)
     if now.archived_at is None or session.archived_before or not ours:
         return left
     if (session.hidden or not frees) and not used:
-        return session._replace(status="archived", archived_at=now.archived_at)
+        return session.but(status="archived", archived_at=now.archived_at)
     # Whether it was used between the plan and the archive was not looked at any more, if its time was not noted.
     hidden = used or session.archived_at is None
     then, why = _asked_again(store, session, gateway, delete=not hidden)
     if then is None:
-        return session._replace(status="closed")
+        return session.but(status="closed")
     if then.session_id != session.session_id:
-        return session._replace(status="came_back")
+        return session.but(status="came_back")
     if hidden and then.archived_at is not None:
         what = f"an interrupted run archived {escape.plain(session.key)}, and the gateway does not take it back: {why}"
         raise GatewayNeeded(what, "openclaw gateway restart, then the same command again")
@@ -315,7 +313,7 @@ def _with_archive(store: SqliteStore, session: SessionRecord, began: datetime | 
         return session
     session_id = session.session_id or ""
     archives = archives_of(store, [session_id], lambda name: names.is_made_since(name, began))[session_id]
-    return session._replace(moves=_moves(store.folder, archives))
+    return session.but(moves=_moves(store.folder, archives))
 
 
 def _asked_again(

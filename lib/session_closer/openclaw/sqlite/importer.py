@@ -13,14 +13,15 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...core import escape, names
+from ...core.durable import Move
 from ...core.errors import CloserError, GatewayNeeded, Refused
-from ...core.model import Life, Move, Status
+from ...core.model import Life, Status
 from ...core.report import RestartResult
-from ...journal.record import PLANNED, RestartRecord, SessionRecord, StoreRecord, raw_entry
+from ...journal.checks import raw_entry
+from ...journal.record import PLANNED, RestartRecord, SessionRecord, StoreRecord
 from ...ports.ledger import Ledger
 from ...system import files, processes
 from ...system.disk import Disk
@@ -189,8 +190,8 @@ def finish(disk: Disk, index: str, store: SqliteStore, record: StoreRecord) -> S
             continue
         row = now.get(session.key)
         back = row is not None and row.session_id == session.session_id and (imported or row.archived_at is None)
-        sessions.append(session._replace(status="restored" if back else "dropped"))
-    return replace(record, sessions=tuple(sessions))
+        sessions.append(session.but(status="restored" if back else "dropped"))
+    return record.but(sessions=tuple(sessions))
 
 
 def cannot_stop(here: Installation) -> CloserError | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ...core.errors import GatewayNeeded
@@ -141,11 +140,11 @@ def _import_rows(
         importer.clean(here.disk, index, store, record)
         importer.judge(here, store, todo, done, said)
     back = [item.key for item in todo if done[item.agent, item.key].status is Status.RESTORED]
-    taken = replace(record, sessions=tuple(map(importer.recorded, todo)))
+    taken = record.but(sessions=tuple(map(importer.recorded, todo)))
     leftovers.put_away(here, store, taken, back, ledger.started_at)
 
 
 def _taken_back(ledger: Ledger, store: SqliteStore, done: Mapping[tuple[str, str], Item]) -> tuple[SessionRecord, ...]:
     """Return what the record has of a store already, as it ended: sessions that were taken out of the archive."""
     before = [session for work in ledger.shares if work.store.agent == store.agent for session in work.record.sessions]
-    return tuple(session._replace(status=str(done[store.agent, session.key].status)) for session in before)
+    return tuple(session.but(status=str(done[store.agent, session.key].status)) for session in before)

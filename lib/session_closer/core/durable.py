@@ -1,0 +1,34 @@
+"""What is kept in the records of runs: values with a form of their own in JSON, which no output shares (pure)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+import msgspec
+
+# A size, an offset or a time past this could not be given to the system.
+MOST = 1 << 62
+Number = Annotated[int, msgspec.Meta(gt=-MOST, lt=MOST)]
+Count = Annotated[int, msgspec.Meta(ge=0, lt=MOST)]
+
+
+# Nothing in a record refers back to it, so the collector has no circle to look for.
+class Durable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", gc=False):
+    """A value of a record: its members have the names of its fields, `mtimeNs` for `mtime_ns`, and no others."""
+
+    def but(self, **changes: Any) -> Self:
+        """Return the same value with other fields."""
+        return msgspec.structs.replace(self, **changes)
+
+
+class Move(Durable, frozen=True):
+    """One file to be archived, by names in the transcripts folder, or whole paths; size in bytes, 0: not looked at.
+
+    `sha256` is None where reading the file would have cost too much.
+    """
+
+    source: str
+    target: str
+    size: Number = 0
+    mtime_ns: Number = 0
+    sha256: str | None = None

@@ -1,0 +1,130 @@
+"""What a record may say, whoever has written it: which files it may name, and what else has to fit together (pure)."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from functools import lru_cache
+
+from ..core import keys, names
+from ..core.durable import MOST, Move
+from .record import Damaged, Head, Kept, SessionRecord, StoreRecord
+
+# Without a sha256: an entry that is not held.
+_ROUTES, _SHA256 = frozenset({"files", "gateway"}), re.compile("([0-9a-f]{64})?")
+# Hardly any live name holds one of these words.
+_ARCHIVED = re.compile(r"\.(?:deleted|reset|bak)\.")
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def check_head(head: Head) -> None:
+    """Raise Damaged for a run that could never have been."""
+    if not names.is_run_id(head.id) or head.state not in ("open", "done"):
+        raise Damaged("names no run")
+    if not 0 <= head.uptime < math.inf:
+        raise Damaged("has no place in the order of runs")
+
+
+def check_store(store: StoreRecord) -> None:
+    """Raise Damaged for a store's part that could never have been made, or names what is none of its files."""
+    if store.era not in ("files", "sqlite"):
+        raise Damaged("speaks of a kind of store that this version does not know")
+    for text in (store.agent, store.path, store.transcripts, store.sha256, store.installs):
+        if "\0" in text:
+            raise Damaged("holds a path that is no text")
+    if store.backup is not None if store.era == "sqlite" else (store.backup is None and store.sessions):
+        raise Damaged("has a backup of a database, or none of a file")
+    beside, _, index = store.path.rpartition("/") if store.era == "files" else ("", "", "")
+    if not all(_is_own(name, beside) for name in store.removes):
+        raise Damaged("removes a file that is not in its folder")
+    for name in (*([store.backup] if store.backup is not None else []), *store.displaced):
+        if not _plain_name(name) or not name.startswith(names.backup_name(store.path.rpartition("/")[2], "")):
+            raise Damaged("names a backup that is not one of ours")
+    _check_kept(store.kept)
+    if not keys.is_agent_id(store.agent):
+        raise Damaged("names an agent that cannot be")
+    if store.merged > len(store.displaced):
+        raise Damaged("counts stores that it does not name")
+    for session in store.sessions:
+        _check_session(session, beside)
+        # A file may hold half a surrogate pair, a database cannot.
+        if store.era == "sqlite" and _HALF.search(session.key):
+            raise Damaged("names a session that no database has")
+    for move in store.orphans:
+        _check_move(move, beside, index=index)
+
+
+def _check_kept(kept: tuple[Kept, ...]) -> None:
+    for one in kept:
+        if not _plain_name(one.name):
+            raise Damaged("keeps rows in a file that is none of ours")
+
+
+def _check_session(session: SessionRecord, beside: str) -> None:
+    if session.route not in _ROUTES or not _SHA256.fullmatch(session.sha256):
+        raise Damaged("holds a row that is none")
+    if session.entry is not None and hashlib.sha256(raw_entry(session.entry)).hexdigest() != session.sha256:
+        raise Damaged("holds an entry that is not what it was")
+    # What was found may be brought back beside the session that has the name of its file by now.
+    own = None if session.entry is None else f"{session.session_id}.jsonl"
+    for move in session.moves:
+        _check_move(move, beside, own)
+    for effect in session.effects:
+        if not 0 <= effect.count < MOST:
+            raise Damaged("counts less than nothing, or more than there can be")
+    for job in session.jobs:
+        if not job.id:
+            raise Damaged("switched off a job that is none")
+    for mode in session.modes:
+        if not _is_within(mode.path) or mode.mode > 0o777:
+            raise Damaged("holds a mode of a file that is in no worktree")
+
+
+def raw_entry(entry: str) -> bytes:
+    """Return the bytes of an entry; half a surrogate pair, which JSON may hold, is one of its characters."""
+    return entry.encode("utf-8", "surrogatepass")
+
+
+def _check_move(move: Move, beside: str, own: str | None = None, *, index: str = "") -> None:
+    if not (_is_own(move.source, beside) and _is_own(move.target, beside)):
+        raise Damaged("moves a file that is not in its folder")
+    if not _is_its_archive(move, own) or (_ARCHIVED.search(move.source) and names.is_archive(move.source)):
+        raise Damaged("moves a file to a name that is not its archive")
+    if not _has_owner(names.base(move.source)) and not (index and names.is_temporary(move.source, index)):
+        raise Damaged("moves a file that is no transcript")
+
+
+def _has_owner(name: str) -> bool:
+    """Tell whether a session could call a file its own; of thousands of names, hardly any needs a second look."""
+    return (name.endswith(".jsonl") and names.is_session_id(name[:-6])) or bool(names.owners(name))
+
+
+def _is_its_archive(move: Move, own: str | None) -> bool:
+    if move.target.startswith(move.source) and _is_ending(move.target[len(move.source) :]):
+        return True
+    made_of = names.archived_from(move.target)
+    return made_of is not None and (made_of == move.source or names.is_beside(move.source, made_of, own))
+
+
+# The many archives of one run have few endings.
+@lru_cache(maxsize=1024)
+def _is_ending(text: str) -> bool:
+    """Tell whether this is what an archive's name has behind the live one."""
+    return names.archived_from(f"x{text}") == "x"
+
+
+def _is_own(name: str, beside: str) -> bool:
+    """Tell whether this is a plain name, or the whole path of a file beside the index."""
+    if beside and name.startswith(beside + "/"):
+        return _plain_name(name.removeprefix(beside + "/"))
+    return _plain_name(name)
+
+
+def _is_within(path: str) -> bool:
+    """Tell whether a path stays in the folder where it begins."""
+    return "\0" not in path and not {"", ".", ".."}.intersection(path.split("/"))
+
+
+def _plain_name(name: str) -> bool:
+    return name not in ("", ".", "..") and "/" not in name and "\0" not in name

@@ -1,0 +1,150 @@
+"""A record as JSON, to and from: the one text for journal and receipt, checked like hostile input both ways (pure)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from ..core import keys
+from . import format_1
+from .checks import check_head, check_store
+from .record import FORMAT, Damaged, Head, RunRecord, StoreRecord
+
+_SHOWN = 200
+_NO_STORES = b"[]}"
+_NOT_ONE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+
+
+class _Written(Head, frozen=True, kw_only=True):
+    """A record as it is read: what it says of each store is decoded when that store's turn comes."""
+
+    format: Literal["session-closer/2"]
+    stores: tuple[msgspec.Raw, ...]
+
+
+def encode(record: RunRecord) -> bytes:
+    """Return the record as JSON, one line."""
+    return b"".join(pieces(record.but(stores=()), map(encode_store, record.stores)))
+
+
+def encode_store(store: StoreRecord) -> bytes:
+    """Return the part of a record that one store is."""
+    return _text(store)
+
+
+def pieces(head: RunRecord, stores: Iterator[bytes]) -> Iterator[bytes]:
+    """Give the text of a record, whose stores are texts already, one by one."""
+    yield _text(head).removesuffix(_NO_STORES)
+    before = b"["
+    for store in stores:
+        yield before
+        yield store
+        before = b","
+    yield b"]}\n" if before == b"," else b"[]}\n"
+
+
+def _text(part: Head | StoreRecord) -> bytes:
+    try:
+        return msgspec.json.encode(part)
+    except UnicodeEncodeError:
+        # Half a surrogate pair, in a key or in a name, which JSON can only hold escaped.
+        return json.dumps(msgspec.to_builtins(part), separators=(",", ":")).encode()
+
+
+def decode(raw: bytes) -> RunRecord:
+    """Return a record read from disk, checked like hostile input; raise Damaged."""
+    head, parts = _opened(raw)
+    return head.but(stores=tuple(map(decode_store, parts)))
+
+
+def scan(raw: bytes) -> tuple[RunRecord, Iterator[StoreRecord]]:
+    """Return a record without its stores, and these one at a time: all of them together may be large; raise Damaged.
+
+    Whatever is wrong with one of them is found before the first is given.
+    """
+    head, parts = _opened(raw)
+    for part in parts:
+        decode_store(part)
+    return head, map(_store, parts)
+
+
+def decode_store(raw: bytes | msgspec.Raw) -> StoreRecord:
+    """Return the part of a record that one store is, checked like hostile input; raise Damaged."""
+    try:
+        store = _store(raw)
+        check_store(store)
+    except Damaged:
+        raise
+    except _NOT_ONE as problem:
+        raise _damaged(problem) from None
+    return store
+
+
+def check(record: RunRecord) -> None:
+    """Raise Damaged for a record that could not be read again, or never have been made: ahead of writing, too."""
+    try:
+        decode(encode(record))
+    except Damaged:
+        raise
+    except _NOT_ONE as problem:
+        raise _damaged(problem) from None
+
+
+def _opened(raw: bytes) -> tuple[RunRecord, tuple[msgspec.Raw, ...]]:
+    try:
+        written = _read(raw)
+        head = RunRecord(**{name: getattr(written, name) for name in Head.__struct_fields__})
+        check_head(head)
+    except Damaged:
+        raise
+    except _NOT_ONE as problem:
+        raise _damaged(problem) from None
+    return head, written.stores
+
+
+def _read(raw: bytes) -> _Written:
+    try:
+        return msgspec.json.decode(raw, type=_Written)
+    except ValueError:
+        # Of the old form, or with half a surrogate pair: what is neither is found out here.
+        data = json.loads(raw)
+    kind = data.pop("format", None) if isinstance(data, dict) else None
+    if kind == format_1.FORMAT:
+        data = format_1.raised(data)
+    elif kind != FORMAT:
+        raise Damaged("is not a record of this version")
+    parts = [msgspec.Raw(json.dumps(store).encode()) for store in format_1.listed(data["stores"])]
+    return msgspec.convert({**data, "format": FORMAT, "stores": parts}, _Written)
+
+
+def _store(raw: bytes | msgspec.Raw) -> StoreRecord:
+    try:
+        return msgspec.json.decode(raw, type=StoreRecord)
+    except ValueError:
+        return msgspec.convert(json.loads(bytes(raw)), StoreRecord)
+
+
+def _damaged(problem: Exception) -> Damaged:
+    return Damaged(" ".join(str(problem).split())[:_SHOWN] or "is not readable")
+
+
+def agents_named(raw: bytes) -> frozenset[str] | None:
+    """Return the agents whose stores the text of a record speaks of, None where that cannot be told."""
+    try:
+        named = [store["agent"] for store in json.loads(raw)["stores"]]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    known = named and all(isinstance(agent, str) and keys.is_agent_id(agent) for agent in named)
+    return frozenset(named) if known else None
+
+
+def spellings(text: str) -> set[bytes]:
+    """Return how a text may be written in a record, of whatever version."""
+    escaped = json.dumps(text).encode()
+    try:
+        return {escaped, msgspec.json.encode(text)}
+    except UnicodeEncodeError:
+        return {escaped}
