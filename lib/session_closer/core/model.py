@@ -78,6 +78,22 @@ class Life(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Traits(NamedTuple):
+    """How a kind of store differs from others: data, so that no plan asks which kind it is.
+
+    `writers` may take an entry out. `hides`: a close archives, and only what frees a key deletes. `restarts`: who edits
+    it below a running gateway owes that a restart. `loose_files`: a transcript can be missing, or without a session.
+    `any_case`: a key may have upper case. `own_cleanup`: the runtime's own cleanup decides by a session's kind.
+    """
+
+    writers: frozenset[Route] = frozenset(Route)
+    hides: bool = False
+    restarts: bool = True
+    loose_files: bool = True
+    any_case: bool = False
+    own_cleanup: bool = False
+
+
 class Session(NamedTuple):
     """One entry of a store, as far as a plan needs it.
 
@@ -122,9 +138,9 @@ class Snapshot(NamedTuple):
     locked: frozenset[str] = frozenset()
     by_owner: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     own_index: bool = True
-    era: str = "files"
     beside: str = ""
     outside: Mapping[str, str] = MappingProxyType({})
+    traits: Traits = Traits()
 
     @property
     def taken(self) -> Iterator[str]:

@@ -13,7 +13,7 @@ from .claims import Claims
 from .escape import quoted
 from .keys import Target
 from .kinds import Kind, kind
-from .model import GatewayView, Life, Plan, PlannedRow, Reason, Route, Session, Snapshot, Status
+from .model import GatewayView, Life, Plan, PlannedRow, Reason, Route, Session, Snapshot, Status, Traits
 from .protection import PINNED, protection
 
 
@@ -162,7 +162,7 @@ def _decide(
             row = _refused(row, Reason.RUNNING, "a run is in flight: wait, or --force")
         elif session.archived and not frees:
             row = row._replace(status=Status.ALREADY_CLOSED)
-        elif snapshot.era == "sqlite" and not deletable(session, snapshot, alike):
+        elif Route.FILES not in snapshot.traits.writers and not deletable(session, snapshot, alike):
             row = row._replace(status=Status.FAILED, hint="the gateway cannot tell this key from another one's")
         elif choices.via == "gateway" and view.usable and by is not Route.GATEWAY:
             row = row._replace(status=Status.FAILED, hint="the gateway cannot delete this key: leave out --via gateway")
@@ -174,7 +174,7 @@ def _decide(
 
 def _frees(session: Session, snapshot: Snapshot, choices: Choices) -> bool:
     """Tell whether closing frees the key: in a file it always does."""
-    if snapshot.era == "files" or choices.freed is None:
+    if not snapshot.traits.hides or choices.freed is None:
         return True
     return bool(choices.freed) and kind(session.key, session.chat_type, orphaned=session.orphaned) in choices.freed
 
@@ -235,18 +235,18 @@ def _finish(rows: Sequence[PlannedRow], snapshots: Mapping[str, Snapshot], view:
 
 def route(session: Session, snapshot: Snapshot, view: GatewayView, via: str, alike: Collection[str] = ()) -> Route:
     """Return who takes the entry out; the table stands in docs/design.md. `alike`: as for `deletable`."""
-    if snapshot.era == "sqlite":
+    if Route.FILES not in snapshot.traits.writers:
         return Route.GATEWAY
     if via == "files" or not view.usable:
         return Route.FILES
     return Route.GATEWAY if deletable(session, snapshot, alike) else Route.FILES
 
 
-def effects_of(row: PlannedRow, era: str, *, archived: bool = False) -> tuple[effects.Effect, ...]:
+def effects_of(row: PlannedRow, traits: Traits, *, archived: bool = False) -> tuple[effects.Effect, ...]:
     """Return what closing a session changes besides its row and files; `archived`: it was not deleted after all."""
     if not row.attached:
         return ()
-    if era == "sqlite":
+    if traits.hides:
         how = effects.How.DELETE if row.frees and not archived else effects.How.ARCHIVE
     else:
         how = effects.How.GATEWAY if row.route is Route.GATEWAY else effects.How.FILES
@@ -261,7 +261,7 @@ def deletable(session: Session, snapshot: Snapshot, alike: Collection[str] = ())
     own = keys.agent_of(session.key) == snapshot.agent and snapshot.own_index
     if not own or not session.key.isprintable() or session.key != session.key.strip():
         return False
-    if snapshot.era == "sqlite":
+    if snapshot.traits.any_case:
         # A key may have upper case there (a Matrix room), and the session id that goes along tells rows apart.
         return sum(snapshot.sessions[key].session_id == session.session_id for key in alike) <= 1
     # In a file it also takes out, unseen, every key that is the same in lower case (2026.5.7).

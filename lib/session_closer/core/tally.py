@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .kinds import openclaw_deletes
-from .model import Status
+from .model import Status, Traits
 from .policy import Policy
 from .report import Outcome, Why
 from .verdicts import FREEING, Action, Findings, Verdict, weight
@@ -20,12 +20,12 @@ _FREED = frozenset({Status.EXPIRED, Status.WOULD_EXPIRE})
 _SHARED = frozenset({Action.PRUNE_STALE, Action.CAP_OVERFLOW})
 
 
-def explained(row: Outcome, findings: Findings | None, sizes: Mapping[str, int], era: str) -> Outcome:
+def explained(row: Outcome, findings: Findings | None, sizes: Mapping[str, int], traits: Traits) -> Outcome:
     """Return a session's row with why the policy took it."""
     verdict = findings.verdicts.get(row.key) if findings is not None and row.key else None
     if verdict is None:
         return row
-    theirs = _openclaw(row.key, verdict) if era == "sqlite" else None
+    theirs = _openclaw(row.key, verdict) if traits.own_cleanup else None
     return row._replace(why=Why(str(verdict.action), str(verdict.kind), verdict.age, sizes.get(row.key), theirs))
 
 
@@ -36,7 +36,7 @@ def _openclaw(key: str, verdict: Verdict) -> str | None:
 
 
 def summary(
-    findings: Findings, rows: Sequence[Outcome], sizes: Mapping[str, int], policy: Policy, era: str
+    findings: Findings, rows: Sequence[Outcome], sizes: Mapping[str, int], policy: Policy, traits: Traits
 ) -> dict[str, Any]:
     """Return what became of one store: `rows` are all results of its agent, `sizes` bytes by session key."""
     verdicts = findings.verdicts
@@ -56,7 +56,7 @@ def summary(
         "diskBudget": _budget(findings, sessions, sizes, policy),
         "unreferencedArtifacts": {"removedFiles": len(files), "bytes": _bytes(files)},
         "openclawArchives": sum(_openclaw(row.key, verdicts[row.key]) == "archive" for row in sessions)
-        if era == "sqlite"
+        if traits.own_cleanup
         else None,
         "freedSessions": sum(row.key_free is True for row in taken),
         "expiredArchives": {"removedFiles": len(freed), "freedBytes": _bytes(freed)},

@@ -200,7 +200,7 @@ def _named(rules: Rules, row: _Row, snapshot: Snapshot) -> Action | None:
 def _lacks_transcript(row: _Row, snapshot: Snapshot) -> bool:
     """Tell whether a row names a transcript that is gone; in a database none can be."""
     session = row.session
-    if snapshot.era != "files" or not session.id_usable or (row.age is not None and row.age < MISSING_SECONDS):
+    if not snapshot.traits.loose_files or not session.id_usable or (row.age is not None and row.age < MISSING_SECONDS):
         return False
     if session.session_file and not transcripts.is_in_folder(session, snapshot):
         return False

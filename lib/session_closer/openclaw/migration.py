@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ..core.errors import Refused
 from ..core.model import Life
-from ..ports.store import Store
+from ..ports.readable import Readable
 from ..system import files
 from .gateway.command import VERSION, OpenClaw
 from .gateway.link import LinkLost, LinkRefused
@@ -20,7 +20,7 @@ _PACKAGE_BYTES = 4 << 20
 _SECONDS = 20.0
 
 
-def owed(here: Installation, store: Store) -> Refused | None:
+def owed(here: Installation, store: Readable) -> Refused | None:
     """Return why a file store may not be changed: the installed OpenClaw would not read it."""
     if here.gateway.found.life is Life.UP or here.home.isolated:
         return None
@@ -34,7 +34,7 @@ def owed(here: Installation, store: Store) -> Refused | None:
     )
 
 
-def left_behind(home: Home, stores: Sequence[Store]) -> list[str]:
+def left_behind(home: Home, stores: Sequence[Readable]) -> list[str]:
     """Return a line for each file store that the installed OpenClaw would not read; none is started to find out."""
     of_files = [store for store in stores if store.era == "files"]
     if not of_files or home.isolated:
@@ -43,7 +43,7 @@ def left_behind(home: Home, stores: Sequence[Store]) -> list[str]:
     return [_said(version, store) for store in of_files] if version is not None and is_sqlite_era(version) else []
 
 
-def _said(version: str, store: Store) -> str:
+def _said(version: str, store: Readable) -> str:
     return f"openclaw {version} keeps sessions in SQLite, those of agent {store.agent} are not migrated: {store.index}"
 
 

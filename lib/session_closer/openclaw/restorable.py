@@ -22,7 +22,7 @@ from ..core.report import ReceiptRow
 from ..journal import history
 from ..journal.codec import decode
 from ..journal.record import Damaged, Mode, Off, RunRecord, SessionRecord, StoreRecord
-from ..ports.store import Store
+from ..ports.readable import Readable
 from ..system import files
 from . import stores
 from .files import document
@@ -288,7 +288,7 @@ def _is_id(name: str) -> bool:
     return not name.startswith("agent:")
 
 
-def look(home: Home, agent: str, chosen: Sequence[Chosen]) -> tuple[Store | None, list[Item]]:
+def look(home: Home, agent: str, chosen: Sequence[Chosen]) -> tuple[Readable | None, list[Item]]:
     """Return an agent's store as it is now, and what would become of each of its sessions; raise Refused."""
     store = stores.detect(home, agent)
     # Most sessions miss nothing that is not in their record, and receipts may hold tens of thousands of archives.
@@ -384,7 +384,7 @@ def _orphan_back(home: Home, store: FileStore, claims: Claims, one: Chosen) -> I
     return found._replace(status=Status.ALREADY_RESTORED) if nothing_left else found
 
 
-def _with_files(home: Home, store: Store, item: Item, session: SessionRecord, claims: Claims | None) -> Item:
+def _with_files(home: Home, store: Readable, item: Item, session: SessionRecord, claims: Claims | None) -> Item:
     """Return the item with the renames to be undone, or with what stands in their way.
 
     `claims` of the sessions that are there now, None for a database, whose archives OpenClaw does not delete by age.
@@ -404,7 +404,7 @@ def _with_files(home: Home, store: Store, item: Item, session: SessionRecord, cl
     return item._replace(moves=tuple(moves), until=_until(home, moves, keep_days=claims is not None))
 
 
-def _is_kept(store: Store, move: Move) -> bool:
+def _is_kept(store: Readable, move: Move) -> bool:
     """Tell whether the database itself keeps an archive, whatever has become of the file."""
     return isinstance(store, SqliteStore) and store.kept(move.target).raw is not None
 

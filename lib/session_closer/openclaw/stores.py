@@ -6,21 +6,27 @@ from collections.abc import Callable
 
 from ..core.errors import Refused
 from ..journal import history
-from ..ports.store import Store
+from ..ports.readable import Readable
 from ..system.files import exists
 from .files import store as files
 from .home import Home
 from .sqlite import store as sqlite
 
-STORES: dict[str, Callable[[Home, str], Store]] = {"files": files.FileStore, "sqlite": sqlite.SqliteStore}
+STORES: dict[str, Callable[[Home, str], Readable]] = {"files": files.FileStore, "sqlite": sqlite.SqliteStore}
 
 
-def detect(home: Home, agent: str) -> Store | None:
+def detect(home: Home, agent: str) -> Readable | None:
     """Return the agent's store by what is on disk, None where there is none; Refused where the evidence is mixed."""
+    found = kind(home, agent)
+    return STORES[found](home, agent) if found is not None else None
+
+
+def kind(home: Home, agent: str) -> str | None:
+    """Return which kind of store an agent has, None where it has none; Refused where the evidence is mixed."""
     database, index = home.database(agent), home.index(agent)
     has_index = exists(index)
-    kind = "sqlite" if sqlite.holds_sessions(database) else "files" if has_index else None
-    if kind == "sqlite" and has_index and home.has_own_indexes():
+    found = "sqlite" if sqlite.holds_sessions(database) else "files" if has_index else None
+    if found == "sqlite" and has_index and home.has_own_indexes():
         left = history.interrupted(home.state)
         if left:
             raise Refused(
@@ -33,4 +39,4 @@ def detect(home: Home, agent: str) -> Store | None:
             "openclaw gateway stop, openclaw doctor --fix, openclaw gateway start",
             name="mixed_store",
         )
-    return STORES[kind](home, agent) if kind is not None else None
+    return found

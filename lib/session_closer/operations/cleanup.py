@@ -21,8 +21,8 @@ from ..journal import clocks, history
 from ..journal.codec import decode
 from ..journal.record import Damaged, RunRecord, StoreRecord
 from ..openclaw.files.archive import bring_back
+from ..ports.readable import Readable
 from ..ports.share import Share
-from ..ports.store import Store
 from ..system.files import listed, listed_whole, sync_folders
 from .hold import locked
 from .run import Run
@@ -45,7 +45,7 @@ class Chores(NamedTuple):
     history: int = 0
 
 
-def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
+def look(run: Run, store: Readable, snapshot: Snapshot) -> Chores:
     """Return what a policy finds among an agent's files; nothing is changed."""
     rules = run.wish.rules
     assert rules is not None
@@ -56,7 +56,7 @@ def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
     doubt: clocks.Doubt | None = None
     made: dict[str, float] = {}
     strays = 0
-    if rules.policy.orphans is not None and snapshot.era == "files":
+    if rules.policy.orphans is not None and snapshot.traits.loose_files:
         found = _strays(run, store, snapshot, rules.policy.orphans)
         orphans = list(found)
         made = {name: status.st_mtime for name, status in found.items()}
@@ -68,7 +68,7 @@ def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
         found.update(shelf)
         made.update(moments)
         expired = _expired(run, store, moments, rules)
-        doubt = clocks.doubt(rules.now, history.beginnings(run.home.state))
+        doubt = clocks.doubt(rules.now, history.beginnings(run.runtime.root))
         if doubt is not None:
             certain = _expired(run, store, moments, rules._replace(now=rules.now - doubt.seconds))
             doubted = sorted(set(expired) - set(certain))
@@ -85,11 +85,11 @@ def look(run: Run, store: Store, snapshot: Snapshot) -> Chores:
     )
 
 
-def _strays(run: Run, store: Store, snapshot: Snapshot, age: float) -> dict[str, os.stat_result]:
+def _strays(run: Run, store: Readable, snapshot: Snapshot, age: float) -> dict[str, os.stat_result]:
     """Return the files without a session that are old enough, with their stat."""
     rules = run.wish.rules
     assert rules is not None
-    groups = chores.orphan_groups(snapshot, run.here.neighbours.claims(store.agent).values())
+    groups = chores.orphan_groups(snapshot, run.runtime.lent(store.agent).values())
     found = dict(_stats(store.folder, (name for group in groups for name in group)))
     orphans = chores.old_groups(groups, {name: status.st_mtime for name, status in found.items()}, rules)
     orphans = _certain(run, store.agent, orphans)
@@ -110,7 +110,7 @@ def _say_unknown(run: Run, agent: str, unknown: list[str]) -> None:
 
 def _certain(run: Run, agent: str, orphans: list[str]) -> list[str]:
     """Return the orphans, none where another agent may use them whose store is not whole."""
-    damaged = run.here.neighbours.damaged(agent) if orphans else []
+    damaged = run.runtime.damaged(agent) if orphans else []
     for other in damaged:
         what = f"the store of agent {other} cannot be read, so what it uses is not known"
         run.warn(f"{what}: files without a session of agent {agent} are left where they are")
@@ -125,11 +125,11 @@ def _stats(folder: str, wanted: Iterable[str]) -> Iterator[tuple[str, os.stat_re
                 yield name, status
 
 
-def _shelf(store: Store) -> tuple[dict[str, os.stat_result], dict[str, float]]:
+def _shelf(store: Readable) -> tuple[dict[str, os.stat_result], dict[str, float]]:
     """Return the archives and backups of an agent with their stat and the moment they were made, in s since 1970."""
     there = (*listed(store.folder), *listed_whole(store.beside))
     # Those of a database are listed in it.
-    windows = [name for name in there if names.is_old_window(name)] if store.era == "files" else []
+    windows = [name for name in there if names.is_old_window(name)] if store.traits.loose_files else []
     archives = [*windows, *(name for name in there if names.is_put_away(name) or _was_temporary(store, name))]
     place, first = _backups(store)
     backups = [name for name in listed(place) if name.startswith(first)]
@@ -142,18 +142,18 @@ def _shelf(store: Store) -> tuple[dict[str, os.stat_result], dict[str, float]]:
     return found, made
 
 
-def _was_temporary(store: Store, name: str) -> bool:
+def _was_temporary(store: Readable, name: str) -> bool:
     return names.is_temporary(names.archived_from(name) or "", os.path.basename(store.index))
 
 
-def _backups(store: Store) -> tuple[str, str]:
+def _backups(store: Readable) -> tuple[str, str]:
     """Return the folder of an agent's backups and what their names begin with: a database has those from before it."""
-    in_files = store.era == "files"
+    in_files = store.traits.loose_files
     index = os.path.basename(store.index) if in_files else names.INDEX
     return store.place if in_files else store.folder, names.backup_name(index, "")
 
 
-def _expired(run: Run, store: Store, moments: dict[str, float], rules: Rules) -> list[str]:
+def _expired(run: Run, store: Readable, moments: dict[str, float], rules: Rules) -> list[str]:
     needed = _needed(run, rules) | _told(run, store)
     # What a session that lives on said a moment ago stays at least for a day.
     young = {name for name, made in moments.items() if names.is_old_window(name) and made >= rules.now - DAY}
@@ -164,9 +164,9 @@ def _needed(run: Run, rules: Rules) -> frozenset[str]:
     """Return every name that an interrupted run, or a receipt younger than the age, speaks of."""
     assert rules.policy.expire_archives is not None
     until = rules.now - rules.policy.expire_archives
-    later = clocks.latest_before(history.beginnings(run.home.state), rules.now)
+    later = clocks.latest_before(history.beginnings(run.runtime.root), rules.now)
     wanted: set[str] = set()
-    for raw in history.all_records(run.home.state):
+    for raw in history.all_records(run.runtime.root):
         try:
             record = decode(raw)
             began = later.get(record.id)
@@ -179,12 +179,12 @@ def _needed(run: Run, rules: Rules) -> frozenset[str]:
     return frozenset(wanted)
 
 
-def _told(run: Run, store: Store) -> frozenset[str]:
+def _told(run: Run, store: Readable) -> frozenset[str]:
     """Return what is done for agents before this one that have the same folder: what is there is theirs together."""
     return _told_of(run, store, _backups(store)[0], lambda chores: chores.expired)
 
 
-def _told_of(run: Run, store: Store, place: str, of: Callable[[Chores], tuple[str, ...]]) -> frozenset[str]:
+def _told_of(run: Run, store: Readable, place: str, of: Callable[[Chores], tuple[str, ...]]) -> frozenset[str]:
     before = [each for agent, each in run.stores.items() if agent < store.agent and place in (each.place, each.folder)]
     return frozenset(name for each in before for name in of(run.chores.get(each.agent, Chores())))
 
@@ -229,7 +229,7 @@ def _outcome(agent: str, chores: Chores, name: str, status: Status, archive: str
 
 def tidy(run: Run, agent: str, planned: Chores) -> None:
     """Do what was planned for an agent's files, as far as it still holds under the lock."""
-    with locked(run.here, agent):
+    with locked(run.runtime, run.stores[agent]):
         store = run.stores[agent]
         snapshot = store.read()
         now = look(run, store, snapshot)
@@ -251,7 +251,7 @@ def tidy(run: Run, agent: str, planned: Chores) -> None:
         del run.chores[agent]
 
 
-def _work(run: Run, store: Store) -> Share:
+def _work(run: Run, store: Readable) -> Share:
     """Return this agent's share of the run, a new one where no session of it was closed."""
     for work in run.transaction.shares:
         if work.store is store:
@@ -286,13 +286,13 @@ def _archive(run: Run, work: Share, chores: Chores, moves: tuple[Move, ...]) -> 
 def look_again(run: Run, work: Share) -> None:
     """Bring back the orphans that a session has taken into use since they were put away (I6, I9)."""
     if _borrowed(run, work):
-        with locked(run.here, work.store.agent):
+        with locked(run.runtime, work.store):
             _put_back(run, work, _borrowed(run, work))
 
 
 def _borrowed(run: Run, work: Share) -> dict[str, str]:
     """Return by live name the agents whose sessions use an orphan that was put away."""
-    claims = run.here.neighbours.users(work.store.agent)
+    claims = run.runtime.users(work.store.agent)
     users = {move.source: user_of(move.source, claims) for move in work.record.orphans}
     return {source: user for source, user in users.items() if user is not None}
 

@@ -8,59 +8,40 @@ from dataclasses import replace
 
 from ..core import durations, planning
 from ..core import verdicts as cleaning
-from ..core.errors import CloserError
 from ..core.escape import plain
 from ..core.hints import did_you_mean, not_here, tail_of
 from ..core.kinds import AUTOMATION, Kind
-from ..core.model import GOING, Life, Plan, PlannedRow, Reason, Session, Snapshot, Status
+from ..core.model import Life, Plan, PlannedRow, Reason, Session, Snapshot, Status
 from ..core.planning import Choices
 from ..core.policy import Rules
 from ..core.report import RestartResult
 from ..journal import clocks, history
-from ..openclaw import registers
-from ..openclaw.attached import attachments
 from .run import Run
 
 
 def decide(
-    run: Run, snapshots: dict[str, Snapshot], stamp: str, only: frozenset[tuple[str, str]] | None = None
+    run: Run, snapshots: Mapping[str, Snapshot], stamp: str, only: frozenset[tuple[str, str]] | None = None
 ) -> Plan:
     """Return what is to be done with these stores; `only` restricts what may be closed."""
     plan, choices = _planned(run, snapshots, stamp, only)
-    plan = _with_worktrees(run, plan, warns=only is None)
+    plan = _without_losses(run, plan, warns=only is None)
     if only is None:
         # Once, and not again under the lock.
         plan = replace(plan, rows=_hinted(run, plan.rows))
         if run.wish.rules is None:
             run.warn(*planning.spoken_of(plan, named=not run.wish.keep))
-        run.here.neighbours.going = frozenset((row.agent, row.key) for row in plan.closing)
-    lent = {
-        agent: run.here.neighbours.claims(agent) for agent in sorted({row.agent for row in plan.closing if row.moves})
-    }
+        run.runtime.going([(row.agent, row.key) for row in plan.closing])
+    lent = {agent: run.runtime.lent(agent) for agent in sorted({row.agent for row in plan.closing if row.moves})}
     if any(lent.values()):
         plan = planning.spared(plan, snapshots, run.view, choices._replace(lent=lent))
-    return attachments.attach(run.here, plan)
+    return run.runtime.attach(plan)
 
 
-def _with_worktrees(run: Run, plan: Plan, *, warns: bool) -> Plan:
-    """Return the plan without what has files in a worktree that are lost with it; with each look they may be others."""
-    going = {
-        (row.agent, row.key): row.session.worktree
-        for row in plan.rows
-        if row.status in GOING and row.session is not None and row.session.worktree
-    }
-    if not going:
+def _without_losses(run: Run, plan: Plan, *, warns: bool) -> Plan:
+    """Return the plan without what could not be brought back whole; with each look it may be others."""
+    refused = run.runtime.losses(plan)
+    if not refused or run.options.lose_ignored:
         return plan
-    from ..openclaw.attached import worktrees  # few sessions have one
-
-    run.here.trees, why = {}, ""
-    try:
-        trees = worktrees.look(run.home, going.values(), worktrees.umask_of(run.gateway.found.pid))
-        run.here.trees = {pair: trees[name] for pair, name in going.items() if name in trees}
-    except CloserError as problem:
-        why = f"what git ignores in its worktree cannot be told: {problem.message}; or --lose-ignored"
-    refused = {pair: why or worktrees.refusal(run.here.trees[pair]) for pair in going if why or pair in run.here.trees}
-    refused = {pair: said for pair, said in refused.items() if said and not run.options.lose_ignored}
     if warns and run.wish.rules is not None:
         run.warn(*(f"{plain(key)} stays: {said}" for (_, key), said in refused.items()))
     return _without(run, plan, refused)
@@ -82,7 +63,7 @@ def _without(run: Run, plan: Plan, refused: Mapping[tuple[str, str], str]) -> Pl
 
 
 def _planned(
-    run: Run, snapshots: dict[str, Snapshot], stamp: str, only: frozenset[tuple[str, str]] | None
+    run: Run, snapshots: Mapping[str, Snapshot], stamp: str, only: frozenset[tuple[str, str]] | None
 ) -> tuple[Plan, Choices]:
     own = frozenset(key for target in run.options.own for key in target.candidates)
     choices = Choices(run.options.force, run.options.via, stamp, only, _freed(run), own=own)
@@ -100,7 +81,7 @@ def _planned(
     plan = planning.close(targets, snapshots, run.view, choices)
     absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
     wanted = [(row.agent, key) for row in absent for key in run.wish.candidates(row.given, row.agent)]
-    before = history.closed_before(run.home.state, wanted) if wanted else {}
+    before = history.closed_before(run.runtime.root, wanted) if wanted else {}
     return replace(plan, rows=tuple(_remembered(run, row, before) for row in plan.rows)), choices
 
 
@@ -111,12 +92,12 @@ def _freed(run: Run) -> frozenset[Kind] | None:
     return AUTOMATION if run.wish.rules is not None and not run.options.archive else frozenset()
 
 
-def _by_policy(run: Run, rules: Rules, snapshots: dict[str, Snapshot], choices: Choices) -> Plan:
+def _by_policy(run: Run, rules: Rules, snapshots: Mapping[str, Snapshot], choices: Choices) -> Plan:
     """Return the plan of a cleanup; what may not go is spared, and counted."""
     wanted: dict[tuple[str, str], str] = {}
     rules = _unless_behind(run, rules)
-    snapshots = {agent: registers.marked(run.home, snapshot, rules.now) for agent, snapshot in snapshots.items()}
-    doubt = clocks.doubt(rules.now, history.beginnings(run.home.state)) if rules.policy.expire_archives else None
+    snapshots = {agent: run.runtime.marked(snapshot, rules.now) for agent, snapshot in snapshots.items()}
+    doubt = clocks.doubt(rules.now, history.beginnings(run.runtime.root)) if rules.policy.expire_archives else None
     for agent, snapshot in snapshots.items():
         ours = _ours_to_free(run, rules, snapshot)
         if doubt is not None:
@@ -147,7 +128,7 @@ def _unless_behind(run: Run, rules: Rules) -> Rules:
     """Return the rules; by a clock that is behind an earlier run of ours all rows may seem to be from far ahead."""
     if not rules.policy.unknown_is_old:
         return rules
-    latest = max((begun.at.timestamp() for begun in history.beginnings(run.home.state) if begun.at), default=0.0)
+    latest = max((begun.at.timestamp() for begun in history.beginnings(run.runtime.root) if begun.at), default=0.0)
     if latest <= rules.now + durations.AHEAD:
         return rules
     run.warn("the clock is behind the last run: --unknown-age-is-old does not hold; set it right")
@@ -169,7 +150,7 @@ def _archived_by_us(run: Run, agent: str, sessions: Sequence[Session]) -> dict[t
         for session in sessions
         if session.archived_at is not None
     }
-    return history.archived_by_us(run.home.state, wanted)
+    return history.archived_by_us(run.runtime.root, wanted)
 
 
 def decide_again(run: Run, agent: str, snapshot: Snapshot, stamp: str, first: Plan) -> Plan:
@@ -210,14 +191,14 @@ def _hinted(run: Run, rows: Sequence[PlannedRow]) -> tuple[PlannedRow, ...]:
         if row.status is not Status.NOT_FOUND:
             continue
         if row.agent not in run.stores:
-            there = ", ".join(run.home.agents()) or "none"
+            there = ", ".join(run.runtime.agents()) or "none"
             hints[at] = f"agent {row.agent} has no sessions here; agents: {there}; name one with --agent"
         else:
             hints[at] = did_you_mean(row, run.snapshots[row.agent])
             if not hints[at]:
                 lost[row.agent][at] = tail_of(row.given, row.agent)
     for agent, tails in lost.items():
-        elsewhere = run.here.neighbours.holders(agent, set(tails.values()))
+        elsewhere = run.runtime.holders(agent, set(tails.values()))
         for at, tail in tails.items():
             hints[at] = not_here(rows[at], elsewhere.get(tail, ()), run.options.see)
     return tuple(row._replace(hint=hints[at]) if at in hints else row for at, row in enumerate(rows))
@@ -225,5 +206,5 @@ def _hinted(run: Run, rows: Sequence[PlannedRow]) -> tuple[PlannedRow, ...]:
 
 def nothing_to_restart(run: Run) -> RestartResult:
     """Return the restart of a run that needs none."""
-    down = run.gateway.found.life is Life.DOWN
+    down = run.gateway.life is Life.DOWN
     return RestartResult(result="nothing-to-restart" if down else "not-needed")

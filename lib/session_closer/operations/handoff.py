@@ -11,7 +11,7 @@ import sys
 
 from ..core.wish import Options
 from ..journal.journal import Journal
-from ..openclaw.home import Home
+from ..ports.runtime import Runtime
 from ..system import processes
 
 # Python starts slowly on a busy machine.
@@ -24,18 +24,14 @@ _PROGRAM = (
 )
 
 
-def start(home: Home, journal: Journal, run: str, options: Options) -> str:
+def start(runtime: Runtime, journal: Journal, run: str, options: Options) -> str:
     """Start the process that waits for this one to end, does what is left and finishes the record.
 
     It inherits the record's flock, so nobody takes the run for an interrupted one. Return why there is none, "" where
     it has begun.
     """
     task = {
-        "state": home.state,
-        "config": home.config_path,
-        "url": home.url,
-        "tokenFile": os.path.abspath(home.token_file) if home.token_file else None,
-        "gatewayState": home.gateway_state,
+        **runtime.task(),
         "run": run,
         "descriptor": journal.descriptor,
         "caller": os.getpid(),

@@ -6,11 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from ..core import names
 from ..core.errors import Busy
-from ..journal import history
-from ..openclaw.files import commit
-from ..openclaw.installation import Installation
+from ..ports.readable import Readable
+from ..ports.runtime import Runtime
+from ..ports.store import Store
 from ..system import flock
 from ..system.files import is_folder
 from . import recover
@@ -19,9 +18,8 @@ _ROUNDS = 5
 
 
 @contextmanager
-def locked(here: Installation, agent: str) -> Iterator[None]:
-    """Hold an agent's folders, with no interrupted run left that concerns it: look again after taking the lock."""
-    store = here.stores[agent]
+def locked(runtime: Runtime, store: Readable) -> Iterator[None]:
+    """Hold a store's folders, with no interrupted run left that concerns it: look again after taking the lock."""
     # One folder under two spellings may not be locked twice.
     places = sorted({os.path.realpath(folder) for folder in (store.place, store.folder) if is_folder(folder)})
     tried: set[str] = set()
@@ -29,20 +27,17 @@ def locked(here: Installation, agent: str) -> Iterator[None]:
         with ExitStack() as held:
             for folder in places:
                 held.enter_context(flock.folder(folder))
-            left = recover.pending(here.home, agent) - tried
+            left = recover.pending(runtime, store.agent) - tried
             if not left:
                 yield
                 return
             tried |= left
-        here.warn(*recover.recover(here, [agent]))
-    raise Busy(f"runs on agent {agent} are interrupted again and again", "run the same command again")
+        runtime.context.console.warn(*recover.recover(runtime, [store.agent]))
+    raise Busy(f"runs on agent {store.agent} are interrupted again and again", "run the same command again")
 
 
-def put_away_leftovers(here: Installation, agent: str) -> None:
+def put_away_leftovers(runtime: Runtime, store: Store) -> None:
     """Put away what a killed run has left beside a store; nothing where another closer is at it, whose it may be."""
-    store = here.stores[agent]
-    stamp = names.free_stamp(history.now(), os.listdir(store.place))
-    name = names.backup_name(os.path.basename(store.index), stamp)
     with suppress(Busy), flock.folder(store.place, wait=0.0):
-        if not recover.pending(here.home, agent):
-            commit.clean(here.disk, commit.Place(store.index, name, commit.unnoted, commit.unnoted, here.warn))
+        if not recover.pending(runtime, store.agent):
+            store.clean()

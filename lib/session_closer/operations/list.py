@@ -19,7 +19,7 @@ from ..openclaw import access, migration, owner, registers, stores
 from ..openclaw.files.store import FileStore
 from ..openclaw.gateway import client, connection
 from ..openclaw.home import Home
-from ..ports.store import Store
+from ..ports.readable import Readable
 from ..render import listing
 from ..render.listing import Chosen, Listing, Row, Wanted
 from ..system import files
@@ -29,7 +29,7 @@ class Part(NamedTuple):
     """A store as one agent has it; `agent` is None for what is nobody's own in a store for all agents."""
 
     agent: str | None
-    store: Store
+    store: Readable
     snapshot: Snapshot
 
 

@@ -20,8 +20,10 @@ from ..openclaw.files import recover as finishing
 from ..openclaw.home import Home
 from ..openclaw.installation import Installation
 from ..openclaw.owner import check_folders
+from ..openclaw.runtime import OpenClawRuntime
 from ..openclaw.sqlite import close, importer, leftovers
 from ..openclaw.sqlite.store import SqliteStore
+from ..ports.runtime import Runtime
 from ..system import files, flock
 from ..system.clock import iso_now
 from ..system.disk import Disk
@@ -31,12 +33,14 @@ _YOUNG_SECONDS = 60.0
 _ENDED = "the process that was to close it was ended"
 
 
-def recover(current: Installation, agents: list[str]) -> list[str]:
+def recover(runtime: Runtime, agents: list[str]) -> list[str]:
     """Finish every interrupted run, through the gateway of the current one; return a line for each.
 
     A run that cannot be finished is an error where it concerns these agents, else a warning. Where its record cannot
     be read, it may concern anybody.
     """
+    assert isinstance(runtime, OpenClawRuntime)
+    current = runtime.here
     home, disk = current.home, current.disk
     said = []
     journal.bury_unborn(disk, home.state)
@@ -70,11 +74,11 @@ def _left_something(home: Home, run: str) -> bool:
     return found is not None and any(row.status == Status.DEFERRED for row in found.results)
 
 
-def pending(home: Home, agent: str) -> set[str]:
+def pending(runtime: Runtime, agent: str) -> set[str]:
     """Return the interrupted runs that concern this agent and that nobody is finishing, those that are damaged too."""
     found = set()
-    for run in open_runs(home.state):
-        begun = Journal(Disk(), home.state, run)
+    for run in open_runs(runtime.root):
+        begun = Journal(Disk(), runtime.root, run)
         try:
             if begun.take() and _concerns(begun, [agent]):
                 found.add(run)
@@ -144,7 +148,7 @@ def _restarted(current: Installation, found: RunRecord) -> RestartRecord:
     )
     if owed.done or not (owed.needed or edited):
         return owed
-    return importer.owed_start(current) if owed.result == importer.STOPPED else owed_restart(current)
+    return importer.owed_start(current) if owed.result == importer.STOPPED else owed_restart(OpenClawRuntime(current))
 
 
 def _counts(last: RunRecord) -> str:

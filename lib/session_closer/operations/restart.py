@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from ..core.model import Life, Route, Status
 from ..core.report import RestartResult
 from ..journal.record import RestartRecord
-from ..openclaw.files.share import FileShare
-from ..openclaw.gateway import connection
-from ..openclaw.gateway.restart import BY_HAND, noticed, restart
-from ..openclaw.installation import Installation
+from ..ports.gateway import Gateway
+from ..ports.runtime import Runtime
+from ..ports.share import Share
 from ..system import processes
 from .decide import nothing_to_restart
 from .run import Run
@@ -24,7 +23,7 @@ def restart_once(run: Run) -> RestartResult:
     """Restart the gateway where a run owes it that; what was edited below it is to be looked at again then."""
     begun = time.monotonic()
     result = _restarted(run)
-    if run.options.late and _edits(run) and run.gateway.found.life is not Life.DOWN:
+    if run.options.late and _edits(run) and run.gateway.life is not Life.DOWN:
         wait_for_last_write(begun)
     return result
 
@@ -32,11 +31,11 @@ def restart_once(run: Run) -> RestartResult:
 def with_what_it_lists(run: Run, result: RestartResult) -> RestartResult:
     """Return a restart that did not happen with whether the gateway lists what was closed below it."""
     closed = _closed_below(_edits(run)) if result.ok is False else {}
-    return result._replace(detail=f"{result.detail}; {noticed(run.home, closed)}") if closed else result
+    return result._replace(detail=f"{result.detail}; {run.gateway.noticed(closed)}") if closed else result
 
 
-def _edits(run: Run) -> list[FileShare]:
-    return [work for work in run.transaction.shares if isinstance(work, FileShare) and work.edited]
+def _edits(run: Run) -> list[Share]:
+    return [work for work in run.transaction.shares if work.store.traits.restarts and work.edited]
 
 
 def wait_for_last_write(since: float) -> None:
@@ -45,39 +44,39 @@ def wait_for_last_write(since: float) -> None:
 
 
 def _restarted(run: Run) -> RestartResult:
-    found, wanted = run.gateway.found, run.options.restart
-    if found.life is Life.DOWN:
+    gateway, wanted = run.gateway, run.options.restart
+    if gateway.life is Life.DOWN:
         if wanted == "always":
             run.warn("there is no gateway to restart")
         return nothing_to_restart(run)
     needed = any(work.edited for work in run.transaction.shares)
-    edits = [work for work in run.transaction.shares if isinstance(work, FileShare)]
+    edits = [work for work in run.transaction.shares if work.store.traits.restarts]
     if wanted == "always" and run.transaction.shares and not edits:
         run.warn("sessions in SQLite never need a restart, so the gateway was not restarted")
     if not needed and (wanted != "always" or not edits):
         return nothing_to_restart(run)
     if wanted == "never":
-        run.warn(f"the running gateway was not restarted (--restart never); by hand: {BY_HAND}")
+        run.warn(f"the running gateway was not restarted (--restart never); by hand: {gateway.by_hand}")
         return RestartResult(needed, None, "left-out")
-    if found.life is Life.UNKNOWN:
+    if gateway.life is Life.UNKNOWN:
         run.warn("no gateway of this state directory is proven, so none was restarted")
         return RestartResult(needed, None, "not-proven")
     run.transaction.owe(RestartRecord(needed=True))
-    if not run.options.late and processes.is_below(found.pid):
+    if not run.options.late and processes.is_below(gateway.pid):
         return RestartResult(
             True, None, "handed-off", "this runs below the gateway, so a process of its own restarts it"
         )
-    if found.pid is not None:
-        run.tell(f"restarting the gateway, process {found.pid}; receipt {run.receipt}")
+    if gateway.pid is not None:
+        run.tell(f"restarting the gateway, process {gateway.pid}; receipt {run.receipt}")
     run.gateway.leave()
-    result = restart(run.home, found)
+    result = gateway.restart()
     if result.ok:
         # However this run ends from here on, none is owed any more.
         run.transaction.owe(RestartRecord(True, True, result.result, result.detail))
     return result
 
 
-def _closed_below(edits: Sequence[FileShare]) -> dict[str, list[str]]:
+def _closed_below(edits: Sequence[Share]) -> dict[str, list[str]]:
     """Return what was closed below the gateway, keys by agent."""
     closed = {
         work.store.agent: [
@@ -88,25 +87,27 @@ def _closed_below(edits: Sequence[FileShare]) -> dict[str, list[str]]:
     return {agent: keys for agent, keys in closed.items() if keys}
 
 
-def not_begun(why: str) -> RestartResult:
+def not_begun(gateway: Gateway, why: str) -> RestartResult:
     """Return what became of a restart that was handed off to a process that has not begun."""
-    return RestartResult(True, False, "not-run", f"{why}; by hand: {BY_HAND}")
+    return RestartResult(True, False, "not-run", f"{why}; by hand: {gateway.by_hand}")
 
 
-def owed_restart(here: Installation) -> RestartRecord:
+def owed_restart(runtime: Runtime) -> RestartRecord:
     """Restart the gateway for an interrupted run that edited a store below it."""
-    if here.gateway.found.life is not Life.UP:
-        return RestartRecord(needed=here.gateway.found.life is not Life.DOWN, result="nothing-to-restart")
-    if here.options.restart == "never":
-        here.warn(f"an interrupted run owes the gateway a restart (--restart never); by hand: {BY_HAND}")
+    gateway, context = runtime.gateway, runtime.context
+    warn = context.console.warn
+    if gateway.life is not Life.UP:
+        return RestartRecord(needed=gateway.life is not Life.DOWN, result="nothing-to-restart")
+    if context.options.restart == "never":
+        warn(f"an interrupted run owes the gateway a restart (--restart never); by hand: {gateway.by_hand}")
         return RestartRecord(needed=True, result="left-out")
-    if processes.is_below(here.gateway.found.pid):
-        here.warn(f"an interrupted run owes the gateway a restart, which would end this command; later: {BY_HAND}")
+    if processes.is_below(gateway.pid):
+        warn(f"an interrupted run owes the gateway a restart, which would end this command; later: {gateway.by_hand}")
         return RestartRecord(needed=True, result="left-out")
-    result = restart(here.home, here.gateway.found)
-    here.gateway.leave()
+    result = gateway.restart()
+    gateway.leave()
     if result.ok:
-        here.gateway = connection.meet(here.home, looking_only=False)
+        gateway.meet_again()
     else:
-        here.warn(f"the gateway was not restarted: {result.detail}")
+        warn(f"the gateway was not restarted: {result.detail}")
     return RestartRecord(True, bool(result.ok), result.result, result.detail)

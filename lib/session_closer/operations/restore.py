@@ -17,19 +17,21 @@ from ..core.wish import Options, Wish
 from ..journal import history
 from ..journal.record import RestartRecord, RunRecord, StoreRecord
 from ..journal.stopped import once_more, storage
-from ..openclaw import access, from_backup, from_found, migration, restorable, stores, writable
+from ..openclaw import access, from_backup, from_found, migration, restorable, stores
 from ..openclaw.attached import jobs, rebinding
 from ..openclaw.files import restore as refiling
 from ..openclaw.files.store import FileStore, check, read_index
-from ..openclaw.gateway import connection
 from ..openclaw.home import Home
 from ..openclaw.installation import Installation
 from ..openclaw.owner import exposure
 from ..openclaw.restorable import RESTORE, Chosen, Item
+from ..openclaw.runtime import OpenClawRuntime
 from ..openclaw.sqlite import importer
 from ..openclaw.sqlite import restore as reviving
 from ..openclaw.sqlite.store import SqliteStore
 from ..ports.context import Console, Context
+from ..ports.readable import Readable
+from ..ports.store import Store
 from ..system import clock, files, flock
 from ..system.disk import Disk
 from . import close, handoff, recover, summary
@@ -101,7 +103,8 @@ def _execute(
         return report._replace(results=(*report.results, *others))
     access.check_place(where, sorted({one.store.agent for one in chosen}))
     context = Context(options, disk, Console(tell, progress))
-    run = begun(Installation(where, context, _meet(where, options)), Wish(RESTORE, ()))
+    runtime = OpenClawRuntime.opened(where, context)
+    run = begun(runtime, Wish(RESTORE, ()))
     run.warn(*said, *notes, *exposure(where, history.folders(where.state)))
     try:
         return _perform(run, ask, chosen, unknown)
@@ -119,8 +122,14 @@ def _source(where: Home, ask: Ask, *, looking: bool) -> tuple[RunRecord, list[st
     return restorable.choose(where, ask.which, looking=looking), []
 
 
-def _meet(where: Home, options: Options) -> connection.Gateway:
-    return connection.meet(where, looking_only=options.dry_run)
+def _changing(run: Run, store: Readable) -> Store:
+    assert isinstance(run.runtime, OpenClawRuntime)
+    return run.runtime.changing(store)
+
+
+def _here(run: Run) -> Installation:
+    assert isinstance(run.runtime, OpenClawRuntime)
+    return run.runtime.here
 
 
 def _recover(
@@ -128,13 +137,13 @@ def _recover(
 ) -> list[str]:
     """Finish interrupted runs first, since the receipt that is meant may be one of theirs; return a line for each."""
     console = Console(tell, progress)
-    here = Installation(where, Context(options, disk, console), _meet(where, options))
+    runtime = OpenClawRuntime.opened(where, Context(options, disk, console))
     try:
         # What cannot be finished is an error only for the agents of the receipt, which is not known yet.
-        said = recover.recover(here, [])
+        said = recover.recover(runtime, [])
         return [*said, *console.warnings]
     finally:
-        here.gateway.close()
+        runtime.close()
 
 
 def _closing_again(where: Home, source: RunRecord, wanted: Sequence[str]) -> tuple[Wish, list[Outcome]]:
@@ -183,13 +192,13 @@ def _perform(run: Run, ask: Ask, chosen: Sequence[Chosen], unknown: Sequence[str
     for one in chosen:
         by_agent[one.store.agent].append(one)
     # One that could not be finished a moment ago is an error now that the agents are known.
-    if not run.options.dry_run and any(recover.pending(run.home, agent) for agent in by_agent):
-        run.warn(*recover.recover(run.here, list(by_agent)))
+    if not run.options.dry_run and any(recover.pending(run.runtime, agent) for agent in by_agent):
+        run.warn(*recover.recover(run.runtime, list(by_agent)))
     items: list[Item] = []
     for agent, some in by_agent.items():
-        store, found = restorable.look(run.home, agent, some)
+        store, found = restorable.look(_here(run).home, agent, some)
         assert store is not None
-        run.stores[agent] = store
+        run.stores[agent] = _changing(run, store)
         items += found
         if run.options.dry_run and refiling.is_lost(store, some):
             why = from_backup.lost(store.index)
@@ -198,7 +207,7 @@ def _perform(run: Run, ask: Ask, chosen: Sequence[Chosen], unknown: Sequence[str
     todo = [item for item in items if item.status is Status.WOULD_RESTORE]
     error = None if ask.check else _refusal(run, ask, todo)
     if error is None and not todo and not run.options.dry_run:
-        items = jobs.switch_on(run.here, items)
+        items = jobs.switch_on(_here(run), items)
     if error is not None or run.options.dry_run or not todo:
         return _report(run, [*map(_outcome, items), *missing], nothing_to_restart(run), error)
     return _change(run, by_agent, items, missing)
@@ -209,27 +218,30 @@ def _refusal(run: Run, ask: Ask, todo: Sequence[Item]) -> CloserError | None:
     for agent in {item.agent for item in todo}:
         if (unlockable := flock.unlockable(run.stores[agent].place)) is not None:
             return unlockable
-        if run.stores[agent].era == "files" and (unmigrated := migration.owed(run.here, run.stores[agent])) is not None:
+        if (
+            run.stores[agent].era == "files"
+            and (unmigrated := migration.owed(_here(run), run.stores[agent])) is not None
+        ):
             return unmigrated
-    life, how = run.gateway.found.life, {item.how for item in todo}
+    life, how = run.gateway.life, {item.how for item in todo}
     if life is Life.UNKNOWN and todo:
         return GatewayNeeded(
-            f"whether a gateway serves {run.home.state} cannot be told: {'; '.join(run.gateway.result().evidence)}",
+            f"whether a gateway serves {run.runtime.root} cannot be told: {'; '.join(run.gateway.result().evidence)}",
             "openclaw gateway status",
         )
     if "unarchive" in how and life is not Life.UP:
         return GatewayNeeded(
             "archived sessions are brought back by the gateway, which does not answer", "openclaw gateway start"
         )
-    if "unarchive" in how and not run.gateway.usable and not run.options.dry_run:
+    if "unarchive" in how and not _here(run).gateway.usable and not run.options.dry_run:
         return GatewayNeeded("the gateway does not let us take sessions out of the archive", "openclaw gateway status")
     if "import" in how and life is Life.UP and not ask.stop_gateway:
         what = "deleted sessions are brought back into a database while the gateway is stopped"
-        return Refused(what, f"{importer.by_hand(run.here)}; or add --stop-gateway", name="gateway_running")
+        return Refused(what, f"{importer.by_hand(_here(run))}; or add --stop-gateway", name="gateway_running")
     problem = (
-        importer.cannot_stop(run.here) if "import" in how and life is Life.UP and not run.options.dry_run else None
+        importer.cannot_stop(_here(run)) if "import" in how and life is Life.UP and not run.options.dry_run else None
     )
-    return problem or writable.refusal(run.home, _written(run, todo))
+    return problem or run.runtime.unwritable(_written(run, todo))
 
 
 def _written(run: Run, todo: Sequence[Item]) -> Iterator[str]:
@@ -257,31 +269,31 @@ def _change(
             wanted = {item.key for item in items if item.agent == agent and item.status is Status.WOULD_RESTORE}
             some = [one for one in some if restorable.name_of(one.session) in wanted]
             store = run.stores[agent]
-            with locked(run.here, agent):
+            with locked(run.runtime, store):
                 if isinstance(store, SqliteStore):
-                    reviving.restore_store(run.here, run.transaction, store, some, done)
+                    reviving.restore_store(_here(run), run.transaction, store, some, done)
                 else:
-                    refiling.restore_store(run.here, run.transaction, agent, some, done)
-        bound = rebinding.put_back(run.here, by_agent, done)
+                    refiling.restore_store(_here(run), run.transaction, agent, some, done)
+        bound = rebinding.put_back(_here(run), by_agent, done)
         result = restart_once(run)
         refiling.look_again(run.transaction.shares, done)
-        rebinding.look_again(run.here, bound, done, result)
+        rebinding.look_again(_here(run), bound, done, result)
     except (Busy, ChangedUnderneath, GatewayNeeded, Refused) as problem:
         error = PartlyDone(problem) if isinstance(problem, Refused) and run.transaction.shares else problem
     except OSError as problem:
-        error = storage(problem, run.home.state)
+        error = storage(problem, run.runtime.root)
     except KeyboardInterrupt:
-        error = Interrupted("interrupted", once_more(run.home.state))
+        error = Interrupted("interrupted", once_more(run.runtime.root))
     finally:
         if run.transaction.record is not None and run.transaction.record.restart.result == importer.STOPPED:
-            result = importer.start(run.here)
+            result = importer.start(_here(run))
     ended = [_not_reached(item) if item.status is Status.WOULD_RESTORE else item for item in done.values()]
-    ended = jobs.switch_on(run.here, ended)
+    ended = jobs.switch_on(_here(run), ended)
     report = _report(run, [*map(_outcome, ended), *missing], result, error)
     if error is None and run.transaction.record is not None and run.transaction.journal is not None:
         why = _finish(run, report, ended, result)
         if why:
-            report = report._replace(restart=not_begun(why))
+            report = report._replace(restart=not_begun(run.gateway, why))
             _finish(run, report, ended, report.restart)
     return report
 
@@ -289,7 +301,7 @@ def _change(
 def _last_first(run: Run, by_agent: dict[str, list[Chosen]], items: Sequence[Item]) -> list[str]:
     """Return the agents to be gone through: where they share an index, each was closed in what another had left."""
     agents = sorted({item.agent for item in items if item.status is Status.WOULD_RESTORE})
-    if not run.home.has_own_indexes():
+    if not _here(run).home.has_own_indexes():
         agents.sort(key=lambda agent: max(one.at for one in by_agent[agent]), reverse=True)
     return agents
 
@@ -316,7 +328,7 @@ def _finish(run: Run, report: Report, ended: Sequence[Item], result: RestartResu
     last = run.transaction.record.but(stores=stores, results=rows, restart=owed)
     if result.result == "handed-off":
         run.transaction.journal.write(last)
-        return handoff.start(run.home, run.transaction.journal, last.id, run.options)
+        return handoff.start(run.runtime, run.transaction.journal, last.id, run.options)
     run.transaction.journal.finish(last.but(state="done", finished_at=clock.iso_now()))
     return ""
 
@@ -372,6 +384,6 @@ def _report(run: Run, rows: Sequence[Outcome], restart: RestartResult, error: Cl
         receipt=run.transaction.journal.path if unfinished and run.transaction.journal is not None else run.receipt,
         # A file without a session that is back is put away again by a cleanup.
         undo=run.undo() if any(row.key for row in rows) else None,
-        warnings=tuple(run.here.context.console.warnings),
+        warnings=tuple(run.runtime.context.console.warnings),
         error=error,
     )

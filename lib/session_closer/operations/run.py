@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..core.model import GatewayView, Snapshot
 from ..core.report import Outcome
 from ..core.wish import Options, Wish
-from ..openclaw.installation import Installation
+from ..ports.runtime import Runtime
 from .transaction import Transaction
 
 if TYPE_CHECKING:
-    from ..artifacts.measuring import Hash
     from ..core.errors import CloserError
     from ..core.verdicts import Findings
-    from ..openclaw.gateway.connection import Gateway
-    from ..openclaw.home import Home
+    from ..ports.gateway import Gateway
     from ..ports.store import Store
     from ..system.disk import Disk
     from .cleanup import Chores
@@ -29,11 +27,11 @@ class Run:
     """What the steps of one run share; what a cleanup adds is by agent.
 
     `stamp` goes into the archive names of the plan. `unread` are stores that could not be looked at, `sizes` bytes by
-    key, `hashes` of what the backups will hold, `refused` rows that stand for files, `free_by` when to stop freeing
+    key, `refused` rows that stand for files, `free_by` when to stop freeing
     keys, in seconds of the monotonic clock.
     """
 
-    here: Installation
+    runtime: Runtime
     wish: Wish
     transaction: Transaction
     view: GatewayView = field(default_factory=GatewayView)
@@ -43,53 +41,47 @@ class Run:
     chores: dict[str, Chores] = field(default_factory=dict)
     refused: list[Outcome] = field(default_factory=list)
     sizes: dict[str, dict[str, int]] = field(default_factory=dict)
-    hashes: dict[str, Hash] = field(default_factory=dict)
     free_by: float = math.inf
-
-    @property
-    def home(self) -> Home:
-        """The state directory."""
-        return self.here.home
 
     @property
     def options(self) -> Options:
         """How the run was asked."""
-        return self.here.context.options
+        return self.runtime.context.options
 
     @property
     def disk(self) -> Disk:
         """What writes files."""
-        return self.here.context.disk
+        return self.runtime.context.disk
 
     @property
     def gateway(self) -> Gateway:
         """The gateway as it was found."""
-        return self.here.gateway
+        return self.runtime.gateway
 
     @property
-    def stores(self) -> dict[str, Store]:
+    def stores(self) -> MutableMapping[str, Store]:
         """The stores that were read, by agent."""
-        return self.here.stores
+        return self.runtime.stores
 
     @property
-    def snapshots(self) -> dict[str, Snapshot]:
+    def snapshots(self) -> MutableMapping[str, Snapshot]:
         """What was in them."""
-        return self.here.snapshots
+        return self.runtime.snapshots
 
     @property
     def tell(self) -> Callable[[str], None]:
         """What says at once how far the run is."""
-        return self.here.context.console.tell
+        return self.runtime.context.console.tell
 
     @property
     def progress(self) -> Callable[[int, int], None]:
         """What shows how many of how many are done."""
-        return self.here.context.console.progress
+        return self.runtime.context.console.progress
 
     @property
     def warn(self) -> Callable[..., None]:
         """What keeps warnings for the report, each once."""
-        return self.here.context.console.warn
+        return self.runtime.context.console.warn
 
     @property
     def receipt(self) -> str | None:
@@ -102,7 +94,7 @@ class Run:
         return f"{self.options.undo} {record.id}" if record and self.options.undo else None
 
 
-def begun(here: Installation, wish: Wish) -> Run:
+def begun(runtime: Runtime, wish: Wish) -> Run:
     """Return a run that has changed nothing yet."""
-    options = here.context.options
-    return Run(here, wish, Transaction(here.context.disk, here.home.state, wish.operation, options.reason))
+    context = runtime.context
+    return Run(runtime, wish, Transaction(context.disk, runtime.root, wish.operation, context.options.reason))

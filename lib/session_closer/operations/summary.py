@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.errors import CloserError
-from ..core.model import CHANGED, FINE, GOING, Plan, PlannedRow, Status
+from ..core.model import CHANGED, FINE, GOING, Plan, PlannedRow, Status, Traits
 from ..core.planning import effects_of
 from ..core.report import Outcome, Report, RestartResult, StoreResult
 from ..journal.record import Ended
@@ -62,7 +62,7 @@ def of(
         receipt=run.transaction.journal.path if unfinished and run.transaction.journal is not None else run.receipt,
         undo=run.undo() if error is None and not _is_final(rows) else None,
         free=run.options.free if error is None and any(row.key_free is False for row in rows) else None,
-        warnings=tuple(run.here.context.console.warnings),
+        warnings=tuple(run.runtime.context.console.warnings),
         kept=plan.kept + sum(row.status not in CHANGED for row in done.values()),
         missing_ok=run.options.missing_ok,
         most_rows=run.options.most_rows,
@@ -88,8 +88,8 @@ def ended(row: Outcome, *, missing_ok: bool) -> Ended:
 def _explained(run: Run, row: Outcome) -> Outcome:
     from ..core import tally  # only a cleanup counts
 
-    era = run.stores[row.agent].era if row.agent in run.stores else ""
-    return tally.explained(row, run.findings.get(row.agent), run.sizes.get(row.agent, {}), era)
+    traits = run.stores[row.agent].traits if row.agent in run.stores else Traits()
+    return tally.explained(row, run.findings.get(row.agent), run.sizes.get(row.agent, {}), traits)
 
 
 def _unread(run: Run) -> list[Outcome]:
@@ -126,8 +126,8 @@ def _counted(run: Run, agent: str, rows: list[Outcome]) -> dict[str, Any]:
 
     rules = run.wish.rules
     assert rules is not None
-    sizes, era = run.sizes.get(agent, {}), run.stores[agent].era
-    numbers = tally.summary(run.findings[agent], rows, sizes, rules.policy, era)
+    sizes, traits = run.sizes.get(agent, {}), run.stores[agent].traits
+    numbers = tally.summary(run.findings[agent], rows, sizes, rules.policy, traits)
     return {
         "agentId": agent,
         "storePath": run.stores[agent].index,
@@ -144,7 +144,7 @@ def _place(run: Run) -> Callable[[Outcome], int]:
 
 
 def _outcome(run: Run, row: PlannedRow) -> Outcome:
-    folder = run.home.folder(row.agent)
+    folder = run.runtime.folder(row.agent)
     return Outcome(
         row.given,
         row.agent,
@@ -156,7 +156,7 @@ def _outcome(run: Run, row: PlannedRow) -> Outcome:
         archives=tuple(os.path.join(folder, move.target) for move in row.moves),
         error=None if row.status in FINE else row.hint or None,
         key_free=_key_free(row),
-        effects=effects_of(row, run.stores[row.agent].era) if row.status in GOING else (),
+        effects=effects_of(row, run.stores[row.agent].traits) if row.status in GOING else (),
         left=row.left if row.status is Status.WOULD_CLOSE else (),
     )
 

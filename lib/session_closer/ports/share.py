@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..core import names
+from ..core.effects import Effect
 from ..core.model import PUT_AWAY, PlannedRow, Reason, Status
 from ..core.planning import effects_of
 from ..core.report import Outcome
 from ..journal.record import StoreRecord
-from .store import Store
+from .readable import Readable
 
 FINISHES = "the same command again finishes it"
 
@@ -24,7 +25,7 @@ class Share:
     `put_off` those that a later cleanup frees, `left_on` what is to be said of cron jobs that were not switched off.
     """
 
-    store: Store
+    store: Readable
     rows: list[PlannedRow]
     record: StoreRecord
     note: Callable[[StoreRecord], None]
@@ -71,8 +72,8 @@ class Share:
     def _outcome(self, row: PlannedRow) -> Outcome:
         became = self.outcome.get(row.key)
         archives = [os.path.join(self.store.folder, name) for name in self.archives.get(row.key, ())]
-        if self.store.era == "sqlite":
-            # OpenClaw names an archive before it has written it.
+        if self.store.traits.hides:
+            # Who hides a session names its archive before it has written it.
             archives = [path for path in archives if os.path.isfile(path)]
         return Outcome(
             row.given,
@@ -85,6 +86,13 @@ class Share:
             tuple(archives),
             self.error.get(row.key, "not finished" if became is None else self.left_on.get(row.key)),
             key_free={Status.CLOSED: True, Status.ARCHIVED: False}.get(became) if became is not None else None,
-            effects=effects_of(row, self.store.era, archived=became is Status.ARCHIVED) if became in PUT_AWAY else (),
+            effects=effects_of(row, self.store.traits, archived=became is Status.ARCHIVED)
+            if became in PUT_AWAY
+            else (),
             left=row.left if became is Status.CLOSED else (),
         )
+
+    def _effects(self, row: PlannedRow, became: Status | None) -> tuple[Effect, ...]:
+        if became not in PUT_AWAY:
+            return ()
+        return effects_of(row, self.store.traits, archived=became is Status.ARCHIVED)

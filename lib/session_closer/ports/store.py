@@ -5,30 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..core.model import Session, Snapshot
+from ..core.model import PlannedRow
+from ..journal.record import StoreRecord
+from .ledger import Ledger
+from .readable import Readable
+from .share import Share
 
 
-class Store(Protocol):
-    """One agent's sessions; `index` holds them, `folder` their transcripts and archives, `place` what we lock.
+class Store(Readable, Protocol):
+    """One agent's sessions, to be changed: all but the first three are called while its folders are held."""
 
-    `beside` is the folder of an index elsewhere, which has transcripts, too, else "".
-    """
+    def written(self, rows: Sequence[PlannedRow]) -> set[str]:
+        """Return the folders that closing these sessions writes to."""
 
-    agent: str
-    index: str
-    folder: str
-    beside: str
+    def warm(self) -> None:
+        """Begin what a change of what was read is going to need, beside whatever else goes on."""
 
-    @property
-    def era(self) -> str:
-        """The kind of store, as in STORES."""
+    def has_leftovers(self) -> bool:
+        """Tell whether a killed run has left something beside the store."""
 
-    @property
-    def place(self) -> str:
-        """The folder of the index."""
+    def clean(self) -> None:
+        """Put that away."""
 
-    def read(self) -> Snapshot:
-        """Return the store as it is now; raise CorruptStore or Refused."""
+    def take_out(self, rows: Sequence[PlannedRow], ledger: Ledger, *, stamp: str, until: float) -> list[str]:
+        """Close these sessions: a backup and a record first, then entries, then files; return keys that had gone.
 
-    def sizes(self, sessions: Sequence[Session], snapshot: Snapshot) -> dict[str, int | None]:
-        """Return the bytes of the sessions' transcripts by key, None where they cannot be told; raise Refused."""
+        `stamp` is that of the archive names in the plan, `until` when to stop freeing keys (monotonic clock).
+        """
+
+    def follow_up(self, share: Share) -> None:
+        """Do what follows the close of sessions once all stores are changed; needs no hold."""
+
+    def is_lent(self, share: Share) -> bool:
+        """Tell whether a session uses by now what was put away; needs no hold."""
+
+    def look_again(self, share: Share) -> None:
+        """Bring back what a session uses by now."""
+
+    def settled(self, share: Share) -> StoreRecord:
+        """Return the record with what became of each session and file."""

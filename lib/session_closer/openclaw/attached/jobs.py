@@ -163,7 +163,7 @@ def _changed(work: Share, key: str, one: Attached, other: Attached | None) -> Se
         if row.key == key:
             attached = tuple(each if each is not one else other for each in row.attached)
             work.rows[at] = row._replace(attached=tuple(each for each in attached if each is not None))
-            made = effects_of(work.rows[at], work.store.era)
+            made = effects_of(work.rows[at], work.store.traits)
     _edit(work, key, lambda session: session.but(effects=tuple(made)))
     return made
 

@@ -17,8 +17,8 @@ from ...core.model import Life, Status
 from ...journal import history
 from ...journal.record import Kept, StoreRecord
 from ...ports.ledger import Ledger
+from ...ports.readable import Readable
 from ...ports.share import Share
-from ...ports.store import Store
 from ...system import files
 from .. import from_backup, restorable
 from ..installation import Installation
@@ -47,7 +47,6 @@ def restore_store(
     store, items = restorable.look(here.home, agent, some)
     assert isinstance(store, FileStore)
     assert store.document is not None
-    here.stores[agent] = store
     done.update({(agent, item.key): item for item in items})
     stamp = names.free_stamp(history.now(), os.listdir(store.place))
     name = names.backup_name(os.path.basename(store.index), stamp)
@@ -98,13 +97,13 @@ def _kept(some: Sequence[Chosen]) -> tuple[Kept, ...]:
     return tuple(dict.fromkeys(kept for one in some for kept in one.store.kept))
 
 
-def is_lost(store: Store, some: Sequence[Chosen]) -> bool:
+def is_lost(store: Readable, some: Sequence[Chosen]) -> bool:
     """Tell whether an index that holds no sessions any more is to be begun anew."""
     is_told = some[0].run.operation in from_backup.ANEW
     return is_told and isinstance(store, FileStore) and from_backup.lost(store.index) is not None
 
 
-def _begin_anew(here: Installation, store: Store) -> None:
+def _begin_anew(here: Installation, store: Readable) -> None:
     """Put an empty index where there is none that can be read; what is there gets another name, and stays."""
     disk, index = here.disk, store.index
     with store_lock(disk, index):

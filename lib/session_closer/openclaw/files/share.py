@@ -117,7 +117,7 @@ def _session_record(
         hashlib.sha256(raw[member.start : member.end]).hexdigest(),
         str(row.route),
         moves=tuple([measure.live(store.folder, move) for move in row.moves]) if row.moves else (),
-        effects=effects_of(row, store.era) if row.attached else (),
+        effects=effects_of(row, store.traits) if row.attached else (),
     )
 
 

@@ -16,7 +16,7 @@ from ...core import names, transcripts
 from ...core.durations import moment
 from ...core.errors import CorruptStore, Refused
 from ...core.escape import shell_word
-from ...core.model import Session, Snapshot
+from ...core.model import Session, Snapshot, Traits
 from ...system import files
 from .. import lockfile
 from ..home import Home
@@ -32,10 +32,14 @@ FIELDS = (
 _REMEDY = "look at it with: openclaw doctor"
 
 
+TRAITS = Traits()
+
+
 class FileStore:
     """One agent's `sessions.json` and transcripts folder; `document` is what the last `read` saw."""
 
     era = "files"
+    traits = TRAITS
 
     def __init__(self, home: Home, agent: str) -> None:
         self.agent = agent

@@ -19,7 +19,7 @@ from ..attached import attachments, jobs, kept
 from ..gateway.link import LinkLost, LinkRefused
 from ..installation import Installation
 from . import close
-from .store import Row, SqliteStore, all_archives
+from .store import TRAITS, Row, SqliteStore, all_archives
 
 if TYPE_CHECKING:
     from ..attached.worktrees import Tree
@@ -95,6 +95,6 @@ def _recorded(planned: PlannedRow, row: Row, tree: Tree | None = None) -> Sessio
         events=row.events,
         archived_before=row.archived_at is not None,
         hidden=not planned.frees,
-        effects=effects_of(planned, "sqlite"),
+        effects=effects_of(planned, TRAITS),
         modes=tree.modes if tree is not None else (),
     )

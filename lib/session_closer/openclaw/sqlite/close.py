@@ -234,7 +234,7 @@ def check_lists(work: Share, gateway: Gateway) -> None:
 def settled(work: Share) -> StoreRecord:
     """Return the record with what became of each session, its archives and what else the close has changed."""
     archived = {key for key, status in work.outcome.items() if status is Status.ARCHIVED}
-    effects = {row.key: effects_of(row, work.store.era, archived=True) for row in work.rows if row.key in archived}
+    effects = {row.key: effects_of(row, work.store.traits, archived=True) for row in work.rows if row.key in archived}
     return work.record.but(
         sessions=tuple(
             session.but(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ...core import names
 from ...core.durations import moment
 from ...core.errors import Refused
-from ...core.model import Session, Snapshot
+from ...core.model import Route, Session, Snapshot, Traits
 from ...system import files
 from ..home import Home
 
@@ -76,10 +76,17 @@ class Kept(NamedTuple):
     sha256: str | None
 
 
+# A row may have upper case in its key (a Matrix room): the session id that goes along tells rows apart.
+TRAITS = Traits(
+    frozenset({Route.GATEWAY}), hides=True, restarts=False, loose_files=False, any_case=True, own_cleanup=True
+)
+
+
 class SqliteStore:
     """One agent's session database and the folder that gets the archives of its transcripts."""
 
     era = "sqlite"
+    traits = TRAITS
 
     def __init__(self, home: Home, agent: str) -> None:
         self.agent = agent
@@ -128,7 +135,7 @@ class SqliteStore:
             os.path.realpath(self.folder),
             sessions,
             files=frozenset(files.listed(self.folder)),
-            era=self.era,
+            traits=TRAITS,
         )
 
     def rows(self, keys: Sequence[str]) -> dict[str, Row]:

@@ -1,0 +1,82 @@
+"""The file store as an operation changes it: every method in a few lines, out of the modules beside this one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from ...artifacts.measuring import Hash
+from ...core import names
+from ...core.model import PlannedRow, Status
+from ...journal import history
+from ...journal.record import StoreRecord
+from ...ports.ledger import Ledger
+from ...ports.share import Share
+from ..installation import Installation
+from .store import FileStore
+
+
+class Files(FileStore):
+    """One agent's `sessions.json` and transcripts, in an installation that a run works on."""
+
+    def __init__(self, here: Installation, agent: str) -> None:
+        super().__init__(here.home, agent)
+        self._here = here
+        self._hash: Hash | None = None
+
+    def written(self, rows: Sequence[PlannedRow]) -> set[str]:
+        """Return the folders that closing these sessions writes to."""
+        # A session without a file may be of an agent without a folder.
+        has_files = any("/" not in move.source for row in rows for move in row.moves)
+        return {self.place, self.folder} if has_files else {self.place}
+
+    def warm(self) -> None:
+        """Begin to hash what was read: its backup is going to need that."""
+        if self.document is not None:
+            self._hash = Hash(self.document.raw)
+
+    def has_leftovers(self) -> bool:
+        """Tell whether a killed run has left something beside the store."""
+        return any(os.path.lexists(self.index + ending) for ending in (names.FRESH, names.SWAP))
+
+    def clean(self) -> None:
+        """Put that away."""
+        from . import commit
+
+        stamp = names.free_stamp(history.now(), os.listdir(self.place))
+        name = names.backup_name(os.path.basename(self.index), stamp)
+        commit.clean(self._here.disk, commit.Place(self.index, name, commit.unnoted, commit.unnoted, self._here.warn))
+
+    def take_out(self, rows: Sequence[PlannedRow], ledger: Ledger, *, stamp: str, until: float) -> list[str]:  # noqa: ARG002
+        """Close these sessions; a file store has no key that vanishes in between."""
+        from . import change  # what changes a store is not loaded to look at one
+
+        change.take_out(self._here, ledger, self, list(rows), stamp=stamp, made=self._hash)
+        return []
+
+    def follow_up(self, share: Share) -> None:
+        """Switch off the cron jobs that are bound to what was closed."""
+        from ..attached import jobs
+
+        jobs.switch_off(self._here, share, {key for key, status in share.outcome.items() if status is Status.CLOSED})
+
+    def is_lent(self, share: Share) -> bool:
+        """Tell whether a session uses by now what was put away."""
+        from . import archive
+        from .share import FileShare
+
+        return isinstance(share, FileShare) and bool(archive.borrowed(share))
+
+    def look_again(self, share: Share) -> None:
+        """Bring back what a session uses by now."""
+        from . import archive
+        from .share import FileShare
+
+        if isinstance(share, FileShare):
+            archive.look_again(self._here.disk, share)
+
+    def settled(self, share: Share) -> StoreRecord:
+        """Return the record with what became of each session and file."""
+        from .share import FileShare, settled
+
+        return settled(share) if isinstance(share, FileShare) else share.record

@@ -1,0 +1,75 @@
+"""Why OpenClaw's stores may not be changed now: which kind takes what, and who serves them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..core.errors import CloserError, GatewayNeeded, Refused
+from ..core.model import Life, Route
+from ..ports.readable import Readable
+from ..system import flock
+from . import migration
+from .installation import Installation
+
+# Nobody is told to start what runs, or may run.
+_FIRST = {
+    Life.DOWN: "openclaw gateway start",
+    Life.UP: "openclaw gateway status",
+    Life.UNKNOWN: "openclaw gateway status",
+}
+
+
+def of_stores(here: Installation, closing: Sequence[Readable]) -> CloserError | None:
+    """Return why the stores to be changed do not take what was asked."""
+    for store in closing:
+        if (unlockable := flock.unlockable(store.place)) is not None:
+            return unlockable
+        if Route.FILES not in store.traits.writers and here.options.via == "files":
+            return Refused(
+                f"agent {store.agent} keeps its sessions in SQLite ({store.index}), which only its gateway may change",
+                "leave out --via files",
+                name="sqlite_store",
+            )
+        if not store.traits.hides and here.options.archive:
+            return Refused(
+                f"agent {store.agent} keeps its sessions in a file ({store.index}), which knows no archived ones",
+                "leave out --archive: a close archives the transcript, and can be undone",
+                name="no_archive",
+            )
+        if store.traits.loose_files and (found := migration.owed(here, store)) is not None:
+            return found
+    return None
+
+
+def of_gateway(here: Installation, closing: Sequence[Readable]) -> CloserError | None:
+    """Return why the gateway is in the way, or does not do what only it may, None where it is not."""
+    options, gateway, life = here.options, here.gateway, here.gateway.found.life
+    # A dry run starts no openclaw, so it cannot tell whether that way in would work.
+    untried = options.dry_run and life is Life.UP and here.home.url is None and bool(gateway.command().words)
+    if options.via == "gateway" and not gateway.usable and not untried:
+        why = gateway.notes[-1] if gateway.notes else f"no gateway of {here.home.state} answers"
+        return GatewayNeeded(why, f"{_FIRST[life]}, or leave out --via gateway")
+    databases = [store.agent for store in closing if Route.FILES not in store.traits.writers]
+    if untried and not gateway.usable and (databases or options.via == "gateway"):
+        here.warn("a dry run starts no openclaw, so whether that command may close sessions was not tried")
+    if databases and not gateway.usable and not untried:
+        why = gateway.notes[-1] if gateway.notes else f"no gateway of {here.home.state} answers"
+        return GatewayNeeded(
+            f"the sessions of agent {databases[0]} are in SQLite, which only a gateway may change: {why}",
+            _FIRST[life] if life is Life.UP else f"{_FIRST[life]}, or --url and --token-file",
+        )
+    bypassed = life is Life.UP and not gateway.usable and not untried
+    if bypassed and options.via == "auto" and not gateway.can_restart:
+        why = gateway.notes[-1] if gateway.notes else f"the gateway of {here.home.state} lets us close no session"
+        return GatewayNeeded(
+            f"{why}; its process is not known here, so it could not be restarted after an edit of the file",
+            "leave out --url, so that the openclaw command is asked, or stop that gateway first"
+            if here.home.url is not None
+            else "stop that gateway first",
+        )
+    if life is Life.UNKNOWN and options.via != "files":
+        return GatewayNeeded(
+            f"whether a gateway serves {here.home.state} cannot be told: {'; '.join(gateway.result().evidence)}",
+            "openclaw gateway status; if it is another's: --via files",
+        )
+    return None

@@ -1,0 +1,227 @@
+"""OpenClaw as a runtime: its stores, its gateway, what protects a session, and what may stand in the way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
+from typing import Any
+
+from ..core.claims import Claims
+from ..core.errors import CloserError
+from ..core.model import GOING, GatewayView, Life, Plan, Snapshot
+from ..core.report import GatewayResult, RestartResult
+from ..journal import history
+from ..ports.context import Context
+from ..ports.readable import Readable
+from ..ports.store import Store
+from . import access, owner, refusals, registers, stores, writable
+from .files.port import Files
+from .files.store import FileStore
+from .gateway import client, connection, restart
+from .home import Home
+from .installation import Installation
+from .sqlite.port import Database
+
+
+class Served:
+    """The gateway of an installation, as an operation needs it."""
+
+    by_hand = restart.BY_HAND
+
+    def __init__(self, here: Installation) -> None:
+        self._here = here
+
+    @property
+    def life(self) -> Life:
+        """Whether it serves the state directory."""
+        return self._here.gateway.found.life
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, None where that is not known."""
+        return self._here.gateway.found.pid
+
+    @property
+    def refuses(self) -> str:
+        """Why it takes nothing from us any more, "" where it does, or was not asked."""
+        gateway = self._here.gateway
+        return "" if gateway.links or not gateway.notes else gateway.notes[-1]
+
+    def result(self) -> GatewayResult:
+        """Return what a report says about it."""
+        return self._here.gateway.result()
+
+    def view(self, agents: Sequence[str], *, by_command: bool = False) -> GatewayView:
+        """Return what it says of these agents' sessions."""
+        return client.view(self._here.gateway, list(agents), by_command=by_command)
+
+    def restart(self) -> RestartResult:
+        """Restart it, and wait until it answers."""
+        return restart.restart(self._here.home, self._here.gateway.found)
+
+    def meet_again(self) -> None:
+        """Connect to it anew, after a restart."""
+        self._here.gateway = connection.meet(self._here.home, looking_only=False)
+
+    def noticed(self, closed: Mapping[str, Sequence[str]]) -> str:
+        """Return whether it lists what was closed without it, keys by agent."""
+        return restart.noticed(self._here.home, {agent: list(keys) for agent, keys in closed.items()})
+
+    def leave(self) -> None:
+        """End all connections and use none of them again."""
+        self._here.gateway.leave()
+
+    def close(self) -> None:
+        """End all connections."""
+        self._here.gateway.close()
+
+
+class OpenClawRuntime:
+    """One OpenClaw state directory as a run sees it."""
+
+    def __init__(self, here: Installation) -> None:
+        self.here = here
+        self.gateway = Served(here)
+
+    @classmethod
+    def opened(cls, where: Home, context: Context) -> OpenClawRuntime:
+        """Return the runtime of a state directory, once its gateway was looked for."""
+        return cls(Installation(where, context, connection.meet(where, looking_only=context.options.dry_run)))
+
+    @property
+    def root(self) -> str:
+        """The state directory."""
+        return self.here.home.state
+
+    @property
+    def context(self) -> Context:
+        """How the run was asked."""
+        return self.here.context
+
+    @property
+    def stores(self) -> MutableMapping[str, Store]:
+        """The stores that were read, by agent."""
+        return self.here.stores
+
+    @property
+    def snapshots(self) -> MutableMapping[str, Snapshot]:
+        """What was in them."""
+        return self.here.snapshots
+
+    def agents(self) -> list[str]:
+        """Return the agents that have something here."""
+        return self.here.home.agents()
+
+    def check_unfinished(self, agents: Sequence[str]) -> list[str]:
+        """Return a line for each interrupted run; Refused where what they left cannot be finished."""
+        return access.check_unfinished(self.here.home, list(agents))
+
+    def check_folders(self, agents: Sequence[str]) -> None:
+        """Refuse folders of agents that lead elsewhere."""
+        owner.check_folders(self.here.home, list(agents))
+
+    def exposure(self) -> list[str]:
+        """Return a line for each folder that others may write to."""
+        return owner.exposure(self.here.home, history.folders(self.root))
+
+    def detect(self, agent: str) -> Store | None:
+        """Return an agent's store by what is on disk."""
+        kind = stores.kind(self.here.home, agent)
+        return None if kind is None else Files(self.here, agent) if kind == Files.era else Database(self.here, agent)
+
+    def changing(self, store: Readable) -> Store:
+        """Return a store that was looked at as one that can be changed."""
+        return Files(self.here, store.agent) if isinstance(store, FileStore) else Database(self.here, store.agent)
+
+    def absent(self, agent: str) -> Snapshot:
+        """Return the snapshot of an agent that has no store."""
+        return Snapshot(agent, self.here.home.index(agent), self.here.home.folder(agent), {})
+
+    def folder(self, agent: str) -> str:
+        """Return where an agent's transcripts and archives are, whether there is a store or not."""
+        return self.here.home.folder(agent)
+
+    def refusal(self, closing: Sequence[Readable]) -> CloserError | None:
+        """Return why these stores may not be changed now, None where they may."""
+        return refusals.of_stores(self.here, closing) or refusals.of_gateway(self.here, closing)
+
+    def unwritable(self, folders: Iterable[str]) -> CloserError | None:
+        """Return why a run could not keep its record, or change these folders, None where it could."""
+        return writable.refusal(self.here.home, folders)
+
+    def marked(self, snapshot: Snapshot, now: float) -> Snapshot:
+        """Return a snapshot with what OpenClaw's registers say of its sessions."""
+        return registers.marked(self.here.home, snapshot, now)
+
+    def losses(self, plan: Plan) -> Mapping[tuple[str, str], str]:
+        """Return by (agent, key) what is in worktrees that OpenClaw's snapshots of them do not hold."""
+        going = {
+            (row.agent, row.key): row.session.worktree
+            for row in plan.rows
+            if row.status in GOING and row.session is not None and row.session.worktree
+        }
+        self.here.trees = {}
+        if not going:
+            return {}
+        from .attached import worktrees  # few sessions have one
+
+        why = ""
+        try:
+            umask = worktrees.umask_of(self.here.gateway.found.pid)
+            trees = worktrees.look(self.here.home, going.values(), umask)
+            self.here.trees = {pair: trees[name] for pair, name in going.items() if name in trees}
+        except CloserError as problem:
+            why = f"what git ignores in its worktree cannot be told: {problem.message}; or --lose-ignored"
+        found = self.here.trees
+        said = {pair: why or worktrees.refusal(found[pair]) for pair in going if why or pair in found}
+        return {pair: what for pair, what in said.items() if what}
+
+    def attach(self, plan: Plan) -> Plan:
+        """Return the plan with what refers to each session that goes, or belongs to it."""
+        from .attached import attachments
+
+        return attachments.attach(self.here, plan)
+
+    def going(self, pairs: Collection[tuple[str, str]]) -> None:
+        """Note which sessions, by (agent, key), this run is still to close."""
+        self.here.neighbours.going = frozenset(pairs)
+
+    def lent(self, agent: str) -> Mapping[str, Claims]:
+        """Return by agent what the others use of this one's files."""
+        return self.here.neighbours.claims(agent)
+
+    def is_lent_as_before(self, agent: str) -> bool:
+        """Tell whether that is what it was at the last look, if there was one."""
+        return self.here.neighbours.as_before(agent)
+
+    def users(self, agent: str) -> Mapping[str, Claims]:
+        """Return by agent, this one first, what all use of its files, whatever a run closes."""
+        return self.here.neighbours.users(agent)
+
+    def damaged(self, agent: str) -> list[str]:
+        """Return the other agents whose stores are not whole."""
+        return self.here.neighbours.damaged(agent)
+
+    def holders(self, agent: str, tails: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """Return by tail the keys that other agents have for a project of that id."""
+        return self.here.neighbours.holders(agent, tails)
+
+    def task(self) -> Mapping[str, Any]:
+        """Return what a process that outlives this one needs to find the same state directory."""
+        where = self.here.home
+        return {
+            "state": where.state,
+            "config": where.config_path,
+            "url": where.url,
+            "tokenFile": os.path.abspath(where.token_file) if where.token_file else None,
+            "gatewayState": where.gateway_state,
+        }
+
+    def close(self) -> None:
+        """End all connections."""
+        self.here.gateway.close()
+
+
+def check_place(where: Home, agents: Sequence[str]) -> None:
+    """Refuse a state directory that is not there, or is not ours alone."""
+    access.check_place(where, list(agents))

@@ -1,0 +1,60 @@
+"""The SQLite store as an operation changes it: every method in a few lines, out of the modules beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...core.model import PlannedRow
+from ...journal.record import StoreRecord
+from ...ports.ledger import Ledger
+from ...ports.share import Share
+from ..installation import Installation
+from .store import SqliteStore
+
+
+class Database(SqliteStore):
+    """One agent's session database, in an installation that a run works on; only its gateway changes it."""
+
+    def __init__(self, here: Installation, agent: str) -> None:
+        super().__init__(here.home, agent)
+        self._here = here
+
+    def written(self, _: Sequence[PlannedRow]) -> set[str]:
+        """Return no folder: the gateway writes."""
+        return set()
+
+    def warm(self) -> None:
+        """Do nothing: rows are recorded when they are taken out."""
+
+    def has_leftovers(self) -> bool:
+        """Tell that nothing is left beside a database."""
+        return False
+
+    def clean(self) -> None:
+        """Do nothing: nothing is left beside a database."""
+
+    def take_out(self, rows: Sequence[PlannedRow], ledger: Ledger, *, stamp: str, until: float) -> list[str]:  # noqa: ARG002
+        """Have the gateway archive these sessions, and delete those whose keys are freed; return keys that had gone."""
+        from . import change  # what changes a store is not loaded to look at one
+
+        found = self.rows([row.key for row in rows])
+        left = [row for row in rows if row.key in found]
+        if left:
+            change.take_out(self._here, ledger, self, left, found, free_by=until)
+        return [row.key for row in rows if row.key not in found]
+
+    def follow_up(self, share: Share) -> None:
+        """Do nothing: cron jobs are switched off between archiving and deletion."""
+
+    def is_lent(self, _: Share) -> bool:
+        """Tell that nothing is: the gateway knows who uses what."""
+        return False
+
+    def look_again(self, share: Share) -> None:
+        """Do nothing: nothing was put away that a session could use."""
+
+    def settled(self, share: Share) -> StoreRecord:
+        """Return the record with what became of each session, its archives and what else the close has changed."""
+        from . import close
+
+        return close.settled(share)

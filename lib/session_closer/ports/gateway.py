@@ -1,0 +1,50 @@
+"""The process that serves a runtime's sessions while we work on them, as an operation needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from ..core.model import GatewayView, Life
+from ..core.report import GatewayResult, RestartResult
+
+
+class Gateway(Protocol):
+    """A gateway as it was found; a runtime without one has one whose life is DOWN."""
+
+    @property
+    def life(self) -> Life:
+        """Whether it serves what we work on."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, None where that is not known."""
+
+    @property
+    def by_hand(self) -> str:
+        """The command with which a person restarts it."""
+
+    @property
+    def refuses(self) -> str:
+        """Why it takes nothing from us any more, "" where it does, or was not asked."""
+
+    def result(self) -> GatewayResult:
+        """Return what a report says about it."""
+
+    def view(self, agents: Sequence[str], *, by_command: bool = False) -> GatewayView:
+        """Return what it says of these agents' sessions; `by_command`: also where only a command can ask it."""
+
+    def restart(self) -> RestartResult:
+        """Restart it, and wait until it answers."""
+
+    def meet_again(self) -> None:
+        """Connect to it anew, after a restart."""
+
+    def noticed(self, closed: Mapping[str, Sequence[str]]) -> str:
+        """Return whether it lists what was closed without it, keys by agent."""
+
+    def leave(self) -> None:
+        """End all connections and use none of them again."""
+
+    def close(self) -> None:
+        """End all connections."""

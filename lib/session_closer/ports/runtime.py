@@ -1,0 +1,98 @@
+"""What an agent runtime is to an operation: where its stores are, what protects them, who serves them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
+from typing import Any, Protocol
+
+from ..core.claims import Claims
+from ..core.errors import CloserError
+from ..core.model import Plan, Snapshot
+from .context import Context
+from .gateway import Gateway
+from .readable import Readable
+from .store import Store
+
+
+class Runtime(Protocol):
+    """One runtime's sessions below one root, as a run sees them; `stores` and `snapshots` are what it has read."""
+
+    @property
+    def root(self) -> str:
+        """The folder below which it keeps what we work on, and we our records."""
+
+    @property
+    def context(self) -> Context:
+        """How the run was asked, what writes its files, and who hears of it."""
+
+    @property
+    def gateway(self) -> Gateway:
+        """Who serves the sessions."""
+
+    @property
+    def stores(self) -> MutableMapping[str, Store]:
+        """The stores that were read, by agent."""
+
+    @property
+    def snapshots(self) -> MutableMapping[str, Snapshot]:
+        """What was in them."""
+
+    def agents(self) -> list[str]:
+        """Return the agents that have something here."""
+
+    def check_unfinished(self, agents: Sequence[str]) -> list[str]:
+        """Return a line for each interrupted run; Refused where what they left of these agents cannot be finished."""
+
+    def check_folders(self, agents: Sequence[str]) -> None:
+        """Refuse folders of agents that lead elsewhere."""
+
+    def exposure(self) -> list[str]:
+        """Return a line for each folder that others may write to."""
+
+    def detect(self, agent: str) -> Store | None:
+        """Return an agent's store by what is on disk, None where there is none; Refused where that cannot be told."""
+
+    def absent(self, agent: str) -> Snapshot:
+        """Return the snapshot of an agent that has no store."""
+
+    def folder(self, agent: str) -> str:
+        """Return where an agent's transcripts and archives are, whether there is a store or not."""
+
+    def close(self) -> None:
+        """End all connections."""
+
+    def refusal(self, closing: Sequence[Readable]) -> CloserError | None:
+        """Return why these stores may not be changed now, None where they may."""
+
+    def unwritable(self, folders: Iterable[str]) -> CloserError | None:
+        """Return why a run could not keep its record, or change these folders, None where it could."""
+
+    def marked(self, snapshot: Snapshot, now: float) -> Snapshot:
+        """Return a snapshot with what is kept beside the store about its sessions; `now` in seconds since 1970."""
+
+    def losses(self, plan: Plan) -> Mapping[tuple[str, str], str]:
+        """Return by (agent, key) what of the sessions that go could not be brought back, as it is to be said."""
+
+    def attach(self, plan: Plan) -> Plan:
+        """Return the plan with what refers to each session that goes, or belongs to it."""
+
+    def going(self, pairs: Collection[tuple[str, str]]) -> None:
+        """Note which sessions, by (agent, key), this run is still to close: what only they use is nobody else's."""
+
+    def lent(self, agent: str) -> Mapping[str, Claims]:
+        """Return by agent what the others use of this one's files."""
+
+    def is_lent_as_before(self, agent: str) -> bool:
+        """Tell whether that is what it was at the last look, if there was one."""
+
+    def users(self, agent: str) -> Mapping[str, Claims]:
+        """Return by agent, this one first, what all use of its files, whatever a run closes."""
+
+    def damaged(self, agent: str) -> list[str]:
+        """Return the other agents whose stores are not whole: what they use is not known."""
+
+    def holders(self, agent: str, tails: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """Return by tail the keys that other agents have for a project of that id."""
+
+    def task(self) -> Mapping[str, Any]:
+        """Return what a process that outlives this one needs to find the same runtime, as JSON has it."""
