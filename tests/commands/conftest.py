@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
-from session_closer.openclaw.files import change, close
+from session_closer.openclaw.files import close
 from session_closer.openclaw.files import restore as refiling
 from session_closer.openclaw.gateway import restart
 from session_closer.openclaw.sqlite import restore as reviving
-from session_closer.operations import cleanup
+from session_closer.operations import apply, cleanup
 from session_closer.operations import restart as restarting
 from session_closer.system import processes
 from support.commands import run_json
@@ -127,7 +127,7 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Between:
     """Do something when all is planned and the lock is about to be taken."""
 
     def set_up(happens: Callable[[], object]) -> None:
-        for module in (change, cleanup):
+        for module in (apply, cleanup):
             monkeypatch.setattr(module, "locked", _preceded(module.locked, happens))
 
     return set_up

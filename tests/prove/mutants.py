@@ -253,7 +253,7 @@ MUTANTS = (
     _one(
         "interrupted runs are left alone",
         "operations/close.py",
-        "    elif history.open_runs(run.home.state) or history.unborn_runs(run.home.state):\n",
+        "    elif history.open_runs(run.runtime.root) or history.unborn_runs(run.runtime.root):\n",
         "    elif False:\n",
         "kills:batch",
     ),
@@ -379,7 +379,7 @@ MUTANTS = (
     _one(
         "nobody looks again at the end",
         "operations/apply.py",
-        "        if isinstance(work, FileShare) and archive.borrowed(work):\n",
+        "        if store.is_lent(work):\n",
         "        if False:\n",
         "claims:shared transcripts",
     ),

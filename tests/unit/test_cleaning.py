@@ -18,6 +18,8 @@ from session_closer.core.model import GatewayView, Life, Session, Snapshot
 from session_closer.core.policy import DEFAULT, Policy, Rules, as_toml, from_toml, stale_rule
 from session_closer.core.verdicts import Action
 from session_closer.openclaw import maintenance
+from session_closer.openclaw.files.store import TRAITS as IN_FILES
+from session_closer.openclaw.sqlite.store import TRAITS as IN_A_DATABASE
 from session_closer.operations.sources import Asked, resolved
 
 NOW = 1_800_000_000.0
@@ -80,7 +82,7 @@ def cases(draw: st.DrawFn) -> Case:
         locked=frozenset(locked),
         by_owner={name[:-6]: (name,) for name in files},
         own_index=draw(st.booleans()),
-        era=draw(st.sampled_from(["files", "sqlite"])),
+        traits=draw(st.sampled_from([IN_FILES, IN_A_DATABASE])),
     )
     known = draw(st.sets(st.sampled_from(sorted(sessions)))) if sessions else set()
     active = draw(st.sets(st.sampled_from(sorted(known)))) if known else set()
@@ -288,7 +290,7 @@ def test_missing_is_a_row_whose_transcript_is_gone(files: tuple[str, ...], age: 
 
 def test_nothing_is_missing_in_a_database_or_where_it_cannot_be_told() -> None:
     policy = Policy(fix_missing=True)
-    assert not taken(policy, store(row("agent:a:x", DAY), era="sqlite"))
+    assert not taken(policy, store(row("agent:a:x", DAY), traits=IN_A_DATABASE))
     elsewhere = row("agent:a:x", DAY)._replace(session_file="/elsewhere/x.jsonl")
     assert not taken(policy, store(elsewhere))
     assert not taken(policy, store(row("agent:a:x", DAY)._replace(id_usable=False)))

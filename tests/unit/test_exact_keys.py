@@ -12,7 +12,10 @@ from session_closer.core import escape, keys, planning
 from session_closer.core.keys import Target
 from session_closer.core.model import GatewayView, Life, Plan, Reason, Route, Session, Snapshot, Status
 from session_closer.core.planning import Choices
+from session_closer.openclaw.files import store as in_files
+from session_closer.openclaw.sqlite import store as in_a_database
 
+TRAITS = {"files": in_files.TRAITS, "sqlite": in_a_database.TRAITS}
 LOWER, MIXED = "agent:lead:matrix:channel:!roomabc:example.org", "agent:lead:matrix:channel:!RoomAbc:example.org"
 ROOM = "matrix:channel:!roomabc:example.org"
 PAIRS = [(LOWER, MIXED), ("agent:lead:r\u00e9sum\u00e9", "agent:lead:re\u0301sume\u0301"), ("a/b", "A/b")]
@@ -21,7 +24,7 @@ DOWN, UP = GatewayView(), GatewayView(Life.UP, True)
 
 def store(*present: str, era: str = "files", own_index: bool = True, same_id: bool = False) -> Snapshot:
     rows = {key: Session("lead", key, "s" if same_id else f"s{at}", None) for at, key in enumerate(present)}
-    return Snapshot("lead", "/s/i", "/s", rows, era=era, own_index=own_index)
+    return Snapshot("lead", "/s/i", "/s", rows, traits=TRAITS[era], own_index=own_index)
 
 
 def close(found: Snapshot, *targets: Target, view: GatewayView = DOWN, via: str = "auto") -> Plan:
