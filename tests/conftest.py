@@ -16,6 +16,7 @@ import plumbum
 import pytest
 from session_closer.openclaw.environment import state_dir_of
 from session_closer.openclaw.home import DEFAULT_PORT
+from support.gateway import StubGateway, stub_gateway
 from support.homes import CALLER, CALLERS_HOME, REAL_HOMES, CallersEnviron
 from support.stores import Store, build
 
@@ -122,6 +123,13 @@ def closed_port() -> Iterator[int]:
             six = held.enter_context(socket.socket(socket.AF_INET6))
             six.bind(("::1", port))
         yield port
+
+
+@pytest.fixture(scope="session")
+def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StubGateway]:
+    """The process of a stub gateway: each test tells it whom to serve."""
+    with stub_gateway(tmp_path_factory.mktemp("gateway")) as made:
+        yield made
 
 
 @pytest.fixture

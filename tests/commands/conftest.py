@@ -1,4 +1,4 @@
-"""Gateways for the tests of the commands: one stub process a session, told by each test whom to serve."""
+"""Gateways in every state of life for the tests of the commands, and what they leave to others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from session_closer.operations import apply, cleanup
 from session_closer.operations import restart as restarting
 from session_closer.system import processes
 from support.commands import run_json
-from support.gateway import StubGateway, StubOpenClaw, stub_gateway
+from support.gateway import StubGateway, StubOpenClaw
 from support.sqlite import Bases, Delete
 from support.stores import TOKEN, Stage, Store, build
 from support.worker import Between, Left
@@ -41,13 +41,6 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_power_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the disk where no test of a module looks at what a power cut would leave."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-@pytest.fixture(scope="session")
-def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StubGateway]:
-    """The process."""
-    with stub_gateway(tmp_path_factory.mktemp("gateway")) as made:
-        yield made
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -43,18 +43,12 @@ from session_closer.openclaw.gateway.link import SocketLink
 from session_closer.openclaw.sqlite import close
 from session_closer.render.report import exit_code
 from session_closer.system.disk import Disk
-from support.gateway import StubGateway, stub_gateway
+from support.gateway import StubGateway
 from support.keys import LEAD, RESEARCHER
 from support.patience import PATIENCE_SECONDS
 from support.programs import LIB
 from support.sqlite import CRON_RUN, begun_run, event, window
 from support.stores import TOKEN
-
-
-@pytest.fixture(scope="module")
-def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StubGateway]:
-    with stub_gateway(tmp_path_factory.mktemp("gateway")) as made:
-        yield made
 
 
 @pytest.fixture(autouse=True)

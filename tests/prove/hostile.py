@@ -14,7 +14,7 @@ from .parts import Given, Skipped, Tally
 
 ROOT = Path(__file__).resolve().parents[2]
 _TESTS = (
-    "tests/stores/test_hostile.py",
+    "tests/stores/hostile",
     "tests/stores/test_outside.py",
     "tests/faults/test_hardening.py",
     "tests/faults/test_record.py",

@@ -6,7 +6,6 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -29,7 +28,7 @@ from session_closer.openclaw.home import Home
 from session_closer.openclaw.sqlite import close
 from session_closer.operations.close import execute
 from support.commands import Answer, run, run_json
-from support.gateway import StubGateway, stub_gateway
+from support.gateway import StubGateway
 from support.keys import LEAD
 from support.moments import BORN
 from support.sqlite import CRON_RUN, Bases, build_sqlite
@@ -37,13 +36,6 @@ from support.stores import TOKEN, Store, build
 
 ALPHA, BETA, CHILD, PUT_AWAY = LEAD + "alpha", LEAD + "beta", LEAD + "subagent:2b1c", LEAD + "put-away"
 CLOSERS: list[Any] = [CloseProject, CloseProjectBatch]
-
-
-@pytest.fixture(scope="module")
-def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StubGateway]:
-    """The gateway's process."""
-    with stub_gateway(tmp_path_factory.mktemp("gateway")) as made:
-        yield made
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import names
 from session_closer.openclaw.files import close
 from support.commands import Answer, run, run_json
-from support.gateway import StubGateway, stub_gateway
+from support.gateway import StubGateway
 from support.keys import LEAD, RESEARCHER
 from support.sqlite import CRON_RUN, Bases, build_sqlite, database
 from support.stores import TOKEN, Store
@@ -25,13 +24,6 @@ CHILD, READER_RUN = LEAD + "subagent:old", RESEARCHER + "cron:weekly:run:1"
 YOUNG, PINNED, NEVER = LEAD + "cron:nightly:run:young", LEAD + "subagent:pinned", LEAD + "subagent:no-time"
 STALE = {CRON_RUN, CHILD, READER_RUN}
 DAY = 86400.0
-
-
-@pytest.fixture(scope="module")
-def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StubGateway]:
-    """The gateway's process."""
-    with stub_gateway(tmp_path_factory.mktemp("gateway")) as made:
-        yield made
 
 
 def fill(store: Store) -> Bases:

@@ -35,6 +35,24 @@ DURABLE = {
     LEAD + "cron:nightly": "cron",
     LEAD + "main:heartbeat": "heartbeat",
 }
+# In 2001: no time of the store is older.
+LONG_AGO = 10**12
+EXPIRE = ("--only", "expire-archives", "--expire-archives")
+ALL_KINDS = ("cron-run", "subagent", "hook", "dreaming", "acp", "probe", "project", "other")
+BAD_TIMES: dict[str, Any] = {
+    "none": ...,
+    "text": "2020-01-01T00:00:00Z",
+    "negative": -5,
+    "zero": 0,
+    "seconds": int(time.time() - 400 * DAY),
+    "below": 10**11 - 1,
+    "ahead": int((time.time() + 40 * DAY) * 1000),
+    "true": True,
+    "never": 260_000_000_000_000,
+    "huge": 10**400,
+    "list": [1],
+    "null": None,
+}
 
 
 def ago(seconds: float) -> int:
@@ -136,3 +154,15 @@ def unchanged(store: Store, *words: str, code: int, said: str = "") -> Answer:
     assert len(lines) == (answer.error is not None), answer.stderr
     assert said in "".join(lines)
     return answer
+
+
+def strange(store: Store) -> set[str]:
+    """Add rows whose times are none; return their keys."""
+    keys = set()
+    for name, value in BAD_TIMES.items():
+        key = f"{LEAD}cron:odd:run:{name}"
+        entry = store.session(key)
+        entry.pop("updatedAt")
+        store.add((key, entry if value is ... else {**entry, "updatedAt": value}))
+        keys.add(key)
+    return keys

@@ -1,0 +1,166 @@
+"""What exists now is never overwritten by a restore: it is a conflict, and the rest comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_closer.operations import restore as restoring
+from session_closer.system.disk import Disk
+from support.keys import LEAD, session_id
+from support.restore import (
+    ALPHA,
+    KELLY,
+    LEGACY,
+    MANY,
+    READER,
+    REVIEW,
+    TOPICS,
+    close,
+    ends,
+    picture,
+    restore,
+    rows,
+    statuses,
+)
+from support.stores import Store
+from support.trees import tree, write
+
+pytestmark = pytest.mark.usefixtures("no_power_is_cut")
+
+
+def in_use_again(store: Store) -> None:
+    store.add((KELLY, {"sessionId": session_id("anew"), "updatedAt": 1}))
+
+
+def transcript_is_there(store: Store) -> None:
+    write(ends(store)[0], "somebody else's\n")
+
+
+def companion_is_there(store: Store) -> None:
+    write(ends(store, ending=".trajectory.jsonl")[0], "somebody else's\n")
+
+
+def link_to_nowhere_is_there(store: Store) -> None:
+    ends(store)[0].symlink_to(store.state / "nowhere")
+
+
+def folder_is_there(store: Store) -> None:
+    ends(store)[0].mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (in_use_again, "in use again"),
+        (transcript_is_there, "there again"),
+        (companion_is_there, "there again"),
+        (link_to_nowhere_is_there, "there again"),
+        (folder_is_there, "there again"),
+    ],
+)
+def test_what_exists_now_is_a_conflict_and_the_rest_comes_back(store: Store, spoil: Any, says: str) -> None:
+    was = store.entries()
+    close(store, "kelly-dashboard", "topics", READER)
+    spoil(store)
+    spoilt, entry = tree(store.folder()), store.entries().get(KELLY)
+    for words in (("--dry-run",), ("--check",), ()):
+        answer = restore(store, "last", *words)
+        assert answer.code == 1
+        fine = "would_restore" if words else "restored"
+        assert statuses(answer) == {KELLY: "conflict", LEGACY: fine, TOPICS: fine, READER: fine}
+        assert says in rows(answer)[KELLY]["error"]
+        assert rows(answer)[KELLY]["ok"] is False
+    assert store.entries().get(KELLY) == entry
+    assert {key: store.entries()[key] for key in (LEGACY, TOPICS)} == {key: was[key] for key in (LEGACY, TOPICS)}
+    now, kelly = tree(store.folder()), was[KELLY]["sessionId"]
+    assert {name: now.get(name) for name in spoilt if kelly in name} == {
+        name: kind for name, kind in spoilt.items() if kelly in name
+    }
+
+
+def test_a_session_in_conflict_comes_back_when_its_place_is_free_again(store: Store) -> None:
+    before = picture(store)
+    close(store, *MANY)
+    transcript_is_there(store)
+    assert restore(store, "last").code == 1
+    ends(store)[0].unlink()
+    assert statuses(restore(store, "last"))[KELLY] == "restored"
+    assert {name: kind for name, kind in picture(store).items() if not name.endswith("sessions.json")} == {
+        name: kind for name, kind in before.items() if not name.endswith("sessions.json")
+    }
+
+
+def test_one_that_shares_its_transcript_with_a_conflict_is_not_torn_from_it(store: Store) -> None:
+    was = store.entries()
+    close(store, ALPHA, REVIEW)
+    store.add((ALPHA, {"sessionId": session_id("anew"), "updatedAt": 1}))
+    answer = restore(store, "last")
+    assert statuses(answer) == {ALPHA: "conflict", REVIEW: "restored"}
+    assert store.entries()[REVIEW] == was[REVIEW]
+    assert Path(was[REVIEW]["sessionFile"]).is_file()
+
+
+class Meddling(Disk):
+    """A disk on which somebody else writes just ahead of one step."""
+
+    def __init__(self, step: str, write: Any) -> None:
+        self.step, self.meddle = step, write
+
+    def rename_new(self, source: str, target: str) -> None:
+        if self.step == "rename_new" and ".deleted." in source:
+            self.meddle(source, target)
+        super().rename_new(source, target)
+
+    def exchange(self, one: str, other: str) -> bool:
+        if self.step == "exchange":
+            self.meddle(one, other)
+        return super().exchange(one, other)
+
+
+def test_a_transcript_that_appears_in_the_last_moment_is_not_overwritten(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close(store, "kelly-dashboard", "topics")
+    live, archive = ends(store)
+    raw = archive.read_bytes()
+
+    def appear(_source: str, target: str) -> None:
+        if target == str(live) and not live.exists():
+            write(live, "somebody else's\n")
+
+    monkeypatch.setattr(restoring, "Disk", lambda: Meddling("rename_new", appear))
+    answer = restore(store, "last")
+    assert (answer.code, statuses(answer)) == (1, {KELLY: "conflict", LEGACY: "restored", TOPICS: "restored"})
+    assert (live.read_text(), archive.read_bytes()) == ("somebody else's\n", raw)
+    assert ends(store, ending=".trajectory.jsonl")[1].is_file()
+    assert KELLY not in store.listed()
+
+
+def test_a_key_that_is_taken_into_use_in_the_last_moment_keeps_what_it_has(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close(store, "kelly-dashboard", "topics")
+    anew, unrelated = ({"sessionId": session_id(word), "updatedAt": 1} for word in ("anew", "unrelated"))
+
+    def use(_one: str, _other: str) -> None:
+        if LEAD + "unrelated" not in store.listed():
+            store.add((KELLY, anew), (LEAD + "unrelated", unrelated))
+
+    monkeypatch.setattr(restoring, "Disk", lambda: Meddling("exchange", use))
+    answer = restore(store, "last")
+    assert (answer.code, statuses(answer)) == (1, {KELLY: "conflict", LEGACY: "restored", TOPICS: "restored"})
+    assert (store.entries()[KELLY], store.entries()[LEAD + "unrelated"]) == (anew, unrelated)
+    for ending in (".jsonl", ".trajectory.jsonl"):
+        live, archive = ends(store, ending=ending)
+        assert (live.exists(), archive.is_file()) == (False, True)
+
+
+def test_where_everything_is_in_conflict_nothing_is_changed(store: Store) -> None:
+    close(store, "topics")
+    store.add((TOPICS, {"sessionId": session_id("anew"), "updatedAt": 1}))
+    before = tree(store.state)
+    answer = restore(store, "last")
+    assert (answer.code, answer.rows) == (1, [(TOPICS, "conflict")])
+    assert tree(store.state) == before

@@ -1,0 +1,136 @@
+"""--stop-gateway: the gateway is stopped for OpenClaw's importer and started again, whatever happens between."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.openclaw.sqlite import importer as importing
+from support.commands import run_json
+from support.interrupted import Killed
+from support.restore import ALPHA, DELETED, KELLY, PUT_AWAY, ROWS, Down, held, receipt_of, restore, statuses
+from support.trees import tree
+
+pytestmark = pytest.mark.usefixtures("no_power_is_cut")
+
+
+def test_the_gateway_is_stopped_through_its_service_and_started_again(down: Down) -> None:
+    down.service.run("gateway", "start")
+    first = down.service.pid
+    answer = restore(down.store, "last", "--stop-gateway")
+    assert (answer.code, statuses(answer)) == (0, dict.fromkeys(DELETED, "restored"))
+    assert held(down.bases) == down.before
+    assert answer.data["restart"] == {**answer.data["restart"], "needed": True, "ok": True, "result": "started"}
+    assert down.service.pid not in (None, first)
+    words = [" ".join(line.split()[:2]) for line in down.service.calls()[1:]]
+    assert words == ["gateway status", "gateway stop", *["doctor --session-sqlite"] * 2, "gateway start"]
+    assert down.store.receipts()[-1]["restart"]["result"] == "started"
+    assert down.files() == set()
+
+
+def test_what_was_deleted_and_what_was_archived_are_one_restore_that_is_undone_as_one(down: Down) -> None:
+    down.service.run("gateway", "start")
+    (path,) = down.store.state.glob("session-closer/receipts/*.json")
+    both = run_json(CloseProjectBatch, KELLY, state=down.store.state)
+    other = Path(both.data["receipt"])
+    # As one run leaves it that frees some keys and archives the rest.
+    first, second = (json.loads(each.read_bytes()) for each in (path, other))
+    for store in first["stores"]:
+        if store["agent"] == "project-lead":
+            store["sessions"] += second["stores"][0]["sessions"]
+    path.write_text(json.dumps(first))
+    other.unlink()
+    answer = restore(down.store, path.stem, "--stop-gateway")
+    assert (answer.code, statuses(answer)) == (0, dict.fromkeys((*DELETED, KELLY), "restored"))
+    undone = restore(down.store, receipt_of(down.store, answer.data))
+    assert (undone.code, set(statuses(undone)) - {PUT_AWAY}) == (0, {*ROWS, KELLY})
+
+
+def test_without_a_service_the_gateway_is_not_stopped(down: Down) -> None:
+    down.service.run("gateway", "start")
+    down.service.tell(loaded=False)
+    before = tree(down.store.folder())
+    answer = restore(down.store, "last", "--stop-gateway")
+    assert (answer.code, answer.error) == (3, "gateway_running")
+    assert "openclaw gateway stop" in answer.data["error"]["remedy"]
+    assert "--stop-gateway" not in answer.data["error"]["remedy"]
+    assert down.service.pid is not None
+    assert tree(down.store.folder()) == before
+
+
+@pytest.mark.parametrize("importer", ["fails", "lies"])
+def test_the_gateway_is_started_again_after_an_importer_that_failed(down: Down, importer: str) -> None:
+    down.service.run("gateway", "start")
+    down.service.tell(importer=importer)
+    answer = restore(down.store, "last", "--stop-gateway")
+    assert (answer.code, set(statuses(answer).values())) == (1, {"failed"})
+    assert answer.data["restart"]["result"] == "started"
+    assert down.service.pid is not None
+    assert down.files() == set()
+
+
+def test_a_gateway_that_does_not_stop_is_told_and_nothing_is_written(
+    down: Down, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "_STOP_SECONDS", 1.0)
+    down.service.run("gateway", "start")
+    down.service.tell(stop="lies")
+    before = held(down.bases)
+    answer = restore(down.store, "last", "--stop-gateway")
+    assert (answer.code, answer.error) == (6, "gateway_needed")
+    assert "restored" not in statuses(answer).values()
+    assert (held(down.bases), down.files()) == (before, set())
+    assert not [line for line in down.service.calls() if line.startswith("doctor")]
+    assert down.service.pid is not None
+
+
+def test_a_gateway_that_does_not_start_again_is_told(down: Down, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "_START_SECONDS", 1.0)
+    down.service.run("gateway", "start")
+    down.service.tell(start="fails")
+    answer = restore(down.store, "last", "--stop-gateway")
+    assert (answer.code, set(statuses(answer).values())) == (1, {"restored"})
+    assert answer.data["restart"]["ok"] is False
+    assert "openclaw gateway start" in answer.data["restart"]["detail"]
+
+
+@pytest.mark.parametrize("command", [RestoreSessions, CloseProjectBatch])
+def test_a_gateway_that_a_killed_restore_has_stopped_is_started_by_the_next_command(
+    down: Down, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down.service.run("gateway", "start")
+
+    def killed(*_: Any) -> str:
+        assert (down.store.index()).is_file()
+        assert down.service.pid is None
+        raise Killed
+
+    def dead(*_: Any) -> Any:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(importing, "run_importer", killed)
+        patched.setattr(importing, "clean", dead)
+        patched.setattr(importing, "start", dead)
+        with pytest.raises(Killed):
+            restore(down.store, "last", "--stop-gateway")
+    assert down.service.pid is None
+    assert down.store.index().is_file()
+    (killed_run,) = down.store.open_runs()
+    words = ("last",) if command is RestoreSessions else ("--dry-run", "pinned")
+    run_json(command, *words, state=down.store.state)
+    if command is CloseProjectBatch:
+        # A look changes nothing, whatever is owed.
+        assert down.store.index().is_file()
+        run_json(command, "pinned", state=down.store.state)
+    assert down.files() == down.files("researcher") == set()
+    assert down.service.pid is not None
+    assert down.store.open_runs() == []
+    (receipt,) = [receipt for receipt in down.store.receipts() if receipt["id"] == killed_run]
+    assert (receipt["restart"]["done"], receipt["restart"]["result"]) == (True, "started")
+    assert set(statuses(restore(down.store, "last", "--stop-gateway", ALPHA)).values()) == {"restored"}
+    assert ALPHA in down.bases.listed()
