@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from entry.checkout import FIRST_RUN, NEWER, PACKAGES, ROOT, Checkout, package_directories
 from session_closer.core.report import Report
-from session_closer.render.report import envelope
+from session_closer.render.json import envelope
 from support.patience import PATIENCE_SECONDS
 
 OLD_PYTHONS = ("python3.10", "python3.9", "python3.8", "python3.7", "python3.6")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from faults.sweep import Counting, in_child
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.core import keys
+from session_closer.core.ending import exit_code
 from session_closer.core.model import Status
 from session_closer.core.report import Report
 from session_closer.core.wish import Options, Wish
@@ -22,7 +23,6 @@ from session_closer.openclaw.gateway.link import SocketLink
 from session_closer.openclaw.home import Home
 from session_closer.operations import restore as restoring
 from session_closer.operations.close import execute
-from session_closer.render.report import exit_code
 from session_closer.system.disk import Disk
 from support.commands import run_json
 from support.gateway import StubGateway

@@ -21,6 +21,7 @@ from faults.looks import OPENS, AtLook, Looks, fail_look
 from faults.oracle import Written, backups, default_index, look, sessions_folder, violations
 from session_closer.cli import demo
 from session_closer.core import keys
+from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError
 from session_closer.core.model import Status
 from session_closer.core.report import Report
@@ -28,7 +29,6 @@ from session_closer.core.wish import Options, Wish
 from session_closer.openclaw.home import Home
 from session_closer.operations import restore
 from session_closer.operations.close import execute
-from session_closer.render.report import exit_code
 from session_closer.system.disk import Disk
 
 # Made of other steps, which can be killed between.

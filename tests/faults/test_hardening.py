@@ -14,6 +14,7 @@ import pytest
 from faults.oracle import World, look, sessions_folder, violations
 from faults.sweep import CLOSING, Counting, batch, fresh, in_child, killed_at
 from session_closer.core import keys
+from session_closer.core.ending import exit_code
 from session_closer.core.errors import Refused
 from session_closer.core.model import PlannedRow, Status
 from session_closer.core.report import Report
@@ -25,7 +26,6 @@ from session_closer.openclaw.files.share import FileShare
 from session_closer.openclaw.files.store import FileStore
 from session_closer.openclaw.home import Home
 from session_closer.operations.close import execute
-from session_closer.render.report import exit_code
 from session_closer.system import flock
 from session_closer.system.disk import Disk
 

@@ -17,6 +17,7 @@ import pytest
 from faults.sweep import CLOSING, Counting, batch, in_child, kill_at
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.core import keys
+from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError
 from session_closer.core.report import Report
 from session_closer.core.wish import Options, Wish
@@ -28,7 +29,6 @@ from session_closer.operations import restore as restoring
 from session_closer.operations.close import execute
 from session_closer.operations.restore import Ask
 from session_closer.operations.run import Run
-from session_closer.render.report import exit_code
 from session_closer.system.disk import Disk
 from support.commands import run_json
 from support.gateway import stub_gateway

@@ -37,11 +37,11 @@ from faults.databases import (
     violations,
 )
 from faults.sweep import in_child
+from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError, Refused
 from session_closer.core.model import Status
 from session_closer.openclaw.gateway.link import SocketLink
 from session_closer.openclaw.sqlite import close
-from session_closer.render.report import exit_code
 from session_closer.system.disk import Disk
 from support.gateway import StubGateway
 from support.keys import LEAD, RESEARCHER

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from faults.oracle import World, violations
 from faults.sweep import CLOSING, SCENARIOS, Bench, Counting, Scenario, Torn, batch, fresh, in_child, killed_at
+from session_closer.core.ending import exit_code
 from session_closer.core.model import Status
-from session_closer.render.report import exit_code
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EMFILE, errno.EINTR)
 

@@ -18,6 +18,7 @@ import pytest
 from faults.oracle import World, look
 from faults.sweep import ERRORS, NO_CHANGE, At, Counting, Image, Plain, in_child, interrupt_at, kill_at, nothing
 from session_closer.core import fileplan, keys, names
+from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError
 from session_closer.core.kinds import Kind
 from session_closer.core.model import Status
@@ -28,7 +29,6 @@ from session_closer.openclaw.files import restore as refiling
 from session_closer.openclaw.home import Home
 from session_closer.operations import restore as restoring
 from session_closer.operations.close import execute
-from session_closer.render.report import exit_code
 
 LEAD, READER = "project-lead", "researcher"
 RUN = "agent:project-lead:cron:nightly-report:run:7f3a"

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 from faults.databases import ERRORS, FINE, PUT_AWAY, TARGETS, Lab, Scene, left_hidden, violations
 from faults.sweep import At, fail_at, in_child, interrupt_at
+from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError
 from session_closer.core.model import Status
 from session_closer.core.report import Report
 from session_closer.openclaw.sqlite import close, restore
-from session_closer.render.report import exit_code
 from session_closer.system.disk import Disk
 from support.gateway import stub_gateway
 

@@ -16,13 +16,13 @@ from typing import Any
 from faults.oracle import backups, sessions_folder
 from faults.sweep import BATCH, Bench, Scenario, in_child
 from session_closer.core import keys
+from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError
 from session_closer.core.model import Status
 from session_closer.core.report import Report
 from session_closer.core.wish import Options, Wish
 from session_closer.openclaw.home import Home
 from session_closer.operations.close import execute
-from session_closer.render.report import exit_code
 from session_closer.system import clock
 
 from .parts import Given, Tally, say

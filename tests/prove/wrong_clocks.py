@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from session_closer.core import keys
+from session_closer.core.ending import exit_code
 from session_closer.core.model import Status
 from session_closer.core.policy import Policy, Rules
 from session_closer.core.report import Report
@@ -21,7 +22,6 @@ from session_closer.journal import clocks, history
 from session_closer.openclaw.home import Home
 from session_closer.operations import restore
 from session_closer.operations.close import execute
-from session_closer.render.report import exit_code
 from session_closer.system import clock
 from support.interrupted import Killed, KilledDisk
 from support.keys import LEAD

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
@@ -13,13 +12,14 @@ from plumbum import cli
 
 from .. import __version__
 from ..core import escape, keys
+from ..core.ending import exit_code
 from ..core.errors import CloserError, ExitCode, Interrupted, UsageProblem
 from ..core.report import Report
 from ..core.wish import Options, Wish
 from ..openclaw import environment, home
-from ..render import report
+from ..render import json, text
 from . import calls, streams
-from .arguments import address, count, file_of_token, one_word, text
+from .arguments import address, count, file_of_token, one_word, word
 from .grammar import Grammar
 
 EXIT_CODES = (
@@ -34,10 +34,6 @@ EXIT_CODES = (
     "70 bug",
     "130 interrupted",
 )
-# Where a remedy names a command, and not where a word of the user's, which may be the same, is repeated.
-_OURS = re.compile(
-    r"(?:^|(?<=: )|(?<=one of ))(?:close-project(?:-batch)?|(?:keep-only|list|cleanup|restore)-sessions)(?= )"
-)
 
 
 class Reader(Grammar):
@@ -47,11 +43,11 @@ class Reader(Grammar):
 
     as_json = cli.Flag("--json", help="one JSON document on stdout, errors included")
     verbose = cli.Flag("--verbose", help="all rows and the evidence")
-    state_dir = text("--state-dir DIR", "OpenClaw's state directory")
-    profile = text("--profile NAME", "stands for ~/.openclaw-NAME")
+    state_dir = word("--state-dir DIR", "OpenClaw's state directory")
+    profile = word("--profile NAME", "stands for ~/.openclaw-NAME")
     url = cli.SwitchAttr("--url", address, argname="URL", help="the gateway, where it is not found by itself")
     token_file = cli.SwitchAttr("--token-file", file_of_token, argname="FILE", help="the gateway's token, in a file")
-    gateway_state = text("--gateway-state-dir DIR", "what the gateway itself calls the state directory")
+    gateway_state = word("--gateway-state-dir DIR", "what the gateway itself calls the state directory")
 
     @abstractmethod
     def fail(self, problem: CloserError, switches: Sequence[str]) -> None:
@@ -106,7 +102,7 @@ class Reader(Grammar):
 
     def put(self, document: Callable[[], str], lines: Callable[[], Iterable[str]], complaints: Iterable[str]) -> None:
         """Print a result as one JSON document or as lines on stdout, and its complaints on stderr."""
-        found = [document().rstrip("\n")] if self.as_json else lines()
+        found = [document()] if self.as_json else lines()
         # The document holds its complaints, and says how this ends.
         streams.put(found, complaints, enough=self.only_shows(), whole=self.as_json)
 
@@ -130,19 +126,12 @@ class Reader(Grammar):
         except cli.SwitchError as error:
             problem = UsageProblem(" ".join(str(error).split()), f"{escape.shell_word(self.executable)} --help")
         self.as_json = asked_json
-        self.fail(self.found_beside(problem), switches)
+        self.fail(problem, switches)
         return int(problem.code)
 
-    def found_beside(self, problem: CloserError) -> CloserError:
-        """Return an error whose remedy names our commands where they are: beside this one."""
-        called = escape.shell_word(self.executable) + " "
-        if not problem.remedy.startswith((called, f"if all of them are meant: {called}")):
-            problem.remedy = _OURS.sub(lambda found: escape.shell_word(self.beside(found.group())), problem.remedy)
-        return problem
-
-    def beside(self, name: str) -> str:
-        """Return where another of our commands is: beside this one as it was called, or as it really is, or on PATH."""
-        return calls.beside(self.executable, name)
+    def called(self, name: str) -> str:
+        """Return how another of our commands is called, for a shell."""
+        return escape.shell_word(calls.beside(self.executable, name))
 
 
 class Base(Reader):
@@ -154,7 +143,7 @@ class Base(Reader):
         help="restart the gateway afterwards (auto: only after an edit below it)",
     )  # fmt: skip
     no_restart = cli.Flag("--no-restart", help="the same as --restart never")
-    reason = text("--reason TEXT", "why; it is kept in the receipt")
+    reason = word("--reason TEXT", "why; it is kept in the receipt")
     rules: str | None = None
     _progress = streams.Progress()
 
@@ -178,7 +167,7 @@ class Base(Reader):
     def here(self, name: str) -> str:
         """Return another of our commands for the same state directory, whatever shell it is typed into."""
         ahead, place = self.place().meant_by(self.profile)
-        return calls.for_shell([*ahead, self.beside(name), *place])
+        return calls.for_shell([*ahead, calls.beside(self.executable, name), *place])
 
     def again(self, *added: str, without: Collection[str] = ()) -> str:
         """Return this command line, whatever shell it is typed into, with options added and left out."""
@@ -201,12 +190,10 @@ class Base(Reader):
 
     def show(self, found: Report) -> None:
         """Print a report: its result on stdout, its complaints on stderr."""
-        if found.error is not None:
-            self.found_beside(found.error)
         self.put(
-            lambda: report.as_json(found),
-            lambda: report.lines(found, verbose=self.verbose),
-            report.complaints(found),
+            lambda: json.as_json(found, self.called),
+            lambda: text.lines(found, verbose=self.verbose),
+            text.complaints(found.warnings, found.error, self.called),
         )
 
     def fail(self, problem: CloserError, switches: Sequence[str]) -> None:
@@ -261,10 +248,10 @@ class Closing(Base):
 class Command(Closing):
     """What the commands share that name sessions; a command adds its positionals and says what it wishes."""
 
-    agent = text("--agent AGENT", "agent of the project ids (project-lead)")
+    agent = word("--agent AGENT", "agent of the project ids (project-lead)")
     force = cli.Flag("--force", help="close sessions that are running, too")
     missing_ok = cli.Flag("--missing-ok", help="a target that is not found is no failure")
-    own = text("--self KEY", "your own session: it is closed when your turn has ended", many=True)
+    own = word("--self KEY", "your own session: it is closed when your turn has ended", many=True)
     demo = cli.Flag("--demo", help="the same on a throw-away sample store")
 
     @abstractmethod
@@ -287,12 +274,12 @@ class Command(Closing):
             from . import demo
 
             found = demo.perform(wish, self.options(), self)
-            return int(report.exit_code(found))
+            return int(exit_code(found))
         from ..operations.close import execute  # what touches a store is not loaded for --help
 
         found = execute(self.place(), wish, self.options(), tell=self.tell, progress=self.progress)
         self.show(found)
-        return int(report.exit_code(found))
+        return int(exit_code(found))
 
     def options(self) -> Options:
         """Return the switches as data."""

@@ -36,7 +36,7 @@ def count(spelled: str, such: int) -> Any:
     return check
 
 
-def text(spelled: str, about: str, *, many: bool = False) -> Any:
+def word(spelled: str, about: str, *, many: bool = False) -> Any:
     """Return an option that takes any word but another option; `spelled` as in its help, `many`: given repeatedly."""
     name, _, argument = spelled.partition(" ")
     return cli.SwitchAttr(name, _word(spelled), list=many, argname=argument, help=about)

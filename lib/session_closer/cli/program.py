@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from ..core.errors import CloserError, ExitCode, StorageFailed, UsageProblem
 from ..core.escape import quoted
-from ..render import report
+from ..render.text import error_line
 from . import calls, streams
 from .app import Reader
 
@@ -46,7 +46,7 @@ def start(command: type[Reader]) -> int:
         return ExitCode.SOME_FAILED
     except streams.Unwritten as problem:
         what = CloserError(f"the result cannot be written: {problem}", "what was done is in the receipt")
-        streams.forsake(report.error_line(what))
+        streams.forsake(error_line(what))
         return ExitCode.SOME_FAILED
     except KeyboardInterrupt:
         # Ahead of what the command itself tells, or behind it.

@@ -9,6 +9,9 @@ from typing import Any
 
 from .escape import plain
 
+# What becomes of a message to a session that is archived (docs/measurements.md).
+MESSAGE = "refused until the session is restored; a person's message in a channel brings it back"
+
 
 class How(StrEnum):
     """How a session is put away: which of its belongings go depends on that."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class ExitCode(IntEnum):
@@ -20,18 +22,36 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+class Ours(NamedTuple):
+    """One of our commands by its name: where it is, whoever prints it says."""
+
+    command: str
+
+
+Remedy = str | tuple[str | Ours, ...]
+
+
 class CloserError(Exception):
-    """A whole run that ends without doing what was asked: what, and what to do next."""
+    """A whole run that ends without doing what was asked: what, and what to do next.
+
+    A remedy that names commands of ours is given in parts.
+    """
 
     code = ExitCode.BUG
     name = "bug"
 
-    def __init__(self, message: str, remedy: str = "", *, name: str | None = None) -> None:
+    def __init__(self, message: str, remedy: Remedy = "", *, name: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
         if name is not None:
             self.name = name
+
+    def next_step(self, called: Callable[[str], str] = str) -> str:
+        """Return what to do next, "" where nothing is known; `called` tells how a command of ours is called."""
+        if isinstance(self.remedy, str):
+            return self.remedy
+        return " ".join(part if isinstance(part, str) else called(part.command) for part in self.remedy)
 
 
 class UsageProblem(CloserError):

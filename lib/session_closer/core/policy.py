@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from . import durations
 from .durations import SECONDS
-from .errors import UsageProblem
+from .errors import Ours, UsageProblem
 from .escape import quoted
 from .keys import Target
 from .kinds import STALE_KINDS, Kind
@@ -17,6 +17,7 @@ DAY = SECONDS["d"]
 ORPHANS = DAY
 LEAST_ARCHIVE_AGE = SECONDS["h"]
 _UNKNOWN_AGE = {"keep": False, "old": True}
+_CLEANUP = Ours("cleanup-sessions")
 
 
 class Policy(NamedTuple):
@@ -94,7 +95,7 @@ def from_toml(text: str, path: str) -> Policy:
         found = {_field(name): _value(name, value) for name, value in data.items()}
     except (ValueError, RecursionError, UsageProblem) as problem:
         what = problem.message if isinstance(problem, UsageProblem) else f"is no TOML: {problem}"
-        next_step = problem.remedy if isinstance(problem, UsageProblem) else "cleanup-sessions --print-policy shows one"
+        next_step = problem.remedy if isinstance(problem, UsageProblem) else (_CLEANUP, "--print-policy shows one")
         raise UsageProblem(f"{path}: {what}", next_step) from None
     return Policy(rules, **found)
 
@@ -102,7 +103,7 @@ def from_toml(text: str, path: str) -> Policy:
 def _field(name: str) -> str:
     field = "unknown_is_old" if name == "unknown-age" else name.replace("-", "_")
     if "_" in name or field not in Policy._fields or name == "unknown-is-old":
-        raise UsageProblem(f"{quoted(name)} is no setting", "cleanup-sessions --print-policy shows all")
+        raise UsageProblem(f"{quoted(name)} is no setting", (_CLEANUP, "--print-policy shows all"))
     return field
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..core import escape, names
 from ..core.durable import Move
-from ..core.errors import CloserError, Refused
+from ..core.errors import CloserError, Ours, Refused
 from ..core.model import PUT_AWAY, Status
 from ..core.report import Found
 from ..journal import history
@@ -104,7 +104,7 @@ def pick(where: Home, wanted: str) -> Find:
     if len(same) == 1:
         return same[0]
     said = f"{len(same)} of those that can be found begin with" if same else "nothing can be found by the id"
-    raise Refused(f"{said} {escape.plain(wanted)}", "restore-sessions --found", name="nothing_found")
+    raise Refused(f"{said} {escape.plain(wanted)}", (Ours("restore-sessions"), "--found"), name="nothing_found")
 
 
 def _closed_by_us(where: Home, scenes: Mapping[str, Scene]) -> dict[str, _Ours]:

@@ -10,7 +10,7 @@ from collections import defaultdict
 
 from ..core import escape, keys, names
 from ..core.durable import Move
-from ..core.errors import CorruptStore, Refused
+from ..core.errors import CorruptStore, Ours, Refused
 from ..core.model import Session
 from ..journal import history
 from ..journal.codec import decode
@@ -41,7 +41,7 @@ def from_backup(home: Home, path: str) -> RunRecord:
     ]
     if not theirs:
         what = f"{escape.quoted(path)} is no backup beside a sessions.json of {home.state}"
-        raise Refused(what, "restore-sessions FILE, a sessions.json.bak-* in its place", name="no_receipt")
+        raise Refused(what, (Ours("restore-sessions"), "FILE, a sessions.json.bak-* in its place"), name="no_receipt")
     index = indexes[theirs[0]]
     raw, _ = read_index(real)
     before = parse(raw, real, theirs[0])

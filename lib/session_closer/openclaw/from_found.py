@@ -11,7 +11,7 @@ from typing import Any
 from ..core import escape, keys, names
 from ..core.durable import Move
 from ..core.effects import NONE, REMOVED, Effect
-from ..core.errors import Refused, UsageProblem
+from ..core.errors import Ours, Refused, UsageProblem
 from ..journal import history
 from ..journal.checks import raw_entry
 from ..journal.record import RunRecord, SessionRecord, StoreRecord, receipt_of
@@ -23,6 +23,7 @@ from .found import FOUND, Find
 from .home import Home
 
 PREFIX = f"{FOUND}:"
+_RESTORE = Ours("restore-sessions")
 SILENT = "there is none of it, in an archive or where it was: it may never have had one"
 GONE = "label, model, pin and what else was set for it: only its transcript was written down"
 
@@ -37,7 +38,7 @@ def from_found(where: Home, wanted: str, given: str | None, *, looking: bool) ->
     key = shown.key if given is None else _new_key(given, find)
     if key is None:
         what = f"nobody has written down the key of {PREFIX}{shown.id}"
-        raise Refused(what, f"restore-sessions {PREFIX}{shown.id} --as KEY", name="no_key")
+        raise Refused(what, (_RESTORE, f"{PREFIX}{shown.id} --as KEY"), name="no_key")
     _check_twins(where, find, key)
     if find.run is not None:
         source = _by_receipt(where, find, find.run, looking=looking)
@@ -72,7 +73,7 @@ def _check_twins(where: Home, find: Find, key: str) -> None:
     for other in store.read().sessions if store is not None else ():
         if other != key and keys.folded(other) == keys.folded(key):
             what = f"{escape.quoted(key)} is but for case the key {escape.quoted(other)}, which is in use"
-            raise Refused(what, f"restore-sessions {PREFIX}{find.shown.id} --as KEY")
+            raise Refused(what, (_RESTORE, f"{PREFIX}{find.shown.id} --as KEY"))
 
 
 def _by_receipt(where: Home, find: Find, run: str, *, looking: bool) -> RunRecord:

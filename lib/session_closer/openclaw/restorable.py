@@ -16,7 +16,7 @@ from ..core import durations, escape, keys, names
 from ..core.claims import Claims
 from ..core.durable import Move
 from ..core.effects import Effect, Lost
-from ..core.errors import Busy, CloserError, Refused
+from ..core.errors import Busy, CloserError, Ours, Refused
 from ..core.model import PUT_AWAY, Status
 from ..core.report import ReceiptRow
 from ..journal import history
@@ -235,7 +235,7 @@ def _with_deferred(home: Home, record: RunRecord) -> RunRecord:
 
 
 def _no_receipt(what: str) -> Refused:
-    return Refused(what, "restore-sessions --list", name="no_receipt")
+    return Refused(what, (Ours(RESTORE), "--list"), name="no_receipt")
 
 
 def select(

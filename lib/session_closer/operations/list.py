@@ -10,18 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..core import keys, planning
+from ..core import keys, planning, selection
 from ..core.errors import CloserError, Refused, UnknownAgent
 from ..core.model import GatewayView, Life, Snapshot
 from ..core.report import StoreResult
+from ..core.selection import Chosen, Listing, Row, Wanted
 from ..journal import history
 from ..openclaw import access, migration, owner, registers, stores
 from ..openclaw.files.store import FileStore
 from ..openclaw.gateway import client, connection
 from ..openclaw.home import Home
 from ..ports.readable import Readable
-from ..render import listing
-from ..render.listing import Chosen, Listing, Row, Wanted
 from ..system import files
 
 
@@ -61,7 +60,7 @@ def look(where: Home, wanted: Wanted, now: Callable[[], float] = time.time) -> L
         if gateway.found.life is not Life.UP:
             found.warnings += migration.left_behind(where, [part.store for part in found.parts])
         everything = ((at, one) for at, part in enumerate(found.parts) for one in part.snapshot.sessions.values())
-        chosen, total = listing.select(everything, wanted, int(now() * 1000))
+        chosen, total = selection.select(everything, wanted, int(now() * 1000))
         shown = {found.parts[one.place].agent for one in chosen}
         view = client.view(gateway, sorted(agent for agent in shown if agent is not None))
         rows = _rows(found, chosen, view)

@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..core.ending import is_fine, shown_rows
 from ..core.errors import CloserError
 from ..core.model import CHANGED, FINE, GOING, Plan, PlannedRow, Status, Traits
 from ..core.planning import effects_of
 from ..core.report import Outcome, Report, RestartResult, StoreResult
 from ..journal.record import Ended
-from ..render.report import is_fine, shown_rows
 from .run import Run
 
 _DONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.EXPIRED})
@@ -95,7 +95,7 @@ def _explained(run: Run, row: Outcome) -> Outcome:
 def _unread(run: Run) -> list[Outcome]:
     """Return a row for each store that could not be looked at."""
     return [
-        Outcome(agent, agent, "", Status.FAILED, error=f"{problem.message}; next: {problem.remedy}")
+        Outcome(agent, agent, "", Status.FAILED, error=f"{problem.message}; next: {problem.next_step()}")
         for agent, problem in run.unread.items()
     ]
 

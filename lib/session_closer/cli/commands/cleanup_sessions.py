@@ -9,16 +9,16 @@ from typing import Any
 
 from plumbum import cli
 
+from ...core.ending import exit_code
 from ...core.errors import UsageProblem
 from ...core.escape import quoted
 from ...core.keys import check_agent, target
 from ...core.report import Report
 from ...core.wish import Options, Wish
 from ...openclaw.home import Home
-from ...render import report
 from ...system import files
 from ..app import Closing
-from ..arguments import count, text
+from ..arguments import count, word
 from ..program import start
 
 OPERATION = "cleanup-sessions"
@@ -38,30 +38,30 @@ class CleanupSessions(Closing):
     OPERATION = OPERATION
     POSITIONALS = ""
 
-    agent = text("--agent AGENT", "only this agent")
+    agent = word("--agent AGENT", "only this agent")
     all_agents = cli.Flag("--all-agents", help="all agents (that is the default, too)")
-    store = text("--store PATH", "only the agent with this store")
-    stale = text("--stale KIND=AGE", "sessions of a kind that were idle for longer: cron-run=24h,hook=7d", many=True)
+    store = word("--store PATH", "only the agent with this store")
+    stale = word("--stale KIND=AGE", "sessions of a kind that were idle for longer: cron-run=24h,hook=7d", many=True)
     keep_last = cli.SwitchAttr(
         "--keep-last", count("--keep-last N", 5), argname="N", help="the newest N of each cron job, or parent, stay"
     )
-    older_than = text("--older-than AGE", "every kind that may be stale, idle for longer than this")
-    only = text("--only RULE[,RULE...]", "no rule but these: stale, orphans, fix-missing, ...", many=True)
+    older_than = word("--older-than AGE", "every kind that may be stale, idle for longer than this")
+    only = word("--only RULE[,RULE...]", "no rule but these: stale, orphans, fix-missing, ...", many=True)
     maintenance = cli.Flag("--maintenance", help="what openclaw.json sets in session.maintenance holds, too")
     unknown_age = cli.Flag("--unknown-age-is-old", help="a row without a usable time counts as old")
-    orphans = text("--orphans [AGE]", "archive transcript files that no row refers to (24h)")
+    orphans = word("--orphans [AGE]", "archive transcript files that no row refers to (24h)")
     fix_missing = cli.Flag("--fix-missing", help="rows whose transcript is gone")
     fix_dm_scope = cli.Flag("--fix-dm-scope", help="rows of direct messages that session.dmScope main has left behind")
     max_entries = cli.SwitchAttr(
         "--max-entries", count("--max-entries N", 500), argname="N", help="the oldest rows above N"
     )
-    max_disk = text("--max-disk SIZE", "the oldest rows until transcripts take no more than SIZE")
-    expire_archives = text("--expire-archives AGE", "delete archives and backups older than AGE for good")
-    policy_file = text("--policy FILE", "a policy in TOML")
+    max_disk = word("--max-disk SIZE", "the oldest rows until transcripts take no more than SIZE")
+    expire_archives = word("--expire-archives AGE", "delete archives and backups older than AGE for good")
+    policy_file = word("--policy FILE", "a policy in TOML")
     print_policy = cli.Flag("--print-policy", help="print the policy as TOML and do nothing")
     enforce = cli.Flag("--enforce", help="--maintenance, also where its mode is warn")
-    free_for = text("--free-for AGE", "the longest that a run frees what it has archived (5m)")
-    active_key = text("--active-key KEY", "a session that stays, whatever the policy says", many=True)
+    free_for = word("--free-for AGE", "the longest that a run frees what it has archived (5m)")
+    active_key = word("--active-key KEY", "a session that stays, whatever the policy says", many=True)
 
     def main(self, *words: str) -> int:
         """Do what was asked; plumbum calls this with the positionals."""
@@ -78,7 +78,7 @@ class CleanupSessions(Closing):
             return 0
         found = self._cleaned(where, policy, settings)
         self.show(found)
-        return int(report.exit_code(found))
+        return int(exit_code(found))
 
     def _policy(self, where: Home) -> tuple[Any, Any]:
         """Return the policy that holds, and openclaw.json's maintenance settings."""

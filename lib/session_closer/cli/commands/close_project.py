@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...core.errors import UsageProblem
+from ...core.errors import Ours, UsageProblem
 from ...core.wish import Wish
 from ..app import Command
-from ..arguments import no_words, targets, text
+from ..arguments import no_words, targets, word
 from ..program import start
 
 
@@ -21,16 +21,17 @@ class CloseProject(Command):
     OPERATION = "close-project"
     POSITIONALS = "<project id | session key>"
 
-    session_key = text("--session-key KEY", "the key, instead of the positional")
+    session_key = word("--session-key KEY", "the key, instead of the positional")
 
     def wish(self, words: Sequence[str]) -> Wish:
         """Return the one target, from the positional or --session-key."""
         given = [*words, *([self.session_key] if self.session_key is not None else [])]
         no_words(given, "session")
         if len(given) > 1:
+            several = (Ours("close-project-batch"), "closes several")
             raise UsageProblem(
                 f"one project id or session key was expected, {len(given)} were given",
-                "close-project-batch closes several" if self.session_key is None else "leave out one of them",
+                several if self.session_key is None else "leave out one of them",
             )
         return Wish(self.OPERATION, targets(given, self.agent))
 

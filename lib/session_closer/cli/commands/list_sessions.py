@@ -12,10 +12,11 @@ from ...core import durations, keys
 from ...core.errors import CloserError, UsageProblem
 from ...core.escape import quoted
 from ...core.kinds import Kind
-from ...render import listing
+from ...core.selection import Listing, Wanted
+from ...render import json, table, text
 from .. import streams
 from ..app import Reader
-from ..arguments import count, text
+from ..arguments import count, word
 from ..program import start
 
 # No limit; plumbum takes None for an option that was not given.
@@ -50,9 +51,9 @@ class ListSessions(Reader):
 
     OPERATION = "list-sessions"
 
-    agent = text("--agent AGENT", "the sessions of one agent (all agents)")
+    agent = word("--agent AGENT", "the sessions of one agent (all agents)")
     all_agents = cli.Flag("--all-agents", help="the sessions of all agents: so it is without --agent, too")
-    store = text("--store PATH", "only the store at this path")
+    store = word("--store PATH", "only the store at this path")
     kinds = cli.SwitchAttr(
         "--kind", _kinds, list=True, argname="KIND[,KIND...]", help=f"only these: {', '.join(map(str, Kind))}"
     )
@@ -72,7 +73,7 @@ class ListSessions(Reader):
             raise UsageProblem("--agent, --all-agents and --store contradict each other", "give one of them")
         from ...operations.list import look  # what touches a store is not loaded for --help
 
-        wanted = listing.Wanted(
+        wanted = Wanted(
             self.agent,
             self.store,
             frozenset(itertools.chain.from_iterable(self.kinds)),
@@ -84,15 +85,15 @@ class ListSessions(Reader):
 
     def fail(self, problem: CloserError, _: Sequence[str]) -> None:
         """Print why a run ended early."""
-        self._show(listing.Listing(error=problem))
+        self._show(Listing(error=problem))
 
-    def _show(self, found: listing.Listing) -> int:
+    def _show(self, found: Listing) -> int:
         self.put(
-            lambda: listing.as_json(found),
-            lambda: listing.lines(found, verbose=self.verbose, width=streams.width()),
-            listing.complaints(found),
+            lambda: json.list_as_json(found, self.called),
+            lambda: table.listed(found, verbose=self.verbose, width=streams.width()),
+            text.complaints(found.warnings, found.error, self.called),
         )
-        return int(listing.exit_code(found))
+        return int(found.exit_code)
 
 
 def main() -> int:

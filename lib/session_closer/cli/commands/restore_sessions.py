@@ -5,16 +5,17 @@ from __future__ import annotations
 from plumbum import cli
 
 from ...core import escape
-from ...core.errors import UsageProblem
+from ...core.ending import exit_code
+from ...core.errors import Ours, UsageProblem
 from ...core.report import Report
 from ...core.wish import Options
-from ...render import report
 from ..app import Base
-from ..arguments import text
+from ..arguments import word
 from ..program import start
 
 # So many of what was found are in a document; --verbose has all.
 MOST_FOUND = 1000
+_US = Ours("restore-sessions")
 
 
 class RestoreSessions(Base):
@@ -30,7 +31,7 @@ class RestoreSessions(Base):
 
     list = cli.Flag("--list", help="show the receipts, newest first")
     found = cli.Flag("--found", help="show what anybody has deleted or reset: what holds one of the words, or all")
-    under = text("--as KEY", "the key that found:ID is to get")
+    under = word("--as KEY", "the key that found:ID is to get")
     check = cli.Flag("--check", help="say what can be brought back and until when, change nothing")
     stop_gateway = cli.Flag(
         "--stop-gateway", help="deleted sessions in SQLite: stop the gateway's service meanwhile, start it again"
@@ -42,11 +43,11 @@ class RestoreSessions(Base):
             raise UsageProblem("--found goes with neither --list nor --check", "give one of them")
         answer = self._found(words) if self.found else self._listed(words) if self.list else self._restored(words)
         self.show(answer)
-        return int(report.exit_code(answer))
+        return int(exit_code(answer))
 
     def _found(self, words: tuple[str, ...]) -> Report:
         if self.under is not None:
-            raise UsageProblem("--as belongs to found:ID", "restore-sessions found:ID --as KEY")
+            raise UsageProblem("--as belongs to found:ID", (_US, "found:ID --as KEY"))
         from ...journal import history  # what touches a store is not loaded for --help
         from ...openclaw import access, found, owner
 
@@ -77,14 +78,12 @@ class RestoreSessions(Base):
 
     def _restored(self, words: tuple[str, ...]) -> Report:
         if not words:
-            raise UsageProblem("no receipt was given", "restore-sessions last, or one of restore-sessions --list")
+            raise UsageProblem("no receipt was given", (_US, "last, or one of", _US, "--list"))
         is_found = words[0].startswith("found:")
         if is_found and words[1:]:
-            raise UsageProblem(
-                f"{escape.quoted(words[1])} is one word too many", "restore-sessions found:ID [--as KEY]"
-            )
+            raise UsageProblem(f"{escape.quoted(words[1])} is one word too many", (_US, "found:ID [--as KEY]"))
         if self.under is not None and not is_found:
-            raise UsageProblem("--as belongs to found:ID", "restore-sessions found:ID --as KEY")
+            raise UsageProblem("--as belongs to found:ID", (_US, "found:ID --as KEY"))
         from ...operations import restore
 
         ask = restore.Ask(words[0], words[1:], self.stop_gateway, self.check, self.under)

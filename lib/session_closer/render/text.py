@@ -1,182 +1,23 @@
-"""Say what happened: lines for people, one JSON document, an exit code (pure)."""
+"""What happened as lines for people, and what is said of it on stderr (pure)."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from ..core import durations, effects
-from ..core.errors import CloserError, ExitCode
+from ..core.effects import MESSAGE
+from ..core.ending import is_fine
+from ..core.errors import CloserError
 from ..core.escape import plain, quoted
-from ..core.model import CHANGED, FINE, Life, Status
-from ..core.report import GatewayResult, Outcome, ReceiptRow, Report, RestartResult, Why
-from . import finds
+from ..core.model import Life, Status
+from ..core.report import Outcome, ReceiptRow, Report, Why
+from . import table
 
 SHOWN_ROWS = 20
 _SHOWN_EFFECTS = 5
-# What becomes of a message to a session that is archived (docs/measurements.md).
-MESSAGE = "refused until the session is restored; a person's message in a channel brings it back"
 _PLANNED = (Status.WOULD_CLOSE, Status.WOULD_ARCHIVE, Status.WOULD_RESTORE, Status.WOULD_EXPIRE)
-# What goes with a session may have been left although the session itself is as it was asked for.
-_WITH_MORE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.RESTORED, Status.ALREADY_RESTORED})
 _VERBS = {"restore-sessions": "restore", "cleanup-sessions": "clean up"}
-
-
-def is_fine(row: Outcome, *, missing_ok: bool) -> bool:
-    """Tell whether a row is what the caller wanted."""
-    if row.status in _WITH_MORE and row.error is not None:
-        return False  # only a part of what was asked
-    return row.status in FINE or (missing_ok and row.status is Status.NOT_FOUND)
-
-
-def exit_code(report: Report) -> ExitCode:
-    """Return the exit code of a run; a dry run has the code of the real one."""
-    if report.error is not None:
-        return report.error.code
-    bad = [row for row in report.results if not is_fine(row, missing_ok=report.missing_ok)]
-    if not bad:
-        return ExitCode.SOME_FAILED if report.restart.ok is False else ExitCode.OK
-    changed = any(row.status in CHANGED for row in report.results)
-    if not changed and all(row.status is Status.REFUSED for row in bad):
-        return ExitCode.REFUSED
-    return ExitCode.SOME_FAILED
-
-
-def as_json(report: Report) -> str:
-    """Return the envelope (docs/json.md) as one line of JSON and a newline."""
-    return json.dumps(envelope(report)) + "\n"
-
-
-def envelope(report: Report) -> dict[str, Any]:
-    """Return the members of the envelope (docs/json.md)."""
-    code = exit_code(report)
-    members: dict[str, Any] = {
-        "ok": code is ExitCode.OK,
-        "exitCode": int(code),
-        "operation": report.operation,
-        "dryRun": report.dry_run,
-        "stores": [
-            {
-                "agent": store.agent,
-                "path": store.path,
-                "era": store.era,
-                "backup": store.backup,
-                **({"kept": list(store.kept)} if store.kept else {}),
-                **(store.summary or {}),
-            }
-            for store in report.stores
-        ],
-        "results": [result(row, missing_ok=report.missing_ok) for row in shown_rows(report.results, report.most_rows)],
-        "kept": report.kept,
-        "gateway": _gateway(report.gateway),
-        "restart": _restart(report.restart),
-        "receipt": report.receipt,
-        "undo": report.undo,
-        "free": report.free,
-        "warnings": list(report.warnings),
-        "error": _error(report.error),
-    }
-    if report.most_rows is not None and report.found is None:
-        members["resultsTotal"] = len(report.results)
-    if report.rules is not None:
-        members["rules"] = report.rules
-    if report.receipts is not None:
-        members["receipts"] = [_receipt(row) for row in report.receipts]
-    if report.found is not None:
-        members["found"] = [finds.as_json(row) for row in report.found[: report.most_rows]]
-        members["foundTotal"] = len(report.found)
-    return members
-
-
-def shown_rows(results: Sequence[Outcome], most: int | None) -> list[Outcome]:
-    """Return the rows that a report shows: all that did not go well, and so many of the others."""
-    if most is None:
-        return list(results)
-    left = most
-    rows = []
-    for row in results:
-        fine = is_fine(row, missing_ok=False)
-        left -= fine
-        if not fine or left >= 0:
-            rows.append(row)
-    return rows
-
-
-def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
-    """Return one row of `results` (docs/json.md)."""
-    return {
-        "input": row.given,
-        "agent": row.agent,
-        "key": row.key or None,
-        "ok": is_fine(row, missing_ok=missing_ok),
-        "status": str(row.status),
-        "reason": str(row.reason) if row.reason else None,
-        "sessionId": row.session_id,
-        "route": str(row.route) if row.route else None,
-        "archives": list(row.archives),
-        "left": list(row.left),
-        "keyFree": row.key_free,
-        "message": MESSAGE if row.key_free is False else None,
-        "effects": effects.as_json(row.effects),
-        "error": row.error,
-        **({"notRestored": effects.as_json(row.not_restored)} if row.not_restored else {}),
-        **({"until": row.until} if row.until is not None else {}),
-        **(_why(row.why) if row.why is not None else {}),
-    }
-
-
-def _why(why: Why) -> dict[str, Any]:
-    age = None if why.age is None else int(why.age)
-    return {"action": why.action, "kind": why.kind, "ageSeconds": age, "bytes": why.size, "openclaw": why.openclaw}
-
-
-def _receipt(row: ReceiptRow) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "operation": row.operation,
-        "state": row.state,
-        "startedAt": row.started_at,
-        "reason": row.reason,
-        "agents": list(row.agents),
-        "sessions": row.sessions,
-        "closed": row.closed,
-        "restored": row.restored,
-        "path": row.path,
-    }
-
-
-def _gateway(gateway: GatewayResult | None) -> dict[str, Any] | None:
-    if gateway is None:
-        return None
-    return {
-        "state": str(gateway.life),
-        "pid": gateway.pid,
-        "port": gateway.port,
-        "version": gateway.version,
-        "evidence": list(gateway.evidence),
-    }
-
-
-def _restart(restart: RestartResult) -> dict[str, Any]:
-    return {
-        "needed": restart.needed,
-        "ok": restart.ok,
-        "result": restart.result,
-        "detail": restart.detail or None,
-    }
-
-
-def _error(error: CloserError | None) -> dict[str, Any] | None:
-    if error is None:
-        return None
-    return {
-        "code": int(error.code),
-        "name": error.name,
-        "message": error.message,
-        "remedy": error.remedy or None,
-    }
 
 
 def lines(report: Report, *, verbose: bool = False) -> list[str]:
@@ -185,7 +26,7 @@ def lines(report: Report, *, verbose: bool = False) -> list[str]:
     if report.receipts is not None and report.error is None:
         return _receipts(report.receipts, verbose=verbose)
     if report.found is not None and report.error is None:
-        return finds.lines(report.found, SHOWN_ROWS, report.back, verbose=verbose)
+        return table.found(report.found, SHOWN_ROWS, report.back, verbose=verbose)
     if report.results:
         out.append(_headline(report))
         out += _table(report, verbose=verbose)
@@ -356,16 +197,17 @@ def _gateway_line(report: Report) -> str:
     return f"{where}: not restarted" if restart.needed else f"{where}: no restart needed"
 
 
-def complaints(report: Report) -> list[str]:
-    """Return the lines for stderr: warnings, then the error with what to do next."""
-    out = [f"warning: {warning}" for warning in report.warnings[:SHOWN_ROWS]]
-    if len(report.warnings) > SHOWN_ROWS:
-        out.append(f"warning: … and {len(report.warnings) - SHOWN_ROWS} more warnings (--json has all)")
-    if report.error is not None:
-        out.append(error_line(report.error))
+def complaints(warnings: Sequence[str], error: CloserError | None, called: Callable[[str], str] = str) -> list[str]:
+    """Return the lines for stderr: warnings, then the error; `called` tells how a command of ours is called."""
+    out = [f"warning: {warning}" for warning in warnings[:SHOWN_ROWS]]
+    if len(warnings) > SHOWN_ROWS:
+        out.append(f"warning: … and {len(warnings) - SHOWN_ROWS} more warnings (--json has all)")
+    if error is not None:
+        out.append(error_line(error, called))
     return out
 
 
-def error_line(error: CloserError) -> str:
-    """Return what went wrong, and what to do next, in one line."""
-    return f"error: {error.message}" + (f"; next: {error.remedy}" if error.remedy else "")
+def error_line(error: CloserError, called: Callable[[str], str] = str) -> str:
+    """Return what went wrong, and what to do next, in one line; `called` tells how a command of ours is called."""
+    following = error.next_step(called)
+    return f"error: {error.message}" + (f"; next: {following}" if following else "")

@@ -1,0 +1,46 @@
+"""How a run ended: whether each row is what was wanted, the exit code, and which rows are told (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .errors import ExitCode
+from .model import CHANGED, FINE, Status
+from .report import Outcome, Report
+
+# What goes with a session may have been left although the session itself is as it was asked for.
+_WITH_MORE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.RESTORED, Status.ALREADY_RESTORED})
+
+
+def is_fine(row: Outcome, *, missing_ok: bool) -> bool:
+    """Tell whether a row is what the caller wanted."""
+    if row.status in _WITH_MORE and row.error is not None:
+        return False  # only a part of what was asked
+    return row.status in FINE or (missing_ok and row.status is Status.NOT_FOUND)
+
+
+def exit_code(report: Report) -> ExitCode:
+    """Return the exit code of a run; a dry run has the code of the real one."""
+    if report.error is not None:
+        return report.error.code
+    bad = [row for row in report.results if not is_fine(row, missing_ok=report.missing_ok)]
+    if not bad:
+        return ExitCode.SOME_FAILED if report.restart.ok is False else ExitCode.OK
+    changed = any(row.status in CHANGED for row in report.results)
+    if not changed and all(row.status is Status.REFUSED for row in bad):
+        return ExitCode.REFUSED
+    return ExitCode.SOME_FAILED
+
+
+def shown_rows(results: Sequence[Outcome], most: int | None) -> list[Outcome]:
+    """Return the rows that a report shows: all that did not go well, and so many of the others."""
+    if most is None:
+        return list(results)
+    left = most
+    rows = []
+    for row in results:
+        fine = is_fine(row, missing_ok=False)
+        left -= fine
+        if not fine or left >= 0:
+            rows.append(row)
+    return rows

@@ -1,0 +1,188 @@
+"""What happened as one JSON document, member by member as docs/json.md has it (pure)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ..core import effects
+from ..core.effects import MESSAGE
+from ..core.ending import exit_code, is_fine, shown_rows
+from ..core.errors import CloserError, ExitCode
+from ..core.report import Found, GatewayResult, Outcome, ReceiptRow, Report, RestartResult, Why
+from ..core.selection import Listing, Row
+
+LIST = "list-sessions"
+_SHARED_MEMBERS = ("ok", "exitCode", "operation", "dryRun", "gateway", "warnings", "error")
+
+
+def as_json(report: Report, called: Callable[[str], str] = str) -> str:
+    """Return the envelope (docs/json.md) as one line of JSON; `called` tells how a command of ours is called."""
+    return json.dumps(envelope(report, called))
+
+
+def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, Any]:
+    """Return the members of the envelope (docs/json.md)."""
+    code = exit_code(report)
+    members: dict[str, Any] = {
+        "ok": code is ExitCode.OK,
+        "exitCode": int(code),
+        "operation": report.operation,
+        "dryRun": report.dry_run,
+        "stores": [
+            {
+                "agent": store.agent,
+                "path": store.path,
+                "era": store.era,
+                "backup": store.backup,
+                **({"kept": list(store.kept)} if store.kept else {}),
+                **(store.summary or {}),
+            }
+            for store in report.stores
+        ],
+        "results": [result(row, missing_ok=report.missing_ok) for row in shown_rows(report.results, report.most_rows)],
+        "kept": report.kept,
+        "gateway": _gateway(report.gateway),
+        "restart": _restart(report.restart),
+        "receipt": report.receipt,
+        "undo": report.undo,
+        "free": report.free,
+        "warnings": list(report.warnings),
+        "error": _error(report.error, called),
+    }
+    if report.most_rows is not None and report.found is None:
+        members["resultsTotal"] = len(report.results)
+    if report.rules is not None:
+        members["rules"] = report.rules
+    if report.receipts is not None:
+        members["receipts"] = [_receipt(row) for row in report.receipts]
+    if report.found is not None:
+        members["found"] = [_found(row) for row in report.found[: report.most_rows]]
+        members["foundTotal"] = len(report.found)
+    return members
+
+
+def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
+    """Return one row of `results` (docs/json.md)."""
+    return {
+        "input": row.given,
+        "agent": row.agent,
+        "key": row.key or None,
+        "ok": is_fine(row, missing_ok=missing_ok),
+        "status": str(row.status),
+        "reason": str(row.reason) if row.reason else None,
+        "sessionId": row.session_id,
+        "route": str(row.route) if row.route else None,
+        "archives": list(row.archives),
+        "left": list(row.left),
+        "keyFree": row.key_free,
+        "message": MESSAGE if row.key_free is False else None,
+        "effects": effects.as_json(row.effects),
+        "error": row.error,
+        **({"notRestored": effects.as_json(row.not_restored)} if row.not_restored else {}),
+        **({"until": row.until} if row.until is not None else {}),
+        **(_why(row.why) if row.why is not None else {}),
+    }
+
+
+def _why(why: Why) -> dict[str, Any]:
+    age = None if why.age is None else int(why.age)
+    return {"action": why.action, "kind": why.kind, "ageSeconds": age, "bytes": why.size, "openclaw": why.openclaw}
+
+
+def _receipt(row: ReceiptRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "operation": row.operation,
+        "state": row.state,
+        "startedAt": row.started_at,
+        "reason": row.reason,
+        "agents": list(row.agents),
+        "sessions": row.sessions,
+        "closed": row.closed,
+        "restored": row.restored,
+        "path": row.path,
+    }
+
+
+def _gateway(gateway: GatewayResult | None) -> dict[str, Any] | None:
+    if gateway is None:
+        return None
+    return {
+        "state": str(gateway.life),
+        "pid": gateway.pid,
+        "port": gateway.port,
+        "version": gateway.version,
+        "evidence": list(gateway.evidence),
+    }
+
+
+def _restart(restart: RestartResult) -> dict[str, Any]:
+    return {
+        "needed": restart.needed,
+        "ok": restart.ok,
+        "result": restart.result,
+        "detail": restart.detail or None,
+    }
+
+
+def _error(error: CloserError | None, called: Callable[[str], str]) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    return {
+        "code": int(error.code),
+        "name": error.name,
+        "message": error.message,
+        "remedy": error.next_step(called) or None,
+    }
+
+
+def list_as_json(listing: Listing, called: Callable[[str], str] = str) -> str:
+    """Return the envelope (docs/json.md) as one line of JSON."""
+    shared = envelope(Report(LIST, gateway=listing.gateway, warnings=listing.warnings, error=listing.error), called)
+    return json.dumps(
+        {
+            **{name: shared[name] for name in _SHARED_MEMBERS},
+            "stores": [{"agent": each.agent, "path": each.path, "era": each.era} for each in listing.stores],
+            "sessions": [_session(row) for row in listing.rows],
+            "totalCount": listing.total,
+            "limitApplied": listing.limit,
+            "hasMore": listing.total > len(listing.rows),
+        }
+    )
+
+
+def _session(row: Row) -> dict[str, Any]:
+    session = row.session
+    return {
+        "key": session.key,
+        "agent": row.agent,
+        "kind": str(row.kind),
+        "sessionId": session.session_id,
+        "updatedAt": session.updated_at,
+        "ageSeconds": None if row.age is None else int(row.age),
+        "status": session.status,
+        "model": session.model,
+        "transcriptBytes": row.size,
+        "archived": session.archived,
+        "pinned": session.pinned,
+        "running": row.running,
+        "protected": row.protected,
+    }
+
+
+def _found(row: Found) -> dict[str, Any]:
+    """Return a row of `found` (docs/json.md)."""
+    return {
+        "id": row.id,
+        "agent": row.agent,
+        "key": row.key,
+        "sessionId": row.session_id,
+        "reason": row.reason,
+        "at": row.at,
+        "bytes": row.size,
+        "settings": row.settings,
+        "receipt": row.receipt,
+        "archive": row.archive,
+    }
