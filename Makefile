@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := $(PYTHON) lib/bootstrap.py --with tests/requirements.lock -m
 
 help:
-	@echo 'make test      the tests, without those that need a real OpenClaw'
+	@echo 'make test      the tests, without those that need a real OpenClaw; ALL=1 for every point of the sweeps'
 	@echo 'make test-any-day  the tests on other days, across the end of a year, in other zones; PART=NAME for one (needs cc)'
 	@echo 'make live      the tests against a real OpenClaw; ALL=1 for all of them on all versions'
 	@echo 'make prove     kills, errors, power cuts, races and mutants; ALL=1 for everything, PART=NAME for one part'
@@ -14,13 +14,13 @@ help:
 	@echo 'make coverage  branch coverage of the unit tests'
 
 test:
-	$(RUN) pytest -n 2 --dist worksteal
+	$(RUN) pytest -n 2 --dist worksteal $(if $(ALL),--everything)
 
 test-any-day:
 	PYTHONPATH=$(CURDIR)/tests $(RUN) anyday $(PART) $(if $(TESTS),--tests $(TESTS))
 
 live:
-	$(RUN) pytest tests/live -m live -rs -n 2 --dist loadfile $(if $(ALL),--every-version)
+	$(RUN) pytest tests/live -m live -rs -n 2 --dist loadfile $(if $(ALL),--everything)
 
 prove:
 	PYTHONPATH=$(CURDIR)/tests $(RUN) prove $(PART) $(if $(ALL),--all)

@@ -18,11 +18,27 @@ from session_closer.openclaw.environment import state_dir_of
 from session_closer.openclaw.home import DEFAULT_PORT
 from support.gateway import StubGateway, stub_gateway
 from support.homes import CALLER, CALLERS_HOME, REAL_HOMES, CallersEnviron
+from support.shares import Share
 from support.stores import Store, build
 
 OURS = ("session-closer", "sessions.json.bak-*", "sessions.json.session-closer-*")
 # Where each event of a start has the environment.
 STARTS = {"subprocess.Popen": 3, "os.posix_spawn": 2, "os.exec": 2}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the word that leaves nothing out."""
+    parser.addoption("--everything", action="store_true", help="all there is to try; in tests/live on all versions")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what --everything adds."""
+    if config.getoption("--everything"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("depth") is not None]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -130,6 +146,12 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StubGateway]:
     """The process of a stub gateway: each test tells it whom to serve."""
     with stub_gateway(tmp_path_factory.mktemp("gateway")) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def some(pytestconfig: pytest.Config) -> Share:
+    """Take a share of the points of a sweep, all of them with --everything."""
+    return Share(bool(pytestconfig.getoption("--everything")))
 
 
 @pytest.fixture

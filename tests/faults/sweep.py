@@ -30,6 +30,9 @@ from session_closer.openclaw.home import Home
 from session_closer.operations import restore
 from session_closer.operations.close import execute
 from session_closer.system.disk import Disk
+from support.early import import_all
+
+import_all()
 
 # Made of other steps, which can be killed between.
 COMPOSED = frozenset({"rename_new", "take_name"})

@@ -34,6 +34,7 @@ from support.commands import run_json
 from support.gateway import stub_gateway
 from support.importer import import_files
 from support.keys import LEAD, RESEARCHER
+from support.shares import Share
 from support.sqlite import build_sqlite
 from support.stores import TOKEN, Store
 
@@ -205,12 +206,12 @@ def test_an_undisturbed_restore_brings_everything_back(bench: Bench) -> None:
 
 
 def test_a_kill_at_any_step_leaves_each_session_closed_or_whole_and_the_next_run_brings_all_back(
-    bench: Bench,
+    bench: Bench, some: Share
 ) -> None:
     names = bench.steps()
     assert len(names) > 40
     broken = []
-    for point, when in kills(names):
+    for point, when in some(kills(names), 5, lambda kill: names[kill[0]]):
         bench.reset()
         assert bench.kill(point, when), f"step {point} was not reached"
         broken += [f"{when} {point} {names[point]}: {line}" for line in bench.violations(ended=False)]
@@ -219,7 +220,7 @@ def test_a_kill_at_any_step_leaves_each_session_closed_or_whole_and_the_next_run
     assert broken == []
 
 
-def test_entries_come_back_at_the_end_after_a_kill_too_where_the_store_has_changed(state: str) -> None:
+def test_entries_come_back_at_the_end_after_a_kill_too_where_the_store_has_changed(state: str, some: Share) -> None:
     def change(state: str) -> None:
         for agent in ("project-lead", "researcher"):
             path = Path(state, "agents", agent, "sessions", "sessions.json")
@@ -230,7 +231,7 @@ def test_entries_come_back_at_the_end_after_a_kill_too_where_the_store_has_chang
     bench.changed = frozenset({"project-lead", "researcher"})
     names = bench.steps()
     broken = []
-    for point, when in list(kills(names))[::3]:
+    for point, when in some(list(kills(names))[::3], 3):
         bench.reset()
         assert bench.kill(point, when)
         broken += [f"{when} {point} {names[point]}: {line}" for line in bench.violations(ended=False)]
@@ -239,11 +240,11 @@ def test_entries_come_back_at_the_end_after_a_kill_too_where_the_store_has_chang
     assert broken == []
 
 
-def test_a_kill_of_the_recovery_at_any_of_its_steps_loses_nothing(bench: Bench) -> None:
+def test_a_kill_of_the_recovery_at_any_of_its_steps_loses_nothing(bench: Bench, some: Share) -> None:
     names = bench.steps()
     broken, tried = [], 0
     for first in [point for point, when in kills(names) if when == "after"][4::9]:
-        for second in range(0, 60, 7):
+        for second in some(range(0, 60, 7), 4):
             bench.reset()
             assert bench.kill(first)
             if not bench.kill(second):
@@ -252,14 +253,15 @@ def test_a_kill_of_the_recovery_at_any_of_its_steps_loses_nothing(bench: Bench) 
             broken += [f"{first}/{second}: {line}" for line in bench.violations(ended=False)]
             left = [*bench.next_run(), *bench.violations(ended=True)]
             broken += [f"{first}/{second}, next run: {line}" for line in left]
-    assert tried > 15
+    assert tried > 4
     assert broken == []
 
 
-def test_an_error_at_any_step_is_told_and_the_next_run_brings_all_back(bench: Bench) -> None:
+def test_an_error_at_any_step_is_told_and_the_next_run_brings_all_back(bench: Bench, some: Share) -> None:
     names = bench.steps()
     broken = []
-    for point in [point for point, name in enumerate(names) if name not in NO_CHANGE or point % 3 == 0]:
+    points = [point for point, name in enumerate(names) if name not in NO_CHANGE or point % 3 == 0]
+    for point in some(points, 4, names.__getitem__):
         number = ERRORS[point % len(ERRORS)]
 
         def fail(at: int, name: str, when: str, point: int = point, number: int = number) -> None:
@@ -419,11 +421,12 @@ def steps_of_an_import(deleted: Rows) -> list[str]:
 
 @pytest.mark.parametrize("first", ["the same command", "another command"])
 def test_a_kill_at_any_step_of_an_import_leaves_no_sessions_json_after_the_next_command(
-    deleted: Rows, first: str
+    deleted: Rows, first: str, some: Share
 ) -> None:
     names = steps_of_an_import(deleted)
     broken = []
-    for point, when in list(kills(names))[:: 1 if first == "the same command" else 2]:
+    each = 1 if first == "the same command" else 2
+    for point, when in some(list(kills(names))[::each], 4, lambda kill: names[kill[0]]):
         deleted.reset()
 
         def work(point: int = point, when: str = when) -> None:
@@ -446,10 +449,11 @@ def test_a_kill_at_any_step_of_an_import_leaves_no_sessions_json_after_the_next_
     assert broken == []
 
 
-def test_an_error_at_any_step_of_an_import_is_told_and_leaves_no_sessions_json(deleted: Rows) -> None:
+def test_an_error_at_any_step_of_an_import_is_told_and_leaves_no_sessions_json(deleted: Rows, some: Share) -> None:
     names = steps_of_an_import(deleted)
     broken = []
-    for point in [point for point, name in enumerate(names) if name not in NO_CHANGE or point % 3 == 0]:
+    points = [point for point, name in enumerate(names) if name not in NO_CHANGE or point % 3 == 0]
+    for point in some(points, 4, names.__getitem__):
         number = ERRORS[point % len(ERRORS)]
 
         def fail(at: int, name: str, when: str, point: int = point, number: int = number) -> None:

@@ -29,6 +29,7 @@ from session_closer.openclaw.files import restore as refiling
 from session_closer.openclaw.home import Home
 from session_closer.operations import restore as restoring
 from session_closer.operations.close import execute
+from support.shares import Share
 
 LEAD, READER = "project-lead", "researcher"
 RUN = "agent:project-lead:cron:nightly-report:run:7f3a"
@@ -245,51 +246,53 @@ def test_an_undisturbed_cleanup_does_all_and_a_restore_undoes_it(bench: Bench) -
 
 
 @pytest.mark.parametrize("disk", [Counting, Plain])
-def test_a_kill_at_any_step_loses_nothing_and_the_next_run_finishes(state: str, disk: Callable[[At], Counting]) -> None:
+def test_a_kill_at_any_step_loses_nothing_and_the_next_run_finishes(
+    state: str, disk: Callable[[At], Counting], some: Share
+) -> None:
     bench = Bench(state, disk)
     steps = bench.steps()
     assert len(steps) > 40
     assert (steps.count("rename_exclusive") if disk is Counting else steps.count("link")) >= 5
     broken = []
-    for point, when in kills(steps):
+    for point, when in some(kills(steps), 4, lambda kill: steps[kill[0]]):
         bench.reset()
         assert bench.kill(point, when), f"step {point} was not reached"
         broken += bench.finish(f"{when} {point} {steps[point]}", torn=disk is Plain)
     assert broken == []
 
 
-def test_a_kill_before_a_step_is_one_after_the_step_ahead_of_it(bench: Bench) -> None:
+def test_a_kill_before_a_step_is_one_after_the_step_ahead_of_it(bench: Bench, some: Share) -> None:
     """Nothing is changed but through the disk, so the others need no sweep of their own."""
     steps = bench.steps()
     broken = []
-    for point in range(0, len(steps), 9):
+    for point in some(range(0, len(steps), 9), 2):
         bench.reset()
         assert bench.kill(point, "before")
         broken += bench.finish(f"before {point} {steps[point]}")
     assert broken == []
 
 
-def test_a_kill_of_the_recovery_loses_nothing(bench: Bench) -> None:
+def test_a_kill_of_the_recovery_loses_nothing(bench: Bench, some: Share) -> None:
     steps = bench.steps()
     broken, tried = [], 0
     for first in [point for point, when in kills(steps) if when == "after"][5::6]:
-        for second in range(0, 60, 5):
+        for second in some(range(0, 60, 5), 4):
             bench.reset()
             assert bench.kill(first, "after")
             if not bench.kill(second, "after"):
                 break
             tried += 1
             broken += bench.finish(f"{first} {steps[first]}, then {second}")
-    assert tried > 15
+    assert tried > 4
     assert broken == []
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_an_error_at_any_step_is_told_and_the_next_run_finishes(bench: Bench, when: str) -> None:
+def test_an_error_at_any_step_is_told_and_the_next_run_finishes(bench: Bench, when: str, some: Share) -> None:
     steps = bench.steps()
     broken = []
     points = [point for point, name in enumerate(steps) if name not in NO_CHANGE or point % 5 == 0]
-    for point in points if when == "before" else points[::3]:
+    for point in some(points if when == "before" else points[::3], 4, steps.__getitem__):
         number = ERRORS[point % len(ERRORS)]
 
         def fail(at: int, _name: str, moment: str, point: int = point, number: int = number) -> None:
@@ -313,9 +316,9 @@ def test_an_error_at_any_step_is_told_and_the_next_run_finishes(bench: Bench, wh
     assert broken == []
 
 
-def test_control_c_is_130_and_the_next_run_finishes(bench: Bench) -> None:
+def test_control_c_is_130_and_the_next_run_finishes(bench: Bench, some: Share) -> None:
     steps = bench.steps()
-    for point in range(12, len(steps), 8):
+    for point in some(range(12, len(steps), 8), 3):
         bench.reset()
         try:
             code = int(exit_code(bench.clean(interrupt_at(point))))
@@ -325,10 +328,10 @@ def test_control_c_is_130_and_the_next_run_finishes(bench: Bench) -> None:
         assert bench.finish(f"^C at {point}") == []
 
 
-def test_another_command_finishes_it_too(bench: Bench) -> None:
+def test_another_command_finishes_it_too(bench: Bench, some: Share) -> None:
     steps = bench.steps()
     broken = []
-    for point, when in list(kills(steps))[3::4]:
+    for point, when in some(list(kills(steps))[3::4], 3):
         bench.reset()
         assert bench.kill(point, when)
         bench.close("never-seen")
@@ -345,7 +348,7 @@ def test_another_command_finishes_it_too(bench: Bench) -> None:
 
 @pytest.mark.parametrize("disk", [Counting, Plain])
 def test_a_kill_at_any_step_of_the_restore_leaves_each_file_under_one_name(
-    state: str, disk: Callable[[At], Counting]
+    state: str, disk: Callable[[At], Counting], some: Share
 ) -> None:
     bench = Bench(state, disk)
     bench.reset()
@@ -355,7 +358,7 @@ def test_a_kill_at_any_step_of_the_restore_leaves_each_file_under_one_name(
     times = {path: path.stat().st_mtime_ns for path in folder(state).parent.parent.rglob("*") if path.is_file()}
     bench.restore(receipt, lambda _, name, when: steps.append(name) if when == "before" else None)
     assert bench.violations(restored=True) == []
-    for point, when in kills(steps):
+    for point, when in some(kills(steps), 4, lambda kill: steps[kill[0]]):
         begin.put(state)
         for path, moment in times.items():
             os.utime(path, ns=(moment, moment))

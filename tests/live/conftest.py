@@ -16,30 +16,14 @@ SPOT_CHECKS = ("test_effects", "test_restore", "test_skill")
 def pytest_configure(config: pytest.Config) -> None:
     """Make known the marker that names the eras or versions a test is about; without it, it runs on all."""
     config.addinivalue_line("markers", "openclaw(name, ...): the eras or the versions that a test is about")
-    config.addinivalue_line("markers", "depth: one of a kind that is tried elsewhere, too; with --every-version only")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take the word that leaves nothing out."""
-    parser.addoption("--every-version", action="store_true", help="all tests on all versions, also those in between")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what --every-version adds."""
-    if config.getoption("--every-version", default=True):
-        return
-    left_out = [item for item in items if item.get_closest_marker("depth") is not None]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test on each version that it is about; without --every-version a few of them on one in between."""
+    """Run a test on each version that it is about; without --everything a few of them on one in between."""
     if "install" in metafunc.fixturenames:
         marks = [set(mark.args) for mark in metafunc.definition.iter_markers("openclaw")]
         versions = [version for version, era in ERAS.items() if all({version, era} & names for names in marks)]
-        every = metafunc.config.getoption("--every-version", default=True)
+        every = metafunc.config.getoption("--everything")
         if not every and metafunc.module.__name__.rpartition(".")[2] not in SPOT_CHECKS:
             versions = [version for version in versions if version not in BETWEEN] or versions
         metafunc.parametrize("install", versions, indirect=True, scope="session")

@@ -52,7 +52,7 @@ def _tests(given: Given, tests: tuple[str, ...]) -> Tally:
             f"pythonpath={lib} tests",
         ]
         done = subprocess.run(
-            [*command, *(["-x"] if given.first else []), *tests],
+            [*command, *(["-x"] if given.first else []), *(["--everything"] if given.everything else []), *tests],
             cwd=ROOT,
             env={**os.environ, "TMPDIR": place},
             capture_output=True,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import http
-import importlib
 import json
 import os
-import pkgutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +14,10 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
-import session_closer
 from session_closer.cli.app import Command
 from session_closer.openclaw.gateway import client, link
 from support.commands import Answer, run_json
+from support.early import import_all
 from support.stores import TOKEN, Store, build
 from support.users import STRANGER, as_user, common_ground, running
 from websockets.datastructures import Headers
@@ -28,20 +26,8 @@ from websockets.sync.server import ServerConnection, serve
 
 LIVE = b'{"ok":true,"status":"live"}'
 
-# Another user cannot read what is below root's home, so all that a command may import is here before.
-for module in pkgutil.walk_packages(session_closer.__path__, "session_closer."):
-    importlib.import_module(module.name)
-for name in (
-    "ctypes",
-    "encodings.ascii",
-    "encodings.idna",
-    "grp",
-    "pwd",
-    "ssl",
-    "stringprep",
-    "websockets.sync.client",
-):
-    importlib.import_module(name)
+# Another user cannot read what is below root's home.
+import_all()
 
 
 class Ground(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ WRITERS = {
 }  # fmt: skip
 
 
+@functools.cache
 def modules() -> dict[str, ast.Module]:
     return {
         str(path.relative_to(ROOT).with_suffix("")).replace("/", ".").removesuffix(".__init__"): ast.parse(
