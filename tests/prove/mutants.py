@@ -59,9 +59,9 @@ MUTANTS = (
     ),
     _one(
         "archive names are not synced",
-        "openclaw/files/archive.py",
-        "                names_of_row.append(target)\n    files.sync_folders(disk, folder, moved)\n",
-        "                names_of_row.append(target)\n",
+        "artifacts/engine.py",
+        "            files.sync_folders(self._disk, self._path, self._touched)\n",
+        "            pass\n",
         "power",
     ),
     _one(
@@ -246,8 +246,8 @@ MUTANTS = (
     _one(
         "recovery puts no transcript back",
         "openclaw/files/recover.py",
-        "            shelf.bring_back(move)\n",
-        "            pass\n",
+        "        shelf.root.settle(move, Names.LIVE)\n",
+        "        pass\n",
         "hostile",
     ),
     _one(
@@ -386,15 +386,15 @@ MUTANTS = (
     _one(
         "recovery does not ask who uses a file by now",
         "openclaw/files/recover.py",
-        "        return user_of(move.source, self._users)\n",
-        "        return None\n",
+        "    return user_of(name, users) is not None\n",
+        "    return False\n",
         "claims:shared transcripts",
     ),
     _one(
         "nobody looks again after the renames",
         "openclaw/files/archive.py",
-        "    for key, source, archive, user in borrowed(work):\n",
-        "    for key, source, archive, user in ():\n",
+        "        for key, source, archive, user in borrowed(work):\n",
+        "        for key, source, archive, user in ():\n",
         "claims:shared transcripts",
     ),
     _one(

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from ..artifacts import engine
+from ..artifacts.engine import Became
 from ..artifacts.measuring import Measure
 from ..core import chores, durations, fileplan, names
 from ..core.claims import user_of
@@ -20,10 +22,9 @@ from ..core.verdicts import Action
 from ..journal import clocks, history
 from ..journal.codec import decode
 from ..journal.record import Damaged, RunRecord, StoreRecord
-from ..openclaw.files.archive import bring_back
 from ..ports.readable import Readable
 from ..ports.share import Share
-from ..system.files import listed, listed_whole, sync_folders
+from ..system.files import listed, listed_whole
 from .hold import locked
 from .run import Run
 
@@ -266,16 +267,12 @@ def _work(run: Run, store: Readable) -> Share:
 def _archive(run: Run, work: Share, chores: Chores, moves: tuple[Move, ...]) -> None:
     """Rename orphans to their archive names; one that a row refers to by now goes back (I6)."""
     folder = work.store.folder
-    done = []
-    for move in moves:
+    with engine.Root(run.disk, folder) as root:
         # Gone, or its archive name taken in this moment: it stays for the next run.
-        with suppress(FileNotFoundError, FileExistsError):
-            run.disk.rename_new(os.path.join(folder, move.source), os.path.join(folder, move.target))
-            done.append(move)
+        done = tuple(move for move in moves if root.put_away(move).became is Became.AWAY)
     if not done:
         return
-    sync_folders(run.disk, folder, (move.source for move in done))
-    work.record = work.record.but(orphans=tuple(done))
+    work.record = work.record.but(orphans=done)
     work.tidied += [
         _outcome(work.store.agent, chores, move.source, Status.ARCHIVED, os.path.join(folder, move.target))
         for move in done
@@ -298,25 +295,25 @@ def _borrowed(run: Run, work: Share) -> dict[str, str]:
 
 
 def _put_back(run: Run, work: Share, users: dict[str, str]) -> None:
-    folder, back = work.store.folder, set()
-    for move in work.record.orphans:
-        if move.source in users and bring_back(run.disk, folder, move.target, move.source):
-            back.add(move.source)
-            user = users[move.source]
-            run.warn(fileplan.kept_for(move.source, None if user == work.store.agent else user))
-        elif move.source in users:
-            run.warn(fileplan.begun_anew(move.source, move.target))
+    back = set[str]()
+    with engine.Root(run.disk, work.store.folder) as root:
+        for move in work.record.orphans:
+            if move.source not in users:
+                continue
+            if root.bring_back([move]) is None:
+                back.add(move.source)
+                user = users[move.source]
+                run.warn(fileplan.kept_for(move.source, None if user == work.store.agent else user))
+            else:
+                run.warn(fileplan.begun_anew(move.source, move.target))
     if back:
-        sync_folders(run.disk, folder, back)
         work.record = work.record.but(orphans=tuple(m for m in work.record.orphans if m.source not in back))
         work.tidied = [row for row in work.tidied if row.status is not Status.ARCHIVED or row.given not in back]
 
 
 def _expire(run: Run, work: Share, chores: Chores, expired: list[str]) -> None:
     store = work.store
-    places = {name: store.folder if names.is_archive(name) else _backups(store)[0] for name in expired}
-    for name, folder in places.items():
-        with suppress(FileNotFoundError):
-            run.disk.unlink(os.path.join(folder, name))
-        work.tidied.append(_outcome(store.agent, chores, name, Status.EXPIRED))
-    sync_folders(run.disk, store.folder, (os.path.join(folder, name) for name, folder in places.items()))
+    with engine.Root(run.disk, store.folder) as root:
+        for name in expired:
+            root.expire(os.path.join(store.folder if names.is_archive(name) else _backups(store)[0], name))
+            work.tidied.append(_outcome(store.agent, chores, name, Status.EXPIRED))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import os
 import time
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import NamedTuple
 
+from ...artifacts import engine
+from ...artifacts.engine import Became
 from ...artifacts.measuring import Measure, holds
 from ...artifacts.measuring import stamp as stamp_of
 from ...core import fileplan, names, planning, transcripts
@@ -33,44 +34,26 @@ def archive(disk: Disk, work: FileShare, rows: Sequence[PlannedRow]) -> None:
 
     What is in use by now keeps its name, so that whoever writes to it does not begin it anew.
     """
-    folder = work.store.folder
-    moved: dict[str, str] = {}
-    shelf = functools.cache(lambda: names.shelf(work.store.listed()))
     in_use = {source for _, source, _, _ in borrowed(work)}
-    for row in rows:
-        if work.outcome.get(row.key) is Status.CAME_BACK:
-            continue
-        names_of_row = work.archives.setdefault(row.key, [])
-        told = {names.archived_from(name) for name in names_of_row}
-        for move in row.moves:
-            target = moved.get(move.source)
-            if target is None and move.source not in in_use:
-                target = _rename(disk, work, folder, move)
-            if target is None and move.source not in told:
+    root = engine.Root(
+        disk,
+        work.store.folder,
+        is_used=in_use.__contains__,
+        other_name=partial(_other_name, work),
+        latest=engine.latest(work.store.listed),
+    )
+    with root:
+        for row in rows:
+            if work.outcome.get(row.key) is Status.CAME_BACK:
+                continue
+            names_of_row = work.archives.setdefault(row.key, [])
+            told = {names.archived_from(name) for name in names_of_row}
+            for move in row.moves:
+                became, named = root.put_away(move)
                 # Its answer was lost, or it was somebody else's call.
-                target = put_away_since(move, shelf().get(move.source))
-            if target is not None:
-                moved[move.source] = target
-                names_of_row.append(target)
-    files.sync_folders(disk, folder, moved)
-
-
-def put_away_since(move: Move, name: str | None) -> str | None:
-    """Return the name of an archive that was made after the plan, which is where the file is, else None."""
-    return name if name is not None and names.is_made_since(name, names.archived_at(move.target)) else None
-
-
-def _rename(disk: Disk, work: FileShare, folder: str, move: Move) -> str | None:
-    """Rename one file to its archive name; return that name, None where the gateway has archived it already."""
-    while True:
-        try:
-            disk.rename_new(os.path.join(folder, move.source), os.path.join(folder, move.target))
-        except FileNotFoundError:
-            return None
-        except FileExistsError:
-            move = _other_name(work, move)
-        else:
-            return move.target
+                unheard = became is Became.ALREADY and move.source not in told
+                if became is Became.AWAY or unheard:
+                    names_of_row.append(named.target)
 
 
 def _other_name(work: FileShare, move: Move) -> Move:
@@ -160,21 +143,19 @@ def borrowed(work: FileShare) -> list[Borrowed]:
 
 def look_again(disk: Disk, work: FileShare) -> None:
     """Bring back what a session has taken into use (I6, I9), and leave it out of the record: an undo has none of it."""
-    folder, stay = work.store.folder, set[tuple[str, str]]()
-    moved: list[str] = []
-    for key, source, archive, user in borrowed(work):
-        if archive is not None:
-            if bring_back(disk, folder, archive, source):
-                moved.append(source)
-            if files.exists(os.path.join(folder, archive)):
-                work.warnings.append(fileplan.begun_anew(source, archive))
-                continue
-            work.archives[key] = [name for name in work.archives[key] if name != archive]
-        if files.exists(os.path.join(folder, source)):
-            stay.add((key, source))
-            if work.outcome.get(key) is Status.CLOSED:
-                work.warnings.append(fileplan.kept_for(source, None if user == work.store.agent else user))
-    files.sync_folders(disk, folder, moved)
+    stay = set[tuple[str, str]]()
+    with engine.Root(disk, work.store.folder) as root:
+        for key, source, archive, user in borrowed(work):
+            if archive is not None:
+                conflict = root.bring_back([Move(source, archive)])
+                if conflict is not None and conflict.became is Became.TAKEN:
+                    work.warnings.append(fileplan.begun_anew(source, archive))
+                    continue
+                work.archives[key] = [name for name in work.archives[key] if name != archive]
+            if files.exists(os.path.join(work.store.folder, source)):
+                stay.add((key, source))
+                if work.outcome.get(key) is Status.CLOSED:
+                    work.warnings.append(fileplan.kept_for(source, None if user == work.store.agent else user))
     if stay:
         work.record = work.record.but(sessions=tuple(without(one, stay) for one in work.record.sessions))
 
@@ -213,14 +194,6 @@ def look_again_at(disk: Disk, home: Home, record: StoreRecord) -> StoreRecord:
 
 def _ended(session: SessionRecord, keys: Collection[str], status: str) -> SessionRecord:
     return session.but(status=status) if session.key in keys else session
-
-
-def bring_back(disk: Disk, folder: str, archive: str, live: str) -> bool:
-    """Give an archived file its live name again, unless another file has that by now; tell whether it was renamed."""
-    with contextlib.suppress(FileExistsError, FileNotFoundError):
-        disk.rename_new(os.path.join(folder, archive), os.path.join(folder, live))
-        return True
-    return False
 
 
 def without(session: SessionRecord, stay: set[tuple[str, str]]) -> SessionRecord:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
+from ...artifacts import engine
+from ...artifacts.engine import Became, Names
 from ...core import fileplan, names
-from ...core.claims import user_of
+from ...core.claims import Claims, user_of
 from ...core.durable import Move
 from ...core.errors import Refused
 from ...core.model import Session
@@ -20,11 +22,12 @@ from ...journal.record import Damaged, RunRecord, SessionRecord, StoreRecord
 from ...system import files, flock
 from ...system.disk import Disk
 from ..installation import Installation
-from . import archive as archiving
 from . import commit, document
 from .lock import StoreLock, store_lock
 from .members import Document
 from .store import check, parse, read_index
+
+_ARCHIVED = (Became.AWAY, Became.ALREADY, Became.TAKEN)
 
 
 class StoreGone(Damaged):
@@ -42,20 +45,12 @@ def settle_files(current: Installation, store: StoreRecord, _begun: Journal, _ru
     if not store.orphans:
         return store
     check_there(store)
-    disk, folder = current.disk, store.transcripts
-    with flock.folder(os.path.dirname(store.path)):
-        if store.restores:
-            _settle_names(disk, store)
-            return store
-        done = []
-        for move in store.orphans:
-            live, archive = os.path.join(folder, move.source), os.path.join(folder, move.target)
-            if files.exists(live) and files.exists(archive):
-                _rename_if_there(disk, folder, move.source, move.target)
-            if files.exists(archive):
-                done.append(move)
-        files.sync_folders(disk, folder, (move.source for move in store.orphans))
-    return store.but(orphans=tuple(done))
+    going = Names.LIVE if store.restores else Names.ARCHIVE
+    with flock.folder(os.path.dirname(store.path)), engine.Root(current.disk, store.transcripts) as root:
+        settled = [root.settle(move, going) for move in store.orphans]
+    if store.restores:
+        return store
+    return store.but(orphans=tuple(move for became, move in settled if became in _ARCHIVED))
 
 
 def look_again(current: Installation, store: StoreRecord) -> StoreRecord:
@@ -64,29 +59,25 @@ def look_again(current: Installation, store: StoreRecord) -> StoreRecord:
         return store
     with flock.folder(os.path.dirname(store.path)):
         shelf = _Shelf(current, store)
-        if store.restores:
-            for session in store.sessions:
-                for move in session.moves if session.status == "dropped" else ():
-                    shelf.spare(move)
-            return store
-        sessions = (
-            session.but(moves=_there(map(shelf.spare, session.moves))) if session.status == "closed" else session
-            for session in store.sessions
-        )
-        return store.but(sessions=tuple(sessions), orphans=_there(map(shelf.spare, store.orphans)))
+        with shelf.root:
+            return _spared(shelf, store)
+
+
+def _spared(shelf: _Shelf, store: StoreRecord) -> StoreRecord:
+    if store.restores:
+        for session in store.sessions:
+            for move in session.moves if session.status == "dropped" else ():
+                shelf.spare(move)
+        return store
+    sessions = (
+        session.but(moves=_there(map(shelf.spare, session.moves))) if session.status == "closed" else session
+        for session in store.sessions
+    )
+    return store.but(sessions=tuple(sessions), orphans=_there(map(shelf.spare, store.orphans)))
 
 
 def _there(moves: Iterable[Move | None]) -> tuple[Move, ...]:
     return tuple(move for move in moves if move is not None)
-
-
-def _settle_names(disk: Disk, store: StoreRecord) -> None:
-    """Leave an orphan that was being brought back one name: killed between link and unlink, it has both."""
-    for move in store.orphans:
-        live, archive = (os.path.join(store.transcripts, name) for name in (move.source, move.target))
-        if files.exists(live) and files.exists(archive):
-            _rename_if_there(disk, store.transcripts, move.target, move.source)
-    files.sync_folders(disk, store.transcripts, (move.source for move in store.orphans))
 
 
 def _noting(begun: Journal, run: RunRecord) -> Callable[[StoreRecord], None]:
@@ -102,27 +93,14 @@ def put_back(current: Installation, store: StoreRecord, begun: Journal, run: Run
         live = parse(read_index(store.path)[0], store.path, store.agent)
         users = current.neighbours.users(store.agent)
         sessions = []
-        for session in store.sessions:
-            member = live.members.get(session.key)
-            back = member is not None and member.row.session_id == session.session_id
-            for move in session.moves:
-                if not back and user_of(move.source, users) is None:
-                    _rename_if_there(disk, store.transcripts, move.source, move.target)
-            sessions.append(session.but(status="restored" if back else "dropped"))
-        _sync(disk, store)
+        with engine.Root(disk, store.transcripts, is_used=partial(_is_used, users)) as root:
+            for session in store.sessions:
+                member = live.members.get(session.key)
+                back = member is not None and member.row.session_id == session.session_id
+                for move in session.moves:
+                    root.settle(move, Names.LIVE if back else Names.ARCHIVE, begin=not back)
+                sessions.append(session.but(status="restored" if back else "dropped"))
         return store.but(sessions=tuple(sessions))
-
-
-def _sync(disk: Disk, store: StoreRecord) -> None:
-    """Make the renames of a store's sessions durable."""
-    files.sync_folders(disk, store.transcripts, (move.source for session in store.sessions for move in session.moves))
-
-
-def _rename_if_there(disk: Disk, folder: str, source: str, target: str) -> None:
-    live, archive = os.path.join(folder, source), os.path.join(folder, target)
-    # Both names may be one file's: killed between link and unlink. Another file keeps its name.
-    with contextlib.suppress(FileExistsError, FileNotFoundError):
-        disk.rename_new(live, archive)
 
 
 def roll_forward(current: Installation, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
@@ -134,8 +112,8 @@ def roll_forward(current: Installation, store: StoreRecord, begun: Journal, run:
         store = _merge_displaced(disk, store, before, lock, _noting(begun, run))
         live = parse(read_index(store.path)[0], store.path, store.agent)
         shelf = _Shelf(current, store)
-        sessions = tuple(_settled(shelf, before, live, session) for session in store.sessions)
-        _sync(disk, store)
+        with shelf.root:
+            sessions = tuple(_settled(shelf, before, live, session) for session in store.sessions)
         return store.but(sessions=sessions)
 
 
@@ -243,8 +221,7 @@ def _settled(
     if now is None:
         return session.but(status="closed", moves=_there(map(shelf.put_away, session.moves)))
     for move in session.moves:
-        if shelf.user(move) is not None:
-            shelf.bring_back(move)
+        shelf.root.settle(move, Names.LIVE)
     return session.but(status="dropped" if document.same_value(now, was) else "came_back")
 
 
@@ -252,59 +229,45 @@ class _Shelf:
     """One store's transcripts as an interrupted run left them, live or archived, and who uses which of them now."""
 
     def __init__(self, current: Installation, store: StoreRecord) -> None:
-        self._run, self._agent, self._folder = current, store.agent, store.transcripts
+        self._here, self._agent, self._folder = current, store.agent, store.transcripts
         self._beside = current.home.beside(store.agent)
         self._users = current.neighbours.users(store.agent)
-        # The latest archive of each live name: the gateway chooses its own stamps.
-        self._latest = names.shelf(self._listed())
+        self.root = engine.Root(
+            current.disk,
+            store.transcripts,
+            is_used=partial(_is_used, self._users),
+            other_name=self._other_name,
+            # The gateway chooses its own stamps.
+            latest=engine.latest(self._listed),
+        )
 
     def _listed(self) -> list[str]:
         return [*files.listed(self._folder), *files.listed_whole(self._beside)]
 
-    def user(self, move: Move) -> str | None:
-        """Return the agent whose session uses a file."""
-        return user_of(move.source, self._users)
+    def _other_name(self, move: Move) -> Move:
+        return move.but(target=names.archive_name(move.source, names.free_stamp(now(), self._listed())))
 
     def put_away(self, move: Move) -> Move | None:
         """Archive a closed session's file; return how it is named, None where a session uses it by now."""
-        source = os.path.join(self._folder, move.source)
-        if self.user(move) is not None:
-            return self.spare(move)
-        if not files.exists(source):
-            return move.but(target=self._archive(move) or move.target)
-        while True:
-            try:
-                self._run.disk.rename_new(source, os.path.join(self._folder, move.target))
-            except FileExistsError:
-                stamp = names.free_stamp(now(), self._listed())
-                move = move.but(target=names.archive_name(move.source, stamp))
-            else:
-                return move
+        return self._left(self.root.settle(move, Names.ARCHIVE, begin=True))
 
     def spare(self, move: Move) -> Move | None:
         """Return the move of a file; None where a session uses it by now: then it has its live name (I6, I9)."""
-        user = self.user(move)
-        if user is None:
+        # Nothing is asked of the disk for the others: a step after the last look is a moment to take a file in.
+        return self._left(self.root.settle(move, Names.LIVE)) if _is_used(self._users, move.source) else move
+
+    def _left(self, result: engine.Result) -> Move | None:
+        """Return the move that is left on record, None where the file stays, and say so."""
+        became, move = result
+        user = user_of(move.source, self._users)
+        if user is None or became is Became.GONE:
             return move
-        if self.bring_back(move):
-            self._run.warn(fileplan.kept_for(move.source, None if user == self._agent else user))
+        if became is Became.LIVE:
+            self._here.warn(fileplan.kept_for(move.source, None if user == self._agent else user))
             return None
-        archive = self._archive(move)
-        if archive is None:
-            return move
-        self._run.warn(fileplan.begun_anew(move.source, archive))
-        return move.but(target=archive)
+        self._here.warn(fileplan.begun_anew(move.source, move.target))
+        return move
 
-    def bring_back(self, move: Move) -> bool:
-        """Give a file its live name; tell whether it has it now, and no other one."""
-        archive = self._archive(move)
-        if archive is not None and archiving.bring_back(self._run.disk, self._folder, archive, move.source):
-            files.sync_folders(self._run.disk, self._folder, [move.source])
-        return self._archive(move) is None and files.exists(os.path.join(self._folder, move.source))
 
-    def _archive(self, move: Move) -> str | None:
-        """Return the name that a file was archived under, by us or by the gateway since it was planned."""
-        for name in (move.target, archiving.put_away_since(move, self._latest.get(move.source))):
-            if name is not None and files.exists(os.path.join(self._folder, name)):
-                return name
-        return None
+def _is_used(users: Mapping[str, Claims], name: str) -> bool:
+    return user_of(name, users) is not None

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ...artifacts import engine
+from ...artifacts.engine import Became
 from ...core import names
-from ...core.claims import user_of  # fmt: skip
-from ...core.durable import Move
+from ...core.claims import user_of
 from ...core.errors import CloserError
 from ...core.model import Life, Status
 from ...journal import history
@@ -62,11 +62,11 @@ def restore_store(
     ledger.note_first(record)
     work = FileShare(store=store, rows=[], record=record, note=ledger.note, planned=store.document)
     ledger.shares.append(work)
-    for item in orphans:
-        if _files_back(here, store, item, done):
-            done[agent, item.key] = item._replace(status=Status.RESTORED)
-    back = [item for item in todo if _files_back(here, store, item, done)]
-    files.sync_folders(here.disk, store.folder, _moved(items))
+    with _root(here, store) as root:
+        for item in orphans:
+            if _files_back(root, item, done):
+                done[agent, item.key] = item._replace(status=Status.RESTORED)
+        back = [item for item in todo if _files_back(root, item, done)]
     if back:
         _entries_back(here, work, back, done, {restorable.name_of(one.session): one for one in some})
 
@@ -128,36 +128,24 @@ def _begin_anew(here: Installation, store: Readable) -> None:
     here.warn(said)
 
 
-def _files_back(here: Installation, store: FileStore, item: Item, done: dict[tuple[str, str], Item]) -> bool:
+def _root(here: Installation, store: FileStore) -> engine.Root:
+    """Return a store's folder; a file that a session uses by the moment it would be put away again stays."""
+
+    def is_used(name: str) -> bool:
+        return user_of(name, here.neighbours.users(store.agent)) is not None
+
+    return engine.Root(here.disk, store.folder, is_used=is_used)
+
+
+def _files_back(root: engine.Root, item: Item, done: dict[tuple[str, str], Item]) -> bool:
     """Rename one session's archives to their live names; where one cannot be, none is."""
-    moved: list[Move] = []
-    for move in item.moves:
-        live, archive = os.path.join(store.folder, move.source), os.path.join(store.folder, move.target)
-        try:
-            here.disk.rename_new(archive, live)
-        except FileExistsError:
-            problem = f"{move.source} is there again"
-        except FileNotFoundError:
-            if files.exists(live):
-                continue  # another session of this run shares it
-            problem = f"{move.target} is gone"
-        else:
-            moved.append(move)
-            continue
-        _files_away(here, store, moved)
-        done[item.agent, item.key] = item._replace(status=Status.CONFLICT, error=problem)
-        return False
-    return True
-
-
-def _files_away(here: Installation, store: FileStore, moves: Sequence[Move]) -> None:
-    """Archive files again, but for those that a session uses by now."""
-    users = here.neighbours.users(store.agent) if moves else {}
-    for move in moves:
-        # Another session of this run that shares the file may have put it away already.
-        with contextlib.suppress(FileNotFoundError, FileExistsError):
-            if user_of(move.source, users) is None:
-                here.disk.rename_new(os.path.join(store.folder, move.source), os.path.join(store.folder, move.target))
+    conflict = root.bring_back(item.moves)
+    if conflict is None:
+        return True
+    became, move = conflict
+    problem = f"{move.source} is there again" if became is Became.TAKEN else f"{move.target} is gone"
+    done[item.agent, item.key] = item._replace(status=Status.CONFLICT, error=problem)
+    return False
 
 
 def _entries_back(
@@ -183,19 +171,17 @@ def _entries_back(
             if settle:
                 time.sleep(settle)
         live = parse(read_index(store.index)[0], store.index, store.agent)
-        for item in items:
-            member = live.members.get(item.key)
-            if member is not None and member.row.session_id == item.session_id:
-                done[item.agent, item.key] = item._replace(status=Status.RESTORED)
-                continue
-            _files_away(here, store, item.moves)
-            problem = "the key was taken into use in this moment" if member is not None else "it was written away again"
-            done[item.agent, item.key] = item._replace(status=Status.CONFLICT, error=problem)
-        files.sync_folders(here.disk, store.folder, _moved(items))
-
-
-def _moved(items: Sequence[Item]) -> list[str]:
-    return [move.source for item in items for move in item.moves]
+        with _root(here, store) as root:
+            for item in items:
+                member = live.members.get(item.key)
+                if member is not None and member.row.session_id == item.session_id:
+                    done[item.agent, item.key] = item._replace(status=Status.RESTORED)
+                    continue
+                # Another session of this run that shares a file may have put it away already.
+                for move in item.moves:
+                    root.put_away(move)
+                why = "it was written away again" if member is None else "the key was taken into use in this moment"
+                done[item.agent, item.key] = item._replace(status=Status.CONFLICT, error=why)
 
 
 def _with_entries(
