@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 
-from . import claims, cuts, databases, hostile, mutants, races, sweeps, traced, wrong_clocks
+from . import artifacts, claims, cuts, databases, hostile, mutants, races, sweeps, traced, wrong_clocks
 from .parts import Given, Part, Skipped, Tally, say
 
 PARTS = [
@@ -23,6 +23,7 @@ PARTS = [
     Part("rows-pairs", databases.pairs),
     Part("rows-errors", databases.errors),
     Part("rows-recovery", databases.errors_of_recovery),
+    Part("artifacts", artifacts.artifacts),
     Part("claims", claims.claims),
     Part("power", cuts.cuts),
     Part("recovery-power", cuts.cuts_of_recovery),

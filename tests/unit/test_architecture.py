@@ -130,3 +130,21 @@ def test_nothing_reads_standard_input() -> None:
     for name, tree in modules().items():
         words = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         assert "input" not in words, name
+
+
+def test_a_file_gets_a_name_that_nobody_has_in_few_places() -> None:
+    """The engine for what a session leaves; the others publish a file that they have just written, or moved aside."""
+    allowed = {
+        "system.disk",
+        "artifacts.engine",
+        "openclaw.files.commit",
+        "openclaw.files.restore",
+        "openclaw.sqlite.restore",
+    }
+    called = {
+        name
+        for name, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("rename_new", "take_name")
+    }
+    assert called - {"openclaw.lock"} <= allowed
