@@ -16,7 +16,7 @@ from faults.power import BareRecorder, Recorder
 from faults.sweep import Bare, Counting, Image, Plain, fail_at, in_child, kill_at, nothing
 from session_closer.artifacts.engine import Names, Root, latest
 from session_closer.core import names
-from session_closer.core.model import Move
+from session_closer.core.durable import Move
 from session_closer.system.disk import Disk
 
 # What is planned, what somebody else chose after that, and what is chosen where the planned one is taken.
@@ -265,7 +265,7 @@ class Bench:
         """Return the moves as they are on record: one twice, and one of a file that somebody else has put away."""
         noted = self._noted()
         every = moves(*_PUT_AWAY, "shared.jsonl", "used.jsonl", "c.jsonl", "e.jsonl", "moved.jsonl", "absent.jsonl")
-        return [move._replace(target=noted.get(move.source, move.target)) for move in every]
+        return [move.but(target=noted.get(move.source, move.target)) for move in every]
 
     def _noted(self) -> dict[str, str]:
         if not os.path.exists(self.notes):
@@ -281,7 +281,7 @@ class Bench:
         noted = {**self._noted(), move.source: target}
         with open(self.notes, "w") as file:
             json.dump(noted, file)
-        return move._replace(target=target)
+        return move.but(target=target)
 
     def counted(self, at: Callable[[int, str, str], None] = nothing) -> Counting:
         return self.disk(at)
