@@ -142,34 +142,64 @@ def _decide(
     doubles = {agent: _doubles(snapshots[agent].sessions) for agent in {agent for agent, _ in wanted}}
     rows = []
     for (agent, key), given in wanted.items():
-        if choices.only is not None and (agent, key) not in choices.only:
-            continue
-        snapshot = snapshots[agent]
-        session = snapshot.sessions[key]
-        frees = (agent, key) in choices.freeing or _frees(session, snapshot, choices)
-        row = PlannedRow(given, agent, key, Status.WOULD_CLOSE, None, session, frees=frees)
-        running = is_running(session, snapshot, view)
-        alike = doubles[agent].get(keys.folded(key), ()) if doubles[agent] else ()
-        by = route(session, snapshot, view, choices.via, alike)
-        if keys.is_main(key):
-            row = _refused(row, Reason.MAIN, "a main session is never closed")
-        elif alike and (agent, key) in loose:
-            listed = " and ".join(map(escape.plain, alike))
-            row = _refused(row, Reason.AMBIGUOUS, f"this may be each of {listed}: give the whole key")
-        elif key in choices.own:
-            row = row._replace(status=Status.WOULD_DEFER)
-        elif running and not choices.force:
-            row = _refused(row, Reason.RUNNING, "a run is in flight: wait, or --force")
-        elif session.archived and not frees:
-            row = row._replace(status=Status.ALREADY_CLOSED)
-        elif Route.FILES not in snapshot.traits.writers and not deletable(session, snapshot, alike):
-            row = row._replace(status=Status.FAILED, hint="the gateway cannot tell this key from another one's")
-        elif choices.via == "gateway" and view.usable and by is not Route.GATEWAY:
-            row = row._replace(status=Status.FAILED, hint="the gateway cannot delete this key: leave out --via gateway")
-        elif running or by is not row.route:
-            row = row._replace(was_running=running, route=by)
-        rows.append(row)
+        if choices.only is None or (agent, key) in choices.only:
+            alike = doubles[agent].get(keys.folded(key), ()) if doubles[agent] else ()
+            session = snapshots[agent].sessions[key]
+            row = PlannedRow(given, agent, key, Status.WOULD_CLOSE, None, session)
+            rows.append(
+                _decided(
+                    row, session, snapshots[agent], view, choices=choices, alike=alike, loose=(agent, key) in loose
+                )
+            )
     return rows
+
+
+def _decided(
+    row: PlannedRow,
+    session: Session,
+    snapshot: Snapshot,
+    view: GatewayView,
+    *,
+    choices: Choices,
+    alike: Collection[str],
+    loose: bool,
+) -> PlannedRow:
+    """Return a row with what becomes of its session; `alike`: as for `deletable`, `loose`: by a project id alone."""
+    key = row.key
+    if not ((row.agent, key) in choices.freeing or _frees(session, snapshot, choices)):
+        row = row._replace(frees=False)
+    running = is_running(session, snapshot, view)
+    if keys.is_main(key):
+        return _refused(row, Reason.MAIN, "a main session is never closed")
+    if alike and loose:
+        listed = " and ".join(map(escape.plain, alike))
+        return _refused(row, Reason.AMBIGUOUS, f"this may be each of {listed}: give the whole key")
+    if key in choices.own:
+        return row._replace(status=Status.WOULD_DEFER)
+    if running and not choices.force:
+        return _refused(row, Reason.RUNNING, "a run is in flight: wait, or --force")
+    if session.archived and not row.frees:
+        return row._replace(status=Status.ALREADY_CLOSED)
+    return _routed(row, session, snapshot, view, via=choices.via, alike=alike, running=running)
+
+
+def _routed(
+    row: PlannedRow,
+    session: Session,
+    snapshot: Snapshot,
+    view: GatewayView,
+    *,
+    via: str,
+    alike: Collection[str],
+    running: bool,
+) -> PlannedRow:
+    """Return a row with who takes its entry out, failed where nobody can."""
+    if Route.FILES not in snapshot.traits.writers and not deletable(session, snapshot, alike):
+        return row._replace(status=Status.FAILED, hint="the gateway cannot tell this key from another one's")
+    by = route(session, snapshot, view, via, alike)
+    if via == "gateway" and view.usable and by is not Route.GATEWAY:
+        return row._replace(status=Status.FAILED, hint="the gateway cannot delete this key: leave out --via gateway")
+    return row._replace(was_running=running, route=by) if running or by is not row.route else row
 
 
 def _frees(session: Session, snapshot: Snapshot, choices: Choices) -> bool:

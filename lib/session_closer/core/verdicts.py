@@ -84,28 +84,39 @@ def findings(
 
     `ours` are the keys that we have archived and that are to be freed, and why.
     """
-    policy = rules.policy
     staying = {key for target in rules.active for key in target.candidates}
-    rows = [_row(rules, session, snapshot, view, staying) for session in _own(snapshot)]
-    newest = _newest(rows, policy)
-    rows = [row._replace(guard=row.guard or (NEWEST if row.session.key in newest else None)) for row in rows]
+    rows = _rows(rules, snapshot, view, staying)
     found = Findings(len(rows))
-    if policy.max_disk is not None:
+    if rules.policy.max_disk is not None:
         found.transcripts = {row.session.key: _transcript(row.session) for row in rows}
     for row in rows:
-        action = _named(rules, row, snapshot)
-        if action is None:
+        if (action := _named(rules, row, snapshot)) is None:
             continue
-        # A direct message that dmScope has left behind is the one kind of durable row that may go.
-        retired = action is Action.RETIRE_DM_SCOPE and row.guard == Kind.DIRECT
-        # Of what has lost its transcript nothing is left that could be the newest.
-        lost = action is Action.PRUNE_MISSING and row.guard == NEWEST
-        if row.guard is not None and not retired and not lost:
-            found.spared[row.guard] += 1
-        elif row.age is None and action in _BY_AGE and not policy.unknown_is_old:
-            found.spared[UNKNOWN] += 1
+        if (why := _spared(row, action, rules.policy)) is not None:
+            found.spared[why] += 1
         else:
             found.verdicts[row.session.key] = Verdict(action, row.kind, row.age)
+    _limit(found, rows, sizes, rules.policy)
+    for key, action in ours.items():
+        if key not in staying:
+            session = snapshot.sessions[key]
+            found.verdicts[key] = Verdict(action, _kind(session), durations.since(session.archived_at, rules.now))
+    return found
+
+
+def _spared(row: _Row, action: Action, policy: Policy) -> str | None:
+    """Return why a row stays though the policy names it, None where it goes."""
+    # A direct message that dmScope has left behind is the one kind of durable row that may go.
+    retired = action is Action.RETIRE_DM_SCOPE and row.guard == Kind.DIRECT
+    # Of what has lost its transcript nothing is left that could be the newest.
+    lost = action is Action.PRUNE_MISSING and row.guard == NEWEST
+    if row.guard is not None and not retired and not lost:
+        return row.guard
+    return UNKNOWN if row.age is None and action in _BY_AGE and not policy.unknown_is_old else None
+
+
+def _limit(found: Findings, rows: Sequence[_Row], sizes: Mapping[str, int], policy: Policy) -> None:
+    """Take the oldest of the rows that stay until the store keeps to the policy's limits, as far as it can."""
     left = [row for row in rows if row.session.key not in found.verdicts]
     if policy.max_entries is not None:
         left = _cap(found, left, len(left) - policy.max_entries, policy)
@@ -113,11 +124,6 @@ def findings(
             found.unmet.append(f"{len(left)} sessions stay, more than --max-entries {policy.max_entries}")
     if policy.max_disk is not None:
         _evict(found, left, sizes, policy)
-    for key, action in ours.items():
-        if key not in staying:
-            session = snapshot.sessions[key]
-            found.verdicts[key] = Verdict(action, _kind(session), durations.since(session.archived_at, rules.now))
-    return found
 
 
 def archived(rules: Rules, snapshot: Snapshot) -> Iterator[tuple[Session, Action]]:
@@ -166,6 +172,12 @@ def _owner(row: _Row) -> str | None:
         return parent
     # Of a subagent's own subagent the key says whose it is.
     return key.rpartition(":subagent:")[0]
+
+
+def _rows(rules: Rules, snapshot: Snapshot, view: GatewayView, staying: set[str]) -> list[_Row]:
+    rows = [_row(rules, session, snapshot, view, staying) for session in _own(snapshot)]
+    newest = _newest(rows, rules.policy)
+    return [row._replace(guard=row.guard or (NEWEST if row.session.key in newest else None)) for row in rows]
 
 
 def _row(rules: Rules, session: Session, snapshot: Snapshot, view: GatewayView, staying: set[str]) -> _Row:

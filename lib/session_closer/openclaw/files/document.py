@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ...core.errors import CorruptStore
@@ -21,6 +21,8 @@ _CHUNK = 1 << 20
 _LARGE = 8 << 20
 _BLANK = re.compile(rb"[ \t\n\r]*")
 _COLON = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
+# What stands between two members where a store shows none.
+_GAP = b",\n  "
 _COMMA = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*")
 _COLON_IN_TEXT = re.compile(_COLON.pattern.decode())
 
@@ -69,45 +71,54 @@ def _check_utf8(raw: bytes) -> None:
 
 def _scan(raw: bytes, pick: Callable[[str, Any], Row], *, ascii_only: bool) -> Document[Row]:
     blank, colon, comma, value_at = _BLANK.match, _COLON.match, _COMMA.match, Values(raw).at
-    at = _end(blank(raw, 0))
+    inside = _inside(raw)
+    members: dict[str, Member[Row]] = {}
+    at = _end(blank(raw, inside))
+    more = not raw.startswith(b"}", at)
+    while more:
+        if not raw.startswith(b'"', at):
+            raise _other_than(raw, at, "a key")
+        start = at
+        key, at = value_at(at)
+        if not ascii_only and not raw[start:at].isascii():
+            key = json.loads(raw[start:at])
+        found = colon(raw, at)
+        if found is None:
+            raise _other_than(raw, _end(blank(raw, at)), "a colon")
+        value = found.end()
+        entry, at = value_at(value)
+        if not ascii_only and not raw[value:at].isascii():
+            entry = decoded(raw[value:at].decode("utf-8"), 0)[0]
+        if key in members:
+            raise CorruptStore(f"holds the key {json.dumps(key)} twice")
+        members[key] = Member(start, value, at, pick(key, entry))
+        found = comma(raw, at)
+        more = found is not None
+        at = found.end() if found is not None else at
+    return Document(raw, inside, _closed(raw, at), members)
+
+
+def _inside(raw: bytes) -> int:
+    """Return what is behind the opening brace."""
+    at = _end(_BLANK.match(raw, 0))
     if at == len(raw):
         raise CorruptStore("is empty" if not raw else "holds only blanks")
     if raw.startswith(b"\0", at):
         raise CorruptStore(NUL)
     if not raw.startswith(b"{", at):
         raise CorruptStore("is not a JSON object")
-    inside = at + 1
-    members: dict[str, Member[Row]] = {}
-    at = _end(blank(raw, inside))
-    if not raw.startswith(b"}", at):
-        while True:
-            if not raw.startswith(b'"', at):
-                raise _other_than(raw, at, "a key")
-            start = at
-            key, at = value_at(at)
-            if not ascii_only and not raw[start:at].isascii():
-                key = json.loads(raw[start:at])
-            found = colon(raw, at)
-            if found is None:
-                raise _other_than(raw, _end(blank(raw, at)), "a colon")
-            value = found.end()
-            entry, at = value_at(value)
-            if not ascii_only and not raw[value:at].isascii():
-                entry = decoded(raw[value:at].decode("utf-8"), 0)[0]
-            if key in members:
-                raise CorruptStore(f"holds the key {json.dumps(key)} twice")
-            members[key] = Member(start, value, at, pick(key, entry))
-            found = comma(raw, at)
-            if found is None:
-                break
-            at = found.end()
-    close = _end(blank(raw, at))
+    return at + 1
+
+
+def _closed(raw: bytes, at: int) -> int:
+    """Return where the closing brace is, with nothing but blanks before and behind it."""
+    close = _end(_BLANK.match(raw, at))
     if not raw.startswith(b"}", close):
         raise _other_than(raw, close, "a comma or }")
-    rest = _end(blank(raw, close + 1))
+    rest = _end(_BLANK.match(raw, close + 1))
     if rest != len(raw):
         raise CorruptStore(NUL if raw[rest] == 0 else f"goes on after its object, at byte {rest}")
-    return Document(raw, inside, close, members)
+    return close
 
 
 def _other_than(raw: bytes, at: int, expected: str) -> CorruptStore:
@@ -130,46 +141,57 @@ def edit(
     append: Collection[bytes] = (),
 ) -> bytes:
     """Return the document's bytes with members cut, values replaced and whole members added; the rest as it was."""
-    raw = document.raw
-    replaced = replace or {}
-    members = list(document.members.items())
-    pieces: list[bytes | memoryview] = []
-    view = memoryview(raw)
-    run: list[int] | None = None
-    gap = b",\n  "
-    last_kept = -1
-    for index, (key, member) in enumerate(members):
-        if key in remove:
-            continue
-        if run is not None and last_kept == index - 1 and key not in replaced:
-            run[1] = member.end
-        else:
-            if run is not None:
-                pieces.append(view[run[0] : run[1]])
-            if last_kept >= 0:
-                gap = raw[members[last_kept][1].end : members[last_kept + 1][1].start]
-                pieces.append(gap)
-            run = [member.start, member.value if key in replaced else member.end]
-            if key in replaced:
-                pieces.append(view[run[0] : run[1]])
-                pieces.append(replaced[key])
-                run = [member.end, member.end]
-        last_kept = index
-    if run is not None:
-        pieces.append(view[run[0] : run[1]])
-    if last_kept < 0 and not append:
+    members = list(document.members.values())
+    edits, kept = _edits(document, remove, replace or {})
+    if kept is None and not append:
         return _shell(document)
-    lead, tail = b"\n  ", b"\n"
-    if members:
-        lead = raw[document.inside : members[0][1].start]
-        tail = raw[members[-1][1].end : document.close]
-    if len(members) > 1:
-        gap = raw[members[0][1].end : members[1][1].start]
-    for number, added in enumerate(append):
-        if last_kept >= 0 or number:
-            pieces.append(gap)
-        pieces.append(added)
-    return b"".join([view[: document.inside], lead, *pieces, tail, view[document.close :]])
+    if not members:
+        return _applied(document.raw, [_Edit(document.inside, document.close, b"\n  " + _GAP.join(append) + b"\n")])
+    gap = document.raw[members[0].end : members[1].start] if len(members) > 1 else _GAP
+    added = gap.join(append)
+    if kept is None:
+        edits.append(_Edit(members[0].start, members[-1].end, added))
+    else:
+        edits.append(_Edit(kept.end, members[-1].end, gap + added if append else b""))
+    return _applied(document.raw, edits)
+
+
+class _Edit(NamedTuple):
+    """What stands instead of the bytes from `start` to `end`."""
+
+    start: int
+    end: int
+    instead: bytes
+
+
+def _edits(
+    document: Document[Row], remove: Collection[str], replaced: Mapping[str, bytes]
+) -> tuple[list[_Edit], Member[Row] | None]:
+    """Return the edits up to the last member that stays, and that member: what is behind it is not cut yet."""
+    edits = []
+    kept = None
+    cut: int | None = None
+    for key, member in document.members.items():
+        if key in remove:
+            cut = member.start if cut is None else cut
+            continue
+        if cut is not None:
+            edits.append(_Edit(cut, member.start, b""))
+            cut = None
+        if key in replaced:
+            edits.append(_Edit(member.value, member.end, replaced[key]))
+        kept = member
+    return edits, kept
+
+
+def _applied(raw: bytes, edits: Iterable[_Edit]) -> bytes:
+    """Return the bytes with these edits made, which are in order."""
+    view, at = memoryview(raw), 0
+    pieces: list[bytes | memoryview] = []
+    for edit in edits:
+        pieces += (view[at : edit.start], edit.instead)
+        at = edit.end
+    return b"".join([*pieces, view[at:]])
 
 
 def without(document: Document[Row], remove: Collection[str]) -> Document[Row]:

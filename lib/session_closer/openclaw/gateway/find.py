@@ -64,9 +64,24 @@ def find(home: Home) -> Found:
     # Another user's port is not even called: it could let us wait.
     free = _without_strangers(traces, sorted(traces.ports))
     open_ports = [port for port in free if _answers(port)]
-    closed_ports = set(free) - set(open_ports)
     listeners = processes.listeners() if open_ports or traces.ours else {}
     strangers = _look_at_ports(home, traces, open_ports, listeners)
+    if (up := _serving(home, traces, listeners, far=bool(strangers))) is not None:
+        return up
+    for pid in sorted(traces.inside):
+        traces.evidence.append(f"process {pid} serves this folder from a container, and its port is not seen from here")
+    if strangers or traces.inside:
+        port, far = next(iter(strangers.items()), (None, True))
+        far = far or len(strangers) > 1 or bool(traces.inside)
+        return Found(Life.UNKNOWN, port=port, evidence=tuple(traces.evidence), far=far)
+    closed = ", ".join(str(port) for port in free if port not in open_ports)
+    if closed:
+        traces.evidence.append(f"nothing listens at port {closed}")
+    return Found(Life.DOWN, evidence=("no lock of a live gateway", "no process", *traces.evidence))
+
+
+def _serving(home: Home, traces: _Traces, listeners: dict[int, set[int]], *, far: bool) -> Found | None:
+    """Return the gateway of this state directory, the surest first; None where no process is one."""
     for pid, sure in sorted(traces.ours.items(), key=lambda item: not item[1]):
         listening = sorted(listeners.get(pid, ()), key=lambda port: (port not in home.ports, port))
         if listening or (sure and pid not in traces.inside):
@@ -74,18 +89,9 @@ def find(home: Home) -> Found:
             traces.evidence.append(
                 f"process {pid} listens at port {port}" if port else f"process {pid} listens nowhere yet"
             )
-            far = bool(strangers) or pid not in traces.looks
+            far = far or pid not in traces.looks
             return Found(Life.UP, pid, port, sure, traces.started.get(pid), tuple(traces.evidence), far)
-    for pid in sorted(traces.inside):
-        traces.evidence.append(f"process {pid} serves this folder from a container, and its port is not seen from here")
-    if strangers or traces.inside:
-        port, far = next(iter(strangers.items()), (None, True))
-        far = far or len(strangers) > 1 or bool(traces.inside)
-        return Found(Life.UNKNOWN, port=port, evidence=tuple(traces.evidence), far=far)
-    closed = ", ".join(str(port) for port in sorted(closed_ports))
-    if closed:
-        traces.evidence.append(f"nothing listens at port {closed}")
-    return Found(Life.DOWN, evidence=("no lock of a live gateway", "no process", *traces.evidence))
+    return None
 
 
 def lock_folders(home: Home) -> list[str]:
@@ -184,24 +190,33 @@ def _look_at_ports(
                 traces.ours[pid] = False
             elif pid not in traces.looks:
                 others.append(pid)
-            elif not named or serves is None:
-                # `openclaw --profile NAME` sets its state directory inside the process, where nobody sees it.
-                near = processes.shares(pid, "mnt")
-                what = "a gateway of nobody knows which profile" if near else "a gateway in a container"
-                traces.evidence.append(f"port {port} belongs to process {pid}, {what}")
-                strangers[port] = strangers.get(port, False) or not near
-            else:
+            elif named and serves is not None:
                 traces.evidence.append(f"port {port} belongs to process {pid}, which serves something else")
-        # A container's port, or a tunnel's: the process that listens only passes on what it is told.
-        passes_on = _gateway_behind(port) if others and traces.ours.keys().isdisjoint(pids) else ""
-        for pid in others:
-            what = passes_on or "which serves something else"
-            traces.evidence.append(f"port {port} belongs to process {pid}, {what}")
-        if not pids:
-            traces.evidence.append(f"port {port} answers, but its process cannot be looked at")
-        if passes_on or not pids:
+            else:
+                strangers[port] = _is_far(traces, port, pid) or strangers.get(port, False)
+        if _may_be_passed_on(traces, port, pids, others):
             strangers[port] = True
     return strangers
+
+
+def _is_far(traces: _Traces, port: int, pid: int) -> bool:
+    """Note a gateway of which nobody can tell whom it serves; return whether it is in a container."""
+    # `openclaw --profile NAME` sets its state directory inside the process, where nobody sees it.
+    near = processes.shares(pid, "mnt")
+    what = "a gateway of nobody knows which profile" if near else "a gateway in a container"
+    traces.evidence.append(f"port {port} belongs to process {pid}, {what}")
+    return not near
+
+
+def _may_be_passed_on(traces: _Traces, port: int, pids: list[int], others: list[int]) -> bool:
+    """Note the listeners that are no gateways; return whether one that is not seen may answer through them."""
+    # A container's port, or a tunnel's: the process that listens only passes on what it is told.
+    passes_on = _gateway_behind(port) if others and traces.ours.keys().isdisjoint(pids) else ""
+    for pid in others:
+        traces.evidence.append(f"port {port} belongs to process {pid}, {passes_on or 'which serves something else'}")
+    if not pids:
+        traces.evidence.append(f"port {port} answers, but its process cannot be looked at")
+    return bool(passes_on) or not pids
 
 
 def _answers(port: int) -> bool:
