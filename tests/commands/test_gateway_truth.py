@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.core.model import Life
-from session_closer.openclaw.gateway import client, link
+from session_closer.openclaw.gateway import client, connection, link
 from session_closer.openclaw.gateway.find import Found
 from support.commands import run_json
 from support.gateway import StubGateway, StubOpenClaw, stub_gateway
@@ -87,13 +87,13 @@ def test_what_to_do_about_a_gateway_that_stopped_answering_depends_on_whether_it
     stub.serve(made.store.state, TOKEN)
     stub.tell(faults=[{"method": "sessions.delete", "call": [1], "do": "drop-before"}])
     seen: list[Found] = []
-    real = client.find
+    real = connection.find
 
     def look(home: object) -> Found:
         seen.append(real(home) if not seen else found)  # type: ignore[arg-type]
         return seen[-1]
 
-    monkeypatch.setattr(client, "find", look)
+    monkeypatch.setattr(connection, "find", look)
     answer = run_json(CloseProjectBatch, "--delete", "alpha", state=made.store.state)
     assert (answer.code, answer.data["error"]["remedy"]) == (6, f"{first}, {AGAIN}")
 

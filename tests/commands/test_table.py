@@ -391,7 +391,7 @@ def test_target(
     store = stage(life, **row.order)
     with monkeypatch.context() as patched:
         # What happened earlier happened while no gateway ran.
-        patched.setattr("session_closer.openclaw.gateway.client.find", _no_gateway)
+        patched.setattr("session_closer.openclaw.gateway.connection.find", _no_gateway)
         row.prepare(store)
     expected = row.statuses[list(COLUMNS).index(column)]
     if force and expected == "refused running":

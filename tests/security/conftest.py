@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from session_closer.cli.app import Command
-from session_closer.openclaw.gateway import client, link
+from session_closer.openclaw.gateway import connection, link
 from support.commands import Answer, run_json
 from support.early import import_all
 from support.stores import TOKEN, Store, build
@@ -58,7 +58,7 @@ def ground(tmp_path: Path, closed_port: int, monkeypatch: pytest.MonkeyPatch) ->
     """Return a maker of a victim's ground, by uid."""
     # Whoever waits for a stranger fails here.
     waits = SimpleNamespace(monotonic=time.monotonic, time=time.time, sleep=_nobody_waits)
-    monkeypatch.setattr(client, "time", waits)
+    monkeypatch.setattr(connection, "time", waits)
     # A trap takes no connection.
     monkeypatch.setattr(link, "_CONNECT_SECONDS", 1.0)
     with contextlib.ExitStack() as held:
