@@ -288,7 +288,7 @@ MUTANTS = (
     _one(
         "interrupted runs are left alone",
         "operations/close.py",
-        "    elif history.open_runs(run.runtime.root) or history.unborn_runs(run.runtime.root):\n",
+        "    elif history.open_runs(runtime.root) or history.unborn_runs(runtime.root):\n",
         "    elif False:\n",
         "kills:batch",
     ),
@@ -399,7 +399,7 @@ MUTANTS = (
     ),
     _one(
         "archives are as old as the clock says",
-        "operations/cleanup.py",
+        "operations/strays.py",
         "        if doubt is not None:\n",
         "        if False:\n",
         "clocks",
@@ -414,7 +414,7 @@ MUTANTS = (
     _one(
         "nobody looks again at the end",
         "operations/apply.py",
-        "        if store.is_lent(work):\n",
+        "        if store.is_lent(share):\n",
         "        if False:\n",
         "claims:shared transcripts",
     ),

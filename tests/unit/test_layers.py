@@ -28,12 +28,12 @@ TOP = 6
 LINES = 300
 BRANCHES = 20
 # What may only fall, until it stands at what it should be.
-LONGEST, LARGE, FORKS = 30, 20, 80
+LONGEST, LARGE, FORKS = 28, 20, 80
 # Functions with more branches than that; the list may only shrink.
 BRANCHY = {
     "openclaw.attached.rebinding.put_back", "openclaw.files.restore.restore_store", "openclaw.restorable.choose",
-    "operations.apply.change", "openclaw.refusals.of_gateway", "operations.close._perform",
-    "operations.restore._change", "operations.restore._refusal", "operations.sources.told", "operations.summary.of",
+    "openclaw.refusals.of_gateway", "operations.restore._change", "operations.restore._refusal",
+    "operations.sources.told", "operations.summary.of",
 }  # fmt: skip
 
 _BRANCHING = (ast.If, ast.IfExp, ast.For, ast.While, ast.ExceptHandler, ast.Assert, ast.match_case)
@@ -134,14 +134,11 @@ def test_no_arrow_climbs_and_only_the_registry_names_a_runtime() -> None:
 
 
 def test_no_files_import_each_other() -> None:
-    circles = _circles()
-    assert len(circles) <= 3, circles
-    assert max(map(len, circles), default=0) <= 23, circles
+    assert _circles() == []
 
 
 def test_the_longest_chain_of_imports_is_short() -> None:
-    if not _circles():
-        assert len(_longest()) <= CHAIN, _longest()
+    assert len(_longest()) <= LONGEST, _longest()
 
 
 def test_few_modules_lie_at_the_top() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from itertools import chain
@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from .effects import Attached
+from .findings import Chores, Findings
 
 if TYPE_CHECKING:
     from .durable import Move
@@ -182,11 +183,16 @@ class PlannedRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that is to be done, decided; `kept` counts the sessions that stay in the stores concerned."""
+    """Everything that is to be done, decided; `kept` counts the sessions that stay in the stores concerned.
+
+    `findings` and `chores` are what a policy found, by agent.
+    """
 
     rows: tuple[PlannedRow, ...]
     warnings: tuple[str, ...] = ()
     kept: int = 0
+    findings: Mapping[str, Findings] = field(default_factory=dict)
+    chores: Mapping[str, Chores] = field(default_factory=dict)
 
     @cached_property
     def closing(self) -> tuple[PlannedRow, ...]:
@@ -197,3 +203,8 @@ class Plan:
     def deferred(self) -> tuple[PlannedRow, ...]:
         """The rows of the caller's own session: to be closed when its turn has ended."""
         return tuple(row for row in self.rows if row.status is Status.WOULD_DEFER)
+
+    @cached_property
+    def tidying(self) -> Mapping[str, Chores]:
+        """The agents that have files to be archived or deleted, and which."""
+        return {agent: found for agent, found in self.chores.items() if found.orphans or found.expired}

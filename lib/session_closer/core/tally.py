@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .findings import FREEING, Action, Findings, Verdict
 from .kinds import openclaw_deletes
 from .model import Status, Traits
 from .policy import Policy
 from .report import Outcome, Why
-from .verdicts import FREEING, Action, Findings, Verdict, weight
+from .verdicts import weight
 
 _GONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.WOULD_CLOSE, Status.WOULD_ARCHIVE})
 _FREED = frozenset({Status.EXPIRED, Status.WOULD_EXPIRE})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
 from . import durations, keys, names, planning, transcripts
+from .findings import Action, Findings, Verdict
 from .kinds import AUTOMATION, Kind, is_peer_direct, kind
 from .model import GatewayView, Session, Snapshot
 from .policy import Policy, Rules
@@ -23,47 +23,26 @@ CAP_SECONDS = 600.0
 UNKNOWN, ACTIVE, NEWEST = "unknown-age", "active", "newest"
 
 
-class Action(StrEnum):
-    """What is done to a row or a file, and why; the words are OpenClaw's where it has them."""
-
-    PRUNE_MISSING = "prune-missing"
-    RETIRE_DM_SCOPE = "retire-dm-scope"
-    PRUNE_STALE = "prune-stale"
-    CAP_OVERFLOW = "cap-overflow"
-    EVICT_BUDGET = "evict-budget"
-    ARCHIVE_ORPHAN = "archive-orphan"
-    EXPIRE_ARCHIVE = "expire-archive"
-    FREE = "free"
-
-
-# What is archived already goes for these, and nothing else does.
-FREEING = frozenset({Action.EXPIRE_ARCHIVE, Action.FREE})
-
-
 # Also a row without a transcript may have been made a moment ago.
 _BY_AGE = (Action.PRUNE_STALE, Action.PRUNE_MISSING)
 
 
-class Verdict(NamedTuple):
-    """Why one row goes; `age` in seconds, None where it is unknown."""
+def spared(
+    findings: Mapping[str, Findings], staying: Mapping[tuple[str, str], str], *, counts_all: bool = False
+) -> dict[str, Findings]:
+    """Return findings without rows, by (agent, key), that stay for a reason after all, each counted by its reason.
 
-    action: Action
-    kind: Kind
-    age: float | None
-
-
-@dataclass(slots=True)
-class Findings:
-    """One store's verdicts by key, and how many rows were spared for which reason though the policy named them.
-
-    `transcripts` tells by key which rows share one, where sizes matter, `unmet` says of each limit that is not met.
+    `counts_all`: also those for which there is no verdict any more.
     """
-
-    count: int = 0
-    unmet: list[str] = field(default_factory=list)
-    transcripts: dict[str, str] = field(default_factory=dict)
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
-    spared: Counter[str] = field(default_factory=Counter)
+    made = dict(findings)
+    for agent in {agent for agent, _ in staying}:
+        found = made[agent]
+        left = {key: verdict for key, verdict in found.verdicts.items() if (agent, key) not in staying}
+        counted = Counter(
+            why for (of, key), why in staying.items() if of == agent and (counts_all or key in found.verdicts)
+        )
+        made[agent] = replace(found, verdicts=left, spared=found.spared + counted)
+    return made
 
 
 class _Row(NamedTuple):
@@ -86,9 +65,8 @@ def findings(
     """
     staying = {key for target in rules.active for key in target.candidates}
     rows = _rows(rules, snapshot, view, staying)
-    found = Findings(len(rows))
-    if rules.policy.max_disk is not None:
-        found.transcripts = {row.session.key: _transcript(row.session) for row in rows}
+    shared = {row.session.key: _transcript(row.session) for row in rows} if rules.policy.max_disk is not None else {}
+    found = Findings(len(rows), transcripts=shared)
     for row in rows:
         if (action := _named(rules, row, snapshot)) is None:
             continue

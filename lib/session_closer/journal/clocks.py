@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+from ..core.findings import Doubt
 from .history import Beginning
 
 # What the clock may be corrected by without anybody calling it wrong, in seconds.
@@ -27,13 +28,6 @@ def uptime() -> Uptime:
             return Uptime(boot.read().strip(), float(up.read().split()[0]))
     except (OSError, ValueError, IndexError):
         return Uptime()
-
-
-class Doubt(NamedTuple):
-    """A run since which the clock was set ahead, as the machine has been up for less: by so many seconds."""
-
-    run: str
-    seconds: float
 
 
 def doubt(now: float, runs: Iterable[Beginning]) -> Doubt | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from ..core import names
 from ..core.errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
-from ..core.model import Plan, PlannedRow, Route, Status
+from ..core.findings import Chores
+from ..core.model import GOING, Plan, Route, Status
 from ..core.report import Report, RestartResult
 from ..journal import history
 from ..journal.record import RestartRecord, with_store
@@ -16,136 +19,168 @@ from ..ports.store import Store
 from ..system import clock
 from ..system.files import listed
 from . import handoff, summary
-from .decide import decide_again, nothing_to_restart
+from .decide import decide_again
 from .hold import locked
-from .restart import not_begun, restart_once, with_what_it_lists
-from .run import Run
+from .look import Look
+from .request import Request
+from .restart import not_begun, nothing_to_restart, restart_once, with_what_it_lists
+from .transaction import Transaction
 
 
-def change(run: Run, plan: Plan) -> Report:
+def change(request: Request, found: Look, plan: Plan, transaction: Transaction) -> Report:
     """Do what was decided; every store is read and decided anew under its lock."""
-    rows: list[PlannedRow] = [row for row in plan.rows if row.status not in (Status.WOULD_CLOSE, Status.WOULD_DEFER)]
-    result = nothing_to_restart(run)
-    if run.options.free_for is not None:
-        run.free_by = time.monotonic() + run.options.free_for
+    result = nothing_to_restart(request.gateway)
+    done = replace(plan, rows=tuple(row for row in plan.rows if row.status not in GOING))
     try:
-        going = [(row.agent, row.key) for row in plan.closing]
-        for agent in sorted({row.agent for row in plan.closing}):
-            seen = {(row.agent, row.key) for row in rows}
-            rows += [row for row in _change_store(run, agent, plan) if (row.agent, row.key) not in seen]
-            # What is there now stays, so what it uses stays, too.
-            going = [pair for pair in going if pair[0] != agent]
-            run.runtime.going(going)
-        if run.chores:
-            from . import cleanup  # only a cleanup touches files without a session
-
-            for agent, chores in sorted(run.chores.items()):
-                cleanup.tidy(run, agent, chores)
-        deferred = [row._replace(status=Status.DEFERRED) for row in plan.deferred]
+        for part in _changed(request, found, plan, transaction):
+            known = {(row.agent, row.key) for row in done.rows}
+            rows = tuple(row for row in part.rows if (row.agent, row.key) not in known)
+            done = replace(done, rows=(*done.rows, *rows), findings={**done.findings, **part.findings})
+        done = replace(done, chores=_tidied(request, found, plan, transaction))
+        deferred = tuple(row._replace(status=Status.DEFERRED) for row in plan.deferred)
         if deferred:
-            run.transaction.begin()
-        for work in run.transaction.shares:
-            run.stores[work.store.agent].follow_up(work)
-        _look_again(run)
-        result = restart_once(run)
-        _look_again(run)
-        result = with_what_it_lists(run, result)
-        return _end(run, replace(plan, rows=(*rows, *deferred)), result)
+            transaction.begin()
+        done = replace(done, rows=(*done.rows, *deferred))
+        for share in transaction.shares:
+            found.stores[share.store.agent].follow_up(share)
+        _look_again(request, found, transaction)
+        result = restart_once(request.runtime, transaction)
+        _look_again(request, found, transaction)
+        result = with_what_it_lists(request.gateway, transaction, result)
+        return _end(request, found, done, transaction, result)
     except (Busy, ChangedUnderneath, GatewayNeeded, Refused) as problem:
         # Exit 3 promises that nothing was changed.
-        error: CloserError = PartlyDone(problem) if isinstance(problem, Refused) and run.transaction.shares else problem
+        error: CloserError = PartlyDone(problem) if isinstance(problem, Refused) and transaction.shares else problem
     except OSError as problem:
-        error = storage(problem, run.runtime.root)
+        error = storage(problem, request.runtime.root)
     except KeyboardInterrupt:
-        error = Interrupted("interrupted", once_more(run.runtime.root))
+        error = Interrupted("interrupted", once_more(request.runtime.root))
     # The journal stays open: the next changing command finishes the run.
-    for work in run.transaction.shares:
-        work.give_up()
-    reached = {(row.agent, row.key) for work in run.transaction.shares for row in work.rows}
+    for share in transaction.shares:
+        share.give_up()
+    reached = {(row.agent, row.key) for share in transaction.shares for row in share.rows}
     left = [row for row in (*plan.closing, *plan.deferred) if (row.agent, row.key) not in reached]
-    rows += [row._replace(status=Status.FAILED, hint="not reached") for row in left]
-    return summary.of(run, replace(plan, rows=tuple(rows)), result, error, unfinished=True)
+    lost = tuple(row._replace(status=Status.FAILED, hint="not reached") for row in left)
+    done = replace(done, rows=(*done.rows, *lost))
+    return summary.of(request, found, done, transaction, restart=result, error=error, unfinished=True)
 
 
-def _change_store(run: Run, agent: str, first: Plan) -> list[PlannedRow]:
-    """Close one agent's sessions; return the rows that were decided otherwise under the lock."""
-    store = run.stores[agent]
-    with locked(run.runtime, store):
+def _changed(request: Request, found: Look, plan: Plan, transaction: Transaction) -> Iterator[Plan]:
+    """Close the sessions of one agent after the other; give of each what was decided otherwise under the lock."""
+    free_for = request.options.free_for
+    until = math.inf if free_for is None else time.monotonic() + free_for
+    going = [(row.agent, row.key) for row in plan.closing]
+    for agent in sorted({row.agent for row in plan.closing}):
+        yield _change_store(request, found, plan, transaction, agent=agent, until=until)
+        # What is there now stays, so what it uses stays, too.
+        going = [pair for pair in going if pair[0] != agent]
+        request.runtime.going(going)
+
+
+def _tidied(request: Request, found: Look, plan: Plan, transaction: Transaction) -> Mapping[str, Chores]:
+    """Do what was planned for files without a session; return what is still planned."""
+    left = dict(plan.chores)
+    if plan.tidying:
+        from . import cleanup  # only a cleanup touches files without a session
+
+        for agent in sorted(plan.tidying):
+            cleanup.tidy(request, transaction, found.stores[agent], left)
+            left[agent] = left[agent]._replace(orphans=(), expired=())
+    return left
+
+
+def _change_store(
+    request: Request, found: Look, first: Plan, transaction: Transaction, *, agent: str, until: float
+) -> Plan:
+    """Close one agent's sessions; return what was decided otherwise under the lock."""
+    store = found.stores[agent]
+    with locked(request.runtime, store):
         stamp = names.free_stamp(history.now(), [*listed(store.place), *listed(store.folder)])
         store.clean()
-        plan, stamp = _decided(run, store, stamp, first)
-        run.warn(*plan.warnings)
+        plan, stamp = _decided(request, found, first, store, stamp)
+        request.warn(*plan.warnings)
         gone: set[str] = set()
         if plan.closing:
-            gone.update(store.take_out(plan.closing, run.transaction, stamp=stamp, until=run.free_by))
+            gone.update(store.take_out(plan.closing, transaction, stamp=stamp, until=until))
         known = {row for row in first.rows if row.status is not Status.WOULD_CLOSE}
-        changed = [row for row in plan.rows if row.status is not Status.WOULD_CLOSE and row not in known]
-        return [*changed, *(row._replace(status=Status.ALREADY_CLOSED) for row in plan.closing if row.key in gone)]
+        rows = [row for row in plan.rows if row.status is not Status.WOULD_CLOSE and row not in known]
+        rows += [row._replace(status=Status.ALREADY_CLOSED) for row in plan.closing if row.key in gone]
+        return replace(plan, rows=tuple(rows))
 
 
-def _decided(run: Run, store: Store, stamp: str, first: Plan) -> tuple[Plan, str]:
+def _decided(request: Request, found: Look, first: Plan, store: Store, stamp: str) -> tuple[Plan, str]:
     """Return the plan that is carried out, and its stamp: the first one where all it was made of is still the same."""
-    agent = store.agent
+    agent, view = store.agent, found.view
     if Route.FILES not in store.traits.writers:
         # A run may have begun since the first look, and archiving would end it.
-        run.view = run.gateway.view(run.wish.agents(), by_command=True)
+        view = request.gateway.view(request.wish.agents(), by_command=True)
     snapshot = store.read()
     # Where the gateway is asked anew, and of an absent name a receipt may say something new, nothing is the same.
-    may_hold = all(Route.FILES in each.traits.writers for each in run.stores.values()) and not any(
+    may_hold = all(Route.FILES in each.traits.writers for each in found.stores.values()) and not any(
         row.status in (Status.NOT_FOUND, Status.ALREADY_CLOSED) for row in first.rows
     )
-    if may_hold and snapshot == run.snapshots[agent] and run.runtime.is_lent_as_before(agent):
-        return replace(first, rows=tuple(row for row in first.closing if row.agent == agent)), run.stamp
-    return decide_again(run, agent, snapshot, stamp, first), stamp
+    if may_hold and snapshot == found.snapshots[agent] and request.runtime.is_lent_as_before(agent):
+        own = tuple(row for row in first.closing if row.agent == agent)
+        return replace(first, rows=own, findings={}), found.stamp
+    now = replace(found, snapshots={agent: snapshot}, view=view, stamp=stamp)
+    return decide_again(request, now, first), stamp
 
 
-def _look_again(run: Run) -> None:
+def _look_again(request: Request, found: Look, transaction: Transaction) -> None:
     """Bring back what a session has taken into use since its store was changed (I6, I9): it may be another store's."""
-    for work in run.transaction.shares:
-        store = run.stores[work.store.agent]
-        if store.is_lent(work):
-            with locked(run.runtime, store):
-                store.look_again(work)
-        if work.record.orphans:
+    for share in transaction.shares:
+        store = found.stores[share.store.agent]
+        if store.is_lent(share):
+            with locked(request.runtime, store):
+                store.look_again(share)
+        if share.record.orphans:
             from . import cleanup
 
-            cleanup.look_again(run, work)
+            cleanup.look_again(request, share)
 
 
-def _locked_out(run: Run) -> CloserError | None:
+def _locked_out(request: Request, transaction: Transaction) -> CloserError | None:
     """Return the error of a run that could do nothing: the gateway let it in, but refused the first deletion."""
-    closed = any(status is Status.CLOSED for work in run.transaction.shares for status in work.outcome.values())
-    why = run.gateway.refuses
-    if run.options.via != "gateway" or not why or closed or not run.transaction.shares:
+    closed = any(status is Status.CLOSED for share in transaction.shares for status in share.outcome.values())
+    why = request.gateway.refuses
+    if request.options.via != "gateway" or not why or closed or not transaction.shares:
         return None
     return GatewayNeeded(why, "leave out --via gateway")
 
 
-def _end(run: Run, plan: Plan, result: RestartResult) -> Report:
+def _end(request: Request, found: Look, plan: Plan, transaction: Transaction, result: RestartResult) -> Report:
     """Turn the journal into the receipt, or hand both to the process that restarts the gateway."""
-    report = summary.of(run, plan, result, _locked_out(run))
-    if run.transaction.record is None or run.transaction.journal is None:
+    report = summary.of(request, found, plan, transaction, restart=result, error=_locked_out(request, transaction))
+    if transaction.record is None or transaction.journal is None:
         return report
-    last = run.transaction.record
-    for work in run.transaction.shares:
-        last = with_store(last, run.stores[work.store.agent].settled(work))
+    last = transaction.record
+    for share in transaction.shares:
+        last = with_store(last, found.stores[share.store.agent].settled(share))
     recorded = {(store.agent, session.key) for store in last.stores for session in store.sessions}
     others = [row for row in report.results if (row.agent, row.key) not in recorded]
-    rows = tuple(summary.ended(row, missing_ok=run.options.missing_ok) for row in others)
+    rows = tuple(summary.ended(row, missing_ok=request.options.missing_ok) for row in others)
     last = last.but(results=rows)
     if result.result == "handed-off" or any(row.status is Status.DEFERRED for row in plan.rows):
-        run.transaction.journal.write(last.but(restart=RestartRecord(result.needed, bool(result.ok), result.result)))
-        why = handoff.start(run.runtime, run.transaction.journal, last.id, run.options)
-        return report if not why else _end(run, *_left_undone(run, plan, result, why))
+        transaction.journal.write(last.but(restart=RestartRecord(result.needed, bool(result.ok), result.result)))
+        why = handoff.start(request.runtime, transaction.journal, last.id, request.options)
+        return (
+            report
+            if not why
+            else _end(request, found, _left_undone(plan, why), transaction, _not_restarted(request, result, why))
+        )
     owed = RestartRecord(result.needed, bool(result.ok), result.result, result.detail)
-    run.transaction.journal.finish(last.but(restart=owed, state="done", finished_at=clock.iso_now()))
+    transaction.journal.finish(last.but(restart=owed, state="done", finished_at=clock.iso_now()))
     return report
 
 
-def _left_undone(run: Run, plan: Plan, result: RestartResult, why: str) -> tuple[Plan, RestartResult]:
-    """Return how what was to be done after this command has ended: not at all."""
+def _left_undone(plan: Plan, why: str) -> Plan:
+    """Return a plan with what was to be done after this command as it has ended: not at all."""
     hint = f"{why}: close it later"
     rows = tuple(
         row._replace(status=Status.FAILED, hint=hint) if row.status is Status.DEFERRED else row for row in plan.rows
     )
-    return replace(plan, rows=rows), not_begun(run.gateway, why) if result.result == "handed-off" else result
+    return replace(plan, rows=rows)
+
+
+def _not_restarted(request: Request, result: RestartResult, why: str) -> RestartResult:
+    return not_begun(request.gateway, why) if result.result == "handed-off" else result

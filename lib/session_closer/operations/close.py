@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from ..core import escape, keys, names
+from ..core import escape, keys
 from ..core.errors import CloserError, Refused
-from ..core.model import Plan, Route, Status
+from ..core.findings import Chores
+from ..core.model import Plan, Status
 from ..core.report import Report
 from ..core.wish import Options, Wish
 from ..journal import history
 from ..journal.stopped import storage
 from ..ports.context import Console, Context
-from ..ports.store import Store
 from ..system.disk import Disk
 from . import runtimes, summary
-from .decide import decide, nothing_to_restart
-from .run import Run, begun
+from .decide import decide
+from .look import Look, look, planned_sizes
+from .request import Request
+from .restart import nothing_to_restart
+from .transaction import Transaction
 
 
 def execute(
@@ -32,187 +36,128 @@ def execute(
     # One store of all that cannot be read must not keep the others from being cleaned.
     runtimes.check_place(where, wish.agents() if wish.rules is None or wish.agent else [])
     context = Context(options, disk or Disk(), Console(tell, progress))
-    run = begun(runtimes.opened(where, context), wish)
+    runtime = runtimes.opened(where, context)
+    transaction = Transaction(context.disk, runtime.root, wish.operation, options.reason)
     try:
-        return _perform(run)
+        return _perform(Request(runtime, wish), transaction)
     except OSError as problem:
         raise storage(problem, where.state) from None
     finally:
-        run.gateway.close()
-        run.transaction.release()
+        runtime.close()
+        transaction.release()
 
 
-def _perform(run: Run) -> Report:
-    run.warn(*run.runtime.exposure())
+def _perform(request: Request, transaction: Transaction) -> Report:
+    request.warn(*request.runtime.exposure())
+    found = look(request, _finish_interrupted(request))
+    wish = request.wish
+    if wish.rules is not None and wish.agent and wish.agent not in found.stores:
+        there = ", ".join(request.runtime.agents()) or "none"
+        request.warn(f"agent {wish.agent} has no sessions here; agents: {there}")
+    if not request.options.dry_run:
+        _put_away_leftovers(request, found)
+    _note_absent(request, found)
+    plan = decide(request, found)
+    found = replace(found, sizes=planned_sizes(request, found, plan))
+    plan = replace(plan, chores=_chores(request, found))
+    error = _refusal(request, found, plan)
+    if error is not None or request.options.dry_run or not (plan.closing or plan.deferred or plan.tidying):
+        return summary.of(request, found, plan, transaction, restart=nothing_to_restart(request.gateway), error=error)
+    from . import apply  # what changes a store is not loaded to look at one
+
+    return apply.change(request, found, plan, transaction)
+
+
+def _finish_interrupted(request: Request) -> list[str]:
+    """Finish what interrupted runs have left, as far as it concerns the wish; return a line for each of them."""
+    runtime, wish = request.runtime, request.wish
     # One run that is damaged must not keep all agents from being cleaned.
-    every = run.wish.rules is not None and not run.wish.agent
-    concerned = [] if every else run.wish.agents()
-    warns = run.wish.only_warns()
-    left = history.interrupted(run.runtime.root) if warns else run.runtime.check_unfinished(concerned)
-    if run.options.dry_run:
-        run.warn(*left)
-    elif history.open_runs(run.runtime.root) or history.unborn_runs(run.runtime.root):
-        from . import recover  # what changes a store is not loaded to look at one
-
-        run.warn(*recover.recover(run.runtime, concerned))
-    for agent in run.wish.agents():
-        try:
-            if every and left and not warns:
-                _settle(run, agent)
-            _read(run, agent)
-        except CloserError as problem:
-            if run.wish.rules is None or run.wish.agent:
-                raise
-            if problem.name == "link":
-                run.warn(f"{problem.message}: left out")
-            else:
-                run.unread[agent] = problem
-    if run.wish.rules is not None and run.wish.agent and run.wish.agent not in run.stores:
-        there = ", ".join(run.runtime.agents()) or "none"
-        run.warn(f"agent {run.wish.agent} has no sessions here; agents: {there}")
-    if not run.options.dry_run:
-        _put_away_leftovers(run)
-    _note_absent(run)
-    by_command = any(Route.FILES not in store.traits.writers for store in run.stores.values())
-    run.view = run.gateway.view(run.wish.agents(), by_command=by_command)
-    run.stamp = names.free_stamp(history.now(), (name for found in run.snapshots.values() for name in found.taken))
-    plan = decide(run, run.snapshots, run.stamp)
-    _measure_planned(run, plan)
-    _look_at_files(run)
-    error = _refusal(run, plan)
-    if error is not None or run.options.dry_run or not (plan.closing or plan.deferred or run.chores):
-        return summary.of(run, plan, nothing_to_restart(run), error)
-    from . import apply
-
-    return apply.change(run, plan)
-
-
-def _settle(run: Run, agent: str) -> None:
-    """Finish what is still left of one agent by interrupted runs; raise why it cannot be."""
-    run.runtime.check_unfinished([agent])
-    if not run.options.dry_run:
+    concerned = [] if wish.rules is not None and not wish.agent else wish.agents()
+    left = history.interrupted(runtime.root) if wish.only_warns() else runtime.check_unfinished(concerned)
+    if request.options.dry_run:
+        request.warn(*left)
+    elif history.open_runs(runtime.root) or history.unborn_runs(runtime.root):
         from . import recover
 
-        if recover.pending(run.runtime, agent):
-            run.warn(*recover.recover(run.runtime, [agent]))
+        request.warn(*recover.recover(runtime, concerned))
+    return left
 
 
-def _put_away_leftovers(run: Run) -> None:
+def _put_away_leftovers(request: Request, found: Look) -> None:
     """Remove what a killed run has left beside a store, which may be as large as the store."""
-    for store in run.stores.values():
-        if store.has_leftovers() and run.runtime.unwritable([store.place]) is None:
+    for store in found.stores.values():
+        if store.has_leftovers() and request.runtime.unwritable([store.place]) is None:
             from . import hold
 
-            hold.put_away_leftovers(run.runtime, store)
+            hold.put_away_leftovers(request.runtime, store)
 
 
-def _note_absent(run: Run) -> None:
+def _note_absent(request: Request, found: Look) -> None:
     """Warn of a session that was named to be spared or to go last, and is not there: a slip may have named it."""
-    active = run.wish.rules.active if run.wish.rules is not None else ()
-    for option, targets in (("--self", run.options.own), ("--active-key", active)):
+    active = request.wish.rules.active if request.wish.rules is not None else ()
+    for option, targets in (("--self", request.options.own), ("--active-key", active)):
         for target in targets:
-            found = run.snapshots.get(target.agent)
-            if found is not None and any(key in found.sessions for key in target.candidates):
+            there = found.snapshots.get(target.agent)
+            if there is not None and any(key in there.sessions for key in target.candidates):
                 continue
             if (slip := keys.slip(target.given, target.agent)) is not None:
                 raise slip
-            if found is not None or option != "--self":  # else no session of that agent is closed
-                run.warn(f"{option} {escape.plain(target.given)}: agent {target.agent} has no such session")
+            if there is not None or option != "--self":  # else no session of that agent is closed
+                request.warn(f"{option} {escape.plain(target.given)}: agent {target.agent} has no such session")
 
 
-def _read(run: Run, agent: str) -> None:
-    """Note an agent's store and what is in it."""
-    if run.wish.rules is not None:
-        run.runtime.check_folders([agent])
-    store = run.runtime.detect(agent)
-    if store is None:
-        run.snapshots[agent] = run.runtime.absent(agent)
-        return
-    snapshot = store.read()
-    run.stores[agent], run.snapshots[agent] = store, snapshot
-    if not run.options.dry_run:
-        store.warm()
-    _measure(run, store)
-
-
-def _measure(run: Run, store: Store) -> None:
-    """Measure the sessions of a store, where a policy asks for it."""
-    rules = run.wish.rules
-    if rules is not None and rules.policy.max_disk is not None:
-        snapshot = run.snapshots[store.agent]
-        run.sizes[store.agent] = _known(store.sizes(list(snapshot.sessions.values()), snapshot))
-
-
-def _known(sizes: dict[str, int | None]) -> dict[str, int]:
-    return {key: size for key, size in sizes.items() if size is not None}
-
-
-def _measure_planned(run: Run, plan: Plan) -> None:
-    """Measure the sessions that a policy takes: what they weigh is shown."""
-    rules = run.wish.rules
-    if rules is None or rules.policy.max_disk is not None:
-        return
-    for agent, store in run.stores.items():
-        # One without a file weighs nothing, and there are many.
-        rows = [row for row in plan.closing if row.agent == agent and (row.moves or not store.traits.loose_files)]
-        sessions_of_rows = [row.session for row in rows if row.session is not None]
-        run.sizes[agent] = _known(store.sizes(sessions_of_rows, run.snapshots[agent]))
-
-
-def _look_at_files(run: Run) -> None:
-    """Note what a policy finds among the files of each store."""
-    rules = run.wish.rules
+def _chores(request: Request, found: Look) -> dict[str, Chores]:
+    """Return what a policy finds among the files of each store, by agent; what stays for good is said."""
+    rules = request.rules
     if rules is None or (rules.policy.orphans is None and rules.policy.expire_archives is None):
-        return
-    from . import cleanup  # only a cleanup looks at files without a session
+        return {}
+    from . import strays  # only a cleanup looks at files without a session
 
-    for agent, store in run.stores.items():
-        found = cleanup.look(run, store, run.snapshots[agent])
-        if found.history:
-            what = f"{found.history} transcript files of agent {agent} are from before its database"
-            run.warn(f"{what}: left as they are")
-        if found.orphans or found.expired:
-            run.chores[agent] = found
-        if found.doubted:
-            run.refused.append(cleanup.refused(agent, found))
-        if found.expired and not store.traits.loose_files:
-            run.warn(f"OpenClaw keeps deleted transcripts of agent {agent} in its database, too, which is not touched")
+    made: dict[str, Chores] = {}
+    for agent, store in found.stores.items():
+        of_it = made[agent] = strays.look(request, store, found.snapshots[agent], made)
+        if of_it.history:
+            what = f"{of_it.history} transcript files of agent {agent} are from before its database"
+            request.warn(f"{what}: left as they are")
+        if of_it.expired and not store.traits.loose_files:
+            what = f"OpenClaw keeps deleted transcripts of agent {agent} in its database, too"
+            request.warn(f"{what}, which is not touched")
+    return made
 
 
-def _refusal(run: Run, plan: Plan) -> CloserError | None:
+def _refusal(request: Request, found: Look, plan: Plan) -> CloserError | None:
     """Return why the whole run may not go on, None where it may."""
     absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
-    slips = filter(None, (keys.slip(row.given, row.agent) for row in absent if not run.options.late))
+    slips = filter(None, (keys.slip(row.given, row.agent) for row in absent if not request.options.late))
     if (slip := next(slips, None)) is not None:
         return slip
     unknown = [row.given for row in absent]
-    if run.wish.keep and unknown:
+    if request.wish.keep and unknown:
         return Refused(
-            f"nothing was changed: not found in agent {run.wish.agent}: {', '.join(map(escape.plain, unknown))}",
-            f"name sessions that are there; see them with: {run.options.see} --agent {run.wish.agent}",
+            f"nothing was changed: not found in agent {request.wish.agent}: {', '.join(map(escape.plain, unknown))}",
+            f"name sessions that are there; see them with: {request.options.see} --agent {request.wish.agent}",
             name="unknown_name",
         )
     count = len(plan.closing) + len(plan.deferred)
-    files = sum(len(found.orphans) + len(found.expired) for found in run.chores.values())
-    if count + files > run.options.limit and not run.options.yes:
+    files = sum(len(each.orphans) + len(each.expired) for each in plan.tidying.values())
+    if count + files > request.options.limit and not request.options.yes:
         what = f"{count} sessions would be closed" if not files else f"{count} sessions and {files} files would go"
         # Not the bare command: whoever types what an error ends with is to read this first.
-        remedy = f"if all of them are meant: {run.options.again}"
-        return Refused(f"{what}, more than --max {run.options.limit}", remedy, name="too_many")
+        remedy = f"if all of them are meant: {request.options.again}"
+        return Refused(f"{what}, more than --max {request.options.limit}", remedy, name="too_many")
     # Where openclaw.json says warn nothing is going to be changed, so nothing can be in the way.
-    if count + files == 0 or run.wish.only_warns():
+    if count + files == 0 or request.wish.only_warns():
         return None
-    closing = [run.stores[agent] for agent in dict.fromkeys(row.agent for row in (*plan.closing, *plan.deferred))]
-    problem = run.runtime.refusal(closing) if count else None
-    return problem or run.runtime.unwritable(_written(run, plan))
+    closing = [found.stores[agent] for agent in dict.fromkeys(row.agent for row in (*plan.closing, *plan.deferred))]
+    problem = request.runtime.refusal(closing) if count else None
+    return problem or request.runtime.unwritable(_written(found, plan))
 
 
-def _written(run: Run, plan: Plan) -> Iterator[str]:
+def _written(found: Look, plan: Plan) -> Iterator[str]:
     """Give the folders that a plan changes."""
     going = (*plan.closing, *plan.deferred)
     for agent in dict.fromkeys(row.agent for row in going):
-        yield from run.stores[agent].written([row for row in going if row.agent == agent])
-    for agent, found in run.chores.items():
-        store = run.stores[agent]
-        if found.orphans or found.expired:
-            yield from (store.place, store.folder) if store.traits.loose_files else (store.folder,)
+        yield from found.stores[agent].written([row for row in going if row.agent == agent])
+    for agent in plan.tidying:
+        store = found.stores[agent]
+        yield from (store.place, store.folder) if store.traits.loose_files else (store.folder,)

@@ -9,33 +9,37 @@ from ..core.model import Life, Route, Status
 from ..core.report import RestartResult
 from ..journal.record import RestartRecord
 from ..ports.gateway import Gateway
+from ..ports.ledger import Ledger
 from ..ports.runtime import Runtime
 from ..ports.share import Share
 from ..system import processes
-from .decide import nothing_to_restart
-from .run import Run
 
 # A gateway wrote a row 2 s after its run was seen to have ended.
 LAST_WRITE_SECONDS = 5.0
 
 
-def restart_once(run: Run) -> RestartResult:
+def nothing_to_restart(gateway: Gateway) -> RestartResult:
+    """Return the restart of a run that needs none."""
+    return RestartResult(result="nothing-to-restart" if gateway.life is Life.DOWN else "not-needed")
+
+
+def restart_once(runtime: Runtime, ledger: Ledger) -> RestartResult:
     """Restart the gateway where a run owes it that; what was edited below it is to be looked at again then."""
     begun = time.monotonic()
-    result = _restarted(run)
-    if run.options.late and _edits(run) and run.gateway.life is not Life.DOWN:
+    result = _restarted(runtime, ledger)
+    if runtime.context.options.late and _edits(ledger) and runtime.gateway.life is not Life.DOWN:
         wait_for_last_write(begun)
     return result
 
 
-def with_what_it_lists(run: Run, result: RestartResult) -> RestartResult:
+def with_what_it_lists(gateway: Gateway, ledger: Ledger, result: RestartResult) -> RestartResult:
     """Return a restart that did not happen with whether the gateway lists what was closed below it."""
-    closed = _closed_below(_edits(run)) if result.ok is False else {}
-    return result._replace(detail=f"{result.detail}; {run.gateway.noticed(closed)}") if closed else result
+    closed = _closed_below(_edits(ledger)) if result.ok is False else {}
+    return result._replace(detail=f"{result.detail}; {gateway.noticed(closed)}") if closed else result
 
 
-def _edits(run: Run) -> list[Share]:
-    return [work for work in run.transaction.shares if work.store.traits.restarts and work.edited]
+def _edits(ledger: Ledger) -> list[Share]:
+    return [share for share in ledger.shares if share.store.traits.restarts and share.edited]
 
 
 def wait_for_last_write(since: float) -> None:
@@ -43,37 +47,45 @@ def wait_for_last_write(since: float) -> None:
     time.sleep(max(0.0, since + LAST_WRITE_SECONDS - time.monotonic()))
 
 
-def _restarted(run: Run) -> RestartResult:
-    gateway, wanted = run.gateway, run.options.restart
-    if gateway.life is Life.DOWN:
-        if wanted == "always":
-            run.warn("there is no gateway to restart")
-        return nothing_to_restart(run)
-    needed = any(work.edited for work in run.transaction.shares)
-    edits = [work for work in run.transaction.shares if work.store.traits.restarts]
-    if wanted == "always" and run.transaction.shares and not edits:
-        run.warn("sessions in SQLite never need a restart, so the gateway was not restarted")
-    if not needed and (wanted != "always" or not edits):
-        return nothing_to_restart(run)
-    if wanted == "never":
-        run.warn(f"the running gateway was not restarted (--restart never); by hand: {gateway.by_hand}")
-        return RestartResult(needed, None, "left-out")
-    if gateway.life is Life.UNKNOWN:
-        run.warn("no gateway of this state directory is proven, so none was restarted")
-        return RestartResult(needed, None, "not-proven")
-    run.transaction.owe(RestartRecord(needed=True))
-    if not run.options.late and processes.is_below(gateway.pid):
-        return RestartResult(
-            True, None, "handed-off", "this runs below the gateway, so a process of its own restarts it"
-        )
+def _restarted(runtime: Runtime, ledger: Ledger) -> RestartResult:
+    gateway, console, options = runtime.gateway, runtime.context.console, runtime.context.options
+    needed = any(share.edited for share in ledger.shares)
+    spared = _spared(runtime, ledger, needed=needed)
+    if spared is not None:
+        return spared
+    ledger.owe(RestartRecord(needed=True))
+    if not options.late and processes.is_below(gateway.pid):
+        why = "this runs below the gateway, so a process of its own restarts it"
+        return RestartResult(True, None, "handed-off", why)
     if gateway.pid is not None:
-        run.tell(f"restarting the gateway, process {gateway.pid}; receipt {run.receipt}")
-    run.gateway.leave()
+        console.tell(f"restarting the gateway, process {gateway.pid}; receipt {ledger.receipt}")
+    gateway.leave()
     result = gateway.restart()
     if result.ok:
         # However this run ends from here on, none is owed any more.
-        run.transaction.owe(RestartRecord(True, True, result.result, result.detail))
+        ledger.owe(RestartRecord(True, True, result.result, result.detail))
     return result
+
+
+def _spared(runtime: Runtime, ledger: Ledger, *, needed: bool) -> RestartResult | None:
+    """Return how a restart ends that is not tried, None where it is to be."""
+    gateway, warn, wanted = runtime.gateway, runtime.context.console.warn, runtime.context.options.restart
+    if gateway.life is Life.DOWN:
+        if wanted == "always":
+            warn("there is no gateway to restart")
+        return nothing_to_restart(gateway)
+    edits = [share for share in ledger.shares if share.store.traits.restarts]
+    if wanted == "always" and ledger.shares and not edits:
+        warn("sessions in SQLite never need a restart, so the gateway was not restarted")
+    if not needed and (wanted != "always" or not edits):
+        return nothing_to_restart(gateway)
+    if wanted == "never":
+        warn(f"the running gateway was not restarted (--restart never); by hand: {gateway.by_hand}")
+        return RestartResult(needed, None, "left-out")
+    if gateway.life is Life.UNKNOWN:
+        warn("no gateway of this state directory is proven, so none was restarted")
+        return RestartResult(needed, None, "not-proven")
+    return None
 
 
 def _closed_below(edits: Sequence[Share]) -> dict[str, list[str]]:

@@ -35,9 +35,8 @@ from ..ports.store import Store
 from ..system import clock, files, flock
 from ..system.disk import Disk
 from . import close, handoff, recover, summary
-from .decide import nothing_to_restart
 from .hold import locked
-from .restart import not_begun, restart_once
+from .restart import not_begun, nothing_to_restart, restart_once
 from .run import Run, begun
 
 _BACK = frozenset({Status.RESTORED, Status.WOULD_RESTORE})
@@ -209,7 +208,7 @@ def _perform(run: Run, ask: Ask, chosen: Sequence[Chosen], unknown: Sequence[str
     if error is None and not todo and not run.options.dry_run:
         items = jobs.switch_on(_here(run), items)
     if error is not None or run.options.dry_run or not todo:
-        return _report(run, [*map(_outcome, items), *missing], nothing_to_restart(run), error)
+        return _report(run, [*map(_outcome, items), *missing], nothing_to_restart(run.gateway), error)
     return _change(run, by_agent, items, missing)
 
 
@@ -261,7 +260,7 @@ def _change(
     missing: list[Outcome],
 ) -> Report:
     error: CloserError | None = None
-    result = nothing_to_restart(run)
+    result = nothing_to_restart(run.gateway)
     done: dict[tuple[str, str], Item] = {(item.agent, item.key): item for item in items}
     try:
         for agent in _last_first(run, by_agent, items):
@@ -275,7 +274,7 @@ def _change(
                 else:
                     refiling.restore_store(_here(run), run.transaction, agent, some, done)
         bound = rebinding.put_back(_here(run), by_agent, done)
-        result = restart_once(run)
+        result = restart_once(run.runtime, run.transaction)
         refiling.look_again(run.transaction.shares, done)
         rebinding.look_again(_here(run), bound, done, result)
     except (Busy, ChangedUnderneath, GatewayNeeded, Refused) as problem:

@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..core.model import GatewayView, Snapshot
-from ..core.report import Outcome
+from ..core.model import Snapshot
 from ..core.wish import Options, Wish
 from ..ports.runtime import Runtime
 from .transaction import Transaction
 
 if TYPE_CHECKING:
-    from ..core.errors import CloserError
-    from ..core.verdicts import Findings
     from ..ports.gateway import Gateway
     from ..ports.store import Store
     from ..system.disk import Disk
-    from .cleanup import Chores
 
 
 @dataclass(slots=True)
 class Run:
-    """What the steps of one run share; what a cleanup adds is by agent.
-
-    `stamp` goes into the archive names of the plan. `unread` are stores that could not be looked at, `sizes` bytes by
-    key, `refused` rows that stand for files, `free_by` when to stop freeing
-    keys, in seconds of the monotonic clock.
-    """
+    """What the steps of a restore share."""
 
     runtime: Runtime
     wish: Wish
     transaction: Transaction
-    view: GatewayView = field(default_factory=GatewayView)
-    stamp: str = ""
-    unread: dict[str, CloserError] = field(default_factory=dict)
-    findings: dict[str, Findings] = field(default_factory=dict)
-    chores: dict[str, Chores] = field(default_factory=dict)
-    refused: list[Outcome] = field(default_factory=list)
-    sizes: dict[str, dict[str, int]] = field(default_factory=dict)
-    free_by: float = math.inf
 
     @property
     def options(self) -> Options:

@@ -12,60 +12,72 @@ from ..core.model import CHANGED, FINE, GOING, Plan, PlannedRow, Status, Traits
 from ..core.planning import effects_of
 from ..core.report import Outcome, Report, RestartResult, StoreResult
 from ..journal.record import Ended
-from .run import Run
+from .look import Look
+from .request import Request
+from .transaction import Transaction
 
 _DONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.EXPIRED})
 
 
 def of(
-    run: Run, plan: Plan, restart: RestartResult, error: CloserError | None = None, *, unfinished: bool = False
+    request: Request,
+    found: Look,
+    plan: Plan,
+    transaction: Transaction,
+    *,
+    restart: RestartResult,
+    error: CloserError | None = None,
+    unfinished: bool = False,
 ) -> Report:
     """Return the report: rows in the order of the command line, what was really done before what was planned.
 
     `unfinished`: the record stays where the next changing command finds it.
     """
-    for work in run.transaction.shares:
-        run.warn(*work.warnings)
-    run.warn(*plan.warnings)
-    ended = [row for work in run.transaction.shares for row in work.outcomes()]
+    for share in transaction.shares:
+        request.warn(*share.warnings)
+    request.warn(*plan.warnings)
+    ended = [row for share in transaction.shares for row in share.outcomes()]
     done: dict[tuple[str, str], Outcome] = {(row.agent, row.key or row.given): row for row in ended}
-    planned = [_outcome(run, row) for row in plan.rows if (row.agent, row.key) not in done]
-    rows = [*planned, *done.values(), *_files_planned(run), *_unread(run), *run.refused]
+    planned = [_outcome(request, found, row) for row in plan.rows if (row.agent, row.key) not in done]
+    rows = [*planned, *done.values(), *_files_planned(request, plan, transaction), *_unread(found), *_doubted(plan)]
     counted: dict[str, dict[str, Any]] = {}
-    if run.wish.rules is not None:
-        counted = {agent: _counted(run, agent, [row for row in rows if row.agent == agent]) for agent in run.stores}
-        shown = {id(row) for row in shown_rows(rows, run.options.most_rows)}
+    if request.rules is not None:
+        counted = {
+            agent: _counted(request, found, plan, [row for row in rows if row.agent == agent], agent)
+            for agent in found.stores
+        }
+        shown = {id(row) for row in shown_rows(rows, request.options.most_rows)}
         # What is not shown needs no reason, and there may be many.
-        rows = [_explained(run, row) if id(row) in shown else row for row in rows]
+        rows = [_explained(found, plan, row) if id(row) in shown else row for row in rows]
     else:
-        rows.sort(key=_place(run))
+        rows.sort(key=_place(request))
     backups = {
-        work.record.agent: os.path.join(work.store.place, work.record.backup)
-        for work in run.transaction.shares
-        if work.record.backup is not None
+        share.record.agent: os.path.join(share.store.place, share.record.backup)
+        for share in transaction.shares
+        if share.record.backup is not None
     }
-    folder = os.path.dirname(run.receipt or "")
+    folder = os.path.dirname(transaction.receipt or "")
     kept_rows = {
-        work.record.agent: tuple(os.path.join(folder, one.name) for one in work.record.kept)
-        for work in run.transaction.shares
+        share.record.agent: tuple(os.path.join(folder, one.name) for one in share.record.kept)
+        for share in transaction.shares
     }
     return Report(
-        operation=run.wish.operation,
-        dry_run=run.options.dry_run,
+        operation=request.wish.operation,
+        dry_run=request.options.dry_run,
         stores=tuple(
             StoreResult(agent, store.index, store.era, backups.get(agent), counted.get(agent), kept_rows.get(agent, ()))
-            for agent, store in run.stores.items()
+            for agent, store in found.stores.items()
         ),
         results=tuple(rows),
-        gateway=run.gateway.result(),
+        gateway=request.gateway.result(),
         restart=restart,
-        receipt=run.transaction.journal.path if unfinished and run.transaction.journal is not None else run.receipt,
-        undo=run.undo() if error is None and not _is_final(rows) else None,
-        free=run.options.free if error is None and any(row.key_free is False for row in rows) else None,
-        warnings=tuple(run.runtime.context.console.warnings),
+        receipt=transaction.journal.path if unfinished and transaction.journal is not None else transaction.receipt,
+        undo=transaction.undo(request.options) if error is None and not _is_final(rows) else None,
+        free=request.options.free if error is None and any(row.key_free is False for row in rows) else None,
+        warnings=tuple(request.runtime.context.console.warnings),
         kept=plan.kept + sum(row.status not in CHANGED for row in done.values()),
-        missing_ok=run.options.missing_ok,
-        most_rows=run.options.most_rows,
+        missing_ok=request.options.missing_ok,
+        most_rows=request.options.most_rows,
         error=error,
     )
 
@@ -85,18 +97,18 @@ def ended(row: Outcome, *, missing_ok: bool) -> Ended:
     )
 
 
-def _explained(run: Run, row: Outcome) -> Outcome:
+def _explained(found: Look, plan: Plan, row: Outcome) -> Outcome:
     from ..core import tally  # only a cleanup counts
 
-    traits = run.stores[row.agent].traits if row.agent in run.stores else Traits()
-    return tally.explained(row, run.findings.get(row.agent), run.sizes.get(row.agent, {}), traits)
+    traits = found.stores[row.agent].traits if row.agent in found.stores else Traits()
+    return tally.explained(row, plan.findings.get(row.agent), found.sizes.get(row.agent, {}), traits)
 
 
-def _unread(run: Run) -> list[Outcome]:
+def _unread(found: Look) -> list[Outcome]:
     """Return a row for each store that could not be looked at."""
     return [
         Outcome(agent, agent, "", Status.FAILED, error=f"{problem.message}; next: {problem.next_step()}")
-        for agent, problem in run.unread.items()
+        for agent, problem in found.unread.items()
     ]
 
 
@@ -106,45 +118,53 @@ def _is_final(rows: Sequence[Outcome]) -> bool:
     return changed == {Status.EXPIRED}
 
 
-def _files_planned(run: Run) -> list[Outcome]:
-    """Return the rows of files that are still to be looked after, in a dry run or where the run ended early."""
-    if not run.chores:
+def _doubted(plan: Plan) -> list[Outcome]:
+    """Return a row for archives that stay, as nothing but the clock calls them old."""
+    if not any(chores.doubted for chores in plan.chores.values()):
         return []
     from . import cleanup
 
-    reached = {work.store.agent for work in run.transaction.shares if work.tidied}
-    rows = [
-        row for agent, chores in run.chores.items() if agent not in reached for row in cleanup.preview(agent, chores)
-    ]
-    if run.options.dry_run or not run.transaction.shares:
+    return [cleanup.refused(agent, chores) for agent, chores in plan.chores.items() if chores.doubted]
+
+
+def _files_planned(request: Request, plan: Plan, transaction: Transaction) -> list[Outcome]:
+    """Return the rows of files that are still to be looked after, in a dry run or where the run ended early."""
+    if not plan.tidying:
+        return []
+    from . import cleanup
+
+    reached = {share.store.agent for share in transaction.shares if share.tidied}
+    left = [(agent, chores) for agent, chores in plan.tidying.items() if agent not in reached]
+    rows = [row for agent, chores in left for row in cleanup.preview(agent, chores)]
+    if request.options.dry_run or not transaction.shares:
         return rows
     return [row._replace(status=Status.FAILED, error="not reached") for row in rows]
 
 
-def _counted(run: Run, agent: str, rows: list[Outcome]) -> dict[str, Any]:
+def _counted(request: Request, found: Look, plan: Plan, rows: list[Outcome], agent: str) -> dict[str, Any]:
     from ..core import tally
 
-    rules = run.wish.rules
+    rules = request.rules
     assert rules is not None
-    sizes, traits = run.sizes.get(agent, {}), run.stores[agent].traits
-    numbers = tally.summary(run.findings[agent], rows, sizes, rules.policy, traits)
+    sizes, traits = found.sizes.get(agent, {}), found.stores[agent].traits
+    numbers = tally.summary(plan.findings[agent], rows, sizes, rules.policy, traits)
     return {
         "agentId": agent,
-        "storePath": run.stores[agent].index,
+        "storePath": found.stores[agent].index,
         "mode": rules.mode,
-        "dryRun": run.options.dry_run,
+        "dryRun": request.options.dry_run,
         **numbers,
         "applied": any(row.status in _DONE for row in rows),
     }
 
 
-def _place(run: Run) -> Callable[[Outcome], int]:
-    places = {target.given: number for number, target in enumerate(run.wish.targets)}
+def _place(request: Request) -> Callable[[Outcome], int]:
+    places = {target.given: number for number, target in enumerate(request.wish.targets)}
     return lambda row: places.get(row.given, len(places))
 
 
-def _outcome(run: Run, row: PlannedRow) -> Outcome:
-    folder = run.runtime.folder(row.agent)
+def _outcome(request: Request, found: Look, row: PlannedRow) -> Outcome:
+    folder = request.runtime.folder(row.agent)
     return Outcome(
         row.given,
         row.agent,
@@ -156,7 +176,7 @@ def _outcome(run: Run, row: PlannedRow) -> Outcome:
         archives=tuple(os.path.join(folder, move.target) for move in row.moves),
         error=None if row.status in FINE else row.hint or None,
         key_free=_key_free(row),
-        effects=effects_of(row, run.stores[row.agent].traits) if row.status in GOING else (),
+        effects=effects_of(row, found.stores[row.agent].traits) if row.status in GOING else (),
         left=row.left if row.status is Status.WOULD_CLOSE else (),
     )
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from .. import __version__
+from ..core.wish import Options
 from ..journal import clocks, history, journal
 from ..journal.journal import Journal
 from ..journal.record import By, Damaged, RestartRecord, RunRecord, StoreRecord, with_store
@@ -42,6 +43,10 @@ class Transaction:
     def receipt(self) -> str | None:
         """Where the receipt is, or will be; None while nothing has been changed."""
         return history.receipt_path(self.state, self.record.id) if self.record else None
+
+    def undo(self, options: Options) -> str | None:
+        """Return the command that undoes the run, None while nothing has been changed."""
+        return f"{options.undo} {self.record.id}" if self.record and options.undo else None
 
     def begin(self, *stores: StoreRecord) -> None:
         """Begin the record, unless it has been begun."""

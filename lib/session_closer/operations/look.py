@@ -1,0 +1,107 @@
+"""What is there before anything is decided: every store that a wish concerns, read once, without a lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..core import names
+from ..core.errors import CloserError
+from ..core.model import GatewayView, Plan, Route, Snapshot
+from ..journal import history
+from ..ports.store import Store
+from .request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found, by agent: stores, what was in them, bytes by key, and why a store could not be read.
+
+    `stamp` is free for archive names in all of their folders.
+    """
+
+    stores: Mapping[str, Store]
+    snapshots: Mapping[str, Snapshot]
+    view: GatewayView = field(default_factory=GatewayView)
+    sizes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    unread: Mapping[str, CloserError] = field(default_factory=dict)
+    stamp: str = ""
+
+
+def look(request: Request, interrupted: list[str]) -> Look:
+    """Return what is there; of one store of many that cannot be read why. Raises CloserError for one that was named.
+
+    `interrupted`: runs that left something, which is finished for each agent that a policy reaches.
+    """
+    runtime, wish = request.runtime, request.wish
+    stores, snapshots = runtime.stores, runtime.snapshots
+    every = wish.rules is not None and not wish.agent
+    unread: dict[str, CloserError] = {}
+    sizes: dict[str, Mapping[str, int]] = {}
+    for agent in wish.agents():
+        try:
+            if every and interrupted and not wish.only_warns():
+                _settle(request, agent)
+            _read(request, agent)
+            if agent in stores:
+                sizes.update(_measured(request, stores[agent], snapshots[agent]))
+        except CloserError as problem:
+            if not every:
+                raise
+            if problem.name == "link":
+                request.warn(f"{problem.message}: left out")
+            else:
+                unread[agent] = problem
+    by_command = any(Route.FILES not in store.traits.writers for store in stores.values())
+    view = request.gateway.view(wish.agents(), by_command=by_command)
+    stamp = names.free_stamp(history.now(), (name for found in snapshots.values() for name in found.taken))
+    return Look(stores, snapshots, view, sizes, unread, stamp)
+
+
+def _settle(request: Request, agent: str) -> None:
+    """Finish what is still left of one agent by interrupted runs; raise why it cannot be."""
+    request.runtime.check_unfinished([agent])
+    if not request.options.dry_run:
+        from . import recover  # what changes a store is not loaded to look at one
+
+        if recover.pending(request.runtime, agent):
+            request.warn(*recover.recover(request.runtime, [agent]))
+
+
+def _read(request: Request, agent: str) -> None:
+    """Note an agent's store and what is in it."""
+    runtime = request.runtime
+    if request.rules is not None:
+        runtime.check_folders([agent])
+    store = runtime.detect(agent)
+    if store is None:
+        runtime.snapshots[agent] = runtime.absent(agent)
+        return
+    snapshot = store.read()
+    runtime.stores[agent], runtime.snapshots[agent] = store, snapshot
+    if not request.options.dry_run:
+        store.warm()
+
+
+def _measured(request: Request, store: Store, snapshot: Snapshot) -> dict[str, Mapping[str, int]]:
+    """Return the bytes of all sessions of a store where a policy chooses by them."""
+    if request.rules is None or request.rules.policy.max_disk is None:
+        return {}
+    return {store.agent: _known(store.sizes(list(snapshot.sessions.values()), snapshot))}
+
+
+def planned_sizes(request: Request, found: Look, plan: Plan) -> Mapping[str, Mapping[str, int]]:
+    """Return the bytes of what a policy takes, by agent: what it weighs is shown."""
+    if request.rules is None or request.rules.policy.max_disk is not None:
+        return found.sizes
+    sizes = {}
+    for agent, store in found.stores.items():
+        # One without a file weighs nothing, and there are many.
+        rows = [row for row in plan.closing if row.agent == agent and (row.moves or not store.traits.loose_files)]
+        sessions = [row.session for row in rows if row.session is not None]
+        sizes[agent] = _known(store.sizes(sessions, found.snapshots[agent]))
+    return sizes
+
+
+def _known(sizes: Mapping[str, int | None]) -> dict[str, int]:
+    return {key: size for key, size in sizes.items() if size is not None}
