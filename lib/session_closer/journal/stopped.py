@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from ..core.errors import CloserError, StorageFailed
+from ..core.errors import (
+    Busy,
+    ChangedUnderneath,
+    CloserError,
+    GatewayNeeded,
+    Interrupted,
+    PartlyDone,
+    Refused,
+    StorageFailed,
+)
 from . import history
 
 _ONCE_MORE = "run the same command again"
+# What may end a run in its middle; its record stays open then, and the next changing command finishes it.
+STOPPING = (Busy, ChangedUnderneath, GatewayNeeded, Refused, OSError, KeyboardInterrupt)
 
 
 def once_more(state: str) -> str:
@@ -22,3 +33,14 @@ def storage(problem: OSError, state: str) -> StorageFailed:
     return StorageFailed(
         f"{problem.filename or state}: {problem.strerror or problem}", f"mend that, then {once_more(state)}"
     )
+
+
+def stopped(problem: BaseException, state: str, *, has_changed: bool) -> CloserError:
+    """Return the error of a run below `state` that one of STOPPING has ended; `has_changed`: a store, so far."""
+    if isinstance(problem, KeyboardInterrupt):
+        return Interrupted("interrupted", once_more(state))
+    if isinstance(problem, OSError):
+        return storage(problem, state)
+    assert isinstance(problem, CloserError)
+    # Exit 3 promises that nothing was changed.
+    return PartlyDone(problem) if isinstance(problem, Refused) and has_changed else problem

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..core import names
-from ..core.errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded, Interrupted, PartlyDone, Refused
+from ..core.errors import CloserError, GatewayNeeded
 from ..core.findings import Chores
 from ..core.model import GOING, Plan, Route, Status
 from ..core.report import Report, RestartResult
 from ..journal import history
 from ..journal.record import RestartRecord, with_store
-from ..journal.stopped import once_more, storage
+from ..journal.stopped import STOPPING, stopped
 from ..ports.store import Store
 from ..system import clock
 from ..system.files import listed
@@ -27,42 +27,51 @@ from .restart import not_begun, nothing_to_restart, restart_once, with_what_it_l
 from .transaction import Transaction
 
 
+@dataclass(slots=True)
+class _Progress:
+    """What has become of a plan so far, and how the restart ended that it took."""
+
+    plan: Plan
+    restart: RestartResult
+
+
 def change(request: Request, found: Look, plan: Plan, transaction: Transaction) -> Report:
     """Do what was decided; every store is read and decided anew under its lock."""
-    result = nothing_to_restart(request.gateway)
-    done = replace(plan, rows=tuple(row for row in plan.rows if row.status not in GOING))
+    left = tuple(row for row in plan.rows if row.status not in GOING)
+    done = _Progress(replace(plan, rows=left), nothing_to_restart(request.gateway))
     try:
-        for part in _changed(request, found, plan, transaction):
-            known = {(row.agent, row.key) for row in done.rows}
-            rows = tuple(row for row in part.rows if (row.agent, row.key) not in known)
-            done = replace(done, rows=(*done.rows, *rows), findings={**done.findings, **part.findings})
-        done = replace(done, chores=_tidied(request, found, plan, transaction))
-        deferred = tuple(row._replace(status=Status.DEFERRED) for row in plan.deferred)
-        if deferred:
-            transaction.begin()
-        done = replace(done, rows=(*done.rows, *deferred))
-        for share in transaction.shares:
-            found.stores[share.store.agent].follow_up(share)
-        _look_again(request, found, transaction)
-        result = restart_once(request.runtime, transaction)
-        _look_again(request, found, transaction)
-        result = with_what_it_lists(request.gateway, transaction, result)
-        return _end(request, found, done, transaction, result)
-    except (Busy, ChangedUnderneath, GatewayNeeded, Refused) as problem:
-        # Exit 3 promises that nothing was changed.
-        error: CloserError = PartlyDone(problem) if isinstance(problem, Refused) and transaction.shares else problem
-    except OSError as problem:
-        error = storage(problem, request.runtime.root)
-    except KeyboardInterrupt:
-        error = Interrupted("interrupted", once_more(request.runtime.root))
+        _carry_out(request, found, plan, transaction, done=done)
+        return _end(request, found, done.plan, transaction, done.restart)
+    except STOPPING as problem:
+        error = stopped(problem, request.runtime.root, has_changed=bool(transaction.shares))
     # The journal stays open: the next changing command finishes the run.
     for share in transaction.shares:
         share.give_up()
     reached = {(row.agent, row.key) for share in transaction.shares for row in share.rows}
-    left = [row for row in (*plan.closing, *plan.deferred) if (row.agent, row.key) not in reached]
-    lost = tuple(row._replace(status=Status.FAILED, hint="not reached") for row in left)
-    done = replace(done, rows=(*done.rows, *lost))
-    return summary.of(request, found, done, transaction, restart=result, error=error, unfinished=True)
+    lost = [row for row in (*plan.closing, *plan.deferred) if (row.agent, row.key) not in reached]
+    rows = tuple(row._replace(status=Status.FAILED, hint="not reached") for row in lost)
+    ended = replace(done.plan, rows=(*done.plan.rows, *rows))
+    return summary.of(request, found, ended, transaction, restart=done.restart, error=error, unfinished=True)
+
+
+def _carry_out(request: Request, found: Look, plan: Plan, transaction: Transaction, *, done: _Progress) -> None:
+    """Close, tidy, restart once, and look again before and after that."""
+    for part in _changed(request, found, plan, transaction):
+        known = {(row.agent, row.key) for row in done.plan.rows}
+        rows = tuple(row for row in part.rows if (row.agent, row.key) not in known)
+        findings = {**done.plan.findings, **part.findings}
+        done.plan = replace(done.plan, rows=(*done.plan.rows, *rows), findings=findings)
+    done.plan = replace(done.plan, chores=_tidied(request, found, plan, transaction))
+    deferred = tuple(row._replace(status=Status.DEFERRED) for row in plan.deferred)
+    if deferred:
+        transaction.begin()
+    done.plan = replace(done.plan, rows=(*done.plan.rows, *deferred))
+    for share in transaction.shares:
+        found.stores[share.store.agent].follow_up(share)
+    _look_again(request, found, transaction)
+    done.restart = restart_once(request.runtime, transaction)
+    _look_again(request, found, transaction)
+    done.restart = with_what_it_lists(request.gateway, transaction, done.restart)
 
 
 def _changed(request: Request, found: Look, plan: Plan, transaction: Transaction) -> Iterator[Plan]:
