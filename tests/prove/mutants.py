@@ -30,7 +30,20 @@ def _one(name: str, file: str, old: str, new: str, *seen_by: str) -> Mutant:
     return Mutant(name, ((file, old, new),), seen_by)
 
 
-_RENAMED = "        self._disk.rename(temp, os.path.join(self._folder, RECORD))\n"
+_RENAMED = "        self._disk.rename(temp, os.path.join(self._folder, name))\n"
+_PARTS = """\
+        for number, store in enumerate(now.stores):
+            if number >= len(self._stores) or self._stores[number] is not store:
+                self._replace(part_name(number), [encode_store(store)])
+                self._stores[number:] = [store, *self._stores[number + 1 :]]
+"""
+_HEAD = """\
+        # Behind the stores: until it says so, what is beside it does not count.
+        head = now.but(stores=())
+        if head != self._head:
+            self._replace(RECORD, pieces(head))
+            self._head = head
+"""
 _KNOWN = "        self._folder = known\n"
 _ENTRY_OUT = "        _commit(disk, work, rows, current, lock)\n"
 _ROUTES = "    closing.through_files(here.disk, work, here.gateway.found.life)\n"
@@ -220,6 +233,15 @@ MUTANTS = (
         "journal/journal.py",
         "        self._make()\n        self.write(first)\n        self._disk.rename(self._folder, known)\n",
         "        self._make()\n        self._disk.rename(self._folder, known)\n",
+        "kills:batch",
+    ),
+    _one(
+        "a record says that its stores are beside it before they are",
+        "journal/journal.py",
+        _PARTS + _HEAD,
+        "        head = now.but(stores=())\n        self._replace(RECORD, pieces(head))\n"
+        + _PARTS
+        + "        self._head = head\n",
         "kills:batch",
     ),
     _one(

@@ -105,7 +105,7 @@ def test_a_file_system_without_such_a_way_takes_the_usual_one(tmp_path: Path, mo
 
 @pytest.mark.parametrize("most", [3, sys.maxsize])
 def test_pieces_are_written_one_behind_the_other(tmp_path: Path, most: int) -> None:
-    files.put(Watching(most), str(tmp_path / "record"), b"first", b"", b"second\n")
+    files.put(Watching(most), str(tmp_path / "record"), [b"first", b"", b"second\n"])
     assert (tmp_path / "record").read_bytes() == b"firstsecond\n"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
@@ -14,7 +15,10 @@ from .checks import check_head, check_store
 from .record import FORMAT, Damaged, Head, RunRecord, StoreRecord
 
 _SHOWN = 200
-_NO_STORES = b"[]}"
+_LARGE = 1 << 20
+# How the text of a record ends, behind which its stores stand.
+_STORES, _END = b'"stores":[', b"]}\n"
+_NO_STORES = re.compile(rb'"stores":\s*\[\s*\]\s*\}\s*\Z')
 _NOT_ONE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
@@ -27,7 +31,7 @@ class _Written(Head, frozen=True, kw_only=True):
 
 def encode(record: RunRecord) -> bytes:
     """Return the record as JSON, one line."""
-    return b"".join(pieces(record.but(stores=()), map(encode_store, record.stores)))
+    return b"".join(pieces(record))
 
 
 def encode_store(store: StoreRecord) -> bytes:
@@ -35,15 +39,21 @@ def encode_store(store: StoreRecord) -> bytes:
     return _text(store)
 
 
-def pieces(head: RunRecord, stores: Iterator[bytes]) -> Iterator[bytes]:
-    """Give the text of a record, whose stores are texts already, one by one."""
-    yield _text(head).removesuffix(_NO_STORES)
-    before = b"["
-    for store in stores:
-        yield before
-        yield store
-        before = b","
-    yield b"]}\n" if before == b"," else b"[]}\n"
+def pieces(record: RunRecord) -> Iterator[bytes]:
+    """Give the text of a record, a large one piece by piece: all of it once more would be a tenth of all memory."""
+    held = _text(record.but(stores=())).removesuffix(_STORES + _END.rstrip()) + _STORES
+    for number, store in enumerate(record.stores):
+        held += b"," + encode_store(store) if number else encode_store(store)
+        if len(held) >= _LARGE:
+            yield held
+            held = b""
+    yield held + _END
+
+
+def joined(head: bytes, stores: Iterable[bytes]) -> bytes | None:
+    """Return the text of a record whose stores are texts of their own, None for one that has stores in it."""
+    found = _NO_STORES.search(head)
+    return None if found is None else head[: found.start()] + _STORES + b",".join(stores) + _END
 
 
 def _text(part: Head | StoreRecord) -> bytes:
@@ -83,14 +93,16 @@ def decode_store(raw: bytes | msgspec.Raw) -> StoreRecord:
     return store
 
 
-def check(record: RunRecord) -> None:
-    """Raise Damaged for a record that could not be read again, or never have been made: ahead of writing, too."""
+def check(record: RunRecord) -> int:
+    """Raise Damaged for a record that could not be read again, or never have been made; return how long it is."""
     try:
-        decode(encode(record))
+        raw = encode(record)
+        decode(raw)
     except Damaged:
         raise
     except _NOT_ONE as problem:
         raise _damaged(problem) from None
+    return len(raw)
 
 
 def _opened(raw: bytes) -> tuple[RunRecord, tuple[msgspec.Raw, ...]]:

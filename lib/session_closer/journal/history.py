@@ -16,16 +16,16 @@ from ..core.errors import Refused
 from ..core.escape import shell_word
 from ..core.model import PUT_AWAY
 from ..system import flock, trust
-from ..system.files import is_no_file, listed, piece, read
+from ..system.files import is_no_file, listed, piece
+from .written import RECORD, read_record
 
 if TYPE_CHECKING:
     from .record import RunRecord
 
 ROOT = "session-closer"
-OPEN, RECEIPTS, RECORD = "open", "receipts", "record.json"
+OPEN, RECEIPTS = "open", "receipts"
 # The prefix of a run's folder until its record is complete.
 UNBORN = "new-"
-LIMIT = 256 << 20
 # Our own writing of what stands ahead in a record; the words in it are short.
 _HEAD_BYTES = 512
 _HEAD = re.compile(rb'"sequence":\s*(\d{1,15}),\s*"boot":\s*"([^"\\]*)",\s*"uptime":\s*(\d{1,18}(?:\.\d{1,18})?)')
@@ -137,15 +137,15 @@ def iso(at: datetime) -> str:
 
 def _record(run: str, path: str) -> Iterator[tuple[str, str, bytes]]:
     try:
-        raw, status = read(path, LIMIT)
+        found = read_record(path)
     except OSError as problem:
         # A folder, a pipe, a link: never ours. What cannot be read may be what is asked for.
         if not is_no_file(problem):
             raise _unreadable(path, problem) from None
         return
-    if not trust.is_trusted(status.st_uid):
-        raise Refused(f"{path} belongs to uid {status.st_uid}, so it is none of ours", "remove it", name="owner")
-    yield run, path, raw
+    if strangers := [uid for uid in found.owners if not trust.is_trusted(uid)]:
+        raise Refused(f"{path} belongs to uid {strangers[0]}, so it is none of ours", "remove it", name="owner")
+    yield run, path, found.raw
 
 
 def _listed(folder: str) -> list[str]:

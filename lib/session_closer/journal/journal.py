@@ -7,17 +7,21 @@ import errno
 import os
 import secrets
 import time
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from ..core.errors import Busy, Refused
 from ..system import flock, trust
 from ..system.disk import Disk
-from ..system.files import exists, is_no_file, put, read, remove
-from .codec import agents_named, check, decode, encode
-from .history import LIMIT, OPEN, RECORD, UNBORN, receipt_path, root, unborn_runs
-from .record import Damaged, RunRecord
+from ..system.files import exists, is_no_file, put, remove
+from .codec import agents_named, check, decode, encode_store, pieces
+from .history import OPEN, UNBORN, receipt_path, root, unborn_runs
+from .record import Damaged, RunRecord, StoreRecord
+from .written import LIMIT, RECORD, part_name, parts, read_record
 
 _TEMP = "record.json.tmp"
+# So many stores are beside the record, each in a file of its own.
+_SEVERAL = 2
 _FEWER = "name fewer sessions at once"
 _ATTEMPTS, _PAUSE = 100, 0.01
 
@@ -35,6 +39,10 @@ class Journal:
         self._state = state
         self._run = run
         self._folder = os.path.join(root(state), OPEN, run)
+        # What the disk has where the stores are beside the record: the run without them, and each of them.
+        self._head: RunRecord | None = None
+        self._stores: list[StoreRecord] = []
+        self._size = 0
         self.descriptor = -1
 
     @property
@@ -43,16 +51,17 @@ class Journal:
         return os.path.join(self._folder, RECORD)
 
     def check(self, record: RunRecord) -> None:
-        """Refuse a record that could not be read again, ahead of the change that it is about."""
+        """Refuse a record that could not be read again, ahead of the change of the store that it ends with."""
         try:
-            check(record)
+            size = self._size + check(record.but(stores=record.stores[-1:]))
         except Damaged as problem:
             raise Refused(
                 f"what is to be undone later cannot be recorded: it {problem}", _FEWER, name="record"
             ) from None
         # What becomes of each session is longer than what is planned.
-        if len(encode(record)) > LIMIT // 2:
+        if size > LIMIT // 2:
             raise Refused("this is too much for one record", _FEWER, name="record")
+        self._size = size
 
     def begin(self, first: RunRecord) -> None:
         """Write the record and take its flock, then make the run known, durable before anything else changes.
@@ -108,17 +117,32 @@ class Journal:
             return False
 
     def write(self, now: RunRecord) -> None:
-        """Replace the record, durable before it returns."""
+        """Write what the disk does not have of the record yet, durable before it returns."""
+        if self._head is None and len(now.stores) < _SEVERAL:
+            self._replace(RECORD, pieces(now))
+            return
+        for number, store in enumerate(now.stores):
+            if number >= len(self._stores) or self._stores[number] is not store:
+                self._replace(part_name(number), [encode_store(store)])
+                self._stores[number:] = [store, *self._stores[number + 1 :]]
+        # Behind the stores: until it says so, what is beside it does not count.
+        head = now.but(stores=())
+        if head != self._head:
+            self._replace(RECORD, pieces(head))
+            self._head = head
+
+    def _replace(self, name: str, text: Iterable[bytes]) -> None:
+        """Replace a file of the record, durable before it returns."""
         temp = os.path.join(self._folder, _TEMP)
         remove(self._disk, [temp])
-        put(self._disk, temp, encode(now))
-        self._disk.rename(temp, os.path.join(self._folder, RECORD))
+        put(self._disk, temp, text)
+        self._disk.rename(temp, os.path.join(self._folder, name))
         self._disk.sync_folder(self._folder)
 
     def read(self) -> RunRecord | None:
         """Return the record, None where the run died before it wrote one; raise Damaged, or OSError: not read."""
         try:
-            raw, status = read(os.path.join(self._folder, RECORD), LIMIT)
+            written = read_record(self.path)
         except FileNotFoundError:
             return None
         except OSError as problem:
@@ -127,14 +151,27 @@ class Journal:
                 raise
             raise Damaged(str(problem)) from None
         try:
-            if not trust.is_trusted(status.st_uid):
-                raise Damaged(f"belongs to uid {status.st_uid}")
-            found = decode(raw)
+            if strangers := [uid for uid in written.owners if not trust.is_trusted(uid)]:
+                raise Damaged(f"belongs to uid {strangers[0]}")
+            found = decode(written.raw)
+            self._know(found, written.parts)
             if found.id != self._run or found.state_dir != self._state:
                 raise Damaged("belongs to another run")
         except Damaged as problem:
-            raise Damaged(str(problem), agents_named(raw)) from None
+            raise Damaged(str(problem), agents_named(written.raw)) from None
         return found
+
+    def _know(self, found: RunRecord, beside: Sequence[str]) -> None:
+        """Keep what the disk has of a record whose stores are beside it; raise Damaged where one of them is missing."""
+        if list(beside) != [part_name(number) for number in range(len(beside))]:
+            raise Damaged("has lost what it said of a store")
+        if not found.stores and parts(self._folder):
+            raise Damaged("does not say where its stores are")
+        self._head, self._stores = (found.but(stores=()), [*found.stores]) if beside else (None, [])
+
+    def written_at(self) -> float:
+        """Return when the record was written last, in seconds since 1970; raise OSError."""
+        return max(os.stat(os.path.join(self._folder, name)).st_mtime for name in (RECORD, *parts(self._folder)))
 
     def finish(self, last: RunRecord) -> str:
         """Turn the record into the receipt, in one rename; return the receipt's path."""
@@ -143,7 +180,7 @@ class Journal:
         with contextlib.suppress(FileExistsError):
             self._disk.make_folder(folder)
             self._disk.sync_folder(root(self._state))
-        self.write(last)
+        self._replace(RECORD, pieces(last))
         self._disk.rename(os.path.join(self._folder, RECORD), target)
         self._disk.sync_folder(folder)
         self.drop()
@@ -151,7 +188,7 @@ class Journal:
 
     def drop(self) -> None:
         """Remove the run's folder: nothing is left in it that anybody needs."""
-        remove(self._disk, [os.path.join(self._folder, name) for name in (_TEMP, RECORD)])
+        remove(self._disk, [os.path.join(self._folder, name) for name in (_TEMP, RECORD, *parts(self._folder))])
         try:
             self._disk.remove_folder(self._folder)
         except OSError as problem:

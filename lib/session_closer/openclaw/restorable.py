@@ -22,6 +22,7 @@ from ..core.report import ReceiptRow
 from ..journal import history
 from ..journal.codec import decode
 from ..journal.record import Damaged, Mode, Off, RunRecord, SessionRecord, StoreRecord
+from ..journal.written import read_record
 from ..ports.readable import Readable
 from ..system import files
 from . import stores
@@ -212,7 +213,7 @@ def _waiting_for(row: ReceiptRow, records: Sequence[tuple[ReceiptRow, RunRecord 
 def _read(home: Home, path: str) -> RunRecord:
     """Return a receipt that speaks of stores of this state directory alone (I8)."""
     try:
-        found = decode(files.read(path, history.LIMIT)[0])
+        found = decode(read_record(path).raw)
     except (OSError, Damaged) as problem:
         raise _no_receipt(f"{path} cannot be read: {problem}") from None
     if found.state_dir != home.state:

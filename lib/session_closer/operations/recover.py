@@ -192,7 +192,7 @@ def _not_deferred_any_more(home: Home, run: str, row: Ended) -> Ended:
 
 def _is_young(begun: Journal) -> bool:
     """Tell whether a run was alive a moment ago: it writes its record ahead of each call."""
-    return time.time() - os.stat(begun.path).st_mtime < _YOUNG_SECONDS
+    return time.time() - begun.written_at() < _YOUNG_SECONDS
 
 
 def _check_place(home: Home, store: StoreRecord) -> None:

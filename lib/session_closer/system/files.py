@@ -19,7 +19,7 @@ _LARGE = 16 << 20
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EINVAL, errno.EFBIG)
 
 
-def put(disk: Disk, path: str, *data: bytes, like: str | None = None, aside: bool = False) -> None:
+def put(disk: Disk, path: str, data: bytes | Iterable[bytes], *, like: str | None = None, aside: bool = False) -> None:
     """Create a file with these bytes, durable before it returns; the file `like` gives mode, owner and ACL, else 0600.
 
     `aside`: nobody reads it soon, so a large one is not to take the page cache from what the gateway reads.
@@ -27,7 +27,7 @@ def put(disk: Disk, path: str, *data: bytes, like: str | None = None, aside: boo
     descriptor = disk.create(path)
     try:
         try:
-            for number, part in enumerate(data):
+            for number, part in enumerate((data,) if isinstance(data, bytes) else data):
                 view = memoryview(part)
                 if aside and not number and len(view) >= _LARGE:
                     view = view[_past_the_cache(disk, descriptor, view) :]

@@ -54,7 +54,7 @@ def keep(disk: Disk, home: Home, run: str, agent: str, owners: Mapping[str, str]
     taken = set(files.listed(folder))
     # A killed run may have left one that its record does not name: what is in it may be gone from the database.
     name = next(name for at in count(1) if (name := f"{run}.{agent}.{at}.jsonl.gz") not in taken)
-    files.put(disk, path_of(home, name), *data)
+    files.put(disk, path_of(home, name), data)
     disk.sync_folder(folder)
     return Kept(name, rows, sum(map(len, data)), whole.hexdigest())
 
