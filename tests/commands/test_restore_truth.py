@@ -15,7 +15,7 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import names
-from session_closer.journal import history
+from session_closer.journal import history, written
 from session_closer.journal.history import open_runs, unborn_runs
 from session_closer.journal.journal import bury_unborn
 from session_closer.system.disk import Disk
@@ -151,7 +151,7 @@ def test_a_transcript_that_a_later_run_has_closed_comes_back_with_the_first_sess
 def test_last_is_never_an_older_run_than_one_that_cannot_be_read(store: Store) -> None:
     close(store, "topics")
     newest = store.state / "session-closer" / "receipts" / f"{close(store, 'alpha')}.json"
-    newest.write_bytes(newest.read_bytes().replace(b"session-closer/1", b"session-closer/9"))
+    newest.write_bytes(newest.read_bytes().replace(b"session-closer/2", b"session-closer/9"))
     before = tree(store.state)
     answer = restore(store, "last")
     assert (answer.code, answer.error) == (3, "no_receipt")
@@ -170,7 +170,7 @@ def test_where_nothing_was_closed_last_says_so(store: Store) -> None:
 def test_receipts_that_may_not_be_read_are_not_none(store: Store, monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
     """As root no mode keeps us out, so the calls are told to."""
     close(store, "topics")
-    listdir, read = os.listdir, history.read
+    listdir, read = os.listdir, written.read
 
     def denied(path: str, *rest: Any) -> Any:
         wanted = {"folder": "receipts", "open": "open", "file": ".json"}[hidden]
@@ -178,7 +178,7 @@ def test_receipts_that_may_not_be_read_are_not_none(store: Store, monkeypatch: p
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         return (read if rest else listdir)(path, *rest)
 
-    monkeypatch.setattr(history, "read", denied)
+    monkeypatch.setattr(written, "read", denied)
     monkeypatch.setattr(history.os, "listdir", denied)
     for answer in (
         restore(store, "--list"),

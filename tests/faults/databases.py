@@ -19,6 +19,7 @@ from session_closer.core.ending import exit_code
 from session_closer.core.model import Status
 from session_closer.core.report import Report
 from session_closer.core.wish import Options, Wish
+from session_closer.journal.written import read_record
 from session_closer.openclaw.gateway.link import SocketLink
 from session_closer.openclaw.home import Home
 from session_closer.operations import restore as restoring
@@ -133,7 +134,7 @@ class Scene(NamedTuple):
         """Return receipts and the records of open runs."""
         root = Path(self.state, "session-closer")
         paths = [*root.glob("receipts/*.json"), *root.glob("open/*/record.json")]
-        return [json.loads(path.read_bytes()) for path in paths]
+        return [json.loads(read_record(str(path)).raw) for path in paths]
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from session_closer.core.report import Report
 from session_closer.core.wish import Options, Wish
 from session_closer.journal import history
 from session_closer.journal.record import SessionRecord, StoreRecord
+from session_closer.journal.written import read_record
 from session_closer.openclaw.files.archive import archive_late_files
 from session_closer.openclaw.files.share import FileShare
 from session_closer.openclaw.files.store import FileStore
@@ -115,7 +116,7 @@ def test_a_record_of_an_agent_that_is_a_path_moves_nothing(state: str, tmp_path:
     shutil.copytree(sessions_folder(state, "project-lead"), outside)
     seen = {path.name: path.stat().st_mtime_ns for path in outside.iterdir()}
     path = Path(state, "session-closer", "open", run, "record.json")
-    record = json.loads(path.read_bytes())
+    record = json.loads(read_record(str(path)).raw)
     for store in record["stores"]:
         store["agent"] = "../../outside"
         store["path"] = os.path.join(state, "agents", "../../outside", "sessions", "sessions.json")
@@ -233,7 +234,7 @@ def test_an_unfinishable_run_of_another_agent_stops_nobody_else(state: str) -> N
         if killed_at(state, point, "before") and any(
             store["agent"] == "researcher"
             for run in history.open_runs(state)
-            for store in json.loads(Path(state, "session-closer", "open", run, "record.json").read_bytes())["stores"]
+            for store in json.loads(read_record(history.record_path(state, run)).raw)["stores"]
         ):
             break
     index = Path(sessions_folder(state, "researcher"), "sessions.json")

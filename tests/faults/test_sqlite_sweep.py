@@ -40,6 +40,7 @@ from faults.sweep import in_child
 from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError, Refused
 from session_closer.core.model import Status
+from session_closer.journal.written import read_record
 from session_closer.openclaw.gateway.link import SocketLink
 from session_closer.openclaw.sqlite import close
 from session_closer.system.disk import Disk
@@ -523,7 +524,7 @@ def test_a_session_that_is_used_meanwhile_is_never_lost_from_sight_by_a_kill(lab
 
 def tamper(scene: Scene, change: Callable[[dict[str, Any]], None]) -> None:
     (path,) = Path(scene.state, "session-closer", "open").glob("*/record.json")
-    record = json.loads(path.read_bytes())
+    record = json.loads(read_record(str(path)).raw)
     for store in record["stores"]:
         change(store)
     path.write_text(json.dumps(record))

@@ -25,6 +25,7 @@ from session_closer.core.model import Status
 from session_closer.core.policy import DAY, Policy, Rules
 from session_closer.core.report import Report
 from session_closer.core.wish import Options, Wish
+from session_closer.journal.written import read_record
 from session_closer.openclaw.files import restore as refiling
 from session_closer.openclaw.home import Home
 from session_closer.operations import restore as restoring
@@ -143,7 +144,7 @@ class Bench:
         own = Path(self.state, "session-closer")
         found: set[str] = set()
         for path in (*own.glob("open/*/record.json"), *own.glob("receipts/*.json")):
-            for store in json.loads(path.read_bytes())["stores"]:
+            for store in json.loads(read_record(str(path)).raw)["stores"]:
                 moves = [*store["orphans"], *(move for session in store["sessions"] for move in session["moves"])]
                 found |= {move["target"] for move in moves} | set(store["removes"])
         return found
@@ -519,11 +520,10 @@ def test_what_an_open_run_speaks_of_is_not_freed_however_old_it_is(bench: Bench)
     bench.reset()
     assert bench.kill(point, "after")
     (record,) = Path(bench.state).glob("session-closer/open/*/record.json")
-    data = json.loads(record.read_bytes())
+    text = read_record(str(record)).raw.decode()
     (archive,) = folder(bench.state).glob("lost.jsonl.deleted.*")
     aged = archive.rename(archive.with_name(f"lost.jsonl.deleted.{stamp(400)}"))
-    text = record.read_text().replace(archive.name, aged.name)
-    data = json.loads(text)
+    data = json.loads(text.replace(archive.name, aged.name))
     data["startedAt"] = "2001-01-01T00:00:00Z"
     put(record, json.dumps(data))
     # A living process holds it.
