@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
-from session_closer.openclaw.files import close
+from session_closer.openclaw.files import archive, close
 from session_closer.openclaw.files import restore as refiling
 from session_closer.openclaw.gateway import restart
 from session_closer.openclaw.sqlite import restore as reviving
@@ -32,6 +32,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
     monkeypatch.setattr(reviving, "_BREATH_SECONDS", 0.01)
     monkeypatch.setattr(restarting, "LAST_WRITE_SECONDS", 0.01)
+    monkeypatch.setattr(archive, "ABORT_SECONDS", 0.5)
     monkeypatch.setattr(restart, "_PAUSE", 0.02)
     monkeypatch.setattr(restart, "HEALTH_SECONDS", 2.0)
     monkeypatch.setattr(restart, "PATIENCE_SECONDS", 4.0)

@@ -18,6 +18,7 @@ import pytest
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.core.model import Life
 from session_closer.openclaw import home
+from session_closer.openclaw.gateway import link
 from session_closer.openclaw.gateway.find import Found, find
 from support import stub
 from support.commands import run_json
@@ -153,7 +154,8 @@ def test_what_does_not_answer_as_a_gateway_does_is_something_else(tmp_path: Path
         assert run_json(CloseProject, "alpha", state=store.state).code == 0
 
 
-def test_what_says_nothing_may_be_a_gateway_that_is_busy(tmp_path: Path) -> None:
+def test_what_says_nothing_may_be_a_gateway_that_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "_CONNECT_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         store = build(tmp_path / "state", server.getsockname()[1])
         assert look(store).life is Life.UNKNOWN

@@ -1,5 +1,6 @@
 """A copy of this checkout in a world of its own: home, temporary directory, PATH, packages."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -63,6 +64,15 @@ class Checkout:
             check=False,
         )
 
+    def fill_cache(self, site: Path) -> Path:
+        """Put the packages where a first run would; return that folder."""
+        import bootstrap
+
+        filled = self.cache / bootstrap.cache_name(str(ROOT / "lib/requirements.lock"))
+        self.cache.mkdir(parents=True, mode=0o700)
+        shutil.copytree(site, filled)
+        return filled
+
     def put_on_path(self, name: str, script: str) -> Path:
         """Put a shell script on PATH, before all else, and return its path."""
         program = self.path / name
@@ -73,16 +83,17 @@ class Checkout:
 
 def copy_tree(destination: Path) -> None:
     """Copy the files that git knows or would add, so that the tests see what a clone would have."""
-    listing = subprocess.run(
-        ["git", "-c", "safe.directory=*", "ls-files", "-coz", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    ).stdout
-    for name in map(os.fsdecode, filter(None, listing.split(b"\0"))):
+    for name in _known_to_git():
         if (ROOT / name).exists():
             (destination / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, destination / name)
+
+
+@functools.cache
+def _known_to_git() -> tuple[str, ...]:
+    words = ["git", "-c", "safe.directory=*", "ls-files", "-coz", "--exclude-standard"]
+    found = subprocess.run(words, cwd=ROOT, capture_output=True, check=True).stdout
+    return tuple(map(os.fsdecode, filter(None, found.split(b"\0"))))
 
 
 def listing(directory: Path) -> dict[str, tuple[int, int, int]]:

@@ -48,6 +48,12 @@ def server() -> Iterator[Server]:
         yield start
 
 
+def end(line: socket.socket, answer: bytes) -> None:
+    """Say the last word."""
+    line.sendall(answer)
+    line.shutdown(socket.SHUT_WR)
+
+
 def greet(line: socket.socket, request: bytes) -> None:
     """Answer the request for a WebSocket."""
     (key,) = [row.split(b": ")[1] for row in request.split(b"\r\n") if row.lower().startswith(b"sec-websocket-key")]
@@ -66,7 +72,7 @@ def test_nobody_is_told_anything_at_the_address_to_which_an_answer_leads(
 
     def lead(line: socket.socket, _request: bytes) -> None:
         place = f"Location: ws://127.0.0.1:{other}/\r\nContent-Length: 0\r\n\r\n"
-        line.sendall(f"HTTP/1.1 {status} Elsewhere\r\n{place}".encode())
+        end(line, f"HTTP/1.1 {status} Elsewhere\r\n{place}".encode())
 
     port = server(lead)
     with pytest.raises(LinkLost):
@@ -82,7 +88,7 @@ def test_no_proxy_is_asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy}")
-    port = server(lambda line, _: line.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
+    port = server(lambda line, _: end(line, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
     with pytest.raises(LinkLost):
         SocketLink(f"ws://127.0.0.1:{port}", SECRET)
     assert restart.speaks_http(port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import socket
 import sys
@@ -14,6 +15,7 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.gateway import find
+from session_closer.system import flock
 from support.commands import Answer
 from support.interrupted import interrupt
 from support.keys import LEAD
@@ -300,7 +302,8 @@ def test_a_folder_of_ours_that_everybody_may_write_is_said_once(ground: Make, pa
     assert [f"{at.store.state / part}: others may write to it" in line for line in said] == [True]
 
 
-def test_who_holds_a_folder_that_others_may_read_is_said(ground: Make) -> None:
+def test_who_holds_a_folder_that_others_may_read_is_said(ground: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flock, "folder", functools.partial(flock.folder, wait=0.5))
     at = ground(VICTIM)
     for place in (at.store.state, *at.store.folder().relative_to(at.store.state).parents):
         (at.store.state / place).chmod(0o755)
