@@ -14,6 +14,7 @@ import pytest
 from faults.oracle import World, look, sessions_folder, violations
 from faults.sweep import CLOSING, Counting, batch, fresh, in_child, killed_at
 from session_closer.core import keys
+from session_closer.core.budget import HashBudget
 from session_closer.core.ending import exit_code
 from session_closer.core.errors import Refused
 from session_closer.core.model import PlannedRow, Status
@@ -277,7 +278,9 @@ def test_an_aborted_run_is_waited_for_though_its_transcript_is_archived_already(
     record = StoreRecord("project-lead", "files", store.index, store.folder, "sessions.json.bak-x", 0, "", (entry,))
     row = PlannedRow("x", "project-lead", ALPHA, Status.WOULD_CLOSE, session=session, was_running=True)
     assert store.document is not None
-    work = FileShare(store=store, rows=[row], record=record, note=lambda _: None, planned=store.document)
+    work = FileShare(
+        store=store, rows=[row], record=record, note=lambda _: None, hashes=HashBudget(), planned=store.document
+    )
     ending = threading.Timer(0.3, end)
     ending.start()
     archive_late_files(Disk(), work, [row])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from session_closer.artifacts import measuring
+from session_closer.core.budget import FILE_BYTES, HashBudget
 from session_closer.core.durable import Move
 
 
@@ -30,23 +31,30 @@ def test_what_is_no_regular_file_holds_nothing(tmp_path: Path) -> None:
         assert not measuring.holds(str(tmp_path / name), b"")
 
 
-def test_of_a_long_list_of_files_so_many_are_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "_RUN_FILES", 2)
+def test_of_a_long_list_of_files_so_many_are_hashed(tmp_path: Path) -> None:
     for number in range(4):
         (tmp_path / f"{number}.jsonl").write_text("x" * number)
-    measure = measuring.Measure()
-    moves = [measure.live(str(tmp_path), Move(f"{number}.jsonl", "")) for number in range(4)]
+    budget = HashBudget(files=2)
+    moves = [measuring.live(str(tmp_path), Move(f"{number}.jsonl", ""), budget) for number in range(4)]
     assert [move.size for move in moves] == [0, 1, 2, 3]
     assert [move.sha256 is not None for move in moves] == [True, True, False, False]
     assert all(move.mtime_ns for move in moves)
 
 
+def test_so_many_bytes_are_hashed_and_no_large_file() -> None:
+    budget = HashBudget()
+    assert not budget.takes(FILE_BYTES + 1)
+    taken = [budget.takes(FILE_BYTES) for _ in range(20)]
+    assert taken == [True] * 16 + [False] * 4
+    assert budget.takes(0)
+
+
 def test_a_file_that_was_written_on_is_measured_again_and_no_other(tmp_path: Path) -> None:
-    archive = tmp_path / "a.jsonl.deleted.x"
+    archive, budget = tmp_path / "a.jsonl.deleted.x", HashBudget(files=2)
     archive.write_text("as it was")
-    before = measuring.Measure().archived(str(tmp_path), Move("a.jsonl", archive.name))
-    assert measuring.Measure().archived(str(tmp_path), before) is before
+    before = measuring.archived(str(tmp_path), Move("a.jsonl", archive.name), budget)
+    assert measuring.archived(str(tmp_path), before, budget) is before
     with archive.open("a") as file:
         file.write(", and more")
-    after = measuring.Measure().archived(str(tmp_path), before)
+    after = measuring.archived(str(tmp_path), before, budget)
     assert (after.size, after.sha256) == (19, hashlib.sha256(b"as it was, and more").hexdigest())

@@ -10,49 +10,39 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from ..core.budget import FILE_BYTES, HashBudget
 from ..core.durable import Move
 from ..system.files import is_no_file, read
 
-# A transcript of a thousand messages, and what a person closes at once; more is not worth the time of a batch.
-_FILE_BYTES = 256 << 10
-_RUN_BYTES = 4 << 20
-_RUN_FILES = 250
 _PIECE = 1 << 20
 Made = TypeVar("Made")
 
 Stamp = tuple[int, ...]
 
 
-class Measure:
-    """What a run measures, within what it may read in all."""
+def live(folder: str, move: Move, budget: HashBudget) -> Move:
+    """Return the move with what its file is now, before it is renamed; as it was where there is no file."""
+    return _measured(os.path.join(folder, move.source), move, budget)
 
-    def __init__(self) -> None:
-        self._bytes, self._files = _RUN_BYTES, _RUN_FILES
 
-    def live(self, folder: str, move: Move) -> Move:
-        """Return the move with what its file is now, before it is renamed; as it was where there is no file."""
-        return self._of(folder, move, move.source)
+def archived(folder: str, move: Move, budget: HashBudget) -> Move:
+    """Return the move with what its archive is now: a run that was cut off may have written on."""
+    return _measured(os.path.join(folder, move.target), move, budget)
 
-    def archived(self, folder: str, move: Move) -> Move:
-        """Return the move with what its archive is now: a run that was cut off may have written on."""
-        return self._of(folder, move, move.target)
 
-    def _of(self, folder: str, move: Move, name: str) -> Move:
-        path = os.path.join(folder, name)
-        try:
-            found = os.lstat(path)
-        except FileNotFoundError:
-            return move
-        if (move.size, move.mtime_ns) == (found.st_size, found.st_mtime_ns):
-            return move
-        digest = None
-        if self._files and found.st_size <= min(_FILE_BYTES, self._bytes):
-            self._bytes -= found.st_size
-            self._files -= 1
-            # Without it the archive is known by its size and time, as a large one is.
-            with contextlib.suppress(OSError):
-                digest = sha256(path)
-        return Move(move.source, move.target, found.st_size, found.st_mtime_ns, digest)
+def _measured(path: str, move: Move, budget: HashBudget) -> Move:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return move
+    if (move.size, move.mtime_ns) == (found.st_size, found.st_mtime_ns):
+        return move
+    digest = None
+    if budget.takes(found.st_size):
+        # Without it the archive is known by its size and time, as a large one is.
+        with contextlib.suppress(OSError):
+            digest = sha256(path)
+    return move.but(size=found.st_size, mtime_ns=found.st_mtime_ns, sha256=digest)
 
 
 def beside(work: Callable[[], Made]) -> Callable[[], Made]:
@@ -141,7 +131,7 @@ def stamp(path: str) -> Stamp | None:
 
 def sha256(path: str) -> str:
     """Return the hash of a small regular file; OSError where it cannot be read."""
-    return hashlib.sha256(read(path, _FILE_BYTES)[0]).hexdigest()
+    return hashlib.sha256(read(path, FILE_BYTES)[0]).hexdigest()
 
 
 def change(folder: str, move: Move) -> str | None:

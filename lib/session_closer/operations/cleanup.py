@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from ..artifacts import engine
+from ..artifacts import engine, measuring
 from ..artifacts.engine import Became
-from ..artifacts.measuring import Measure
 from ..core import durations, fileplan, names
 from ..core.claims import user_of
 from ..core.durable import Move
@@ -64,9 +63,9 @@ def tidy(request: Request, transaction: Transaction, store: Readable, left: Mapp
         expired = [name for name in now.expired if name in seen]
         if not (orphans or expired):
             return
-        measure = Measure()
         stamp = names.free_stamp(history.now(), snapshot.taken)
-        moves = tuple(measure.live(store.folder, Move(name, names.archive_name(name, stamp))) for name in orphans)
+        planned_moves = (Move(name, names.archive_name(name, stamp)) for name in orphans)
+        moves = tuple(measuring.live(store.folder, move, transaction.hashes) for move in planned_moves)
         share = _share(transaction, store)
         share.record = share.record.but(orphans=moves, removes=tuple(expired))
         share.note(share.record)
@@ -82,7 +81,7 @@ def _share(transaction: Transaction, store: Readable) -> Share:
             share.finished = False
             return share
     record = StoreRecord(agent=store.agent, era=store.era, path=store.index, transcripts=store.folder)
-    share = Share(store=store, rows=[], record=record, note=transaction.note)
+    share = Share(store=store, rows=[], record=record, note=transaction.note, hashes=transaction.hashes)
     transaction.shares.append(share)
     return share
 

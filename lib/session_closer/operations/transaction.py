@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from .. import __version__
+from ..core.budget import HashBudget
 from ..core.wish import Options
 from ..journal import clocks, history, journal
 from ..journal.journal import Journal
@@ -26,6 +27,7 @@ class Transaction:
     record: RunRecord | None = None
     journal: Journal | None = None
     shares: list[Share] = field(default_factory=list)
+    hashes: HashBudget = field(default_factory=HashBudget)
 
     @property
     def id(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ..core.budget import HashBudget
 from ..journal.record import RestartRecord, StoreRecord
 from .share import Share
 
@@ -26,6 +27,10 @@ class Ledger(Protocol):
     @property
     def shares(self) -> list[Share]:
         """The shares of the stores that were changed, in the order in which they were begun."""
+
+    @property
+    def hashes(self) -> HashBudget:
+        """How much of what is renamed may still be hashed."""
 
     def note(self, store: StoreRecord) -> None:
         """Write what is known of a store: durable before it returns."""

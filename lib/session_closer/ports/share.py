@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..core import names
+from ..core.budget import HashBudget
 from ..core.effects import Effect
 from ..core.model import PUT_AWAY, PlannedRow, Reason, Status
 from ..core.planning import effects_of
@@ -22,13 +23,15 @@ class Share:
     """One store's share of a run, as it goes on; `archives` are names in the store's folder.
 
     `tidied` are the results of files that belong to no session, `pending` the keys that the next run finishes,
-    `put_off` those that a later cleanup frees, `left_on` what is to be said of cron jobs that were not switched off.
+    `put_off` those that a later cleanup frees, `left_on` what is to be said of cron jobs that were not switched off;
+    `hashes`: how much of the files the run may still read.
     """
 
     store: Readable
     rows: list[PlannedRow]
     record: StoreRecord
     note: Callable[[StoreRecord], None]
+    hashes: HashBudget
     edited: bool = False
     finished: bool = False
     outcome: dict[str, Status] = field(default_factory=dict)

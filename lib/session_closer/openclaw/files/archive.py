@@ -8,11 +8,12 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from ...artifacts import engine
+from ...artifacts import engine, measuring
 from ...artifacts.engine import Became
-from ...artifacts.measuring import Measure, holds
+from ...artifacts.measuring import holds
 from ...artifacts.measuring import stamp as stamp_of
 from ...core import fileplan, names, planning, transcripts
+from ...core.budget import HashBudget
 from ...core.claims import Claims, user_of
 from ...core.durable import Move
 from ...core.model import PlannedRow, Route, Session, Snapshot, Status
@@ -87,11 +88,12 @@ def archive_late_files(disk: Disk, work: FileShare, rows: Sequence[PlannedRow]) 
     snapshot = store.read()
     claims = (Claims.of(snapshot.sessions.values()), *work.lent().values())
     stamp = names.free_stamp(now(), snapshot.taken)
-    late, measure = [], Measure()
+    late = []
     for row in rows:
         own = [name for name in _own_files(row, snapshot) if name in snapshot.files]
         left = [name for name in own if not any(each.cover(name) for each in claims)]
-        moves = tuple(measure.live(store.folder, Move(name, names.archive_name(name, stamp))) for name in left)
+        planned = (Move(name, names.archive_name(name, stamp)) for name in left)
+        moves = tuple(measuring.live(store.folder, move, work.hashes) for move in planned)
         late.append(row._replace(moves=moves))
     found = {row.key: row.moves for row in late}
     sessions = tuple(
@@ -183,6 +185,7 @@ def look_again_at(disk: Disk, home: Home, record: StoreRecord) -> StoreRecord:
             rows=[PlannedRow(s.key, record.agent, s.key, Status.WOULD_CLOSE, route=Route.FILES) for s in back],
             record=record,
             note=lambda _: None,
+            hashes=HashBudget(),
             planned=store.document,
             outcome=dict.fromkeys((session.key for session in back), Status.CLOSED),
             archives={session.key: [move.target for move in session.moves] for session in back},

@@ -22,10 +22,18 @@ def take_out(
 ) -> None:
     """Take a store's sessions out and put their files away; `made`: the hash of what was read."""
     assert store.document is not None
-    record = prepare(here.disk, store, rows, stamp, made)
+    record = prepare(here.disk, store, rows, stamp, made=made, hashes=ledger.hashes)
     ledger.note_first(record)
     lent = partial(here.neighbours.claims, store.agent)
-    work = FileShare(store=store, rows=rows, record=record, note=ledger.note, planned=store.document, lent=lent)
+    work = FileShare(
+        store=store,
+        rows=rows,
+        record=record,
+        note=ledger.note,
+        hashes=ledger.hashes,
+        planned=store.document,
+        lent=lent,
+    )
     ledger.shares.append(work)
     if any(row.route is Route.GATEWAY for row in rows):
         _keep_bindings(here, ledger, work)

@@ -60,7 +60,9 @@ def restore_store(
     todo = [item for item in todo if item.how != "orphan"]
     record = _prepare(here, store, todo, orphans, name).but(kept=_kept(some))
     ledger.note_first(record)
-    work = FileShare(store=store, rows=[], record=record, note=ledger.note, planned=store.document)
+    work = FileShare(
+        store=store, rows=[], record=record, note=ledger.note, hashes=ledger.hashes, planned=store.document
+    )
     ledger.shares.append(work)
     with _root(here, store) as root:
         for item in orphans:

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...artifacts.measuring import Hash, Measure, Stamp, beside
+from ...artifacts import measuring
+from ...artifacts.measuring import Hash, Stamp, beside
 from ...core import names
+from ...core.budget import HashBudget
 from ...core.claims import Claims
 from ...core.durable import Move
 from ...core.errors import CloserError
@@ -71,7 +73,9 @@ def install(disk: Disk, work: FileShare, live: Document[Any], new: Document[Any]
     return done.contested
 
 
-def prepare(disk: Disk, store: FileStore, rows: Sequence[PlannedRow], stamp: str, made: Hash | None) -> StoreRecord:
+def prepare(
+    disk: Disk, store: FileStore, rows: Sequence[PlannedRow], stamp: str, *, made: Hash | None, hashes: HashBudget
+) -> StoreRecord:
     """Back up the store and return the record of what is going to happen to it; nothing else is changed.
 
     `made`: the hash of what was read, if it is still that.
@@ -80,7 +84,7 @@ def prepare(disk: Disk, store: FileStore, rows: Sequence[PlannedRow], stamp: str
     raw, name = store.document.raw, names.backup_name(os.path.basename(store.index), stamp)
     whole = made if made is not None and made.raw is raw else Hash(raw)
     # The disk is busy with the backup while the processor hashes what is in it.
-    entries = beside(lambda: _session_records(store, rows))
+    entries = beside(lambda: _session_records(store, rows, hashes))
     backup = commit.publish_backup(disk, store.index, raw, name)
     try:
         sessions = entries()
@@ -99,15 +103,14 @@ def prepare(disk: Disk, store: FileStore, rows: Sequence[PlannedRow], stamp: str
     )
 
 
-def _session_records(store: FileStore, rows: Sequence[PlannedRow]) -> tuple[SessionRecord, ...]:
+def _session_records(store: FileStore, rows: Sequence[PlannedRow], hashes: HashBudget) -> tuple[SessionRecord, ...]:
     assert store.document is not None
     members, view = store.document.members, memoryview(store.document.raw)
-    measure = Measure()
-    return tuple(_session_record(store, row, members[row.key], view, measure) for row in rows)
+    return tuple(_session_record(store, row, members[row.key], view, hashes) for row in rows)
 
 
 def _session_record(
-    store: FileStore, row: PlannedRow, member: Member[Session], raw: memoryview, measure: Measure
+    store: FileStore, row: PlannedRow, member: Member[Session], raw: memoryview, hashes: HashBudget
 ) -> SessionRecord:
     return SessionRecord(
         row.key,
@@ -116,7 +119,7 @@ def _session_record(
         member.end - member.start,
         hashlib.sha256(raw[member.start : member.end]).hexdigest(),
         str(row.route),
-        moves=tuple([measure.live(store.folder, move) for move in row.moves]) if row.moves else (),
+        moves=tuple([measuring.live(store.folder, move, hashes) for move in row.moves]) if row.moves else (),
         effects=effects_of(row, store.traits) if row.attached else (),
     )
 
@@ -124,13 +127,12 @@ def _session_record(
 def settled(work: FileShare) -> StoreRecord:
     """Return the record with what became of each session and the archive names that are really there."""
     planned = {row.key for row in work.rows}
-    measure = Measure()
     became = [
         work.outcome.get(session.key, Status.FAILED) if session.key in planned else session.status
         for session in work.record.sessions
     ]
     moves = [
-        session.moves and _settled(work, session, measure if status is Status.CLOSED else None)
+        session.moves and _settled(work, session, is_closed=status is Status.CLOSED)
         for session, status in zip(work.record.sessions, became, strict=True)
     ]
     sessions = (
@@ -140,10 +142,12 @@ def settled(work: FileShare) -> StoreRecord:
     return work.record.but(sessions=tuple(sessions))
 
 
-def _settled(work: FileShare, session: SessionRecord, measure: Measure | None) -> tuple[Move, ...]:
+def _settled(work: FileShare, session: SessionRecord, *, is_closed: bool) -> tuple[Move, ...]:
     there = work.archives.get(session.key, ())
-    if measure and tuple(there) == tuple(move.target for move in session.moves):
-        return tuple(measure.archived(work.store.folder, move) for move in session.moves)
-    named = {names.archived_from(name): name for name in there}
-    moves = [move.but(target=named.get(move.source, move.target)) for move in session.moves]
-    return tuple(measure.archived(work.store.folder, move) for move in moves) if measure else tuple(moves)
+    moves: Sequence[Move] = session.moves
+    if not is_closed or tuple(there) != tuple(move.target for move in moves):
+        named = {names.archived_from(name): name for name in there}
+        moves = [move.but(target=named.get(move.source, move.target)) for move in moves]
+    if not is_closed:
+        return tuple(moves)
+    return tuple(measuring.archived(work.store.folder, move, work.hashes) for move in moves)

@@ -43,7 +43,7 @@ def take_out(
         sessions=tuple(_recorded(row, found[row.key], here.trees.get((row.agent, row.key))) for row in rows),
     )
     ledger.note(record)
-    work = Share(store=store, rows=rows, record=record, note=ledger.note)
+    work = Share(store=store, rows=rows, record=record, note=ledger.note, hashes=ledger.hashes)
     ledger.shares.append(work)
     word = "closing" if all(row.frees for row in rows) else "archiving"
     here.tell(f"{word} {len(rows)} of agent {store.agent} through the gateway; receipt {ledger.receipt}")
@@ -67,7 +67,8 @@ def take_out(
         close.judge(work, store, before, pending=pending)
         jobs.give_back(here, work)
         work.finished = True
-        ledger.note(close.settled(work))
+        work.record = close.settled(work)
+        ledger.note(work.record)
     if lost is None:
         try:
             close.check_lists(work, here.gateway)

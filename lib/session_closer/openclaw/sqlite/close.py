@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from ...artifacts.measuring import Measure
+from ...artifacts import measuring
 from ...core import escape, names
+from ...core.budget import HashBudget
 from ...core.durable import Move
 from ...core.errors import GatewayNeeded
 from ...core.model import PlannedRow, Status
@@ -239,7 +240,7 @@ def settled(work: Share) -> StoreRecord:
         sessions=tuple(
             session.but(
                 status=str(work.outcome.get(session.key, Status.FAILED)),
-                moves=_moves(work.store.folder, work.archives.get(session.key, ())),
+                moves=_moves(work.store.folder, work.archives.get(session.key, ()), session.moves, work.hashes),
                 effects=effects.get(session.key, session.effects),
             )
             for session in work.record.sessions
@@ -247,12 +248,13 @@ def settled(work: Share) -> StoreRecord:
     )
 
 
-def _moves(folder: str, archives: Iterable[str]) -> tuple[Move, ...]:
-    measure, moves = Measure(), []
+def _moves(folder: str, archives: Iterable[str], measured: Sequence[Move], hashes: HashBudget) -> tuple[Move, ...]:
+    # What was measured when its store was done is not read again at the end of the run.
+    known, moves = {move.target: move for move in measured}, []
     for name in archives:
         live = names.archived_from(name)
         if live is not None and names.owners(live):
-            moves.append(measure.archived(folder, Move(live, name)))
+            moves.append(measuring.archived(folder, known.get(name, Move(live, name)), hashes))
     return tuple(moves)
 
 
@@ -278,7 +280,8 @@ def finish(
         kept = keep([(one.key, one.session_id) for one in record.sessions if not one.hidden and one.key in now])
         record = record.but(kept=(*record.kept, *([kept] if kept is not None else ())))
     ended = (_finish(store, session, now.get(session.key), gateway, frees=frees) for session in record.sessions)
-    return record.but(sessions=tuple(_with_archive(store, session, began) for session in ended))
+    hashes = HashBudget()
+    return record.but(sessions=tuple(_with_archive(store, session, began, hashes) for session in ended))
 
 
 def _finish(
@@ -308,12 +311,14 @@ def _finish(
     return left
 
 
-def _with_archive(store: SqliteStore, session: SessionRecord, began: datetime | None) -> SessionRecord:
+def _with_archive(
+    store: SqliteStore, session: SessionRecord, began: datetime | None, hashes: HashBudget
+) -> SessionRecord:
     if session.status != Status.CLOSED:
         return session
     session_id = session.session_id or ""
     archives = archives_of(store, [session_id], lambda name: names.is_made_since(name, began))[session_id]
-    return session.but(moves=_moves(store.folder, archives))
+    return session.but(moves=_moves(store.folder, archives, (), hashes))
 
 
 def _asked_again(

@@ -102,7 +102,7 @@ def _record(store: SqliteStore, **more: Any) -> StoreRecord:
 def _begin(ledger: Ledger, store: SqliteStore, record: StoreRecord) -> None:
     """Note what is going to be brought back."""
     ledger.note(record)
-    ledger.shares.append(Share(store=store, rows=[], record=record, note=ledger.note))
+    ledger.shares.append(Share(store=store, rows=[], record=record, note=ledger.note, hashes=ledger.hashes))
 
 
 def _import_rows(
