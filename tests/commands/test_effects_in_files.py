@@ -19,7 +19,8 @@ from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core.report import Report, RestartResult
 from session_closer.core.wish import Options
 from session_closer.openclaw import home
-from session_closer.openclaw.attached import mentions, rebinding
+from session_closer.openclaw.attached import bindings as bindings_of
+from session_closer.openclaw.attached import mentions
 from session_closer.operations import restore as restoring
 from session_closer.operations.run import Run
 from session_closer.system import files
@@ -196,8 +197,8 @@ def closed_by_gateway(store: Store) -> Answer:
 @pytest.fixture
 def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a restarted gateway have a process of its own, as a service has: the stub goes on in the same one."""
-    found = rebinding.find
-    monkeypatch.setattr(rebinding, "find", lambda home: found(home)._replace(pid=1))
+    found = bindings_of.find
+    monkeypatch.setattr(bindings_of, "find", lambda home: found(home)._replace(pid=1))
 
 
 def stopped(store: Store, stub: StubGateway) -> None:

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from faults.power import BareRecorder, Recorder
 from faults.sweep import Bare, Counting, Image, Plain, fail_at, in_child, kill_at, nothing
@@ -77,6 +78,7 @@ class Job:
     """What is in a folder, what is done to it, and how that is brought to its end after a kill.
 
     `ends` gives by its first name where each content is in the end, and None where it is no more; the others stay.
+    `first`: the same for a run that nothing disturbs, before it is settled, where that differs.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Job:
     settle: Callable[[Bench, Disk], None]
     ends: Mapping[str, str | None]
     used: frozenset[str] = frozenset()
+    first: Mapping[str, str | None] | None = None
 
 
 _PUT_AWAY = ("a.jsonl", "a.trajectory.jsonl", "shared.jsonl", "checkpoint", "link.jsonl")
@@ -115,6 +118,9 @@ _GROUPS = (
     moves("used.jsonl", "absent.jsonl"),
     moves("f.jsonl", "link.jsonl"),
 )
+
+
+_BACK = ("a", "a.trajectory", "shared", "d", "used")
 
 
 def _bring_back(bench: Bench, disk: Disk) -> None:
@@ -198,6 +204,7 @@ JOBS = (
         _undo,
         {away("used.jsonl"): "used.jsonl"},
         frozenset({"used.jsonl"}),
+        {**{away(f"{one}.jsonl"): f"{one}.jsonl" for one in _BACK}, away("checkpoint"): "checkpoint"},
     ),
     Job(
         "bring back, and go on",
@@ -205,7 +212,7 @@ JOBS = (
         _bring_back_each,
         _go_on,
         {
-            away(f"{live}.jsonl"): f"{live}.jsonl" for live in ("a", "a.trajectory", "shared", "d", "e", "f", "used")
+            away(f"{one}.jsonl"): f"{one}.jsonl" for one in (*_BACK, "e", "f")
         } | {away("checkpoint"): "checkpoint"},
         frozenset({"used.jsonl"}),
     ),
@@ -287,10 +294,11 @@ class Bench:
         return self.disk(at)
 
     def steps(self) -> int:
-        """Return how many steps an undisturbed run has."""
+        """Return how many steps an undisturbed run has, and check what it does."""
         self.reset()
         disk = self.counted()
         self.job.run(self, disk)
+        self._check("undisturbed", partial(self._at, self.job.ends if self.job.first is None else self.job.first))
         return disk.calls
 
     def finish(self, what: str) -> None:
@@ -303,7 +311,7 @@ class Bench:
         """Settle what there is, and check that; once more changes nothing."""
         for again in ("", " again"):
             self.job.settle(self, Disk())
-            self._check(f"{what}, settled{again}", self._ended)
+            self._check(f"{what}, settled{again}", partial(self._at, self.job.ends))
 
     def _check(self, what: str, rule: Callable[[Tree], Iterator[str]]) -> None:
         now = look(self.place)
@@ -336,8 +344,8 @@ class Bench:
             return now == was
         return all(name in was and self._is_rest(node, was[name]) for name, node in now.items())
 
-    def _ended(self, now: Tree) -> Iterator[str]:
-        expected = {self.job.ends.get(name, name): node for name, node in self.start.items()}
+    def _at(self, ends: Mapping[str, str | None], now: Tree) -> Iterator[str]:
+        expected = {ends.get(name, name): node for name, node in self.start.items()}
         expected.pop(None, None)
         for name in sorted({*now, *filter(None, expected)}):
             if now.get(name) != expected.get(name):

@@ -101,8 +101,8 @@ MUTANTS = (
     _one(
         "another name is not asked for where one is taken",
         "artifacts/engine.py",
-        "                move = other_name(move)\n",
-        "                return Result(Became.TAKEN, move)\n",
+        "                if other_name is not None:\n",
+        "                if False:\n",
         "artifacts",
     ),
     _one(

@@ -121,10 +121,7 @@ class Root:
         """Give a file its archive name unless it is used; sessions that share one get the same answer."""
         if self._is_used(move.source):
             return Result(Became.LIVE, move)
-        result = self._away.get(move.source) or self._rename_away(move, self._other_name)
-        if result.became in (Became.AWAY, Became.ALREADY):
-            self._away[move.source] = result
-        return result
+        return self._away.get(move.source) or self._rename_away(move, self._other_name)
 
     def bring_back(self, moves: Sequence[Move]) -> Result | None:
         """Give files their live names again; where one cannot get it none does, and what became of that is returned.
@@ -142,6 +139,8 @@ class Root:
 
     def settle(self, move: Move, going: Names, *, begin: bool = False) -> Result:
         """Leave a file whose rename a kill may have cut short one name: see `wanted`."""
+        if (known := self._away.get(move.source)) is not None:
+            return known
         found, there = self._look(move)
         aim = wanted(there, going, is_used=self._is_used(move.source), begin=begin)
         self._touched.add(move.source)
@@ -182,14 +181,22 @@ class Root:
             try:
                 self._rename(move.source, move.target)
             except FileNotFoundError:
-                found, there = self._look(move)
-                return Result(Became.ALREADY if Names.ARCHIVE in there else Became.GONE, found)
+                move, there = self._look(move)
+                became = Became.ALREADY if Names.ARCHIVE in there else Became.GONE
             except FileExistsError:
-                if other_name is None:
-                    return Result(Became.TAKEN, move)
-                move = other_name(move)
+                if other_name is not None:
+                    move = other_name(move)
+                    continue
+                became = Became.TAKEN
             else:
-                return Result(Became.AWAY, move)
+                became = Became.AWAY
+            return self._kept(Result(became, move))
+
+    def _kept(self, result: Result) -> Result:
+        """Remember where a file is that has been put away, for the sessions that share it."""
+        if result.became in (Became.AWAY, Became.ALREADY):
+            self._away[result.move.source] = result
+        return result
 
     def _rename_back(self, move: Move, renamed: list[Move]) -> Became:
         self._touched.add(move.source)

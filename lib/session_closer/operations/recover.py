@@ -15,7 +15,7 @@ from ..journal.codec import decode
 from ..journal.history import damaged, folders, named_records, open_runs, receipt_path
 from ..journal.journal import Journal
 from ..journal.record import Damaged, Ended, RestartRecord, RunRecord, StoreRecord
-from ..openclaw.attached import attachments, jobs, kept, modes, rebinding
+from ..openclaw.attached import attachments, bindings, jobs, kept, modes
 from ..openclaw.files import recover as finishing
 from ..openclaw.home import Home
 from ..openclaw.installation import Installation
@@ -114,7 +114,7 @@ def _finish(current: Installation, begun: Journal, run: str) -> list[str]:
     for store in found.stores:
         back = [session.key for session in store.sessions if session.status == "restored"]
         if store.era == "files" and store.restores and store.kept and back:
-            rebinding.finish(current, store.kept, back)
+            bindings.finish(current, store.kept, back)
     owed = _restarted(current, found)
     for store in found.stores:
         current.warn(*jobs.finish(current, store))

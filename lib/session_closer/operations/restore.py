@@ -18,7 +18,7 @@ from ..journal import history
 from ..journal.record import RestartRecord, RunRecord, StoreRecord
 from ..journal.stopped import once_more, storage
 from ..openclaw import access, from_backup, from_found, migration, restorable, stores
-from ..openclaw.attached import jobs, rebinding
+from ..openclaw.attached import bindings, jobs
 from ..openclaw.files import restore as refiling
 from ..openclaw.files.store import FileStore, check, read_index
 from ..openclaw.home import Home
@@ -273,10 +273,10 @@ def _change(
                     reviving.restore_store(_here(run), run.transaction, store, some, done)
                 else:
                     refiling.restore_store(_here(run), run.transaction, agent, some, done)
-        bound = rebinding.put_back(_here(run), by_agent, done)
+        bound = bindings.put_back(_here(run), by_agent, done)
         result = restart_once(run.runtime, run.transaction)
         refiling.look_again(run.transaction.shares, done)
-        rebinding.look_again(_here(run), bound, done, result)
+        bindings.look_again(_here(run), bound, done, result)
     except (Busy, ChangedUnderneath, GatewayNeeded, Refused) as problem:
         error = PartlyDone(problem) if isinstance(problem, Refused) and run.transaction.shares else problem
     except OSError as problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -58,16 +58,20 @@ def archive(disk: Disk, work: FileShare, rows: Sequence[PlannedRow]) -> None:
 
 
 def _other_name(work: FileShare, move: Move) -> Move:
-    """Return the move with an archive name that is free, noted in the journal before it is used."""
-    stamp = names.free_stamp(now(), work.store.listed())
-    other = move.but(target=names.archive_name(move.source, stamp))
-    sessions = tuple(
-        session.but(moves=tuple(m.but(target=other.target) if m.source == move.source else m for m in session.moves))
-        for session in work.record.sessions
-    )
-    work.record = work.record.but(sessions=sessions)
+    work.record, other = with_other_name(work.record, move, work.store.listed())
+    # Noted before it is used: what has the planned name is not ours.
     work.note(work.record)
     return other
+
+
+def with_other_name(record: StoreRecord, move: Move, taken: Iterable[str]) -> tuple[StoreRecord, Move]:
+    """Return a record with an archive name for a file that none of the taken names is, and the move to it."""
+    other = move.but(target=names.archive_name(move.source, names.free_stamp(now(), taken)))
+    sessions = tuple(
+        session.but(moves=tuple(m.but(target=other.target) if m.source == move.source else m for m in session.moves))
+        for session in record.sessions
+    )
+    return record.but(sessions=sessions), other
 
 
 def archive_late_files(disk: Disk, work: FileShare, rows: Sequence[PlannedRow]) -> None:

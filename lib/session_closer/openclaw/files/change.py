@@ -8,7 +8,7 @@ from ...artifacts.measuring import Hash
 from ...core.errors import GatewayNeeded, Refused
 from ...core.model import Life, PlannedRow, Route
 from ...ports.ledger import Ledger
-from ..attached import attachments, kept, rebinding
+from ..attached import attachments, bindings, kept
 from ..gateway.find import find
 from ..installation import Installation
 from ..sqlite.close import again
@@ -56,7 +56,7 @@ def take_out(
 def _keep_bindings(here: Installation, ledger: Ledger, work: FileShare) -> None:
     """Keep the chat bindings that the gateway removes along with its sessions; a warning where they cannot be read."""
     rows = [row for row in work.rows if row.route is Route.GATEWAY and row.session is not None]
-    bound = [row for row in rows if any(one.kind == rebinding.KIND for one in row.attached)]
+    bound = [row for row in rows if any(one.kind == bindings.KIND for one in row.attached)]
     if not bound:
         return
     owners = attachments.words((row.key, None) for row in bound)

@@ -10,19 +10,19 @@ from typing import Any
 
 from ...artifacts import engine
 from ...artifacts.engine import Became, Names
-from ...core import fileplan, names
+from ...core import fileplan
 from ...core.claims import Claims, user_of
 from ...core.durable import Move
 from ...core.errors import Refused
 from ...core.model import Session
 from ...journal import record
-from ...journal.history import now
 from ...journal.journal import Journal
 from ...journal.record import Damaged, RunRecord, SessionRecord, StoreRecord
 from ...system import files, flock
 from ...system.disk import Disk
 from ..installation import Installation
 from . import commit, document
+from .archive import with_other_name
 from .lock import StoreLock, store_lock
 from .members import Document
 from .store import check, parse, read_index
@@ -109,9 +109,10 @@ def roll_forward(current: Installation, store: StoreRecord, begun: Journal, run:
     check_there(store)
     with flock.folder(folder), store_lock(disk, store.path) as lock:
         before = _backup(store)
-        store = _merge_displaced(disk, store, before, lock, _noting(begun, run))
+        note = _noting(begun, run)
+        store = _merge_displaced(disk, store, before, lock, note)
         live = parse(read_index(store.path)[0], store.path, store.agent)
-        shelf = _Shelf(current, store)
+        shelf = _Shelf(current, store, note)
         with shelf.root:
             sessions = tuple(_settled(shelf, before, live, session) for session in store.sessions)
         return store.but(sessions=sessions)
@@ -226,26 +227,35 @@ def _settled(
 
 
 class _Shelf:
-    """One store's transcripts as an interrupted run left them, live or archived, and who uses which of them now."""
+    """One store's transcripts as an interrupted run left them, live or archived, and who uses which of them now.
 
-    def __init__(self, current: Installation, store: StoreRecord) -> None:
-        self._here, self._agent, self._folder = current, store.agent, store.transcripts
+    `note` writes the record: without it no file gets a name that is not on record.
+    """
+
+    def __init__(
+        self, current: Installation, store: StoreRecord, note: Callable[[StoreRecord], None] | None = None
+    ) -> None:
+        self._here, self._store, self._note = current, store, note
         self._beside = current.home.beside(store.agent)
         self._users = current.neighbours.users(store.agent)
         self.root = engine.Root(
             current.disk,
             store.transcripts,
             is_used=partial(_is_used, self._users),
-            other_name=self._other_name,
+            other_name=None if note is None else self._other_name,
             # The gateway chooses its own stamps.
             latest=engine.latest(self._listed),
         )
 
     def _listed(self) -> list[str]:
-        return [*files.listed(self._folder), *files.listed_whole(self._beside)]
+        return [*files.listed(self._store.transcripts), *files.listed_whole(self._beside)]
 
     def _other_name(self, move: Move) -> Move:
-        return move.but(target=names.archive_name(move.source, names.free_stamp(now(), self._listed())))
+        assert self._note is not None
+        self._store, other = with_other_name(self._store, move, self._listed())
+        # Killed in between, the next run finds the file by that name: what has the planned one is not ours.
+        self._note(self._store)
+        return other
 
     def put_away(self, move: Move) -> Move | None:
         """Archive a closed session's file; return how it is named, None where a session uses it by now."""
@@ -263,7 +273,7 @@ class _Shelf:
         if user is None or became is Became.GONE:
             return move
         if became is Became.LIVE:
-            self._here.warn(fileplan.kept_for(move.source, None if user == self._agent else user))
+            self._here.warn(fileplan.kept_for(move.source, None if user == self._store.agent else user))
             return None
         self._here.warn(fileplan.begun_anew(move.source, move.target))
         return move
