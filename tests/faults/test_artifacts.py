@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from faults import artifacts
 from faults.artifacts import DISKS, JOBS, Bench, Job
-from faults.sweep import Bare, Counting, Plain
+from faults.injection import Bare, Counting, Plain
 
 EACH = pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
 ON_EACH = pytest.mark.parametrize("disk", DISKS.values(), ids=DISKS)
