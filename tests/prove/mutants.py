@@ -295,7 +295,7 @@ MUTANTS = (
     ),
     _one(
         "recovery trusts any path",
-        "operations/recover.py",
+        "openclaw/recorded.py",
         "    if store.path != paths[store.era] or store.transcripts != home.folder(store.agent):\n",
         "    if False:\n",
         "hostile",

@@ -7,6 +7,8 @@ from ..core.effects import Effect
 
 FORMAT = "session-closer/2"
 PLANNED = "planned"
+# The result of a restart that is owed by a run which has stopped the gateway.
+STOPPED = "stopped"
 _ANSWER_MS = 60_000
 
 

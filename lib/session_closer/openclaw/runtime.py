@@ -11,10 +11,11 @@ from ..core.errors import CloserError
 from ..core.model import GOING, GatewayView, Life, Plan, Snapshot
 from ..core.report import GatewayResult, RestartResult
 from ..journal import history
+from ..journal.record import StoreRecord
 from ..ports.context import Context
 from ..ports.readable import Readable
 from ..ports.store import Store
-from . import access, owner, refusals, registers, stores, writable
+from . import access, owner, recorded, refusals, registers, stores, writable
 from .files.port import Files
 from .files.store import FileStore
 from .gateway import client, connection, restart
@@ -58,6 +59,12 @@ class Served:
     def restart(self) -> RestartResult:
         """Restart it, and wait until it answers."""
         return restart.restart(self._here.home, self._here.gateway.found)
+
+    def start(self) -> RestartResult:
+        """Start it where a run has stopped it, and wait until it answers."""
+        from .sqlite import importer  # only a restore into a database stops a gateway
+
+        return importer.start(self._here)
 
     def meet_again(self) -> None:
         """Connect to it anew, after a restart."""
@@ -132,6 +139,29 @@ class OpenClawRuntime:
     def changing(self, store: Readable) -> Store:
         """Return a store that was looked at as one that can be changed."""
         return Files(self.here, store.agent) if isinstance(store, FileStore) else Database(self.here, store.agent)
+
+    def check(self, record: StoreRecord) -> None:
+        """Raise Damaged where a record speaks of places that this state directory does not have."""
+        recorded.check_place(self.here.home, record)
+
+    def recorded(self, record: StoreRecord) -> Store:
+        """Return the store that a record speaks of."""
+        return Files(self.here, record.agent) if record.era == Files.era else Database(self.here, record.agent)
+
+    def rebind(self, record: StoreRecord) -> None:
+        """Put the chat bindings back of sessions that an interrupted restore has brought back."""
+        back = [session.key for session in record.sessions if session.status == "restored"]
+        if record.era == Files.era and record.restores and record.kept and back:
+            from .attached import bindings  # few sessions are bound
+
+            bindings.finish(self.here, record.kept, back)
+
+    def reattach(self, record: StoreRecord) -> None:
+        """Switch cron jobs on again, and set the modes of files, of sessions that are there after all."""
+        from .attached import jobs, modes  # only what finishes a run needs them
+
+        self.here.warn(*jobs.finish(self.here, record))
+        modes.finish(self.here, record)
 
     def absent(self, agent: str) -> Snapshot:
         """Return the snapshot of an agent that has no store."""

@@ -102,24 +102,3 @@ def _closed_below(edits: Sequence[Share]) -> dict[str, list[str]]:
 def not_begun(gateway: Gateway, why: str) -> RestartResult:
     """Return what became of a restart that was handed off to a process that has not begun."""
     return RestartResult(True, False, "not-run", f"{why}; by hand: {gateway.by_hand}")
-
-
-def owed_restart(runtime: Runtime) -> RestartRecord:
-    """Restart the gateway for an interrupted run that edited a store below it."""
-    gateway, context = runtime.gateway, runtime.context
-    warn = context.console.warn
-    if gateway.life is not Life.UP:
-        return RestartRecord(needed=gateway.life is not Life.DOWN, result="nothing-to-restart")
-    if context.options.restart == "never":
-        warn(f"an interrupted run owes the gateway a restart (--restart never); by hand: {gateway.by_hand}")
-        return RestartRecord(needed=True, result="left-out")
-    if processes.is_below(gateway.pid):
-        warn(f"an interrupted run owes the gateway a restart, which would end this command; later: {gateway.by_hand}")
-        return RestartRecord(needed=True, result="left-out")
-    result = gateway.restart()
-    gateway.leave()
-    if result.ok:
-        gateway.meet_again()
-    else:
-        warn(f"the gateway was not restarted: {result.detail}")
-    return RestartRecord(True, bool(result.ok), result.result, result.detail)

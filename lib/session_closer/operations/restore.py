@@ -15,7 +15,7 @@ from ..core.model import Life, Snapshot, Status
 from ..core.report import Outcome, Report, RestartResult, StoreResult
 from ..core.wish import Options, Wish
 from ..journal import history
-from ..journal.record import RestartRecord, RunRecord, StoreRecord
+from ..journal.record import STOPPED, RestartRecord, RunRecord, StoreRecord
 from ..journal.stopped import once_more, storage
 from ..openclaw import access, from_backup, from_found, migration, restorable, stores
 from ..openclaw.attached import bindings, jobs
@@ -284,7 +284,7 @@ def _change(
     except KeyboardInterrupt:
         error = Interrupted("interrupted", once_more(run.runtime.root))
     finally:
-        if run.transaction.record is not None and run.transaction.record.restart.result == importer.STOPPED:
+        if run.transaction.record is not None and run.transaction.record.restart.result == STOPPED:
             result = importer.start(_here(run))
     ended = [_not_reached(item) if item.status is Status.WOULD_RESTORE else item for item in done.values()]
     ended = jobs.switch_on(_here(run), ended)

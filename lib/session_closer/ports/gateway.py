@@ -37,6 +37,9 @@ class Gateway(Protocol):
     def restart(self) -> RestartResult:
         """Restart it, and wait until it answers."""
 
+    def start(self) -> RestartResult:
+        """Start it where a run has stopped it, and wait until it answers."""
+
     def meet_again(self) -> None:
         """Connect to it anew, after a restart."""
 

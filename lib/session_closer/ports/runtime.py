@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from ..core.claims import Claims
 from ..core.errors import CloserError
 from ..core.model import Plan, Snapshot
+from ..journal.record import StoreRecord
 from .context import Context
 from .gateway import Gateway
 from .readable import Readable
@@ -51,6 +52,18 @@ class Runtime(Protocol):
 
     def detect(self, agent: str) -> Store | None:
         """Return an agent's store by what is on disk, None where there is none; Refused where that cannot be told."""
+
+    def check(self, record: StoreRecord) -> None:
+        """Raise Damaged for a record of places that this root does not have, Refused where they lead elsewhere."""
+
+    def recorded(self, record: StoreRecord) -> Store:
+        """Return the store that a record speaks of."""
+
+    def rebind(self, record: StoreRecord) -> None:
+        """Put back what leads to sessions that an interrupted run has brought back, ahead of a restart."""
+
+    def reattach(self, record: StoreRecord) -> None:
+        """Put right what else belongs to the sessions of an interrupted run, after a restart."""
 
     def absent(self, agent: str) -> Snapshot:
         """Return the snapshot of an agent that has no store."""

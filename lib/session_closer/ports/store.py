@@ -7,13 +7,17 @@ from typing import Protocol
 
 from ..core.model import PlannedRow
 from ..journal.record import StoreRecord
+from .interrupted import Interrupted
 from .ledger import Ledger
 from .readable import Readable
 from .share import Share
 
 
 class Store(Readable, Protocol):
-    """One agent's sessions, to be changed: all but the first three are called while its folders are held."""
+    """One agent's sessions, to be changed: all but the first three are called while its folders are held.
+
+    What takes a record that is not this run's own holds them itself.
+    """
 
     def written(self, rows: Sequence[PlannedRow]) -> set[str]:
         """Return the folders that closing these sessions writes to."""
@@ -44,3 +48,15 @@ class Store(Readable, Protocol):
 
     def settled(self, share: Share) -> StoreRecord:
         """Return the record with what became of each session and file."""
+
+    def finish(self, record: StoreRecord, run: Interrupted) -> StoreRecord:
+        """Return the record with what became of all that an interrupted run began, once that is rolled forward or back.
+
+        Raises StoreGone; Damaged where what the record needs is not what it was, CloserError where it cannot be done.
+        """
+
+    def spare(self, record: StoreRecord) -> StoreRecord:
+        """Bring back what a session uses by now; return a finished record without it."""
+
+    def after_restart(self, record: StoreRecord) -> StoreRecord:
+        """Return the record with what its gateway has written back, or away, at its restart; raise CloserError."""

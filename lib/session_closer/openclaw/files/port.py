@@ -10,6 +10,7 @@ from ...core import names
 from ...core.model import PlannedRow, Status
 from ...journal import history
 from ...journal.record import StoreRecord
+from ...ports.interrupted import Interrupted
 from ...ports.ledger import Ledger
 from ...ports.share import Share
 from ..installation import Installation
@@ -80,3 +81,21 @@ class Files(FileStore):
         from .share import FileShare, settled
 
         return settled(share) if isinstance(share, FileShare) else share.record
+
+    def finish(self, record: StoreRecord, run: Interrupted) -> StoreRecord:
+        """Return the record with what became of all that an interrupted run began here."""
+        from . import recover
+
+        return recover.finish(self._here, record, run)
+
+    def spare(self, record: StoreRecord) -> StoreRecord:
+        """Return a finished record without the files that a session has taken into use since."""
+        from . import recover
+
+        return recover.look_again(self._here, record)
+
+    def after_restart(self, record: StoreRecord) -> StoreRecord:
+        """Return the record with what the gateway has written back, or away, at its restart."""
+        from . import archive
+
+        return archive.look_again_at(self._here.disk, self._here.home, record)

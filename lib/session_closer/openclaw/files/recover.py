@@ -15,12 +15,13 @@ from ...core.claims import Claims, user_of
 from ...core.durable import Move
 from ...core.errors import Refused
 from ...core.model import Session
-from ...journal import record
-from ...journal.journal import Journal
-from ...journal.record import Damaged, RunRecord, SessionRecord, StoreRecord
+from ...journal.record import Damaged, SessionRecord, StoreRecord
+from ...ports.interrupted import Interrupted
 from ...system import files, flock
 from ...system.disk import Disk
+from ..attached import jobs
 from ..installation import Installation
+from ..recorded import check_there
 from . import commit, document
 from .archive import with_other_name
 from .lock import StoreLock, store_lock
@@ -30,17 +31,14 @@ from .store import check, parse, read_index
 _ARCHIVED = (Became.AWAY, Became.ALREADY, Became.TAKEN)
 
 
-class StoreGone(Damaged):
-    """There is no store to finish a run in, as after a migration: what else the agent has is not held up."""
+def finish(here: Installation, record: StoreRecord, run: Interrupted) -> StoreRecord:
+    """Return the record with what became of each session and file, once what a run began in this store is finished."""
+    if record.sessions:
+        record = (_put_back if record.restores else _roll_forward)(here, record, run)
+    return jobs.settled(settle_files(here, record))
 
 
-def check_there(store: StoreRecord) -> None:
-    """Raise StoreGone where there is no store by the path in a record."""
-    if not files.exists(store.path):
-        raise StoreGone(f"its store {store.path} is gone")
-
-
-def settle_files(current: Installation, store: StoreRecord, _begun: Journal, _run: RunRecord) -> StoreRecord:
+def settle_files(current: Installation, store: StoreRecord) -> StoreRecord:
     """Finish with the files of a run that were no session's: what was archived stays so for now."""
     if not store.orphans:
         return store
@@ -55,7 +53,7 @@ def settle_files(current: Installation, store: StoreRecord, _begun: Journal, _ru
 
 def look_again(current: Installation, store: StoreRecord) -> StoreRecord:
     """Bring back what a session has taken into use since this store was settled, and leave it out of the record."""
-    if store.era != "files" or not (store.orphans or any(session.moves for session in store.sessions)):
+    if not (store.orphans or any(session.moves for session in store.sessions)):
         return store
     with flock.folder(os.path.dirname(store.path)):
         shelf = _Shelf(current, store)
@@ -80,16 +78,12 @@ def _there(moves: Iterable[Move | None]) -> tuple[Move, ...]:
     return tuple(move for move in moves if move is not None)
 
 
-def _noting(begun: Journal, run: RunRecord) -> Callable[[StoreRecord], None]:
-    return lambda store: begun.write(record.with_store(run, store))
-
-
-def put_back(current: Installation, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
+def _put_back(current: Installation, store: StoreRecord, run: Interrupted) -> StoreRecord:
     """Finish an interrupted restore of a file store: files without an entry are put away again."""
     disk = current.disk
     check_there(store)
     with flock.folder(os.path.dirname(store.path)), store_lock(disk, store.path) as lock:
-        store = _merge_displaced(disk, store, _backup(store), lock, _noting(begun, run))
+        store = _merge_displaced(disk, store, _backup(store), lock, run.note)
         live = parse(read_index(store.path)[0], store.path, store.agent)
         users = current.neighbours.users(store.agent)
         sessions = []
@@ -103,16 +97,15 @@ def put_back(current: Installation, store: StoreRecord, begun: Journal, run: Run
         return store.but(sessions=tuple(sessions))
 
 
-def roll_forward(current: Installation, store: StoreRecord, begun: Journal, run: RunRecord) -> StoreRecord:
+def _roll_forward(current: Installation, store: StoreRecord, run: Interrupted) -> StoreRecord:
     """Finish an interrupted close of a file store: files of what is out of it are put away, the rest stays."""
     disk, folder = current.disk, os.path.dirname(store.path)
     check_there(store)
     with flock.folder(folder), store_lock(disk, store.path) as lock:
         before = _backup(store)
-        note = _noting(begun, run)
-        store = _merge_displaced(disk, store, before, lock, note)
+        store = _merge_displaced(disk, store, before, lock, run.note)
         live = parse(read_index(store.path)[0], store.path, store.agent)
-        shelf = _Shelf(current, store, note)
+        shelf = _Shelf(current, store, run.note)
         with shelf.root:
             sessions = tuple(_settled(shelf, before, live, session) for session in store.sessions)
         return store.but(sessions=sessions)

@@ -21,7 +21,7 @@ from ...core.errors import CloserError, GatewayNeeded, Refused
 from ...core.model import Life, Status
 from ...core.report import RestartResult
 from ...journal.checks import raw_entry
-from ...journal.record import PLANNED, RestartRecord, SessionRecord, StoreRecord
+from ...journal.record import PLANNED, STOPPED, RestartRecord, SessionRecord, StoreRecord
 from ...ports.ledger import Ledger
 from ...system import files, processes
 from ...system.disk import Disk
@@ -37,7 +37,6 @@ from .store import SqliteStore
 if TYPE_CHECKING:
     from ..restorable import Item
 
-STOPPED = "stopped"
 _STOP_SECONDS, _START_SECONDS, _IMPORT_SECONDS, _STATUS_SECONDS = 90.0, 120.0, 600.0, 60.0
 _PAUSE = 0.25
 _TRANSCRIPT_BYTES = 2 << 30
@@ -251,11 +250,3 @@ def start(here: Installation) -> RestartResult:
         time.sleep(_PAUSE)
     said = str(first_object(out).get("message") or " ".join((err or out).split())[:200] or f"exit {code}")
     return RestartResult(True, False, "not-healthy", f"{said}; {by}")
-
-
-def owed_start(here: Installation) -> RestartRecord:
-    """Start the gateway that an interrupted restore has stopped."""
-    if here.gateway.found.life is Life.UP:
-        return RestartRecord(needed=True, done=True, result="started", detail="it runs again")
-    result = start(here)
-    return RestartRecord(True, bool(result.ok), result.result, result.detail)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ...core.model import PlannedRow
 from ...journal.record import StoreRecord
+from ...ports.interrupted import Interrupted
 from ...ports.ledger import Ledger
 from ...ports.share import Share
 from ..installation import Installation
@@ -58,3 +59,17 @@ class Database(SqliteStore):
         from . import close
 
         return close.settled(share)
+
+    def finish(self, record: StoreRecord, run: Interrupted) -> StoreRecord:
+        """Return the record with what became of all that an interrupted run began here."""
+        from . import recover
+
+        return recover.finish(self._here, self, record, run)
+
+    def spare(self, record: StoreRecord) -> StoreRecord:
+        """Return the record as it is: the gateway knows who uses what."""
+        return record
+
+    def after_restart(self, record: StoreRecord) -> StoreRecord:
+        """Return the record as it is: the gateway writes nothing back that it has deleted."""
+        return record

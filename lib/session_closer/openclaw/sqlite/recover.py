@@ -1,0 +1,46 @@
+"""One database of an interrupted run: what it has archived is deleted, what came back is told by the rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from ...journal import history
+from ...journal.record import Kept, StoreRecord
+from ...ports.interrupted import Interrupted
+from ...system import flock
+from ..attached import attachments, jobs, kept
+from ..files.recover import settle_files
+from ..installation import Installation
+from ..recorded import check_there
+from . import close, importer, leftovers
+from .store import SqliteStore
+
+
+def finish(here: Installation, store: SqliteStore, record: StoreRecord, run: Interrupted) -> StoreRecord:
+    """Return the record with what became of each session, once what a run began in this store is finished."""
+    if record.sessions:
+        check_there(record)
+        with flock.folder(os.path.dirname(record.path)):
+            record = _settled(here, store, record, run)
+    return jobs.settled(settle_files(here, record))
+
+
+def _settled(here: Installation, store: SqliteStore, record: StoreRecord, run: Interrupted) -> StoreRecord:
+    return _put_back(here, store, record, run) if record.restores else _closed(here, store, record, run)
+
+
+def _put_back(here: Installation, store: SqliteStore, record: StoreRecord, run: Interrupted) -> StoreRecord:
+    ended = importer.finish(here.disk, here.home.index(store.agent), store, record)
+    back = [session.key for session in ended.sessions if session.status == "restored"]
+    if record.size and back:
+        leftovers.put_away(here, store, ended, back, run.started_at)
+    return ended
+
+
+def _closed(here: Installation, store: SqliteStore, record: StoreRecord, run: Interrupted) -> StoreRecord:
+    def keep(sessions: Sequence[tuple[str, str | None]]) -> Kept | None:
+        return kept.keep(here.disk, here.home, run.id, store.agent, attachments.words(sessions))
+
+    began = history.moment(run.started_at)
+    return close.finish(store, record, here.gateway, keep, began=began, young=run.young, frees=run.frees)
