@@ -281,14 +281,14 @@ MUTANTS = (
     ),
     _one(
         "recovery merges nothing",
-        "openclaw/files/recover.py",
+        "openclaw/files/replay.py",
         "    if both.raw != live.raw:\n",
         "    if False:\n",
         "kills:displaced",
     ),
     _one(
         "recovery trusts any backup",
-        "openclaw/files/recover.py",
+        "openclaw/files/replay.py",
         "    if len(raw) != store.size or hashlib.sha256(raw).hexdigest() != store.sha256:\n",
         "    if False:\n",
         "hostile",

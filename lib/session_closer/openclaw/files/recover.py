@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
 
 from ...artifacts import engine
 from ...artifacts.engine import Became, Names
 from ...core import fileplan
 from ...core.claims import Claims, user_of
 from ...core.durable import Move
-from ...core.errors import Refused
 from ...core.model import Session
 from ...journal.record import Damaged, SessionRecord, StoreRecord
 from ...ports.interrupted import Interrupted
 from ...system import files, flock
-from ...system.disk import Disk
 from ..attached import jobs
 from ..installation import Installation
 from ..recorded import check_there
-from . import commit, document
+from . import document, replay
 from .archive import with_other_name
-from .lock import StoreLock, store_lock
+from .lock import store_lock
 from .members import Document
-from .store import check, parse, read_index
+from .store import parse, read_index
 
 _ARCHIVED = (Became.AWAY, Became.ALREADY, Became.TAKEN)
 
@@ -38,25 +34,25 @@ def finish(here: Installation, record: StoreRecord, run: Interrupted) -> StoreRe
     return jobs.settled(settle_files(here, record))
 
 
-def settle_files(current: Installation, store: StoreRecord) -> StoreRecord:
+def settle_files(here: Installation, store: StoreRecord) -> StoreRecord:
     """Finish with the files of a run that were no session's: what was archived stays so for now."""
     if not store.orphans:
         return store
     check_there(store)
     going = Names.LIVE if store.restores else Names.ARCHIVE
-    with flock.folder(os.path.dirname(store.path)), engine.Root(current.disk, store.transcripts) as root:
+    with flock.folder(os.path.dirname(store.path)), engine.Root(here.disk, store.transcripts) as root:
         settled = [root.settle(move, going) for move in store.orphans]
     if store.restores:
         return store
     return store.but(orphans=tuple(move for became, move in settled if became in _ARCHIVED))
 
 
-def look_again(current: Installation, store: StoreRecord) -> StoreRecord:
+def look_again(here: Installation, store: StoreRecord) -> StoreRecord:
     """Bring back what a session has taken into use since this store was settled, and leave it out of the record."""
     if not (store.orphans or any(session.moves for session in store.sessions)):
         return store
     with flock.folder(os.path.dirname(store.path)):
-        shelf = _Shelf(current, store)
+        shelf = _Shelf(here, store)
         with shelf.root:
             return _spared(shelf, store)
 
@@ -78,14 +74,14 @@ def _there(moves: Iterable[Move | None]) -> tuple[Move, ...]:
     return tuple(move for move in moves if move is not None)
 
 
-def _put_back(current: Installation, store: StoreRecord, run: Interrupted) -> StoreRecord:
+def _put_back(here: Installation, store: StoreRecord, run: Interrupted) -> StoreRecord:
     """Finish an interrupted restore of a file store: files without an entry are put away again."""
-    disk = current.disk
+    disk = here.disk
     check_there(store)
     with flock.folder(os.path.dirname(store.path)), store_lock(disk, store.path) as lock:
-        store = _merge_displaced(disk, store, _backup(store), lock, run.note)
+        store = replay.finish(disk, store, replay.backup(store), lock, run.note)
         live = parse(read_index(store.path)[0], store.path, store.agent)
-        users = current.neighbours.users(store.agent)
+        users = here.neighbours.users(store.agent)
         sessions = []
         with engine.Root(disk, store.transcripts, is_used=partial(_is_used, users)) as root:
             for session in store.sessions:
@@ -97,112 +93,18 @@ def _put_back(current: Installation, store: StoreRecord, run: Interrupted) -> St
         return store.but(sessions=tuple(sessions))
 
 
-def _roll_forward(current: Installation, store: StoreRecord, run: Interrupted) -> StoreRecord:
+def _roll_forward(here: Installation, store: StoreRecord, run: Interrupted) -> StoreRecord:
     """Finish an interrupted close of a file store: files of what is out of it are put away, the rest stays."""
-    disk, folder = current.disk, os.path.dirname(store.path)
+    disk, folder = here.disk, os.path.dirname(store.path)
     check_there(store)
     with flock.folder(folder), store_lock(disk, store.path) as lock:
-        before = _backup(store)
-        store = _merge_displaced(disk, store, before, lock, run.note)
+        before = replay.backup(store)
+        store = replay.finish(disk, store, before, lock, run.note)
         live = parse(read_index(store.path)[0], store.path, store.agent)
-        shelf = _Shelf(current, store, run.note)
+        shelf = _Shelf(here, store, run.note)
         with shelf.root:
             sessions = tuple(_settled(shelf, before, live, session) for session in store.sessions)
         return store.but(sessions=sessions)
-
-
-def _merge_displaced(
-    disk: Disk,
-    store: StoreRecord,
-    before: Document[Session],
-    lock: StoreLock,
-    note: Callable[[StoreRecord], None],
-) -> StoreRecord:
-    """Bring what others wrote during the interrupted commit into the store: it may be in no other place."""
-
-    def displaced(name: str) -> None:
-        nonlocal store
-        # Noted before the rename: killed in between, it gets the same name again.
-        if name not in store.displaced:
-            store = store.but(displaced=(*store.displaced, name))
-            note(store)
-
-    def merged() -> None:
-        nonlocal store
-        store = store.but(merged=len(store.displaced))
-        note(store)
-
-    assert store.backup is not None
-    place = commit.Place(store.path, store.backup, displaced, merged, lambda _: None)
-    files.remove(disk, [place.fresh])
-    _settle_swap(disk, place, store, before)
-    if store.merged == len(store.displaced):
-        return store
-    steps = _replayed(place, store, before)
-    live = parse(read_index(store.path)[0], store.path, store.agent)
-    # How far the run had come when it died: its last note may be one exchange behind.
-    reached = [number for number, step in enumerate(steps) if step.raw == live.raw]
-    base = steps[max(reached, default=min(store.merged, len(steps) - 1))]
-    both = document.merge(base, steps[-1], live)
-    if both.raw != live.raw:
-        commit.install(disk, place, live, check(both.raw, store.path), lock)
-    return store
-
-
-def _replayed(place: commit.Place, store: StoreRecord, before: Document[Session]) -> list[Document[Any]]:
-    """Return what the run installed, or would have, after each store that it displaced."""
-    base: Document[Any] = before
-    steps: list[Document[Any]] = [check(_intended(store, before), store.path)]
-    for name in store.displaced:
-        try:
-            theirs = parse(files.read(os.path.join(place.folder, name), document.MAX_BYTES)[0], name, store.agent)
-        except Refused:
-            continue  # not a store: it is kept under its name, and there is nothing in it to merge
-        except OSError as problem:
-            if not files.is_no_file(problem):
-                raise
-            continue
-        merged = document.merge(base, steps[-1], theirs)
-        base = steps[-1]
-        steps.append(check(merged.raw, store.path))
-    return steps
-
-
-def _backup(store: StoreRecord) -> Document[Session]:
-    assert store.backup is not None
-    path = os.path.join(os.path.dirname(store.path), store.backup)
-    try:
-        raw, _ = files.read(path, document.MAX_BYTES)
-    except OSError as problem:
-        if not files.is_no_file(problem):
-            raise
-        raise Damaged(f"its backup {path} cannot be read: {problem.strerror}") from None
-    if len(raw) != store.size or hashlib.sha256(raw).hexdigest() != store.sha256:
-        raise Damaged(f"its backup {path} is not what it was")
-    return parse(raw, path, store.agent)
-
-
-def _settle_swap(disk: Disk, place: commit.Place, store: StoreRecord, before: Document[Session]) -> None:
-    """Decide about a file in the swap name: a new store of ours that was not installed goes, the rest is kept."""
-    try:
-        raw, _ = files.read(place.swap, document.MAX_BYTES)
-    except FileNotFoundError:
-        return
-    ours = hashlib.sha256(raw).hexdigest() == store.installs or raw == _intended(store, before)
-    if ours or raw == before.raw:
-        disk.unlink(place.swap)
-    else:
-        commit.keep(disk, place)
-
-
-def _intended(store: StoreRecord, before: Document[Session]) -> bytes:
-    """Return the store that the run was about to install, if nobody else wrote."""
-    sessions = [session for session in store.sessions if session.route == "files"]
-    if store.restores:
-        # One whose entry was there already was to get its files only.
-        added = [session.entry for session in sessions if session.key not in before.members]
-        return document.edit(before, append=[(entry or "").encode("utf-8") for entry in added])
-    return document.edit(before, remove={session.key for session in sessions})
 
 
 def _settled(
@@ -226,13 +128,13 @@ class _Shelf:
     """
 
     def __init__(
-        self, current: Installation, store: StoreRecord, note: Callable[[StoreRecord], None] | None = None
+        self, here: Installation, store: StoreRecord, note: Callable[[StoreRecord], None] | None = None
     ) -> None:
-        self._here, self._store, self._note = current, store, note
-        self._beside = current.home.beside(store.agent)
-        self._users = current.neighbours.users(store.agent)
+        self._here, self._store, self._note = here, store, note
+        self._beside = here.home.beside(store.agent)
+        self._users = here.neighbours.users(store.agent)
         self.root = engine.Root(
-            current.disk,
+            here.disk,
             store.transcripts,
             is_used=partial(_is_used, self._users),
             other_name=None if note is None else self._other_name,
