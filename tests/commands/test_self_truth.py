@@ -142,7 +142,7 @@ def killed(store: Store, left: Left, monkeypatch: pytest.MonkeyPatch, when: str)
 
             patched.setattr(worker, "_ended", ended)
         with pytest.raises(Killed):
-            worker.main(task)
+            worker.main(task.encoded())
     left.die()
     assert ME not in store.listed()
     assert (len(store.open_runs()), len(store.receipts())) == {"before": (2, 0), "after": (1, 1)}[when]

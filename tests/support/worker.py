@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.operations import handoff, worker
+from session_closer.operations.task import Task, decoded
 
 from support.commands import Answer, run_json
 from support.keys import LEAD
@@ -28,7 +29,7 @@ class Left:
     """What commands left to the process that outlives them: done here, where a test can look on."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.tasks: list[dict[str, Any]] = []
+        self.tasks: list[Task] = []
         self.pauses = 0
         self.meanwhile: Callable[[int], None] = self.ends
         monkeypatch.setattr(handoff, "subprocess", SimpleNamespace(Popen=self.start, DEVNULL=-3))
@@ -39,7 +40,8 @@ class Left:
         # The record's flock goes along: nobody takes the run for an interrupted one.
         descriptor, begun = how["pass_fds"]
         os.write(begun, b".")
-        self.tasks.append({**json.loads(words[-1]), "descriptor": os.dup(descriptor), "caller": NOBODY})
+        left = decoded(words[-1])
+        self.tasks.append(msgspec.structs.replace(left, descriptor=os.dup(descriptor), caller=NOBODY))
         return SimpleNamespace(pid=NOBODY)
 
     def pause(self, _seconds: float) -> None:
@@ -52,12 +54,12 @@ class Left:
     def finish(self) -> int:
         (task,) = self.tasks
         self.tasks.clear()
-        return worker.main(task)
+        return worker.main(task.encoded())
 
     def die(self) -> None:
         """End as a process does that is killed."""
         for task in self.tasks:
-            os.close(task["descriptor"])
+            os.close(task.descriptor)
         self.tasks.clear()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
-from typing import Any
 
 from ..core.claims import Claims
 from ..core.errors import CloserError
@@ -19,6 +18,7 @@ from . import access, owner, recorded, refusals, registers, stores, writable
 from .files.port import Files
 from .files.store import FileStore
 from .gateway import client, connection, restart
+from .gateway.find import find
 from .home import Home
 from .installation import Installation
 from .sqlite.port import Database
@@ -94,6 +94,11 @@ class OpenClawRuntime:
     def opened(cls, where: Home, context: Context) -> OpenClawRuntime:
         """Return the runtime of a state directory, once its gateway was looked for."""
         return cls(Installation(where, context, connection.meet(where, looking_only=context.options.dry_run)))
+
+    @classmethod
+    def found(cls, where: Home, context: Context) -> OpenClawRuntime:
+        """Return the runtime of a state directory whose gateway was looked for, and is not connected to."""
+        return cls(Installation(where, context, connection.Gateway(where, find(where), [], [])))
 
     @property
     def root(self) -> str:
@@ -236,16 +241,17 @@ class OpenClawRuntime:
         """Return by tail the keys that other agents have for a project of that id."""
         return self.here.neighbours.holders(agent, tails)
 
-    def task(self) -> Mapping[str, Any]:
-        """Return what a process that outlives this one needs to find the same state directory."""
+    def task(self) -> Mapping[str, str]:
+        """Return by what a process that outlives this one finds the same state directory."""
         where = self.here.home
-        return {
+        known = {
             "state": where.state,
             "config": where.config_path,
             "url": where.url,
-            "tokenFile": os.path.abspath(where.token_file) if where.token_file else None,
-            "gatewayState": where.gateway_state,
+            "token_file": os.path.abspath(where.token_file) if where.token_file else None,
+            "gateway_state": where.gateway_state,
         }
+        return {name: value for name, value in known.items() if value is not None}
 
     def close(self) -> None:
         """End all connections."""
@@ -255,3 +261,15 @@ class OpenClawRuntime:
 def check_place(where: Home, agents: Sequence[str]) -> None:
     """Refuse a state directory that is not there, or is not ours alone."""
     access.check_place(where, list(agents))
+
+
+def place_of(task: Mapping[str, str]) -> Home:
+    """Return the state directory that `task` of its runtime stands for, in the environment of this process."""
+    return Home(
+        task["state"],
+        "worker",
+        {**os.environ, "OPENCLAW_CONFIG_PATH": task["config"]},
+        url=task.get("url"),
+        token_file=task.get("token_file"),
+        gateway_state=task.get("gateway_state"),
+    )

@@ -13,6 +13,7 @@ from ..core.wish import Options
 from ..journal.journal import Journal
 from ..ports.runtime import Runtime
 from ..system import processes
+from .task import Task
 
 # Python starts slowly on a busy machine.
 _BEGIN_SECONDS = 10.0
@@ -20,7 +21,7 @@ _WORKER = "session_closer.operations.worker"
 # Not PYTHONPATH: a path may hold its separator.
 _PROGRAM = (
     "import importlib, json, sys; module, paths, begun, task = sys.argv[1:]; sys.path[:] = json.loads(paths); "
-    "sys.exit(importlib.import_module(module).main(json.loads(task), begun=int(begun)))"
+    "sys.exit(importlib.import_module(module).main(task, begun=int(begun)))"
 )
 
 
@@ -30,19 +31,20 @@ def start(runtime: Runtime, journal: Journal, run: str, options: Options) -> str
     It inherits the record's flock, so nobody takes the run for an interrupted one. Return why there is none, "" where
     it has begun.
     """
-    task = {
-        **runtime.task(),
-        "run": run,
-        "descriptor": journal.descriptor,
-        "caller": os.getpid(),
-        "via": options.via,
-        "archive": options.archive,
-        "delete": options.delete,
-        "loseIgnored": options.lose_ignored,
-        "withJobs": options.with_jobs,
-        "restart": options.restart,
-        "reason": options.reason,
-    }
+    task = Task(
+        root=runtime.root,
+        place=runtime.task(),
+        run=run,
+        descriptor=journal.descriptor,
+        caller=os.getpid(),
+        via=options.via,
+        restart=options.restart,
+        reason=options.reason,
+        archive=options.archive,
+        delete=options.delete,
+        lose_ignored=options.lose_ignored,
+        with_jobs=options.with_jobs,
+    )
     ways: list[list[str]] = [[]]
     scope = shutil.which("systemd-run") or ""
     # What is found in the folder where we were called may be anybody's.
@@ -51,7 +53,7 @@ def start(runtime: Runtime, journal: Journal, run: str, options: Options) -> str
         ways.insert(0, [scope, "--user", "--scope", "--quiet", "--collect", "--"])
     why = ""
     for way in ways:
-        why = _begin(way, json.dumps(task), journal.descriptor)
+        why = _begin(way, task.encoded(), journal.descriptor)
         if not why:
             break
     return why and f"the process that was to outlive this command {why}"

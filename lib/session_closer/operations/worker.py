@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..core.errors import Busy, CloserError
 from ..core.keys import Target
@@ -14,14 +14,17 @@ from ..core.report import Outcome, Report, RestartResult
 from ..core.wish import Options, Wish
 from ..journal.journal import Journal
 from ..journal.record import Ended, RestartRecord, RunRecord, StoreRecord
-from ..openclaw.gateway.find import find
-from ..openclaw.gateway.restart import restart
-from ..openclaw.home import Home
+from ..ports.context import Context
+from ..ports.runtime import Runtime
 from ..system import processes
 from ..system.clock import iso_now
 from ..system.disk import Disk
 from . import summary
 from .restart import wait_for_last_write
+from .task import Task, decoded
+
+if TYPE_CHECKING:
+    from .runtimes import Place
 
 _CALLER_SECONDS = 60.0
 # A turn may go on for long after the command that was its last act, as agents were told it should be.
@@ -29,65 +32,65 @@ TURN_SECONDS = 1800.0
 _PAUSE = 2.0
 
 
-def main(task: Mapping[str, Any], *, begun: int | None = None) -> int:
+def main(text: str, *, begun: int | None = None) -> int:
     """Wait for the caller to end (bounded), do what it left, finish the record, which shows how it ended.
 
     `begun`: the pipe on which the caller waits to hear that all this is under way.
     """
-    where = Home(
-        task["state"],
-        "worker",
-        {**os.environ, "OPENCLAW_CONFIG_PATH": task["config"]},
-        url=task["url"],
-        token_file=task["tokenFile"],
-        gateway_state=task["gatewayState"],
-    )
-    journal = Journal(Disk(), where.state, task["run"])
-    journal.descriptor = int(task["descriptor"])
+    task = decoded(text)
+    journal = Journal(Disk(), task.root, task.run)
+    journal.descriptor = task.descriptor
     record = journal.read()
     if record is None:
         return 1
     if begun is not None:
         with os.fdopen(begun, "wb") as pipe:
             pipe.write(b".")
-    _wait_for(int(task["caller"]))
-    ends: list[RestartResult] = []
-    rows: list[Ended] = []
-    for row in record.results:
-        if row.status != Status.DEFERRED:
-            rows.append(row)
-            continue
-        ended, restarted = _close_own(where, record, row, task)
-        ends.append(restarted)
-        rows.append(ended)
-        journal.write(record.but(results=(*rows, *record.results[len(rows) :])))
-    record = _restarted(where, record.but(results=tuple(rows)), ends, task)
+    from . import runtimes  # the caller waits no longer, and there is time until it ends
+
+    where = runtimes.from_task(task.place)
+    _wait_for(task.caller)
+    record, ends = _closed(where, journal, record, task)
+    record = _restarted(where, record, ends, task)
     owed = record.restart
     journal.finish(record.but(state="done", finished_at=iso_now()))
     return 0 if owed.done or not owed.needed else 1
 
 
-def _restarted(where: Home, record: RunRecord, ends: Sequence[RestartResult], task: Mapping[str, Any]) -> RunRecord:
+def _closed(where: Place, journal: Journal, record: RunRecord, task: Task) -> tuple[RunRecord, list[RestartResult]]:
+    """Close what was left, one by one; return the record, written after each, and the restarts that this took."""
+    ends = []
+    for at, row in enumerate(record.results):
+        if row.status == Status.DEFERRED:
+            ended, restarted = _close_own(where, record, row, task.options())
+            ends.append(restarted)
+            record = record.but(results=(*record.results[:at], ended, *record.results[at + 1 :]))
+            journal.write(record)
+    return record, ends
+
+
+def _restarted(where: Place, record: RunRecord, ends: Sequence[RestartResult], task: Task) -> RunRecord:
     """Restart the gateway if the caller left that and no run since has; look again at what the caller has changed."""
     owed, begun = record.restart, time.monotonic()
     late = [end for end in ends if end.needed]
-    if owed.result == "handed-off" and not any(end.ok for end in late) and task["restart"] != "never":
-        late.append(restart(where, find(where)))
-        wait_for_last_write(begun)
-    if not late:
+    owes = owed.result == "handed-off" and not any(end.ok for end in late) and task.may_restart
+    if not late and not owes:
         return record
-    stores = tuple(_looked_at(where, store) if store.era == "files" else store for store in record.stores)
+    from . import runtimes
+
+    runtime = runtimes.found(where, Context(task.options()))
+    if owes:
+        late.append(runtime.gateway.restart())
+        wait_for_last_write(begun)
     return record.but(
-        stores=stores,
+        stores=tuple(_looked_at(runtime, store) for store in record.stores),
         restart=RestartRecord(True, bool(late[-1].ok), late[-1].result, late[-1].detail),
     )
 
 
-def _looked_at(where: Home, store: StoreRecord) -> StoreRecord:
-    from ..openclaw.files.archive import look_again_at
-
+def _looked_at(runtime: Runtime, store: StoreRecord) -> StoreRecord:
     try:
-        return look_again_at(Disk(), where, store)
+        return runtime.recorded(store).after_restart(store)
     except (CloserError, OSError):
         return store  # what it says was so when the caller looked
 
@@ -99,21 +102,10 @@ def _wait_for(caller: int) -> None:
         time.sleep(0.1)
 
 
-def _close_own(where: Home, record: RunRecord, row: Ended, task: Mapping[str, Any]) -> tuple[Ended, RestartResult]:
+def _close_own(where: Place, record: RunRecord, row: Ended, options: Options) -> tuple[Ended, RestartResult]:
     """Close the caller's own session once its turn has ended; return how it ended, and the restart that this took."""
     deadline = time.monotonic() + TURN_SECONDS
     wish = Wish(record.operation, (Target(row.given, row.agent, (row.key,)),))
-    options = Options(
-        via=task["via"],
-        restart="never" if task["restart"] == "never" else "auto",
-        reason=task["reason"],
-        archive=bool(task["archive"]),
-        delete=bool(task["delete"]),
-        lose_ignored=bool(task["loseIgnored"]),
-        with_jobs=bool(task["withJobs"]),
-        missing_ok=True,
-        late=True,
-    )
     while True:
         late = time.monotonic() > deadline
         ended, again = _tried(where, wish, options, row)
@@ -130,7 +122,7 @@ class _End(NamedTuple):
     restart: RestartResult = RestartResult()
 
 
-def _tried(where: Home, wish: Wish, options: Options, row: Ended) -> tuple[_End, bool]:
+def _tried(where: Place, wish: Wish, options: Options, row: Ended) -> tuple[_End, bool]:
     """Try once; return how it ended, and whether to try again: its turn goes on, or another closer holds the store."""
     key = row.key
     try:
@@ -149,7 +141,7 @@ def _failed(key: str, why: str) -> Outcome:
     return Outcome(key, "", key, Status.FAILED, error=why)
 
 
-def _attempt(where: Home, wish: Wish, options: Options, session_id: object) -> Report:
+def _attempt(where: Place, wish: Wish, options: Options, session_id: object) -> Report:
     """Try once: a look first, since a session that is running, or that is another one by now, is left alone."""
     from .close import execute
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..core.claims import Claims
 from ..core.errors import CloserError
@@ -107,5 +107,5 @@ class Runtime(Protocol):
     def holders(self, agent: str, tails: Collection[str]) -> Mapping[str, Sequence[str]]:
         """Return by tail the keys that other agents have for a project of that id."""
 
-    def task(self) -> Mapping[str, Any]:
-        """Return what a process that outlives this one needs to find the same runtime, as JSON has it."""
+    def task(self) -> Mapping[str, str]:
+        """Return by what a process that outlives this one finds the same runtime."""
