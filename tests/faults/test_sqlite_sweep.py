@@ -237,7 +237,7 @@ def _told(scene: Scene, data: dict[str, Any]) -> list[str]:
     path = Path(data["receipt"])
     if not path.is_file():
         return [*found, f"there is no {path}"]
-    said = {session["key"]: session["status"] for store in json.loads(path.read_bytes())["stores"]
+    said = {session["key"]: session["status"] for store in json.loads(read_record(str(path)).raw)["stores"]
             for session in store["sessions"]}  # fmt: skip
     gone = {key for key in TARGETS if key not in there}
     if {key for key, status in said.items() if status == "closed"} != gone:
