@@ -34,6 +34,7 @@ from faults.databases import (
 )
 from session_closer.core.ending import exit_code
 from session_closer.core.model import Status
+from session_closer.journal.written import read_record
 from session_closer.openclaw.gateway.link import SocketLink
 from session_closer.system.disk import Disk
 from support.keys import LEAD
