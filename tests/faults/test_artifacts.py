@@ -9,6 +9,7 @@ import pytest
 from faults import artifacts
 from faults.artifacts import DISKS, JOBS, Bench, Job
 from faults.injection import Bare, Counting, Plain
+from support.shares import Share
 
 EACH = pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
 ON_EACH = pytest.mark.parametrize("disk", DISKS.values(), ids=DISKS)
@@ -25,26 +26,26 @@ def test_undisturbed_it_does_what_it_is_to_do(job: Job, disk: type[Counting], tm
 
 @EACH
 @pytest.mark.parametrize("disk", [Counting, Plain], ids=["renameat2", "links"])
-def test_a_kill_leaves_what_can_be_settled(job: Job, disk: type[Counting], tmp_path: Path) -> None:
+def test_a_kill_leaves_what_can_be_settled(job: Job, disk: type[Counting], tmp_path: Path, some: Share) -> None:
     bench = Bench(job, str(tmp_path), disk)
-    for point in range(bench.steps()):
+    for point in some(range(bench.steps()), 2):
         artifacts.kill(bench, point, "after")
     assert bench.broken == []
 
 
 @EACH
-def test_what_settles_may_be_killed_too(job: Job, tmp_path: Path) -> None:
+def test_what_settles_may_be_killed_too(job: Job, tmp_path: Path, some: Share) -> None:
     bench = Bench(job, str(tmp_path), Plain)
-    for point in range(1, bench.steps(), 7):
+    for point in some(range(1, bench.steps(), 7), 2):
         artifacts.kill_twice(bench, point)
     assert bench.broken == []
 
 
 @EACH
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_an_error_is_told_and_what_it_leaves_can_be_settled(job: Job, when: str, tmp_path: Path) -> None:
+def test_an_error_is_told_and_what_it_leaves_can_be_settled(job: Job, when: str, tmp_path: Path, some: Share) -> None:
     bench = Bench(job, str(tmp_path))
-    for point in range(bench.steps()):
+    for point in some(range(bench.steps()), 2):
         artifacts.fail(bench, point, when, errno.EIO)
     assert bench.broken == []
 
