@@ -25,10 +25,10 @@ from support.commands import run, run_json, run_process
 from support.gateway import StubGateway, stub_gateway
 from support.homes import CALLER, CALLERS_HOME, REAL_HOMES
 from support.patience import PATIENCE_SECONDS
+from support.programs import ROOT
 from support.stores import TOKEN, Store, build
 from support.trees import tree, write
 
-ROOT = Path(__file__).resolve().parents[2]
 NESTED = "SESSION_CLOSER_NESTED"
 
 

@@ -21,7 +21,7 @@ _TESTS = (
 )
 
 
-_EFFECTS = ("tests/commands/test_effects.py", "tests/commands/test_effects_in_files.py")
+_EFFECTS = ("tests/commands/close/test_effects.py", "tests/commands/close/test_effects_in_files.py")
 
 
 def hostile(given: Given) -> Tally:

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-LIB = TESTS.parent / "lib"
+ROOT = TESTS.parent
+LIB = ROOT / "lib"
 
 
 def command_line(module: str, *words: str, python: str = sys.executable) -> list[str]:

@@ -16,11 +16,11 @@ from support.commands import Result, one_document
 from support.gateway import StubGateway
 from support.keys import LEAD
 from support.patience import PATIENCE_SECONDS
+from support.programs import ROOT
 from support.sqlite import build_sqlite
 from support.stores import Stage, Store
 from support.trees import tree
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "hand-off.md").read_text()
 SHELL = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 SHOWN = [(part.split("\n")[0], part.split("```json\n")[1].split("```")[0]) for part in PAGE.split("\n### ")[1:]]

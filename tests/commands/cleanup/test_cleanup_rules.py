@@ -21,7 +21,6 @@ from support.cleanup import (
     YOUNG_CHILD,
     actions,
     clean,
-    fill,
     gone,
     put,
     shelve,
@@ -31,15 +30,11 @@ from support.cleanup import (
 )
 from support.commands import run, run_json
 from support.keys import LEAD
+from support.programs import ROOT
 from support.stores import Store
 from support.trees import write
 
 OTHERS = {LEAD + "kelly", LEAD + "hook:mail", READER + "kelly"}
-
-
-@pytest.fixture
-def filled(store: Store) -> Store:
-    return fill(store)
 
 
 def first_line(store: Store, *words: str) -> str:
@@ -220,7 +215,7 @@ def test_the_line_is_there_whatever_becomes_of_the_run(filled: Store, tmp_path: 
 
 
 def test_the_nightly_line_of_the_readme_takes_what_is_stale_and_old_archives(filled: Store) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
     (line,) = re.findall(r"^\d[^\n]*/cleanup-sessions (.*)$", readme, re.MULTILINE)
     archive = shelve(filled, 100 * DAY)
     done = run(CleanupSessions, *shlex.split(line), state=filled.state)

@@ -13,7 +13,7 @@ import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.list_sessions import ListSessions
-from support.cleanup import DAY, HOUR, OLD_CHILD, STALE, ago, all_keys, clean, fill, gone, put, summary
+from support.cleanup import DAY, HOUR, OLD_CHILD, STALE, ago, all_keys, clean, gone, put, summary
 from support.commands import run, run_json
 from support.keys import LEAD
 from support.stores import Store
@@ -24,11 +24,6 @@ TALK = {
     LEAD + "telegram:slash:4711", LEAD + "discord:slash:1", LEAD + "dreaming", LEAD + "dreaming:light",
     LEAD + "wecom:wangzihao", LEAD + "session-1774095193327", LEAD + "dashboard:0b9f7f2e",
 }  # fmt: skip
-
-
-@pytest.fixture
-def filled(store: Store) -> Store:
-    return fill(store)
 
 
 def state_database(store: Store, table: str, *rows: dict[str, Any]) -> None:
