@@ -15,7 +15,7 @@ from session_closer.openclaw.files import archive, close
 from session_closer.openclaw.files import restore as refiling
 from session_closer.openclaw.gateway import restart
 from session_closer.openclaw.sqlite import restore as reviving
-from session_closer.operations import apply, cleanup
+from session_closer.operations import apply
 from session_closer.operations import restart as restarting
 from session_closer.system import processes
 from support.commands import run_json
@@ -121,7 +121,7 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Between:
     """Do something when all is planned and the lock is about to be taken."""
 
     def set_up(happens: Callable[[], object]) -> None:
-        for module in (apply, cleanup):
+        for module in (apply,):
             monkeypatch.setattr(module, "locked", _preceded(module.locked, happens))
 
     return set_up

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from entry.checkout import ROOT
 from session_closer.cli.app import Reader
-from session_closer.core import errors, kinds, model, verdicts
+from session_closer.core import errors, model
+from session_closer.core.findings import Action
+from session_closer.core.words import DURABLE, STALE_KINDS, Kind
 from support.commands import run
 
 from .pages import (
@@ -205,16 +207,16 @@ def member(name: str) -> str:
 def test_every_reason_route_action_and_era_is_documented() -> None:
     assert words(member("reason")) - {"refused"} == value(model.Reason)
     assert words(member("route")) == value(model.Route)
-    assert words(member("action")) == value(verdicts.Action)
+    assert words(member("action")) == value(Action)
     assert words(member("gateway")) - {"pid"} >= value(model.Life)
     assert words(member("operation")) == set(COMMANDS)
 
 
 def test_every_kind_is_documented() -> None:
-    assert words(REFERENCE.partition("\nKinds: ")[2].partition(", by the key")[0]) == value(kinds.Kind)
-    assert listed_after(own_section("cleanup-sessions"), "Kinds: ") == set(map(str, kinds.STALE_KINDS))
+    assert words(REFERENCE.partition("\nKinds: ")[2].partition(", by the key")[0]) == value(Kind)
+    assert listed_after(own_section("cleanup-sessions"), "Kinds: ") == set(map(str, STALE_KINDS))
     always = REFERENCE.partition("those that always stay (")[2].partition(")")[0]
-    assert words(always) == set(map(str, kinds.DURABLE))
+    assert words(always) == set(map(str, DURABLE))
 
 
 def test_every_name_of_an_error_is_documented() -> None:

@@ -19,10 +19,10 @@ from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import keys
-from session_closer.core.kinds import Kind
 from session_closer.core.policy import DAY, Policy, Rules
 from session_closer.core.report import Report
 from session_closer.core.wish import Options, Wish
+from session_closer.core.words import Kind
 from session_closer.journal import clocks
 from session_closer.openclaw.home import Home
 from session_closer.openclaw.sqlite import close

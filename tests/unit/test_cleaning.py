@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from session_closer.core import chores, durations, keys
 from session_closer.core import verdicts as cleaning
 from session_closer.core.errors import UsageProblem
+from session_closer.core.findings import Action, Findings
 from session_closer.core.keys import Target
-from session_closer.core.kinds import DURABLE, STALE_KINDS, Kind, is_peer_direct, kind
+from session_closer.core.kinds import is_peer_direct, kind
 from session_closer.core.model import GatewayView, Life, Session, Snapshot
 from session_closer.core.policy import DEFAULT, Policy, Rules, as_toml, from_toml, stale_rule
-from session_closer.core.verdicts import Action
+from session_closer.core.words import DURABLE, STALE_KINDS, Kind
 from session_closer.openclaw import maintenance
 from session_closer.openclaw.files.store import TRAITS as IN_FILES
 from session_closer.openclaw.sqlite.store import TRAITS as IN_A_DATABASE
@@ -102,7 +103,7 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(snapshot, view, rules, dict.fromkeys(sessions, 100))
 
 
-def found(case: Case) -> cleaning.Findings:
+def found(case: Case) -> Findings:
     return cleaning.findings(case.rules, case.snapshot, case.view, case.sizes)
 
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from session_closer.core import keys
-from session_closer.core.kinds import DURABLE, SHAPES, STALE_KINDS, Kind, is_peer_direct, job_of, kind, openclaw_deletes
+from session_closer.core.kinds import SHAPES, is_peer_direct, job_of, kind, openclaw_deletes
 from session_closer.core.model import Session
 from session_closer.core.protection import protection
+from session_closer.core.words import DURABLE, STALE_KINDS, Kind
 
 UUID = "0b9f7f2e-6d0c-4a55-9c1e-0a4d3c2b1f00"
 ACCOUNTS = ("main", "group", "channel", "dm", "thread", "topic", "slash", "work")

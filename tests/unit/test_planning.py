@@ -8,6 +8,7 @@ from session_closer.core import keys, names, planning
 from session_closer.core.claims import Claims
 from session_closer.core.model import GatewayView, Life, Plan, Reason, Route, Session, Snapshot, Status
 from session_closer.core.planning import Choices
+from session_closer.core.transcripts import is_running
 
 STAMP = "2026-11-21T00-41-24.769Z"
 ids = st.sampled_from(["a1", "b2", "c3", "a1-topic-5", "x.trajectory", "..", "../../x", "n o", ""])
@@ -92,7 +93,7 @@ def test_no_plan_breaks_a_promise(
     assert not any(keys.is_main(key) for key in closing)
     assert "" not in closing
     if not choice.force:
-        assert not any(planning.is_running(snapshot.sessions[key], snapshot, view) for key in closing)
+        assert not any(is_running(snapshot.sessions[key], snapshot, view) for key in closing)
     moves = {move for row in plan.closing for move in row.moves}
     assert len({move.source for move in moves}) == len({move.target for move in moves}) == len(moves)
     survivors = Claims.of(session for key, session in snapshot.sessions.items() if key not in closing)

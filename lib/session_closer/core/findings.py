@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from .kinds import Kind
+from .words import Kind
 
 
 class Action(StrEnum):
@@ -72,3 +72,8 @@ class Chores(NamedTuple):
     sizes: Mapping[str, int] = MappingProxyType({})
     ages: Mapping[str, float] = MappingProxyType({})
     history: int = 0
+
+
+def weight(found: Findings, wanted: Iterable[str], sizes: Mapping[str, int]) -> int:
+    """Return the bytes of the transcripts of these keys, one that several share counted once."""
+    return sum({found.transcripts[key]: sizes.get(key, 0) for key in wanted if key in found.transcripts}.values())

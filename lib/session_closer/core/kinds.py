@@ -4,42 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import NamedTuple
 
 from . import keys
+from .words import Kind
 
-
-class Kind(StrEnum):
-    """The kinds of session, in the order in which a list names them."""
-
-    MAIN = "main"
-    DIRECT = "direct"
-    GROUP = "group"
-    CHANNEL = "channel"
-    THREAD = "thread"
-    CHAT = "chat"
-    CRON = "cron"
-    CRON_ORPHAN = "cron-orphan"
-    CRON_RUN = "cron-run"
-    SUBAGENT = "subagent"
-    HOOK = "hook"
-    HEARTBEAT = "heartbeat"
-    MEMORY = "memory"
-    DREAMING = "dreaming"
-    ACP = "acp"
-    PROBE = "probe"
-    PROJECT = "project"
-    OTHER = "other"
-
-
-# People talk there, or OpenClaw itself comes back to it: no policy may name these.
-DURABLE = frozenset(
-    {Kind.MAIN, Kind.DIRECT, Kind.GROUP, Kind.CHANNEL, Kind.THREAD, Kind.CHAT, Kind.CRON, Kind.HEARTBEAT, Kind.MEMORY}
-)  # fmt: skip
-STALE_KINDS = tuple(kind for kind in Kind if kind not in DURABLE)
-# Made by machines, and nobody goes on in them once they have ended: a cleanup frees them.
-AUTOMATION = frozenset({Kind.CRON_ORPHAN, Kind.CRON_RUN, Kind.HOOK, Kind.SUBAGENT, Kind.PROBE})
 # What OpenClaw's own cleanup of a database deletes; it archives all else (isSyntheticSessionMaintenanceKey, 2026.9.6).
 OPENCLAW_DELETES = frozenset({Kind.CRON, Kind.CRON_ORPHAN, Kind.CRON_RUN, Kind.HOOK, Kind.SUBAGENT, Kind.ACP})
 

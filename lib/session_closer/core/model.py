@@ -10,7 +10,8 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from .effects import Attached
+from .effects import Attached, Effect, How
+from .effects import of as effects_of
 from .findings import Chores, Findings
 
 if TYPE_CHECKING:
@@ -179,6 +180,16 @@ class PlannedRow(NamedTuple):
     frees: bool = True
     attached: tuple[Attached, ...] = ()
     left: tuple[str, ...] = ()
+
+    def effects(self, traits: Traits, *, archived: bool = False) -> tuple[Effect, ...]:
+        """Return what closing it changes besides its row and files; `archived`: it was not deleted after all."""
+        if not self.attached:
+            return ()
+        if traits.hides:
+            how = How.DELETE if self.frees and not archived else How.ARCHIVE
+        else:
+            how = How.GATEWAY if self.route is Route.GATEWAY else How.FILES
+        return effects_of(self.attached, how)
 
 
 @dataclass(frozen=True)

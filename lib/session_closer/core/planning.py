@@ -8,13 +8,14 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-from . import effects, escape, fileplan, keys, names
+from . import escape, fileplan, keys, transcripts
 from .claims import Claims
 from .escape import quoted
 from .keys import Target
-from .kinds import Kind, kind
-from .model import GatewayView, Life, Plan, PlannedRow, Reason, Route, Session, Snapshot, Status, Traits
+from .kinds import kind
+from .model import GatewayView, Plan, PlannedRow, Reason, Route, Session, Snapshot, Status
 from .protection import PINNED, protection
+from .words import Kind
 
 
 class Choices(NamedTuple):
@@ -106,7 +107,7 @@ def chosen(
 
 def spared(plan: Plan, snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices) -> Plan:
     """Return the plan with the files left where they are that are lent to other agents."""
-    return replace(_finish(plan.rows, snapshots, view, choices), kept=plan.kept)
+    return replace(_finish(plan.rows, snapshots, view, choices), kept=plan.kept, findings=plan.findings)
 
 
 def spoken_of(plan: Plan, *, named: bool) -> list[str]:
@@ -168,7 +169,7 @@ def _decided(
     key = row.key
     if not ((row.agent, key) in choices.freeing or _frees(session, snapshot, choices)):
         row = row._replace(frees=False)
-    running = is_running(session, snapshot, view)
+    running = transcripts.is_running(session, snapshot, view)
     if keys.is_main(key):
         return _refused(row, Reason.MAIN, "a main session is never closed")
     if alike and loose:
@@ -229,23 +230,6 @@ def _doubles(sessions: Collection[str]) -> dict[str, list[str]]:
     return {form: alike for form, alike in found.items() if len(alike) > 1}
 
 
-def is_running(session: Session, snapshot: Snapshot, view: GatewayView) -> bool:
-    """Tell whether a run is in flight: a live lock, the gateway's word, or a status nobody can rule out."""
-    if session.key in view.active or is_locked(session, snapshot):
-        return True
-    if session.status != "running" or view.life is Life.DOWN:
-        return False
-    return session.key not in view.known
-
-
-def is_locked(session: Session, snapshot: Snapshot) -> bool:
-    """Tell whether a live process holds one of a session's transcripts, which need not exist yet."""
-    if not snapshot.locked:
-        return False
-    named = names.parted(session.session_file or "")[1]
-    return any(names.base(name) == named or session.session_id in names.owners(name) for name in snapshot.locked)
-
-
 def _finish(rows: Sequence[PlannedRow], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices) -> Plan:
     closing: dict[str, list[PlannedRow]] = defaultdict(list)
     for row in rows:
@@ -270,17 +254,6 @@ def route(session: Session, snapshot: Snapshot, view: GatewayView, via: str, ali
     if via == "files" or not view.usable:
         return Route.FILES
     return Route.GATEWAY if deletable(session, snapshot, alike) else Route.FILES
-
-
-def effects_of(row: PlannedRow, traits: Traits, *, archived: bool = False) -> tuple[effects.Effect, ...]:
-    """Return what closing a session changes besides its row and files; `archived`: it was not deleted after all."""
-    if not row.attached:
-        return ()
-    if traits.hides:
-        how = effects.How.DELETE if row.frees and not archived else effects.How.ARCHIVE
-    else:
-        how = effects.How.GATEWAY if row.route is Route.GATEWAY else effects.How.FILES
-    return effects.of(row.attached, how)
 
 
 def deletable(session: Session, snapshot: Snapshot, alike: Collection[str] = ()) -> bool:

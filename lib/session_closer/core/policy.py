@@ -11,7 +11,7 @@ from .durations import SECONDS
 from .errors import Ours, UsageProblem
 from .escape import quoted
 from .keys import Target
-from .kinds import STALE_KINDS, Kind
+from .words import STALE_KINDS, Kind
 
 DAY = SECONDS["d"]
 ORPHANS = DAY

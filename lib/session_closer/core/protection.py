@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .kinds import DURABLE, Kind
 from .model import Session
+from .words import DURABLE, Kind
 
 PINNED, BOUND, RUNNING = "pinned", "bound", "running"
 

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from . import durations
 from .errors import CloserError, ExitCode
-from .kinds import Kind, kind
+from .kinds import kind
 from .model import Session
 from .protection import protection
 from .report import GatewayResult, StoreResult
+from .words import Kind
 
 LIMIT = 100
 # The number of its store, a session, and its kind where that was asked for already.

@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .findings import FREEING, Action, Findings, Verdict
+from .findings import FREEING, Action, Findings, Verdict, weight
 from .kinds import openclaw_deletes
 from .model import Status, Traits
 from .policy import Policy
 from .report import Outcome, Why
-from .verdicts import weight
 
 _GONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.WOULD_CLOSE, Status.WOULD_ARCHIVE})
 _FREED = frozenset({Status.EXPIRED, Status.WOULD_EXPIRE})

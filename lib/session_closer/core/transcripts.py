@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import names
-from .model import Session, Snapshot
+from .model import GatewayView, Life, Session, Snapshot
 
 
 def of(session: Session, snapshot: Snapshot) -> list[str]:
@@ -60,3 +60,20 @@ def named(session: Session, snapshot: Snapshot) -> str | None:
         return name
     whole = f"{snapshot.beside}/{name}"
     return whole if parent == snapshot.beside or whole in snapshot.files else name
+
+
+def is_running(session: Session, snapshot: Snapshot, view: GatewayView) -> bool:
+    """Tell whether a run is in flight: a live lock, the gateway's word, or a status nobody can rule out."""
+    if session.key in view.active or is_locked(session, snapshot):
+        return True
+    if session.status != "running" or view.life is Life.DOWN:
+        return False
+    return session.key not in view.known
+
+
+def is_locked(session: Session, snapshot: Snapshot) -> bool:
+    """Tell whether a live process holds one of a session's transcripts, which need not exist yet."""
+    if not snapshot.locked:
+        return False
+    named = names.parted(session.session_file or "")[1]
+    return any(names.base(name) == named or session.session_id in names.owners(name) for name in snapshot.locked)

@@ -9,12 +9,14 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-from . import durations, keys, names, planning, transcripts
-from .findings import Action, Findings, Verdict
-from .kinds import AUTOMATION, Kind, is_peer_direct, kind
+from . import durations, keys, names, transcripts
+from .findings import Action, Findings, Verdict, weight
+from .kinds import is_peer_direct, kind
 from .model import GatewayView, Session, Snapshot
 from .policy import Policy, Rules
 from .protection import BOUND, PINNED, RUNNING, protection
+from .transcripts import is_running
+from .words import AUTOMATION, Kind
 
 # A session that was just made has no transcript yet.
 MISSING_SECONDS = 600.0
@@ -160,7 +162,7 @@ def _rows(rules: Rules, snapshot: Snapshot, view: GatewayView, staying: set[str]
 
 def _row(rules: Rules, session: Session, snapshot: Snapshot, view: GatewayView, staying: set[str]) -> _Row:
     of_kind = _kind(session)
-    running = planning.is_running(session, snapshot, view)
+    running = is_running(session, snapshot, view)
     guard = protection(of_kind, session, running=running)
     if guard == Kind.DIRECT:
         # What else keeps a session holds for those that `fix_dm_scope` may take, too.
@@ -225,11 +227,6 @@ def _evict(found: Findings, rows: Sequence[_Row], sizes: Mapping[str, int], poli
     if total > policy.max_disk:
         held, most = durations.shown_size(total), durations.shown_size(policy.max_disk)
         found.unmet.append(f"the transcripts that stay take {held}, more than --max-disk {most}")
-
-
-def weight(found: Findings, wanted: Iterable[str], sizes: Mapping[str, int]) -> int:
-    """Return the bytes of the transcripts of these keys, one that several share counted once."""
-    return sum({found.transcripts[key]: sizes.get(key, 0) for key in wanted if key in found.transcripts}.values())
 
 
 def _oldest(rows: Iterable[_Row], policy: Policy) -> list[_Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..journal.record import Damaged, StoreRecord
-from ..ports.interrupted import StoreGone
+from ..ports.store import StoreGone
 from ..system import files
 from .home import Home
 from .owner import check_folders

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..core.errors import CloserError, GatewayNeeded, Refused
 from ..core.model import Life, Route
-from ..ports.readable import Readable
+from ..ports.store import Readable
 from ..system import flock
 from . import migration
 from .installation import Installation

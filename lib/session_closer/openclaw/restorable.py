@@ -23,7 +23,7 @@ from ..journal import history
 from ..journal.codec import decode
 from ..journal.record import Damaged, Mode, Off, RunRecord, SessionRecord, StoreRecord
 from ..journal.written import read_record
-from ..ports.readable import Readable
+from ..ports.store import Readable
 from ..system import files
 from . import stores
 from .files import document

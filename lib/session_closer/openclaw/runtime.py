@@ -12,8 +12,7 @@ from ..core.report import GatewayResult, RestartResult
 from ..journal import history
 from ..journal.record import StoreRecord
 from ..ports.context import Context
-from ..ports.readable import Readable
-from ..ports.store import Store
+from ..ports.store import Readable, Store
 from . import access, owner, recorded, refusals, registers, stores, writable
 from .files.port import Files
 from .files.store import FileStore

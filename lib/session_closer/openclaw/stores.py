@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..core.errors import Refused
 from ..journal import history
-from ..ports.readable import Readable
+from ..ports.store import Readable
 from ..system.files import exists
 from .files import store as files
 from .home import Home

@@ -93,7 +93,8 @@ def _tidied(request: Request, found: Look, plan: Plan, transaction: Transaction)
         from . import cleanup  # only a cleanup touches files without a session
 
         for agent in sorted(plan.tidying):
-            cleanup.tidy(request, transaction, found.stores[agent], left)
+            with locked(request.runtime, found.stores[agent]):
+                cleanup.tidy(request, transaction, found.stores[agent], left)
             left[agent] = left[agent]._replace(orphans=(), expired=())
     return left
 
@@ -145,7 +146,9 @@ def _look_again(request: Request, found: Look, transaction: Transaction) -> None
         if share.record.orphans:
             from . import cleanup
 
-            cleanup.look_again(request, share)
+            if cleanup.is_lent(request, share):
+                with locked(request.runtime, store):
+                    cleanup.look_again(request, share)
 
 
 def _locked_out(request: Request, transaction: Transaction) -> CloserError | None:

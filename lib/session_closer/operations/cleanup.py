@@ -7,44 +7,17 @@ from collections.abc import Mapping
 
 from ..artifacts import engine, measuring
 from ..artifacts.engine import Became
-from ..core import durations, fileplan, names
+from ..core import fileplan, filerows, names
 from ..core.claims import user_of
 from ..core.durable import Move
-from ..core.findings import Action, Chores
-from ..core.model import Reason, Status
-from ..core.report import Outcome, Why
+from ..core.findings import Chores
+from ..core.model import Status
 from ..journal import history
 from ..journal.record import StoreRecord
-from ..ports.readable import Readable
-from ..ports.share import Share
+from ..ports.store import Readable, Share
 from . import strays
-from .hold import locked
 from .request import Request
 from .transaction import Transaction
-
-
-def refused(agent: str, chores: Chores) -> Outcome:
-    """Return the row of archives that stay, as nothing but the clock calls them old."""
-    assert chores.doubt is not None
-    count, ahead = len(chores.doubted), durations.shown(chores.doubt.seconds)
-    files = "1 archive stays" if count == 1 else f"{count} archives stay"
-    what = f"the clock was set ahead by {ahead} since run {chores.doubt.run}, without a restart of the machine"
-    why = f"{files}, which only that makes old enough: {what}; set it right, then run the same command again"
-    return Outcome(agent, agent, "", Status.REFUSED, Reason.CLOCK, error=why)
-
-
-def preview(agent: str, chores: Chores) -> list[Outcome]:
-    """Return the rows of a dry run for an agent's files."""
-    return [
-        *(_outcome(agent, chores, name, Status.WOULD_ARCHIVE) for name in chores.orphans),
-        *(_outcome(agent, chores, name, Status.WOULD_EXPIRE) for name in chores.expired),
-    ]
-
-
-def _outcome(agent: str, chores: Chores, name: str, status: Status, archive: str | None = None) -> Outcome:
-    action = Action.ARCHIVE_ORPHAN if status in (Status.ARCHIVED, Status.WOULD_ARCHIVE) else Action.EXPIRE_ARCHIVE
-    why = Why(str(action), None, chores.ages.get(name), chores.sizes.get(name))
-    return Outcome(name, agent, "", status, archives=(archive,) if archive is not None else (), why=why)
 
 
 def tidy(request: Request, transaction: Transaction, store: Readable, left: Mapping[str, Chores]) -> None:
@@ -53,25 +26,22 @@ def tidy(request: Request, transaction: Transaction, store: Readable, left: Mapp
     `left`: what is still planned, by agent, this one among them.
     """
     planned = left[store.agent]
-    with locked(request.runtime, store):
-        snapshot = store.read()
-        now = strays.look(
-            request, store, snapshot, {agent: each for agent, each in left.items() if agent < store.agent}
-        )
-        seen = {*planned.orphans, *planned.expired}
-        orphans = [name for name in now.orphans if name in seen]
-        expired = [name for name in now.expired if name in seen]
-        if not (orphans or expired):
-            return
-        stamp = names.free_stamp(history.now(), snapshot.taken)
-        planned_moves = (Move(name, names.archive_name(name, stamp)) for name in orphans)
-        moves = tuple(measuring.live(store.folder, move, transaction.hashes) for move in planned_moves)
-        share = _share(transaction, store)
-        share.record = share.record.but(orphans=moves, removes=tuple(expired))
-        share.note(share.record)
-        _archive(request, share, now, moves)
-        _expire(request, share, now, expired)
-        share.finished = True
+    snapshot = store.read()
+    now = strays.look(request, store, snapshot, {agent: each for agent, each in left.items() if agent < store.agent})
+    seen = {*planned.orphans, *planned.expired}
+    orphans = [name for name in now.orphans if name in seen]
+    expired = [name for name in now.expired if name in seen]
+    if not (orphans or expired):
+        return
+    stamp = names.free_stamp(history.now(), snapshot.taken)
+    planned_moves = (Move(name, names.archive_name(name, stamp)) for name in orphans)
+    moves = tuple(measuring.live(store.folder, move, transaction.hashes) for move in planned_moves)
+    share = _share(transaction, store)
+    share.record = share.record.but(orphans=moves, removes=tuple(expired))
+    share.note(share.record)
+    _archive(request, share, now, moves)
+    _expire(request, share, now, expired)
+    share.finished = True
 
 
 def _share(transaction: Transaction, store: Readable) -> Share:
@@ -96,17 +66,20 @@ def _archive(request: Request, share: Share, chores: Chores, moves: tuple[Move, 
         return
     share.record = share.record.but(orphans=done)
     share.tidied += [
-        _outcome(share.store.agent, chores, move.source, Status.ARCHIVED, os.path.join(folder, move.target))
+        filerows.row(share.store.agent, chores, move.source, Status.ARCHIVED, os.path.join(folder, move.target))
         for move in done
     ]
     _put_back(request, share, _borrowed(request, share))
 
 
+def is_lent(request: Request, share: Share) -> bool:
+    """Tell whether a session has taken an orphan into use since it was put away (I6, I9)."""
+    return bool(share.record.orphans) and bool(_borrowed(request, share))
+
+
 def look_again(request: Request, share: Share) -> None:
-    """Bring back the orphans that a session has taken into use since they were put away (I6, I9)."""
-    if _borrowed(request, share):
-        with locked(request.runtime, share.store):
-            _put_back(request, share, _borrowed(request, share))
+    """Bring such orphans back."""
+    _put_back(request, share, _borrowed(request, share))
 
 
 def _borrowed(request: Request, share: Share) -> dict[str, str]:
@@ -138,4 +111,4 @@ def _expire(request: Request, share: Share, chores: Chores, expired: list[str]) 
     with engine.Root(request.runtime.context.disk, store.folder) as root:
         for name in expired:
             root.expire(os.path.join(store.folder if names.is_archive(name) else strays.backups(store)[0], name))
-            share.tidied.append(_outcome(store.agent, chores, name, Status.EXPIRED))
+            share.tidied.append(filerows.row(store.agent, chores, name, Status.EXPIRED))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from ..core import escape, keys
 from ..core.errors import CloserError, Refused
@@ -49,7 +50,8 @@ def execute(
 
 def _perform(request: Request, transaction: Transaction) -> Report:
     request.warn(*request.runtime.exposure())
-    found = look(request, _finish_interrupted(request))
+    left = _finish_interrupted(request)
+    found = look(request, partial(_settle, request) if left else None)
     wish = request.wish
     if wish.rules is not None and wish.agent and wish.agent not in found.stores:
         there = ", ".join(request.runtime.agents()) or "none"
@@ -81,6 +83,16 @@ def _finish_interrupted(request: Request) -> list[str]:
 
         request.warn(*recover.recover(runtime, concerned))
     return left
+
+
+def _settle(request: Request, agent: str) -> None:
+    """Finish what is still left of one agent by interrupted runs; raise why it cannot be."""
+    request.runtime.check_unfinished([agent])
+    if not request.options.dry_run:
+        from . import recover  # what changes a store is not loaded to look at one
+
+        if recover.pending(request.runtime, agent):
+            request.warn(*recover.recover(request.runtime, [agent]))
 
 
 def _put_away_leftovers(request: Request, found: Look) -> None:

@@ -10,10 +10,10 @@ from ..core import durations, planning, verdicts
 from ..core.escape import plain
 from ..core.findings import FREEING, Action, Doubt, Findings
 from ..core.hints import did_you_mean, not_here, tail_of
-from ..core.kinds import AUTOMATION, Kind
 from ..core.model import Plan, PlannedRow, Reason, Session, Snapshot, Status
 from ..core.planning import Choices
 from ..core.policy import Rules
+from ..core.words import AUTOMATION, Kind
 from ..journal import clocks, history
 from .look import Look
 from .request import Request

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from ..core.errors import Busy
-from ..ports.readable import Readable
 from ..ports.runtime import Runtime
-from ..ports.store import Store
+from ..ports.store import Readable, Store
 from ..system import flock
 from ..system.files import is_folder
 from . import recover

@@ -10,17 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..core import keys, planning, selection
+from ..core import keys, selection
 from ..core.errors import CloserError, Refused, UnknownAgent
 from ..core.model import GatewayView, Life, Snapshot
 from ..core.report import StoreResult
 from ..core.selection import Chosen, Listing, Row, Wanted
+from ..core.transcripts import is_running
 from ..journal import history
 from ..openclaw import access, migration, owner, registers, stores
 from ..openclaw.files.store import FileStore
 from ..openclaw.gateway import client, connection
 from ..openclaw.home import Home
-from ..ports.readable import Readable
+from ..ports.store import Readable
 from ..system import files
 
 
@@ -172,7 +173,7 @@ def _rows(found: _Look, chosen: Sequence[Chosen], view: GatewayView) -> list[Row
             one.kind,
             one.age,
             sizes[one.place].get(one.session.key),
-            planning.is_running(one.session, found.parts[one.place].snapshot, view),
+            is_running(one.session, found.parts[one.place].snapshot, view),
         )
         for one in chosen
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ..core import names
@@ -28,10 +28,10 @@ class Look:
     stamp: str = ""
 
 
-def look(request: Request, interrupted: list[str]) -> Look:
+def look(request: Request, settle: Callable[[str], None] | None) -> Look:
     """Return what is there; of one store of many that cannot be read why. Raises CloserError for one that was named.
 
-    `interrupted`: runs that left something, which is finished for each agent that a policy reaches.
+    `settle` finishes what interrupted runs have left of an agent that a policy reaches, None where there is nothing.
     """
     runtime, wish = request.runtime, request.wish
     stores, snapshots = runtime.stores, runtime.snapshots
@@ -40,8 +40,8 @@ def look(request: Request, interrupted: list[str]) -> Look:
     sizes: dict[str, Mapping[str, int]] = {}
     for agent in wish.agents():
         try:
-            if every and interrupted and not wish.only_warns():
-                _settle(request, agent)
+            if every and settle is not None and not wish.only_warns():
+                settle(agent)
             _read(request, agent)
             if agent in stores:
                 sizes.update(_measured(request, stores[agent], snapshots[agent]))
@@ -56,16 +56,6 @@ def look(request: Request, interrupted: list[str]) -> Look:
     view = request.gateway.view(wish.agents(), by_command=by_command)
     stamp = names.free_stamp(history.now(), (name for found in snapshots.values() for name in found.taken))
     return Look(stores, snapshots, view, sizes, unread, stamp)
-
-
-def _settle(request: Request, agent: str) -> None:
-    """Finish what is still left of one agent by interrupted runs; raise why it cannot be."""
-    request.runtime.check_unfinished([agent])
-    if not request.options.dry_run:
-        from . import recover  # what changes a store is not loaded to look at one
-
-        if recover.pending(request.runtime, agent):
-            request.warn(*recover.recover(request.runtime, [agent]))
 
 
 def _read(request: Request, agent: str) -> None:

@@ -18,8 +18,8 @@ from ..journal.history import damaged, folders, named_records, open_runs, receip
 from ..journal.journal import Journal, bury_unborn
 from ..journal.record import STOPPED, Damaged, Ended, RestartRecord, RunRecord, StoreRecord, with_store
 from ..ports.gateway import Gateway
-from ..ports.interrupted import Interrupted, StoreGone
 from ..ports.runtime import Runtime
+from ..ports.store import Interrupted, StoreGone
 from ..system import files, processes
 from ..system.clock import iso_now
 from ..system.disk import Disk

@@ -9,9 +9,8 @@ from ..core.model import Life, Route, Status
 from ..core.report import RestartResult
 from ..journal.record import RestartRecord
 from ..ports.gateway import Gateway
-from ..ports.ledger import Ledger
 from ..ports.runtime import Runtime
-from ..ports.share import Share
+from ..ports.store import Ledger, Share
 from ..system import processes
 
 # A gateway wrote a row 2 s after its run was seen to have ended.

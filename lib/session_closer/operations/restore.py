@@ -30,8 +30,7 @@ from ..openclaw.sqlite import importer
 from ..openclaw.sqlite import restore as reviving
 from ..openclaw.sqlite.store import SqliteStore
 from ..ports.context import Console, Context
-from ..ports.readable import Readable
-from ..ports.store import Store
+from ..ports.store import Readable, Store
 from ..system import clock, files, flock
 from ..system.disk import Disk
 from . import close, handoff, recover, summary

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..core import filerows
 from ..core.ending import is_fine, shown_rows
 from ..core.errors import CloserError
 from ..core.model import CHANGED, FINE, GOING, Plan, PlannedRow, Status, Traits
-from ..core.planning import effects_of
 from ..core.report import Outcome, Report, RestartResult, StoreResult
 from ..journal.record import Ended
 from .look import Look
@@ -122,20 +122,16 @@ def _doubted(plan: Plan) -> list[Outcome]:
     """Return a row for archives that stay, as nothing but the clock calls them old."""
     if not any(chores.doubted for chores in plan.chores.values()):
         return []
-    from . import cleanup
-
-    return [cleanup.refused(agent, chores) for agent, chores in plan.chores.items() if chores.doubted]
+    return [filerows.refused(agent, chores) for agent, chores in plan.chores.items() if chores.doubted]
 
 
 def _files_planned(request: Request, plan: Plan, transaction: Transaction) -> list[Outcome]:
     """Return the rows of files that are still to be looked after, in a dry run or where the run ended early."""
     if not plan.tidying:
         return []
-    from . import cleanup
-
     reached = {share.store.agent for share in transaction.shares if share.tidied}
     left = [(agent, chores) for agent, chores in plan.tidying.items() if agent not in reached]
-    rows = [row for agent, chores in left for row in cleanup.preview(agent, chores)]
+    rows = [row for agent, chores in left for row in filerows.preview(agent, chores)]
     if request.options.dry_run or not transaction.shares:
         return rows
     return [row._replace(status=Status.FAILED, error="not reached") for row in rows]
@@ -176,7 +172,7 @@ def _outcome(request: Request, found: Look, row: PlannedRow) -> Outcome:
         archives=tuple(os.path.join(folder, move.target) for move in row.moves),
         error=None if row.status in FINE else row.hint or None,
         key_free=_key_free(row),
-        effects=effects_of(row, found.stores[row.agent].traits) if row.status in GOING else (),
+        effects=row.effects(found.stores[row.agent].traits) if row.status in GOING else (),
         left=row.left if row.status is Status.WOULD_CLOSE else (),
     )
 

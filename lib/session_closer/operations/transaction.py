@@ -11,7 +11,7 @@ from ..core.wish import Options
 from ..journal import clocks, history, journal
 from ..journal.journal import Journal
 from ..journal.record import By, Damaged, RestartRecord, RunRecord, StoreRecord, with_store
-from ..ports.share import Share
+from ..ports.store import Share
 from ..system import clock, files
 from ..system.disk import Disk
 

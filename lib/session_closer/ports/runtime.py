@@ -11,8 +11,7 @@ from ..core.model import Plan, Snapshot
 from ..journal.record import StoreRecord
 from .context import Context
 from .gateway import Gateway
-from .readable import Readable
-from .store import Store
+from .store import Readable, Store
 
 
 class Runtime(Protocol):

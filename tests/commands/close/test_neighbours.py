@@ -19,7 +19,8 @@ from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.files import neighbours
 from session_closer.operations import apply
-from session_closer.operations.run import Run
+from session_closer.ports.runtime import Runtime
+from session_closer.ports.store import Ledger
 from support.commands import Answer, run_json
 from support.keys import LEAD
 from support.stores import Stage, Store
@@ -388,9 +389,9 @@ def test_an_orphan_that_is_taken_into_use_as_soon_as_it_is_put_away_comes_back(
     used, free = stray(store, "used.jsonl"), stray(store, "free.jsonl")
     real = apply.restart_once
 
-    def taken(run: Run) -> Any:
+    def taken(runtime: Runtime, ledger: Ledger) -> Any:
         take(store, used, way)
-        return real(run)
+        return real(runtime, ledger)
 
     monkeypatch.setattr(apply, "restart_once", taken)
     answer = run_json(CleanupSessions, "--agent", "project-lead", "--only", "orphans", state=store.state)

@@ -10,7 +10,7 @@ import sys
 import pytest
 from session_closer.cli.app import EXIT_CODES
 from session_closer.cli.commands.list_sessions import ListSessions
-from session_closer.core.kinds import Kind
+from session_closer.core.words import Kind
 from support.commands import run, run_process
 from support.keys import LEAD
 from support.listing import listed

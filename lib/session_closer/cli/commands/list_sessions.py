@@ -11,8 +11,8 @@ from plumbum import cli
 from ...core import durations, keys
 from ...core.errors import CloserError, UsageProblem
 from ...core.escape import quoted
-from ...core.kinds import Kind
 from ...core.selection import Listing, Wanted
+from ...core.words import Kind
 from ...render import json, table, text
 from .. import streams
 from ..app import Reader

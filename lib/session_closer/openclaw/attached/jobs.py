@@ -14,7 +14,7 @@ from ...core.errors import CloserError
 from ...core.escape import plain
 from ...core.model import PUT_AWAY, Status
 from ...journal.record import Off, SessionRecord, StoreRecord
-from ...ports.share import Share
+from ...ports.store import Share
 from ..gateway import connection
 from ..gateway.connection import Gateway
 from ..gateway.link import CallRefused, Link, LinkLost, LinkRefused
@@ -156,14 +156,13 @@ def _say(work: Share, key: str, what: str) -> None:
 
 def _changed(work: Share, key: str, one: Attached, other: Attached | None) -> Sequence[Effect]:
     """Put another thing, or nothing, in the place of one that is attached; return what the close makes of all now."""
-    from ...core.planning import effects_of
 
     made: Sequence[Effect] = ()
     for at, row in enumerate(work.rows):
         if row.key == key:
             attached = tuple(each if each is not one else other for each in row.attached)
             work.rows[at] = row._replace(attached=tuple(each for each in attached if each is not None))
-            made = effects_of(work.rows[at], work.store.traits)
+            made = work.rows[at].effects(work.store.traits)
     _edit(work, key, lambda session: session.but(effects=tuple(made)))
     return made
 

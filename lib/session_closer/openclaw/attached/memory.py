@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from ...core import names
 from ...core.effects import Attached
-from ...core.kinds import Kind, kind
+from ...core.kinds import kind
 from ...core.model import Session
+from ...core.words import Kind
 from ...system.files import exists
 from ..home import Home
 from ..sqlite import tables

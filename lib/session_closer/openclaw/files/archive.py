@@ -12,11 +12,12 @@ from ...artifacts import engine, measuring
 from ...artifacts.engine import Became
 from ...artifacts.measuring import holds
 from ...artifacts.measuring import stamp as stamp_of
-from ...core import fileplan, names, planning, transcripts
+from ...core import fileplan, names, transcripts
 from ...core.budget import HashBudget
 from ...core.claims import Claims, user_of
 from ...core.durable import Move
 from ...core.model import PlannedRow, Route, Session, Snapshot, Status
+from ...core.transcripts import is_locked
 from ...journal.history import now
 from ...journal.record import SessionRecord, StoreRecord
 from ...system import files, flock
@@ -110,7 +111,7 @@ def archive_late_files(disk: Disk, work: FileShare, rows: Sequence[PlannedRow]) 
 
 
 def _any_locked(sessions: Sequence[Session], snapshot: Snapshot) -> bool:
-    return any(planning.is_locked(session, snapshot) for session in sessions)
+    return any(is_locked(session, snapshot) for session in sessions)
 
 
 def _own_files(row: PlannedRow, snapshot: Snapshot) -> list[str]:

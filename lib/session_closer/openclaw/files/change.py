@@ -7,7 +7,7 @@ from functools import partial
 from ...artifacts.measuring import Hash
 from ...core.errors import GatewayNeeded, Refused
 from ...core.model import Life, PlannedRow, Route
-from ...ports.ledger import Ledger
+from ...ports.store import Ledger
 from ..attached import attachments, bindings, kept
 from ..gateway.find import find
 from ..installation import Installation

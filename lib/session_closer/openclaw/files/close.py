@@ -9,7 +9,6 @@ from typing import Any
 
 from ...artifacts.measuring import holds
 from ...core.model import Life, PlannedRow, Route, Session, Status
-from ...core.planning import effects_of
 from ...system.disk import Disk
 from .. import lockfile
 from ..gateway.client import delete
@@ -78,7 +77,7 @@ def to_files(work: FileShare) -> None:
 def _reroute(work: FileShare, keys: set[str]) -> None:
     """Take the files route for these, noted first: who edits a store below a gateway owes it a restart."""
     work.rows = [row._replace(route=Route.FILES) if row.key in keys else row for row in work.rows]
-    rerouted = {row.key: effects_of(row, work.store.traits) for row in work.rows if row.attached}
+    rerouted = {row.key: row.effects(work.store.traits) for row in work.rows if row.attached}
     sessions = (
         session.but(route=str(Route.FILES), effects=rerouted.get(session.key, ())) if session.key in keys else session
         for session in work.record.sessions

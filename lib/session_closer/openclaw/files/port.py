@@ -10,9 +10,7 @@ from ...core import names
 from ...core.model import PlannedRow, Status
 from ...journal import history
 from ...journal.record import StoreRecord
-from ...ports.interrupted import Interrupted
-from ...ports.ledger import Ledger
-from ...ports.share import Share
+from ...ports.store import Interrupted, Ledger, Share
 from ..installation import Installation
 from .store import FileStore
 

@@ -13,7 +13,7 @@ from ...core.claims import Claims, user_of
 from ...core.durable import Move
 from ...core.model import Session
 from ...journal.record import Damaged, SessionRecord, StoreRecord
-from ...ports.interrupted import Interrupted
+from ...ports.store import Interrupted
 from ...system import files, flock
 from ..attached import jobs
 from ..installation import Installation

@@ -16,9 +16,7 @@ from ...core.errors import CloserError
 from ...core.model import Life, Status
 from ...journal import history
 from ...journal.record import Kept, StoreRecord
-from ...ports.ledger import Ledger
-from ...ports.readable import Readable
-from ...ports.share import Share
+from ...ports.store import Ledger, Readable, Share
 from ...system import files
 from .. import from_backup, restorable
 from ..installation import Installation

@@ -16,9 +16,8 @@ from ...core.claims import Claims
 from ...core.durable import Move
 from ...core.errors import CloserError
 from ...core.model import PlannedRow, Session, Status
-from ...core.planning import effects_of
 from ...journal.record import SessionRecord, StoreRecord
-from ...ports.share import Share
+from ...ports.store import Share
 from ...system import files
 from ...system.disk import Disk
 from . import commit
@@ -120,7 +119,7 @@ def _session_record(
         hashlib.sha256(raw[member.start : member.end]).hexdigest(),
         str(row.route),
         moves=tuple([measuring.live(store.folder, move, hashes) for move in row.moves]) if row.moves else (),
-        effects=effects_of(row, store.traits) if row.attached else (),
+        effects=row.effects(store.traits) if row.attached else (),
     )
 
 

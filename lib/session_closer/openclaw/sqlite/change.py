@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import GatewayNeeded
 from ...core.model import PlannedRow, Route
-from ...core.planning import effects_of
 from ...journal.checks import raw_entry
 from ...journal.record import Kept, SessionRecord, StoreRecord
-from ...ports.ledger import Ledger
-from ...ports.share import Share
+from ...ports.store import Ledger, Share
 from ..attached import attachments, jobs, kept
 from ..gateway.link import LinkLost, LinkRefused
 from ..installation import Installation
@@ -96,6 +94,6 @@ def _recorded(planned: PlannedRow, row: Row, tree: Tree | None = None) -> Sessio
         events=row.events,
         archived_before=row.archived_at is not None,
         hidden=not planned.frees,
-        effects=effects_of(planned, TRAITS),
+        effects=planned.effects(TRAITS),
         modes=tree.modes if tree is not None else (),
     )

@@ -14,9 +14,8 @@ from ...core.budget import HashBudget
 from ...core.durable import Move
 from ...core.errors import GatewayNeeded
 from ...core.model import PlannedRow, Status
-from ...core.planning import effects_of
 from ...journal.record import Kept, SessionRecord, StoreRecord
-from ...ports.share import FINISHES, Share
+from ...ports.store import FINISHES, Share
 from ..gateway import client as sessions
 from ..gateway import connection
 from ..gateway.connection import Gateway
@@ -235,7 +234,7 @@ def check_lists(work: Share, gateway: Gateway) -> None:
 def settled(work: Share) -> StoreRecord:
     """Return the record with what became of each session, its archives and what else the close has changed."""
     archived = {key for key, status in work.outcome.items() if status is Status.ARCHIVED}
-    effects = {row.key: effects_of(row, work.store.traits, archived=True) for row in work.rows if row.key in archived}
+    effects = {row.key: row.effects(work.store.traits, archived=True) for row in work.rows if row.key in archived}
     return work.record.but(
         sessions=tuple(
             session.but(

@@ -22,7 +22,7 @@ from ...core.model import Life, Status
 from ...core.report import RestartResult
 from ...journal.checks import raw_entry
 from ...journal.record import PLANNED, STOPPED, RestartRecord, SessionRecord, StoreRecord
-from ...ports.ledger import Ledger
+from ...ports.store import Ledger
 from ...system import files, processes
 from ...system.disk import Disk
 from ..files.document import same_value

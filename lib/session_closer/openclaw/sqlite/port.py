@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 from ...core.model import PlannedRow
 from ...journal.record import StoreRecord
-from ...ports.interrupted import Interrupted
-from ...ports.ledger import Ledger
-from ...ports.share import Share
+from ...ports.store import Interrupted, Ledger, Share
 from ..installation import Installation
 from .store import SqliteStore
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ...journal import history
 from ...journal.record import Kept, StoreRecord
-from ...ports.interrupted import Interrupted
+from ...ports.store import Interrupted
 from ...system import flock
 from ..attached import attachments, jobs, kept
 from ..files.recover import settle_files

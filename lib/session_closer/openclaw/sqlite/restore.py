@@ -10,8 +10,7 @@ from typing import Any
 from ...core.errors import GatewayNeeded
 from ...core.model import Life, Status
 from ...journal.record import SessionRecord, StoreRecord
-from ...ports.ledger import Ledger
-from ...ports.share import Share
+from ...ports.store import Ledger, Share
 from ...system import files
 from .. import restorable
 from ..attached import modes
