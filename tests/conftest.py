@@ -16,6 +16,7 @@ import plumbum
 import pytest
 from session_closer.openclaw.environment import state_dir_of
 from session_closer.openclaw.home import DEFAULT_PORT
+from support.clock import HandIn, handed
 from support.gateway import StubGateway, stub_gateway
 from support.homes import CALLER, CALLERS_HOME, REAL_HOMES, CallersEnviron
 from support.shares import Share
@@ -126,6 +127,13 @@ def world(
 def _path_without_openclaw() -> list[str]:
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return [folder for folder in folders if shutil.which("openclaw", path=folder) is None]
+
+
+@pytest.fixture
+def hand_in() -> Iterator[HandIn]:
+    """Hand a clock to each command that the test runs in this process from then on."""
+    with contextlib.ExitStack() as held:
+        yield lambda clock: held.enter_context(handed(clock))
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,10 @@ from typing import Any
 
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
-from session_closer.openclaw.files import archive, close
-from session_closer.openclaw.files import restore as refiling
-from session_closer.openclaw.gateway import restart
-from session_closer.openclaw.sqlite import restore as reviving
+from session_closer.openclaw.files import close
 from session_closer.operations import apply
-from session_closer.operations import restart as restarting
 from session_closer.system import processes
+from support.clock import Brisk, handed
 from support.commands import run_json
 from support.gateway import StubGateway, StubOpenClaw
 from support.sqlite import Bases, Delete
@@ -26,16 +23,10 @@ from support.worker import Between, Left
 
 
 @pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_waits() -> Iterator[None]:
     """The stub writes nothing of its own accord, so nobody has to wait for what it might write."""
-    monkeypatch.setattr(close, "SETTLE_SECONDS", 0.01)
-    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.01)
-    monkeypatch.setattr(reviving, "_BREATH_SECONDS", 0.01)
-    monkeypatch.setattr(restarting, "LAST_WRITE_SECONDS", 0.01)
-    monkeypatch.setattr(archive, "ABORT_SECONDS", 0.5)
-    monkeypatch.setattr(restart, "_PAUSE", 0.02)
-    monkeypatch.setattr(restart, "HEALTH_SECONDS", 2.0)
-    monkeypatch.setattr(restart, "PATIENCE_SECONDS", 4.0)
+    with handed(Brisk()):
+        yield
 
 
 @pytest.fixture

@@ -1,5 +1,3 @@
-"""A checkout to run the scripts of."""
-
 import subprocess
 import sys
 from collections.abc import Iterator

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from faults.injection import Counting, in_child
+from faults.sweep import Counting, in_child
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.core import keys
 from session_closer.core.ending import exit_code
@@ -25,6 +25,7 @@ from session_closer.openclaw.home import Home
 from session_closer.operations import restore as restoring
 from session_closer.operations.close import execute
 from session_closer.system.disk import Disk
+from support.clock import current
 from support.commands import run_json
 from support.gateway import StubGateway
 from support.keys import LEAD, RESEARCHER
@@ -72,7 +73,7 @@ class Scene(NamedTuple):
         home = Home(self.state, "--state-dir", os.environ, url=url)
         # To the end, which is where most can go wrong.
         deletes = not options.get("archive", False)
-        return execute(home, wish, Options(delete=deletes, **options), disk=disk or Disk())
+        return execute(home, wish, Options(delete=deletes, **options), disk=disk or Disk(), clock=current())
 
     def command(self, *words: str) -> Any:
         url = f"ws://127.0.0.1:{self.lab.stub.port}"
@@ -119,7 +120,9 @@ class Scene(NamedTuple):
         """Bring back what the first run of ours has put away."""
         receipt = min(os.listdir(Path(self.state, "session-closer", "receipts")))
         home = Home(self.state, "--state-dir", os.environ, url=f"ws://127.0.0.1:{self.lab.stub.port}")
-        return restoring.execute(home, restoring.Ask(receipt.removesuffix(".json")), Options(), disk=disk or Disk())
+        return restoring.execute(
+            home, restoring.Ask(receipt.removesuffix(".json")), Options(), disk=disk or Disk(), clock=current()
+        )
 
     def steps(self, targets: tuple[str, ...] = TARGETS, **options: Any) -> list[str]:
         """Return the steps of an undisturbed batch; nothing comes after the last."""
@@ -260,21 +263,3 @@ class Interrupting:
         if mine:
             raise KeyboardInterrupt
         return found
-
-
-def killed_in_a_call(scene: Scene, method: str, targets: tuple[str, ...] = TARGETS) -> None:
-    """Kill the batch with SIGKILL just after it has sent its first call of a method; the gateway goes on with it."""
-    from websockets.sync.connection import Connection
-
-    real = Connection.send
-
-    def send(self: Connection, message: Any, *arguments: Any, **more: Any) -> None:
-        real(self, message, *arguments, **more)
-        if json.loads(message).get("method") == method:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def work() -> None:
-        with replaced(Connection, "send", send):
-            scene.batch(targets=targets)
-
-    assert os.WIFSIGNALED(in_child(work))

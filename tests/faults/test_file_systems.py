@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.injection import Bare, Plain, in_child, nothing
+from faults.sweep import Bare, Plain, in_child, nothing
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core.errors import Busy, StorageFailed
 from session_closer.openclaw.files.lock import HOLDER, lock_path, store_lock
-from session_closer.system import files, processes
+from session_closer.system import clock, files, processes
 from session_closer.system.disk import Disk
 from support.commands import run_json
 from support.interrupted import perform
@@ -219,11 +219,15 @@ def test_a_half_made_lock_of_ours_holds_nobody_up(store: Store, disk: Disk) -> N
     assert not fresh.exists()
 
 
-def test_a_lock_that_is_just_being_written_is_not_taken(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_is_just_being_written_is_not_taken(store: Store) -> None:
     path, _ = half_made(store)
     content = json.dumps({"pid": os.getpid(), "starttime": processes.start_ticks(os.getpid())})
-    monkeypatch.setattr(time, "sleep", lambda _: path.write_text(content))
-    with pytest.raises(Busy), store_lock(Bare(nothing), str(store.index()), wait=0.0):
+
+    class Clock(clock.Clock):
+        def sleep(self, seconds: float) -> None:
+            path.write_text(content)
+
+    with pytest.raises(Busy), store_lock(Bare(nothing), str(store.index()), wait=0.0, clock=Clock()):
         pass
     assert path.read_text() == content
 

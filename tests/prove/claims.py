@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 
 from faults.claims import CLAIMED, Taking, Way, killed, moments, ways_of
-from faults.scenarios import Scenario
-from faults.sweep import Bench
+from faults.sweep import Bench, Scenario
 
 from .parts import Given, Tally
 

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from faults.scenarios import Scenario
-from faults.sweep import Bench
+from faults.sweep import Bench, Scenario
 
 Item = TypeVar("Item")
 

@@ -13,10 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from faults.injection import in_child
 from faults.oracle import backups, sessions_folder
-from faults.scenarios import BATCH, Scenario
-from faults.sweep import Bench
+from faults.sweep import BATCH, Bench, Scenario, in_child
 from session_closer.core import keys
 from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError
@@ -25,7 +23,7 @@ from session_closer.core.report import Report
 from session_closer.core.wish import Options, Wish
 from session_closer.openclaw.home import Home
 from session_closer.operations.close import execute
-from session_closer.system import clock
+from session_closer.system.clock import REAL
 
 from .parts import Given, Tally, say
 
@@ -161,7 +159,7 @@ class Writer:
         except FileExistsError:
             yield False
             return
-        os.write(descriptor, json.dumps({"pid": os.getpid(), "createdAt": clock.iso_now()}).encode())
+        os.write(descriptor, json.dumps({"pid": os.getpid(), "createdAt": REAL.iso_now()}).encode())
         os.close(descriptor)
         try:
             yield True

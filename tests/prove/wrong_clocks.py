@@ -5,12 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import time
-from collections.abc import Iterator
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
-from unittest import mock
 
 from session_closer.core import keys
 from session_closer.core.ending import exit_code
@@ -22,7 +18,7 @@ from session_closer.journal import clocks, history
 from session_closer.openclaw.home import Home
 from session_closer.operations import restore
 from session_closer.operations.close import execute
-from session_closer.system import clock
+from support.clock import Ahead, current, handed
 from support.interrupted import Killed, KilledDisk
 from support.keys import LEAD
 from support.stores import Store, build
@@ -82,20 +78,8 @@ def _try(case: _Case, place: str) -> Tally:
     return Tally(1, broken)
 
 
-@contextlib.contextmanager
-def _clock(ahead: float) -> Iterator[None]:
-    real = time.time
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-            return datetime.fromtimestamp(real(), tz) + timedelta(seconds=ahead)
-
-    with contextlib.ExitStack() as held:
-        for module in (history, clock):
-            held.enter_context(mock.patch.object(module, "datetime", Clock))
-        held.enter_context(mock.patch.object(time, "time", side_effect=lambda: real() + ahead))
-        yield
+def _clock(ahead: float) -> contextlib.AbstractContextManager[None]:
+    return handed(Ahead(seconds=ahead))
 
 
 def _home(store: Store) -> Home:
@@ -103,16 +87,18 @@ def _home(store: Store) -> Home:
 
 
 def _close(store: Store, word: str, **more: Any) -> Report:
-    return execute(_home(store), Wish("close-project", (keys.target(word, None),)), Options(), **more)
+    return execute(_home(store), Wish("close-project", (keys.target(word, None),)), Options(), clock=current(), **more)
 
 
 def _expire(store: Store) -> Report:
-    rules = Rules(Policy(expire_archives=30 * _DAY), time.time())
-    return execute(_home(store), Wish("cleanup-sessions", (), rules=rules, among=("project-lead",)), Options())
+    rules = Rules(Policy(expire_archives=30 * _DAY), current().seconds())
+    return execute(
+        _home(store), Wish("cleanup-sessions", (), rules=rules, among=("project-lead",)), Options(), clock=current()
+    )
 
 
 def _restore(store: Store) -> Report:
-    return restore.execute(_home(store), restore.Ask(), Options())
+    return restore.execute(_home(store), restore.Ask(), Options(), clock=current())
 
 
 def _forget(store: Store) -> None:

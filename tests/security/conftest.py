@@ -10,12 +10,12 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 from session_closer.cli.app import Command
 from session_closer.openclaw.gateway import connection, link
+from support.clock import Brisk, handed
 from support.commands import Answer, run_json
 from support.early import import_all
 from support.stores import TOKEN, Store, build
@@ -57,11 +57,9 @@ class Ground(NamedTuple):
 def ground(tmp_path: Path, closed_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Ground]]:
     """Return a maker of a victim's ground, by uid."""
     # Whoever waits for a stranger fails here.
-    waits = SimpleNamespace(monotonic=time.monotonic, time=time.time, sleep=_nobody_waits)
-    monkeypatch.setattr(connection, "time", waits)
     # A trap takes no connection.
     monkeypatch.setattr(link, "_CONNECT_SECONDS", 1.0)
-    with contextlib.ExitStack() as held:
+    with handed(_Impatient()), contextlib.ExitStack() as held:
 
         def make(uid: int) -> Ground:
             shared = held.enter_context(common_ground())
@@ -79,8 +77,14 @@ def ground(tmp_path: Path, closed_port: int, monkeypatch: pytest.MonkeyPatch) ->
         yield make
 
 
-def _nobody_waits(_seconds: float) -> None:
-    raise AssertionError("a command waits for somebody")
+class _Impatient(Brisk):
+    """Nobody waits for a gateway that does not open its port."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but not for that."""
+        if seconds == connection.AWAKE_PAUSE:
+            raise AssertionError("a command waits for somebody")
+        super().sleep(seconds)
 
 
 class Trap(NamedTuple):

@@ -16,8 +16,8 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import names
-from session_closer.journal import history
 from session_closer.openclaw import home
+from support.clock import At, HandIn
 from support.commands import run, run_json
 from support.keys import LEAD
 from support.stores import Store
@@ -94,11 +94,9 @@ def test_where_no_thread_is_to_be_had_all_is_done_one_after_the_other(store: Sto
     assert store.index().read_bytes() == before
 
 
-def test_a_folder_that_has_the_archive_name_of_this_moment_is_passed_by(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_has_the_archive_name_of_this_moment_is_passed_by(store: Store, hand_in: HandIn) -> None:
     now = datetime(2016, 11, 21, 0, 41, 24, 769000, UTC)
-    monkeypatch.setattr(history, "now", lambda: now)
+    hand_in(At(now))
     session = store.entries()[LEAD + "topics"]["sessionId"]
     live = f"{session}-topic-42.jsonl"
     raw = (store.folder() / live).read_bytes()

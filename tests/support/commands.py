@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from session_closer.cli.app import Command
 
+from support.clock import current
 from support.patience import PATIENCE_SECONDS
 from support.programs import LIB
 
@@ -50,8 +51,13 @@ def run(command: type[Command], *words: str, state: Path | None = None) -> Resul
     out, err = io.StringIO(), io.StringIO()
     place = [] if state is None else ["--state-dir", str(state)]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        _, code = command.run([command.OPERATION, *place, *words], exit=False)
+        _, code = _with_clock(command).run([command.OPERATION, *place, *words], exit=False)
     return Result(int(code), out.getvalue(), err.getvalue())
+
+
+def _with_clock(command: type[Command]) -> type[Command]:
+    """Return the command with the clock that it is given."""
+    return type(command.__name__, (command,), {"clock": current(), "__doc__": command.__doc__})
 
 
 def run_json(command: type[Command], *words: str, state: Path | None = None) -> Answer:

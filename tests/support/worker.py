@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +13,7 @@ from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.operations import handoff, worker
 from session_closer.operations.task import Task, decoded
 
+from support.clock import Brisk
 from support.commands import Answer, run_json
 from support.keys import LEAD
 from support.stores import Store
@@ -33,7 +33,6 @@ class Left:
         self.pauses = 0
         self.meanwhile: Callable[[int], None] = self.ends
         monkeypatch.setattr(handoff, "subprocess", SimpleNamespace(Popen=self.start, DEVNULL=-3))
-        monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=time.monotonic, sleep=self.pause))
 
     def start(self, words: list[str], **how: Any) -> Any:
         assert how["start_new_session"] is True
@@ -44,7 +43,7 @@ class Left:
         self.tasks.append(msgspec.structs.replace(left, descriptor=os.dup(descriptor), caller=NOBODY))
         return SimpleNamespace(pid=NOBODY)
 
-    def pause(self, _seconds: float) -> None:
+    def pause(self) -> None:
         self.pauses += 1
         self.meanwhile(self.pauses)
 
@@ -54,13 +53,28 @@ class Left:
     def finish(self) -> int:
         (task,) = self.tasks
         self.tasks.clear()
-        return worker.main(task.encoded())
+        return worker.main(task.encoded(), clock=Turns(self))
 
     def die(self) -> None:
         """End as a process does that is killed."""
         for task in self.tasks:
             os.close(task.descriptor)
         self.tasks.clear()
+
+
+class Turns(Brisk):
+    """A clock that tells what was left when the end of the caller's turn is waited for."""
+
+    def __init__(self, left: Left) -> None:
+        super().__init__()
+        self._left = left
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for a moment."""
+        if seconds == worker.TURN_PAUSE:
+            self._left.pause()
+        else:
+            super().sleep(seconds)
 
 
 def batch(store: Store, *words: str) -> Answer:

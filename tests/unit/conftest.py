@@ -1,5 +1,3 @@
-"""Settings of hypothesis for the tests of pure functions."""
-
 from __future__ import annotations
 
 import pytest

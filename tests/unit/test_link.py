@@ -12,30 +12,31 @@ from typing import Any
 import pytest
 import websockets.sync.client
 from session_closer.core.model import Life
-from session_closer.openclaw.gateway import client, connection, link
+from session_closer.openclaw.gateway import client, connection
 from session_closer.openclaw.gateway.find import Found
 from session_closer.openclaw.gateway.link import CallRefused, LinkLost, LinkRefused, SocketLink
 from session_closer.openclaw.home import Home
+from session_closer.system import clock as machine
 from session_closer.system import peers
 
 LATER = {"code": "UNAVAILABLE", "message": "the gateway is starting", "retryable": True}
 Script = Callable[[dict[str, Any]], list[Any]]
 
 
-class Clock:
+class Clock(machine.Clock):
     """Time that passes only while somebody sleeps or waits."""
 
     def __init__(self) -> None:
-        self.now = 1000.0
+        self.passed = 1000.0
         self.slept: list[float] = []
 
     def monotonic(self) -> float:
-        return self.now
+        return self.passed
 
     def sleep(self, seconds: float) -> None:
         assert seconds > 0
         self.slept.append(seconds)
-        self.now += seconds
+        self.passed += seconds
 
 
 class Socket:
@@ -60,7 +61,7 @@ class Socket:
 
     def recv(self, timeout: float) -> str:
         if not self.waiting:
-            self.clock.now += timeout
+            self.clock.passed += timeout
             raise TimeoutError("timed out")
         found = self.waiting.pop(0)
         if isinstance(found, BaseException):
@@ -71,7 +72,6 @@ class Socket:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(link, "time", made)
     line = peers.Line(SimpleNamespace(settimeout=lambda _: None), (b"", 1), (b"", 1))
     monkeypatch.setattr(peers, "dial", lambda *_: line)
     monkeypatch.setattr(peers, "objection", lambda *_, named: "")
@@ -91,7 +91,7 @@ def dial(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], tu
             return sockets[-1]
 
         monkeypatch.setattr(websockets.sync.client, "connect", connect)
-        return SocketLink("ws://127.0.0.1:1", "token"), sockets
+        return SocketLink("ws://127.0.0.1:1", "token", clock=clock), sockets
 
     return make
 
@@ -142,10 +142,10 @@ def test_the_pause_is_what_the_gateway_says_within_bounds(dial: Dial, clock: Clo
 
 def test_a_gateway_that_is_never_ready_refuses_the_call_in_the_end(dial: Dial, clock: Clock) -> None:
     made, _ = dial(hello_then(times(10**6, {**LATER, "retryAfterMs": 1000})))
-    begun = clock.now
+    begun = clock.passed
     with pytest.raises(CallRefused, match="starting"):
         made.call("x", {}, seconds=20)
-    assert 15 < clock.now - begun <= 20
+    assert 15 < clock.passed - begun <= 20
 
 
 @pytest.mark.parametrize("retryable", [False, None, "true", 1])
@@ -169,10 +169,10 @@ def test_a_gateway_that_is_overloaded_is_asked_again(dial: Dial, clock: Clock) -
 
 def test_a_gateway_that_stays_overloaded_is_not_waited_for_as_long_as_one_that_starts(dial: Dial, clock: Clock) -> None:
     made, _ = dial(hello_then(times(10**6, OVERLOADED)))
-    begun = clock.now
+    begun = clock.passed
     with pytest.raises(CallRefused, match="overloaded"):
         made.call("x", {}, seconds=60)
-    assert 8 < clock.now - begun <= 10
+    assert 8 < clock.passed - begun <= 10
 
 
 @pytest.mark.parametrize("other", [{"code": "INTERNAL"}, {"message": "worker gone: code=closed"}])
@@ -226,7 +226,7 @@ def test_a_hello_that_is_none_is_one_line_and_the_socket_is_closed(
     socket = Socket(clock, lambda _: [text])
     monkeypatch.setattr(websockets.sync.client, "connect", lambda *_, **__: socket)
     with pytest.raises(LinkLost) as caught:
-        SocketLink("ws://127.0.0.1:1", "token")
+        SocketLink("ws://127.0.0.1:1", "token", clock=clock)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
     assert socket.closed == 1
@@ -275,15 +275,15 @@ def test_without_a_thread_there_is_no_link(clock: Clock, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(websockets.sync.client, "connect", connect)
     with pytest.raises(LinkLost, match="can't start new thread"):
-        SocketLink("ws://127.0.0.1:1", "token")
+        SocketLink("ws://127.0.0.1:1", "token", clock=clock)
 
 
 def test_no_answer_at_all_ends_the_wait(dial: Dial, clock: Clock) -> None:
     made, _ = dial(hello_then(lambda _: []))
-    begun = clock.now
+    begun = clock.passed
     with pytest.raises(LinkLost):
         made.call("x", {}, seconds=7)
-    assert clock.now - begun == pytest.approx(7)
+    assert clock.passed - begun == pytest.approx(7)
 
 
 def test_events_and_answers_to_other_calls_are_passed_over(dial: Dial) -> None:
@@ -311,10 +311,10 @@ def test_a_gateway_that_never_lets_us_in_is_given_up_and_every_socket_closed(
         return sockets[-1]
 
     monkeypatch.setattr(websockets.sync.client, "connect", connect)
-    begun = clock.now
+    begun = clock.passed
     with pytest.raises(LinkLost, match="starting"):
-        SocketLink("ws://127.0.0.1:1", "token")
-    assert 20 < clock.now - begun <= 30
+        SocketLink("ws://127.0.0.1:1", "token", clock=clock)
+    assert 20 < clock.passed - begun <= 30
     assert all(socket.closed == 1 for socket in sockets)
 
 
@@ -322,7 +322,7 @@ def test_a_wrong_token_is_refused_at_once_and_the_socket_closed(clock: Clock, mo
     socket = Socket(clock, lambda frame: [no(frame, {"message": "unauthorized: gateway token mismatch"})])
     monkeypatch.setattr(websockets.sync.client, "connect", lambda *_, **__: socket)
     with pytest.raises(LinkRefused, match="token mismatch"):
-        SocketLink("ws://127.0.0.1:1", "a-secret")
+        SocketLink("ws://127.0.0.1:1", "a-secret", clock=clock)
     assert (clock.slept, socket.closed) == ([], 1)
 
 

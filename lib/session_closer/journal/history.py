@@ -294,8 +294,3 @@ def _closed(run: RunRecord) -> set[tuple[str, str]]:
         for session in store.sessions
         if session.status in PUT_AWAY or run.state == "open"
     }
-
-
-def now() -> datetime:
-    """Return the time, in UTC."""
-    return datetime.now(UTC)

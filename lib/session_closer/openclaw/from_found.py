@@ -12,10 +12,10 @@ from ..core import escape, keys, names
 from ..core.durable import Move
 from ..core.effects import NONE, REMOVED, Effect
 from ..core.errors import Ours, Refused, UsageProblem
-from ..journal import history
 from ..journal.checks import raw_entry
 from ..journal.record import RunRecord, SessionRecord, StoreRecord, receipt_of
 from ..system import files
+from ..system.clock import Clock
 from . import found, remains, restorable, stores
 from .files import document
 from .files.store import parse, read_index
@@ -28,7 +28,9 @@ SILENT = "there is none of it, in an archive or where it was: it may never have 
 GONE = "label, model, pin and what else was set for it: only its transcript was written down"
 
 
-def from_found(where: Home, wanted: str, given: str | None, *, looking: bool) -> tuple[RunRecord, list[str]]:
+def from_found(
+    where: Home, wanted: str, given: str | None, clock: Clock, *, looking: bool
+) -> tuple[RunRecord, list[str]]:
     """Return a receipt of one find by its id, and what is to be said; `given` is the key that it is to get.
 
     Refused where nothing has the id, or its key is not known and none is given.
@@ -43,7 +45,7 @@ def from_found(where: Home, wanted: str, given: str | None, *, looking: bool) ->
     if find.run is not None:
         source = _by_receipt(where, find, find.run, looking=looking)
         return (source if key == shown.key else _renamed(where, source, find, key)), []
-    session, note = _session(where, find, key)
+    session, note = _session(where, find, key, clock)
     index = where.database(shown.agent) if find.era == "sqlite" else where.index(shown.agent)
     # What was packed for a database cannot be a file store's transcript.
     era = "sqlite" if any(move.target.endswith(".zst") for move in session.moves) else find.era
@@ -104,7 +106,7 @@ def _with_key(where: Home, find: Find, store: StoreRecord, session: SessionRecor
     return _placed(where, find, key, value, session.moves).but(events=session.events)
 
 
-def _session(where: Home, find: Find, key: str) -> tuple[SessionRecord, list[str]]:
+def _session(where: Home, find: Find, key: str, clock: Clock) -> tuple[SessionRecord, list[str]]:
     """Return what a receipt would say of a session of somebody else's, and what of it is known to be lost."""
     shown = find.shown
     _check_transcripts(where, find)
@@ -112,7 +114,7 @@ def _session(where: Home, find: Find, key: str) -> tuple[SessionRecord, list[str
     if value is not None:
         found_so = _placed(where, find, key, value, find.moves).but(effects=_silent(where, find, value))
         return found_so, [f"what was set for it is what {find.backup} has"]
-    now = int(history.now().timestamp() * 1000)
+    now = int(clock.seconds() * 1000)
     # Without a beginning OpenClaw takes the transcript's, and resets an old session with the next message to it.
     made: dict[str, Any] = {"sessionId": shown.session_id, "updatedAt": now, "sessionStartedAt": now}
     if find.era == "sqlite":

@@ -57,7 +57,7 @@ class Served:
 
     def restart(self) -> RestartResult:
         """Restart it, and wait until it answers."""
-        return restart.restart(self._here.home, self._here.gateway.found)
+        return restart.restart(self._here.home, self._here.gateway.found, self._here.context.clock)
 
     def start(self) -> RestartResult:
         """Start it where a run has stopped it, and wait until it answers."""
@@ -67,11 +67,13 @@ class Served:
 
     def meet_again(self) -> None:
         """Connect to it anew, after a restart."""
-        self._here.gateway = connection.meet(self._here.home, looking_only=False)
+        self._here.gateway = connection.meet(self._here.home, looking_only=False, clock=self._here.context.clock)
 
     def noticed(self, closed: Mapping[str, Sequence[str]]) -> str:
         """Return whether it lists what was closed without it, keys by agent."""
-        return restart.noticed(self._here.home, {agent: list(keys) for agent, keys in closed.items()})
+        return restart.noticed(
+            self._here.home, {agent: list(keys) for agent, keys in closed.items()}, self._here.context.clock
+        )
 
     def leave(self) -> None:
         """End all connections and use none of them again."""
@@ -92,7 +94,8 @@ class OpenClawRuntime:
     @classmethod
     def opened(cls, where: Home, context: Context) -> OpenClawRuntime:
         """Return the runtime of a state directory, once its gateway was looked for."""
-        return cls(Installation(where, context, connection.meet(where, looking_only=context.options.dry_run)))
+        gateway = connection.meet(where, looking_only=context.options.dry_run, clock=context.clock)
+        return cls(Installation(where, context, gateway))
 
     @classmethod
     def found(cls, where: Home, context: Context) -> OpenClawRuntime:

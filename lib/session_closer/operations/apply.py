@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -12,11 +11,9 @@ from ..core.errors import CloserError, GatewayNeeded
 from ..core.findings import Chores
 from ..core.model import GOING, Plan, Route, Status
 from ..core.report import Report, RestartResult
-from ..journal import history
 from ..journal.record import RestartRecord, with_store
 from ..journal.stopped import STOPPING, stopped
 from ..ports.store import Store
-from ..system import clock
 from ..system.files import listed
 from . import handoff, summary
 from .decide import decide_again
@@ -77,7 +74,7 @@ def _carry_out(request: Request, found: Look, plan: Plan, transaction: Transacti
 def _changed(request: Request, found: Look, plan: Plan, transaction: Transaction) -> Iterator[Plan]:
     """Close the sessions of one agent after the other; give of each what was decided otherwise under the lock."""
     free_for = request.options.free_for
-    until = math.inf if free_for is None else time.monotonic() + free_for
+    until = math.inf if free_for is None else request.clock.monotonic() + free_for
     going = [(row.agent, row.key) for row in plan.closing]
     for agent in sorted({row.agent for row in plan.closing}):
         yield _change_store(request, found, plan, transaction, agent=agent, until=until)
@@ -105,7 +102,7 @@ def _change_store(
     """Close one agent's sessions; return what was decided otherwise under the lock."""
     store = found.stores[agent]
     with locked(request.runtime, store):
-        stamp = names.free_stamp(history.now(), [*listed(store.place), *listed(store.folder)])
+        stamp = names.free_stamp(request.clock.now(), [*listed(store.place), *listed(store.folder)])
         store.clean()
         plan, stamp = _decided(request, found, first, store, stamp)
         request.warn(*plan.warnings)
@@ -181,7 +178,7 @@ def _end(request: Request, found: Look, plan: Plan, transaction: Transaction, re
             else _end(request, found, _left_undone(plan, why), transaction, _not_restarted(request, result, why))
         )
     owed = RestartRecord(result.needed, bool(result.ok), result.result, result.detail)
-    transaction.journal.finish(last.but(restart=owed, state="done", finished_at=clock.iso_now()))
+    transaction.journal.finish(last.but(restart=owed, state="done", finished_at=request.clock.iso_now()))
     return report
 
 

@@ -12,7 +12,6 @@ from ..core.claims import user_of
 from ..core.durable import Move
 from ..core.findings import Chores
 from ..core.model import Status
-from ..journal import history
 from ..journal.record import StoreRecord
 from ..ports.store import Readable, Share
 from . import strays
@@ -33,7 +32,7 @@ def tidy(request: Request, transaction: Transaction, store: Readable, left: Mapp
     expired = [name for name in now.expired if name in seen]
     if not (orphans or expired):
         return
-    stamp = names.free_stamp(history.now(), snapshot.taken)
+    stamp = names.free_stamp(request.clock.now(), snapshot.taken)
     planned_moves = (Move(name, names.archive_name(name, stamp)) for name in orphans)
     moves = tuple(measuring.live(store.folder, move, transaction.hashes) for move in planned_moves)
     share = _share(transaction, store)

@@ -15,6 +15,7 @@ from ..core.wish import Options, Wish
 from ..journal import history
 from ..journal.stopped import storage
 from ..ports.context import Console, Context
+from ..system.clock import REAL, Clock
 from ..system.disk import Disk
 from . import runtimes, summary
 from .decide import decide
@@ -32,13 +33,14 @@ def execute(
     disk: Disk | None = None,
     tell: Callable[[str], None] = lambda _: None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    clock: Clock = REAL,
 ) -> Report:
     """Return the report of a run; CloserError where it ends before there is a plan."""
     # One store of all that cannot be read must not keep the others from being cleaned.
     runtimes.check_place(where, wish.agents() if wish.rules is None or wish.agent else [])
-    context = Context(options, disk or Disk(), Console(tell, progress))
+    context = Context(options, disk or Disk(), Console(tell, progress), clock)
     runtime = runtimes.opened(where, context)
-    transaction = Transaction(context.disk, runtime.root, wish.operation, options.reason)
+    transaction = Transaction(context.disk, runtime.root, wish.operation, options.reason, clock)
     try:
         return _perform(Request(runtime, wish), transaction)
     except OSError as problem:

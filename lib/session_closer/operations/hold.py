@@ -25,7 +25,7 @@ def locked(runtime: Runtime, store: Readable) -> Iterator[None]:
     for _ in range(_ROUNDS):
         with ExitStack() as held:
             for folder in places:
-                held.enter_context(flock.folder(folder))
+                held.enter_context(flock.folder(folder, clock=runtime.context.clock))
             left = recover.pending(runtime, store.agent) - tried
             if not left:
                 yield
@@ -37,6 +37,6 @@ def locked(runtime: Runtime, store: Readable) -> Iterator[None]:
 
 def put_away_leftovers(runtime: Runtime, store: Store) -> None:
     """Put away what a killed run has left beside a store; nothing where another closer is at it, whose it may be."""
-    with suppress(Busy), flock.folder(store.place, wait=0.0):
+    with suppress(Busy), flock.folder(store.place, wait=0.0, clock=runtime.context.clock):
         if not recover.pending(runtime, store.agent):
             store.clean()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -23,6 +22,7 @@ from ..openclaw.gateway import client, connection
 from ..openclaw.home import Home
 from ..ports.store import Readable
 from ..system import files
+from ..system.clock import REAL, Clock
 
 
 class Part(NamedTuple):
@@ -38,17 +38,18 @@ class _Look:
     """What has been found so far; `shared` is the file for all agents, once it has been read."""
 
     home: Home
+    clock: Clock
     parts: list[Part] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     shared: FileStore | None = None
 
 
-def look(where: Home, wanted: Wanted, now: Callable[[], float] = time.time) -> Listing:
-    """Return the sessions that are wanted, `now` in seconds since 1970; CloserError where there is no list."""
+def look(where: Home, wanted: Wanted, clock: Clock = REAL) -> Listing:
+    """Return the sessions that are wanted; CloserError where there is no list."""
     access.check_place(where, [] if wanted.agent is None else [wanted.agent])
-    gateway = connection.meet(where, looking_only=True)
+    gateway = connection.meet(where, looking_only=True, clock=clock)
     try:
-        found = _Look(where, warnings=owner.exposure(where, history.folders(where.state)))
+        found = _Look(where, clock, warnings=owner.exposure(where, history.folders(where.state)))
         agents = [wanted.agent] if wanted.store is None else where.agents_with(wanted.store)
         if len(agents) == 1 and agents[0] is not None:
             _look_at_one(found, agents[0])
@@ -61,7 +62,7 @@ def look(where: Home, wanted: Wanted, now: Callable[[], float] = time.time) -> L
         if gateway.found.life is not Life.UP:
             found.warnings += migration.left_behind(where, [part.store for part in found.parts])
         everything = ((at, one) for at, part in enumerate(found.parts) for one in part.snapshot.sessions.values())
-        chosen, total = selection.select(everything, wanted, int(now() * 1000))
+        chosen, total = selection.select(everything, wanted, int(clock.seconds() * 1000))
         shown = {found.parts[one.place].agent for one in chosen}
         view = client.view(gateway, sorted(agent for agent in shown if agent is not None))
         rows = _rows(found, chosen, view)
@@ -137,7 +138,7 @@ def _take(found: _Look, agent: str, *, own: bool = True) -> None:
     if isinstance(store, FileStore) and not snapshot.own_index:
         mine = {key: one for key, one in snapshot.sessions.items() if keys.agent_of(key) == agent}
         snapshot = snapshot._replace(sessions=mine)
-    found.parts.append(Part(agent, store, registers.marked(found.home, snapshot, time.time())))
+    found.parts.append(Part(agent, store, registers.marked(found.home, snapshot, found.clock.seconds())))
 
 
 def _take_rest(found: _Look, shared: FileStore) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from ..core import names
 from ..core.errors import CloserError
 from ..core.model import GatewayView, Plan, Route, Snapshot
-from ..journal import history
 from ..ports.store import Store
 from .request import Request
 
@@ -54,7 +53,9 @@ def look(request: Request, settle: Callable[[str], None] | None) -> Look:
                 unread[agent] = problem
     by_command = any(Route.FILES not in store.traits.writers for store in stores.values())
     view = request.gateway.view(wish.agents(), by_command=by_command)
-    stamp = names.free_stamp(history.now(), (name for found in snapshots.values() for name in found.taken))
+    stamp = names.free_stamp(
+        runtime.context.clock.now(), (name for found in snapshots.values() for name in found.taken)
+    )
     return Look(stores, snapshots, view, sizes, unread, stamp)
 
 

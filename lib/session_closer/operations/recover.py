@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -21,7 +20,7 @@ from ..ports.gateway import Gateway
 from ..ports.runtime import Runtime
 from ..ports.store import Interrupted, StoreGone
 from ..system import files, processes
-from ..system.clock import iso_now
+from ..system.clock import Clock
 from ..system.disk import Disk
 
 _YOUNG_SECONDS = 60.0
@@ -116,7 +115,7 @@ def _finish(runtime: Runtime, journal: Journal, run_id: str) -> list[str]:
     for store in found.stores:
         runtime.reattach(store)
     results = tuple(_not_deferred_any_more(runtime.root, run_id, row) for row in found.results)
-    found = found.but(results=results, state="done", finished_at=iso_now())
+    found = found.but(results=results, state="done", finished_at=runtime.context.clock.iso_now())
     journal.finish(found)
     return [f"run {run_id} was interrupted and is finished now: {_counts(found)}"]
 
@@ -126,7 +125,7 @@ def _settled(runtime: Runtime, journal: Journal, found: RunRecord) -> RunRecord:
     run = Interrupted(
         id=found.id,
         started_at=found.started_at,
-        young=_is_young(journal),
+        young=_is_young(journal, runtime.context.clock),
         # A cleanup frees for some minutes, and there may be ten thousands: the next ones go on with it.
         frees=found.operation != "cleanup-sessions",
         note=lambda store: journal.write(with_store(found, store)),
@@ -139,9 +138,9 @@ def _settled(runtime: Runtime, journal: Journal, found: RunRecord) -> RunRecord:
     return found
 
 
-def _is_young(journal: Journal) -> bool:
+def _is_young(journal: Journal, clock: Clock) -> bool:
     """Tell whether a run was alive a moment ago: it writes its record ahead of each call."""
-    return time.time() - journal.written_at() < _YOUNG_SECONDS
+    return clock.seconds() - journal.written_at() < _YOUNG_SECONDS
 
 
 def _restarted(runtime: Runtime, found: RunRecord) -> RestartRecord:

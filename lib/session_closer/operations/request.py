@@ -9,6 +9,7 @@ from ..core.policy import Rules
 from ..core.wish import Options, Wish
 from ..ports.gateway import Gateway
 from ..ports.runtime import Runtime
+from ..system.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class Request:
     def rules(self) -> Rules | None:
         """What a policy takes, None where sessions were named."""
         return self.wish.rules
+
+    @property
+    def clock(self) -> Clock:
+        """What time it is."""
+        return self.runtime.context.clock
 
     @property
     def gateway(self) -> Gateway:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from ..core.model import Life, Route, Status
@@ -12,6 +11,7 @@ from ..ports.gateway import Gateway
 from ..ports.runtime import Runtime
 from ..ports.store import Ledger, Share
 from ..system import processes
+from ..system.clock import Clock
 
 # A gateway wrote a row 2 s after its run was seen to have ended.
 LAST_WRITE_SECONDS = 5.0
@@ -24,10 +24,11 @@ def nothing_to_restart(gateway: Gateway) -> RestartResult:
 
 def restart_once(runtime: Runtime, ledger: Ledger) -> RestartResult:
     """Restart the gateway where a run owes it that; what was edited below it is to be looked at again then."""
-    begun = time.monotonic()
+    clock = runtime.context.clock
+    begun = clock.monotonic()
     result = _restarted(runtime, ledger)
     if runtime.context.options.late and _edits(ledger) and runtime.gateway.life is not Life.DOWN:
-        wait_for_last_write(begun)
+        wait_for_last_write(begun, clock)
     return result
 
 
@@ -41,9 +42,9 @@ def _edits(ledger: Ledger) -> list[Share]:
     return [share for share in ledger.shares if share.store.traits.restarts and share.edited]
 
 
-def wait_for_last_write(since: float) -> None:
+def wait_for_last_write(since: float, clock: Clock) -> None:
     """Wait until a run that had ended by then (on the monotonic clock) has written all that it writes to a store."""
-    time.sleep(max(0.0, since + LAST_WRITE_SECONDS - time.monotonic()))
+    clock.sleep(max(0.0, since + LAST_WRITE_SECONDS - clock.monotonic()))
 
 
 def _restarted(runtime: Runtime, ledger: Ledger) -> RestartResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from ..core.durable import Move
@@ -31,7 +32,8 @@ from ..openclaw.sqlite import restore as reviving
 from ..openclaw.sqlite.store import SqliteStore
 from ..ports.context import Console, Context
 from ..ports.store import Readable, Store
-from ..system import clock, files, flock
+from ..system import files, flock
+from ..system.clock import REAL, Clock
 from ..system.disk import Disk
 from . import close, handoff, recover, summary
 from .hold import locked
@@ -64,31 +66,25 @@ def execute(
     disk: Disk | None = None,
     tell: Callable[[str], None] = lambda _: None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    clock: Clock = REAL,
 ) -> Report:
     """Return the report of a restore; CloserError where it ends before there is a plan."""
     access.check_place(where, [])
     try:
-        return _execute(where, ask, options, disk=disk or Disk(), tell=tell, progress=progress)
+        return _execute(where, ask, Context(options, disk or Disk(), Console(tell, progress), clock))
     except OSError as problem:
         raise storage(problem, where.state) from None
 
 
-def _execute(
-    where: Home,
-    ask: Ask,
-    options: Options,
-    *,
-    disk: Disk,
-    tell: Callable[[str], None],
-    progress: Callable[[int, int], None],
-) -> Report:
+def _execute(where: Home, ask: Ask, context: Context) -> Report:
     said: list[str] = []
+    options = context.options
     if not ask.check:
         access.check_unfinished(where, [])
     if not options.dry_run and (history.open_runs(where.state) or history.unborn_runs(where.state)):
-        said = _recover(where, options, disk, tell, progress)
+        said = _recover(where, context)
     try:
-        source, notes = _source(where, ask, looking=options.dry_run)
+        source, notes = _source(where, ask, context.clock, looking=options.dry_run)
     except CloserError as problem:
         problem.message = "; ".join((problem.message, *said))
         raise
@@ -97,10 +93,17 @@ def _execute(
     chosen, unknown = restorable.select(source, ask.keys)
     if restorable.is_restore(source):
         wish, others = _closing_again(where, source, ask.keys)
-        report = close.execute(where, wish, options, disk=disk, tell=tell, progress=progress)
+        report = close.execute(
+            where,
+            wish,
+            options,
+            disk=context.disk,
+            tell=context.console.tell,
+            progress=context.console.progress,
+            clock=context.clock,
+        )
         return report._replace(results=(*report.results, *others))
     access.check_place(where, sorted({one.store.agent for one in chosen}))
-    context = Context(options, disk, Console(tell, progress))
     runtime = OpenClawRuntime.opened(where, context)
     run = begun(runtime, Wish(RESTORE, ()))
     run.warn(*said, *notes, *exposure(where, history.folders(where.state)))
@@ -111,10 +114,10 @@ def _execute(
         run.transaction.release()
 
 
-def _source(where: Home, ask: Ask, *, looking: bool) -> tuple[RunRecord, list[str]]:
+def _source(where: Home, ask: Ask, clock: Clock, *, looking: bool) -> tuple[RunRecord, list[str]]:
     """Return the receipt of what is to be brought back, or one made for it, and what is to be said of that."""
     if ask.which.startswith(from_found.PREFIX):
-        return from_found.from_found(where, ask.which, ask.given, looking=looking)
+        return from_found.from_found(where, ask.which, ask.given, clock, looking=looking)
     if ".bak-" in os.path.basename(ask.which):
         return from_backup.from_backup(where, ask.which), []
     return restorable.choose(where, ask.which, looking=looking), []
@@ -130,12 +133,10 @@ def _here(run: Run) -> Installation:
     return run.runtime.here
 
 
-def _recover(
-    where: Home, options: Options, disk: Disk, tell: Callable[[str], None], progress: Callable[[int, int], None]
-) -> list[str]:
+def _recover(where: Home, context: Context) -> list[str]:
     """Finish interrupted runs first, since the receipt that is meant may be one of theirs; return a line for each."""
-    console = Console(tell, progress)
-    runtime = OpenClawRuntime.opened(where, Context(options, disk, console))
+    console = replace(context.console, warnings={})
+    runtime = OpenClawRuntime.opened(where, replace(context, console=console))
     try:
         # What cannot be finished is an error only for the agents of the receipt, which is not known yet.
         said = recover.recover(runtime, [])
@@ -327,7 +328,7 @@ def _finish(run: Run, report: Report, ended: Sequence[Item], result: RestartResu
     if result.result == "handed-off":
         run.transaction.journal.write(last)
         return handoff.start(run.runtime, run.transaction.journal, last.id, run.options)
-    run.transaction.journal.finish(last.but(state="done", finished_at=clock.iso_now()))
+    run.transaction.journal.finish(last.but(state="done", finished_at=run.clock.iso_now()))
     return ""
 
 

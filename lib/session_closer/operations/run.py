@@ -14,6 +14,7 @@ from .transaction import Transaction
 if TYPE_CHECKING:
     from ..ports.gateway import Gateway
     from ..ports.store import Store
+    from ..system.clock import Clock
     from ..system.disk import Disk
 
 
@@ -34,6 +35,11 @@ class Run:
     def disk(self) -> Disk:
         """What writes files."""
         return self.runtime.context.disk
+
+    @property
+    def clock(self) -> Clock:
+        """What time it is for the run."""
+        return self.runtime.context.clock
 
     @property
     def gateway(self) -> Gateway:
@@ -79,4 +85,6 @@ class Run:
 def begun(runtime: Runtime, wish: Wish) -> Run:
     """Return a run that has changed nothing yet."""
     context = runtime.context
-    return Run(runtime, wish, Transaction(context.disk, runtime.root, wish.operation, context.options.reason))
+    return Run(
+        runtime, wish, Transaction(context.disk, runtime.root, wish.operation, context.options.reason, context.clock)
+    )

@@ -12,7 +12,8 @@ from ..journal import clocks, history, journal
 from ..journal.journal import Journal
 from ..journal.record import By, Damaged, RestartRecord, RunRecord, StoreRecord, with_store
 from ..ports.store import Share
-from ..system import clock, files
+from ..system import files
+from ..system.clock import REAL, Clock
 from ..system.disk import Disk
 
 
@@ -24,6 +25,7 @@ class Transaction:
     state: str
     operation: str
     reason: str | None = None
+    clock: Clock = REAL
     record: RunRecord | None = None
     journal: Journal | None = None
     shares: list[Share] = field(default_factory=list)
@@ -56,13 +58,13 @@ class Transaction:
             return
         boot, up = clocks.uptime()
         record = RunRecord(
-            id=journal.new_id(history.now()),
+            id=journal.new_id(self.clock.now()),
             sequence=history.next_sequence(self.state),
             boot=boot,
             uptime=up,
             operation=self.operation,
             tool=__version__,
-            started_at=clock.iso_now(),
+            started_at=self.clock.iso_now(),
             state_dir=self.state,
             by=By(os.getuid(), os.getpid(), os.uname().nodename),
             reason=self.reason,

@@ -1,4 +1,4 @@
-"""What is given to a run and never changes: how it was asked, who writes files, who hears what it says."""
+"""What is given to a run and never changes: how it was asked, who writes files, who hears of it, what time it is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..core.wish import Options
+from ..system.clock import REAL, Clock
 from ..system.disk import Disk
 
 
@@ -28,8 +29,9 @@ class Console:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """How a run was asked, what writes its files, and who hears of it."""
+    """How a run was asked, what writes its files, who hears of it, and what time it is for it."""
 
     options: Options
     disk: Disk = field(default_factory=Disk)
     console: Console = field(default_factory=Console)
+    clock: Clock = REAL

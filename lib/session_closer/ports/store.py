@@ -13,6 +13,7 @@ from ..core.effects import Effect
 from ..core.model import PUT_AWAY, PlannedRow, Reason, Session, Snapshot, Status, Traits
 from ..core.report import Outcome
 from ..journal.record import Damaged, RestartRecord, StoreRecord
+from ..system.clock import REAL, Clock
 
 FINISHES = "the same command again finishes it"
 
@@ -62,6 +63,7 @@ class Share:
     record: StoreRecord
     note: Callable[[StoreRecord], None]
     hashes: HashBudget
+    clock: Clock = REAL
     edited: bool = False
     finished: bool = False
     outcome: dict[str, Status] = field(default_factory=dict)

@@ -7,11 +7,11 @@ import errno
 import fcntl
 import os
 import shlex
-import time
 from collections.abc import Iterator
 
 from ..core.errors import Busy, Refused
 from . import processes
+from .clock import REAL, Clock
 
 FOLDER_WAIT = 10.0
 _PAUSE = 0.05
@@ -20,15 +20,12 @@ _NO_FLOCK = (errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPN
 
 
 @contextlib.contextmanager
-def folder(path: str, wait: float = FOLDER_WAIT) -> Iterator[int]:
+def folder(path: str, wait: float = FOLDER_WAIT, clock: Clock = REAL) -> Iterator[int]:
     """Hold the flock on a folder's own descriptor (it leaves no file behind); raise Busy after `wait` seconds."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        deadline = time.monotonic() + wait
-        while not try_flock(descriptor, path):
-            if time.monotonic() >= deadline:
-                raise _held(descriptor, path)
-            time.sleep(_PAUSE)
+        if not clock.until(lambda: try_flock(descriptor, path), wait, _PAUSE):
+            raise _held(descriptor, path)
         yield descriptor
     finally:
         os.close(descriptor)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.list_sessions import ListSessions
 from support.cleanup import DAY, HOUR, OLD_CHILD, STALE, ago, all_keys, clean, gone, put, summary
+from support.clock import Ahead, handed
 from support.commands import run, run_json
 from support.keys import LEAD
 from support.stores import Store
@@ -250,13 +250,10 @@ def test_rows_from_far_ahead_are_old_only_where_that_is_asked_for(filled: Store)
     assert key in gone(clean(filled, "--unknown-age-is-old"))
 
 
-def test_by_a_clock_that_was_set_back_no_row_is_old_for_being_ahead(
-    filled: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_by_a_clock_that_was_set_back_no_row_is_old_for_being_ahead(filled: Store) -> None:
     put(filled, LEAD + "subagent:new", 0)
     assert clean(filled, "--agent", "researcher").code == 0
-    real = time.time
-    monkeypatch.setattr("session_closer.cli.commands.cleanup_sessions.time.time", lambda: real() - 40 * DAY)
-    answer = clean(filled, "--unknown-age-is-old")
+    with handed(Ahead(seconds=-40 * DAY)):
+        answer = clean(filled, "--unknown-age-is-old")
     assert (answer.code, answer.data["results"]) == (0, [])
     assert any("the clock is behind the last run" in warning for warning in answer.data["warnings"])

@@ -8,7 +8,6 @@ import itertools
 import os
 import stat
 import struct
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,9 @@ from session_closer.openclaw.home import Home
 from session_closer.operations import apply
 from session_closer.operations import close as executor
 from session_closer.system import flock
+from session_closer.system.clock import Clock
 from session_closer.system.disk import Disk
+from support.clock import Brisk, handed
 from support.commands import Answer, run_json
 from support.gateway import StubGateway, StubOpenClaw, stub_gateway
 from support.interrupted import Killed, KilledDisk, perform
@@ -377,23 +378,21 @@ def test_a_gateway_that_does_not_get_to_its_restart_is_reported_as_one_that_wait
 
 
 def test_a_gateway_that_answers_is_given_the_time_that_its_runs_take(
-    served: Store, openclaw: StubOpenClaw, stub: StubGateway, monkeypatch: pytest.MonkeyPatch
+    served: Store, openclaw: StubOpenClaw, stub: StubGateway
 ) -> None:
-    monkeypatch.setattr(restart, "HEALTH_SECONDS", 0.5)
-    monkeypatch.setattr(restart, "PATIENCE_SECONDS", 120.0)
     openclaw.has_no_effect()
-    real = restart._wait_until_healthy
+    waited = []
 
-    def wait(where: Home, before: Any) -> RestartResult:
-        later = threading.Timer(1.5, stub.write_lock, ["second start"])
-        later.start()
-        try:
-            return real(where, before)
-        finally:
-            later.join()
+    class Clock(Brisk):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            waited.extend([self.monotonic()] if openclaw.calls("restart") else [])
+            # Longer than one that does not answer is waited for.
+            if len(waited) > 1 and waited[-1] - waited[0] > restart.HEALTH_SECONDS:
+                stub.write_lock("second start")
 
-    monkeypatch.setattr(restart, "_wait_until_healthy", wait)
-    answer = run_json(CloseProject, "alpha", "--via", "files", state=served.state)
+    with handed(Clock()):
+        answer = run_json(CloseProject, "alpha", "--via", "files", state=served.state)
     assert (answer.code, answer.data["restart"]["result"]) == (0, "restarted")
 
 
@@ -403,8 +402,8 @@ def test_a_closer_that_comes_while_the_gateway_restarts_changes_nothing_of_what_
     real = restart._wait_until_healthy
     with contextlib.ExitStack() as held:
 
-        def wait(where: Home, before: Any) -> RestartResult:
-            found = real(where, before)
+        def wait(where: Home, before: Any, clock: Clock) -> RestartResult:
+            found = real(where, before, clock)
             held.enter_context(flock.folder(str(served.folder())))
             return found
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import names
-from session_closer.journal import clocks, history, journal
-from session_closer.system import clock as machine_clock
+from session_closer.journal import clocks, journal
+from support.clock import Ahead, handed
 from support.commands import Answer, run_json
 from support.interrupted import interrupt
 from support.keys import LEAD, session_id
@@ -156,23 +157,13 @@ def test_what_no_record_can_hold_is_refused_before_anything_changes(
 # Clocks
 
 
-class Clock:
+class Clock(Ahead):
     """The clock that everybody here reads; the machine's own time goes on."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ahead = timedelta()
-        real, machine, began = time.time, clocks.uptime(), time.monotonic()
+        super().__init__()
+        machine, began = clocks.uptime(), time.monotonic()
         self.boot = machine.boot or "a boot"
-
-        def now() -> datetime:
-            return datetime.fromtimestamp(real(), UTC) + self.ahead
-
-        def iso() -> str:
-            return now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-        monkeypatch.setattr(history, "now", now)
-        monkeypatch.setattr(machine_clock, "iso_now", iso)
-        monkeypatch.setattr(time, "time", lambda: real() + self.ahead.total_seconds())
         up = lambda: clocks.Uptime(self.boot, machine.seconds + time.monotonic() - began)  # noqa: E731
         monkeypatch.setattr(clocks, "uptime", up)
 
@@ -181,11 +172,13 @@ class Clock:
 
 
 @pytest.fixture
-def clock(store: Store, monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     # The sample's own archive is of a fixed day.
     for archive in store.folder().glob("*.deleted.*"):
         archive.unlink()
-    return Clock(monkeypatch)
+    made = Clock(monkeypatch)
+    with handed(made):
+        yield made
 
 
 @pytest.mark.parametrize("step", [{"hours": -1}, {"days": -800}])
@@ -230,7 +223,7 @@ def test_a_clock_two_years_ahead_deletes_nothing_that_was_put_away_a_second_ago(
     assert [(row["status"], row["reason"]) for row in answer.data["results"]] == [("refused", "clock")]
     assert tree(store.state) == put_away
     # What was old before is let go all the same.
-    long_ago = names.stamp(history.now() - timedelta(days=730 + 40))
+    long_ago = names.stamp(clock.now() - timedelta(days=730 + 40))
     write(store.folder() / f"x.jsonl.deleted.{long_ago}", "")
     answer = expire(store)
     assert (answer.code, sorted(row["status"] for row in answer.data["results"])) == (1, ["expired", "refused"])

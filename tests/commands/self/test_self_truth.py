@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -18,6 +16,7 @@ from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.operations import close, restart, worker
 from session_closer.system import flock, processes
+from session_closer.system.clock import Clock
 from support.commands import run_json, run_process
 from support.gateway import StubGateway, StubOpenClaw
 from support.interrupted import Killed, KilledDisk, interrupt
@@ -248,9 +247,10 @@ class Last:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **writes: Callable[[], object]) -> None:
         self.waits, self.writes = 0, writes
-        monkeypatch.setattr(restart, "time", SimpleNamespace(monotonic=time.monotonic, sleep=self.sleep))
+        monkeypatch.setattr(restart, "wait_for_last_write", self.wait)
+        monkeypatch.setattr(worker, "wait_for_last_write", self.wait)
 
-    def sleep(self, _seconds: float) -> None:
+    def wait(self, _since: float, _clock: Clock) -> None:
         self.waits += 1
         self.writes.get({1: "before", 2: "after"}.get(self.waits, ""), list)()
 

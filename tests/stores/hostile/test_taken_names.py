@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from session_closer.core import names
-from session_closer.journal import history
 from session_closer.system.disk import Disk
+from support.clock import At, HandIn
 from support.hostile import TARGET, close
 from support.interrupted import perform
 from support.keys import LEAD
@@ -18,10 +18,8 @@ from support.stores import Store
 NOON = datetime(2016, 11, 21, 12, 0, 0, 0, UTC)
 
 
-def test_taken_archive_and_backup_names_give_the_next_millisecond(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(history, "now", lambda: NOON)
+def test_taken_archive_and_backup_names_give_the_next_millisecond(store: Store, hand_in: HandIn) -> None:
+    hand_in(At(NOON))
     store.transcript("t.jsonl")
     store.write({TARGET: {"sessionId": "t"}})
     taken = {
@@ -68,16 +66,16 @@ def test_a_name_that_is_taken_at_the_last_moment_is_not_overwritten(store: Store
     assert [str(copies[0])] == [path for row in report.results for path in row.archives]
 
 
-def test_two_runs_in_one_millisecond(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "now", lambda: NOON)
+def test_two_runs_in_one_millisecond(store: Store, hand_in: HandIn) -> None:
+    hand_in(At(NOON))
     for word in ("alpha-review", "alpha", "topics"):
         assert close(store, word).code == 0
     assert len(store.backups()) == len(store.receipts()) == 3
 
 
 @pytest.mark.parametrize("year", [1970, 2106])
-def test_a_clock_that_is_wrong_harms_nothing(store: Store, monkeypatch: pytest.MonkeyPatch, year: int) -> None:
-    monkeypatch.setattr(history, "now", lambda: NOON.replace(year=year))
+def test_a_clock_that_is_wrong_harms_nothing(store: Store, hand_in: HandIn, year: int) -> None:
+    hand_in(At(NOON.replace(year=year)))
     assert close(store, "topics").rows == [(LEAD + "topics", "closed")]
     assert close(store, "topics").rows == [(LEAD + "topics", "already_closed")]
 

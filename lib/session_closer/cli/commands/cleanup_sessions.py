@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -124,7 +123,7 @@ class CleanupSessions(Closing):
         scope = where.setting("session", "dmScope")
         rules = Rules(
             policy,
-            time.time(),
+            self.clock.seconds(),
             tuple(target(given, self.agent) for given in self.active_key),
             scope if isinstance(scope, str) else "main",
             "warn" if warned else "enforce",
@@ -139,8 +138,7 @@ class CleanupSessions(Closing):
             options = options._replace(dry_run=True, yes=True)
         only = agents[0] if self.agent is not None or self.store is not None else None
         wish = Wish(OPERATION, (), agent=only, rules=rules, among=tuple(agents))
-        self.load_drawing()
-        found = execute(where, wish, options, tell=self.tell, progress=self.progress)
+        found = execute(where, wish, options, tell=self.tell, progress=self.progress, clock=self.clock)
         return found._replace(warnings=(*notes, *found.warnings), rules=self.rules)
 
     def _agents(self, where: Home) -> tuple[list[str], list[str]]:

@@ -81,7 +81,7 @@ class ListSessions(Reader):
             self.older_than,
             None if self.limit == _ALL else self.limit,
         )
-        return self._show(look(self.place_of(self.store), wanted))
+        return self._show(look(self.place_of(self.store), wanted, self.clock))
 
     def fail(self, problem: CloserError, _: Sequence[str]) -> None:
         """Print why a run ended early."""

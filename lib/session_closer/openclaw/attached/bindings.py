@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +19,7 @@ from ...core.model import Life, Status
 from ...core.report import RestartResult
 from ...journal.record import Kept
 from ...system import files
+from ...system.clock import REAL, Clock
 from ...system.disk import Disk
 from ..gateway.find import find
 from ..home import Home
@@ -61,7 +61,9 @@ def put_back(
             done[place] = _failed(done[place], f"{_ITS_OWN}, and was not restarted (--restart never): {_BY_HAND}")
         return {}
     try:
-        refused = write(here.disk, here.home, [record for records in wanted.values() for record in records])
+        refused = write(
+            here.disk, here.home, [record for records in wanted.values() for record in records], here.context.clock
+        )
     except (OSError, ValueError) as problem:
         for place in wanted:
             done[place] = _failed(done[place], f"{mentions.BINDINGS} was not written: {problem}")
@@ -102,12 +104,12 @@ def finish(here: Installation, keepers: Iterable[Kept], keys: Iterable[str]) -> 
     """Put the bindings of sessions back that an interrupted restore has brought back; a warning where that fails."""
     try:
         records = kept.bindings(here.home, keepers, frozenset(keys))
-        write(here.disk, here.home, records)
+        write(here.disk, here.home, records, here.context.clock)
     except (OSError, ValueError, KeyError, TypeError) as problem:
         here.warn(f"chat bindings were not put back: {problem}; {_BY_HAND}")
 
 
-def write(disk: Disk, home: Home, records: Sequence[dict[str, Any]]) -> dict[str, str]:
+def write(disk: Disk, home: Home, records: Sequence[dict[str, Any]], clock: Clock = REAL) -> dict[str, str]:
     """Add bindings to their file; return by id why one was left out on purpose. OSError, ValueError: none was added.
 
     By exchange, so that what a gateway writes in this moment is not lost; a chat that has a binding by now keeps it.
@@ -118,7 +120,7 @@ def write(disk: Disk, home: Home, records: Sequence[dict[str, Any]]) -> dict[str
     # Killed after an exchange, a run has left there what somebody else wrote in that moment.
     wanted = [*records, *_left_over(fresh)]
     files.remove(disk, [fresh])
-    refused, text = _with_records(live, wanted)
+    refused, text = _with_records(live, wanted, clock.seconds())
     for _ in range(_ATTEMPTS):
         if text == live:
             return refused
@@ -130,7 +132,7 @@ def write(disk: Disk, home: Home, records: Sequence[dict[str, Any]]) -> dict[str
             return refused
         # Written in this moment: what that says counts, and gets the records, too.
         live = text
-        refused, text = _with_records(displaced, wanted)
+        refused, text = _with_records(displaced, wanted, clock.seconds())
     raise OSError(None, "it is written again and again", path)
 
 
@@ -151,7 +153,7 @@ def _installed(disk: Disk, path: str, fresh: str) -> bytes:
     return before
 
 
-def _with_records(raw: bytes, records: Sequence[dict[str, Any]]) -> tuple[dict[str, str], bytes]:
+def _with_records(raw: bytes, records: Sequence[dict[str, Any]], now: float) -> tuple[dict[str, str], bytes]:
     """Return the text of the file with the records that it may get, and by id why it does not get one."""
     found = json.loads(raw)
     if not (isinstance(found, dict) and found.get("version") == 1 and isinstance(found.get("bindings"), list)):
@@ -160,7 +162,7 @@ def _with_records(raw: bytes, records: Sequence[dict[str, Any]]) -> tuple[dict[s
     bound = {_chat(record): _target(record) for record in there}
     refused, new = {}, list(there)
     for record in records:
-        if _expired(record):
+        if _expired(record, now):
             refused[_id(record)] = "it has expired"
         elif _chat(record) in bound:
             if bound[_chat(record)] != _target(record):
@@ -189,9 +191,9 @@ def _target(record: Any) -> str:
     return str(record.get("targetSessionKey") or "") if isinstance(record, dict) else ""
 
 
-def _expired(record: Mapping[str, Any]) -> bool:
+def _expired(record: Mapping[str, Any], now: float) -> bool:
     at = record.get("expiresAt")
-    return isinstance(at, int | float) and at <= time.time() * 1000
+    return isinstance(at, int | float) and at <= now * 1000
 
 
 def _had(item: Item) -> bool:

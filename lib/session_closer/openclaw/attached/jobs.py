@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -105,7 +104,7 @@ def _is_on(jobs: _Jobs, work: Share, key: str, one: Attached, done: dict[str, Of
         if now is None or now.get("enabled") is not True:
             _changed(work, key, one, None)  # by now it is gone, or off: not ours to switch on again
             return False
-        asked = Off(one.id, int(time.time() * 1000))
+        asked = Off(one.id, int(work.clock.seconds() * 1000))
         _note(work, key, asked)
     except _NO_ANSWER as problem:
         _left_on(work, key, one, str(problem))

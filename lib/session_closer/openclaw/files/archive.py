@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -18,7 +17,6 @@ from ...core.claims import Claims, user_of
 from ...core.durable import Move
 from ...core.model import PlannedRow, Route, Session, Snapshot, Status
 from ...core.transcripts import is_locked
-from ...journal.history import now
 from ...journal.record import SessionRecord, StoreRecord
 from ...system import files, flock
 from ...system.disk import Disk
@@ -59,15 +57,16 @@ def archive(disk: Disk, work: FileShare, rows: Sequence[PlannedRow]) -> None:
 
 
 def _other_name(work: FileShare, move: Move) -> Move:
-    work.record, other = with_other_name(work.record, move, work.store.listed())
+    stamp = names.free_stamp(work.clock.now(), work.store.listed())
+    work.record, other = with_other_name(work.record, move, stamp)
     # Noted before it is used: what has the planned name is not ours.
     work.note(work.record)
     return other
 
 
-def with_other_name(record: StoreRecord, move: Move, taken: Iterable[str]) -> tuple[StoreRecord, Move]:
-    """Return a record with an archive name for a file that none of the taken names is, and the move to it."""
-    other = move.but(target=names.archive_name(move.source, names.free_stamp(now(), taken)))
+def with_other_name(record: StoreRecord, move: Move, stamp: str) -> tuple[StoreRecord, Move]:
+    """Return a record with another archive name for a file, and the move to it; no name may end with the stamp yet."""
+    other = move.but(target=names.archive_name(move.source, stamp))
     sessions = tuple(
         session.but(moves=tuple(m.but(target=other.target) if m.source == move.source else m for m in session.moves))
         for session in record.sessions
@@ -83,16 +82,12 @@ def archive_late_files(disk: Disk, work: FileShare, rows: Sequence[PlannedRow]) 
     if not rows:
         return
     store = work.store
-    deadline = time.monotonic() + ABORT_SECONDS
     # The lock outlives the name of its transcript, which is archived already.
     sessions_of_rows = [row.session for row in rows if row.session is not None]
-    while _any_locked(sessions_of_rows, store.read()):
-        if time.monotonic() >= deadline:
-            break
-        time.sleep(_PAUSE)
+    work.clock.until(lambda: not _any_locked(sessions_of_rows, store.read()), ABORT_SECONDS, _PAUSE)
     snapshot = store.read()
     claims = (Claims.of(snapshot.sessions.values()), *work.lent().values())
-    stamp = names.free_stamp(now(), snapshot.taken)
+    stamp = names.free_stamp(work.clock.now(), snapshot.taken)
     late = []
     for row in rows:
         own = [name for name in _own_files(row, snapshot) if name in snapshot.files]

@@ -31,6 +31,7 @@ def take_out(
         record=record,
         note=ledger.note,
         hashes=ledger.hashes,
+        clock=here.context.clock,
         planned=store.document,
         lent=lent,
     )

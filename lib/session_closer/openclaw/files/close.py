@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -125,7 +124,7 @@ def through_files(disk: Disk, work: FileShare, life: Life) -> None:
     if not rows:
         return
     store = work.store
-    with store_lock(disk, store.index) as lock:
+    with store_lock(disk, store.index, clock=work.clock) as lock:
         current = work.planned
         if not holds(store.index, current.raw):
             current = parse(read_index(store.index)[0], store.index, store.agent)
@@ -185,7 +184,7 @@ def _verify(
     """Look whether a stale image was written back, and take it out again; a changed entry is in use and stays."""
     for _ in range(ATTEMPTS):
         if settle:
-            time.sleep(settle)
+            work.clock.sleep(settle)
         now = _now(work)
         stale = []
         for row in rows:

@@ -8,14 +8,13 @@ import os
 import re
 import secrets
 import shlex
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from ...core import durations
 from ...core.errors import Busy
 from ...system import processes
-from ...system.clock import iso_now
+from ...system.clock import REAL, Clock
 from ...system.disk import Disk
 from ...system.files import put, remove
 from ..lockfile import OLD_AFTER, look, read
@@ -30,9 +29,9 @@ _TOKEN = re.compile(r"[0-9a-f]{16}")
 
 
 @contextlib.contextmanager
-def store_lock(disk: Disk, index: str, wait: float = STORE_WAIT) -> Iterator[StoreLock]:
+def store_lock(disk: Disk, index: str, wait: float = STORE_WAIT, clock: Clock = REAL) -> Iterator[StoreLock]:
     """Hold an index's lock file the way OpenClaw up to 2026.4 does; the caller holds the folder's flock."""
-    lock = StoreLock(disk, index)
+    lock = StoreLock(disk, index, clock)
     lock.acquire(wait)
     try:
         yield lock
@@ -43,8 +42,9 @@ def store_lock(disk: Disk, index: str, wait: float = STORE_WAIT) -> Iterator[Sto
 class StoreLock:
     """`sessions.json.lock`, recognised as ours by a random token (inode numbers are no identity everywhere)."""
 
-    def __init__(self, disk: Disk, index: str) -> None:
+    def __init__(self, disk: Disk, index: str, clock: Clock = REAL) -> None:
         self._disk = disk
+        self._clock = clock
         self._path = lock_path(index)
         self._token = secrets.token_hex(8)
         self._half_made = False
@@ -56,17 +56,19 @@ class StoreLock:
         fresh = f"{self._path}.{self._token}"
         try:
             put(self._disk, fresh, self._content())
-            deadline = time.monotonic() + wait
-            while not self._publish(fresh):
-                if reclaimable(self._path) or (left and _stays_empty(self._path)):
-                    self._disk.unlink(self._path)
-                    continue
-                if time.monotonic() >= deadline:
-                    raise _busy(self._path)
-                time.sleep(_PAUSE)
+            if not self._clock.until(lambda: self._take(fresh, killed=bool(left)), wait, _PAUSE):
+                raise _busy(self._path)
         finally:
             if not (self._half_made and _is_empty(self._path)):
                 remove(self._disk, [fresh, *left])
+
+    def _take(self, fresh: str, *, killed: bool) -> bool:
+        """Publish the lock in the place of one that is left over; `killed`: a run that was killed may have left it."""
+        while not self._publish(fresh):
+            if not (reclaimable(self._path) or (killed and self._stays_empty())):
+                return False
+            self._disk.unlink(self._path)
+        return True
 
     def _publish(self, fresh: str) -> bool:
         try:
@@ -89,11 +91,23 @@ class StoreLock:
 
     def _content(self) -> bytes:
         pid = os.getpid()
-        content: dict[str, Any] = {"pid": pid, "createdAt": iso_now(), "holder": HOLDER, "token": self._token}
+        content: dict[str, Any] = {
+            "pid": pid,
+            "createdAt": self._clock.iso_now(),
+            "holder": HOLDER,
+            "token": self._token,
+        }
         started = processes.start_ticks(pid)
         if started is not None:
             content["starttime"] = started
         return json.dumps(content).encode()
+
+    def _stays_empty(self) -> bool:
+        """Tell whether a lock was made and never written: OpenClaw writes its own as soon as it has made it."""
+        if not _is_empty(self._path):
+            return False
+        self._clock.sleep(_WRITTEN_AFTER)
+        return _is_empty(self._path)
 
     def still_ours(self) -> bool:
         """Tell whether nobody has taken the lock over."""
@@ -123,14 +137,6 @@ def _is_empty(path: str) -> bool:
     with contextlib.suppress(FileNotFoundError):
         return os.lstat(path).st_size == 0
     return False
-
-
-def _stays_empty(path: str) -> bool:
-    """Tell whether a lock was made and never written: OpenClaw writes its own as soon as it has made it."""
-    if not _is_empty(path):
-        return False
-    time.sleep(_WRITTEN_AFTER)
-    return _is_empty(path)
 
 
 def reclaimable(path: str) -> bool:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from ...artifacts.measuring import Hash
 from ...core import names
 from ...core.model import PlannedRow, Status
-from ...journal import history
 from ...journal.record import StoreRecord
 from ...ports.store import Interrupted, Ledger, Share
 from ..installation import Installation
@@ -42,7 +41,7 @@ class Files(FileStore):
         """Put that away."""
         from . import commit
 
-        stamp = names.free_stamp(history.now(), os.listdir(self.place))
+        stamp = names.free_stamp(self._here.context.clock.now(), os.listdir(self.place))
         name = names.backup_name(os.path.basename(self.index), stamp)
         commit.clean(self._here.disk, commit.Place(self.index, name, commit.unnoted, commit.unnoted, self._here.warn))
 

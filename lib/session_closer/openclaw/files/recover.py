@@ -8,7 +8,7 @@ from functools import partial
 
 from ...artifacts import engine
 from ...artifacts.engine import Became, Names
-from ...core import fileplan
+from ...core import fileplan, names
 from ...core.claims import Claims, user_of
 from ...core.durable import Move
 from ...core.model import Session
@@ -40,7 +40,10 @@ def settle_files(here: Installation, store: StoreRecord) -> StoreRecord:
         return store
     check_there(store)
     going = Names.LIVE if store.restores else Names.ARCHIVE
-    with flock.folder(os.path.dirname(store.path)), engine.Root(here.disk, store.transcripts) as root:
+    with (
+        flock.folder(os.path.dirname(store.path), clock=here.context.clock),
+        engine.Root(here.disk, store.transcripts) as root,
+    ):
         settled = [root.settle(move, going) for move in store.orphans]
     if store.restores:
         return store
@@ -51,7 +54,7 @@ def look_again(here: Installation, store: StoreRecord) -> StoreRecord:
     """Bring back what a session has taken into use since this store was settled, and leave it out of the record."""
     if not (store.orphans or any(session.moves for session in store.sessions)):
         return store
-    with flock.folder(os.path.dirname(store.path)):
+    with flock.folder(os.path.dirname(store.path), clock=here.context.clock):
         shelf = _Shelf(here, store)
         with shelf.root:
             return _spared(shelf, store)
@@ -78,7 +81,10 @@ def _put_back(here: Installation, store: StoreRecord, run: Interrupted) -> Store
     """Finish an interrupted restore of a file store: files without an entry are put away again."""
     disk = here.disk
     check_there(store)
-    with flock.folder(os.path.dirname(store.path)), store_lock(disk, store.path) as lock:
+    with (
+        flock.folder(os.path.dirname(store.path), clock=here.context.clock),
+        store_lock(disk, store.path, clock=here.context.clock) as lock,
+    ):
         store = replay.finish(disk, store, replay.backup(store), lock, run.note)
         live = parse(read_index(store.path)[0], store.path, store.agent)
         users = here.neighbours.users(store.agent)
@@ -97,7 +103,7 @@ def _roll_forward(here: Installation, store: StoreRecord, run: Interrupted) -> S
     """Finish an interrupted close of a file store: files of what is out of it are put away, the rest stays."""
     disk, folder = here.disk, os.path.dirname(store.path)
     check_there(store)
-    with flock.folder(folder), store_lock(disk, store.path) as lock:
+    with flock.folder(folder, clock=here.context.clock), store_lock(disk, store.path, clock=here.context.clock) as lock:
         before = replay.backup(store)
         store = replay.finish(disk, store, before, lock, run.note)
         live = parse(read_index(store.path)[0], store.path, store.agent)
@@ -147,7 +153,8 @@ class _Shelf:
 
     def _other_name(self, move: Move) -> Move:
         assert self._note is not None
-        self._store, other = with_other_name(self._store, move, self._listed())
+        stamp = names.free_stamp(self._here.context.clock.now(), self._listed())
+        self._store, other = with_other_name(self._store, move, stamp)
         # Killed in between, the next run finds the file by that name: what has the planned one is not ours.
         self._note(self._store)
         return other

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,6 @@ from ...core import names
 from ...core.claims import user_of
 from ...core.errors import CloserError
 from ...core.model import Life, Status
-from ...journal import history
 from ...journal.record import Kept, StoreRecord
 from ...ports.store import Ledger, Readable, Share
 from ...system import files
@@ -46,7 +44,7 @@ def restore_store(
     assert isinstance(store, FileStore)
     assert store.document is not None
     done.update({(agent, item.key): item for item in items})
-    stamp = names.free_stamp(history.now(), os.listdir(store.place))
+    stamp = names.free_stamp(here.context.clock.now(), os.listdir(store.place))
     name = names.backup_name(os.path.basename(store.index), stamp)
     commit.clean(here.disk, commit.Place(store.index, name, commit.unnoted, commit.unnoted, here.warn))
     todo = [item for item in items if item.status is Status.WOULD_RESTORE]
@@ -106,7 +104,7 @@ def is_lost(store: Readable, some: Sequence[Chosen]) -> bool:
 def _begin_anew(here: Installation, store: Readable) -> None:
     """Put an empty index where there is none that can be read; what is there gets another name, and stays."""
     disk, index = here.disk, store.index
-    with store_lock(disk, index):
+    with store_lock(disk, index, clock=here.context.clock):
         why = from_backup.lost(index)
         if why is None:
             return
@@ -116,7 +114,7 @@ def _begin_anew(here: Installation, store: Readable) -> None:
         said = f"{index} {why}: a new one was begun"
         try:
             if there:
-                stamp = names.free_stamp(history.now(), os.listdir(store.place))
+                stamp = names.free_stamp(here.context.clock.now(), os.listdir(store.place))
                 aside = os.path.join(store.place, names.aside_name(os.path.basename(index), stamp))
                 disk.rename_new(index, aside)
                 said += f", what was there is kept as {aside}"
@@ -157,7 +155,7 @@ def _entries_back(
 ) -> None:
     store = work.store
     settle = _SETTLE_SECONDS if here.gateway.found.life is not Life.DOWN else 0.0
-    with store_lock(here.disk, store.index) as lock:
+    with store_lock(here.disk, store.index, clock=here.context.clock) as lock:
         for _ in range(_ATTEMPTS):
             live = parse(read_index(store.index)[0], store.index, store.agent)
             absent = [item for item in items if item.key not in live.members]
@@ -169,7 +167,7 @@ def _entries_back(
             install(here.disk, work, live, new, lock)
             work.edited = True
             if settle:
-                time.sleep(settle)
+                here.context.clock.sleep(settle)
         live = parse(read_index(store.index)[0], store.index, store.agent)
         with _root(here, store) as root:
             for item in items:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -30,7 +29,7 @@ def view(gateway: Gateway, agents: list[str], *, by_command: bool = False) -> Ga
             active.update(key for key, running in rows if running)
     if gateway.found.life is Life.DOWN:
         # Nobody can be asked, and what runs may go on without a gateway, or begin again with the next one.
-        active.update(registers.running(gateway.home, time.time()))
+        active.update(registers.running(gateway.home, gateway.clock.seconds()))
     return GatewayView(gateway.found.life, gateway.usable, frozenset(known), frozenset(active))
 
 

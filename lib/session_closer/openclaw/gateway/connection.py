@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass, field
 
 from ...core.errors import GatewayNeeded
 from ...core.escape import quoted
 from ...core.model import Life
 from ...core.report import GatewayResult
+from ...system.clock import REAL, Clock
 from ..home import Home
 from .command import CommandLink, OpenClaw
 from .find import Found, find
@@ -17,7 +17,7 @@ from .link import CallRefused, Link, LinkLost, LinkRefused, SocketLink
 
 CALL_SECONDS = 60.0
 _START_SECONDS = 15.0
-_PAUSE = 0.25
+AWAKE_PAUSE = 0.25
 _UNKNOWN = "unknown method: update.status"
 _NO_RIGHTS = "its hello gives no right to"
 
@@ -31,6 +31,7 @@ class Gateway:
     links: list[Link]
     notes: list[str]
     beside: list[Link] = field(default_factory=list)
+    clock: Clock = REAL
 
     @property
     def usable(self) -> bool:
@@ -68,12 +69,12 @@ class Gateway:
         self.links.clear()
 
 
-def meet(home: Home, *, looking_only: bool) -> Gateway:
+def meet(home: Home, *, looking_only: bool, clock: Clock = REAL) -> Gateway:
     """Find the gateway and connect to it; a run that only looks starts no `openclaw`, which would write files."""
     if home.url is not None:
-        return _meet_named(home, home.url)
-    found = _awake(home)
-    gateway = Gateway(home, found, [], [])
+        return _meet_named(home, home.url, clock)
+    found = _awake(home, clock)
+    gateway = Gateway(home, found, [], [], clock=clock)
     if found.life is Life.DOWN or found.port is None:
         return gateway
     link = _connect(gateway, found.port)
@@ -109,12 +110,12 @@ def _add_command(gateway: Gateway) -> None:
         gateway.links.append(CommandLink(command))
 
 
-def _meet_named(home: Home, url: str) -> Gateway:
+def _meet_named(home: Home, url: str, clock: Clock) -> Gateway:
     """Connect to the gateway at a URL that was given; raise GatewayNeeded where it is not the one that is meant."""
     if home.token is None:
         raise GatewayNeeded(f"no token for the gateway at {url}", "--token-file FILE, with nothing but the token in it")
     try:
-        link = _dial(url, home.token, named=True)
+        link = _dial(url, home.token, clock, named=True)
     except (LinkRefused, LinkLost) as problem:
         what = f"the gateway at {url} does not let us in: {problem}"
         raise GatewayNeeded(what, "check --url and --token-file") from None
@@ -129,7 +130,7 @@ def _meet_named(home: Home, url: str) -> Gateway:
     evidence: tuple[str, ...] = (f"named by --url: {url}",)
     if link.elsewhere:
         evidence += ("nothing in this network namespace is at the other end, so its name alone vouches for it",)
-    gateway = Gateway(home, Found(Life.UP, evidence=evidence), [link], [])
+    gateway = Gateway(home, Found(Life.UP, evidence=evidence), [link], [], clock=clock)
     why = _NO_RIGHTS if not link.may_close else "" if link.says_scopes or not link.keeps_files else _objection(link)
     if why:
         link.close()
@@ -161,14 +162,16 @@ def _objection(link: Link) -> str:
     return ""
 
 
-def _awake(home: Home) -> Found:
+def _awake(home: Home, clock: Clock) -> Found:
     """Return the gateway, given time to open its port where it has just been started."""
-    deadline = time.monotonic() + _START_SECONDS
-    found = find(home)
-    while found.life is Life.UP and found.port is None and time.monotonic() < deadline:
-        time.sleep(_PAUSE)
-        found = find(home)
-    return found
+    seen: list[Found] = []
+
+    def awake() -> bool:
+        seen.append(find(home))
+        return seen[-1].life is not Life.UP or seen[-1].port is not None
+
+    clock.until(awake, _START_SECONDS, AWAKE_PAUSE)
+    return seen[-1]
 
 
 def _connect(gateway: Gateway, port: int) -> SocketLink | None:
@@ -177,7 +180,7 @@ def _connect(gateway: Gateway, port: int) -> SocketLink | None:
         gateway.notes.append("no token is configured, so only the openclaw command can connect")
         return None
     try:
-        return _dial(f"ws://127.0.0.1:{port}", token)
+        return _dial(f"ws://127.0.0.1:{port}", token, gateway.clock)
     except LinkLost as problem:
         gateway.notes.append(str(problem))
     except LinkRefused as problem:
@@ -202,9 +205,9 @@ def admin(gateway: Gateway) -> Link:
     raise last
 
 
-def _dial(url: str, token: str, *, named: bool = False) -> SocketLink:
+def _dial(url: str, token: str, clock: Clock, *, named: bool = False) -> SocketLink:
     """Connect with no more rights than closing needs: in a file store the gateway deletes for an admin alone."""
-    link = SocketLink(url, token, named=named)
+    link = SocketLink(url, token, named=named, clock=clock)
     if link.keeps_files:
         link.become_admin()
     else:

@@ -7,12 +7,12 @@ import json
 import math
 import re
 import sys
-import time
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from ... import __version__
 from ...system import peers
+from ...system.clock import REAL, Clock
 from ...system.files import real
 from ..versions import is_sqlite_era
 
@@ -80,7 +80,8 @@ class Link(Protocol):
 class SocketLink:
     """A Link over a WebSocket, as `gateway-client` in `backend` mode, which needs no pairing."""
 
-    def __init__(self, url: str, token: str, *, named: bool = False, admin: bool = False) -> None:
+    def __init__(self, url: str, token: str, *, named: bool = False, admin: bool = False, clock: Clock = REAL) -> None:
+        self._clock = clock
         self._url = url
         self._token = token
         self._named = named
@@ -98,10 +99,13 @@ class SocketLink:
 
     def as_admin(self) -> SocketLink:
         """Return a link with an admin's rights: this one, or another beside it. Raises LinkRefused or LinkLost."""
-        found = self if ADMIN in self._asked else SocketLink(self._url, self._token, named=self._named, admin=True)
+        found = self if ADMIN in self._asked else self._beside()
         if not found.may_all:
             raise LinkRefused(f"the gateway does not let us have {ADMIN}")
         return found
+
+    def _beside(self) -> SocketLink:
+        return SocketLink(self._url, self._token, named=self._named, admin=True, clock=self._clock)
 
     @property
     def may_all(self) -> bool:
@@ -121,7 +125,7 @@ class SocketLink:
 
     def _begin(self, scopes: tuple[str, ...]) -> None:
         self._asked = scopes
-        deadline = time.monotonic() + _STARTING_SECONDS
+        deadline = self._clock.monotonic() + _STARTING_SECONDS
         while True:
             self._open()
             try:
@@ -129,9 +133,9 @@ class SocketLink:
                 break
             except _NotYet as problem:
                 self.close()
-                if time.monotonic() + problem.seconds > deadline:
+                if self._clock.monotonic() + problem.seconds > deadline:
                     raise LinkLost(str(problem)) from None
-                time.sleep(problem.seconds)
+                self._clock.sleep(problem.seconds)
             except BaseException:
                 self.close()
                 raise
@@ -195,7 +199,7 @@ class SocketLink:
             "auth": {"token": self._token},
         }
         try:
-            hello = self._ask("connect", params, time.monotonic() + _CONNECT_SECONDS, _CONNECT_SECONDS)
+            hello = self._ask("connect", params, self._clock.monotonic() + _CONNECT_SECONDS, _CONNECT_SECONDS)
         except CallRefused as problem:
             raise LinkRefused(str(problem)) from None
         # The name is another one up to websockets 15.
@@ -205,14 +209,14 @@ class SocketLink:
 
     def call(self, method: str, params: dict[str, Any], seconds: float = 60.0) -> dict[str, Any]:
         """Return the payload, or raise LinkRefused, LinkLost or CallRefused; `seconds` bound the wait for it."""
-        begun = time.monotonic()
+        begun = self._clock.monotonic()
         while True:
             try:
                 return self._ask(method, params, begun + seconds, seconds)
             except _NotYet as problem:
-                if time.monotonic() + problem.seconds > begun + min(seconds, problem.patience):
+                if self._clock.monotonic() + problem.seconds > begun + min(seconds, problem.patience):
                     raise CallRefused(str(problem)) from None
-                time.sleep(problem.seconds)
+                self._clock.sleep(problem.seconds)
 
     def _ask(self, method: str, params: dict[str, Any], deadline: float, seconds: float) -> dict[str, Any]:
         self._count += 1
@@ -220,7 +224,7 @@ class SocketLink:
         try:
             self._socket.send(json.dumps({"type": "req", "id": number, "method": method, "params": params}))
             while True:
-                frame = json.loads(self._socket.recv(timeout=max(0.0, deadline - time.monotonic())))
+                frame = json.loads(self._socket.recv(timeout=max(0.0, deadline - self._clock.monotonic())))
                 if isinstance(frame, dict) and frame.get("type") == "res" and frame.get("id") == number:
                     return _payload(frame)
         except TimeoutError:

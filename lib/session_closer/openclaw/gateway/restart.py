@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping
 
 from ...core.errors import GatewayNeeded
 from ...core.model import Life
 from ...core.report import RestartResult
 from ...system import processes
+from ...system.clock import REAL, Clock
 from ..home import Home
 from . import client, connection
 from .command import OpenClaw, first_object
@@ -27,7 +27,7 @@ BY_HAND = "openclaw gateway restart"
 _WHERE_STARTED = "restart it where you started it"
 
 
-def restart(home: Home, found: Found) -> RestartResult:
+def restart(home: Home, found: Found, clock: Clock = REAL) -> RestartResult:
     """Restart the gateway; only `result: restarted` followed by a healthy answer is a success."""
     if found.life is not Life.UP or found.pid is None or not found.sure:
         return RestartResult(True, False, "not-proven", "no gateway of this state directory is proven to run")
@@ -51,14 +51,14 @@ def restart(home: Home, found: Found) -> RestartResult:
         word = result if isinstance(result, str) else f"exit {code}"
         why = f"{said.rstrip('.')}; " if said else ""
         return RestartResult(True, False, word, f"{why}openclaw gateway status may say why; {_WHERE_STARTED}")
-    return _wait_until_healthy(home, found)
+    return _wait_until_healthy(home, found, clock)
 
 
-def noticed(home: Home, closed: Mapping[str, Collection[str]]) -> str:
+def noticed(home: Home, closed: Mapping[str, Collection[str]], clock: Clock = REAL) -> str:
     """Return whether a gateway that was not restarted lists any of what was closed below it, keys by agent."""
     told = "whether it has noticed already cannot be told"
     try:
-        gateway = connection.meet(home, looking_only=True)
+        gateway = connection.meet(home, looking_only=True, clock=clock)
     except GatewayNeeded:
         return told
     try:
@@ -94,14 +94,14 @@ def _would_hit_another(command: OpenClaw, found: Found) -> str:
     return ""
 
 
-def _wait_until_healthy(home: Home, before: Found) -> RestartResult:
-    deadline = time.monotonic() + HEALTH_SECONDS
+def _wait_until_healthy(home: Home, before: Found, clock: Clock) -> RestartResult:
+    deadline = clock.monotonic() + HEALTH_SECONDS
     if before.started is None:
         # Without a lock file nothing tells the old start from the new one: give the old one time to go.
-        time.sleep(_SETTLE_SECONDS)
-    patience = time.monotonic() + PATIENCE_SECONDS
+        clock.sleep(_SETTLE_SECONDS)
+    patience = clock.monotonic() + PATIENCE_SECONDS
     waits = False
-    while time.monotonic() < (patience if waits else deadline):
+    while clock.monotonic() < (patience if waits else deadline):
         now = find(home)
         again = before.started is None or (now.pid, now.started) != (before.pid, before.started)
         answers = now.life is Life.UP and now.port is not None and healthy(home, now.port)
@@ -109,7 +109,7 @@ def _wait_until_healthy(home: Home, before: Found) -> RestartResult:
             return RestartResult(True, True, "restarted", f"healthy again, process {now.pid}")
         # A gateway that was told to restart lets active runs end first, and answers meanwhile.
         waits = answers
-        time.sleep(_PATIENT_PAUSE if waits else _PAUSE)
+        clock.sleep(_PATIENT_PAUSE if waits else _PAUSE)
     if waits:
         what = "it was told to restart and still waits for active runs; look with: openclaw gateway status"
         return RestartResult(True, False, "timeout", what)

@@ -41,7 +41,9 @@ def take_out(
         sessions=tuple(_recorded(row, found[row.key], here.trees.get((row.agent, row.key))) for row in rows),
     )
     ledger.note(record)
-    work = Share(store=store, rows=rows, record=record, note=ledger.note, hashes=ledger.hashes)
+    work = Share(
+        store=store, rows=rows, record=record, note=ledger.note, hashes=ledger.hashes, clock=here.context.clock
+    )
     ledger.shares.append(work)
     word = "closing" if all(row.frees for row in rows) else "archiving"
     here.tell(f"{word} {len(rows)} of agent {store.agent} through the gateway; receipt {ledger.receipt}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
@@ -16,6 +15,7 @@ from ...core.errors import GatewayNeeded
 from ...core.model import PlannedRow, Status
 from ...journal.record import Kept, SessionRecord, StoreRecord
 from ...ports.store import FINISHES, Share
+from ...system.clock import REAL, Clock
 from ..gateway import client as sessions
 from ..gateway import connection
 from ..gateway.connection import Gateway
@@ -115,9 +115,9 @@ def delete(
     reached by then stays archived.
     """
     for at, row in enumerate(rows):
-        if at % _KEPT_AT_ONCE == 0 and time.monotonic() < until:
+        if at % _KEPT_AT_ONCE == 0 and work.clock.monotonic() < until:
             _keep(work, keep, [(one.key, _session_id(one)) for one in rows[at : at + _KEPT_AT_ONCE]])
-        if time.monotonic() >= until:
+        if work.clock.monotonic() >= until:
             work.put_off.update(later.key for later in rows[at:])
             break
         progress(at, len(rows))
@@ -263,6 +263,7 @@ def finish(
     gateway: Gateway,
     keep: Keep,
     *,
+    clock: Clock = REAL,
     began: datetime | None,
     young: bool,
     frees: bool,
@@ -273,7 +274,7 @@ def finish(
     Raises GatewayNeeded where something is to be asked of a gateway that does not answer, or does not do it.
     """
     if young and any(session.archived_at is None for session in record.sessions):
-        time.sleep(_UNDER_WAY_SECONDS)
+        clock.sleep(_UNDER_WAY_SECONDS)
     now = store.rows([session.key for session in record.sessions])
     if frees:
         kept = keep([(one.key, one.session_id) for one in record.sessions if not one.hidden and one.key in now])

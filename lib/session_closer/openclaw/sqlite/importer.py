@@ -11,7 +11,6 @@ import io
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ from ...system.disk import Disk
 from ..files.document import same_value
 from ..gateway.command import OpenClaw, first_object
 from ..gateway.connection import Gateway
-from ..gateway.find import find
+from ..gateway.find import Found, find
 from ..gateway.link import LinkLost, LinkRefused
 from ..gateway.restart import healthy
 from ..installation import Installation
@@ -218,14 +217,16 @@ def stop(here: Installation, ledger: Ledger) -> None:
         OpenClaw(here.home, found.pid, found.port).run("gateway", "stop", "--json", seconds=_STOP_SECONDS)
     except (LinkRefused, LinkLost) as problem:
         raise GatewayNeeded(f"the gateway was not stopped: {problem}", by_hand(here)) from None
-    deadline = time.monotonic() + _STOP_SECONDS
-    while (now := find(here.home)).life is not Life.DOWN:
-        if time.monotonic() > deadline:
-            raise GatewayNeeded(
-                f"the gateway was told to stop and still runs: {'; '.join(now.evidence)}", by_hand(here)
-            )
-        time.sleep(_PAUSE)
-    here.gateway = Gateway(here.home, now, [], [])
+    seen: list[Found] = []
+
+    def is_down() -> bool:
+        seen.append(find(here.home))
+        return seen[-1].life is Life.DOWN
+
+    if not here.context.clock.until(is_down, _STOP_SECONDS, _PAUSE):
+        evidence = "; ".join(seen[-1].evidence)
+        raise GatewayNeeded(f"the gateway was told to stop and still runs: {evidence}", by_hand(here))
+    here.gateway = Gateway(here.home, seen[-1], [], [], clock=here.context.clock)
 
 
 def by_hand(here: Installation) -> str:
@@ -242,11 +243,14 @@ def start(here: Installation) -> RestartResult:
         code, out, err = OpenClaw(here.home, None, None).run(*words, seconds=_START_SECONDS)
     except (LinkRefused, LinkLost) as problem:
         return RestartResult(True, False, "not-started", f"{problem}; {by}")
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        now = find(here.home)
-        if now.life is Life.UP and now.port is not None and healthy(here.home, now.port):
-            return RestartResult(True, True, "started", f"healthy again, process {now.pid}")
-        time.sleep(_PAUSE)
+    if (found := here.context.clock.until(lambda: _healthy(here), _START_SECONDS, _PAUSE)) is not None:
+        return RestartResult(True, True, "started", f"healthy again, process {found.pid}")
     said = str(first_object(out).get("message") or " ".join((err or out).split())[:200] or f"exit {code}")
     return RestartResult(True, False, "not-healthy", f"{said}; {by}")
+
+
+def _healthy(here: Installation) -> Found | None:
+    """Return the gateway where it answers, None where it does not yet."""
+    found = find(here.home)
+    up = found.life is Life.UP and found.port is not None and healthy(here.home, found.port)
+    return found if up else None

@@ -21,7 +21,7 @@ def finish(here: Installation, store: SqliteStore, record: StoreRecord, run: Int
     """Return the record with what became of each session, once what a run began in this store is finished."""
     if record.sessions:
         check_there(record)
-        with flock.folder(os.path.dirname(record.path)):
+        with flock.folder(os.path.dirname(record.path), clock=here.context.clock):
             record = _settled(here, store, record, run)
     return jobs.settled(settle_files(here, record))
 
@@ -43,4 +43,6 @@ def _closed(here: Installation, store: SqliteStore, record: StoreRecord, run: In
         return kept.keep(here.disk, here.home, run.id, store.agent, attachments.words(sessions))
 
     began = history.moment(run.started_at)
-    return close.finish(store, record, here.gateway, keep, began=began, young=run.young, frees=run.frees)
+    return close.finish(
+        store, record, here.gateway, keep, clock=here.context.clock, began=began, young=run.young, frees=run.frees
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -54,7 +53,7 @@ def _unarchive(
     try:
         for number, (pinned, targets) in enumerate(_rounds(todo)):
             if number:
-                time.sleep(_BREATH_SECONDS)
+                here.context.clock.sleep(_BREATH_SECONDS)
             try:
                 refused.update(client.show(here.gateway, targets, pinned=pinned))
             except CallRefused as problem:
