@@ -14,8 +14,8 @@ from typing import Any
 from ...journal import history
 from ...journal.record import Kept
 from ...system import files
-from ...system.disk import Disk
 from ..home import Home
+from ..installation import Installation
 from ..sqlite import tables
 from . import attachments, mentions
 
@@ -29,15 +29,16 @@ def path_of(home: Home, name: str) -> str:
     return os.path.join(history.root(home.state), history.RECEIPTS, name)
 
 
-def keep(disk: Disk, home: Home, run: str, agent: str, owners: Mapping[str, str]) -> Kept | None:
-    """Write the rows that go with sessions, durable before it returns; None where there are none.
+def keep(here: Installation, run: str, agent: str, sessions: Iterable[tuple[str, str | None]]) -> Kept | None:
+    """Write the rows that go with sessions (key, session id), durable before it returns; None where there are none.
 
-    `owners`: the keys and session ids of these sessions, each with its key. A line is `{"database", "table", "key",
-    "row"}`; bytes in a row are `{"base64": …}`. Raises Refused where a database cannot be read.
+    A line is `{"database", "table", "key", "row"}`; bytes in a row are `{"base64": …}`. Raises Refused where a database
+    cannot be read.
     """
+    disk, home = here.disk, here.home
     packed, rows = zlib.compressobj(1, wbits=_GZIP), 0
     pieces: list[bytes] = []
-    for line in _lines(home, agent, owners):
+    for line in _lines(home, agent, attachments.words(sessions)):
         pieces.append(packed.compress(line))
         rows += 1
     if not rows:

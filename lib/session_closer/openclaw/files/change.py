@@ -8,7 +8,7 @@ from ...artifacts.measuring import Hash
 from ...core.errors import GatewayNeeded, Refused
 from ...core.model import Life, PlannedRow, Route
 from ...ports.store import Ledger
-from ..attached import attachments, bindings, kept
+from ..attached import bindings, kept
 from ..gateway.find import find
 from ..installation import Installation
 from ..sqlite.close import again
@@ -60,9 +60,8 @@ def _keep_bindings(here: Installation, ledger: Ledger, work: FileShare) -> None:
     bound = [row for row in rows if any(one.kind == bindings.KIND for one in row.attached)]
     if not bound:
         return
-    owners = attachments.words((row.key, None) for row in bound)
     try:
-        found = kept.keep(here.disk, here.home, ledger.id, work.store.agent, owners)
+        found = kept.keep(here, ledger.id, work.store.agent, ((row.key, None) for row in bound))
     except Refused as problem:
         here.warn(f"the chat bindings that go along are not kept: {problem.message}")
         return

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ...core.errors import GatewayNeeded
 from ...core.model import PlannedRow, Route
 from ...journal.checks import raw_entry
-from ...journal.record import Kept, SessionRecord, StoreRecord
+from ...journal.record import SessionRecord, StoreRecord
 from ...ports.store import Ledger, Share
-from ..attached import attachments, jobs, kept
+from ..attached import jobs, kept
 from ..gateway.link import LinkLost, LinkRefused
 from ..installation import Installation
 from . import close
@@ -57,7 +56,7 @@ def take_out(
         switched = {row.key: row for row in work.rows}
         archived = [switched[row.key] for row in archived]
         freed = [row for row in archived if row.frees]
-        keep = partial(_kept, here, ledger, store.agent)
+        keep = partial(kept.keep, here, ledger.id, store.agent)
         close.delete(work, here.gateway, freed, here.context.console.progress, keep=keep, until=free_by)
         pending = False
     except (LinkLost, LinkRefused) as problem:
@@ -76,11 +75,6 @@ def take_out(
             lost = problem
     if lost is not None:
         raise GatewayNeeded(f"the gateway stopped answering: {lost}", close.again(here.gateway))
-
-
-def _kept(here: Installation, ledger: Ledger, agent: str, sessions: Sequence[tuple[str, str | None]]) -> Kept | None:
-    """Keep what goes with sessions beside the receipt of the run."""
-    return kept.keep(here.disk, here.home, ledger.id, agent, attachments.words(sessions))
 
 
 def _recorded(planned: PlannedRow, row: Row, tree: Tree | None = None) -> SessionRecord:

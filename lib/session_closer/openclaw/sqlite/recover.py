@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from functools import partial
 
 from ...journal import history
-from ...journal.record import Kept, StoreRecord
+from ...journal.record import StoreRecord
 from ...ports.store import Interrupted
 from ...system import flock
-from ..attached import attachments, jobs, kept
+from ..attached import jobs, kept
 from ..files.recover import settle_files
 from ..installation import Installation
 from ..recorded import check_there
@@ -39,9 +39,7 @@ def _put_back(here: Installation, store: SqliteStore, record: StoreRecord, run: 
 
 
 def _closed(here: Installation, store: SqliteStore, record: StoreRecord, run: Interrupted) -> StoreRecord:
-    def keep(sessions: Sequence[tuple[str, str | None]]) -> Kept | None:
-        return kept.keep(here.disk, here.home, run.id, store.agent, attachments.words(sessions))
-
+    keep = partial(kept.keep, here, run.id, store.agent)
     began = history.moment(run.started_at)
     return close.finish(
         store, record, here.gateway, keep, clock=here.context.clock, began=began, young=run.young, frees=run.frees
