@@ -22,7 +22,6 @@ from session_closer.openclaw import home
 from session_closer.openclaw.attached import bindings as bindings_of
 from session_closer.openclaw.attached import mentions
 from session_closer.operations import restore as restoring
-from session_closer.operations.run import Run
 from session_closer.system import files
 from session_closer.system.disk import Disk
 from support.commands import Answer, run, run_json
@@ -279,9 +278,9 @@ def test_what_the_gateway_writes_over_before_it_ends_is_not_called_restored(
     answer = closed_by_gateway(store)
     restart = restoring.restart_once
 
-    def restarted(run: Run) -> RestartResult:
+    def restarted(*run: Any) -> RestartResult:
         unbind(store, KELLY)()
-        return restart(run)
+        return restart(*run)
 
     monkeypatch.setattr(restoring, "restart_once", restarted)
     assert "its own list" in not_restored(restore(store, answer))
