@@ -30,6 +30,7 @@ PACKAGES = [
     ("websockets", "websockets/__init__.py", (15,), NO_LIMIT),
     ("json5", "json5/__init__.py", (0, 9), NO_LIMIT),
     ("msgspec", "msgspec/__init__.py", (0, 19), NO_LIMIT),
+    ("rich", "rich/__init__.py", (13, 9), NO_LIMIT),
 ]  # type: Packages
 if sys.version_info < (3, 14):
     PACKAGES.append(("backports.zstd", "backports/zstd/__init__.py", (1,), NO_LIMIT))

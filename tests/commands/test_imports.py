@@ -9,6 +9,7 @@ import sys
 import pytest
 from support.commands import run_process
 from support.stores import Store
+from support.terminal import on_terminal
 
 CLOSERS = ("close-project", "close-project-batch", "keep-only-sessions")
 SHOW = """
@@ -19,7 +20,7 @@ def show():
 atexit.register(show)
 """
 # Only a gateway, a configuration with comments or a database needs these.
-RARE = {"websockets", "json5", "sqlite3", "asyncio", "multiprocessing", "urllib.request", "http.client", "ssl"}
+RARE = {"rich", "websockets", "json5", "sqlite3", "asyncio", "multiprocessing", "urllib.request", "http.client", "ssl"}
 # Only a change needs these.
 CHANGES = ("operations.apply", "operations.recover", "journal.journal", "openclaw.files.close")
 # Only work on a store needs these.
@@ -82,3 +83,23 @@ def test_websockets_is_for_a_gateway(served: Store) -> None:
     found = loaded(served, "close-project", "topics")
     assert "websockets.sync.client" in found
     assert "asyncio" not in found
+
+
+def on_a_terminal(store: Store, name: str, *words: str) -> set[str]:
+    """Return the modules that a command has imported when it ends, and the same of it on a terminal."""
+    path = store.state.parent / "loaded"
+    seen = on_terminal(name, *words, state=store.state, before=SHOW, LOADED=str(path))
+    assert seen.code in (0, 2), seen.text
+    return set(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("--no-such-flag",), ("--json", "--dry-run", "alpha")])
+def test_a_terminal_alone_is_no_reason_to_load_what_draws(store: Store, words: tuple[str, ...]) -> None:
+    assert "rich" not in on_a_terminal(store, "close-project", *words)
+
+
+def test_a_table_on_a_terminal_loads_what_draws_it_and_no_more(store: Store) -> None:
+    found = on_a_terminal(store, "close-project", "--dry-run", "alpha")
+    assert "rich" in found
+    # The lock has none of them.
+    assert found & {"pygments", "markdown_it", "mdurl"} == set()

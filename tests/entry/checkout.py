@@ -13,7 +13,7 @@ from support.patience import PATIENCE_SECONDS
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("close-project", "close-project-batch", "keep-only-sessions")
 FIRST_RUN = "session-closer: first run: installing "
-PACKAGES = {"plumbum", "psutil", "websockets", "json5", "msgspec"}
+PACKAGES = {"plumbum", "psutil", "websockets", "json5", "msgspec", "rich"}
 NEWER = {"backports.zstd": (3, 14), "typing_extensions": (3, 13)}
 
 

@@ -18,6 +18,8 @@ from ..core.report import Report
 from ..core.wish import Options, Wish
 from ..openclaw import environment, home
 from ..render import json, text
+from ..render.grid import Block
+from ..render.help import lines as help_lines
 from ..system.clock import REAL, Clock
 from . import calls, streams
 from .arguments import address, count, file_of_token, one_word, word
@@ -82,17 +84,8 @@ class Reader(Grammar):
     @cli.switch(["-h", "--help"], overridable=True, help="show this help")
     def help(self) -> None:
         """Print the help: purpose, usage, options, exit codes."""
-        rows = self.options_with_help()
-        width = max(len(spelled) for spelled, _ in rows)
-        self.say(
-            *(line.strip() for line in (self.__doc__ or "").splitlines()),
-            f"usage: {self.OPERATION} [options] {self.POSITIONALS}",
-            "",
-            *(f"  {spelled:<{width}}  {text}" for spelled, text in rows),
-            "",
-            "exit codes:",
-            *(f"  {line}" for line in EXIT_CODES),
-        )
+        usage = f"usage: {self.OPERATION} [options] {self.POSITIONALS}"
+        self.say(*help_lines(self.__doc__ or "", usage, self.options_with_help(), EXIT_CODES, streams.width()))
 
     @cli.switch(["--version"], overridable=True, help="show the version")
     def version(self) -> None:
@@ -103,9 +96,11 @@ class Reader(Grammar):
         """Print lines for people, as far as they are read."""
         streams.put(lines, enough=True)
 
-    def put(self, document: Callable[[], str], lines: Callable[[], Iterable[str]], complaints: Iterable[str]) -> None:
-        """Print a result as one JSON document or as lines on stdout, and its complaints on stderr."""
-        found = [document()] if self.as_json else lines()
+    def put(
+        self, document: Callable[[], str], blocks: Callable[[], Iterable[Block]], complaints: Iterable[str]
+    ) -> None:
+        """Print a result as one JSON document or for people on stdout, and its complaints on stderr."""
+        found = [document()] if self.as_json else blocks()
         # The document holds its complaints, and says how this ends.
         streams.put(found, complaints, enough=self.only_shows(), whole=self.as_json)
 
@@ -187,15 +182,21 @@ class Base(Reader):
         """Say a line at once, before slow work begins."""
         streams.tell(line)
 
+    def load_drawing(self) -> None:
+        """Load what draws the result, where it will be drawn."""
+        if not self.as_json:
+            streams.load_drawing()
+
     def progress(self, done: int, total: int) -> None:
         """Show how far work is: on a terminal if it has taken more than a second, else with --verbose every ten."""
-        self._progress.show(done, total, every_ten=self.verbose)
+        self._progress.show(done, total, every_ten=self.verbose, drawn=not self.as_json)
 
     def show(self, found: Report) -> None:
         """Print a report: its result on stdout, its complaints on stderr."""
+        self._progress.clear()
         self.put(
             lambda: json.as_json(found, self.called),
-            lambda: text.lines(found, verbose=self.verbose),
+            lambda: text.blocks(found, verbose=self.verbose),
             text.complaints(found.warnings, found.error, self.called),
         )
 
@@ -280,6 +281,7 @@ class Command(Closing):
             return int(exit_code(found))
         from ..operations.close import execute  # what touches a store is not loaded for --help
 
+        self.load_drawing()
         found = execute(self.place(), wish, self.options(), tell=self.tell, progress=self.progress, clock=self.clock)
         self.show(found)
         return int(exit_code(found))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import stat
 import sys
 import time
@@ -12,9 +11,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..core.escape import shown
+from ..render.grid import Block
 
 # Work that is done sooner needs no word of how far it is.
 _PATIENCE_SECONDS = 1.0
+_PAUSE_SECONDS = 0.1
 
 
 class Unwritten(Exception):
@@ -37,17 +38,18 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def put(result: Iterable[str], complaints: Iterable[str] = (), *, enough: bool, whole: bool = False) -> None:
+def put(result: Iterable[Block], complaints: Iterable[str] = (), *, enough: bool, whole: bool = False) -> None:
     """Print a result on stdout and its complaints on stderr.
 
     `enough`: where whoever reads has gone away, it is as good as read; else BrokenPipeError. `whole`: the result holds
     its complaints, so that nothing is lost where these cannot be written.
     """
-    for line in result:
-        _tell(sys.stdout, line, enough=enough)
+    for block in result:
+        for line in _lines(block):
+            _tell(sys.stdout, line, enough=enough)
     try:
         for line in complaints:
-            _tell(sys.stderr, line, enough=enough)
+            _tell(sys.stderr, shown(line), enough=enough)
     except (BrokenPipeError, Unwritten):
         if not whole:
             raise
@@ -58,7 +60,7 @@ def tell(line: str) -> None:
     """Say a line on stderr at once, before slow work begins."""
     # What cannot be said is no reason to stop in the middle of a run: its report comes at the end.
     try:
-        _say(sys.stderr, line)
+        _say(sys.stderr, shown(line))
     except (BrokenPipeError, Unwritten):
         _silence(sys.stderr)
 
@@ -67,28 +69,64 @@ class Progress:
     """How far a run is: shown on a terminal once it has taken more than a second."""
 
     def __init__(self) -> None:
-        self._started = time.monotonic()
+        self._next = time.monotonic() + _PATIENCE_SECONDS
+        self._first: tuple[float, int] | None = None
         self._shown = False
 
-    def show(self, done: int, total: int, *, every_ten: bool) -> None:
-        """Show that so many are done; where stderr is no terminal, every ten of them if that is wanted."""
+    def show(self, done: int, total: int, *, every_ten: bool, drawn: bool) -> None:
+        """Show that so many are done; where stderr is no terminal, every ten of them if that is wanted.
+
+        `drawn`: with a bar, and how fast it goes.
+        """
         if not sys.stderr.isatty():
             if every_ten and done and (done % 10 == 0 or done == total):
                 tell(f"{done} of {total}")
             return
-        if time.monotonic() - self._started < _PATIENCE_SECONDS and not self._shown:
+        now = time.monotonic()
+        if now < self._next and (done < total or not self._shown):
             return
-        self._shown = done < total
-        try:
-            sys.stderr.write(f"\r{done} of {total}" if self._shown else "\r\033[K")
-            sys.stderr.flush()
-        except OSError:
-            _silence(sys.stderr)
+        self._next = now + _PAUSE_SECONDS
+        if done < total:
+            self._shown = True
+            _rewrite(self._drawn(done, total, now) if drawn else f"{done} of {total}")
+        else:
+            self.clear()
+
+    def clear(self) -> None:
+        """Take what is shown away, so that what is said next has the line."""
+        if self._shown:
+            self._shown = False
+            _rewrite("")
+
+    def _drawn(self, done: int, total: int, now: float) -> str:
+        from . import terminal
+
+        # How long it took to get where it was first looked at is not known.
+        if self._first is None or done < self._first[1]:
+            self._first = now, done
+        since, before = self._first
+        rate = (done - before) / (now - since) if now > since else 0.0
+        return terminal.progress(done, total, rate, _columns(sys.stderr), sys.stderr.encoding)
+
+
+def _rewrite(line: str) -> None:
+    """Put a line in the place of the last one on the terminal that stderr is."""
+    try:
+        sys.stderr.write(f"\r{line}\033[K")
+        sys.stderr.flush()
+    except OSError:
+        _silence(sys.stderr)
 
 
 def width() -> int | None:
     """Return the columns of the terminal that stdout is, None where it is none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return _columns(sys.stdout) if sys.stdout.isatty() else None
+
+
+def load_drawing() -> None:
+    """Load what draws, where a terminal will need it: what is not whole of it may end no run in its middle."""
+    if sys.stdout.isatty() or sys.stderr.isatty():
+        from . import terminal  # noqa: F401
 
 
 def flush() -> None:
@@ -110,6 +148,27 @@ def leave_terminals() -> None:
             _silence(stream)
 
 
+def _lines(block: Block) -> Iterable[str]:
+    """Return the lines of what is printed, which move no cursor: on a terminal as it is drawn there."""
+    if isinstance(block, str):
+        return [shown(block)]
+    columns = width()
+    if columns is None:
+        return map(shown, block.lines)
+    from . import terminal
+
+    return terminal.lines(block, columns)
+
+
+def _columns(stream: Any) -> int:
+    try:
+        there = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        there = 0
+    named = os.environ.get("COLUMNS", "")
+    return int(named) if named.isdecimal() and int(named) else there or 80
+
+
 def _tell(stream: Any, line: str, *, enough: bool) -> None:
     try:
         _say(stream, line)
@@ -121,7 +180,7 @@ def _tell(stream: Any, line: str, *, enough: bool) -> None:
 
 def _say(stream: Any, line: str) -> None:
     try:
-        stream.write(shown(line) + "\n")
+        stream.write(line + "\n")
         stream.flush()
     except BrokenPipeError:
         raise

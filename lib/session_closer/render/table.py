@@ -9,43 +9,57 @@ from ..core import durations, keys
 from ..core.escape import plain
 from ..core.report import Found
 from ..core.selection import Listing, Row
+from .grid import Block, Grid, GridRow, Tone
 
 _MOST_COLUMNS = 40
 _HEADS = ("WHEN", "REASON", "SIZE", "BY", "ID", "KEY")
 
 
-def listed(listing: Listing, *, verbose: bool = False, width: int | None = None) -> list[str]:
+def listed(listing: Listing, *, verbose: bool = False, width: int | None = None) -> list[Block]:
     """Return the table that a person reads, cut to `width` columns; the model where it fits, or with `verbose`."""
     if listing.error is not None:
         return []
-    out = []
+    out: list[Block] = []
     if listing.rows:
-        out = _table(listing.rows, model=verbose)
+        table = _table(listing.rows, model=verbose)
         if not verbose and width is not None:
             wider = _table(listing.rows, model=True)
-            out = wider if max(map(_columns, wider)) <= width else out
+            table = wider if max(map(_columns, wider.lines)) <= width else table
+        lines = table.lines if width is None else tuple(_cut(line, width) for line in table.lines)
+        out.append(table._replace(lines=lines))
     shown, total = len(listing.rows), listing.total
     if total > shown:
         last = f"{shown:,} of {total:,} sessions; --limit all shows the rest"
     else:
         last = f"{total:,} session{'' if total == 1 else 's'}" if total else "no sessions"
-    return [*(out if width is None else (_cut(line, width) for line in out)), last]
+    return [*out, last]
 
 
-def _table(rows: Sequence[Row], *, model: bool) -> list[str]:
+def _table(rows: Sequence[Row], *, model: bool) -> Grid:
     """Return a line for the heads and one for each session: all columns aligned, the key last."""
-    heads = ["AGE", "KIND", "STATUS", "SIZE", "PROTECTED", *(["MODEL"] if model else []), "KEY"]
+    heads = ("AGE", "KIND", "STATUS", "SIZE", "PROTECTED", *(["MODEL"] if model else []), "KEY")
     cells = [heads, *(_cells(row, model=model) for row in rows)]
     widths = [max(map(_columns, column)) for column in zip(*cells, strict=True)]
-    right = [name in ("AGE", "SIZE") for name in heads]
+    right = frozenset(map(heads.index, ("AGE", "SIZE")))
     # Nothing follows the key, and a long one would make every line as long.
-    return ["  ".join([*map(_padded, line[:-1], widths, right), line[-1]]) for line in cells]
+    lines = tuple(
+        "  ".join([*(_padded(cell, widths[at], at in right) for at, cell in enumerate(line[:-1])), line[-1]])
+        for line in cells
+    )
+    shown = tuple(GridRow(line, tone=_tone(row)) for line, row in zip(cells[1:], rows, strict=True))
+    return Grid(shown, lines, heads, right, heads.index("STATUS"))
 
 
-def _cells(row: Row, *, model: bool) -> list[str]:
+def _tone(row: Row) -> Tone:
+    if row.session.archived:
+        return "quiet"
+    return "busy" if row.running or row.session.status == "running" else ""
+
+
+def _cells(row: Row, *, model: bool) -> tuple[str, ...]:
     session = row.session
     whose = "" if keys.agent_of(session.key) == row.agent or row.agent is None else f" (agent {plain(row.agent)})"
-    return [
+    return (
         "?" if row.age is None else durations.shown(row.age),
         str(row.kind),
         _cut(_status(row), _MOST_COLUMNS),
@@ -53,7 +67,7 @@ def _cells(row: Row, *, model: bool) -> list[str]:
         row.protected or "-",
         *([_cut(_word(session.model), _MOST_COLUMNS)] if model else []),
         plain(session.key) + whose,
-    ]
+    )
 
 
 def _status(row: Row) -> str:
@@ -67,19 +81,22 @@ def _word(text: str | None) -> str:
     return plain(text) if text else "-"
 
 
-def found(sessions: Sequence[Found], most: int, back: str, *, verbose: bool) -> list[str]:
+def found(sessions: Sequence[Found], most: int, back: str, *, verbose: bool) -> list[Block]:
     """Return the table that a person reads, at most so many rows unless `verbose`, and the command that takes an id."""
     if not sessions:
         return ["nothing found"]
     shown = sessions if verbose else sessions[:most]
     cells = [_HEADS, *map(_found_cells, shown)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    out = []
+    lines, rows = [], []
     for number, row in enumerate(cells):
-        out.append("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        lines.append("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
         archive = shown[number - 1].archive if number and verbose else None
         # Whoever looks into it can tell whose it was.
-        out += [f"  {plain(archive)}"] if archive is not None else []
+        below = (plain(archive),) if archive is not None else ()
+        lines += [f"  {line}" for line in below]
+        rows.append(GridRow(row, below))
+    out: list[Block] = [Grid(tuple(rows[1:]), tuple(lines), _HEADS, wraps=True)]
     if len(sessions) > len(shown):
         out.append(f"… and {len(sessions) - len(shown)} more (a word of the key narrows it, --verbose shows all)")
     return [

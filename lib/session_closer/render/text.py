@@ -13,23 +13,26 @@ from ..core.escape import plain, quoted
 from ..core.model import Life, Status
 from ..core.report import Outcome, ReceiptRow, Report, Why
 from . import table
+from .grid import Block, Grid, GridRow, Tone
 
 SHOWN_ROWS = 20
+# How the state of a run is shown; any other is wrong with it.
+_RUNS: dict[str, Tone] = {"done": "good", "open": "busy"}
 _SHOWN_EFFECTS = 5
 _PLANNED = (Status.WOULD_CLOSE, Status.WOULD_ARCHIVE, Status.WOULD_RESTORE, Status.WOULD_EXPIRE)
 _VERBS = {"restore-sessions": "restore", "cleanup-sessions": "clean up"}
 
 
-def lines(report: Report, *, verbose: bool = False) -> list[str]:
-    """Return the lines that a person reads on stdout; bounded unless `verbose`."""
-    out = [f"rules    {report.rules}"] if report.rules is not None else []
+def blocks(report: Report, *, verbose: bool = False) -> list[Block]:
+    """Return what a person reads on stdout; bounded unless `verbose`."""
+    out: list[Block] = [f"rules    {report.rules}"] if report.rules is not None else []
     if report.receipts is not None and report.error is None:
         return _receipts(report.receipts, verbose=verbose)
     if report.found is not None and report.error is None:
         return table.found(report.found, SHOWN_ROWS, report.back, verbose=verbose)
     if report.results:
         out.append(_headline(report))
-        out += _table(report, verbose=verbose)
+        out += _rows(report, verbose=verbose)
         out += _summaries(report)
     elif report.error is None:
         out.append(f"nothing to {_VERBS.get(report.operation, 'close')}")
@@ -39,17 +42,25 @@ def lines(report: Report, *, verbose: bool = False) -> list[str]:
     return out
 
 
-def _receipts(receipts: Sequence[ReceiptRow], *, verbose: bool) -> list[str]:
+def _receipts(receipts: Sequence[ReceiptRow], *, verbose: bool) -> list[Block]:
     shown = receipts if verbose else receipts[:SHOWN_ROWS]
-    width = max((len(row.operation) for row in shown), default=0)
-    out = [
-        f"{row.id}  {row.operation:<{width}}  {_ended(row):<22}  {', '.join(map(plain, row.agents))}"
-        f"{'  ' + quoted(row.reason) if row.reason else ''}".rstrip()
-        for row in shown
+    if not shown:
+        return ["no receipts"]
+    width = max(len(row.operation) for row in shown)
+    rows = [_receipt(row) for row in shown]
+    lines = [
+        f"{run}  {operation:<{width}}  {ended:<22}  {whose}".rstrip()
+        for run, operation, ended, whose in (row.cells for row in rows)
     ]
+    out: list[Block] = [Grid(tuple(rows), tuple(lines), toned=2, wraps=True)]
     if len(receipts) > len(shown):
         out.append(f"… and {len(receipts) - len(shown)} more (--verbose shows all)")
-    return out or ["no receipts"]
+    return out
+
+
+def _receipt(row: ReceiptRow) -> GridRow:
+    whose = f"{', '.join(map(plain, row.agents))}{'  ' + quoted(row.reason) if row.reason else ''}"
+    return GridRow((row.id, row.operation, _ended(row), whose), tone=_RUNS.get(row.state, "bad"))
 
 
 def _ended(row: ReceiptRow) -> str:
@@ -71,20 +82,31 @@ def _headline(report: Report) -> str:
     return ahead + ", ".join(words) + kept
 
 
-def _table(report: Report, *, verbose: bool) -> list[str]:
+def _rows(report: Report, *, verbose: bool) -> list[Block]:
     rows = sorted(report.results, key=lambda row: is_fine(row, missing_ok=False))
     shown = rows if verbose else rows[:SHOWN_ROWS]
     status = max((len(row.status) for row in shown), default=0)
     width = max((min(len(_name(row)), 64) for row in shown), default=0)
     databases = {store.agent for store in report.stores if store.era == "sqlite"}
     details = [_detail(row, in_files=row.agent not in databases) for row in shown]
-    out = []
+    lines, grid = [], []
     for row, detail in zip(shown, details, strict=True):
-        out.append(f"  {row.status:<{status}}  {_name(row):<{width}}  {detail}".rstrip())
-        out += [f"  {'':<{status}}    {line}" for line in _attached(row, verbose=verbose)]
+        below = _attached(row, verbose=verbose)
+        lines.append(f"  {row.status:<{status}}  {_name(row):<{width}}  {detail}".rstrip())
+        lines += [f"  {'':<{status}}    {line}" for line in below]
+        grid.append(GridRow((row.status, _name(row), detail), tuple(below), _tone(row)))
+    out: list[Block] = [Grid(tuple(grid), tuple(lines), wraps=True, indent=2)]
     if len(rows) > len(shown):
         out.append(f"  … and {len(rows) - len(shown)} more (--verbose shows all)")
     return out
+
+
+def _tone(row: Outcome) -> Tone:
+    if not is_fine(row, missing_ok=False):
+        return "bad"
+    if row.status.startswith("would_"):
+        return "ahead"
+    return "quiet" if row.status.startswith("already_") else "good"
 
 
 def _attached(row: Outcome, *, verbose: bool) -> list[str]:

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
-import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
 import unicodedata
 
 import pytest
@@ -23,6 +16,7 @@ from support.keys import LEAD, session_id
 from support.listing import KEYS, KNOWN, keys_of, listed
 from support.programs import LIB
 from support.stores import Store
+from support.terminal import STYLE, on_terminal
 from support.trees import write
 
 RAW = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -42,13 +36,13 @@ def test_the_table_is_aligned_with_the_key_last(filled: Store) -> None:
 def test_the_model_is_shown_with_verbose_or_where_it_fits(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def heads(*words: str, width: int | None) -> list[str]:
         monkeypatch.setattr(streams, "width", lambda: width)
-        return run(ListSessions, *words, state=filled.state).stdout.splitlines()[0].split()
+        return STYLE.sub("", run(ListSessions, *words, state=filled.state).stdout).splitlines()[0].split()
 
     assert "MODEL" not in heads(width=None)
     assert "MODEL" in heads("--verbose", width=None)
     assert "MODEL" in heads("--verbose", width=100)
     assert "MODEL" in heads(width=200)
-    lines = run(ListSessions, state=filled.state).stdout.splitlines()
+    lines = STYLE.sub("", run(ListSessions, state=filled.state).stdout).splitlines()
     needed = max(map(len, lines))
     assert "MODEL" in heads(width=needed)
     assert "MODEL" not in heads(width=needed - 1)
@@ -103,8 +97,9 @@ def test_no_key_moves_the_cursor_or_breaks_the_table(
 ) -> None:
     monkeypatch.setattr(streams, "width", lambda: width)
     result = run(ListSessions, *words, "--agent", "project-lead", state=hostile.state)
-    lines = result.stdout.split("\n")
-    assert not RAW.search(result.stdout)
+    said = STYLE.sub("", result.stdout)
+    lines = said.split("\n")
+    assert not RAW.search(said)
     assert len(lines) == len(HOSTILE) + 3
     table = lines[:-2]
     assert max(map(columns, table)) <= (width or 1200)
@@ -127,32 +122,12 @@ def test_a_bare_key_is_shown_with_its_agent(store: Store) -> None:
     assert "(agent project-lead)" not in lines
 
 
-def on_terminal(store: Store, width: int) -> str:
-    """Return what the program prints on a terminal of so many columns."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-    environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    environ["PYTHONPATH"] = os.pathsep.join([str(LIB), *filter(None, sys.path)])
-    program = "import sys; from session_closer.cli.commands.list_sessions import main; sys.exit(main())"
-    command = [sys.executable, "-B", "-c", program, "--state-dir", str(store.state)]
-    seen = b""
-    try:
-        with subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=theirs) as process:
-            os.close(theirs)
-            with contextlib.suppress(OSError):
-                while part := os.read(ours, 65536):
-                    seen += part
-        assert process.returncode == 0
-    finally:
-        os.close(ours)
-    return seen.decode().replace("\r\n", "\n")
-
-
 @pytest.mark.parametrize("width", [60, 84, 132])
 def test_the_table_fits_a_real_terminal(filled: Store, width: int) -> None:
-    text = on_terminal(filled, width)
-    lines = text.splitlines()
-    assert not RAW.search(text)
+    seen = on_terminal("list-sessions", state=filled.state, width=width)
+    lines = seen.words.splitlines()
+    assert seen.code == 0
+    assert not RAW.search(seen.words)
     assert len(lines) == len(KNOWN) + 2
     assert max(map(len, lines)) <= width
     assert any(line.endswith("…") for line in lines) is (width == 60)

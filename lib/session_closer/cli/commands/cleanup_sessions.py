@@ -138,6 +138,7 @@ class CleanupSessions(Closing):
             options = options._replace(dry_run=True, yes=True)
         only = agents[0] if self.agent is not None or self.store is not None else None
         wish = Wish(OPERATION, (), agent=only, rules=rules, among=tuple(agents))
+        self.load_drawing()
         found = execute(where, wish, options, tell=self.tell, progress=self.progress, clock=self.clock)
         return found._replace(warnings=(*notes, *found.warnings), rules=self.rules)
 
