@@ -1,3 +1,5 @@
+"""A checkout to run the scripts of."""
+
 import subprocess
 import sys
 from collections.abc import Iterator

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from faults.image import Image
+from faults.injection import Bare, Counting, Plain, fail_at, in_child, kill_at, nothing
 from faults.power import BareRecorder, Recorder
-from faults.sweep import Bare, Counting, Image, Plain, fail_at, in_child, kill_at, nothing
 from session_closer.artifacts.engine import Names, Root, latest
 from session_closer.core import names
 from session_closer.core.durable import Move

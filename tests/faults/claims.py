@@ -8,8 +8,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from faults.image import Image
+from faults.injection import At, Counting, kill
 from faults.oracle import Written, violations
-from faults.sweep import SCENARIOS, At, Bench, Counting, Image, Scenario, in_json, kill
+from faults.scenarios import SCENARIOS, Scenario, in_json
+from faults.sweep import Bench
 from session_closer.core.model import Status
 from session_closer.core.wish import Options
 from session_closer.journal import journal

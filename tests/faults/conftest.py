@@ -1,3 +1,5 @@
+"""A sample store, and what it was before anything was done to it."""
+
 from __future__ import annotations
 
 import os
@@ -5,8 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from faults.databases import Lab
 from faults.oracle import World, look
 from session_closer.cli import demo
+from session_closer.openclaw.sqlite import close
+from support.gateway import StubGateway
 
 
 @pytest.fixture
@@ -29,3 +34,10 @@ def template(state: str, tmp_path: Path) -> str:
 @pytest.fixture
 def before(state: str) -> World:
     return look(state)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, stub: StubGateway, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """Databases and a gateway that has done a call before its caller can be killed, unless a test says otherwise."""
+    monkeypatch.setattr(close, "_UNDER_WAY_SECONDS", 0.0)
+    return Lab(tmp_path, stub)

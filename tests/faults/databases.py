@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from faults.sweep import Counting, in_child
+from faults.injection import Counting, in_child
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.core import keys
 from session_closer.core.ending import exit_code
@@ -263,3 +263,21 @@ class Interrupting:
         if mine:
             raise KeyboardInterrupt
         return found
+
+
+def killed_in_a_call(scene: Scene, method: str, targets: tuple[str, ...] = TARGETS) -> None:
+    """Kill the batch with SIGKILL just after it has sent its first call of a method; the gateway goes on with it."""
+    from websockets.sync.connection import Connection
+
+    real = Connection.send
+
+    def send(self: Connection, message: Any, *arguments: Any, **more: Any) -> None:
+        real(self, message, *arguments, **more)
+        if json.loads(message).get("method") == method:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def work() -> None:
+        with replaced(Connection, "send", send):
+            scene.batch(targets=targets)
+
+    assert os.WIFSIGNALED(in_child(work))

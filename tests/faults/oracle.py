@@ -11,8 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from faults.image import file_bytes
+
 STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}\.\d{3}Z"
 ARCHIVE = re.compile(rf"(?P<live>.+)\.(?:deleted|bak)\.{STAMP}")
+# What may lie beside an index, by us or by OpenClaw.
+BESIDE = re.compile(rf"sessions\.json\.(?:bak-{STAMP}|lock|lock\.[0-9a-f]{{16}}|session-closer-\w+)")
 OURS = "session-closer"
 # What somebody else wrote into the stores while we worked, oldest first: agent, key, value.
 Written = Sequence[tuple[str, str, Any]]
@@ -54,7 +58,7 @@ def look(state: str, index: Callable[[str, str], str] = default_index) -> World:
     paths = {agent: index(state, agent) for agent in agents}
     for agent in agents:
         folder = sessions_folder(state, agent)
-        indexes[agent] = _read(paths[agent])
+        indexes[agent] = file_bytes(paths[agent])
         modes[agent] = stat.S_IMODE(os.stat(paths[agent]).st_mode)
         files[agent] = {n: _digest(folder, n) for n in os.listdir(folder) if os.path.join(folder, n) != paths[agent]}
     return World(state, indexes, files, dict(_outside(state, paths)), paths, modes)
@@ -123,7 +127,7 @@ class _Agent:
 
     def violations(self, *, ended: bool) -> list[str]:
         try:
-            now = _read(self.index)
+            now = file_bytes(self.index)
             store = json.loads(now)
             assert isinstance(store, dict)
         except (OSError, ValueError, AssertionError) as problem:
@@ -142,7 +146,7 @@ class _Agent:
         copies, found = [], []
         exact = False
         for path in backups(self.index):
-            raw = _read(path)
+            raw = file_bytes(path)
             name = os.path.basename(path)
             digest = hashlib.sha256(raw).hexdigest()
             if self.before.seen.setdefault(path, digest) != digest:
@@ -184,7 +188,7 @@ class _Agent:
         for path in [*backups(self.index), self.index + ".session-closer-swap"]:
             if os.path.exists(path):
                 try:
-                    yield json.loads(_read(path))
+                    yield json.loads(file_bytes(path))
                 except ValueError:
                     continue
 
@@ -231,7 +235,7 @@ class _Agent:
         for agent, path in self.before.paths.items():
             if agent != self.agent:
                 try:
-                    stores[agent] = json.loads(_read(path))
+                    stores[agent] = json.loads(file_bytes(path))
                 except (OSError, ValueError):
                     continue  # told where that agent is looked at
         used: set[str] = set()
@@ -290,7 +294,7 @@ def _own_folder(before: World, closing: Mapping[str, set[str]], written: Written
     folder = os.path.join(root, "receipts")
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
         try:
-            receipt = json.loads(_read(os.path.join(folder, name)))
+            receipt = json.loads(file_bytes(os.path.join(folder, name)))
         except ValueError as problem:
             found.append(f"end: receipt {name}: {problem!r}")
             continue
@@ -306,7 +310,7 @@ def _own_folder(before: World, closing: Mapping[str, set[str]], written: Written
 
 def _receipt(store: dict[str, Any]) -> Iterator[str]:
     try:
-        backup = _read(os.path.join(os.path.dirname(store["path"]), store["backup"]))
+        backup = file_bytes(os.path.join(os.path.dirname(store["path"]), store["backup"]))
     except OSError as problem:
         yield repr(problem)
         return
@@ -342,13 +346,8 @@ def _private(root: str) -> list[str]:
     return found
 
 
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
-
-
 def _digest(folder: str, name: str) -> str:
     path = os.path.join(folder, name)
     if not os.path.isfile(path) or os.path.islink(path):
         return f"no file, mode {os.lstat(path).st_mode:o}"
-    return hashlib.sha256(_read(path)).hexdigest()
+    return hashlib.sha256(file_bytes(path)).hexdigest()

@@ -15,7 +15,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from faults.sweep import Bare, Bench, Image
+from faults.image import Image
+from faults.injection import Bare
+from faults.sweep import Bench
 from session_closer.system.disk import PRIVATE_FILE, PRIVATE_FOLDER, Disk
 
 Sets = tuple[tuple[str, "Node | None"], ...]

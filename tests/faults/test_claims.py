@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from faults.claims import CLAIMED, RESTORED, WAYS, Taking, Way, killed, moments, ways_of
-from faults.sweep import BATCH, Bench, Scenario
+from faults.scenarios import BATCH, Scenario
+from faults.sweep import Bench
 from session_closer.core.keys import target
 from session_closer.core.wish import Options, Wish
 from session_closer.openclaw.home import Home

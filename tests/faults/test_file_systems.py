@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.sweep import Bare, Plain, in_child, nothing
+from faults.injection import Bare, Plain, in_child, nothing
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core.errors import Busy, StorageFailed

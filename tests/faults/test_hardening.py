@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.injection import Counting, in_child
 from faults.oracle import World, look, sessions_folder, violations
-from faults.sweep import CLOSING, Counting, batch, fresh, in_child, killed_at
+from faults.scenarios import CLOSING, batch
+from faults.sweep import fresh, killed_at
 from session_closer.core import keys
 from session_closer.core.budget import HashBudget
 from session_closer.core.ending import exit_code

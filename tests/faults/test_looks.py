@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.image import Image
+from faults.injection import in_child
 from faults.looks import ERRORS, OPENS, STATS, AtLook, Looks, fail_look, watched
-from faults.sweep import BATCH, SCENARIOS, Bench, Image, Scenario, in_child
+from faults.scenarios import BATCH, SCENARIOS, Scenario
+from faults.sweep import Bench
 from session_closer.cli.app import Command
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from faults import power
-from faults.sweep import BATCH, SCENARIOS, Bench, Image
+from faults.image import Image
+from faults.scenarios import BATCH, SCENARIOS
+from faults.sweep import Bench
 from session_closer.system.disk import Disk
 from session_closer.system.files import put
 from support.shares import Share

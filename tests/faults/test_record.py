@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from faults.oracle import backups
-from faults.sweep import BATCH, Bench
+from faults.scenarios import BATCH
+from faults.sweep import Bench
 from session_closer.core import keys
 from session_closer.core.wish import Options, Wish
 from session_closer.journal import history

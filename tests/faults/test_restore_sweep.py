@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from faults.sweep import CLOSING, Counting, batch, in_child, kill_at
+from faults.databases import AGENTS, ERRORS
+from faults.injection import NO_CHANGE, Counting, in_child, kill_at
+from faults.oracle import BESIDE, STAMP
+from faults.scenarios import CLOSING, batch
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.core import keys
 from session_closer.core.ending import exit_code
@@ -38,13 +41,8 @@ from support.shares import Share
 from support.sqlite import build_sqlite
 from support.stores import TOKEN, Store
 
-ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT)
-STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}\.\d{3}Z"
 ARCHIVE = re.compile(rf"(.+)\.(?:deleted|bak)\.{STAMP}(?:\.[0-9a-f]{{32}}\.zst)?")
-BESIDE = re.compile(rf"sessions\.json\.(?:bak-{STAMP}|lock|lock\.[0-9a-f]{{16}}|session-closer-\w+)")
 KELLY = "agent:project-lead:kelly-dashboard"
-# A kill before and after these leaves the same disk.
-NO_CHANGE = frozenset({"sync", "sync_folder", "close"})
 
 
 def scan(raw: bytes) -> Document[None]:
@@ -323,7 +321,6 @@ def test_a_key_that_is_taken_into_use_after_a_kill_keeps_what_it_has(bench: Benc
 
 ALPHA, BETA, SILENT, GAMMA = LEAD + "alpha", LEAD + "beta", LEAD + "never-spoken", RESEARCHER + "gamma"
 ROWS = (ALPHA, BETA, SILENT, GAMMA)
-AGENTS = ("project-lead", "researcher")
 
 
 class Rows:

@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 
 import pytest
+from faults.injection import ERRORS, Counting, Torn, in_child
 from faults.oracle import World, violations
-from faults.sweep import CLOSING, SCENARIOS, Bench, Counting, Scenario, Torn, batch, fresh, in_child, killed_at
+from faults.scenarios import CLOSING, SCENARIOS, Scenario, batch
+from faults.sweep import Bench, fresh, killed_at
 from session_closer.core.ending import exit_code
 from session_closer.core.model import Status
 from support.shares import Share
-
-ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EMFILE, errno.EINTR)
 
 
 def steps_of_a_batch(state: str) -> list[str]:

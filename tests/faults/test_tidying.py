@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.oracle import World, look
-from faults.sweep import ERRORS, NO_CHANGE, At, Counting, Image, Plain, in_child, interrupt_at, kill_at, nothing
+from faults.image import Image
+from faults.injection import ERRORS, NO_CHANGE, At, Counting, Plain, in_child, interrupt_at, kill_at, nothing
+from faults.oracle import ARCHIVE, BESIDE, World, look
 from session_closer.core import fileplan, keys, names
 from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError
@@ -38,9 +38,6 @@ CHILD = "agent:project-lead:subagent:2b1c"
 CLOSING = {RUN, CHILD}
 ORPHANS = {LEAD: ("lost.jsonl", "lost.trajectory.jsonl"), READER: ("left.jsonl",)}
 POLICY = Policy({Kind.CRON_RUN: DAY, Kind.SUBAGENT: DAY}, orphans=DAY, expire_archives=30 * DAY)
-STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}\.\d{3}Z"
-ARCHIVE = re.compile(rf"(?P<live>.+)\.(?:deleted|bak)\.{STAMP}")
-BESIDE = re.compile(rf"sessions\.json\.(?:bak-{STAMP}|lock|lock\.[0-9a-f]{{16}}|session-closer-\w+)")
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from faults import artifacts as made
 from faults.artifacts import DISKS, JOBS, Bench, Job
-from faults.sweep import Bare, Counting, Plain
+from faults.injection import Bare, Counting, Plain
 
 from .parts import Given, Tally
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from faults.claims import CLAIMED, Taking, Way, killed, moments, ways_of
-from faults.sweep import Bench, Scenario
+from faults.scenarios import Scenario
+from faults.sweep import Bench
 
 from .parts import Given, Tally
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 
 from faults import power
-from faults.sweep import SCENARIOS, Bare, Bench, Counting, Image, Scenario, first_kills
+from faults.image import Image
+from faults.injection import Bare, Counting
+from faults.scenarios import SCENARIOS, Scenario
+from faults.sweep import Bench, first_kills
 
 from .parts import Given, Tally
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from faults.databases import ERRORS, FINE, PUT_AWAY, TARGETS, Lab, Scene, left_hidden, violations
-from faults.sweep import At, fail_at, in_child, interrupt_at
+from faults.injection import At, fail_at, in_child, interrupt_at
 from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError
 from session_closer.core.model import Status

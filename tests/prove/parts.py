@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from faults.sweep import Bench, Scenario
+from faults.scenarios import Scenario
+from faults.sweep import Bench
 
 Item = TypeVar("Item")
 

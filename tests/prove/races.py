@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from faults.injection import in_child
 from faults.oracle import backups, sessions_folder
-from faults.sweep import BATCH, Bench, Scenario, in_child
+from faults.scenarios import BATCH, Scenario
+from faults.sweep import Bench
 from session_closer.core import keys
 from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError

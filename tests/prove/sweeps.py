@@ -8,10 +8,13 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 
-from faults import sweep
+from faults.image import Image
+from faults.injection import ERRORS, NO_CHANGE, STEPS, At, Counting, Tearing, fail_at, fail_from, interrupt_at, kill
 from faults.looks import ERRORS as LOOK_ERRORS
 from faults.looks import OPENS, STATS, watched
-from faults.sweep import ERRORS, NO_CHANGE, SCENARIOS, Bench, Counting, Image, Scenario, Tearing, first_kills
+from faults.oracle import Written
+from faults.scenarios import SCENARIOS, Scenario
+from faults.sweep import Bench, first_kills
 
 from .parts import Given, Tally
 
@@ -72,7 +75,7 @@ def _second(given: Given, again: Callable[..., None]) -> Tally:
     return given.spread([(s, part) for s in chosen for part in range(_SLICES)], work)
 
 
-def _kill_again(bench: Bench, first: str, image: Image, written: sweep.Written, *, everything: bool) -> None:
+def _kill_again(bench: Bench, first: str, image: Image, written: Written, *, everything: bool) -> None:
     names = bench.steps(image, written)
     bench.reset(image, written)
     names = bench.run().steps or names
@@ -84,12 +87,12 @@ def _kill_again(bench: Bench, first: str, image: Image, written: sweep.Written, 
                 bench.finish(f"{first}, then {when} step {point} ({name})")
 
 
-def _fail_again(bench: Bench, first: str, image: Image, written: sweep.Written, *, everything: bool) -> None:
+def _fail_again(bench: Bench, first: str, image: Image, written: Written, *, everything: bool) -> None:
     names = bench.steps(image, written)
     for point, name in enumerate(names):
         for number in ERRORS if everything else (ERRORS[point % len(ERRORS)],):
             what = f"{first}, then {errno.errorcode[number]} at step {point} ({name})"
-            bench.error(what, sweep.fail_at(point, "before", number), image, written)
+            bench.error(what, fail_at(point, "before", number), image, written)
 
 
 def errors(given: Given) -> Tally:
@@ -105,12 +108,12 @@ def errors(given: Given) -> Tally:
             for number in ERRORS if thorough else (ERRORS[point % len(ERRORS)],):
                 code = errno.errorcode[number]
                 at = f"{code} at step {point} ({names[point]})"
-                bench.error(at, sweep.fail_at(point, "before", number))
+                bench.error(at, fail_at(point, "before", number))
                 if thorough and number in (errno.EIO, errno.EINTR):
-                    bench.error(f"{at}, after its effect", sweep.fail_at(point, "after", number))
-            bench.error(f"full from step {point} on", sweep.fail_from(point, _FULL, errno.ENOSPC))
-            bench.error(f"read-only from step {point} on", sweep.fail_from(point, sweep.STEPS, errno.EROFS), once=False)
-            bench.error(f"control-C at step {point}", sweep.interrupt_at(point))
+                    bench.error(f"{at}, after its effect", fail_at(point, "after", number))
+            bench.error(f"full from step {point} on", fail_from(point, _FULL, errno.ENOSPC))
+            bench.error(f"read-only from step {point} on", fail_from(point, STEPS, errno.EROFS), once=False)
+            bench.error(f"control-C at step {point}", interrupt_at(point))
             if given.first and bench.broken:
                 break
         return Tally(bench.tried, bench.broken)
@@ -156,7 +159,7 @@ def _fail_looks(
     given: Given,
     first: str = "",
     image: Image | None = None,
-    written: sweep.Written = (),
+    written: Written = (),
     *,
     share: int,
     slices: int = _SLICES,
@@ -183,7 +186,7 @@ def torn(given: Given) -> Tally:
 
     ways = {
         "short": lambda: None,
-        "killed": sweep.kill,
+        "killed": kill,
         "ENOSPC": partial(fail, errno.ENOSPC),
         "EIO": partial(fail, errno.EIO),
     }
@@ -209,7 +212,7 @@ def torn(given: Given) -> Tally:
     return given.spread([s for s in SCENARIOS if given.takes(s) and s.disk is Counting], work)
 
 
-def _tearing(at: sweep.At, *, point: int, share: float, then: Callable[[], None]) -> Tearing:
+def _tearing(at: At, *, point: int, share: float, then: Callable[[], None]) -> Tearing:
     return Tearing(at, point, share, then)
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import session_closer
+from faults.image import Image
 from faults.oracle import look
-from faults.sweep import BATCH, TARGETS, Bench, Image
+from faults.scenarios import BATCH, TARGETS
+from faults.sweep import Bench
 
 from .parts import Given, Skipped, Tally
 

@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from faults.sweep import in_child
+from faults.injection import in_child
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch

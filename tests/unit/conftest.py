@@ -1,3 +1,5 @@
+"""Settings of hypothesis for the tests of pure functions."""
+
 from __future__ import annotations
 
 import pytest

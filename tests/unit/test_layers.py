@@ -10,6 +10,7 @@ from pathlib import Path
 import session_closer
 
 ROOT = Path(session_closer.__file__).parent
+TESTS = Path(__file__).parents[1]
 KNOWN = Path(__file__).parent / "known_arrows.txt"
 # From the top; packages in one row do not import each other.
 ROWS = (
@@ -26,6 +27,7 @@ REGISTRY = "operations.runtimes"
 CHAIN = 14
 TOP = 6
 LINES = 300
+TEST_LINES = 600
 BRANCHES = 20
 # What may only fall, until it stands at what it should be.
 LONGEST, LARGE, FORKS = 28, 20, 80
@@ -151,6 +153,13 @@ def test_a_module_is_short_and_says_first_what_it_does() -> None:
     for name, path in sources().items():
         if path.name != "__init__.py":
             assert ast.get_docstring(ast.parse(path.read_text())), name
+
+
+def test_a_file_of_tests_is_short_and_says_first_what_it_proves() -> None:
+    tests = [path for path in TESTS.rglob("*.py") if path.read_text()]
+    large = {path.name: count for path in tests if (count := len(path.read_text().splitlines())) > TEST_LINES}
+    assert large == {}
+    assert [str(path) for path in tests if not ast.get_docstring(ast.parse(path.read_text()))] == []
 
 
 def test_a_package_is_empty_but_for_its_modules() -> None:
