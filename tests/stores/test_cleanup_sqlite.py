@@ -13,6 +13,7 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import names
 from session_closer.openclaw.files import close
+from support.cleanup import summary
 from support.commands import Answer, run, run_json
 from support.gateway import StubGateway
 from support.keys import LEAD, RESEARCHER
@@ -69,11 +70,6 @@ def picture(bases: Bases) -> dict[str, Any]:
 def done(answer: Answer, status: str = "closed") -> set[str]:
     assert {row["status"] for row in answer.data["results"]} <= {status}
     return {row["key"] or row["input"] for row in answer.data["results"]}
-
-
-def summary(answer: Answer, agent: str = "project-lead") -> dict[str, Any]:
-    (found,) = [each for each in answer.data["stores"] if each["agent"] == agent]
-    return dict(found)
 
 
 def keys(bases: Bases) -> set[str]:

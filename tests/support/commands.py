@@ -10,13 +10,24 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from session_closer.cli.app import Command
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.restore_sessions import RestoreSessions
 
 from support.clock import current
 from support.patience import PATIENCE_SECONDS
 from support.programs import LIB
+
+
+class Place(Protocol):
+    """What has a state directory: a store in files, or databases."""
+
+    @property
+    def state(self) -> Path:
+        """The state directory."""
+        ...
 
 
 class Result(NamedTuple):
@@ -64,6 +75,21 @@ def run_json(command: type[Command], *words: str, state: Path | None = None) -> 
     """Run a command in this process with --json; its stdout must be one document, one line."""
     result = run(command, "--json", *words, state=state)
     return Answer(result.code, one_document(result.stdout), result.stderr)
+
+
+def close(place: Place, *words: str, command: type[Command] = CloseProjectBatch) -> Answer:
+    """Close sessions of a state directory."""
+    return run_json(command, *words, state=place.state)
+
+
+def restore(place: Place, *words: str) -> Answer:
+    """Restore sessions of a state directory."""
+    return run_json(RestoreSessions, *words, state=place.state)
+
+
+def undo(place: Place, answer: Answer, *words: str) -> Answer:
+    """Restore what the run with this answer has closed."""
+    return restore(place, Path(answer.data["receipt"]).stem, *words)
 
 
 def one_document(text: str) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
-from session_closer.cli.commands.restore_sessions import RestoreSessions
 
 from support.commands import Answer, run_json
 from support.keys import LEAD, RESEARCHER
@@ -32,10 +31,6 @@ def close(store: Store, *words: str) -> dict[str, Any]:
     answer = run_json(CloseProjectBatch, *words, state=store.state)
     assert answer.code == 0, answer
     return answer.data
-
-
-def restore(store: Store, *words: str) -> Answer:
-    return run_json(RestoreSessions, *words, state=store.state)
 
 
 def rows(answer: Answer) -> dict[str, dict[str, Any]]:

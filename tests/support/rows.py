@@ -6,14 +6,10 @@ from typing import Any
 
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 
-from support.commands import Answer, run_json
+from support.commands import Answer, close
 from support.sqlite import Bases
 
 OTHER_PLACE = "/srv/openclaw/state"
-
-
-def close(bases: Bases, *words: str, command: Any = CloseProjectBatch) -> Answer:
-    return run_json(command, *words, state=bases.store.state)
 
 
 def delete(bases: Bases, *words: str, command: Any = CloseProjectBatch) -> Answer:

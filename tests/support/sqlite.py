@@ -49,6 +49,11 @@ class Bases:
     def __init__(self, store: Store) -> None:
         self.store = store
 
+    @property
+    def state(self) -> Path:
+        """The state directory."""
+        return self.store.state
+
     def create(self, agent: str, version: int = USER_VERSION) -> None:
         """Create an agent's database and its sessions folder."""
         path = database(self.store.state, agent)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.operations import handoff, worker
@@ -91,3 +92,13 @@ def row(receipt: dict[str, Any], key: str = ME) -> dict[str, Any]:
 def receipts(store: Store) -> dict[str, dict[str, Any]]:
     """Return all receipts by their ids."""
     return {receipt["id"]: receipt for receipt in store.receipts()}
+
+
+def workers(store: Store) -> list[psutil.Process]:
+    """Return the processes that a command on this store has left behind."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "session_closer.operations.worker" in words and str(store.state) in words[-1]:
+            found.append(process)
+    return found

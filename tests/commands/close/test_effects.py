@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer.cli.commands.close_project_batch import CloseProjectBatch
-from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support.commands import Answer, run_json
+from support.commands import Answer, close, undo
 from support.gateway import StubGateway
 from support.keys import LEAD
 from support.schemas import STATE_SCHEMA
@@ -62,14 +60,6 @@ def bases(tmp_path: Path, stub: StubGateway) -> Bases:
     return made
 
 
-def close(bases: Bases, *words: str) -> Answer:
-    return run_json(CloseProjectBatch, *words, state=bases.store.state)
-
-
-def restore(bases: Bases, answer: Answer, *words: str) -> Answer:
-    return run_json(RestoreSessions, Path(str(answer.data["receipt"])).stem, *words, state=bases.store.state)
-
-
 def effects(answer: Answer, key: str = ALPHA) -> dict[str, tuple[int, str, str]]:
     """Return what a row names, by kind: how many, what becomes of it, what the undo makes of that."""
     (row,) = (row for row in answer.data["results"] if row["key"] == key)
@@ -105,7 +95,7 @@ def test_dry_run_result_and_receipt_name_the_same(bases: Bases) -> None:
     (row,) = (row for row in answer.data["results"] if row["key"] == ALPHA)
     assert recorded(answer) == row["effects"]
     assert effects(answer, BETA) == {}
-    assert restore(bases, answer).data["results"][0].get("notRestored") is None
+    assert undo(bases, answer).data["results"][0].get("notRestored") is None
 
 
 def test_a_deletion_names_what_it_takes_along_and_no_undo_brings_back(bases: Bases, stub: StubGateway) -> None:
@@ -134,7 +124,7 @@ def test_a_deletion_names_what_it_takes_along_and_no_undo_brings_back(bases: Bas
 
 def test_an_undo_of_a_deletion_names_what_is_not_back(bases: Bases, stub: StubGateway) -> None:
     answer = close(bases, "--delete", "alpha")
-    (row,) = restore(bases, answer, "--check").data["results"]
+    (row,) = undo(bases, answer, "--check").data["results"]
     assert row["status"] == "would_restore"
     assert {one["kind"]: one["count"] for one in row["notRestored"]} == {kind: GOES_ON[kind][0] for kind in DESTROYED}
 
@@ -143,7 +133,7 @@ def test_a_pin_goes_with_the_archive_and_comes_back_with_the_undo(bases: Bases) 
     answer = close(bases, "pinned")
     assert effects(answer, PINNED) == {"pin": (1, "removed", "again")}
     assert bases.rows()[PINNED]["pinned_at"] is None
-    back = restore(bases, answer)
+    back = undo(bases, answer)
     assert [row["status"] for row in back.data["results"]] == ["restored"]
     assert "notRestored" not in back.data["results"][0]
     row = bases.rows()[PINNED]
@@ -170,7 +160,7 @@ def test_a_database_that_cannot_be_read_hides_nothing_of_what_is_elsewhere(bases
     answer = close(bases, "alpha", "pinned")
     assert effects(answer, PINNED) == {"pin": (1, "removed", "again")}
     assert effects(answer)["trajectory"] == GOES_ON["trajectory"]
-    restore(bases, answer)
+    undo(bases, answer)
     assert bases.rows()[PINNED]["pinned_at"] is not None
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
-from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core.report import Report, RestartResult
 from session_closer.core.wish import Options
 from session_closer.openclaw import home
@@ -24,7 +23,7 @@ from session_closer.openclaw.attached import mentions
 from session_closer.operations import restore as restoring
 from session_closer.system import files
 from session_closer.system.disk import Disk
-from support.commands import Answer, run, run_json
+from support.commands import Answer, close, run, undo
 from support.gateway import StubGateway
 from support.interrupted import Killed
 from support.keys import LEAD, session_id
@@ -84,14 +83,6 @@ def furnish(store: Store) -> None:
             made.execute(f"create table {table} (id text primary key, requester_session_key text)")
             made.execute(f"insert into {table} values ('1', ?)", (KELLY,))
     bind(store, record(KELLY, "123"), record(ALPHA, "456"))
-
-
-def close(store: Store, *words: str) -> Answer:
-    return run_json(CloseProjectBatch, *words, state=store.state)
-
-
-def restore(store: Store, answer: Answer, *words: str) -> Answer:
-    return run_json(RestoreSessions, Path(str(answer.data["receipt"])).stem, *words, state=store.state)
 
 
 def effects(answer: Answer, key: str = KELLY) -> Effects:
@@ -220,7 +211,7 @@ def test_the_undo_puts_back_the_binding_that_the_gateway_has_removed(
     answer = closed_by_gateway(store)
     if life == "down":
         stopped(store, stub)
-    back = restore(store, answer)
+    back = undo(store, answer)
     assert (back.code, back.rows[0]) == (0, (KELLY, "restored")), back
     assert "notRestored" not in back.data["results"][0]
     assert bindings(store).read_bytes() == before
@@ -239,7 +230,7 @@ def test_a_chat_that_has_another_binding_by_now_keeps_it(
     bind(store, record(KELLY, "123", **({} if record_now else {"expiresAt": 1000})))
     answer = close(store, KELLY)
     now = bind(store, *([record_now] if record_now else []))
-    back = restore(store, answer)
+    back = undo(store, answer)
     assert (back.code, back.rows[0]) == (0, (KELLY, "restored"))
     assert bindings(store).read_bytes() == now
     (left,) = back.data["results"][0]["notRestored"]
@@ -259,14 +250,14 @@ def test_what_a_gateway_that_was_not_restarted_does_not_know_is_not_called_resto
     store = stage("up")
     bind(store, record(KELLY, "123"), record(ALPHA, "456"))
     answer = closed_by_gateway(store)
-    assert "--restart never" in not_restored(restore(store, answer, "--restart", "never"))
+    assert "--restart never" in not_restored(undo(store, answer, "--restart", "never"))
     assert bound(store) == {"456": ALPHA}
 
 
 def test_a_gateway_that_restarts_within_its_process_does_not_read_the_file_again(stage: Stage) -> None:
     store = stage("up")
     bind(store, record(KELLY, "123"), record(ALPHA, "456"))
-    assert "stop and start the gateway" in not_restored(restore(store, closed_by_gateway(store)))
+    assert "stop and start the gateway" in not_restored(undo(store, closed_by_gateway(store)))
 
 
 @pytest.mark.usefixtures("new_process")
@@ -283,7 +274,7 @@ def test_what_the_gateway_writes_over_before_it_ends_is_not_called_restored(
         return restart(*run)
 
     monkeypatch.setattr(restoring, "restart_once", restarted)
-    assert "its own list" in not_restored(restore(store, answer))
+    assert "its own list" in not_restored(undo(store, answer))
 
 
 @pytest.mark.usefixtures("new_process")
@@ -321,7 +312,7 @@ def test_a_file_that_is_another_one_stays_as_it_is(stage: Stage, damage: bytes |
         bindings(store).unlink()
     else:
         write(bindings(store), damage)
-    not_restored(restore(store, answer))
+    not_restored(undo(store, answer))
     assert (bindings(store).read_bytes() if bindings(store).exists() else None) == damage
 
 
@@ -331,7 +322,7 @@ def test_what_was_kept_and_is_not_what_it_was_is_not_put_back(stage: Stage) -> N
     answer = closed_by_gateway(store)
     (kept,) = answer.data["stores"][0]["kept"]
     Path(kept).write_bytes(Path(kept).read_bytes()[:-1] + b"x")
-    assert "not what it was" in not_restored(restore(store, answer))
+    assert "not what it was" in not_restored(undo(store, answer))
     assert bound(store) == {"456": ALPHA}
 
 
@@ -381,7 +372,7 @@ def test_a_binding_in_a_database_is_kept_beside_the_receipt_and_said_to_be_gone(
     (kept,) = answer.data["stores"][0]["kept"]
     (line,) = [json.loads(line) for line in gzip.decompress(Path(kept).read_bytes()).splitlines()]
     assert (line["table"], line["row"]["conversation_id"]) == ("current_conversation_bindings", "123")
-    back = restore(store, answer)
+    back = undo(store, answer)
     assert (back.code, back.rows[0]) == (0, (KELLY, "restored")), back
     (left,) = back.data["results"][0]["notRestored"]
     assert (left["kind"], left["count"]) == ("binding", 1)

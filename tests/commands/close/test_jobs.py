@@ -14,7 +14,7 @@ from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.attached import jobs
 from session_closer.openclaw.gateway.link import ADMIN
 from session_closer.openclaw.sqlite import close as asking
-from support.commands import Answer, run_json
+from support.commands import Answer, close, run_json, undo
 from support.gateway import StubGateway
 from support.keys import LEAD
 from support.moments import BORN
@@ -46,14 +46,6 @@ def on(bases: Bases) -> set[str]:
 
 
 ALL_ON = {"runs", "reports", "other"}
-
-
-def close(bases: Bases, *words: str, command: Any = CloseProjectBatch) -> Answer:
-    return run_json(command, *words, state=bases.store.state)
-
-
-def restore(bases: Bases, answer: Answer, *words: str) -> Answer:
-    return run_json(RestoreSessions, Path(str(answer.data["receipt"])).stem, *words, state=bases.store.state)
 
 
 def the_row(answer: Answer, key: str = ALPHA) -> dict[str, Any]:
@@ -128,7 +120,7 @@ def test_what_archives_is_no_admin(bases: Bases, stub: StubGateway) -> None:
 
 def test_the_undo_switches_on_exactly_those(bases: Bases) -> None:
     answer = close(bases, "--with-jobs", "alpha")
-    back = restore(bases, answer)
+    back = undo(bases, answer)
     assert (back.code, the_row(back)["status"]) == (0, "restored")
     assert on(bases) == ALL_ON
     assert "notRestored" not in the_row(back)
@@ -138,7 +130,7 @@ def test_the_undo_switches_on_exactly_those(bases: Bases) -> None:
 def test_one_that_somebody_has_touched_since_stays_as_it_is(bases: Bases, change: dict[str, Any]) -> None:
     answer = close(bases, "--with-jobs", "alpha")
     touch(bases, "runs", **change)
-    back = restore(bases, answer)
+    back = undo(bases, answer)
     assert back.code == 0
     assert on(bases) == {"reports", "other"}
     (left,) = the_row(back)["notRestored"]
@@ -151,7 +143,7 @@ def test_one_that_was_deleted_or_is_on_again_is_no_failure(bases: Bases) -> None
     touch(bases, "runs", enabled=True)
     with shared(bases.store.state) as connection:
         connection.execute("delete from cron_jobs where job_id = 'job-reports'")
-    back = restore(bases, answer)
+    back = undo(bases, answer)
     assert (back.code, on(bases)) == (0, {"runs", "other"})
     (left,) = the_row(back)["notRestored"]
     assert "deleted" in left["why"]
@@ -171,22 +163,22 @@ def test_without_the_right_no_job_is_changed_and_which_stay_on_is_said(
     assert actions(row) == actions(receipt(answer)) == {"runs": "kept", "reports": "kept"}
     assert receipt(answer)["jobs"] == []
     stub.tell(refuse=None)
-    assert restore(bases, answer).code == 0
+    assert undo(bases, answer).code == 0
     assert on(bases) == ALL_ON
 
 
 def test_an_undo_without_the_right_says_what_to_do_and_can_be_tried_again(bases: Bases, stub: StubGateway) -> None:
     answer = close(bases, "--with-jobs", "alpha")
     stub.tell(refuse="admin")
-    back = restore(bases, answer)
+    back = undo(bases, answer)
     assert (back.code, the_row(back)["status"]) == (1, "restored")
     assert "openclaw cron enable job-runs" in the_row(back)["error"]
     assert [one["kind"] for one in the_row(back)["notRestored"]] == ["cron-job", "cron-job"]
     assert on(bases) == {"other"}
-    again = restore(bases, answer)
+    again = undo(bases, answer)
     assert (again.code, the_row(again)["status"], the_row(again)["ok"]) == (1, "already_restored", False)
     stub.tell(refuse=None)
-    again = restore(bases, answer)
+    again = undo(bases, answer)
     assert (again.code, the_row(again)["status"]) == (0, "already_restored")
     assert on(bases) == ALL_ON
 
@@ -234,9 +226,9 @@ def test_a_job_of_two_sessions_is_switched_once_and_comes_back_with_either(bases
     add_job(bases.store.state, "both", sessionTarget=f"session:{BETA}", sessionKey=ALPHA)
     answer = close(bases, "--with-jobs", "alpha", "beta")
     assert on(bases) == set()
-    assert restore(bases, answer, BETA).code == 0
+    assert undo(bases, answer, BETA).code == 0
     assert on(bases) == {"other", "both"}
-    assert restore(bases, answer, ALPHA).code == 0
+    assert undo(bases, answer, ALPHA).code == 0
     assert on(bases) == {*ALL_ON, "both"}
 
 
@@ -247,7 +239,7 @@ def test_after_a_lost_answer_the_undo_knows_whether_it_was_us(bases: Bases, stub
     assert (answer.code, the_row(answer)["ok"]) == (1, False)
     assert "not known" in the_row(answer)["error"]
     stub.tell(faults=[])
-    assert restore(bases, answer).code == 0
+    assert undo(bases, answer).code == 0
     assert on(bases) == ALL_ON
 
 
@@ -307,5 +299,5 @@ def test_a_gateway_that_cannot_give_one_job_is_asked_for_all(bases: Bases, stub:
     stub.tell(faults=[{"method": "cron.get", "do": "error", "error": {"message": "unknown method: cron.get"}}])
     answer = close(bases, "--with-jobs", "alpha")
     assert (answer.code, on(bases)) == (0, {"other"})
-    assert restore(bases, answer).code == 0
+    assert undo(bases, answer).code == 0
     assert on(bases) == ALL_ON

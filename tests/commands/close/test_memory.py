@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support.commands import Answer, run, run_json
+from support.commands import Answer, close, run, run_json
 from support.gateway import StubGateway
 from support.keys import LEAD
 from support.sqlite import CRON_RUN, Bases, build_sqlite, database
@@ -31,10 +31,6 @@ def note(answer: Answer, key: str) -> str | None:
     assert len(found) <= 1
     assert all((one["action"], one["undo"]) == ("kept", "exact") for one in found)
     return f"{found[0]['count']} {found[0]['note']}" if found else None
-
-
-def close(store: Store, *words: str) -> Answer:
-    return run_json(CloseProjectBatch, *words, state=store.state)
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support.commands import Answer, run_json
+from support.commands import Answer, close, run_json
 from support.gateway import StubGateway
 from support.keys import LEAD
 from support.sqlite import CRON_RUN, Bases, build_sqlite, event
@@ -54,10 +53,6 @@ def leaves_no_archive(stub: StubGateway, *keys: str) -> None:
             }
         )
     stub.tell(faults=faults)
-
-
-def close(bases: Bases, *words: str) -> Answer:
-    return run_json(CloseProjectBatch, *words, state=bases.store.state)
 
 
 def delete(bases: Bases, *words: str) -> Answer:

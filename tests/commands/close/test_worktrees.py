@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
-from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
-from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.attached import modes, worktrees
-from support.commands import Answer, run_json
+from support.commands import Answer, close, undo
 from support.gateway import StubGateway
 from support.keys import LEAD
 from support.shared import add_worktree, shared
@@ -56,14 +54,6 @@ def bases(tmp_path: Path, tree: Path, stub: StubGateway) -> Bases:
     add_worktree(made.store.state, "tree-1", tree, ".env")
     stub.serve(made.store.state, TOKEN)
     return made
-
-
-def close(bases: Bases, *words: str, command: Any = CloseProjectBatch) -> Answer:
-    return run_json(command, *words, state=bases.store.state)
-
-
-def restore(bases: Bases, answer: Answer, *words: str) -> Answer:
-    return run_json(RestoreSessions, Path(str(answer.data["receipt"])).stem, *words, state=bases.store.state)
 
 
 def the_row(answer: Answer, key: str = TREE) -> dict[str, Any]:
@@ -163,7 +153,7 @@ def test_files_that_no_snapshot_keeps_are_named_and_the_undo_says_that_they_are_
         assert "one.log" in lost["note"]
         assert "gone for good" in lost["note"]
     assert is_archived(bases)
-    back = the_row(restore(bases, answer))
+    back = the_row(undo(bases, answer))
     assert back["status"] == "restored"
     (left,) = back["notRestored"]
     assert (left["kind"], left["count"]) == ("ignored-file", 2)
@@ -250,7 +240,7 @@ def modes_of(tree: Path, names: Iterable[str]) -> dict[str, int]:
 def test_the_undo_puts_modes_right_that_a_checkout_has_made(bases: Bases, tree: Path, private: dict[str, int]) -> None:
     answer = close(bases, "with-tree")
     made_anew(tree, private)
-    back = restore(bases, answer)
+    back = undo(bases, answer)
     assert (back.code, the_row(back)["status"]) == (0, "restored")
     assert modes_of(tree, private) == private
     assert "notRestored" not in the_row(back)
@@ -270,7 +260,7 @@ def test_a_link_or_a_second_name_in_the_place_of_a_file_is_not_followed(
     (tree / "private").symlink_to(outside)
     (tree / "known.txt").unlink()
     (tree / "known.txt").hardlink_to(outside / "known")
-    back = restore(bases, answer)
+    back = undo(bases, answer)
     assert the_row(back)["status"] == "restored"
     assert modes_of(outside, ["key", "known"]) == before
     (left,) = the_row(back)["notRestored"]
@@ -290,7 +280,7 @@ def test_what_a_killed_undo_has_left_is_put_right_by_the_next_run(
     with monkeypatch.context() as patch:
         patch.setattr(modes, "put_right", killed)
         with pytest.raises(SystemExit):
-            restore(bases, answer)
+            undo(bases, answer)
     close(bases, "nobody", "--missing-ok")
     assert modes_of(tree, private) == private
 
@@ -304,7 +294,7 @@ def test_a_receipt_that_points_out_of_the_worktree_is_damaged(
     found = json.loads(receipt.read_text())
     found["stores"][0]["sessions"][0]["modes"][0]["path"] = path
     write(receipt, json.dumps(found))
-    assert restore(bases, answer).code == 3
+    assert undo(bases, answer).code == 3
     assert is_archived(bases)
 
 

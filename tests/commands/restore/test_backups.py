@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.commands import restore
 from support.keys import session_id
 from support.restore import (
     KELLY,
@@ -18,7 +19,6 @@ from support.restore import (
     close,
     picture,
     receipt_of,
-    restore,
     statuses,
 )
 from support.stores import Store, build

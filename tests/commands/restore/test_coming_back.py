@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support.commands import run
+from support.commands import restore, run
 from support.keys import session_id
 from support.restore import (
     ALPHA,
@@ -23,7 +23,6 @@ from support.restore import (
     close,
     picture,
     receipt_of,
-    restore,
     statuses,
 )
 from support.stores import Store

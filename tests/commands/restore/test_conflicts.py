@@ -8,22 +8,9 @@ from typing import Any
 import pytest
 from session_closer.operations import restore as restoring
 from session_closer.system.disk import Disk
+from support.commands import restore
 from support.keys import LEAD, session_id
-from support.restore import (
-    ALPHA,
-    KELLY,
-    LEGACY,
-    MANY,
-    READER,
-    REVIEW,
-    TOPICS,
-    close,
-    ends,
-    picture,
-    restore,
-    rows,
-    statuses,
-)
+from support.restore import ALPHA, KELLY, LEGACY, MANY, READER, REVIEW, TOPICS, close, ends, picture, rows, statuses
 from support.stores import Store
 from support.trees import tree, write
 

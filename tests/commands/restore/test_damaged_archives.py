@@ -7,21 +7,8 @@ import os
 from typing import Any
 
 import pytest
-from support.restore import (
-    ALPHA,
-    KELLY,
-    LEGACY,
-    READER,
-    REVIEW,
-    TOPICS,
-    backup_of,
-    close,
-    ends,
-    purged,
-    restore,
-    rows,
-    statuses,
-)
+from support.commands import restore
+from support.restore import ALPHA, KELLY, LEGACY, READER, REVIEW, TOPICS, backup_of, close, ends, purged, rows, statuses
 from support.stores import Store
 from support.trees import tree, write
 

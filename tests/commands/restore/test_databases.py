@@ -13,7 +13,7 @@ import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.sqlite import importer as importing
-from support.commands import run_json
+from support.commands import restore, run_json
 from support.gateway import StubGateway
 from support.keys import session_id
 from support.restore import (
@@ -27,7 +27,6 @@ from support.restore import (
     edit_receipt,
     held,
     receipt_of,
-    restore,
     rows,
     statuses,
 )

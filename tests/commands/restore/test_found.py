@@ -14,7 +14,7 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import MOST_FOUND, RestoreSessions
 from session_closer.operations import restore as restoring
-from support.commands import Answer, run, run_json
+from support.commands import restore, run, run_json
 from support.interrupted import Killed, KilledDisk
 from support.keys import LEAD, session_id
 from support.moments import PUT_AWAY
@@ -27,10 +27,6 @@ MEMBERS = {"id", "agent", "key", "sessionId", "reason", "at", "bytes", "settings
 
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
-
-def restore(store: Store, *words: str) -> Answer:
-    return run_json(RestoreSessions, *words, state=store.state)
 
 
 def found(store: Store, *words: str) -> list[dict[str, Any]]:

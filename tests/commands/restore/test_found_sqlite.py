@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import socket
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
-from session_closer.cli.commands.restore_sessions import RestoreSessions
-from session_closer.openclaw.sqlite import importer
-from support.commands import Answer, run_json
+from support.commands import restore, run_json
 from support.gateway import StubGateway
 from support.keys import LEAD, session_id
 from support.moments import BORN
@@ -86,23 +81,11 @@ def bases(tmp_path: Path, closed_port: int) -> Bases:
 
 
 @pytest.fixture
-def service(bases: Bases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    """The command of a gateway that is a service, at a port of its own; it does not run yet."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    made = Service(tmp_path / "service", bases.store.state, TOKEN, port)
-    bases.store.port = port
+def service(service: Service, bases: Bases) -> Service:
+    """The command of the gateway that the configuration speaks of; it does not run yet."""
+    bases.store.port = service.port
     bases.store.configure()
-    monkeypatch.setenv("PATH", os.pathsep.join([str(made.folder), os.environ["PATH"]]))
-    monkeypatch.setattr(importer, "_PAUSE", 0.02)
-    yield made
-    made.tell(stop=None)
-    if made.pid is not None:
-        made.run("gateway", "stop")
-
-
-def restore(bases: Bases, *words: str) -> Answer:
-    return run_json(RestoreSessions, *words, state=bases.store.state)
+    return service
 
 
 def found(bases: Bases, *words: str) -> list[dict[str, Any]]:

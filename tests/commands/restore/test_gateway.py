@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.operations import restore as restoring
-from support.commands import run_json
+from support.commands import restore, run_json
 from support.gateway import StubGateway, StubOpenClaw
 from support.interrupted import Killed, KilledDisk, interrupt
-from support.restore import ALPHA, KELLY, LEGACY, READER, TOPICS, close, picture, restore, statuses
+from support.restore import ALPHA, KELLY, LEGACY, READER, TOPICS, close, picture, statuses
 from support.stores import Stage, Store
 from support.trees import tree
 

@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
-from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import names
 from session_closer.journal import clocks, journal
 from support.clock import Ahead, handed
-from support.commands import Answer, run_json
+from support.commands import Answer, restore, run_json
 from support.interrupted import interrupt
 from support.keys import LEAD, session_id
 from support.stores import Store
@@ -32,10 +31,6 @@ def close(store: Store, *words: str) -> Answer:
     answer = run_json(CloseProjectBatch, *words, state=store.state)
     assert answer.code == 0, answer
     return answer
-
-
-def restore(store: Store, *words: str) -> Answer:
-    return run_json(RestoreSessions, *words, state=store.state)
 
 
 def expire(store: Store, age: str = "30d") -> Answer:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core.durable import Move
 from session_closer.core.effects import Effect
 from session_closer.core.model import Status
@@ -19,7 +18,7 @@ from session_closer.openclaw.sqlite import importer, leftovers
 from session_closer.openclaw.sqlite import restore as reviving
 from session_closer.operations import restore as restoring
 from session_closer.system.disk import Disk
-from support.commands import Answer, run_json
+from support.commands import restore
 from support.interrupted import Killed
 from support.keys import LEAD
 from support.service import Service
@@ -58,10 +57,6 @@ def away(bases: Bases) -> Path:
 
 def runs(bases: Bases) -> Path:
     return bases.store.state / leftovers.RUNS
-
-
-def restore(bases: Bases, *words: str) -> Answer:
-    return run_json(RestoreSessions, *words, state=bases.store.state)
 
 
 def test_no_plain_copy_is_left(bases: Bases, closed: str) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support.commands import run
+from support.commands import restore, run
 from support.interrupted import interrupt
 from support.keys import LEAD
-from support.restore import DAY, KELLY, LEGACY, MANY, READER, TOPICS, close, purged, receipt_of, restore, rows, statuses
+from support.restore import DAY, KELLY, LEGACY, MANY, READER, TOPICS, close, purged, receipt_of, rows, statuses
 from support.stores import Store
 from support.trees import tree
 

@@ -19,7 +19,7 @@ from session_closer.journal import history, written
 from session_closer.journal.history import open_runs, unborn_runs
 from session_closer.journal.journal import bury_unborn
 from session_closer.system.disk import Disk
-from support.commands import Answer, run, run_json
+from support.commands import restore, run, run_json
 from support.interrupted import perform
 from support.keys import LEAD, session_id
 from support.stores import Store
@@ -37,10 +37,6 @@ def close(store: Store, *words: str) -> str:
     answer = run_json(CloseProjectBatch, *words, state=store.state)
     assert answer.code == 0, answer
     return Path(answer.data["receipt"]).stem
-
-
-def restore(store: Store, *words: str) -> Answer:
-    return run_json(RestoreSessions, *words, state=store.state)
 
 
 def picture(store: Store) -> dict[str, bytes]:

@@ -10,9 +10,9 @@ import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.sqlite import importer as importing
-from support.commands import run_json
+from support.commands import restore, run_json
 from support.interrupted import Killed
-from support.restore import ALPHA, DELETED, KELLY, PUT_AWAY, ROWS, Down, held, receipt_of, restore, statuses
+from support.restore import ALPHA, DELETED, KELLY, PUT_AWAY, ROWS, Down, held, receipt_of, statuses
 from support.trees import tree
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support.commands import run
+from support.commands import restore, run
 from support.keys import LEAD, session_id
-from support.restore import ALPHA, KELLY, LEGACY, TOPICS, close, edit_receipt, receipt_of, restore, statuses
+from support.restore import ALPHA, KELLY, LEGACY, TOPICS, close, edit_receipt, receipt_of, statuses
 from support.stores import Store, build
 from support.trees import tree, write
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import psutil
 import pytest
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
@@ -21,7 +20,7 @@ from support.patience import PATIENCE_SECONDS
 from support.sqlite import Bases, build_sqlite
 from support.stores import TOKEN, Stage, Store
 from support.trees import tree
-from support.worker import ME, OTHER, Left, batch, receipts, row
+from support.worker import ME, OTHER, Left, batch, receipts, row, workers
 
 
 def test_a_dry_run_says_what_is_put_off_and_begins_nothing(store: Store, left: Left) -> None:
@@ -361,16 +360,6 @@ def test_a_row_is_left_alone_while_its_run_goes_on(bases: Bases, stub: StubGatew
     else:
         assert bases.rows()[ME]["archived_at"] is not None
         assert bases.rows()[ME]["status"] != "killed"
-
-
-def workers(store: Store) -> list[psutil.Process]:
-    """Return the processes that a command on this store has left behind."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if "session_closer.operations.worker" in words and str(store.state) in words[-1]:
-            found.append(process)
-    return found
 
 
 def test_a_real_process_survives_the_command_and_ends_by_itself(store: Store) -> None:

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
@@ -23,7 +22,7 @@ from support.interrupted import Killed, KilledDisk, interrupt
 from support.keys import LEAD, session_id
 from support.patience import PATIENCE_SECONDS
 from support.stores import Store
-from support.worker import ME, OTHER, Left, batch, receipts, row
+from support.worker import ME, OTHER, Left, batch, receipts, row, workers
 
 KELLY, NEXT = LEAD + "kelly-dashboard", LEAD + "subagent:2b1c"
 FIRST, READER = "agent:main:hydration-tracker", "agent:researcher:kelly-dashboard"
@@ -87,16 +86,6 @@ def test_a_store_that_is_held_until_the_end_is_told_as_what_it_was(
 
 
 # Where the process works
-
-
-def workers(store: Store) -> list[psutil.Process]:
-    """Return the processes that a command on this store has left behind."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if "session_closer.operations.worker" in words and str(store.state) in words[-1]:
-            found.append(process)
-    return found
 
 
 def test_a_store_at_a_relative_path_is_found_by_the_process_that_stays(store: Store, tmp_path: Path) -> None:

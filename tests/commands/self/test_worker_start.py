@@ -19,12 +19,11 @@ from session_closer.operations import handoff
 from session_closer.system import processes
 from support.commands import Result, one_document, run_json, run_process
 from support.gateway import StubOpenClaw
-from support.keys import LEAD
 from support.patience import PATIENCE_SECONDS
 from support.programs import LIB
 from support.stores import Store
+from support.worker import ME, OTHER
 
-ME, OTHER = LEAD + "alpha", LEAD + "topics"
 WORDS = ("--json", "--self", ME, "alpha", "topics")
 # As below a gateway that is a service of the system: there is a service manager, but none of this user.
 SERVICE = """

@@ -11,10 +11,10 @@ from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.journal.journal import Journal
 from session_closer.openclaw.gateway import client
 from session_closer.openclaw.sqlite import close as asking
-from support.commands import run_json
+from support.commands import close, run_json
 from support.gateway import StubGateway
 from support.keys import LEAD
-from support.rows import close, delete, picture
+from support.rows import delete, picture
 from support.sqlite import Bases
 from support.stores import Store
 from support.trees import tree, write

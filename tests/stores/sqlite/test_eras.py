@@ -12,10 +12,10 @@ from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.openclaw.files import close as closing
-from support.commands import run_json, run_process
+from support.commands import close, run_json, run_process
 from support.gateway import StubGateway
 from support.keys import LEAD
-from support.rows import close, delete, others, picture
+from support.rows import delete, others, picture
 from support.sqlite import Bases
 from support.stores import TOKEN, Store
 from support.trees import tree, write

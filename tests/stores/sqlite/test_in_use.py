@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from support.commands import Answer
+from support.commands import Answer, close
 from support.gateway import StubGateway
 from support.keys import LEAD
-from support.rows import close, delete, others, picture, the_row
+from support.rows import delete, others, picture, the_row
 from support.sqlite import Bases, begun_run, event, reset
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support.commands import run
+from support.commands import close, run
 from support.gateway import StubGateway
 from support.keys import LEAD
-from support.rows import close, delete, others, picture, the_row
+from support.rows import delete, others, picture, the_row
 from support.sqlite import Bases
 
 

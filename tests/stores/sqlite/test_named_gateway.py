@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
-from support.commands import run, run_json, run_process
+from support.commands import close, run, run_json, run_process
 from support.gateway import StubGateway
 from support.keys import LEAD
-from support.rows import OTHER_PLACE, close, delete, others, picture
+from support.rows import OTHER_PLACE, delete, others, picture
 from support.sqlite import Bases
 from support.stores import TOKEN
 from support.trees import tree, write

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
-from support.commands import run_process
+from support.commands import close, run_process
 from support.gateway import StubGateway
 from support.keys import LEAD
-from support.rows import OTHER_PLACE, close, delete, others, picture
+from support.rows import OTHER_PLACE, delete, others, picture
 from support.sqlite import Bases, database
 from support.trees import tree
 
