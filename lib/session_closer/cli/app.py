@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from plumbum import cli
 
@@ -16,7 +15,6 @@ from ..core.ending import exit_code
 from ..core.errors import CloserError, ExitCode, Interrupted, UsageProblem
 from ..core.report import Report
 from ..core.wish import Options, Wish
-from ..openclaw import environment, home
 from ..render import json, text
 from ..render.grid import Block
 from ..render.help import lines as help_lines
@@ -24,6 +22,9 @@ from ..system.clock import REAL, Clock
 from . import calls, streams
 from .arguments import address, count, file_of_token, one_word, word
 from .grammar import Grammar
+
+if TYPE_CHECKING:
+    from ..ports.runtime import Place
 
 EXIT_CODES = (
     "0 done, or already so",
@@ -62,17 +63,28 @@ class Reader(Grammar):
         """Tell whether what is printed is all that this does, and no account of what was done."""
         return True
 
-    def place(self) -> home.Home:
+    def place(self) -> Place:
         """Return the state directory that is meant."""
-        where = home.find(os.environ, state_dir=self.state_dir, profile=self.profile)
         if self.url is None and (self.token_file is not None or self.gateway_state is not None):
             raise UsageProblem("--token-file and --gateway-state-dir belong to --url", "--url URL")
-        return replace(where, url=self.url, token_file=self.token_file, gateway_state=self.gateway_state)
+        from ..operations import runtimes  # what touches a store is not loaded for --help
 
-    def place_of(self, store: str | None) -> home.Home:
+        return runtimes.entrance().find(
+            os.environ,
+            state_dir=self.state_dir,
+            profile=self.profile,
+            url=self.url,
+            token_file=self.token_file,
+            gateway_state=self.gateway_state,
+        )
+
+    def place_of(self, store: str | None) -> Place:
         """Return the state directory that has a store: the one that is meant, or else the one around the store."""
+        from ..operations import runtimes
+
         where = self.place()
-        around = environment.state_dir_around(store) if store is not None and self.state_dir is None else None
+        is_free = store is not None and self.state_dir is None
+        around = runtimes.entrance().state_dir_around(store) if store is not None and is_free else None
         if around is None or around == os.path.realpath(where.state) or self.profile is not None:
             return where
         if store is not None and where.has_store(store):

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 from ..core.report import Report
 from ..core.wish import Options, Wish
-from ..openclaw.files.store import FileStore
-from ..openclaw.home import Home
+from ..operations import runtimes
 from ..operations.close import execute
+from ..ports.context import Context
+from ..ports.runtime import Place
 
 _ABOUT = (
     "This is a demonstration: nothing of yours is touched. "
@@ -106,7 +107,7 @@ def perform(wish: Wish, options: Options, console: Console) -> Report:
     with tempfile.TemporaryDirectory(prefix="session-closer-demo-") as place:
         state = os.path.realpath(os.path.join(place, "state"))
         build(state)
-        where = Home(state, "demo", {}, isolated=True)
+        where = runtimes.entrance().sample(state)
         if not console.as_json:
             console.say(_ABOUT, "", "before", *_listing(where), "")
         found = execute(where, wish, options, tell=console.tell)
@@ -116,10 +117,13 @@ def perform(wish: Wish, options: Options, console: Console) -> Report:
         return found
 
 
-def _listing(where: Home) -> list[str]:
+def _listing(where: Place) -> list[str]:
     lines = []
+    runtime = runtimes.found(where, Context(Options(dry_run=True)))
     for agent in where.agents():
-        snapshot = FileStore(where, agent).read()
+        store = runtime.detect(agent)
+        assert store is not None
+        snapshot = store.read()
         # Counted: what a report calls kept is of the agents that it is about.
         lines += [f"  agent {agent}, {len(snapshot.sessions)} sessions", *(f"    {key}" for key in snapshot.sessions)]
     return lines

@@ -39,6 +39,19 @@ class Policy(NamedTuple):
     keep_last: int | None = None
 
 
+class Maintenance(NamedTuple):
+    """What a runtime's own configuration sets explicitly for a cleanup.
+
+    `prune_after` in seconds, `unused` the names that no cleanup of ours goes by.
+    """
+
+    is_set: bool = False
+    prune_after: float | None = None
+    max_entries: int | None = None
+    mode: str = "enforce"
+    unused: tuple[str, ...] = ()
+
+
 class Rules(NamedTuple):
     """A policy at one moment: `now` in seconds since 1970, `active` sessions that stay.
 

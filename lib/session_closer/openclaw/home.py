@@ -7,14 +7,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from ..core import keys
 from ..core.errors import Refused, UsageProblem
 from ..core.escape import quoted
+from ..core.policy import Maintenance
 from ..system import files
 from ..system.files import listed
-from . import config
+from . import config, maintenance
 from .environment import STATE_NAMES, below, default_state, home_of, real
 
 DEFAULT_PORT = 18789
@@ -33,6 +34,7 @@ class Home:
     state directory; None: found out.
     """
 
+    runtime: ClassVar[str] = "openclaw"
     state: str
     said: str
     environ: Mapping[str, str]
@@ -40,6 +42,15 @@ class Home:
     url: str | None = None
     token_file: str | None = None
     gateway_state: str | None = None
+
+    def maintenance(self) -> Maintenance:
+        """Return what `session.maintenance` of the configuration sets for a cleanup; Refused where that is wrong."""
+        return maintenance.read(self.setting("session", "maintenance"))
+
+    def dm_scope(self) -> str:
+        """Return what `session.dmScope` says."""
+        scope = self.setting("session", "dmScope")
+        return scope if isinstance(scope, str) else "main"
 
     @cached_property
     def config_path(self) -> str:

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ..core import durations
 from ..core.errors import Refused
 from ..core.escape import plain, quoted
+from ..core.policy import Maintenance
 
 _PLACE = "session.maintenance"
 _USED = frozenset({"mode", "pruneAfter", "pruneDays", "maxEntries"})
 # What OpenClaw takes: a number of milliseconds that JavaScript can count.
 _LONGEST = 2**53 / 1000
 _UNITS = "OpenClaw knows ms, s, m, h, d"
-
-
-class Maintenance(NamedTuple):
-    """What is set explicitly; `prune_after` in seconds, `unused` the names that no cleanup of ours goes by."""
-
-    is_set: bool = False
-    prune_after: float | None = None
-    max_entries: int | None = None
-    mode: str = "enforce"
-    unused: tuple[str, ...] = ()
 
 
 def read(found: object) -> Maintenance:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import replace
 
 from ..core.claims import Claims
 from ..core.errors import CloserError
@@ -12,12 +13,13 @@ from ..core.report import GatewayResult, RestartResult
 from ..journal import history
 from ..journal.record import StoreRecord
 from ..ports.context import Context
+from ..ports.runtime import Part
 from ..ports.store import Readable, Store
-from . import access, owner, recorded, refusals, registers, stores, writable
+from . import access, environment, home, owner, recorded, refusals, registers, stores, writable
 from .files.port import Files
 from .files.store import FileStore
 from .gateway import client, connection, restart
-from .gateway.find import find
+from .gateway.find import find as gateway_of
 from .home import Home
 from .installation import Installation
 from .sqlite.port import Database
@@ -91,17 +93,6 @@ class OpenClawRuntime:
         self.here = here
         self.gateway = Served(here)
 
-    @classmethod
-    def opened(cls, where: Home, context: Context) -> OpenClawRuntime:
-        """Return the runtime of a state directory, once its gateway was looked for."""
-        gateway = connection.meet(where, looking_only=context.options.dry_run, clock=context.clock)
-        return cls(Installation(where, context, gateway))
-
-    @classmethod
-    def found(cls, where: Home, context: Context) -> OpenClawRuntime:
-        """Return the runtime of a state directory whose gateway was looked for, and is not connected to."""
-        return cls(Installation(where, context, connection.Gateway(where, find(where), [], [])))
-
     @property
     def root(self) -> str:
         """The state directory."""
@@ -146,6 +137,12 @@ class OpenClawRuntime:
     def changing(self, store: Readable) -> Store:
         """Return a store that was looked at as one that can be changed."""
         return Files(self.here, store.agent) if isinstance(store, FileStore) else Database(self.here, store.agent)
+
+    def parts(self, agent: str | None, store: str | None) -> Sequence[Part]:
+        """Return the stores of one agent, of one path, or of all agents, for a list."""
+        from . import overview  # only a list looks at all of them at once
+
+        return overview.parts(self.here, agent, store)
 
     def check(self, record: StoreRecord) -> None:
         """Raise Damaged where a record speaks of places that this state directory does not have."""
@@ -247,6 +244,7 @@ class OpenClawRuntime:
         """Return by what a process that outlives this one finds the same state directory."""
         where = self.here.home
         known = {
+            "runtime": where.runtime,
             "state": where.state,
             "config": where.config_path,
             "url": where.url,
@@ -260,9 +258,44 @@ class OpenClawRuntime:
         self.here.gateway.close()
 
 
+def find(
+    environ: Mapping[str, str],
+    *,
+    state_dir: str | None,
+    profile: str | None,
+    url: str | None,
+    token_file: str | None,
+    gateway_state: str | None,
+) -> Home:
+    """Return the state directory that an environment and the options of a command line mean."""
+    where = home.find(environ, state_dir=state_dir, profile=profile)
+    return replace(where, url=url, token_file=token_file, gateway_state=gateway_state)
+
+
+def state_dir_around(path: str) -> str | None:
+    """Return the state directory in which a store has its usual place, None where it has another one."""
+    return environment.state_dir_around(path)
+
+
+def sample(state: str) -> Home:
+    """Return the state directory of a sample that nothing of the caller's reaches."""
+    return Home(state, "demo", {}, isolated=True)
+
+
 def check_place(where: Home, agents: Sequence[str]) -> None:
     """Refuse a state directory that is not there, or is not ours alone."""
     access.check_place(where, list(agents))
+
+
+def opened(where: Home, context: Context) -> OpenClawRuntime:
+    """Return the runtime of a state directory, once its gateway was looked for, and connected to."""
+    gateway = connection.meet(where, looking_only=context.options.dry_run, clock=context.clock)
+    return OpenClawRuntime(Installation(where, context, gateway))
+
+
+def found(where: Home, context: Context) -> OpenClawRuntime:
+    """Return the runtime of a state directory, once its gateway was looked for."""
+    return OpenClawRuntime(Installation(where, context, connection.Gateway(where, gateway_of(where), [], [])))
 
 
 def place_of(task: Mapping[str, str]) -> Home:

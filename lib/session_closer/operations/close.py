@@ -15,6 +15,7 @@ from ..core.wish import Options, Wish
 from ..journal import history
 from ..journal.stopped import storage
 from ..ports.context import Console, Context
+from ..ports.runtime import Place
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
 from . import runtimes, summary
@@ -26,7 +27,7 @@ from .transaction import Transaction
 
 
 def execute(
-    where: runtimes.Place,
+    where: Place,
     wish: Wish,
     options: Options,
     *,

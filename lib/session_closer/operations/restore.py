@@ -19,6 +19,7 @@ from ..journal import history
 from ..journal.record import STOPPED, RestartRecord, RunRecord, StoreRecord
 from ..journal.stopped import once_more, storage
 from ..openclaw import access, from_backup, from_found, migration, restorable, stores
+from ..openclaw import runtime as openclaw_runtime
 from ..openclaw.attached import bindings, jobs
 from ..openclaw.files import restore as refiling
 from ..openclaw.files.store import FileStore, check, read_index
@@ -104,7 +105,7 @@ def _execute(where: Home, ask: Ask, context: Context) -> Report:
         )
         return report._replace(results=(*report.results, *others))
     access.check_place(where, sorted({one.store.agent for one in chosen}))
-    runtime = OpenClawRuntime.opened(where, context)
+    runtime = openclaw_runtime.opened(where, context)
     run = begun(runtime, Wish(RESTORE, ()))
     run.warn(*said, *notes, *exposure(where, history.folders(where.state)))
     try:
@@ -136,7 +137,7 @@ def _here(run: Run) -> Installation:
 def _recover(where: Home, context: Context) -> list[str]:
     """Finish interrupted runs first, since the receipt that is meant may be one of theirs; return a line for each."""
     console = replace(context.console, warnings={})
-    runtime = OpenClawRuntime.opened(where, replace(context, console=console))
+    runtime = openclaw_runtime.opened(where, replace(context, console=console))
     try:
         # What cannot be finished is an error only for the agents of the receipt, which is not known yet.
         said = recover.recover(runtime, [])

@@ -1,33 +1,40 @@
-"""The runtimes: the one place that names them."""
+"""The runtimes: the one place that names them, and what is asked of one before a run begins."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType
+from typing import cast
 
-from ..openclaw import access
-from ..openclaw.home import Home
-from ..openclaw.runtime import OpenClawRuntime, place_of
 from ..ports.context import Context
+from ..ports.runtime import Entrance, Place, Runtime
 
-# Where a runtime keeps things, as the command line names it.
-Place = Home
-
-
-def opened(where: Home, context: Context) -> OpenClawRuntime:
-    """Return the runtime whose place this is, as a run sees it: its gateway is looked for."""
-    return OpenClawRuntime.opened(where, context)
+OPENCLAW = "openclaw"
+# Each by its package, which is imported when it is meant.
+RUNTIMES: Mapping[str, str] = MappingProxyType({OPENCLAW: "session_closer.openclaw.runtime"})
 
 
-def found(where: Home, context: Context) -> OpenClawRuntime:
+def entrance(name: str = OPENCLAW) -> Entrance:
+    """Return what a runtime's package offers."""
+    return cast(Entrance, import_module(RUNTIMES[name]))
+
+
+def opened(place: Place, context: Context) -> Runtime:
+    """Return the runtime whose place this is, as a run sees it: its gateway is looked for, and connected to."""
+    return entrance(place.runtime).opened(place, context)
+
+
+def found(place: Place, context: Context) -> Runtime:
     """Return the runtime whose place this is: its gateway is looked for, and nothing is asked of it."""
-    return OpenClawRuntime.found(where, context)
+    return entrance(place.runtime).found(place, context)
 
 
-def from_task(task: Mapping[str, str]) -> Home:
+def from_task(task: Mapping[str, str]) -> Place:
     """Return the place that `Runtime.task` was asked for, in the process that does the task."""
-    return place_of(task)
+    return entrance(task["runtime"]).place_of(task)
 
 
-def check_place(where: Home, agents: Sequence[str]) -> None:
+def check_place(place: Place, agents: Sequence[str]) -> None:
     """Refuse a place that is not there, or is not ours alone."""
-    access.check_place(where, list(agents))
+    entrance(place.runtime).check_place(place, agents)

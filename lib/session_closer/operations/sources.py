@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 from ..core import durations
 from ..core.errors import UsageProblem
 from ..core.escape import plain
-from ..core.policy import DEFAULT, ORPHANS, Policy
+from ..core.policy import DEFAULT, ORPHANS, Maintenance, Policy
 from ..core.words import STALE_KINDS, Kind
-from ..openclaw.maintenance import Maintenance
 
 # What --only names, with the value of a rule that it switches on; None: that rule needs a value of its own.
 RULES: Mapping[str, Any] = MappingProxyType(

@@ -23,7 +23,7 @@ from .restart import wait_for_last_write
 from .task import Task, decoded
 
 if TYPE_CHECKING:
-    from .runtimes import Place
+    from ..ports.runtime import Place
 
 _CALLER_SECONDS = 60.0
 # A turn may go on for long after the command that was its last act, as agents were told it should be.

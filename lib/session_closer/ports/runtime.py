@@ -3,15 +3,91 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..core.claims import Claims
 from ..core.errors import CloserError
 from ..core.model import Plan, Snapshot
+from ..core.policy import Maintenance
 from ..journal.record import StoreRecord
 from .context import Context
 from .gateway import Gateway
 from .store import Readable, Store
+
+
+class Place(Protocol):
+    """Where one runtime keeps things, as a command line names it: not looked at yet."""
+
+    @property
+    def runtime(self) -> str:
+        """The runtime's name."""
+
+    @property
+    def state(self) -> str:
+        """The folder below which all of it is."""
+
+    def agents(self) -> list[str]:
+        """Return the agents that have something there."""
+
+    def known_agents(self) -> tuple[list[str], list[str]]:
+        """Return these and the agents of the configuration, and a note on each that is passed over."""
+
+    def agents_with(self, path: str) -> list[str]:
+        """Return the agents whose store is at a path; Refused where there is none."""
+
+    def has_store(self, path: str) -> bool:
+        """Tell whether an agent's store is at a path."""
+
+    def meant_by(self, profile: str | None) -> tuple[list[str], list[str]]:
+        """Return the words of a command line that mean it: those ahead of the command, and options."""
+
+    def maintenance(self) -> Maintenance:
+        """Return what its configuration sets for a cleanup; Refused where that is wrong."""
+
+    def dm_scope(self) -> str:
+        """Return whose session a direct message goes to, in the runtime's own word."""
+
+
+class Part(NamedTuple):
+    """A store as one agent has it; `agent` is None for what is nobody's own in a store for all agents."""
+
+    agent: str | None
+    store: Readable
+    snapshot: Snapshot
+
+
+class Entrance(Protocol):
+    """What the module `runtime` of a runtime's package has."""
+
+    def find(
+        self,
+        environ: Mapping[str, str],
+        *,
+        state_dir: str | None,
+        profile: str | None,
+        url: str | None,
+        token_file: str | None,
+        gateway_state: str | None,
+    ) -> Place:
+        """Return the place that an environment and the options of a command line mean."""
+
+    def state_dir_around(self, path: str) -> str | None:
+        """Return the folder below which a store has its usual place, None where it has another one."""
+
+    def sample(self, state: str) -> Place:
+        """Return the place of a sample that nothing of the caller's reaches."""
+
+    def place_of(self, task: Mapping[str, str]) -> Place:
+        """Return the place that `Runtime.task` was asked for."""
+
+    def check_place(self, place: Place, agents: Sequence[str]) -> None:
+        """Refuse a place that is not there, or is not ours alone."""
+
+    def opened(self, place: Place, context: Context) -> Runtime:
+        """Return the runtime as a run sees it, once its gateway was looked for, and connected to."""
+
+    def found(self, place: Place, context: Context) -> Runtime:
+        """Return the runtime as a run sees it, once its gateway was looked for."""
 
 
 class Runtime(Protocol):
@@ -51,6 +127,9 @@ class Runtime(Protocol):
 
     def detect(self, agent: str) -> Store | None:
         """Return an agent's store by what is on disk, None where there is none; Refused where that cannot be told."""
+
+    def parts(self, agent: str | None, store: str | None) -> Sequence[Part]:
+        """Return the stores of one agent, of one path, or of all agents, for a list; CloserError: there is none."""
 
     def check(self, record: StoreRecord) -> None:
         """Raise Damaged for a record of places that this root does not have, Refused where they lead elsewhere."""

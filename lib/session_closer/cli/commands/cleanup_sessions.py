@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plumbum import cli
 
@@ -14,11 +14,13 @@ from ...core.escape import quoted
 from ...core.keys import check_agent, target
 from ...core.report import Report
 from ...core.wish import Options, Wish
-from ...openclaw.home import Home
 from ...system import files
 from ..app import Closing
 from ..arguments import count, word
 from ..program import start
+
+if TYPE_CHECKING:
+    from ...ports.runtime import Place
 
 OPERATION = "cleanup-sessions"
 SHOWN, ALL = 100, 10**9
@@ -79,13 +81,12 @@ class CleanupSessions(Closing):
         self.show(found)
         return int(exit_code(found))
 
-    def _policy(self, where: Home) -> tuple[Any, Any]:
+    def _policy(self, where: Place) -> tuple[Any, Any]:
         """Return the policy that holds, and openclaw.json's maintenance settings."""
-        from ...openclaw import maintenance
         from ...operations import sources
 
         asked = self._asked()
-        settings = maintenance.read(where.setting("session", "maintenance"))
+        settings = where.maintenance()
         policy = sources.resolved(asked, settings)
         self.rules = sources.told(asked, policy, settings)
         return policy, settings
@@ -114,18 +115,17 @@ class CleanupSessions(Closing):
             sources.only(self.only),
         )
 
-    def _cleaned(self, where: Home, policy: Any, settings: Any) -> Report:
+    def _cleaned(self, where: Place, policy: Any, settings: Any) -> Report:
         from ...core.policy import Rules
         from ...operations.close import execute
 
         warned = policy.maintenance and settings.mode == "warn" and not self.enforce
         agents, notes = self._agents(where)
-        scope = where.setting("session", "dmScope")
         rules = Rules(
             policy,
             self.clock.seconds(),
             tuple(target(given, self.agent) for given in self.active_key),
-            scope if isinstance(scope, str) else "main",
+            where.dm_scope(),
             "warn" if warned else "enforce",
             self.archive,
         )
@@ -142,7 +142,7 @@ class CleanupSessions(Closing):
         found = execute(where, wish, options, tell=self.tell, progress=self.progress, clock=self.clock)
         return found._replace(warnings=(*notes, *found.warnings), rules=self.rules)
 
-    def _agents(self, where: Home) -> tuple[list[str], list[str]]:
+    def _agents(self, where: Place) -> tuple[list[str], list[str]]:
         """Return the agents that are meant, and a note on each that is passed over."""
         if sum((self.agent is not None, self.all_agents, self.store is not None)) > 1:
             raise UsageProblem("--agent, --all-agents and --store contradict each other", "give one of them")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from plumbum import cli
 
 from ...core import escape
@@ -51,7 +53,7 @@ class RestoreSessions(Base):
         from ...journal import history  # what touches a store is not loaded for --help
         from ...openclaw import access, found, owner
 
-        where = self.place()
+        where = self._home()
         access.check_place(where, [])
         everything, warnings = found.look(where)
         wanted = [find for find in everything if found.matches(find, words)]
@@ -67,12 +69,15 @@ class RestoreSessions(Base):
             warnings=(*history.interrupted(where.state), *warnings, *exposed),
         )
 
+    def _home(self) -> Any:
+        return self.place()
+
     def _listed(self, words: tuple[str, ...]) -> Report:
         if words:
             raise UsageProblem("--list takes no names", f"{escape.shell_word(self.executable)} --list")
         from ...openclaw import access, restorable  # what reads receipts is not loaded for --help
 
-        where = self.place()
+        where = self._home()
         access.check_place(where, [])
         return Report(self.OPERATION, dry_run=self.dry_run, receipts=tuple(restorable.receipts(where)))
 
@@ -89,7 +94,7 @@ class RestoreSessions(Base):
         ask = restore.Ask(words[0], words[1:], self.stop_gateway, self.check, self.under)
         self.load_drawing()
         return restore.execute(
-            self.place(), ask, self.options(), tell=self.tell, progress=self.progress, clock=self.clock
+            self._home(), ask, self.options(), tell=self.tell, progress=self.progress, clock=self.clock
         )
 
     def only_shows(self) -> bool:

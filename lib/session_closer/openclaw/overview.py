@@ -1,0 +1,131 @@
+"""All stores of a state directory, or one of them, for a list; nothing is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ..core import keys
+from ..core.errors import CloserError, Refused, UnknownAgent
+from ..core.model import Life, Snapshot
+from ..ports.runtime import Part
+from ..system import files
+from ..system.clock import Clock
+from . import migration, owner, registers, stores
+from .files.store import FileStore
+from .home import Home
+from .installation import Installation
+
+
+@dataclass(slots=True)
+class _Look:
+    """What has been found so far; `shared` is the file for all agents, once it has been read."""
+
+    home: Home
+    clock: Clock
+    parts: list[Part] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    shared: FileStore | None = None
+
+
+def parts(here: Installation, agent: str | None, store: str | None) -> list[Part]:
+    """Return the stores of one agent, of one path, or of all agents; CloserError where there is no list."""
+    found = _Look(here.home, here.context.clock)
+    agents = [agent] if store is None else here.home.agents_with(store)
+    if len(agents) == 1 and agents[0] is not None:
+        _look_at_one(found, agents[0])
+    else:
+        # Of all agents, or of one file for all of them.
+        _look_at_all(found)
+    if store is not None:
+        real = os.path.realpath(store)
+        found.parts = [part for part in found.parts if os.path.realpath(part.store.index) == real]
+    if here.gateway.found.life is not Life.UP:
+        found.warnings += migration.left_behind(here.home, [part.store for part in found.parts])
+    here.warn(*found.warnings)
+    return found.parts
+
+
+def _look_at_one(found: _Look, agent: str) -> None:
+    with _readable():
+        _take(found, agent)
+    if not found.parts:
+        known = found.home.known_agents()[0]
+        there = ", ".join(known) or "none"
+        if agent not in known:
+            raise UnknownAgent(f"there is no agent {agent} here; agents: {there}", "--agent with one of them")
+        found.warnings.append(f"agent {agent} has no sessions here; agents: {there}")
+
+
+def _look_at_all(found: _Look) -> None:
+    agents, notes = found.home.known_agents()
+    found.warnings += notes
+    named: set[str] = set()
+    own = found.home.has_own_indexes()
+    if not own:
+        named = _read_shared(found, agents)
+    for agent in sorted({*agents, *filter(keys.is_agent_id, named)}):
+        try:
+            with _readable():
+                owner.check_folders(found.home, [agent])
+                _take(found, agent, own=own)
+        except CloserError as problem:
+            found.warnings.append(f"agent {agent} is left out: {problem.message}")
+    if found.shared is not None:
+        _take_rest(found, found.shared)
+
+
+def _read_shared(found: _Look, agents: Sequence[str]) -> set[str]:
+    """Read the file for all agents, if it is there, once; return the agents that its keys name."""
+    store = FileStore(found.home, agents[0] if agents else keys.DEFAULT_AGENT)
+    try:
+        with _readable():
+            if not files.exists(store.index):
+                return set()
+            snapshot = store.read()
+    except CloserError as problem:
+        found.warnings.append(f"the store of all agents is left out: {problem.message}")
+        return set()
+    found.shared = store
+    return {agent for agent in map(keys.agent_of, snapshot.sessions) if agent is not None}
+
+
+def _take(found: _Look, agent: str, *, own: bool = True) -> None:
+    """Read an agent's store, if it has one; without `own` its share of the file for all has been read."""
+    store = stores.detect(found.home, agent)
+    if store is None or (isinstance(store, FileStore) and not own and found.shared is None):
+        return
+    real = os.path.realpath(store.index)
+    twin = next((part for part in found.parts if os.path.realpath(part.store.index) == real), None)
+    if twin is not None and (own or not isinstance(store, FileStore)):
+        raise Refused(f"its sessions are those of agent {twin.agent}", name="link")
+    if isinstance(store, FileStore) and found.shared is not None:
+        store.document = found.shared.document
+    snapshot = store.read()
+    if isinstance(store, FileStore) and not snapshot.own_index:
+        mine = {key: one for key, one in snapshot.sessions.items() if keys.agent_of(key) == agent}
+        snapshot = snapshot._replace(sessions=mine)
+    found.parts.append(Part(agent, store, registers.marked(found.home, snapshot, found.clock.seconds())))
+
+
+def _take_rest(found: _Look, shared: FileStore) -> None:
+    """Add what no agent can be asked for: bare keys, and keys of agents that cannot be."""
+    assert shared.document is not None
+    rest = {
+        key: member.row
+        for key, member in shared.document.members.items()
+        if not keys.is_agent_id(keys.agent_of(key) or "")
+    }
+    if rest:
+        found.parts.append(Part(None, shared, Snapshot("", shared.index, "", rest, own_index=False)))
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        what = f"{problem.filename} cannot be read: {problem.strerror}"
+        raise Refused(what, "check it", name="unreadable") from None
