@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from faults.databases import Lab
 from faults.oracle import World, look
 from session_closer.cli import demo
-from session_closer.openclaw.sqlite import close
+from support.clock import Brisk, handed
 from support.gateway import StubGateway
 
 
@@ -37,7 +38,7 @@ def before(state: str) -> World:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, stub: StubGateway, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def lab(tmp_path: Path, stub: StubGateway) -> Iterator[Lab]:
     """Databases and a gateway that has done a call before its caller can be killed, unless a test says otherwise."""
-    monkeypatch.setattr(close, "_UNDER_WAY_SECONDS", 0.0)
-    return Lab(tmp_path, stub)
+    with handed(Brisk()):
+        yield Lab(tmp_path, stub)

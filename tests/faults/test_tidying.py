@@ -26,7 +26,6 @@ from session_closer.core.report import Report
 from session_closer.core.wish import Options, Wish
 from session_closer.core.words import Kind
 from session_closer.journal.written import read_record
-from session_closer.openclaw.files import restore as refiling
 from session_closer.openclaw.home import Home
 from session_closer.operations import restore as restoring
 from session_closer.operations.close import execute
@@ -44,7 +43,6 @@ POLICY = Policy({Kind.CRON_RUN: DAY, Kind.SUBAGENT: DAY}, orphans=DAY, expire_ar
 def _no_power_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a process wrote outlives its kill without a sync."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr(refiling, "_SETTLE_SECONDS", 0.0)
 
 
 def stamp(days: float) -> str:

@@ -20,8 +20,8 @@ from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError
 from session_closer.core.model import Status
 from session_closer.core.report import Report
-from session_closer.openclaw.sqlite import close, restore
 from session_closer.system.disk import Disk
+from support.clock import Brisk, handed
 from support.gateway import stub_gateway
 
 from .parts import Given, Tally
@@ -140,9 +140,8 @@ class Trial:
 @contextlib.contextmanager
 def _bench(place: str) -> Iterator[Lab]:
     """Give a laboratory with a stub of its own; what it does is done when it answers."""
-    close._UNDER_WAY_SECONDS, restore._BREATH_SECONDS = 0.0, 0.01
     os.environ["TMPDIR"] = place
-    with stub_gateway(Path(place)) as stub:
+    with handed(Brisk()), stub_gateway(Path(place)) as stub:
         yield Lab(Path(place), stub)
 
 

@@ -218,7 +218,6 @@ def test_what_a_cleanup_archived_before_it_was_killed_is_freed_by_the_next_one(
     bases: Bases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the answer of the gateway and the note of it: what is there says whose archive it is."""
-    monkeypatch.setattr(close, "_UNDER_WAY_SECONDS", 0.0)
     with monkeypatch.context() as killed:
         killed.setattr(close, "_still_idle", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         assert os.WIFSIGNALED(in_child(lambda: clean(bases, days=2)))

@@ -12,7 +12,6 @@ import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import names
-from session_closer.openclaw.files import close
 from support.cleanup import summary
 from support.commands import Answer, run, run_json
 from support.gateway import StubGateway
@@ -52,8 +51,7 @@ def down(tmp_path: Path, closed_port: int) -> Bases:
 
 
 @pytest.fixture
-def bases(tmp_path: Path, stub: StubGateway, monkeypatch: pytest.MonkeyPatch) -> Bases:
-    monkeypatch.setattr(close, "SETTLE_SECONDS", 0.01)
+def bases(tmp_path: Path, stub: StubGateway) -> Bases:
     made = fill(Store(tmp_path / "state", stub.port))
     stub.serve(made.store.state, TOKEN)
     return made

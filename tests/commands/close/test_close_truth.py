@@ -29,7 +29,7 @@ from session_closer.operations import close as executor
 from session_closer.system import flock
 from session_closer.system.clock import Clock
 from session_closer.system.disk import Disk
-from support.clock import Brisk, handed
+from support.clock import Brisk, HandIn, handed
 from support.commands import Answer, run_json
 from support.gateway import StubGateway, StubOpenClaw, stub_gateway
 from support.interrupted import Killed, KilledDisk, perform
@@ -365,9 +365,10 @@ def test_a_gateway_that_only_dropped_the_link_is_not_worked_around(served: Store
 
 
 def test_a_gateway_that_does_not_get_to_its_restart_is_reported_as_one_that_waits(
-    served: Store, openclaw: StubOpenClaw
+    served: Store, openclaw: StubOpenClaw, hand_in: HandIn
 ) -> None:
     openclaw.has_no_effect()
+    hand_in(Brisk(leap=20))
     answer = run_json(CloseProject, "alpha", "--via", "files", state=served.state)
     assert answer.code == 1
     assert answer.rows == [(ALPHA, "closed")]
@@ -391,7 +392,7 @@ def test_a_gateway_that_answers_is_given_the_time_that_its_runs_take(
             if len(waited) > 1 and waited[-1] - waited[0] > restart.HEALTH_SECONDS:
                 stub.write_lock("second start")
 
-    with handed(Clock()):
+    with handed(Clock(leap=10)):
         answer = run_json(CloseProject, "alpha", "--via", "files", state=served.state)
     assert (answer.code, answer.data["restart"]["result"]) == (0, "restarted")
 

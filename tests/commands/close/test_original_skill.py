@@ -18,6 +18,7 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.system.disk import Disk
+from support.clock import Brisk, HandIn
 from support.commands import run, run_json, run_process
 from support.gateway import StubGateway, StubOpenClaw
 from support.interrupted import perform
@@ -367,8 +368,9 @@ def test_a_restart_that_fails_is_reported(
     assert served.receipts()[-1]["restart"]["done"] is False
 
 
-def test_a_restart_that_has_no_effect_is_reported(served: Store, openclaw: StubOpenClaw) -> None:
+def test_a_restart_that_has_no_effect_is_reported(served: Store, openclaw: StubOpenClaw, hand_in: HandIn) -> None:
     openclaw.has_no_effect()
+    hand_in(Brisk(leap=20))
     result = run(CloseProject, "alpha", "--via", "files", state=served.state)
     assert result.code == 1
     assert "NOT restarted" in result.stdout

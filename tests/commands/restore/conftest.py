@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
-from session_closer.openclaw.sqlite import importer as importing
 from support.commands import run_json
 from support.gateway import StubGateway
 from support.restore import DELETED, Down, held
@@ -33,7 +32,6 @@ def service(bases: Bases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         port = free.getsockname()[1]
     made = Service(tmp_path / "service", bases.store.state, TOKEN, port)
     monkeypatch.setenv("PATH", os.pathsep.join([str(made.folder), os.environ["PATH"]]))
-    monkeypatch.setattr(importing, "_PAUSE", 0.02)
     yield made
     made.tell(stop=None)
     if made.pid is not None:

@@ -14,8 +14,7 @@ from session_closer.core.effects import Effect
 from session_closer.core.model import Status
 from session_closer.openclaw import home
 from session_closer.openclaw.restorable import Item
-from session_closer.openclaw.sqlite import importer, leftovers
-from session_closer.openclaw.sqlite import restore as reviving
+from session_closer.openclaw.sqlite import leftovers
 from session_closer.operations import restore as restoring
 from session_closer.system.disk import Disk
 from support.commands import restore
@@ -37,8 +36,6 @@ def bases(tmp_path: Path, closed_port: int) -> Bases:
 @pytest.fixture
 def service(bases: Bases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """An `openclaw` command with an importer."""
-    monkeypatch.setattr(reviving, "_BREATH_SECONDS", 0.01)
-    monkeypatch.setattr(importer, "_PAUSE", 0.02)
     made = Service(tmp_path / "bin", bases.store.state, TOKEN, bases.store.port)
     monkeypatch.setenv("SESSION_CLOSER_OPENCLAW", str(made.folder / "openclaw"))
     yield made

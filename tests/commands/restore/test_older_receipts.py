@@ -14,7 +14,6 @@ import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.journal.codec import decode, encode, scan
-from session_closer.openclaw.sqlite import importer
 from support.commands import run_json
 from support.gateway import StubGateway
 from support.keys import LEAD
@@ -92,7 +91,6 @@ def test_what_it_archived_in_a_database_comes_back_with_its_job(tmp_path: Path, 
 def test_what_it_deleted_from_a_database_comes_back(
     tmp_path: Path, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importer, "_PAUSE", 0.02)
     store, was = placed("delete", tmp_path / "state", closed_port)
     service = Service(tmp_path / "bin", store.state, TOKEN, closed_port)
     monkeypatch.setenv("SESSION_CLOSER_OPENCLAW", str(service.folder / "openclaw"))

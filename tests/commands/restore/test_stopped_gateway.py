@@ -10,6 +10,7 @@ import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.sqlite import importer as importing
+from support.clock import Brisk, HandIn
 from support.commands import restore, run_json
 from support.interrupted import Killed
 from support.restore import ALPHA, DELETED, KELLY, PUT_AWAY, ROWS, Down, held, receipt_of, statuses
@@ -73,10 +74,8 @@ def test_the_gateway_is_started_again_after_an_importer_that_failed(down: Down, 
     assert down.files() == set()
 
 
-def test_a_gateway_that_does_not_stop_is_told_and_nothing_is_written(
-    down: Down, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(importing, "_STOP_SECONDS", 1.0)
+def test_a_gateway_that_does_not_stop_is_told_and_nothing_is_written(down: Down, hand_in: HandIn) -> None:
+    hand_in(Brisk(leap=20))
     down.service.run("gateway", "start")
     down.service.tell(stop="lies")
     before = held(down.bases)
@@ -88,8 +87,8 @@ def test_a_gateway_that_does_not_stop_is_told_and_nothing_is_written(
     assert down.service.pid is not None
 
 
-def test_a_gateway_that_does_not_start_again_is_told(down: Down, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing, "_START_SECONDS", 1.0)
+def test_a_gateway_that_does_not_start_again_is_told(down: Down, hand_in: HandIn) -> None:
+    hand_in(Brisk(leap=20))
     down.service.run("gateway", "start")
     down.service.tell(start="fails")
     answer = restore(down.store, "last", "--stop-gateway")

@@ -10,7 +10,6 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from session_closer.openclaw.files import restore
 from session_closer.operations import worker
 from session_closer.system import processes
 from support.commands import run, run_json, run_process
@@ -313,7 +312,6 @@ def test_a_restore_below_the_gateway_leaves_the_restart_to_the_process_that_stay
 ) -> None:
     run_json(CloseProject, "topics", state=served.state)
     monkeypatch.setattr(processes, "is_below", lambda pid: True)
-    monkeypatch.setattr(restore, "_SETTLE_SECONDS", 0.01)
     answer = run_json(RestoreSessions, "last", state=served.state)
     assert (answer.code, answer.rows) == (0, [(OTHER, "restored")])
     assert (answer.data["restart"]["result"], answer.data["restart"]["ok"]) == ("handed-off", None)

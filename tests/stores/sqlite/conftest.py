@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from session_closer.openclaw.files import close as closing
 from support.gateway import StubGateway
 from support.sqlite import Bases, build_sqlite
 from support.stores import TOKEN, Store
@@ -18,9 +17,8 @@ def down(tmp_path: Path, closed_port: int) -> Bases:
 
 
 @pytest.fixture
-def bases(tmp_path: Path, stub: StubGateway, monkeypatch: pytest.MonkeyPatch) -> Bases:
+def bases(tmp_path: Path, stub: StubGateway) -> Bases:
     """The sample, and its gateway runs."""
-    monkeypatch.setattr(closing, "SETTLE_SECONDS", 0.01)
     made = build_sqlite(Store(tmp_path / "state", stub.port))
     stub.serve(made.store.state, TOKEN)
     return made

@@ -11,7 +11,6 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.list_sessions import ListSessions
-from session_closer.openclaw.files import close as closing
 from support.commands import close, run_json, run_process
 from support.gateway import StubGateway
 from support.keys import LEAD
@@ -183,7 +182,6 @@ def test_a_version_that_only_the_command_says_counts(
 def test_a_running_gateway_vouches_for_its_file_store(
     tmp_path: Path, stub: StubGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(closing, "SETTLE_SECONDS", 0.01)
     files = Store(tmp_path / "state", stub.port)
     files.add((LEAD + "alpha", files.session(LEAD + "alpha")))
     installed(tmp_path / "usr", monkeypatch, "2026.9.6")
