@@ -7,7 +7,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +20,7 @@ from ..system.files import is_no_file, listed, piece
 from .written import RECORD, read_record
 
 if TYPE_CHECKING:
-    from .record import RunRecord
+    from .record import RunRecord, StoreRecord
 
 ROOT = "session-closer"
 OPEN, RECEIPTS = "open", "receipts"
@@ -193,13 +193,13 @@ def interrupted(state: str) -> list[str]:
 
 def check_records(state: str, agents: Sequence[str]) -> None:
     """Refuse where the record of an interrupted run that concerns these agents is damaged."""
-    from .codec import agents_named, decode  # only what an interrupted run has left needs these
+    from .codec import agents_named, scan  # only what an interrupted run has left needs these
     from .record import Damaged
 
     for run in open_runs(state):
         for _, _, raw in _record(run, record_path(state, run)) if is_left(state, run) else ():
             try:
-                decode(raw)
+                scan(raw)
             except Damaged as problem:
                 named = agents_named(raw)
                 if agents and (named is None or not named.isdisjoint(agents)):
@@ -239,7 +239,7 @@ def closed_before(state: str, wanted: Sequence[tuple[str, str]]) -> dict[tuple[s
     The wanted are in no store, so runs that have not ended and were about to close them have taken them out of it.
     Those come first: a run that ends meanwhile is found among the receipts.
     """
-    from .codec import decode, spellings  # only a key that is in no store needs these
+    from .codec import scan, spellings  # only a key that is in no store needs these
     from .record import Damaged
 
     missing = {pair: spellings(pair[1]) for pair in wanted}
@@ -248,13 +248,11 @@ def closed_before(state: str, wanted: Sequence[tuple[str, str]]) -> dict[tuple[s
         hits = [pair for pair, needles in missing.items() if any(needle in raw for needle in needles)]
         if hits:
             with contextlib.suppress(Damaged):
-                record = decode(raw)
-                closed = _closed(record)
-                left = run if record.state == "open" and is_left(state, run) else ""
-                for pair in hits:
-                    if pair in closed:
-                        found[pair] = left
-                        del missing[pair]
+                head, stores = scan(raw)
+                left = run if head.state == "open" and is_left(state, run) else ""
+                for pair in _closed(head, stores).intersection(hits):
+                    found[pair] = left
+                    del missing[pair]
         if not missing:
             break
     return found
@@ -265,7 +263,7 @@ def archived_by_us(state: str, wanted: Mapping[tuple[str, str], tuple[str | None
 
     The value tells whether they were to stay archived: else a cleanup had no time left to free them.
     """
-    from .codec import decode  # only a key that is archived needs these
+    from .codec import scan  # only a key that is archived needs these
     from .record import Damaged
 
     missing = dict(wanted)
@@ -275,7 +273,7 @@ def archived_by_us(state: str, wanted: Mapping[tuple[str, str], tuple[str | None
     for raw in all_records(state) if missing else ():
         if not moments.isdisjoint(_ARCHIVED.findall(raw)):
             with contextlib.suppress(Damaged):
-                for store in decode(raw).stores:
+                for store in scan(raw)[1]:
                     for session in store.sessions:
                         pair = store.agent, session.key
                         ours = not session.archived_before
@@ -287,10 +285,10 @@ def archived_by_us(state: str, wanted: Mapping[tuple[str, str], tuple[str | None
     return found
 
 
-def _closed(run: RunRecord) -> set[tuple[str, str]]:
+def _closed(run: RunRecord, stores: Iterable[StoreRecord]) -> set[tuple[str, str]]:
     return {
         (store.agent, session.key)
-        for store in run.stores
+        for store in stores
         for session in store.sessions
         if session.status in PUT_AWAY or run.state == "open"
     }

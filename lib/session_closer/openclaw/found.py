@@ -15,7 +15,7 @@ from ..core.errors import CloserError, Ours, Refused
 from ..core.model import PUT_AWAY, Status
 from ..core.report import Found
 from ..journal import history
-from ..journal.codec import decode
+from ..journal.codec import scan
 from ..journal.record import Damaged, RunRecord, SessionRecord
 from . import owner, remains
 from .home import Home
@@ -111,8 +111,8 @@ def _closed_by_us(where: Home, scenes: Mapping[str, Scene]) -> dict[str, _Ours]:
     found = {agent: _Ours({}, {}, {}) for agent in scenes}
     for run, _, raw in history.named_records(where.state):
         with contextlib.suppress(Damaged):
-            record = decode(raw)
-            for store in record.stores if record.state_dir == where.state else ():
+            record, stores = scan(raw)
+            for store in stores if record.state_dir == where.state else ():
                 if store.agent in scenes and not store.restores:
                     found[store.agent].orphans.update((move.target, run) for move in store.orphans)
                     for session in store.sessions:

@@ -13,7 +13,7 @@ from ..core.durable import Move
 from ..core.errors import CorruptStore, Ours, Refused
 from ..core.model import Session
 from ..journal import history
-from ..journal.codec import decode
+from ..journal.codec import scan
 from ..journal.record import Damaged, RunRecord, SessionRecord, StoreRecord, receipt_of
 from ..system import files
 from .files import document
@@ -67,8 +67,8 @@ def _maker(home: Home, index: str, name: str) -> int:
     """Return the place of the run that made a backup in the order of all; behind all of them where none did."""
     for raw in history.all_records(home.state):
         with contextlib.suppress(Damaged):
-            record = decode(raw)
-            if any(store.path == index and name in (store.backup, *store.displaced) for store in record.stores):
+            record, stores = scan(raw)
+            if any(store.path == index and name in (store.backup, *store.displaced) for store in stores):
                 return record.sequence
     return sys.maxsize
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from ..core import names
 from ..core.durable import Move
 from ..journal import history
-from ..journal.codec import decode
-from ..journal.record import Damaged, RunRecord
+from ..journal.codec import scan
+from ..journal.record import Damaged, StoreRecord
 from ..system import files
 from .home import Home
 
@@ -34,9 +34,9 @@ def put_away_since(home: Home, agent: str, era: str, since: tuple[int, str]) -> 
     latest: dict[str, str] = {}
     for raw in history.all_records(home.state):
         with contextlib.suppress(Damaged):
-            record = decode(raw)
+            record, stores = scan(raw)
             if record.state_dir == home.state and (record.sequence, record.id) >= since:
-                for move in _archived_by(record, agent, era):
+                for move in _archived_by(stores, agent, era):
                     if move.target in listed:
                         latest.setdefault(move.source, move.target)
     return _owned(latest)
@@ -46,8 +46,8 @@ def _listed(home: Home, agent: str) -> list[str]:
     return [*files.listed(home.folder(agent)), *files.listed_whole(home.beside(agent))]
 
 
-def _archived_by(record: RunRecord, agent: str, era: str) -> Iterator[Move]:
-    for store in record.stores:
+def _archived_by(stores: Iterator[StoreRecord], agent: str, era: str) -> Iterator[Move]:
+    for store in stores:
         if (store.agent, store.era) == (agent, era) and not store.restores:
             yield from store.orphans
             for session in store.sessions:

@@ -12,7 +12,7 @@ from ..core.errors import CloserError
 from ..core.model import PUT_AWAY, Life, Status
 from ..core.report import RestartResult
 from ..journal import history
-from ..journal.codec import decode
+from ..journal.codec import scan
 from ..journal.history import damaged, folders, named_records, open_runs, receipt_path
 from ..journal.journal import Journal, bury_unborn
 from ..journal.record import STOPPED, Damaged, Ended, RestartRecord, RunRecord, StoreRecord, with_store
@@ -219,7 +219,7 @@ def _put_away_by(raw: bytes, row: Ended) -> str | None:
     """Return how the record of a run says that it put a session away, None where it does not."""
     wanted = (row.agent, row.key, row.session_id)
     with contextlib.suppress(Damaged):
-        for store in decode(raw).stores:
+        for store in scan(raw)[1]:
             for session in store.sessions:
                 if (store.agent, session.key, session.session_id) == wanted and session.status in PUT_AWAY:
                     return session.status

@@ -14,8 +14,8 @@ from ..core.findings import Chores, Doubt
 from ..core.model import Snapshot
 from ..core.policy import DAY, Rules
 from ..journal import clocks, history
-from ..journal.codec import decode
-from ..journal.record import Damaged, RunRecord
+from ..journal.codec import scan
+from ..journal.record import Damaged, RunRecord, StoreRecord
 from ..ports.store import Readable
 from ..system.files import listed, listed_whole
 from .request import Request
@@ -151,11 +151,11 @@ def _needed(request: Request, rules: Rules) -> frozenset[str]:
     wanted: set[str] = set()
     for raw in history.all_records(request.runtime.root):
         try:
-            record = decode(raw)
+            record, stores = scan(raw)
             began = later.get(record.id)
             moment = _moment(record) if began is None else max(_moment(record), began.timestamp())
             if record.state == "open" or moment >= until:
-                wanted.update(_names(record))
+                wanted.update(_names(stores))
         except Damaged:
             # Perhaps of a later version: whatever it names stays.
             wanted.update(raw.decode("utf-8", "replace").split('"'))
@@ -182,8 +182,8 @@ def _moment(record: RunRecord) -> float:
     return found.timestamp()
 
 
-def _names(record: RunRecord) -> Iterator[str]:
-    for store in record.stores:
+def _names(stores: Iterator[StoreRecord]) -> Iterator[str]:
+    for store in stores:
         yield from (store.backup or "", *store.displaced, *(move.target for move in store.orphans))
         for session in store.sessions:
             yield from (move.target for move in session.moves)
