@@ -321,7 +321,7 @@ def _receipt(store: dict[str, Any]) -> Iterator[str]:
         if hashlib.sha256(entry).hexdigest() != session["sha256"] or json.dumps(session["key"]) not in entry.decode():
             yield f"the entry of {session['key']} is not where it says"
         for move in session["moves"] if session["status"] == "closed" else ():
-            target, source = (os.path.join(store["transcripts"], move[end]) for end in ("target", "source"))
+            target, source = (os.path.join(store["roots"][move["root"]], move[end]) for end in ("target", "source"))
             if not os.path.exists(target) and not os.path.exists(source):
                 yield f"{move['target']} is not there"
 

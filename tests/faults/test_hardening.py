@@ -17,6 +17,7 @@ from faults.scenarios import CLOSING, batch
 from faults.sweep import fresh, killed_at
 from session_closer.core import keys
 from session_closer.core.budget import HashBudget
+from session_closer.core.durable import SESSIONS
 from session_closer.core.ending import exit_code
 from session_closer.core.errors import Refused
 from session_closer.core.model import PlannedRow, Status
@@ -123,7 +124,7 @@ def test_a_record_of_an_agent_that_is_a_path_moves_nothing(state: str, tmp_path:
     for store in record["stores"]:
         store["agent"] = "../../outside"
         store["path"] = os.path.join(state, "agents", "../../outside", "sessions", "sessions.json")
-        store["transcripts"] = os.path.join(state, "agents", "../../outside", "sessions")
+        store["roots"]["sessions"] = os.path.join(state, "agents", "../../outside", "sessions")
     path.write_text(json.dumps(record))
     with pytest.raises(Refused, match="damaged"):
         close(state, "never-spoken")
@@ -277,7 +278,9 @@ def test_an_aborted_run_is_waited_for_though_its_transcript_is_archived_already(
         lock.unlink()
 
     entry = SessionRecord(ALPHA, session.session_id, 0, 0, "")
-    record = StoreRecord("project-lead", "files", store.index, store.folder, "sessions.json.bak-x", 0, "", (entry,))
+    record = StoreRecord(
+        "project-lead", "files", store.index, {SESSIONS: store.folder}, "sessions.json.bak-x", 0, "", (entry,)
+    )
     row = PlannedRow("x", "project-lead", ALPHA, Status.WOULD_CLOSE, session=session, was_running=True)
     assert store.document is not None
     work = FileShare(

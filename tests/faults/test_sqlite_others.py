@@ -272,7 +272,7 @@ DAMAGED = {
     "another agent": lambda store: store.update(agent="researcher"),
     "path elsewhere": lambda store: store.update(path=store["path"].replace("/agents/", "/elsewhere/")),
     "another agent's path": lambda store: store.update(path=store["path"].replace("project-lead", "researcher")),
-    "transcripts elsewhere": lambda store: store.update(transcripts="/tmp"),
+    "transcripts elsewhere": lambda store: store.update(roots={"sessions": "/tmp"}),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from session_closer.core.durable import Move
+from session_closer.core.durable import SESSIONS, Move
 from session_closer.journal.codec import decode, encode
 from session_closer.journal.record import Damaged, RunRecord, SessionRecord, StoreRecord
 
@@ -17,7 +17,9 @@ ENTRY = '"agent:lead:kelly": {"sessionId": "b2"}'
 def record(source: str, target: str, entry: str | None) -> RunRecord:
     digest = hashlib.sha256((entry or "").encode()).hexdigest()
     session = SessionRecord("agent:lead:kelly", "b2", 0, 9, digest, moves=(Move(source, target),), entry=entry)
-    store = StoreRecord("lead", "files", "/s/sessions.json", "/a", "sessions.json.bak-x", 9, "0" * 64, (session,))
+    store = StoreRecord(
+        "lead", "files", "/s/sessions.json", {SESSIONS: "/a"}, "sessions.json.bak-x", 9, "0" * 64, (session,)
+    )
     run = "20261121T004124.769Z-1a2b3c4d"
     return RunRecord(
         id=run,

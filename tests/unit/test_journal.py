@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from session_closer.core.durable import Move
+from session_closer.core.durable import SESSIONS, Move
 from session_closer.journal import history
 from session_closer.journal.codec import decode, encode
 from session_closer.journal.journal import Journal
@@ -57,8 +57,8 @@ def store(number: int, sessions: int = 1, status: str = "planned") -> StoreRecor
                       moves=(Move(f"s{each}.jsonl", f"s{each}.jsonl.deleted.{STAMP}"),)) for each in range(sessions)
     )  # fmt: skip
     path = f"/s/a{number}"
-    return StoreRecord(f"a{number}", "files", f"{path}/sessions.json", path, f"sessions.json.bak-{STAMP}", 9, "0" * 64,
-                       sessions=some)  # fmt: skip
+    backup = f"sessions.json.bak-{STAMP}"
+    return StoreRecord(f"a{number}", "files", f"{path}/sessions.json", {SESSIONS: path}, backup, 9, "0" * 64, some)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from session_closer.core import names, planning
-from session_closer.core.durable import Move
+from session_closer.core.durable import SESSIONS, Move
 from session_closer.core.effects import Effect
 from session_closer.core.model import GatewayView, PlannedRow, Snapshot, Status
 from session_closer.core.planning import Choices
@@ -37,7 +37,9 @@ from session_closer.operations.summary import ended
 STAMP = "2026-11-21T00-41-24.769Z"
 MOVE = Move("a1.jsonl", f"a1.jsonl.deleted.{STAMP}", 12, 34)
 SESSION = SessionRecord("agent:lead:kelly", "a1", 4, 20, "0" * 64, moves=(MOVE,))
-STORE = StoreRecord("lead", "files", "/s/sessions.json", "/s", f"sessions.json.bak-{STAMP}", 99, "0" * 64, (SESSION,))
+STORE = StoreRecord(
+    "lead", "files", "/s/sessions.json", {SESSIONS: "/s"}, f"sessions.json.bak-{STAMP}", 99, "0" * 64, (SESSION,)
+)
 RECORD = RunRecord(
     id="20261121T004124.769Z-1a2b3c4d", operation="close-project", tool="0.1.0",
     started_at="2026-11-21T00:41:24.769Z", state_dir="/state", by=By(1), stores=(STORE,),
@@ -151,6 +153,10 @@ MOVE_AT = [*SESSION_AT, "moves", 0]
         ([*MOVE_AT, "target"], f"../a1.jsonl.deleted.{STAMP}"),
         ([*MOVE_AT, "target"], f"b2.jsonl.deleted.{STAMP}"),
         ([*MOVE_AT, "target"], "a1.jsonl.deleted.yesterday"),
+        ([*MOVE_AT, "root"], "elsewhere"),
+        (["stores", 0, "roots"], {}),
+        (["stores", 0, "roots"], {"sessions": "/s\0"}),
+        (["stores", 0, "roots"], {"sessions": "/s", "../x": "/s"}),
     ],
 )
 def test_a_record_that_was_tampered_with_is_refused(path: list[Any], value: Any) -> None:
@@ -263,3 +269,13 @@ def test_a_member_that_is_not_known_makes_a_record_damaged(member: str) -> None:
         decode(raw.replace(f'"{member}":'.encode(), f'"{member}s":'.encode(), 1))
     with pytest.raises(Damaged):
         decode(raw.replace(f'"{member}":'.encode(), f'"x":1,"{member}":'.encode(), 1))
+
+
+def test_a_folder_may_move_in_a_root_of_its_own() -> None:
+    move = Move("a1", f"a1.deleted.{STAMP}", root="checkpoints", folder=True)
+    roots = {SESSIONS: "/s", "checkpoints": "/c"}
+    record = RECORD.but(stores=(STORE.but(roots=roots, sessions=(SESSION.but(moves=(MOVE, move)),)),))
+    assert decode(encode(record)) == record
+    for wrong in (move.but(source="../a1"), move.but(target="a1"), move.but(target=f"/c/a1.deleted.{STAMP}")):
+        with pytest.raises(Damaged):
+            decode(encode(RECORD.but(stores=(STORE.but(roots=roots, orphans=(wrong,)),))))

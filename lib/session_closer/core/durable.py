@@ -12,6 +12,10 @@ Number = Annotated[int, msgspec.Meta(gt=-MOST, lt=MOST)]
 Count = Annotated[int, msgspec.Meta(ge=0, lt=MOST)]
 
 
+# The root that has transcripts, and the one of a move that names no other.
+SESSIONS = "sessions"
+
+
 # Nothing in a record refers back to it, so the collector has no circle to look for.
 class Durable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", gc=False):
     """A value of a record: its members have the names of its fields, `mtimeNs` for `mtime_ns`, and no others."""
@@ -22,9 +26,10 @@ class Durable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="c
 
 
 class Move(Durable, frozen=True):
-    """One file to be archived, by names in the transcripts folder, or whole paths; size in bytes, 0: not looked at.
+    """One file, or `folder`, to be archived, by names in one of its store's `root`s; size in bytes, 0: not looked at.
 
-    `sha256` is None where reading the file would have cost too much.
+    What lies beside an index elsewhere has its whole path for a name. `sha256` is None where reading the file would
+    have cost too much.
     """
 
     source: str
@@ -32,3 +37,5 @@ class Move(Durable, frozen=True):
     size: Number = 0
     mtime_ns: Number = 0
     sha256: str | None = None
+    root: str = SESSIONS
+    folder: bool = False

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Container
 from functools import lru_cache
 
 from ..core import keys, names
-from ..core.durable import MOST, Move
+from ..core.durable import MOST, SESSIONS, Move
 from .record import Damaged, Head, Kept, SessionRecord, StoreRecord
 
 # Without a sha256: an entry that is not held.
 _ROUTES, _SHA256 = frozenset({"files", "gateway"}), re.compile("([0-9a-f]{64})?")
 # Hardly any live name holds one of these words.
 _ARCHIVED = re.compile(r"\.(?:deleted|reset|bak)\.")
+_ROOT = re.compile("[a-z][a-z0-9-]{0,31}")
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -30,29 +32,39 @@ def check_store(store: StoreRecord) -> None:
     """Raise Damaged for a store's part that could never have been made, or names what is none of its files."""
     if store.era not in ("files", "sqlite"):
         raise Damaged("speaks of a kind of store that this version does not know")
-    for text in (store.agent, store.path, store.transcripts, store.sha256, store.installs):
-        if "\0" in text:
-            raise Damaged("holds a path that is no text")
-    if store.backup is not None if store.era == "sqlite" else (store.backup is None and store.sessions):
-        raise Damaged("has a backup of a database, or none of a file")
+    if not keys.is_agent_id(store.agent):
+        raise Damaged("names an agent that cannot be")
+    _check_places(store)
+    _check_backups(store)
+    _check_kept(store.kept)
     beside, _, index = store.path.rpartition("/") if store.era == "files" else ("", "", "")
     if not all(_is_own(name, beside) for name in store.removes):
         raise Damaged("removes a file that is not in its folder")
-    for name in (*([store.backup] if store.backup is not None else []), *store.displaced):
-        if not _plain_name(name) or not name.startswith(names.backup_name(store.path.rpartition("/")[2], "")):
-            raise Damaged("names a backup that is not one of ours")
-    _check_kept(store.kept)
-    if not keys.is_agent_id(store.agent):
-        raise Damaged("names an agent that cannot be")
-    if store.merged > len(store.displaced):
-        raise Damaged("counts stores that it does not name")
     for session in store.sessions:
-        _check_session(session, beside)
+        _check_session(session, beside, store.roots)
         # A file may hold half a surrogate pair, a database cannot.
         if store.era == "sqlite" and _HALF.search(session.key):
             raise Damaged("names a session that no database has")
     for move in store.orphans:
-        _check_move(move, beside, index=index)
+        _check_move(move, beside, store.roots, index=index)
+
+
+def _check_places(store: StoreRecord) -> None:
+    if SESSIONS not in store.roots or not all(map(_ROOT.fullmatch, store.roots)):
+        raise Damaged("has no folder of transcripts, or one that has no name")
+    for text in (store.path, *store.roots.values(), store.sha256, store.installs):
+        if "\0" in text:
+            raise Damaged("holds a path that is no text")
+
+
+def _check_backups(store: StoreRecord) -> None:
+    if store.backup is not None if store.era == "sqlite" else (store.backup is None and store.sessions):
+        raise Damaged("has a backup of a database, or none of a file")
+    for name in (*([store.backup] if store.backup is not None else []), *store.displaced):
+        if not _plain_name(name) or not name.startswith(names.backup_name(store.path.rpartition("/")[2], "")):
+            raise Damaged("names a backup that is not one of ours")
+    if store.merged > len(store.displaced):
+        raise Damaged("counts stores that it does not name")
 
 
 def _check_kept(kept: tuple[Kept, ...]) -> None:
@@ -61,7 +73,7 @@ def _check_kept(kept: tuple[Kept, ...]) -> None:
             raise Damaged("keeps rows in a file that is none of ours")
 
 
-def _check_session(session: SessionRecord, beside: str) -> None:
+def _check_session(session: SessionRecord, beside: str, roots: Container[str]) -> None:
     if session.route not in _ROUTES or not _SHA256.fullmatch(session.sha256):
         raise Damaged("holds a row that is none")
     if session.entry is not None and hashlib.sha256(raw_entry(session.entry)).hexdigest() != session.sha256:
@@ -69,7 +81,7 @@ def _check_session(session: SessionRecord, beside: str) -> None:
     # What was found may be brought back beside the session that has the name of its file by now.
     own = None if session.entry is None else f"{session.session_id}.jsonl"
     for move in session.moves:
-        _check_move(move, beside, own)
+        _check_move(move, beside, roots, own)
     for effect in session.effects:
         if not 0 <= effect.count < MOST:
             raise Damaged("counts less than nothing, or more than there can be")
@@ -86,18 +98,26 @@ def raw_entry(entry: str) -> bytes:
     return entry.encode("utf-8", "surrogatepass")
 
 
-def _check_move(move: Move, beside: str, own: str | None = None, *, index: str = "") -> None:
+def _check_move(move: Move, beside: str, roots: Container[str], own: str | None = None, *, index: str = "") -> None:
+    if move.root not in roots:
+        raise Damaged("moves a file in a folder that it does not name")
+    # Only what lies beside an index is named by its whole path.
+    beside = beside if move.root == SESSIONS else ""
     if not (_is_own(move.source, beside) and _is_own(move.target, beside)):
         raise Damaged("moves a file that is not in its folder")
     if not _is_its_archive(move, own) or (_ARCHIVED.search(move.source) and names.is_archive(move.source)):
         raise Damaged("moves a file to a name that is not its archive")
-    if not _has_owner(names.base(move.source)) and not (index and names.is_temporary(move.source, index)):
+    if move.root == SESSIONS and not _is_of_a_session(move.source, index):
         raise Damaged("moves a file that is no transcript")
 
 
-def _has_owner(name: str) -> bool:
-    """Tell whether a session could call a file its own; of thousands of names, hardly any needs a second look."""
-    return (name.endswith(".jsonl") and names.is_session_id(name[:-6])) or bool(names.owners(name))
+def _is_of_a_session(source: str, index: str) -> bool:
+    """Tell whether a session could call a file its own, or a cleanup of that index takes it for left over."""
+    name = names.base(source)
+    # Of thousands of names, hardly any needs a second look.
+    if name.endswith(".jsonl") and names.is_session_id(name[:-6]):
+        return True
+    return bool(names.owners(name)) or (index != "" and names.is_temporary(source, index))
 
 
 def _is_its_archive(move: Move, own: str | None) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.durable import SESSIONS
+
 FORMAT = "session-closer/1"
 # What the rows of an output had besides, which the durable form does not repeat.
 _ROW = {"input": "given", "agent": "agent", "key": "key", "ok": "ok", "status": "status", "reason": "reason",
@@ -30,6 +32,8 @@ def _ended(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _store(store: dict[str, Any]) -> dict[str, Any]:
+    # There was one root, and every move was in it.
+    store["roots"] = {SESSIONS: store.pop("transcripts")}
     # Written by versions that archived all sessions of a store, or none.
     hidden = store.pop("archive", False)
     if type(hidden) is not bool:

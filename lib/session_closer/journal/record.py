@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..core.durable import Count, Durable, Move, Number
+from collections.abc import Mapping
+
+from ..core.durable import SESSIONS, Count, Durable, Move, Number
 from ..core.effects import Effect
 
 FORMAT = "session-closer/2"
@@ -82,6 +84,7 @@ class SessionRecord(Durable, frozen=True):
 class StoreRecord(Durable, frozen=True):
     """One store: `backup` is a plain name beside `path`, `size` its bytes; None: a database, or no session goes.
 
+    `roots` are the folders in which its files are moved, by the names that the moves have for them.
     `displaced` names further backups, the first `merged` of which the live store contains. `restores`: the
     sessions were to be brought back; then `entry` holds the member of a file
     store, too, `moves` are undone, and `installs` is the sha256 of the index that is about to be installed. `orphans`
@@ -92,7 +95,7 @@ class StoreRecord(Durable, frozen=True):
     agent: str
     era: str
     path: str
-    transcripts: str
+    roots: Mapping[str, str]
     backup: str | None = None
     size: Count = 0
     sha256: str = ""
@@ -104,6 +107,11 @@ class StoreRecord(Durable, frozen=True):
     orphans: tuple[Move, ...] = ()
     removes: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
+
+    @property
+    def transcripts(self) -> str:
+        """The folder that has transcripts."""
+        return self.roots[SESSIONS]
 
 
 class RestartRecord(Durable, frozen=True):

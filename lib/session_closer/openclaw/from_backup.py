@@ -9,7 +9,7 @@ import sys
 from collections import defaultdict
 
 from ..core import escape, keys, names
-from ..core.durable import Move
+from ..core.durable import SESSIONS, Move
 from ..core.errors import CorruptStore, Ours, Refused
 from ..core.model import Session
 from ..journal import history
@@ -59,7 +59,7 @@ def from_backup(home: Home, path: str) -> RunRecord:
         folder = home.folder(agent)
         shelf = put_away_after(home, agent, real, sequence)
         sessions = tuple(_left_over(before, key, before.members[key].row, shelf) for key in gone.get(agent, ()))
-        stores_of_it.append(StoreRecord(agent, "files", index, folder, name, len(raw), hashed, sessions))
+        stores_of_it.append(StoreRecord(agent, "files", index, {SESSIONS: folder}, name, len(raw), hashed, sessions))
     return receipt_of(FROM_BACKUP, home.state, tuple(stores_of_it), sequence)
 
 

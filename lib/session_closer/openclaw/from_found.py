@@ -9,7 +9,7 @@ import uuid
 from typing import Any
 
 from ..core import escape, keys, names
-from ..core.durable import Move
+from ..core.durable import SESSIONS, Move
 from ..core.effects import NONE, REMOVED, Effect
 from ..core.errors import Ours, Refused, UsageProblem
 from ..journal.checks import raw_entry
@@ -49,7 +49,7 @@ def from_found(
     index = where.database(shown.agent) if find.era == "sqlite" else where.index(shown.agent)
     # What was packed for a database cannot be a file store's transcript.
     era = "sqlite" if any(move.target.endswith(".zst") for move in session.moves) else find.era
-    store = StoreRecord(shown.agent, era, index, where.folder(shown.agent), sessions=(session,))
+    store = StoreRecord(shown.agent, era, index, {SESSIONS: where.folder(shown.agent)}, sessions=(session,))
     return receipt_of(FOUND, where.state, (store,)), note
 
 

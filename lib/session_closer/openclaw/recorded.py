@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..core.durable import SESSIONS
 from ..journal.record import Damaged, StoreRecord
 from ..ports.store import StoreGone
 from ..system import files
@@ -12,7 +13,7 @@ from .owner import check_folders
 def check_place(home: Home, store: StoreRecord) -> None:
     """A record may only speak of stores that this state directory has (I8)."""
     paths = {"files": home.index(store.agent), "sqlite": home.database(store.agent)}
-    if store.path != paths[store.era] or store.transcripts != home.folder(store.agent):
+    if store.path != paths[store.era] or store.roots != {SESSIONS: home.folder(store.agent)}:
         raise Damaged(f"points to {store.path}")
     check_folders(home, [store.agent])
 

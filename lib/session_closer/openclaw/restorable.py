@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..artifacts import measuring
 from ..core import durations, escape, keys, names
 from ..core.claims import Claims
-from ..core.durable import Move
+from ..core.durable import SESSIONS, Move
 from ..core.effects import Effect, Lost
 from ..core.errors import Busy, CloserError, Ours, Refused
 from ..core.model import PUT_AWAY, Status
@@ -220,7 +220,7 @@ def _read(home: Home, path: str) -> RunRecord:
         raise _no_receipt(f"{path} is a receipt of {found.state_dir}")
     for store in found.stores:
         own = home.database(store.agent) if store.era == "sqlite" else home.index(store.agent)
-        if (store.path, store.transcripts) != (own, home.folder(store.agent)):
+        if (store.path, store.roots) != (own, {SESSIONS: home.folder(store.agent)}):
             raise _no_receipt(f"{path} speaks of {store.path}, agent {store.agent} has {own}")
     return found
 

@@ -9,7 +9,7 @@ from ..artifacts import engine, measuring
 from ..artifacts.engine import Became
 from ..core import fileplan, filerows, names
 from ..core.claims import user_of
-from ..core.durable import Move
+from ..core.durable import SESSIONS, Move
 from ..core.findings import Chores
 from ..core.model import Status
 from ..journal.record import StoreRecord
@@ -49,7 +49,7 @@ def _share(transaction: Transaction, store: Readable) -> Share:
         if share.store is store:
             share.finished = False
             return share
-    record = StoreRecord(agent=store.agent, era=store.era, path=store.index, transcripts=store.folder)
+    record = StoreRecord(agent=store.agent, era=store.era, path=store.index, roots={SESSIONS: store.folder})
     share = Share(store=store, rows=[], record=record, note=transaction.note, hashes=transaction.hashes)
     transaction.shares.append(share)
     return share

@@ -121,12 +121,16 @@ def test_it_says_in_the_form_of_today_what_it_said(name: str) -> None:
             assert new[member] == old[member]
         assert [row.given for row in record.results] == [row["input"] for row in old["results"]]
         for store, before in zip(new["stores"], old["stores"], strict=True):
-            kept = set(before) - {"sessions", "archive"}
+            assert store["roots"] == {"sessions": before["transcripts"]}
+            assert renames(store["orphans"]) == renames(before.get("orphans", []))
+            kept = set(before) - {"sessions", "archive", "transcripts", "orphans"}
             assert {member: store[member] for member in kept} == {member: before[member] for member in kept}
             for session, was in zip(store["sessions"], before["sessions"], strict=True):
                 assert {member: session[member] for member in was if member != "moves"} == {
                     member: was[member] for member in was if member != "moves"
                 }
-                assert [(move["source"], move["target"]) for move in session["moves"]] == [
-                    (move["source"], move["target"]) for move in was["moves"]
-                ]
+                assert renames(session["moves"]) == renames(was["moves"])
+
+
+def renames(moves: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    return [tuple(move.get(each) for each in ("source", "target", "size", "mtimeNs", "sha256")) for move in moves]

@@ -29,7 +29,7 @@ def record_of(store: Store) -> Path:
 
 DAMAGE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "path outside": lambda data: data["stores"][0].update(path="/etc/passwd"),
-    "transcripts outside": lambda data: data["stores"][0].update(transcripts="/etc"),
+    "transcripts outside": lambda data: data["stores"][0].update(roots={"sessions": "/etc"}),
     "agent outside": lambda data: data["stores"][0].update(agent="../../etc"),
     "backup outside": lambda data: data["stores"][0].update(backup="../sessions.json.bak-x"),
     "backup gone": lambda data: data["stores"][0].update(backup="sessions.json.bak-gone"),

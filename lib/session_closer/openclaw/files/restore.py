@@ -11,6 +11,7 @@ from ...artifacts import engine
 from ...artifacts.engine import Became
 from ...core import names
 from ...core.claims import user_of
+from ...core.durable import SESSIONS
 from ...core.errors import CloserError
 from ...core.model import Life, Status
 from ...journal.record import Kept, StoreRecord
@@ -78,7 +79,7 @@ def _prepare(
         store.agent,
         store.era,
         store.index,
-        store.folder,
+        {SESSIONS: store.folder},
         sessions=tuple(map(importer.recorded, items)),
         restores=True,
         orphans=tuple(move for item in orphans for move in item.moves),

@@ -13,7 +13,7 @@ from ...artifacts.measuring import Hash, Stamp, beside
 from ...core import names
 from ...core.budget import HashBudget
 from ...core.claims import Claims
-from ...core.durable import Move
+from ...core.durable import SESSIONS, Move
 from ...core.errors import CloserError
 from ...core.model import PlannedRow, Session, Status
 from ...journal.record import SessionRecord, StoreRecord
@@ -94,7 +94,7 @@ def prepare(
         agent=store.agent,
         era=store.era,
         path=store.index,
-        transcripts=store.folder,
+        roots={SESSIONS: store.folder},
         backup=backup,
         size=len(raw),
         sha256=whole.hexdigest(),

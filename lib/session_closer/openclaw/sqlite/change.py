@@ -7,6 +7,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ...core.durable import SESSIONS
 from ...core.errors import GatewayNeeded
 from ...core.model import PlannedRow, Route
 from ...journal.checks import raw_entry
@@ -36,7 +37,7 @@ def take_out(
         agent=store.agent,
         era=store.era,
         path=store.index,
-        transcripts=store.folder,
+        roots={SESSIONS: store.folder},
         sessions=tuple(_recorded(row, found[row.key], here.trees.get((row.agent, row.key))) for row in rows),
     )
     ledger.note(record)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ...core.durable import SESSIONS
 from ...core.errors import GatewayNeeded
 from ...core.model import Life, Status
 from ...journal.record import SessionRecord, StoreRecord
@@ -94,7 +95,7 @@ def _judged(
 
 
 def _record(store: SqliteStore, **more: Any) -> StoreRecord:
-    return StoreRecord(store.agent, store.era, store.index, store.folder, restores=True, **more)
+    return StoreRecord(store.agent, store.era, store.index, {SESSIONS: store.folder}, restores=True, **more)
 
 
 def _begin(ledger: Ledger, store: SqliteStore, record: StoreRecord) -> None:
