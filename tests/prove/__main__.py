@@ -55,6 +55,8 @@ def main() -> int:
                 continue
             total.add(tally)
             wrong = wrong or bool(tally.broken)
+            if not tally.broken:
+                given.clean.add(part.name)
             _line(part.name, tally, time.monotonic() - started)
             for line in tally.broken[:_SHOWN]:
                 say(f"    {line}")
@@ -81,7 +83,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     parser.add_argument("--first", action="store_true", help="stop a part at its first violation")
     parser.add_argument(
-        "--only", default="", help="a single scenario of the sweeps, some injections of strace, some mutants"
+        "--only",
+        default="",
+        help="a single scenario of the sweeps, some injections of strace, some tests, some mutants",
     )
     found = parser.parse_args()
     unknown = set(found.parts) - {part.name for part in PARTS}

@@ -51,8 +51,10 @@ def _tests(given: Given, tests: tuple[str, ...]) -> Tally:
             "-o",
             f"pythonpath={lib} tests",
         ]
+        words = ["-k", given.only] if given.only else []
+        words += ["-x"] * given.first + ["--everything"] * given.everything
         done = subprocess.run(
-            [*command, *(["-x"] if given.first else []), *(["--everything"] if given.everything else []), *tests],
+            [*command, *words, *tests],
             cwd=ROOT,
             env={**os.environ, "TMPDIR": place},
             capture_output=True,

@@ -50,6 +50,8 @@ class Given:
     everything: bool = False
     first: bool = False
     only: str = ""
+    # The parts that have been run in this process, and found nothing.
+    clean: set[str] = field(default_factory=set)
 
     def takes(self, scenario: Scenario) -> bool:
         return self.only in ("", scenario.name)

@@ -66,7 +66,9 @@ def _second(given: Given, again: Callable[..., None]) -> Tally:
             if not bench.kill(point, when):
                 continue
             image, written = Image.of(bench.state), bench.written()
-            again(bench, f"killed {when} step {point}", image, written, everything=given.everything)
+            thorough = given.everything or (scenario.name == "batch" and again is _kill_again)
+            each = slice(None) if thorough else slice(point % 2, None, 2)
+            again(bench, f"killed {when} step {point}", image, written, each, everything=given.everything)
             if given.first and bench.broken:
                 break
         return Tally(bench.tried, bench.broken)
@@ -75,11 +77,11 @@ def _second(given: Given, again: Callable[..., None]) -> Tally:
     return given.spread([(s, part) for s in chosen for part in range(_SLICES)], work)
 
 
-def _kill_again(bench: Bench, first: str, image: Image, written: Written, *, everything: bool) -> None:
+def _kill_again(bench: Bench, first: str, image: Image, written: Written, each: slice, *, everything: bool) -> None:
     names = bench.steps(image, written)
     bench.reset(image, written)
     names = bench.run().steps or names
-    for point, name in enumerate(names):
+    for point, name in list(enumerate(names))[each]:
         for when in ("before", "after"):
             if not everything and (when == "before" or name in NO_CHANGE):
                 continue
@@ -87,9 +89,9 @@ def _kill_again(bench: Bench, first: str, image: Image, written: Written, *, eve
                 bench.finish(f"{first}, then {when} step {point} ({name})")
 
 
-def _fail_again(bench: Bench, first: str, image: Image, written: Written, *, everything: bool) -> None:
+def _fail_again(bench: Bench, first: str, image: Image, written: Written, each: slice, *, everything: bool) -> None:
     names = bench.steps(image, written)
-    for point, name in enumerate(names):
+    for point, name in list(enumerate(names))[each]:
         for number in ERRORS if everything else (ERRORS[point % len(ERRORS)],):
             what = f"{first}, then {errno.errorcode[number]} at step {point} ({name})"
             bench.error(what, fail_at(point, "before", number), image, written)
@@ -104,7 +106,7 @@ def errors(given: Given) -> Tally:
         bench.reset()
         names = bench.run().steps
         thorough = given.everything or scenario.name == "batch"
-        for point in range(part, len(names), _SLICES if thorough else 4 * _SLICES):
+        for point in range(part, len(names), _SLICES if thorough else 6 * _SLICES):
             for number in ERRORS if thorough else (ERRORS[point % len(ERRORS)],):
                 code = errno.errorcode[number]
                 at = f"{code} at step {point} ({names[point]})"
@@ -179,7 +181,10 @@ def _fail_looks(
 
 
 def torn(given: Given) -> Tally:
-    """Let every write put down nothing, a byte, a half or nearly all; then go on, be killed, or fail."""
+    """Let every write put down nothing, a byte, a half or nearly all; then go on, be killed, or fail.
+
+    Unless everything is run, all of that for each write of the batch; for those of the others in turn.
+    """
 
     def fail(number: int) -> None:
         raise OSError(number, os.strerror(number), "injected")
@@ -195,9 +200,11 @@ def torn(given: Given) -> Tally:
         bench = Bench(scenario, os.path.join(place, "bench"))
         names = bench.run().steps
         writes = [point for point, name in enumerate(names) if name == "write"]
-        for point in writes:
-            for share in (0.0, 0.01, 0.5, 0.99):
-                for way, then in ways.items():
+        for number, point in enumerate(writes):
+            for at, share in enumerate((0.0, 0.01, 0.5, 0.99)):
+                for turn, (way, then) in enumerate(ways.items()):
+                    if not given.everything and scenario.name != "batch" and (at + turn + number) % len(ways):
+                        continue
                     bench.reset()
                     what = f"{share:.0%} of the write at step {point}, {way}"
                     ended = bench.run(disk=partial(_tearing, point=point, share=share, then=then))

@@ -91,8 +91,13 @@ def born(pid: int) -> float | None:
 
 def called(pid: int) -> str:
     """Return the name of a process in brackets, nothing where it is gone or hidden."""
+    name = _name(pid)
+    return f"({name})" if name else ""
+
+
+def _name(pid: int) -> str:
     try:
-        return f"({psutil.Process(pid).name()})"
+        return psutil.Process(pid).name()
     except (psutil.Error, OSError):
         return ""
 
@@ -163,12 +168,24 @@ def _ports_of(process: psutil.Process) -> set[int]:
 
 def gateways() -> Iterator[int]:
     """Return the processes that could be a gateway by their looks, which prove nothing."""
-    for process in psutil.process_iter(["name", "cmdline"]) if are_visible() else ():
-        words = [process.info["name"] or "", *(process.info["cmdline"] or [])]
+    for pid in filter(_may_be_one, psutil.pids()) if are_visible() else ():
+        words = [_name(pid), *command_line(pid)]
         program = words[1].rpartition("/")[2] if len(words) > 1 else ""
         titled = words[0].startswith("openclaw") or program.startswith("openclaw")
         if titled or (program in ("node", "bun") and "gateway" in words[2:]):
-            yield process.pid
+            yield pid
+
+
+def _may_be_one(pid: int) -> bool:
+    """Tell whether a process is worth the time that psutil takes to look at one."""
+    if not sys.platform.startswith("linux"):
+        return True
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as words, open(f"/proc/{pid}/comm", "rb") as title:
+            said = words.read()
+            return b"openclaw" in said or b"gateway" in said or title.read().startswith(b"openclaw")
+    except OSError:
+        return False
 
 
 def ancestors(pid: int) -> Iterator[int]:
