@@ -25,7 +25,7 @@ _PROGRAM = (
 )
 
 
-def start(runtime: Runtime, journal: Journal, run: str, options: Options) -> str:
+def start(runtime: Runtime, journal: Journal, run_id: str, options: Options) -> str:
     """Start the process that waits for this one to end, does what is left and finishes the record.
 
     It inherits the record's flock, so nobody takes the run for an interrupted one. Return why there is none, "" where
@@ -34,7 +34,7 @@ def start(runtime: Runtime, journal: Journal, run: str, options: Options) -> str
     task = Task(
         root=runtime.root,
         place=runtime.task(),
-        run=run,
+        run=run_id,
         descriptor=journal.descriptor,
         caller=os.getpid(),
         via=options.via,
@@ -45,18 +45,22 @@ def start(runtime: Runtime, journal: Journal, run: str, options: Options) -> str
         lose_ignored=options.lose_ignored,
         with_jobs=options.with_jobs,
     )
-    ways: list[list[str]] = [[]]
-    scope = shutil.which("systemd-run") or ""
-    # What is found in the folder where we were called may be anybody's.
-    if processes.control_group(os.getpid()).endswith(".service") and os.path.isabs(scope):
-        # A service that is stopped takes its whole control group along; a scope of its own, if to be had, escapes.
-        ways.insert(0, [scope, "--user", "--scope", "--quiet", "--collect", "--"])
     why = ""
-    for way in ways:
+    for way in _ways():
         why = _begin(way, task.encoded(), journal.descriptor)
         if not why:
             break
     return why and f"the process that was to outlive this command {why}"
+
+
+def _ways() -> list[list[str]]:
+    """Return the words ahead of those that start the process, by each way there is, the best one first."""
+    scope = shutil.which("systemd-run") or ""
+    # What is found in the folder where we were called may be anybody's.
+    if processes.control_group(os.getpid()).endswith(".service") and os.path.isabs(scope):
+        # A service that is stopped takes its whole control group along; a scope of its own, if to be had, escapes.
+        return [[scope, "--user", "--scope", "--quiet", "--collect", "--"], []]
+    return [[]]
 
 
 def _folder() -> str:
