@@ -18,7 +18,12 @@ def orphan_groups(snapshot: Snapshot, lent: Iterable[Claims] = ()) -> list[tuple
     busy: set[str] = set()
     for name in sorted(snapshot.files):
         owners = names.owners(name)
-        if not owners or names.is_archive(name) or _is_too_long(name) or any(each.cover(name) for each in claims):
+        if (
+            not owners
+            or names.is_archive(name)
+            or not names.can_be_archived(name)
+            or any(each.cover(name) for each in claims)
+        ):
             continue
         # Beside an index elsewhere there may be anything that is called `x.jsonl`.
         if "/" in name and not any(map(names.is_generated, owners)):
@@ -41,10 +46,6 @@ def unknown(snapshot: Snapshot) -> list[str]:
     """Return the names in the agent's own folder that tell neither whose nor what the files are."""
     index = names.base(snapshot.path)
     return sorted(name for name in snapshot.files if "/" not in name and not names.is_known(name, index))
-
-
-def _is_too_long(name: str) -> bool:
-    return names.is_too_long(names.archive_name(name, "2026-11-21T00-41-24.769Z"))
 
 
 def old_groups(groups: Iterable[Sequence[str]], times: Mapping[str, float], rules: Rules) -> list[str]:

@@ -16,6 +16,7 @@ MAX_BYTES = 255
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d{3})?Z"
+_STAMP_LENGTH = len("2026-11-21T00-41-24.769Z")
 _ARCHIVED = re.compile(rf"(?P<name>.+)\.(?P<how>deleted|reset|bak)\.(?P<stamp>{_STAMP})(?:\.[0-9a-f]{{32}}(?:\.zst)?)?")
 _RUN_ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")
 _TOPIC = re.compile(r"(?P<id>.+?)-topic-[A-Za-z0-9._%-]+\.jsonl")
@@ -93,7 +94,7 @@ def is_old_window(name: str) -> bool:
 
 def backed_up_at(name: str) -> datetime | None:
     """Return the UTC moment in a backup's name, None where it has none that we know."""
-    return archived_at(f"x.bak.{name.rpartition('.bak-')[2][:24]}") if ".bak-" in name else None
+    return _moment(name.rpartition(".bak-")[2][:_STAMP_LENGTH]) if ".bak-" in name else None
 
 
 def shelf(listed: Iterable[str]) -> dict[str, str]:
@@ -122,13 +123,16 @@ def archived_how(name: str) -> str | None:
 def archived_at(name: str) -> datetime | None:
     """Return the UTC moment in an archive's name, None if it is no archive."""
     found = _ARCHIVED.fullmatch(name)
-    if found is None:
+    return _moment(found["stamp"]) if found else None
+
+
+def _moment(stamp: str) -> datetime | None:
+    """Return the UTC moment that a stamp stands for, None where the text is no stamp or there is no such moment."""
+    if not re.fullmatch(_STAMP, stamp):
         return None
-    text = found["stamp"]
+    form = "%Y-%m-%dT%H-%M-%S.%fZ" if "." in stamp else "%Y-%m-%dT%H-%M-%SZ"
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H-%M-%S.%fZ" if "." in text else "%Y-%m-%dT%H-%M-%SZ").replace(
-            tzinfo=UTC
-        )
+        return datetime.strptime(stamp, form).replace(tzinfo=UTC)
     except ValueError:
         return None
 
@@ -216,6 +220,11 @@ def archive_name(live: str, text: str) -> str:
     session of its own (docs/measurements.md).
     """
     return f"{live}.{'deleted' if owners(live) and not is_companion(live) else 'bak'}.{text}"
+
+
+def can_be_archived(name: str) -> bool:
+    """Tell whether a live file's name leaves room for a stamp."""
+    return not is_too_long(archive_name(name, "0" * _STAMP_LENGTH))
 
 
 def is_too_long(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Why a session is not to be taken away by a policy (pure)."""
+"""Which sessions no policy may take, and why (pure)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which sessions a policy takes, and which files: decided from snapshots alone (pure)."""
+"""Which sessions a policy takes, and why: decided from snapshots alone (pure)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What time it can be: how long the machine has been up follows no setting of its clock; only Linux tells."""
+"""Whether the clock can be right: how long the machine has been up follows no setting of its clock (Linux only)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..core.findings import Doubt
 from .history import Beginning
 
-# What the clock may be corrected by without anybody calling it wrong, in seconds.
+# A clock that is corrected by no more than that, in seconds, was not wrong.
 _TOLERANCE = 60.0
 
 
@@ -22,7 +22,7 @@ class Uptime(NamedTuple):
 
 def uptime() -> Uptime:
     """Return this moment by the machine itself."""
-    # The clocks of the C library follow the date where a program is shown another one; the files do not.
+    # Where a program is shown another date, the clocks of the C library follow that date; these files do not.
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as boot, open("/proc/uptime", "rb") as up:
             return Uptime(boot.read().strip(), float(up.read().split()[0]))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..system import processes, trust
 from ..system.files import is_no_file
 
-# Where nobody can tell whose it is, OpenClaw takes a transcript's lock for a stale one then.
+# A transcript's lock of which nobody can tell whose it is counts as stale to OpenClaw at this age, in seconds.
 OLD_AFTER = 1800.0
 
 

@@ -1,4 +1,4 @@
-"""What a version of OpenClaw says of how it keeps its sessions (pure)."""
+"""Whether a version of OpenClaw keeps its sessions in files or in SQLite (pure)."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ PRIVATE_FOLDER = 0o700
 _SWAP = 2
 ACL = "system.posix_acl_access"
 _EXCLUSIVE = 4 if sys.platform == "darwin" else 1
-# What a file system says to a call that it does not have.
+# The errors of a call that the file system, or the system, does not have.
 UNKNOWN = frozenset((errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP))
-# Some deny what they do not have: vfat and FUSE links with EPERM, Android with EACCES. A folder that may not be
-# written says so to whatever is tried instead.
+# A file system without links may say that they are not permitted: vfat and FUSE with EPERM, Android with EACCES. Where
+# the folder itself may not be written, whatever is tried in the place of a link fails as well.
 _NO_LINK = UNKNOWN | {errno.EPERM, errno.EACCES, errno.EMLINK, errno.EXDEV}
 NO_RIGHTS = UNKNOWN | {errno.EPERM}
 
@@ -110,7 +110,7 @@ class Disk:
             if not self.link(source, target):
                 return False
         except FileExistsError:
-            # Killed between link and unlink, a file has both names.
+            # A run that was killed between link and unlink has left the file with both names.
             if not _has_both(source, target):
                 raise
         self.unlink(source)
@@ -151,7 +151,7 @@ def _fsync(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
     except OSError as problem:
-        # Ignoring is fine as such a file system keeps nothing in order at all.
+        # A file system without fsync keeps no order of writes at all, so nothing is lost by going on.
         if problem.errno not in UNKNOWN | {errno.EBADF}:
             raise
 

@@ -15,7 +15,7 @@ _PIECE = 8 << 20
 _MORE = 64 << 10
 _BLOCK = 4096
 _LARGE = 16 << 20
-# Gone, or a link, a folder, a socket, what `read` refuses: whatever else fails says nothing about the file.
+# The errors which say that there is no file for us: it is gone, or a link, a folder, a socket, or `read` refuses it.
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EINVAL, errno.EFBIG)
 
 
@@ -39,7 +39,7 @@ def put(disk: Disk, path: str, data: bytes | Iterable[bytes], *, like: str | Non
             disk.close(descriptor)
     except OSError as problem:
         problem.filename = problem.filename or path
-        # What is left of the file is put away by the next run, too.
+        # Where it cannot be removed, the next run puts it away.
         with contextlib.suppress(OSError):
             disk.unlink(path)
         raise
@@ -140,7 +140,7 @@ def own(disk: Disk, path: str) -> None:
         try:
             disk.set_mode(descriptor, PRIVATE_FILE)
         except OSError as problem:
-            # Whoever may read it could do so under its old name.
+            # Its mode is what it was under its old name, so nobody can read it who could not before.
             if problem.errno not in NO_RIGHTS:
                 raise
         disk.sync(descriptor)
@@ -272,7 +272,7 @@ def piece(path: str, offset: int, length: int) -> bytes:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "is not a regular file", path)
-        # As much room is taken as is asked for, and what a record says may be anything.
+        # pread takes as much memory as it is asked for, and a record that was tampered with may ask for anything.
         return os.pread(descriptor, max(0, min(length, found.st_size - offset)), offset)
     finally:
         os.close(descriptor)

@@ -15,7 +15,7 @@ from .clock import REAL, Clock
 
 FOLDER_WAIT = 10.0
 _PAUSE = 0.05
-# What flock says where there is none.
+# The errors of flock where the file system has no locks.
 _NO_FLOCK = (errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF)
 
 

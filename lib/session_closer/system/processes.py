@@ -1,4 +1,4 @@
-"""Which process is which, through psutil."""
+"""The processes of this machine: since when they run, whose they are, what they hold and where they listen."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import os
 import stat
 
 ROOT = 0
-# What the system follows at most, and more.
+# More links than any system follows on the way to one file.
 _MOST_STEPS = 4096
 
 

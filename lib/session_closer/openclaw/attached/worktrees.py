@@ -149,7 +149,7 @@ def _look(name: str, path: str, provisioned: frozenset[str], umask: int) -> Tree
     except _Untold as problem:
         return Tree(name, path, problem=str(problem))
     size = sum(_size(os.path.join(path, one)) for one in ignored)
-    # A private file that all may read is worse than one that the group may not write.
+    # It is worse that everybody may read a private file than that the group may not write one.
     found = sorted(_modes(path, kept, umask), key=lambda mode: bool(mode.mode & ~(0o777 & ~umask)))
     return Tree(name, path, tuple(ignored), size, tuple(found[:_MOST_MODES]))
 

@@ -1,7 +1,7 @@
-"""The text of sessions.json: member spans, cut, insert, three-way merge (pure).
+"""The text of sessions.json: read entry by entry, edited without a change to the rest, merged three ways (pure).
 
-The text is never serialised again: what is not cut keeps its bytes (reliability fact F4: a
-re-serialised 1e400 becomes Infinity, which the gateway cannot read).
+The text is never serialised again, and what is not cut keeps its bytes: Python would write a number such as 1e400 as
+Infinity, which the gateway cannot read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The scan of a large store: msgspec reads the values, a walk over the bytes shows where each stands (pure).
+"""Read a large sessions.json in a third of the time: msgspec decodes it, a walk shows where each entry stands (pure).
 
-What msgspec lets pass (one key twice) does not survive the walk. What it alone refuses (a lone surrogate, 1e400 in a
-field), and keys with escapes, are left to the other scan: what is an error is decided there, and nowhere else.
+Whatever does not fit is left to the slower way, which alone says what is an error: what msgspec lets pass (one key
+twice) does not survive the walk, and a lone surrogate, 1e400 in a field or a key with an escape is not taken up here.
 """
 
 from __future__ import annotations

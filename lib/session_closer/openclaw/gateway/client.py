@@ -1,4 +1,4 @@
-"""What we ask a gateway about sessions: open a link, list, delete."""
+"""What we ask a gateway about sessions: which it lists, and to archive, show or delete some of them."""
 
 from __future__ import annotations
 

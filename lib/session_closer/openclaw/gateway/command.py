@@ -1,4 +1,4 @@
-"""Run the `openclaw` command, through plumbum."""
+"""The `openclaw` command: where it is, running it, and asking the gateway through it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One WebSocket connection to a gateway, for a whole batch."""
+"""One WebSocket connection to a gateway, over which all calls of a run go."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from ...system.files import real
 from ..versions import is_sqlite_era
 
 PROTOCOLS = (3, 4)
-# What archiving, taking back and deleting what is archived need; in a file store deleting needs the other one, too.
+# The rights to archive a session, to take it back and to delete it from the archive; in a file store deleting takes
+# an admin's rights.
 SCOPES = ("operator.read", "operator.write")
 ADMIN = "operator.admin"
 _DATABASE = re.compile(r"(?P<state>/.*)/agents/[^/]+/agent/openclaw-agent\.sqlite")
 _CONNECT_SECONDS = 10.0
-# Who has not said hello is not given more memory than a hello needs; a list of all sessions may need much.
+# Before its hello a peer is a stranger, and gets no more of our memory than a hello needs; a list of all sessions may
+# need much.
 _HELLO_BYTES = 4 << 20
 _ANSWER_BYTES = 512 << 20
 # A gateway that has just started says for some seconds that it is not ready, also to `connect`.
@@ -115,7 +117,7 @@ class SocketLink:
     def learn_state_dir(self) -> None:
         """Ask whose gateway this is: its hello says so to an admin alone. Raises LinkLost."""
         if self.said_state_dir is None:
-            # What does not say it is not known; whoever needs it takes that for a no.
+            # A gateway that does not say it stays unknown, and whoever has to know takes that for a no.
             with contextlib.suppress(CallRefused, LinkRefused):
                 self._note_state_dir(_state_dir_of(self.call("health", {}, _CONNECT_SECONDS)))
 
@@ -202,7 +204,7 @@ class SocketLink:
             hello = self._ask("connect", params, self._clock.monotonic() + _CONNECT_SECONDS, _CONNECT_SECONDS)
         except CallRefused as problem:
             raise LinkRefused(str(problem)) from None
-        # The name is another one up to websockets 15.
+        # Up to websockets 15 the limit has another name.
         limit = "max_message_size" if hasattr(self._socket.protocol, "max_message_size") else "max_size"
         setattr(self._socket.protocol, limit, _ANSWER_BYTES)
         return hello
