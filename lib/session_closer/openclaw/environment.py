@@ -1,4 +1,4 @@
-"""Which state directory the variables of an environment, or the path of a store, stand for."""
+"""What the variables of an environment, and the path of a store, say of a state directory and its port."""
 
 from __future__ import annotations
 
@@ -60,3 +60,9 @@ def state_dir_of(environ: Mapping[str, str]) -> str | None:
         return None
     found = below(home_of(environ), named) or default_state(environ)
     return found if os.path.isabs(found) else None
+
+
+def port(value: object) -> int:
+    """Return a port that is named as `18789` or `HOST:18789`; 0 where it is none."""
+    number = str(value).strip().rpartition(":")[2] if type(value) in (int, str) else ""
+    return int(number) if number.isdecimal() and len(number) < 10 and int(number) < 65536 else 0

@@ -16,7 +16,7 @@ from ..core.policy import Maintenance
 from ..system import files
 from ..system.files import listed
 from . import config, maintenance
-from .environment import STATE_NAMES, below, default_state, home_of, real
+from .environment import STATE_NAMES, below, default_state, home_of, port, real
 
 DEFAULT_PORT = 18789
 # What OpenClaw calls the agent of a configuration that names none.
@@ -100,10 +100,10 @@ class Home:
         """The ports at which this state directory's gateway may listen, most likely first."""
         configured = self.setting("gateway", "port")
         named = [self.environ.get("OPENCLAW_GATEWAY_PORT"), configured]
-        if type(configured) is not int or not _port(configured):
+        if type(configured) is not int or not port(configured):
             # A configured port replaces the default: what listens at the default is somebody else's.
             named.append(DEFAULT_PORT)
-        return tuple(dict.fromkeys(filter(None, map(_port, named))))
+        return tuple(dict.fromkeys(filter(None, map(port, named))))
 
     @property
     def token(self) -> str | None:
@@ -294,9 +294,3 @@ def find(environ: Mapping[str, str], *, state_dir: str | None = None, profile: s
     if named:
         return Home(real(named, environ), "OPENCLAW_STATE_DIR", environ)
     return Home(real(default_state(environ), environ), "home", environ)
-
-
-def _port(value: object) -> int:
-    """Return a port that is named as `18789` or `HOST:18789`; 0 where it is none."""
-    number = str(value).strip().rpartition(":")[2] if type(value) in (int, str) else ""
-    return int(number) if number.isdecimal() and len(number) < 10 and int(number) < 65536 else 0

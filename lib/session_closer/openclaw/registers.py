@@ -118,7 +118,7 @@ def _table(home: Home, name: str, columns: str, default: Any = ()) -> Any:
     path = home.state_database
     if not files.exists(path, follow=True):
         return default
-    from .sqlite.store import reading  # most file stores have no such database
+    from .sqlite.database import reading  # most file stores have no such database
 
     try:
         with reading(path) as connection:

@@ -11,6 +11,7 @@ from ..system.files import exists
 from .files import store as files
 from .home import Home
 from .sqlite import store as sqlite
+from .sqlite.database import holds_sessions
 
 STORES: dict[str, Callable[[Home, str], Readable]] = {"files": files.FileStore, "sqlite": sqlite.SqliteStore}
 
@@ -25,7 +26,7 @@ def kind(home: Home, agent: str) -> str | None:
     """Return which kind of store an agent has, None where it has none; Refused where the evidence is mixed."""
     database, index = home.database(agent), home.index(agent)
     has_index = exists(index)
-    found = "sqlite" if sqlite.holds_sessions(database) else "files" if has_index else None
+    found = "sqlite" if holds_sessions(database) else "files" if has_index else None
     if found == "sqlite" and has_index and home.has_own_indexes():
         left = history.interrupted(home.state)
         if left:

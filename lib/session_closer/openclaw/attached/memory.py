@@ -16,7 +16,7 @@ from ...core.words import Kind
 from ...system.files import exists
 from ..home import Home
 from ..sqlite import tables
-from ..sqlite.store import reading
+from ..sqlite.database import reading
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

@@ -18,7 +18,7 @@ from ...core.escape import plain, quoted
 from ...journal.record import Mode
 from ...system import files, trust
 from ..home import Home
-from ..sqlite.store import reading
+from ..sqlite.database import reading
 
 if TYPE_CHECKING:
     from plumbum.commands.base import BaseCommand

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core import names
@@ -14,23 +13,11 @@ from ...core.errors import Refused
 from ...core.model import Route, Session, Snapshot, Traits
 from ...system import files
 from ..home import Home
+from .database import names_in, reading
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-_SESSION_TABLES = ("session_nodes", "session_entries", "transcript_events")
-_NEEDED = {
-    "session_nodes": {
-        "session_key",
-        "current_session_id",
-        "entry_json",
-        "status",
-        "pinned_at",
-        "archived_at",
-        "updated_at",
-    },
-    "transcript_events": {"session_id", "seq"},
-}
 _TEXT = (
     "case when json_valid(entry_json) and json_type(entry_json, '{0}') = 'text'"
     " then json_extract(entry_json, '{0}') end"
@@ -40,7 +27,6 @@ _ARCHIVE_COLUMNS = {
     "archive_name", "session_key", "session_id", "reason", "created_at", "archive_blob", "archive_sha256",
 }  # fmt: skip
 _CHUNK = 500
-_BUSY_SECONDS = 10
 
 
 class Row(NamedTuple):
@@ -161,7 +147,7 @@ class SqliteStore:
         ids = list(dict.fromkeys(session.session_id for session in sessions if session.session_id))
         found: dict[str, int] = {}
         with reading(self.index) as connection:
-            columns = _names(connection, "select name from pragma_table_info('transcript_events')")
+            columns = names_in(connection, "select name from pragma_table_info('transcript_events')")
             # A packed event has no text, but its length.
             told = [sql for column, sql in _EVENT_BYTES.items() if column in columns]
             if not told:
@@ -182,7 +168,7 @@ class SqliteStore:
         """Return the archive names that OpenClaw has for deleted sessions, also those of archives not written yet."""
         found: dict[str, list[str]] = {}
         with reading(self.index) as connection:
-            if not _names(connection, "select name from pragma_table_info('session_transcript_archives')"):
+            if not names_in(connection, "select name from pragma_table_info('session_transcript_archives')"):
                 return found
             for some in _chunks(session_ids):
                 marks = ",".join("?" * len(some))
@@ -218,7 +204,7 @@ class SqliteStore:
 
 def _has_archives(connection: Connection) -> bool:
     """Tell whether there is a table of archives that we can read: OpenClaw makes it with the first."""
-    return _names(connection, "select name from pragma_table_info('session_transcript_archives')") >= _ARCHIVE_COLUMNS
+    return names_in(connection, "select name from pragma_table_info('session_transcript_archives')") >= _ARCHIVE_COLUMNS
 
 
 def all_archives(store: SqliteStore, session_ids: Sequence[str]) -> dict[str, list[str]]:
@@ -250,54 +236,3 @@ def _told(path: str, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     for at in range(0, len(keys), _CHUNK):
         yield keys[at : at + _CHUNK]
-
-
-@contextmanager
-def reading(path: str) -> Iterator[Connection]:
-    """Give a read-only connection that leaves no file behind; raise Refused where the database cannot be read."""
-    import sqlite3  # an agent without a database does not need it
-    from urllib.parse import quote
-
-    # What is not checkpointed yet is in the -wal, which `immutable` does not see; without one nobody has the
-    # database open, and only `immutable` leaves no -shm and -wal behind.
-    living = any(files.exists(path + suffix, follow=True) for suffix in ("-wal", "-shm"))
-    mode = "mode=ro" if living else "immutable=1"
-    try:
-        connection = sqlite3.connect(f"file:{quote(path)}?{mode}", uri=True, timeout=_BUSY_SECONDS)
-        try:
-            yield connection
-        finally:
-            connection.close()
-    except sqlite3.Error as problem:
-        raise Refused(f"{path} cannot be read: {problem}", "openclaw doctor", name="unknown_store") from None
-
-
-def holds_sessions(path: str) -> bool:
-    """Tell whether a database has session tables that we can read: another one of that name has no sessions.
-
-    Refused where it has some that we do not know.
-    """
-    if not files.exists(path, follow=True):
-        return False
-    with reading(path) as connection:
-        tables = _names(connection, "select name from sqlite_master where type = 'table'")
-        if tables.isdisjoint(_SESSION_TABLES):
-            return False
-        for table, needed in _NEEDED.items():
-            # A view can be a query that never ends.
-            columns = f"select name from pragma_table_info('{table}')"  # noqa: S608
-            missing = needed - (_names(connection, columns) if table in tables else set())
-            if missing:
-                version = connection.execute("pragma user_version").fetchone()[0]
-                raise Refused(
-                    f"{path} has session tables that this version does not know (schema {version}, "
-                    f"{table} without {', '.join(sorted(missing))})",
-                    "update OpenClaw or session-closer; until then: openclaw sessions --help",
-                    name="unknown_store",
-                )
-    return True
-
-
-def _names(connection: Connection, query: str) -> set[str]:
-    rows: Iterable[tuple[object, ...]] = connection.execute(query)
-    return {str(row[0]) for row in rows}

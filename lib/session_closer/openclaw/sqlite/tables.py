@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .store import reading
+from .database import reading
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
