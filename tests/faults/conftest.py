@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from faults.databases import Lab
 from faults.oracle import World, look
-from session_closer.cli import demo
+from session_closer.openclaw import sample
 from support.clock import Brisk, handed
 from support.gateway import StubGateway
 
@@ -20,7 +20,7 @@ def state(tmp_path: Path) -> str:
     """A sample store at the place that its entries name."""
     path = os.path.realpath(tmp_path / "state")
     os.mkdir(path, 0o700)
-    demo.build(path)
+    sample.build(path)
     return path
 
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from faults.image import file_bytes
 from faults.injection import At, Bare, Counting, Plain
 from faults.oracle import default_index, sessions_folder
-from session_closer.cli import demo
 from session_closer.core import keys
 from session_closer.core.ending import exit_code
 from session_closer.core.report import Report
 from session_closer.core.wish import Options, Wish
+from session_closer.openclaw import sample
 from session_closer.openclaw.home import Home
 from session_closer.operations import restore
 from session_closer.operations.close import execute
@@ -63,7 +63,7 @@ class Scenario:
     name: str
     wish: Wish
     closing: dict[str, set[str]]
-    build: Callable[[str], None] = demo.build
+    build: Callable[[str], None] = sample.build
     index: Callable[[str, str], str] = default_index
     disk: Callable[[At], Counting] = Counting
     meddle: Callable[[Bench, str, str], None] | None = None
@@ -93,7 +93,7 @@ def _custom_index(state: str, agent: str) -> str:
 
 def _build_custom(state: str) -> None:
     """Put the indexes of all agents into one folder, each readable by its group."""
-    demo.build(state)
+    sample.build(state)
     os.mkdir(os.path.join(state, "stores"), 0o700)
     for agent in os.listdir(os.path.join(state, "agents")):
         os.rename(default_index(state, agent), _custom_index(state, agent))
@@ -104,7 +104,7 @@ def _build_custom(state: str) -> None:
 
 def _build_shared(state: str) -> None:
     """Give two entries that are closed the same transcript, and the archive name of another is taken already."""
-    demo.build(state)
+    sample.build(state)
     folder = sessions_folder(state, "project-lead")
     path = os.path.join(folder, "sessions.json")
     rows = json.loads(file_bytes(path))

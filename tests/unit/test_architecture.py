@@ -66,7 +66,7 @@ def test_only_disk_py_changes_files() -> None:
         # Folders and files that are read, or made durable as they are.
         "system.files": {"open"},
         # The sample of --demo is written into a temporary directory of its own.
-        "cli.demo": {"open", "makedirs"},
+        "openclaw.sample": {"open", "makedirs"},
         # Descriptors of folders, for flock; lock files and the configuration, read only.
         "system.flock": {"open"},
         "openclaw.lockfile": {"open"},

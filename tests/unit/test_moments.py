@@ -64,7 +64,7 @@ def test_a_moment_near_today_is_seen(source: str, holds: bool) -> None:
 
 def test_no_moment_near_today_is_written_down() -> None:
     """Reckon it from now (support/moments.py), or take one that lies far outside of SAFE."""
-    sources = [*sorted((ROOT / "tests").rglob("*.py")), ROOT / "lib/session_closer/cli/demo.py"]
+    sources = [*sorted((ROOT / "tests").rglob("*.py")), ROOT / "lib/session_closer/openclaw/sample.py"]
     found = [
         f"{name}:{line}: {value!r}"
         for path in sources

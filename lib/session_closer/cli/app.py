@@ -11,20 +11,17 @@ from plumbum import cli
 
 from .. import __version__
 from ..core import escape, keys
-from ..core.ending import exit_code
 from ..core.errors import CloserError, ExitCode, Interrupted, UsageProblem
-from ..core.report import Report
-from ..core.wish import Options, Wish
-from ..render import json, text
-from ..render.grid import Block
-from ..render.help import lines as help_lines
 from ..system.clock import REAL, Clock
 from . import calls, streams
 from .arguments import address, count, file_of_token, one_word, word
 from .grammar import Grammar
 
 if TYPE_CHECKING:
+    from ..core.report import Report
+    from ..core.wish import Options, Wish
     from ..ports.runtime import Place
+    from ..render.grid import Block
 
 EXIT_CODES = (
     "0 done, or already so",
@@ -69,21 +66,15 @@ class Reader(Grammar):
             raise UsageProblem("--token-file and --gateway-state-dir belong to --url", "--url URL")
         from ..operations import runtimes  # what touches a store is not loaded for --help
 
-        return runtimes.entrance().find(
-            os.environ,
-            state_dir=self.state_dir,
-            profile=self.profile,
-            url=self.url,
-            token_file=self.token_file,
-            gateway_state=self.gateway_state,
-        )
+        named = {"url": self.url, "token_file": self.token_file, "gateway_state": self.gateway_state}
+        return runtimes.entrance().find(os.environ, state_dir=self.state_dir, profile=self.profile, **named)
 
     def place_of(self, store: str | None) -> Place:
         """Return the state directory that has a store: the one that is meant, or else the one around the store."""
         from ..operations import runtimes
 
         where = self.place()
-        is_free = store is not None and self.state_dir is None
+        is_free = self.state_dir is None
         around = runtimes.entrance().state_dir_around(store) if store is not None and is_free else None
         if around is None or around == os.path.realpath(where.state) or self.profile is not None:
             return where
@@ -96,8 +87,10 @@ class Reader(Grammar):
     @cli.switch(["-h", "--help"], overridable=True, help="show this help")
     def help(self) -> None:
         """Print the help: purpose, usage, options, exit codes."""
+        from ..render.help import lines
+
         usage = f"usage: {self.OPERATION} [options] {self.POSITIONALS}"
-        self.say(*help_lines(self.__doc__ or "", usage, self.options_with_help(), EXIT_CODES, streams.width()))
+        self.say(*lines(self.__doc__ or "", usage, self.options_with_help(), EXIT_CODES, streams.width()))
 
     @cli.switch(["--version"], overridable=True, help="show the version")
     def version(self) -> None:
@@ -163,6 +156,8 @@ class Base(Reader):
 
     def options(self) -> Options:
         """Return the switches as data."""
+        from ..core.wish import Options
+
         if self.no_restart and self.restart == "always":
             raise UsageProblem("--no-restart and --restart always contradict each other", "give one of them")
         return Options(
@@ -181,14 +176,8 @@ class Base(Reader):
 
     def again(self, *added: str, without: Collection[str] = ()) -> str:
         """Return this command line, whatever shell it is typed into, with options added and left out."""
-        kept, rest = calls.split(self.given)
-        ahead: list[str] = []
-        place: list[str] = []
-        if "--demo" not in kept:
-            ahead, place = self.place().meant_by(self.profile)
-            kept = calls.without_values(kept, calls.PLACE)
-        kept = [word for word in kept if word not in without]
-        return calls.for_shell([*ahead, self.executable, *added, *place, *kept, *rest])
+        meant = None if calls.is_demo(self.given) else self.place().meant_by(self.profile)
+        return calls.again(self.executable, self.given, meant, added=added, without=without)
 
     def tell(self, line: str) -> None:
         """Say a line at once, before slow work begins."""
@@ -203,17 +192,23 @@ class Base(Reader):
         """Show how far work is: on a terminal if it has taken more than a second, else with --verbose every ten."""
         self._progress.show(done, total, every_ten=self.verbose, drawn=not self.as_json)
 
-    def show(self, found: Report) -> None:
-        """Print a report: its result on stdout, its complaints on stderr."""
+    def show(self, found: Report) -> int:
+        """Print a report, its result on stdout, its complaints on stderr; return its exit code."""
+        from ..core.ending import exit_code
+        from ..render import json, text
+
         self._progress.clear()
         self.put(
             lambda: json.as_json(found, self.called),
             lambda: text.blocks(found, verbose=self.verbose),
             text.complaints(found.warnings, found.error, self.called),
         )
+        return int(exit_code(found))
 
     def fail(self, problem: CloserError, switches: Sequence[str]) -> None:
         """Print why a run ended early; `switches` are its words as far as they can be switches."""
+        from ..core.report import Report
+
         self.show(Report(self.OPERATION, dry_run="--dry-run" in switches, rules=self.rules, error=problem))
 
 
@@ -283,20 +278,17 @@ class Command(Closing):
         if self.demo:
             elsewhere = (self.state_dir, self.profile, self.url, self.token_file, self.gateway_state)
             if any(given is not None for given in elsewhere):
-                raise UsageProblem(
-                    "--demo works on a sample store of its own",
-                    "leave out --state-dir, --profile, --url, --token-file, --gateway-state-dir",
-                )
+                what = "--demo works on a sample store of its own"
+                raise UsageProblem(what, f"leave out {', '.join(calls.PLACE)}")
             from . import demo
 
-            found = demo.perform(wish, self.options(), self)
-            return int(exit_code(found))
+            return demo.perform(wish, self.options(), self)
         from ..operations.close import execute  # what touches a store is not loaded for --help
 
         self.load_drawing()
-        found = execute(self.place(), wish, self.options(), tell=self.tell, progress=self.progress, clock=self.clock)
-        self.show(found)
-        return int(exit_code(found))
+        return self.show(
+            execute(self.place(), wish, self.options(), tell=self.tell, progress=self.progress, clock=self.clock)
+        )
 
     def options(self) -> Options:
         """Return the switches as data."""

@@ -33,13 +33,39 @@ def for_shell(words: Sequence[str]) -> str:
     return " ".join(map(shell_word, words))
 
 
-def split(given: Sequence[str]) -> tuple[list[str], list[str]]:
+def again(
+    executable: str,
+    given: Sequence[str],
+    meant: tuple[Sequence[str], Sequence[str]] | None,
+    *,
+    added: Sequence[str],
+    without: Collection[str],
+) -> str:
+    """Return a command line with options added and left out.
+
+    `meant` are the words that name the place, ahead of the command and behind it, in place of those given; None: no
+    place is named.
+    """
+    kept, targets = _split(given)
+    ahead, place = meant or ((), ())
+    if meant is not None:
+        kept = _without_values(kept, PLACE)
+    kept = [word for word in kept if word not in without]
+    return for_shell([*ahead, executable, *added, *place, *kept, *targets])
+
+
+def is_demo(given: Sequence[str]) -> bool:
+    """Tell whether the words of a command line ask for the sample store."""
+    return "--demo" in _split(given)[0]
+
+
+def _split(given: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the words of a command line ahead of a `--`, and the others: what is added behind it would be a target."""
     end = list(given).index("--") if "--" in given else len(given)
     return list(given[:end]), list(given[end:])
 
 
-def without_values(words: Sequence[str], options: Collection[str]) -> list[str]:
+def _without_values(words: Sequence[str], options: Collection[str]) -> list[str]:
     """Return words of a command line without these options and their values."""
     found: list[str] = []
     left = iter(words)

@@ -12,7 +12,6 @@ from typing import NoReturn
 
 from ..core.errors import CloserError, ExitCode, StorageFailed, UsageProblem
 from ..core.escape import quoted
-from ..render.text import error_line
 from . import calls, streams
 from .app import Reader
 
@@ -45,6 +44,8 @@ def start(command: type[Reader]) -> int:
         streams.forsake()
         return ExitCode.SOME_FAILED
     except streams.Unwritten as problem:
+        from ..render.text import error_line
+
         what = CloserError(f"the result cannot be written: {problem}", "what was done is in the receipt")
         streams.forsake(error_line(what))
         return ExitCode.SOME_FAILED

@@ -8,10 +8,12 @@ import stat
 import sys
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.escape import shown
-from ..render.grid import Block
+
+if TYPE_CHECKING:
+    from ..render.grid import Block
 
 # Work that is done sooner needs no word of how far it is.
 _PATIENCE_SECONDS = 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import replace
 
 from ..core.claims import Claims
 from ..core.errors import CloserError
@@ -15,12 +14,10 @@ from ..journal.record import StoreRecord
 from ..ports.context import Context
 from ..ports.runtime import Part
 from ..ports.store import Readable, Store
-from . import access, environment, home, owner, recorded, refusals, registers, stores, writable
+from . import access, owner, recorded, refusals, registers, stores, writable
 from .files.port import Files
 from .files.store import FileStore
 from .gateway import client, connection, restart
-from .gateway.find import find as gateway_of
-from .home import Home
 from .installation import Installation
 from .sqlite.port import Database
 
@@ -256,55 +253,3 @@ class OpenClawRuntime:
     def close(self) -> None:
         """End all connections."""
         self.here.gateway.close()
-
-
-def find(
-    environ: Mapping[str, str],
-    *,
-    state_dir: str | None,
-    profile: str | None,
-    url: str | None,
-    token_file: str | None,
-    gateway_state: str | None,
-) -> Home:
-    """Return the state directory that an environment and the options of a command line mean."""
-    where = home.find(environ, state_dir=state_dir, profile=profile)
-    return replace(where, url=url, token_file=token_file, gateway_state=gateway_state)
-
-
-def state_dir_around(path: str) -> str | None:
-    """Return the state directory in which a store has its usual place, None where it has another one."""
-    return environment.state_dir_around(path)
-
-
-def sample(state: str) -> Home:
-    """Return the state directory of a sample that nothing of the caller's reaches."""
-    return Home(state, "demo", {}, isolated=True)
-
-
-def check_place(where: Home, agents: Sequence[str]) -> None:
-    """Refuse a state directory that is not there, or is not ours alone."""
-    access.check_place(where, list(agents))
-
-
-def opened(where: Home, context: Context) -> OpenClawRuntime:
-    """Return the runtime of a state directory, once its gateway was looked for, and connected to."""
-    gateway = connection.meet(where, looking_only=context.options.dry_run, clock=context.clock)
-    return OpenClawRuntime(Installation(where, context, gateway))
-
-
-def found(where: Home, context: Context) -> OpenClawRuntime:
-    """Return the runtime of a state directory, once its gateway was looked for."""
-    return OpenClawRuntime(Installation(where, context, connection.Gateway(where, gateway_of(where), [], [])))
-
-
-def place_of(task: Mapping[str, str]) -> Home:
-    """Return the state directory that `task` of its runtime stands for, in the environment of this process."""
-    return Home(
-        task["state"],
-        "worker",
-        {**os.environ, "OPENCLAW_CONFIG_PATH": task["config"]},
-        url=task.get("url"),
-        token_file=task.get("token_file"),
-        gateway_state=task.get("gateway_state"),
-    )

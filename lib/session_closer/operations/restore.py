@@ -19,7 +19,6 @@ from ..journal import history
 from ..journal.record import STOPPED, RestartRecord, RunRecord, StoreRecord
 from ..journal.stopped import once_more, storage
 from ..openclaw import access, from_backup, from_found, migration, restorable, stores
-from ..openclaw import runtime as openclaw_runtime
 from ..openclaw.attached import bindings, jobs
 from ..openclaw.files import restore as refiling
 from ..openclaw.files.store import FileStore, check, read_index
@@ -36,7 +35,7 @@ from ..ports.store import Readable, Store
 from ..system import files, flock
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
-from . import close, handoff, recover, summary
+from . import close, handoff, recover, runtimes, summary
 from .hold import locked
 from .restart import not_begun, nothing_to_restart, restart_once
 from .run import Run, begun
@@ -105,7 +104,8 @@ def _execute(where: Home, ask: Ask, context: Context) -> Report:
         )
         return report._replace(results=(*report.results, *others))
     access.check_place(where, sorted({one.store.agent for one in chosen}))
-    runtime = openclaw_runtime.opened(where, context)
+    runtime = runtimes.opened(where, context)
+    assert isinstance(runtime, OpenClawRuntime)
     run = begun(runtime, Wish(RESTORE, ()))
     run.warn(*said, *notes, *exposure(where, history.folders(where.state)))
     try:
@@ -137,7 +137,8 @@ def _here(run: Run) -> Installation:
 def _recover(where: Home, context: Context) -> list[str]:
     """Finish interrupted runs first, since the receipt that is meant may be one of theirs; return a line for each."""
     console = replace(context.console, warnings={})
-    runtime = openclaw_runtime.opened(where, replace(context, console=console))
+    runtime = runtimes.opened(where, replace(context, console=console))
+    assert isinstance(runtime, OpenClawRuntime)
     try:
         # What cannot be finished is an error only for the agents of the receipt, which is not known yet.
         said = recover.recover(runtime, [])

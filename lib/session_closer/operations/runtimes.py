@@ -12,7 +12,7 @@ from ..ports.runtime import Entrance, Place, Runtime
 
 OPENCLAW = "openclaw"
 # Each by its package, which is imported when it is meant.
-RUNTIMES: Mapping[str, str] = MappingProxyType({OPENCLAW: "session_closer.openclaw.runtime"})
+RUNTIMES: Mapping[str, str] = MappingProxyType({OPENCLAW: "session_closer.openclaw.entrance"})
 
 
 def entrance(name: str = OPENCLAW) -> Entrance:

@@ -9,6 +9,7 @@ from ..core.claims import Claims
 from ..core.errors import CloserError
 from ..core.model import Plan, Snapshot
 from ..core.policy import Maintenance
+from ..core.report import Found, ReceiptRow
 from ..journal.record import StoreRecord
 from .context import Context
 from .gateway import Gateway
@@ -57,7 +58,7 @@ class Part(NamedTuple):
 
 
 class Entrance(Protocol):
-    """What the module `runtime` of a runtime's package has."""
+    """What the module `entrance` of a runtime's package has."""
 
     def find(
         self,
@@ -75,10 +76,19 @@ class Entrance(Protocol):
         """Return the folder below which a store has its usual place, None where it has another one."""
 
     def sample(self, state: str) -> Place:
-        """Return the place of a sample that nothing of the caller's reaches."""
+        """Write a sample into a folder that is not there; return its place, which nothing of the caller's reaches."""
 
     def place_of(self, task: Mapping[str, str]) -> Place:
         """Return the place that `Runtime.task` was asked for."""
+
+    def receipts(self, place: Place) -> list[ReceiptRow]:
+        """Return the receipts of a place, the latest first."""
+
+    def deleted(self, place: Place, words: Sequence[str], most: int | None) -> tuple[list[Found], list[str]]:
+        """Return what anybody has deleted or reset and has one of the words in it, if any are given, and warnings.
+
+        The latest come first; the size of `most` of them is told, None: of all.
+        """
 
     def check_place(self, place: Place, agents: Sequence[str]) -> None:
         """Refuse a place that is not there, or is not ours alone."""

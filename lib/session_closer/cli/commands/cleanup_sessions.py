@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from plumbum import cli
 
-from ...core.ending import exit_code
 from ...core.errors import UsageProblem
 from ...core.escape import quoted
-from ...core.keys import check_agent, target
-from ...core.report import Report
-from ...core.wish import Options, Wish
-from ...system import files
+from ...core.keys import target
 from ..app import Closing
 from ..arguments import count, word
 from ..program import start
 
 if TYPE_CHECKING:
-    from ...ports.runtime import Place
+    from ...core.wish import Options
 
 OPERATION = "cleanup-sessions"
 SHOWN, ALL = 100, 10**9
@@ -71,25 +67,30 @@ class CleanupSessions(Closing):
         where = self.place_of(self.store)
         if self.print_policy and self.as_json:
             raise UsageProblem("--print-policy prints TOML, not JSON", "leave out --json")
-        policy, settings = self._policy(where)
+        from ...operations import by_policy  # what touches a store is not loaded for --help
+
+        holding = by_policy.holding(where, self._asked())
+        self.rules = holding.told
         if self.print_policy:
             from ...core.policy import as_toml
 
-            self.say(*as_toml(policy).splitlines())
+            self.say(*as_toml(holding.policy).splitlines())
             return 0
-        found = self._cleaned(where, policy, settings)
-        self.show(found)
-        return int(exit_code(found))
-
-    def _policy(self, where: Place) -> tuple[Any, Any]:
-        """Return the policy that holds, and openclaw.json's maintenance settings."""
-        from ...operations import sources
-
-        asked = self._asked()
-        settings = where.maintenance()
-        policy = sources.resolved(asked, settings)
-        self.rules = sources.told(asked, policy, settings)
-        return policy, settings
+        if sum((self.agent is not None, self.all_agents, self.store is not None)) > 1:
+            raise UsageProblem("--agent, --all-agents and --store contradict each other", "give one of them")
+        scope = by_policy.Scope(self.agent, self.store, tuple(target(key, self.agent) for key in self.active_key))
+        self.load_drawing()
+        found = by_policy.perform(
+            where,
+            scope,
+            holding,
+            self.options(),
+            enforce=self.enforce,
+            tell=self.tell,
+            progress=self.progress,
+            clock=self.clock,
+        )
+        return self.show(found)
 
     def _asked(self) -> Any:
         from ...core import durations, policy
@@ -115,43 +116,6 @@ class CleanupSessions(Closing):
             sources.only(self.only),
         )
 
-    def _cleaned(self, where: Place, policy: Any, settings: Any) -> Report:
-        from ...core.policy import Rules
-        from ...operations.close import execute
-
-        warned = policy.maintenance and settings.mode == "warn" and not self.enforce
-        agents, notes = self._agents(where)
-        rules = Rules(
-            policy,
-            self.clock.seconds(),
-            tuple(target(given, self.agent) for given in self.active_key),
-            where.dm_scope(),
-            "warn" if warned else "enforce",
-            self.archive,
-        )
-        if policy.fix_dm_scope and rules.dm_scope != "main":
-            notes.append(f"session.dmScope is {rules.dm_scope}: no direct message is left behind")
-        if warned and not self.dry_run:
-            notes.append("session.maintenance.mode is warn: nothing was changed; --enforce changes it")
-        options = self.options()
-        if warned:
-            options = options._replace(dry_run=True, yes=True)
-        only = agents[0] if self.agent is not None or self.store is not None else None
-        wish = Wish(OPERATION, (), agent=only, rules=rules, among=tuple(agents))
-        self.load_drawing()
-        found = execute(where, wish, options, tell=self.tell, progress=self.progress, clock=self.clock)
-        return found._replace(warnings=(*notes, *found.warnings), rules=self.rules)
-
-    def _agents(self, where: Place) -> tuple[list[str], list[str]]:
-        """Return the agents that are meant, and a note on each that is passed over."""
-        if sum((self.agent is not None, self.all_agents, self.store is not None)) > 1:
-            raise UsageProblem("--agent, --all-agents and --store contradict each other", "give one of them")
-        if self.agent is not None:
-            return [check_agent(self.agent)], []
-        if self.store is not None:
-            return where.agents_with(self.store), []
-        return where.known_agents()
-
     def options(self) -> Options:
         """Return the switches as data."""
         from ...core import durations
@@ -174,6 +138,8 @@ class CleanupSessions(Closing):
 
 
 def _text(path: str) -> str:
+    from ...system import files
+
     try:
         return files.read(os.path.realpath(path), _POLICY_BYTES)[0].decode("utf-8")
     except (OSError, UnicodeDecodeError) as problem:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ...core.errors import Ours, UsageProblem
-from ...core.wish import Wish
 from ..app import Command
 from ..arguments import no_words, targets, word
 from ..program import start
+
+if TYPE_CHECKING:
+    from ...core.wish import Wish
 
 
 class CloseProject(Command):
@@ -33,6 +36,8 @@ class CloseProject(Command):
                 f"one project id or session key was expected, {len(given)} were given",
                 several if self.session_key is None else "leave out one of them",
             )
+        from ...core.wish import Wish  # not loaded for --help
+
         return Wish(self.OPERATION, targets(given, self.agent))
 
 

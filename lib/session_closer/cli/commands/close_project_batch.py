@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from ...core.wish import Wish
 from ..app import Command
 from ..arguments import no_words, targets
 from ..program import start
+
+if TYPE_CHECKING:
+    from ...core.wish import Wish
 
 
 class CloseProjectBatch(Command):
@@ -22,6 +25,8 @@ class CloseProjectBatch(Command):
     def wish(self, words: Sequence[str]) -> Wish:
         """Return all targets."""
         no_words(words, "session")
+        from ...core.wish import Wish  # not loaded for --help
+
         return Wish(self.OPERATION, targets(words, self.agent))
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ...core.errors import UsageProblem
 from ...core.escape import quoted
 from ...core.keys import DEFAULT_AGENT
-from ...core.wish import Wish
 from ..app import Command
 from ..arguments import no_words, targets
 from ..program import start
+
+if TYPE_CHECKING:
+    from ...core.wish import Wish
 
 
 class KeepOnlySessions(Command):
@@ -33,6 +36,8 @@ class KeepOnlySessions(Command):
                     f"{quoted(target.given)} belongs to agent {target.agent}, this run is about {agent}",
                     f"say --agent {target.agent}",
                 )
+        from ...core.wish import Wish  # not loaded for --help
+
         return Wish(self.OPERATION, found, keep=True, agent=agent)
 
 

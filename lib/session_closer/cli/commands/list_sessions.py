@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plumbum import cli
 
 from ...core import durations, keys
 from ...core.errors import CloserError, UsageProblem
 from ...core.escape import quoted
-from ...core.selection import Listing, Wanted
 from ...core.words import Kind
-from ...render import json, table, text
 from .. import streams
 from ..app import Reader
 from ..arguments import count, word
 from ..program import start
+
+if TYPE_CHECKING:
+    from ...core.selection import Listing
 
 # No limit; plumbum takes None for an option that was not given.
 _ALL = 0
@@ -71,7 +72,8 @@ class ListSessions(Reader):
             keys.check_agent(self.agent)
         if sum((self.agent is not None, self.all_agents, self.store is not None)) > 1:
             raise UsageProblem("--agent, --all-agents and --store contradict each other", "give one of them")
-        from ...operations.list import look  # what touches a store is not loaded for --help
+        from ...core.selection import Wanted  # what touches a store is not loaded for --help
+        from ...operations.list import look
 
         wanted = Wanted(
             self.agent,
@@ -85,9 +87,13 @@ class ListSessions(Reader):
 
     def fail(self, problem: CloserError, _: Sequence[str]) -> None:
         """Print why a run ended early."""
+        from ...core.selection import Listing
+
         self._show(Listing(error=problem))
 
     def _show(self, found: Listing) -> int:
+        from ...render import json, table, text
+
         self.put(
             lambda: json.list_as_json(found, self.called),
             lambda: table.listed(found, verbose=self.verbose, width=streams.width()),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plumbum import cli
 
 from ...core import escape
-from ...core.ending import exit_code
 from ...core.errors import Ours, UsageProblem
-from ...core.report import Report
-from ...core.wish import Options
 from ..app import Base
 from ..arguments import word
 from ..program import start
+
+if TYPE_CHECKING:
+    from ...core.report import Report
+    from ...core.wish import Options
 
 # So many of what was found are in a document; --verbose has all.
 MOST_FOUND = 1000
@@ -44,42 +45,24 @@ class RestoreSessions(Base):
         if self.found and (self.list or self.check):
             raise UsageProblem("--found goes with neither --list nor --check", "give one of them")
         answer = self._found(words) if self.found else self._listed(words) if self.list else self._restored(words)
-        self.show(answer)
-        return int(exit_code(answer))
+        return self.show(answer)
 
     def _found(self, words: tuple[str, ...]) -> Report:
         if self.under is not None:
             raise UsageProblem("--as belongs to found:ID", (_US, "found:ID --as KEY"))
-        from ...journal import history  # what touches a store is not loaded for --help
-        from ...openclaw import access, found, owner
+        from ...core.report import Report  # what touches a store is not loaded for --help
+        from ...operations import undoable
 
-        where = self._home()
-        access.check_place(where, [])
-        everything, warnings = found.look(where)
-        wanted = [find for find in everything if found.matches(find, words)]
-        most = len(wanted) if self.verbose else MOST_FOUND
-        shown = [found.with_size(find) for find in wanted[:most]] + [find.shown for find in wanted[most:]]
-        exposed = owner.exposure(where, history.folders(where.state))
-        return Report(
-            self.OPERATION,
-            dry_run=self.dry_run,
-            found=tuple(shown),
-            most_rows=most,
-            back=self.here("restore-sessions"),
-            warnings=(*history.interrupted(where.state), *warnings, *exposed),
-        )
-
-    def _home(self) -> Any:
-        return self.place()
+        told = Report(self.OPERATION, dry_run=self.dry_run, back=self.here("restore-sessions"))
+        return undoable.deleted(self.place(), told, words, None if self.verbose else MOST_FOUND)
 
     def _listed(self, words: tuple[str, ...]) -> Report:
         if words:
             raise UsageProblem("--list takes no names", f"{escape.shell_word(self.executable)} --list")
-        from ...openclaw import access, restorable  # what reads receipts is not loaded for --help
+        from ...core.report import Report  # what reads receipts is not loaded for --help
+        from ...operations import undoable
 
-        where = self._home()
-        access.check_place(where, [])
-        return Report(self.OPERATION, dry_run=self.dry_run, receipts=tuple(restorable.receipts(where)))
+        return undoable.receipts(self.place(), Report(self.OPERATION, dry_run=self.dry_run))
 
     def _restored(self, words: tuple[str, ...]) -> Report:
         if not words:
@@ -93,9 +76,8 @@ class RestoreSessions(Base):
 
         ask = restore.Ask(words[0], words[1:], self.stop_gateway, self.check, self.under)
         self.load_drawing()
-        return restore.execute(
-            self._home(), ask, self.options(), tell=self.tell, progress=self.progress, clock=self.clock
-        )
+        where: Any = self.place()
+        return restore.execute(where, ask, self.options(), tell=self.tell, progress=self.progress, clock=self.clock)
 
     def only_shows(self) -> bool:
         """Tell whether what is printed is all that this does, and no account of what was done."""

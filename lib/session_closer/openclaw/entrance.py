@@ -1,0 +1,104 @@
+"""What is asked of OpenClaw before a run begins: which state directory is meant, what can be brought back there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from . import environment, home
+from .home import Home
+
+if TYPE_CHECKING:
+    from ..core.report import Found, ReceiptRow
+    from ..ports.context import Context
+    from ..ports.runtime import Runtime
+
+
+def find(
+    environ: Mapping[str, str],
+    *,
+    state_dir: str | None,
+    profile: str | None,
+    url: str | None,
+    token_file: str | None,
+    gateway_state: str | None,
+) -> Home:
+    """Return the state directory that an environment and the options of a command line mean."""
+    where = home.find(environ, state_dir=state_dir, profile=profile)
+    return replace(where, url=url, token_file=token_file, gateway_state=gateway_state)
+
+
+def state_dir_around(path: str) -> str | None:
+    """Return the state directory in which a store has its usual place, None where it has another one."""
+    return environment.state_dir_around(path)
+
+
+def sample(state: str) -> Home:
+    """Write a sample into a state directory that is not there yet; return it: nothing of the caller's reaches it."""
+    from .sample import build
+
+    build(state)
+    return Home(state, "demo", {}, isolated=True)
+
+
+def receipts(where: Home) -> list[ReceiptRow]:
+    """Return the receipts that a state directory has, the latest first."""
+    from . import restorable
+
+    return restorable.receipts(where)
+
+
+def deleted(where: Home, words: Sequence[str], most: int | None) -> tuple[list[Found], list[str]]:
+    """Return what anybody has deleted or reset and has one of the words in it, if any are given, and warnings.
+
+    The latest come first; the size of `most` of them is told, None: of all.
+    """
+    from ..journal import history
+    from . import found, owner
+
+    everything, warnings = found.look(where)
+    wanted = [one for one in everything if found.matches(one, words)]
+    sized = len(wanted) if most is None else most
+    rows = [*map(found.with_size, wanted[:sized]), *(one.shown for one in wanted[sized:])]
+    return rows, [*warnings, *owner.exposure(where, history.folders(where.state))]
+
+
+def check_place(where: Home, agents: Sequence[str]) -> None:
+    """Refuse a state directory that is not there, or is not ours alone."""
+    from . import access
+
+    access.check_place(where, list(agents))
+
+
+def opened(where: Home, context: Context) -> Runtime:
+    """Return the runtime of a state directory, once its gateway was looked for, and connected to."""
+    from .gateway import connection
+    from .installation import Installation
+    from .runtime import OpenClawRuntime
+
+    gateway = connection.meet(where, looking_only=context.options.dry_run, clock=context.clock)
+    return OpenClawRuntime(Installation(where, context, gateway))
+
+
+def found(where: Home, context: Context) -> Runtime:
+    """Return the runtime of a state directory, once its gateway was looked for."""
+    from .gateway import connection
+    from .gateway.find import find as gateway_of
+    from .installation import Installation
+    from .runtime import OpenClawRuntime
+
+    return OpenClawRuntime(Installation(where, context, connection.Gateway(where, gateway_of(where), [], [])))
+
+
+def place_of(task: Mapping[str, str]) -> Home:
+    """Return the state directory that `task` of its runtime stands for, in the environment of this process."""
+    return Home(
+        task["state"],
+        "worker",
+        {**os.environ, "OPENCLAW_CONFIG_PATH": task["config"]},
+        url=task.get("url"),
+        token_file=task.get("token_file"),
+        gateway_state=task.get("gateway_state"),
+    )

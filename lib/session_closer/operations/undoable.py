@@ -1,0 +1,30 @@
+"""What can be brought back: the receipts, and what anybody has deleted or reset; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..core.report import Report
+from ..journal import history
+from ..ports.runtime import Place
+from . import runtimes
+
+
+def receipts(where: Place, report: Report) -> Report:
+    """Return a report with the receipts of a place."""
+    runtimes.check_place(where, [])
+    return report._replace(receipts=tuple(runtimes.entrance(where.runtime).receipts(where)))
+
+
+def deleted(where: Place, report: Report, words: Sequence[str], most: int | None) -> Report:
+    """Return a report with what anybody has deleted or reset and has one of the words in it, if any are given.
+
+    `most`: how many of them a document shows, None for all.
+    """
+    runtimes.check_place(where, [])
+    found, warnings = runtimes.entrance(where.runtime).deleted(where, words, most)
+    return report._replace(
+        found=tuple(found),
+        most_rows=len(found) if most is None else most,
+        warnings=(*history.interrupted(where.state), *warnings),
+    )
