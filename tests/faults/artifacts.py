@@ -35,7 +35,7 @@ def away(live: str, stamp: str = PLANNED) -> str:
 
 
 def moves(*some: str) -> list[Move]:
-    return [Move(live, away(live)) for live in some]
+    return [Move(live, away(live), folder=live == "checkpoint") for live in some]
 
 
 def _without_links(tree: Tree) -> Tree:

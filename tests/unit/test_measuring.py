@@ -58,3 +58,10 @@ def test_a_file_that_was_written_on_is_measured_again_and_no_other(tmp_path: Pat
         file.write(", and more")
     after = measuring.archived(str(tmp_path), before, budget)
     assert (after.size, after.sha256) == (19, hashlib.sha256(b"as it was, and more").hexdigest())
+
+
+def test_a_folder_is_not_measured_and_costs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").mkdir()
+    budget, move = HashBudget(files=1), Move("checkpoint", "checkpoint.bak.x", folder=True)
+    assert measuring.live(str(tmp_path), move, budget) is move
+    assert budget.takes(1)

@@ -31,6 +31,9 @@ def archived(folder: str, move: Move, budget: HashBudget) -> Move:
 
 
 def _measured(path: str, move: Move, budget: HashBudget) -> Move:
+    # Size and time of a folder say nothing about what is in it.
+    if move.folder:
+        return move
     try:
         found = os.lstat(path)
     except FileNotFoundError:
