@@ -45,8 +45,8 @@ _HEAD = """\
             self._head = head
 """
 _KNOWN = "        self._folder = known\n"
-_ENTRY_OUT = "        _commit(disk, work, rows, current, lock)\n"
-_ROUTES = "    closing.through_files(here.disk, work, here.gateway.found.life)\n"
+_ENTRY_OUT = "        _commit(disk, share, rows, current, lock)\n"
+_ROUTES = "    closing.through_files(here.disk, share, here.gateway.found.life)\n"
 _BACKUP = "backup = commit.publish_backup(disk, store.index, raw, name)"
 MUTANTS = (
     _one(
@@ -248,7 +248,7 @@ MUTANTS = (
         "transcripts go before their entries",
         "openclaw/files/close.py",
         _ENTRY_OUT,
-        "        archive(disk, work, rows)\n" + _ENTRY_OUT,
+        "        archive(disk, share, rows)\n" + _ENTRY_OUT,
         "kills:batch",
     ),
     _one(
@@ -268,7 +268,7 @@ MUTANTS = (
     _one(
         "nobody looks whether an entry was written back",
         "openclaw/files/close.py",
-        "        _verify(disk, work, rows, lock, settle=SETTLE_SECONDS if life is not Life.DOWN else 0.0)\n",
+        "        _verify(disk, share, rows, lock, settle=SETTLE_SECONDS if life is not Life.DOWN else 0.0)\n",
         "",
         "kills:stale",
     ),
@@ -450,15 +450,15 @@ MUTANTS = (
     _one(
         "nobody looks again after the renames",
         "openclaw/files/archive.py",
-        "        for key, source, archive, user in borrowed(work):\n",
+        "        for key, source, archive, user in borrowed(share):\n",
         "        for key, source, archive, user in ():\n",
         "claims:shared transcripts",
     ),
     _one(
         "rows change before they are on record",
         "openclaw/sqlite/change.py",
-        "    ledger.note(record)\n    work = Share(",
-        "    work = Share(",
+        "    ledger.note(record)\n    share = Share(",
+        "    share = Share(",
         "rows-kills:delete",
     ),
     _one(

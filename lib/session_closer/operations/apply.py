@@ -150,7 +150,7 @@ def _look_again(request: Request, found: Look, transaction: Transaction) -> None
 
 def _locked_out(request: Request, transaction: Transaction) -> CloserError | None:
     """Return the error of a run that could do nothing: the gateway let it in, but refused the first deletion."""
-    closed = any(status is Status.CLOSED for share in transaction.shares for status in share.outcome.values())
+    closed = any(share.results.those(Status.CLOSED) for share in transaction.shares)
     why = request.gateway.refuses
     if request.options.via != "gateway" or not why or closed or not transaction.shares:
         return None

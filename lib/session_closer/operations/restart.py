@@ -91,10 +91,10 @@ def _spared(runtime: Runtime, ledger: Ledger, *, needed: bool) -> RestartResult 
 def _closed_below(edits: Sequence[Share]) -> dict[str, list[str]]:
     """Return what was closed below the gateway, keys by agent."""
     closed = {
-        work.store.agent: [
-            row.key for row in work.rows if row.route is Route.FILES and work.outcome.get(row.key) is Status.CLOSED
+        share.store.agent: [
+            row.key for row in share.rows if row.route is Route.FILES and share.results.became(row.key) is Status.CLOSED
         ]
-        for work in edits
+        for share in edits
     }
     return {agent: keys for agent, keys in closed.items() if keys}
 

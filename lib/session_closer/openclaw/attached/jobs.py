@@ -79,9 +79,9 @@ def bound(attached: Collection[Attached]) -> list[Attached]:
     return [one for one in attached if one.kind == "cron-job"]
 
 
-def switch_off(here: Installation, work: Share, keys: Collection[str]) -> None:
+def switch_off(here: Installation, share: Share, keys: Collection[str]) -> None:
     """Switch off the jobs that are bound to these sessions, each noted ahead of that; what stays on is said."""
-    wanted = [(row.key, one) for row in work.rows if row.key in keys for one in bound(row.attached) if one.off]
+    wanted = [(row.key, one) for row in share.rows if row.key in keys for one in bound(row.attached) if one.off]
     if not wanted:
         return
     done: dict[str, Off] = {}
@@ -89,35 +89,35 @@ def switch_off(here: Installation, work: Share, keys: Collection[str]) -> None:
         jobs = _begin(here, here.gateway, "--with-jobs switches cron jobs off")
     except (LinkRefused, LinkLost) as problem:
         for key, one in wanted:
-            _left_on(work, key, one, str(problem))
+            _left_on(share, key, one, str(problem))
         return
     for key, one in wanted:
-        if one.id not in done and not _is_on(jobs, work, key, one, done):
+        if one.id not in done and not _is_on(jobs, share, key, one, done):
             continue
-        _note(work, key, done[one.id])
+        _note(share, key, done[one.id])
 
 
-def _is_on(jobs: _Jobs, work: Share, key: str, one: Attached, done: dict[str, Off]) -> bool:
+def _is_on(jobs: _Jobs, share: Share, key: str, one: Attached, done: dict[str, Off]) -> bool:
     """Switch off a job that is on, and put it into `done`; tell whether it was."""
     try:
         now = jobs.get(one.id)
         if now is None or now.get("enabled") is not True:
-            _changed(work, key, one, None)  # by now it is gone, or off: not ours to switch on again
+            _changed(share, key, one, None)  # by now it is gone, or off: not ours to switch on again
             return False
-        asked = Off(one.id, int(work.clock.seconds() * 1000))
-        _note(work, key, asked)
+        asked = Off(one.id, int(share.clock.seconds() * 1000))
+        _note(share, key, asked)
     except _NO_ANSWER as problem:
-        _left_on(work, key, one, str(problem))
+        _left_on(share, key, one, str(problem))
         return False
     try:
         done[one.id] = asked.but(at=jobs.switch(now, on=False))
     except LinkLost as problem:
         # Whether it is off is found out by the undo, from the time at which it was asked.
-        _say(work, key, f"whether cron job {_name(one)} is off is not known: {problem}")
+        _say(share, key, f"whether cron job {_name(one)} is off is not known: {problem}")
         return False
     except (CallRefused, LinkRefused) as problem:
-        _note(work, key, Off(one.id, 0))
-        _left_on(work, key, one, str(problem))
+        _note(share, key, Off(one.id, 0))
+        _left_on(share, key, one, str(problem))
         return False
     return True
 
@@ -126,52 +126,52 @@ def _name(one: Attached | Effect) -> str:
     return plain(one.name or one.id)
 
 
-def _note(work: Share, key: str, off: Off) -> None:
+def _note(share: Share, key: str, off: Off) -> None:
     """Write what is known of a job into the record; asked at 0: nothing was asked of it after all."""
 
     def noted(session: SessionRecord) -> SessionRecord:
         others = tuple(one for one in session.jobs if one.id != off.id)
         return session.but(jobs=(*others, off) if off.asked else others)
 
-    _edit(work, key, noted)
-    work.note(work.record)
+    _edit(share, key, noted)
+    share.note(share.record)
 
 
-def _edit(work: Share, key: str, change: Any) -> None:
-    each = tuple(change(session) if session.key == key else session for session in work.record.sessions)
-    work.record = work.record.but(sessions=each)
+def _edit(share: Share, key: str, change: Any) -> None:
+    each = tuple(change(session) if session.key == key else session for session in share.record.sessions)
+    share.record = share.record.but(sessions=each)
 
 
-def _left_on(work: Share, key: str, one: Attached, why: str) -> None:
+def _left_on(share: Share, key: str, one: Attached, why: str) -> None:
     """Say of a job that it stays on, why, and what it will do."""
-    made = _changed(work, key, one, replace(one, off=False))
+    made = _changed(share, key, one, replace(one, off=False))
     note = next(effect.note for effect in made if (effect.kind, effect.id) == (one.kind, one.id))
-    _say(work, key, f"cron job {_name(one)} stays on ({why}): {note}")
+    _say(share, key, f"cron job {_name(one)} stays on ({why}): {note}")
 
 
-def _say(work: Share, key: str, what: str) -> None:
-    work.left_on[key] = f"{work.left_on[key]}; {what}" if key in work.left_on else what
+def _say(share: Share, key: str, what: str) -> None:
+    share.results.told(key, what)
 
 
-def _changed(work: Share, key: str, one: Attached, other: Attached | None) -> Sequence[Effect]:
+def _changed(share: Share, key: str, one: Attached, other: Attached | None) -> Sequence[Effect]:
     """Put another thing, or nothing, in the place of one that is attached; return what the close makes of all now."""
 
     made: Sequence[Effect] = ()
-    for at, row in enumerate(work.rows):
+    for at, row in enumerate(share.rows):
         if row.key == key:
             attached = tuple(each if each is not one else other for each in row.attached)
-            work.rows[at] = row._replace(attached=tuple(each for each in attached if each is not None))
-            made = work.rows[at].effects(work.store.traits)
-    _edit(work, key, lambda session: session.but(effects=tuple(made)))
+            share.rows[at] = row._replace(attached=tuple(each for each in attached if each is not None))
+            made = share.rows[at].effects(share.store.traits)
+    _edit(share, key, lambda session: session.but(effects=tuple(made)))
     return made
 
 
-def give_back(here: Installation, work: Share) -> None:
+def give_back(here: Installation, share: Share) -> None:
     """Switch on again what was switched off for sessions that have not gone after all."""
-    stay = [one for one in work.record.sessions if one.jobs and work.outcome.get(one.key) not in PUT_AWAY]
-    work.warnings += _given_back(here, stay, here.gateway)
+    stay = [one for one in share.record.sessions if one.jobs and share.results.became(one.key) not in PUT_AWAY]
+    share.warnings += _given_back(here, stay, here.gateway)
     for session in stay:
-        _edit(work, session.key, lambda one: one.but(jobs=()))
+        _edit(share, session.key, lambda one: one.but(jobs=()))
 
 
 def finish(here: Installation, store: StoreRecord) -> list[str]:

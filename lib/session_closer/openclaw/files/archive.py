@@ -29,24 +29,24 @@ ABORT_SECONDS = 5.0
 _PAUSE = 0.02
 
 
-def archive(disk: Disk, work: FileShare, rows: Sequence[PlannedRow]) -> None:
+def archive(disk: Disk, share: FileShare, rows: Sequence[PlannedRow]) -> None:
     """Rename the files of closed sessions to their archive names; nothing is overwritten (I5).
 
     What is in use by now keeps its name, so that whoever writes to it does not begin it anew.
     """
-    in_use = {source for _, source, _, _ in borrowed(work)}
+    in_use = {source for _, source, _, _ in borrowed(share)}
     root = engine.Root(
         disk,
-        work.store.folder,
+        share.store.folder,
         is_used=in_use.__contains__,
-        other_name=partial(_other_name, work),
-        latest=engine.latest(work.store.listed),
+        other_name=partial(_other_name, share),
+        latest=engine.latest(share.store.listed),
     )
     with root:
         for row in rows:
-            if work.outcome.get(row.key) is Status.CAME_BACK:
+            if share.results.became(row.key) is Status.CAME_BACK:
                 continue
-            names_of_row = work.archives.setdefault(row.key, [])
+            names_of_row = share.results.archives.setdefault(row.key, [])
             told = {names.archived_from(name) for name in names_of_row}
             for move in row.moves:
                 became, named = root.put_away(move)
@@ -56,11 +56,11 @@ def archive(disk: Disk, work: FileShare, rows: Sequence[PlannedRow]) -> None:
                     names_of_row.append(named.target)
 
 
-def _other_name(work: FileShare, move: Move) -> Move:
-    stamp = names.free_stamp(work.clock.now(), work.store.listed())
-    work.record, other = with_other_name(work.record, move, stamp)
+def _other_name(share: FileShare, move: Move) -> Move:
+    stamp = names.free_stamp(share.clock.now(), share.store.listed())
+    share.record, other = with_other_name(share.record, move, stamp)
     # Noted before it is used: what has the planned name is not ours.
-    work.note(work.record)
+    share.note(share.record)
     return other
 
 
@@ -74,35 +74,35 @@ def with_other_name(record: StoreRecord, move: Move, stamp: str) -> tuple[StoreR
     return record.but(sessions=sessions), other
 
 
-def archive_late_files(disk: Disk, work: FileShare, rows: Sequence[PlannedRow]) -> None:
+def archive_late_files(disk: Disk, share: FileShare, rows: Sequence[PlannedRow]) -> None:
     """Archive what an aborted run still wrote after `sessions.delete` had answered.
 
     The run's last write comes before its transcript lock goes (docs/measurements.md).
     """
     if not rows:
         return
-    store = work.store
+    store = share.store
     # The lock outlives the name of its transcript, which is archived already.
     sessions_of_rows = [row.session for row in rows if row.session is not None]
-    work.clock.until(lambda: not _any_locked(sessions_of_rows, store.read()), ABORT_SECONDS, _PAUSE)
+    share.clock.until(lambda: not _any_locked(sessions_of_rows, store.read()), ABORT_SECONDS, _PAUSE)
     snapshot = store.read()
-    claims = (Claims.of(snapshot.sessions.values()), *work.lent().values())
-    stamp = names.free_stamp(work.clock.now(), snapshot.taken)
+    claims = (Claims.of(snapshot.sessions.values()), *share.lent().values())
+    stamp = names.free_stamp(share.clock.now(), snapshot.taken)
     late = []
     for row in rows:
         own = [name for name in _own_files(row, snapshot) if name in snapshot.files]
         left = [name for name in own if not any(each.cover(name) for each in claims)]
         planned = (Move(name, names.archive_name(name, stamp)) for name in left)
-        moves = tuple(measuring.live(store.folder, move, work.hashes) for move in planned)
+        moves = tuple(measuring.live(store.folder, move, share.hashes) for move in planned)
         late.append(row._replace(moves=moves))
     found = {row.key: row.moves for row in late}
     sessions = tuple(
-        session.but(moves=(*session.moves, *found.get(session.key, ()))) for session in work.record.sessions
+        session.but(moves=(*session.moves, *found.get(session.key, ()))) for session in share.record.sessions
     )
     if any(found.values()):
-        work.record = work.record.but(sessions=sessions)
-        work.note(work.record)
-        archive(disk, work, late)
+        share.record = share.record.but(sessions=sessions)
+        share.note(share.record)
+        archive(disk, share, late)
 
 
 def _any_locked(sessions: Sequence[Session], snapshot: Snapshot) -> bool:
@@ -123,15 +123,15 @@ class Borrowed(NamedTuple):
     user: str
 
 
-def borrowed(work: FileShare) -> list[Borrowed]:
+def borrowed(share: FileShare) -> list[Borrowed]:
     """Return the files of closed sessions that others use by now; nothing is read that has not changed."""
-    claims = _claims(work) if work.rows else {}
+    claims = _claims(share) if share.rows else {}
     if not claims:
         return []
     found = []
-    for session in work.record.sessions:
-        there = {names.archived_from(name): name for name in work.archives.get(session.key, ())}
-        became = work.outcome.get(session.key)
+    for session in share.record.sessions:
+        there = {names.archived_from(name): name for name in share.results.archives.get(session.key, ())}
+        became = share.results.became(session.key)
         # One that was not closed has all its files, but for those that were put away before it came back.
         planned = [move.source for move in session.moves] if became is Status.CLOSED else []
         if became in (Status.CLOSED, Status.CAME_BACK):
@@ -143,23 +143,23 @@ def borrowed(work: FileShare) -> list[Borrowed]:
     return found
 
 
-def look_again(disk: Disk, work: FileShare) -> None:
+def look_again(disk: Disk, share: FileShare) -> None:
     """Bring back what a session has taken into use (I6, I9), and leave it out of the record: an undo has none of it."""
     stay = set[tuple[str, str]]()
-    with engine.Root(disk, work.store.folder) as root:
-        for key, source, archive, user in borrowed(work):
+    with engine.Root(disk, share.store.folder) as root:
+        for key, source, archive, user in borrowed(share):
             if archive is not None:
                 conflict = root.bring_back([Move(source, archive)])
                 if conflict is not None and conflict.became is Became.TAKEN:
-                    work.warnings.append(fileplan.begun_anew(source, archive))
+                    share.warnings.append(fileplan.begun_anew(source, archive))
                     continue
-                work.archives[key] = [name for name in work.archives[key] if name != archive]
-            if files.exists(os.path.join(work.store.folder, source)):
+                share.results.archives[key] = [name for name in share.results.archives[key] if name != archive]
+            if files.exists(os.path.join(share.store.folder, source)):
                 stay.add((key, source))
-                if work.outcome.get(key) is Status.CLOSED:
-                    work.warnings.append(fileplan.kept_for(source, None if user == work.store.agent else user))
+                if share.results.became(key) is Status.CLOSED:
+                    share.warnings.append(fileplan.kept_for(source, None if user == share.store.agent else user))
     if stay:
-        work.record = work.record.but(sessions=tuple(without(one, stay) for one in work.record.sessions))
+        share.record = share.record.but(sessions=tuple(without(one, stay) for one in share.record.sessions))
 
 
 def look_again_at(disk: Disk, home: Home, record: StoreRecord) -> StoreRecord:
@@ -180,17 +180,17 @@ def look_again_at(disk: Disk, home: Home, record: StoreRecord) -> StoreRecord:
             and now[session.key].session_id == session.session_id
         ]
         assert store.document is not None
-        work = FileShare(
+        share = FileShare(
             store=store,
             rows=[PlannedRow(s.key, record.agent, s.key, Status.WOULD_CLOSE, route=Route.FILES) for s in back],
             record=record,
             note=lambda _: None,
             hashes=HashBudget(),
             planned=store.document,
-            outcome=dict.fromkeys((session.key for session in back), Status.CLOSED),
-            archives={session.key: [move.target for move in session.moves] for session in back},
         )
-        look_again(disk, work)
+        share.results.closed(*(session.key for session in back))
+        share.results.archives.update({session.key: [move.target for move in session.moves] for session in back})
+        look_again(disk, share)
         came_back = {session.key for session in back}
         return record.but(sessions=tuple(_ended(session, came_back, "came_back") for session in record.sessions))
 
@@ -205,22 +205,21 @@ def without(session: SessionRecord, stay: set[tuple[str, str]]) -> SessionRecord
     return session if len(moves) == len(session.moves) else session.but(moves=moves)
 
 
-def _claims(work: FileShare) -> dict[str, Claims]:
+def _claims(share: FileShare) -> dict[str, Claims]:
     """Return by agent what sessions claim in a store's folder now, as far as the plan has not seen to it.
 
     An entry that was written back after it was taken out is reported.
     """
-    store, has_files = work.store, any(session.moves for session in work.record.sessions)
-    found = {**work.lent()} if has_files or any(work.archives.values()) else {}
+    store, has_files = share.store, any(session.moves for session in share.record.sessions)
+    found = {**share.lent()} if has_files or any(share.results.archives.values()) else {}
     stamp = stamp_of(store.index)
-    if work.cut and stamp != work.checked and work.live is not None and holds(store.index, work.live.raw):
-        work.checked = stamp
-    if not work.cut or stamp != work.checked:
-        work.seen = see(store.index, store.agent, work.seen)
-        edited = [row.key for row in work.rows if row.route is Route.FILES and row.key in work.seen.sessions]
+    if share.cut and stamp != share.checked and share.live is not None and holds(store.index, share.live.raw):
+        share.checked = stamp
+    if not share.cut or stamp != share.checked:
+        share.seen = see(store.index, store.agent, share.seen)
+        edited = [row.key for row in share.rows if row.route is Route.FILES and row.key in share.seen.sessions]
         for key in edited:
-            if work.outcome.get(key) is Status.CLOSED:
-                work.outcome[key] = Status.CAME_BACK
-                work.error[key] = "it was written back after it had been taken out: close it again"
-        found = {store.agent: Claims.of(work.seen.sessions.values()), **found}
+            if share.results.became(key) is Status.CLOSED:
+                share.results.came_back(key, "it was written back after it had been taken out: close it again")
+        found = {store.agent: Claims.of(share.seen.sessions.values()), **found}
     return {agent: claims for agent, claims in found.items() if claims.ids or claims.files}

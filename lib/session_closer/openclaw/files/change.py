@@ -25,7 +25,7 @@ def take_out(
     record = prepare(here.disk, store, rows, stamp, made=made, hashes=ledger.hashes)
     ledger.note_first(record)
     lent = partial(here.neighbours.claims, store.agent)
-    work = FileShare(
+    share = FileShare(
         store=store,
         rows=rows,
         record=record,
@@ -35,13 +35,13 @@ def take_out(
         planned=store.document,
         lent=lent,
     )
-    ledger.shares.append(work)
+    ledger.shares.append(share)
     if any(row.route is Route.GATEWAY for row in rows):
-        _keep_bindings(here, ledger, work)
+        _keep_bindings(here, ledger, share)
         here.tell(f"closing {len(rows)} of agent {store.agent} through the gateway; receipt {ledger.receipt}")
         fall_back = here.options.via == "auto" and here.gateway.can_restart
         lost = closing.through_gateway(
-            here.disk, work, here.gateway, here.context.console.progress, fall_back=fall_back
+            here.disk, share, here.gateway, here.context.console.progress, fall_back=fall_back
         )
         if lost:
             # What a URL names leaves no traces here that could be gone.
@@ -49,22 +49,22 @@ def take_out(
                 here.gateway.found = find(here.home)
             if here.options.via != "auto" or here.gateway.found.life is not Life.DOWN:
                 raise GatewayNeeded(f"the gateway stopped answering: {lost}", again(here.gateway))
-            closing.to_files(work)
-    closing.through_files(here.disk, work, here.gateway.found.life)
-    work.finished = True
+            closing.to_files(share)
+    closing.through_files(here.disk, share, here.gateway.found.life)
+    share.finished = True
 
 
-def _keep_bindings(here: Installation, ledger: Ledger, work: FileShare) -> None:
+def _keep_bindings(here: Installation, ledger: Ledger, share: FileShare) -> None:
     """Keep the chat bindings that the gateway removes along with its sessions; a warning where they cannot be read."""
-    rows = [row for row in work.rows if row.route is Route.GATEWAY and row.session is not None]
+    rows = [row for row in share.rows if row.route is Route.GATEWAY and row.session is not None]
     bound = [row for row in rows if any(one.kind == bindings.KIND for one in row.attached)]
     if not bound:
         return
     try:
-        found = kept.keep(here, ledger.id, work.store.agent, ((row.key, None) for row in bound))
+        found = kept.keep(here, ledger.id, share.store.agent, ((row.key, None) for row in bound))
     except Refused as problem:
         here.warn(f"the chat bindings that go along are not kept: {problem.message}")
         return
     if found is not None:
-        work.record = work.record.but(kept=(*work.record.kept, found))
-        work.note(work.record)
+        share.record = share.record.but(kept=(*share.record.kept, found))
+        share.note(share.record)

@@ -56,7 +56,7 @@ class Files(FileStore):
         """Switch off the cron jobs that are bound to what was closed."""
         from ..attached import jobs
 
-        jobs.switch_off(self._here, share, {key for key, status in share.outcome.items() if status is Status.CLOSED})
+        jobs.switch_off(self._here, share, share.results.those(Status.CLOSED))
 
     def is_lent(self, share: Share) -> bool:
         """Tell whether a session uses by now what was put away."""

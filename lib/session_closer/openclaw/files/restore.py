@@ -57,17 +57,17 @@ def restore_store(
     todo = [item for item in todo if item.how != "orphan"]
     record = _prepare(here, store, todo, orphans, name).but(kept=_kept(some))
     ledger.note_first(record)
-    work = FileShare(
+    share = FileShare(
         store=store, rows=[], record=record, note=ledger.note, hashes=ledger.hashes, planned=store.document
     )
-    ledger.shares.append(work)
+    ledger.shares.append(share)
     with _root(here, store) as root:
         for item in orphans:
             if _files_back(root, item, done):
                 done[agent, item.key] = item._replace(status=Status.RESTORED)
         back = [item for item in todo if _files_back(root, item, done)]
     if back:
-        _entries_back(here, work, back, done, {restorable.name_of(one.session): one for one in some})
+        _entries_back(here, share, back, done, {restorable.name_of(one.session): one for one in some})
 
 
 def _prepare(
@@ -149,12 +149,12 @@ def _files_back(root: engine.Root, item: Item, done: dict[tuple[str, str], Item]
 
 def _entries_back(
     here: Installation,
-    work: FileShare,
+    share: FileShare,
     items: Sequence[Item],
     done: dict[tuple[str, str], Item],
     closed_in: Mapping[str, Chosen],
 ) -> None:
-    store = work.store
+    store = share.store
     settle = _SETTLE_SECONDS if here.gateway.found.life is not Life.DOWN else 0.0
     with store_lock(here.disk, store.index, clock=here.context.clock) as lock:
         for _ in range(_ATTEMPTS):
@@ -162,11 +162,11 @@ def _entries_back(
             absent = [item for item in items if item.key not in live.members]
             if not absent:
                 break
-            new = _with_entries(live, absent, closed_in, work.warnings.append)
-            work.record = work.record.but(installs=hashlib.sha256(new.raw).hexdigest())
-            work.note(work.record)
-            install(here.disk, work, live, new, lock)
-            work.edited = True
+            new = _with_entries(live, absent, closed_in, share.warnings.append)
+            share.record = share.record.but(installs=hashlib.sha256(new.raw).hexdigest())
+            share.note(share.record)
+            install(here.disk, share, live, new, lock)
+            share.edited = True
             if settle:
                 here.context.clock.sleep(settle)
         live = parse(read_index(store.index)[0], store.index, store.agent)
@@ -224,12 +224,12 @@ def _where_they_were(
 
 def look_again(shares: Sequence[Share], done: dict[tuple[str, str], Item]) -> None:
     """Look whether a gateway that was restarted has kept what was brought back."""
-    for work in shares:
-        if not (isinstance(work, FileShare) and work.edited):
+    for share in shares:
+        if not (isinstance(share, FileShare) and share.edited):
             continue
-        live = parse(read_index(work.store.index)[0], work.store.index, work.store.agent)
+        live = parse(read_index(share.store.index)[0], share.store.index, share.store.agent)
         for (agent, key), item in done.items():
-            if item.how == "orphan" or agent != work.store.agent:
+            if item.how == "orphan" or agent != share.store.agent:
                 continue
             if item.status is Status.RESTORED and key not in live.members:
                 why = "it was brought back, and the gateway has written it away since: bring it back again"

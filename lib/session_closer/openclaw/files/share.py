@@ -51,24 +51,24 @@ class FileShare(Share):
         return [row.key for row in self.rows if row.key not in now.members]
 
 
-def install(disk: Disk, work: FileShare, live: Document[Any], new: Document[Any], lock: StoreLock) -> list[str]:
+def install(disk: Disk, share: FileShare, live: Document[Any], new: Document[Any], lock: StoreLock) -> list[str]:
     """Install a store, and note whatever that displaces; return the keys that both sides changed."""
 
     def displaced(name: str) -> None:
-        if name not in work.record.displaced:
-            work.record = work.record.but(displaced=(*work.record.displaced, name))
-            work.note(work.record)
+        if name not in share.record.displaced:
+            share.record = share.record.but(displaced=(*share.record.displaced, name))
+            share.note(share.record)
 
     def merged() -> None:
-        if work.record.merged != len(work.record.displaced):
-            work.record = work.record.but(merged=len(work.record.displaced))
-            work.note(work.record)
+        if share.record.merged != len(share.record.displaced):
+            share.record = share.record.but(merged=len(share.record.displaced))
+            share.note(share.record)
 
-    assert work.record.backup is not None
-    place = commit.Place(work.store.index, work.record.backup, displaced, merged, work.warnings.append)
+    assert share.record.backup is not None
+    place = commit.Place(share.store.index, share.record.backup, displaced, merged, share.warnings.append)
     done = commit.install(disk, place, live, new, lock)
-    work.live = done.live
-    work.cut = live is work.planned and done.live is new
+    share.live = done.live
+    share.cut = live is share.planned and done.live is new
     return done.contested
 
 
@@ -123,30 +123,30 @@ def _session_record(
     )
 
 
-def settled(work: FileShare) -> StoreRecord:
+def settled(share: FileShare) -> StoreRecord:
     """Return the record with what became of each session and the archive names that are really there."""
-    planned = {row.key for row in work.rows}
+    planned = {row.key for row in share.rows}
     became = [
-        work.outcome.get(session.key, Status.FAILED) if session.key in planned else session.status
-        for session in work.record.sessions
+        share.results.became(session.key) or Status.FAILED if session.key in planned else session.status
+        for session in share.record.sessions
     ]
     moves = [
-        session.moves and _settled(work, session, is_closed=status is Status.CLOSED)
-        for session, status in zip(work.record.sessions, became, strict=True)
+        session.moves and _settled(share, session, is_closed=status is Status.CLOSED)
+        for session, status in zip(share.record.sessions, became, strict=True)
     ]
     sessions = (
         session.but(status=str(status), moves=moved)
-        for session, status, moved in zip(work.record.sessions, became, moves, strict=True)
+        for session, status, moved in zip(share.record.sessions, became, moves, strict=True)
     )
-    return work.record.but(sessions=tuple(sessions))
+    return share.record.but(sessions=tuple(sessions))
 
 
-def _settled(work: FileShare, session: SessionRecord, *, is_closed: bool) -> tuple[Move, ...]:
-    there = work.archives.get(session.key, ())
+def _settled(share: FileShare, session: SessionRecord, *, is_closed: bool) -> tuple[Move, ...]:
+    there = share.results.archives.get(session.key, ())
     moves: Sequence[Move] = session.moves
     if not is_closed or tuple(there) != tuple(move.target for move in moves):
         named = {names.archived_from(name): name for name in there}
         moves = [move.but(target=named.get(move.source, move.target)) for move in moves]
     if not is_closed:
         return tuple(moves)
-    return tuple(measuring.archived(work.store.folder, move, work.hashes) for move in moves)
+    return tuple(measuring.archived(share.store.folder, move, share.hashes) for move in moves)

@@ -41,10 +41,10 @@ def take_out(
         sessions=tuple(_recorded(row, found[row.key], here.trees.get((row.agent, row.key))) for row in rows),
     )
     ledger.note(record)
-    work = Share(
+    share = Share(
         store=store, rows=rows, record=record, note=ledger.note, hashes=ledger.hashes, clock=here.context.clock
     )
-    ledger.shares.append(work)
+    ledger.shares.append(share)
     word = "closing" if all(row.frees for row in rows) else "archiving"
     here.tell(f"{word} {len(rows)} of agent {store.agent} through the gateway; receipt {ledger.receipt}")
     ids = [session.session_id for session in record.sessions if session.session_id]
@@ -52,26 +52,26 @@ def take_out(
     lost: Exception | None = None
     pending = True
     try:
-        archived = close.archive(work, store, here.gateway)
-        jobs.switch_off(here, work, {row.key for row in archived})
-        switched = {row.key: row for row in work.rows}
+        archived = close.archive(share, store, here.gateway)
+        jobs.switch_off(here, share, {row.key for row in archived})
+        switched = {row.key: row for row in share.rows}
         archived = [switched[row.key] for row in archived]
         freed = [row for row in archived if row.frees]
         keep = partial(kept.keep, here, ledger.id, store.agent)
-        close.delete(work, here.gateway, freed, here.context.console.progress, keep=keep, until=free_by)
+        close.delete(share, here.gateway, freed, here.context.console.progress, keep=keep, until=free_by)
         pending = False
     except (LinkLost, LinkRefused) as problem:
         lost = problem
     finally:
         # Also where a signal ends the run: the record says which keys are done.
-        close.judge(work, store, before, pending=pending)
-        jobs.give_back(here, work)
-        work.finished = True
-        work.record = close.settled(work)
-        ledger.note(work.record)
+        close.judge(share, store, before, pending=pending)
+        jobs.give_back(here, share)
+        share.finished = True
+        share.record = close.settled(share)
+        ledger.note(share.record)
     if lost is None:
         try:
-            close.check_lists(work, here.gateway)
+            close.check_lists(share, here.gateway)
         except (LinkLost, LinkRefused) as problem:
             lost = problem
     if lost is not None:

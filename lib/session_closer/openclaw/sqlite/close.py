@@ -31,26 +31,27 @@ Keep = Callable[[Sequence[tuple[str, str | None]]], Kept | None]
 _IN_USE = "in use again: it was used while it was being closed"
 
 
-def archive(work: Share, store: SqliteStore, gateway: Gateway) -> list[PlannedRow]:
+def archive(share: Share, store: SqliteStore, gateway: Gateway) -> list[PlannedRow]:
     """Archive the sessions, at once for every list; return the rows that are archived now and unused since planned.
 
     Raises LinkLost or LinkRefused.
     """
-    pending = [row for row in work.rows if row.session is not None and not row.session.archived]
+    pending = [row for row in share.rows if row.session is not None and not row.session.archived]
     for some in sessions.rounds([(row.key, _session_id(row)) for row in pending]):
         try:
             refused = sessions.archive(gateway, some)
         except CallRefused as problem:
             refused = {key: problem for key, _ in some}
-        work.error.update({key: f"the gateway refused: {problem}" for key, problem in refused.items()})
-    return _still_idle(work, store, gateway)
+        for key, why in refused.items():
+            share.results.doubted([key], f"the gateway refused: {why}")
+    return _still_idle(share, store, gateway)
 
 
-def _still_idle(work: Share, store: SqliteStore, gateway: Gateway) -> list[PlannedRow]:
-    now = store.rows([row.key for row in work.rows])
-    planned = {session.key: session for session in work.record.sessions}
+def _still_idle(share: Share, store: SqliteStore, gateway: Gateway) -> list[PlannedRow]:
+    now = store.rows([row.key for row in share.rows])
+    planned = {session.key: session for session in share.record.sessions}
     idle, back = [], []
-    for row in work.rows:
+    for row in share.rows:
         found, before = now.get(row.key), planned[row.key]
         if found is None or found.session_id != before.session_id or found.archived_at is None:
             continue
@@ -61,20 +62,19 @@ def _still_idle(work: Share, store: SqliteStore, gateway: Gateway) -> list[Plann
         else:
             idle.append(row)
     for row in back:
-        work.outcome[row.key] = Status.CAME_BACK
-        work.error[row.key] = _IN_USE
+        share.results.came_back(row.key, _IN_USE)
     # What is noted here tells the next run, if this one ends, whose archive it is and which of them to take back.
-    work.record = work.record.but(
+    share.record = share.record.but(
         sessions=tuple(
             session.but(
                 archived_at=now[session.key].archived_at if session.key in now else None,
-                status=str(work.outcome.get(session.key, session.status)),
+                status=str(share.results.became(session.key) or session.status),
             )
-            for session in work.record.sessions
+            for session in share.record.sessions
         ),
     )
-    work.note(work.record)
-    _take_back(work, store, gateway, [row for row in back if row.session is not None and not row.session.archived])
+    share.note(share.record)
+    _take_back(share, store, gateway, [row for row in back if row.session is not None and not row.session.archived])
     return idle
 
 
@@ -84,7 +84,7 @@ def _was_used(row: PlannedRow, now: Row, before: SessionRecord) -> bool:
     return now.events != before.events or (now.status == "killed" and row.session.status != "killed")
 
 
-def _take_back(work: Share, store: SqliteStore, gateway: Gateway, rows: Sequence[PlannedRow]) -> None:
+def _take_back(share: Share, store: SqliteStore, gateway: Gateway, rows: Sequence[PlannedRow]) -> None:
     if not rows:
         return
     for pinned in (False, True):
@@ -96,12 +96,12 @@ def _take_back(work: Share, store: SqliteStore, gateway: Gateway, rows: Sequence
     for key, row in now.items():
         if row.archived_at is not None:
             hidden = "the gateway does not take it out of the archive again: it is hidden"
-            work.error[key] = f"{_IN_USE}; {hidden}"
-            work.warnings.append(f"{escape.plain(key)}: {hidden}")
+            share.results.came_back(key, f"{_IN_USE}; {hidden}")
+            share.warnings.append(f"{escape.plain(key)}: {hidden}")
 
 
 def delete(
-    work: Share,
+    share: Share,
     gateway: Gateway,
     rows: Sequence[PlannedRow],
     progress: Callable[[int, int], None],
@@ -115,30 +115,30 @@ def delete(
     reached by then stays archived.
     """
     for at, row in enumerate(rows):
-        if at % _KEPT_AT_ONCE == 0 and work.clock.monotonic() < until:
-            _keep(work, keep, [(one.key, _session_id(one)) for one in rows[at : at + _KEPT_AT_ONCE]])
-        if work.clock.monotonic() >= until:
-            work.put_off.update(later.key for later in rows[at:])
+        if at % _KEPT_AT_ONCE == 0 and share.clock.monotonic() < until:
+            _keep(share, keep, [(one.key, _session_id(one)) for one in rows[at : at + _KEPT_AT_ONCE]])
+        if share.clock.monotonic() >= until:
+            share.results.put_off.update(later.key for later in rows[at:])
             break
         progress(at, len(rows))
         try:
             paths = _deleted(gateway, row.key, _session_id(row))
         except CallRefused as problem:
             if not problem.changed:
-                work.error[row.key] = f"the gateway refused: {problem}"
+                share.results.doubted([row.key], f"the gateway refused: {problem}")
         except (LinkLost, LinkRefused) as problem:
-            work.error.update(dict.fromkeys((r.key for r in rows[at:]), f"the gateway gave no answer: {problem}"))
+            share.results.doubted((later.key for later in rows[at:]), f"the gateway gave no answer: {problem}")
             raise
         else:
-            work.note_archives(row.key, paths)
+            share.note_archives(row.key, paths)
     progress(len(rows), len(rows))
 
 
-def _keep(work: Share, keep: Keep, sessions: Sequence[tuple[str, str | None]]) -> None:
+def _keep(share: Share, keep: Keep, sessions: Sequence[tuple[str, str | None]]) -> None:
     kept = keep(sessions)
     if kept is not None:
-        work.record = work.record.but(kept=(*work.record.kept, kept))
-        work.note(work.record)
+        share.record = share.record.but(kept=(*share.record.kept, kept))
+        share.note(share.record)
 
 
 def again(gateway: Gateway) -> str:
@@ -155,94 +155,91 @@ def _session_id(row: PlannedRow) -> str:
     return row.session.session_id or ""
 
 
-def judge(work: Share, store: SqliteStore, before: frozenset[str], *, pending: bool = False) -> None:
+def judge(share: Share, store: SqliteStore, before: frozenset[str], *, pending: bool = False) -> None:
     """Decide by the rows what became of each session: an answer proves nothing; `before`: archives from before it.
 
     `pending`: the run ends here, and the next one finishes what this one has archived.
     """
-    now = store.rows([row.key for row in work.rows])
-    silent = [_session_id(row) for row in work.rows if row.key not in now and not work.archives.get(row.key)]
+    now = store.rows([row.key for row in share.rows])
+    silent = [_session_id(row) for row in share.rows if row.key not in now and not share.results.archives.get(row.key)]
     archives = archives_of(store, silent, lambda name: name not in before)
-    planned = {session.key: session for session in work.record.sessions}
-    for row in work.rows:
+    planned = {session.key: session for session in share.record.sessions}
+    for row in share.rows:
         found = now.get(row.key)
         if found is None:
-            work.outcome[row.key] = Status.CLOSED
-            work.error.pop(row.key, None)
-            work.archives[row.key] = work.archives.get(row.key) or archives[_session_id(row)]
-            if not work.archives[row.key]:
+            share.results.closed(row.key)
+            known = share.results.archives
+            known[row.key] = known.get(row.key) or archives[_session_id(row)]
+            if not known[row.key]:
                 what = "it never had one, or another session uses it too"
-                work.warnings.append(f"{escape.plain(row.key)} left no archive of a transcript: {what}")
+                share.warnings.append(f"{escape.plain(row.key)} left no archive of a transcript: {what}")
         elif found.session_id != _session_id(row):
-            work.outcome[row.key] = Status.CAME_BACK
-            work.error[row.key] = "in use again: the gateway wrote it anew"
-        elif work.outcome.get(row.key) is Status.CAME_BACK:
+            share.results.came_back(row.key, "in use again: the gateway wrote it anew")
+        elif share.results.became(row.key) is Status.CAME_BACK:
             continue
         elif pending and found.archived_at is not None and planned[row.key].archived_at is None:
-            planned[row.key] = _noted(work, row, found, planned[row.key])
+            planned[row.key] = _noted(share, row, found, planned[row.key])
         else:
-            _still_there(work, row, found, pending=pending)
-    work.record = work.record.but(sessions=tuple(planned[session.key] for session in work.record.sessions))
+            _still_there(share, row, found, pending=pending)
+    share.record = share.record.but(sessions=tuple(planned[session.key] for session in share.record.sessions))
 
 
-def _still_there(work: Share, row: PlannedRow, found: Row, *, pending: bool) -> None:
+def _still_there(share: Share, row: PlannedRow, found: Row, *, pending: bool) -> None:
     """Say of a session whether it is hidden, and whether it is going to be deleted."""
     assert row.session is not None
-    why = work.error.pop(row.key, "not reached")
-    if found.archived_at is not None and (not row.frees or row.key in work.put_off):
-        work.outcome[row.key] = Status.ARCHIVED
+    results = share.results
+    why = results.why(row.key) or "not reached"
+    if found.archived_at is not None and (not row.frees or row.key in results.put_off):
+        results.archived(row.key)
     elif found.archived_at is None or row.session.archived:
-        work.outcome[row.key] = Status.FAILED
-        work.error[row.key] = f"not {'deleted' if row.session.archived else 'closed'}: {why}"
+        results.failed(row.key, f"not {'deleted' if row.session.archived else 'closed'}: {why}")
     else:
-        work.outcome[row.key] = Status.ARCHIVED
         rest = f"its deletion is pending: {FINISHES}" if pending else f"but not deleted: {why}"
-        work.error[row.key] = f"hidden, {rest}"
-        work.pending |= {row.key} if pending else set()
+        results.archived(row.key, f"hidden, {rest}", pending=pending)
 
 
-def _noted(work: Share, row: PlannedRow, found: Row, before: SessionRecord) -> SessionRecord:
+def _noted(share: Share, row: PlannedRow, found: Row, before: SessionRecord) -> SessionRecord:
     """Return the record of what the last call of a run has archived: the next run deletes it, unless it was used."""
     assert row.session is not None
     if not row.was_running and not row.session.archived and _was_used(row, found, before):
-        work.outcome[row.key] = Status.CAME_BACK
-        work.error[row.key] = f"{_IN_USE}; it is hidden yet: {FINISHES}"
+        share.results.came_back(row.key, f"{_IN_USE}; it is hidden yet: {FINISHES}")
         return before
-    _still_there(work, row, found, pending=True)
+    _still_there(share, row, found, pending=True)
     return before.but(archived_at=found.archived_at)
 
 
-def check_lists(work: Share, gateway: Gateway) -> None:
+def check_lists(share: Share, gateway: Gateway) -> None:
     """Look whether the gateway still lists what is gone. Raises LinkLost or LinkRefused."""
-    gone = [row for row in work.rows if work.outcome.get(row.key) in (Status.CLOSED, Status.ARCHIVED)]
+    gone = [row for row in share.rows if share.results.became(row.key) in (Status.CLOSED, Status.ARCHIVED)]
     if not gone:
         return
     try:
-        listed = sessions.listed(gateway, work.store.agent)
+        listed = sessions.listed(gateway, share.store.agent)
     except CallRefused as problem:
-        work.warnings.append(f"the gateway does not list its sessions ({problem}): only the database was looked at")
+        share.warnings.append(f"the gateway does not list its sessions ({problem}): only the database was looked at")
         return
     for row in gone:
         if row.key in listed and listed[row.key] == _session_id(row):
-            work.outcome[row.key] = Status.FAILED
-            work.error[row.key] = "gone from the database, but the gateway lists it still"
+            share.results.failed(row.key, "gone from the database, but the gateway lists it still")
         elif row.key in listed:
-            work.outcome[row.key] = Status.CAME_BACK
-            work.error[row.key] = "closed, and in use again already"
+            share.results.came_back(row.key, "closed, and in use again already")
 
 
-def settled(work: Share) -> StoreRecord:
+def settled(share: Share) -> StoreRecord:
     """Return the record with what became of each session, its archives and what else the close has changed."""
-    archived = {key for key, status in work.outcome.items() if status is Status.ARCHIVED}
-    effects = {row.key: row.effects(work.store.traits, archived=True) for row in work.rows if row.key in archived}
-    return work.record.but(
+    archived = share.results.those(Status.ARCHIVED)
+    rows = (row for row in share.rows if row.key in archived)
+    effects = {row.key: row.effects(share.store.traits, archived=True) for row in rows}
+    return share.record.but(
         sessions=tuple(
             session.but(
-                status=str(work.outcome.get(session.key, Status.FAILED)),
-                moves=_moves(work.store.folder, work.archives.get(session.key, ()), session.moves, work.hashes),
+                status=str(share.results.became(session.key) or Status.FAILED),
+                moves=_moves(
+                    share.store.folder, share.results.archives.get(session.key, ()), session.moves, share.hashes
+                ),
                 effects=effects.get(session.key, session.effects),
             )
-            for session in work.record.sessions
+            for session in share.record.sessions
         ),
     )
 

@@ -1,0 +1,90 @@
+"""What became of the sessions of one store in a run, by key: each outcome has one writer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from .model import Status
+
+
+@dataclass(slots=True)
+class Results:
+    """What became of sessions, and why where that is not what was planned.
+
+    `archives` are the names of their archives; `pending` the keys that the next run finishes, `put_off` those that a
+    later cleanup frees.
+    """
+
+    archives: dict[str, list[str]] = field(default_factory=dict)
+    pending: set[str] = field(default_factory=set)
+    put_off: set[str] = field(default_factory=set)
+    _ended: dict[str, Status] = field(default_factory=dict)
+    _why: dict[str, str] = field(default_factory=dict)
+    _said: dict[str, str] = field(default_factory=dict)
+
+    def closed(self, *keys: str) -> None:
+        """These are out of the store."""
+        for key in keys:
+            self._ended[key] = Status.CLOSED
+            self._why.pop(key, None)
+
+    def archived(self, key: str, why: str | None = None, *, pending: bool = False) -> None:
+        """It is hidden, and its key not free; `why` it should be, `pending`: the next run sees to that."""
+        self._ended[key] = Status.ARCHIVED
+        self._why.pop(key, None)
+        if why is not None:
+            self._why[key] = why
+        if pending:
+            self.pending.add(key)
+
+    def refused(self, key: str, why: str) -> None:
+        """It was left alone."""
+        self._end(key, Status.REFUSED, why)
+
+    def came_back(self, key: str, why: str) -> None:
+        """It is in use again."""
+        self._end(key, Status.CAME_BACK, why)
+
+    def failed(self, key: str, why: str) -> None:
+        """It is not done."""
+        self._end(key, Status.FAILED, why)
+
+    def _end(self, key: str, status: Status, why: str) -> None:
+        self._ended[key], self._why[key] = status, why
+
+    def doubted(self, keys: Iterable[str], why: str) -> None:
+        """Something went wrong with these; what became of them is not known yet."""
+        self._why.update(dict.fromkeys(keys, why))
+
+    def trusted(self, keys: Iterable[str]) -> None:
+        """That does not count any more: these take another route."""
+        for key in keys:
+            self._why.pop(key, None)
+
+    def unfinished(self, keys: Iterable[str], why: str) -> None:
+        """The run ends here: nothing is closed of what was under way, and these are out of the store."""
+        self._ended = {key: status for key, status in self._ended.items() if status is not Status.CLOSED}
+        for key in keys:
+            self._why[key] = why
+            self.pending.add(key)
+
+    def told(self, key: str, what: str) -> None:
+        """Something is to be said of it that is no failure."""
+        self._said[key] = f"{self._said[key]}; {what}" if key in self._said else what
+
+    def became(self, key: str) -> Status | None:
+        """Return what became of a session, None while that is not known."""
+        return self._ended.get(key)
+
+    def why(self, key: str) -> str | None:
+        """Return what went wrong with it."""
+        return self._why.get(key)
+
+    def message(self, key: str) -> str | None:
+        """Return what a report says of it."""
+        return self._why.get(key, "not finished" if key not in self._ended else self._said.get(key))
+
+    def those(self, *statuses: Status) -> set[str]:
+        """Return the keys that ended so."""
+        return {key for key, status in self._ended.items() if status in statuses}
