@@ -100,6 +100,17 @@ def only(given: Sequence[str]) -> tuple[str, ...]:
 def told(asked: Asked, policy: Policy, settings: Maintenance) -> str:
     """Return one line: where the rules come from, which they are, and what of openclaw.json is not used."""
     uses = asked.uses_maintenance()
+    line = f"{', '.join(_origins(asked, settings))}: {', '.join(_rules(policy)) or 'nothing'}"
+    if settings.is_set and not uses:
+        return f"{line}; openclaw.json: session.maintenance not used, see --maintenance"
+    if uses and settings.unused:
+        return f"{line}; openclaw.json: not used of session.maintenance: {', '.join(settings.unused)}"
+    return f"{line}; openclaw.json sets no session.maintenance" if uses and not settings.is_set else line
+
+
+def _origins(asked: Asked, settings: Maintenance) -> list[str]:
+    """Return where the rules come from."""
+    uses = asked.uses_maintenance()
     from_openclaw = uses and (settings.prune_after is not None or settings.max_entries is not None)
     names = [
         f"policy file {plain(asked.path)}" if asked.path is not None else "",
@@ -112,13 +123,7 @@ def told(asked: Asked, policy: Policy, settings: Maintenance) -> str:
     if by_default and (not asked.only or "stale" in asked.only):
         found.insert(0, "default policy")
     found += [_OPTIONS.get(name, f"--{name.replace('_', '-')}") for name in asked.added]
-    found += ["--only"] if asked.only else []
-    line = f"{', '.join(found)}: {', '.join(_rules(policy)) or 'nothing'}"
-    if settings.is_set and not uses:
-        return f"{line}; openclaw.json: session.maintenance not used, see --maintenance"
-    if uses and settings.unused:
-        return f"{line}; openclaw.json: not used of session.maintenance: {', '.join(settings.unused)}"
-    return f"{line}; openclaw.json sets no session.maintenance" if uses and not settings.is_set else line
+    return [*found, "--only"] if asked.only else found
 
 
 def _rules(policy: Policy) -> list[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from support.clock import Brisk, HandIn
 from support.commands import run, run_json
 from support.keys import LEAD
 from support.stores import Store
@@ -80,11 +80,8 @@ def test_a_missing_state_directory_is_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_lock_of_openclaw_that_is_not_released_is_busy(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from session_closer.openclaw.files.lock import StoreLock, store_lock
-
-    monkeypatch.setattr(store_lock, "__wrapped__", store_lock.__wrapped__)  # type: ignore[attr-defined]
-    monkeypatch.setattr(StoreLock, "acquire", _impatient(StoreLock.acquire))
+def test_a_lock_of_openclaw_that_is_not_released_is_busy(store: Store, hand_in: HandIn) -> None:
+    hand_in(Brisk(leap=50))
     lock = store.folder() / "sessions.json.lock"
     lock.write_text(json.dumps({"pid": os.getpid(), "createdAt": "now"}))
     entries = store.entries()
@@ -96,7 +93,3 @@ def test_a_lock_of_openclaw_that_is_not_released_is_busy(store: Store, monkeypat
     lock.unlink()
     assert run_json(CloseProject, "alpha", state=store.state).rows == [(LEAD + "alpha", "closed")]
     assert store.open_runs() == []
-
-
-def _impatient(acquire: Any) -> Any:
-    return lambda self, _wait: acquire(self, 0.2)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from session_closer.system import processes
+from support.clock import Brisk, HandIn
 from support.commands import run_process
 from support.hostile import TARGET, close
 from support.interrupted import interrupt
@@ -39,14 +40,11 @@ from support.trees import tree
     ],
 )
 def test_a_lock_of_the_store_is_reclaimed_only_from_the_dead(
-    store: Store, monkeypatch: pytest.MonkeyPatch, content: str, age: int, code: int
+    store: Store, hand_in: HandIn, content: str, age: int, code: int
 ) -> None:
     if sys.platform != "linux" and "starttime" in content:
         pytest.skip("start times are compared on Linux only")
-    from session_closer.openclaw.files.lock import StoreLock
-
-    acquire = StoreLock.acquire
-    monkeypatch.setattr(StoreLock, "acquire", lambda self, _wait: acquire(self, 0.2))
+    hand_in(Brisk(leap=50))
     lock = store.folder() / "sessions.json.lock"
     mine = content.replace("ME", str(os.getpid())).replace("MY_START", str(processes.start_ticks(os.getpid())))
     lock.write_text(mine)

@@ -52,6 +52,16 @@ def attach(here: Installation, plan: Plan) -> Plan:
     for row in plan.rows:
         if row.status in GOING and row.session is not None:
             going[row.agent].append(row.session)
+    found = _found(here, going)
+    if not found:
+        return plan
+    if here.options.with_jobs:
+        found = {pair: [replace(one, off=one.kind == "cron-job") for one in of_it] for pair, of_it in found.items()}
+    return replace(plan, rows=tuple(_with(row, found.get((row.agent, row.key))) for row in plan.rows))
+
+
+def _found(here: Installation, going: Mapping[str, Sequence[Session]]) -> dict[tuple[str, str], list[Attached]]:
+    """Return by agent and key what is attached to these sessions of each agent."""
     found: dict[tuple[str, str], list[Attached]] = {}
     for agent, sessions in going.items():
         named, problems = look(here.home, agent, sessions)
@@ -65,11 +75,7 @@ def attach(here: Installation, plan: Plan) -> Plan:
         found.setdefault(place, []).extend(ones)
     for pair, tree in here.trees.items():
         found[pair] = _merged((*found.get(pair, ()), *tree.attached()))
-    if not found:
-        return plan
-    if here.options.with_jobs:
-        found = {pair: [replace(one, off=one.kind == "cron-job") for one in of_it] for pair, of_it in found.items()}
-    return replace(plan, rows=tuple(_with(row, found.get((row.agent, row.key))) for row in plan.rows))
+    return found
 
 
 def _children_in_files(here: Installation, agent: str, sessions: Sequence[Session]) -> Found:

@@ -45,15 +45,7 @@ def put_back(
 
     What could not be put back is said in `done`.
     """
-    wanted: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for agent, some in by_agent.items():
-        for one in some:
-            item = done.get((agent, one.session.key))
-            if item is not None and item.status is Status.RESTORED and _had(item):
-                try:
-                    wanted[agent, item.key] = kept.bindings(here.home, one.store.kept, {item.key})
-                except (OSError, ValueError, KeyError, TypeError) as problem:
-                    done[agent, item.key] = _failed(item, f"what was kept of it cannot be read: {problem}")
+    wanted = _wanted(here, by_agent, done)
     if not wanted:
         return {}
     if here.gateway.found.life is not Life.DOWN and here.options.restart == "never":
@@ -72,6 +64,22 @@ def put_back(
         passed = {_id(record): refused[_id(record)] for record in records if _id(record) in refused}
         done[place] = done[place]._replace(left_out=MappingProxyType({**done[place].left_out, **passed}))
     return {place: [record for record in records if _id(record) not in refused] for place, records in wanted.items()}
+
+
+def _wanted(
+    here: Installation, by_agent: Mapping[str, Sequence[Chosen]], done: dict[tuple[str, str], Item]
+) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Return what was kept of the bindings of sessions that are back; what cannot be read is said in `done`."""
+    wanted: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for agent, some in by_agent.items():
+        for one in some:
+            item = done.get((agent, one.session.key))
+            if item is not None and item.status is Status.RESTORED and _had(item):
+                try:
+                    wanted[agent, item.key] = kept.bindings(here.home, one.store.kept, {item.key})
+                except (OSError, ValueError, KeyError, TypeError) as problem:
+                    done[agent, item.key] = _failed(item, f"what was kept of it cannot be read: {problem}")
+    return wanted
 
 
 def look_again(here: Installation, written: Records, done: dict[tuple[str, str], Item], restart: RestartResult) -> None:

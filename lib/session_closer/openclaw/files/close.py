@@ -169,6 +169,20 @@ def _now(share: FileShare) -> Document[Any]:
     return parse(read_index(share.store.index)[0], share.store.index, share.store.agent)
 
 
+def _stale(share: FileShare, rows: Sequence[PlannedRow], now: Document[Any]) -> list[str]:
+    """Return the keys that are there again as they were planned; one that has changed is in use."""
+    stale = []
+    for row in rows:
+        left = now.value_bytes(row.key)
+        if left is None or share.results.became(row.key) is not Status.CLOSED:
+            continue
+        if document.same_value(left, share.planned.value_bytes(row.key)):
+            stale.append(row.key)
+        else:
+            _came_back(share, row.key)
+    return stale
+
+
 def _verify(
     disk: Disk,
     share: FileShare,
@@ -182,15 +196,7 @@ def _verify(
         if settle:
             share.clock.sleep(settle)
         now = _now(share)
-        stale = []
-        for row in rows:
-            left = now.value_bytes(row.key)
-            if left is None or share.results.became(row.key) is not Status.CLOSED:
-                continue
-            if document.same_value(left, share.planned.value_bytes(row.key)):
-                stale.append(row.key)
-            else:
-                _came_back(share, row.key)
+        stale = _stale(share, rows, now)
         if not stale:
             return
         for key in _install(disk, share, now, stale, lock):
