@@ -20,7 +20,7 @@ test-any-day:
 	PYTHONPATH=$(CURDIR)/tests $(RUN) anyday $(PART) $(if $(TESTS),--tests $(TESTS))
 
 live:
-	$(RUN) pytest tests/live -m live -rs -n 2 --dist loadfile $(if $(ALL),--everything)
+	$(RUN) pytest tests/live -m live -rs -n 3 --dist loadfile $(if $(ALL),--everything)
 
 prove:
 	PYTHONPATH=$(CURDIR)/tests $(RUN) prove $(PART) $(if $(ALL),--all)

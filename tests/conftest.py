@@ -36,7 +36,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what --everything adds."""
     if config.getoption("--everything"):
         return
-    left_out = [item for item in items if item.get_closest_marker("depth") is not None]
+    depths = ((item, item.get_closest_marker("depth")) for item in items)
+    left_out = [item for item, depth in depths if depth is not None and not depth.args]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

@@ -29,6 +29,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         places = {metafunc.module.__name__.rpartition(".")[2], metafunc.function.__name__}
         if not every and places.isdisjoint(SPOT_CHECKS):
             versions = [version for version in versions if version not in BETWEEN] or versions
+        if not every:
+            deep = {version for mark in metafunc.definition.iter_markers("depth") for version in mark.args}
+            versions = [version for version in versions if version not in deep]
         metafunc.parametrize("install", versions, indirect=True, scope="session")
 
 

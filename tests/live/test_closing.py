@@ -152,6 +152,7 @@ def test_a_key_that_was_never_there_is_not_found(shared: Lab) -> None:
     assert digests(shared) == files
 
 
+@pytest.mark.depth("2026.9.6")
 def test_main_sessions_are_refused(lab: Lab) -> None:
     mains = ["agent:main:main", "agent:project-lead:main"]
     lab.start()

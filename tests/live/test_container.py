@@ -21,6 +21,7 @@ ONE = "agent:project-lead:project-one"
 UNSHARE = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
 
 
+@pytest.mark.depth("2026.9.6")
 def test_a_gateway_in_a_container_is_met_by_name_only(lab: Lab) -> None:
     name = lab.root / "node" / ".openclaw"
     name.mkdir(parents=True)
@@ -74,6 +75,7 @@ def passed_on(target: int) -> Iterator[int]:
         yield int(server.getsockname()[1])
 
 
+@pytest.mark.depth("2026.9.6")
 def test_a_gateway_behind_a_port_that_is_passed_on_is_not_taken_for_none(lab: Lab) -> None:
     lab.start()
     state = lab.root / "of-the-container"

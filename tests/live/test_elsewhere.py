@@ -23,7 +23,7 @@ def with_store_elsewhere(lab: Lab) -> Path:
     return lab.root / "data" / f"{AGENT}.json"
 
 
-@pytest.mark.parametrize("up", [True, False])
+@pytest.mark.parametrize("up", [True, pytest.param(False, marks=pytest.mark.depth)])
 def test_a_transcript_beside_a_store_elsewhere_goes_and_comes_back(lab: Lab, up: bool) -> None:
     index = with_store_elsewhere(lab)
     lab.start()

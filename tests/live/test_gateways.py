@@ -129,6 +129,7 @@ def test_with_a_wrong_token_the_files_are_edited_and_the_token_is_not_told(share
         assert path.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.depth("2026.5.7")
 def test_where_no_token_is_configured_the_openclaw_command_asks_the_gateway(install: Install) -> None:
     with laboratory(install, PASSWORD) as lab:
         lab.start()

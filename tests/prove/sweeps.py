@@ -97,6 +97,13 @@ def _fail_again(bench: Bench, first: str, image: Image, written: Written, each: 
             bench.error(what, fail_at(point, "before", number), image, written)
 
 
+def _errors_at(point: int, names: list[str], given: Given) -> list[int]:
+    """Return the errors for a step of the batch: all for the first of a kind, else three in turn."""
+    if given.everything or given.only or names.index(names[point]) == point:
+        return list(ERRORS)
+    return [ERRORS[(3 * point + more) % len(ERRORS)] for more in range(3)]
+
+
 def errors(given: Given) -> Tally:
     """Let every step fail with every error, before and after its effect, once and from then on; press control-C."""
 
@@ -106,8 +113,9 @@ def errors(given: Given) -> Tally:
         bench.reset()
         names = bench.run().steps
         thorough = given.everything or scenario.name == "batch"
-        for point in range(part, len(names), _SLICES if thorough else 6 * _SLICES):
-            for number in ERRORS if thorough else (ERRORS[point % len(ERRORS)],):
+        share = 1 if thorough else 6
+        for point in range(part * share, len(names), share * _SLICES):
+            for number in _errors_at(point, names, given) if thorough else (ERRORS[point % len(ERRORS)],):
                 code = errno.errorcode[number]
                 at = f"{code} at step {point} ({names[point]})"
                 bench.error(at, fail_at(point, "before", number))
