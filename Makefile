@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := $(PYTHON) lib/bootstrap.py --with tests/requirements.lock -m
 
 help:
-	@echo 'make test      the tests, without those that need a real OpenClaw; ALL=1 for every point of the sweeps'
+	@echo 'make test      the tests, without those that need a real OpenClaw; ALL=1 for all points of them'
 	@echo 'make test-any-day  the tests on other days, across the end of a year, in other zones; PART=NAME for one (needs cc)'
 	@echo 'make live      the tests against a real OpenClaw; ALL=1 for all of them on all versions'
 	@echo 'make prove     kills, errors, power cuts, races and mutants; ALL=1 for everything, PART=NAME for one part'
