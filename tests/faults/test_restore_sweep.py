@@ -27,11 +27,11 @@ from session_closer.core.wish import Options, Wish
 from session_closer.openclaw.files import document
 from session_closer.openclaw.files.members import Document
 from session_closer.openclaw.home import Home
+from session_closer.openclaw.installation import Installation
 from session_closer.openclaw.sqlite import importer as importing
 from session_closer.operations import restore as restoring
 from session_closer.operations.close import execute
 from session_closer.operations.restore import Ask
-from session_closer.operations.run import Run
 from session_closer.system.disk import Disk
 from support.commands import run_json
 from support.gateway import stub_gateway
@@ -341,15 +341,15 @@ class Rows:
         shutil.copytree(self.state, self.begin)
         monkeypatch.setattr(importing, "run_importer", self.importer)
 
-    def importer(self, run: Run, agent: str) -> str:
+    def importer(self, here: Installation, agent: str) -> str:
         """Import; beginning, half of it and its end are steps like those of a disk."""
-        assert isinstance(run.disk, Counting)
+        assert isinstance(here.disk, Counting)
         for what, limit in (("importer half", 1), ("importer", None)):
-            number, run.disk.calls = run.disk.calls, run.disk.calls + 1
-            run.disk.at(number, what, "before")
-            if what == "importer" or (number, "after") == getattr(run.disk, "point", None):
+            number, here.disk.calls = here.disk.calls, here.disk.calls + 1
+            here.disk.at(number, what, "before")
+            if what == "importer" or (number, "after") == getattr(here.disk, "point", None):
                 import_files(self.state, agent, limit=limit)
-            run.disk.at(number, what, "after")
+            here.disk.at(number, what, "after")
         return ""
 
     def picture(self) -> dict[str, Any]:

@@ -477,9 +477,9 @@ MUTANTS = (
     ),
     _one(
         "an undo does not say what it leaves out",
-        "operations/restore.py",
-        "        not_restored=_lost(item) if item.status in _BACK else item.left,\n",
-        "        not_restored=item.left,\n",
+        "ports/undo.py",
+        "            not_restored=self.not_restored() if self.status in _BACK else self.left,\n",
+        "            not_restored=self.left,\n",
         "effects",
     ),
 )

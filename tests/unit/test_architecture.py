@@ -139,7 +139,7 @@ def test_a_file_gets_a_name_that_nobody_has_in_few_places() -> None:
         "artifacts.engine",
         "openclaw.files.commit",
         "openclaw.files.lock",
-        "openclaw.files.restore",
+        "openclaw.files.index",
         "openclaw.sqlite.restore",
     }
     called = {

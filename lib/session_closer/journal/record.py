@@ -182,14 +182,6 @@ class RunRecord(Head, frozen=True, kw_only=True, tag_field="format", tag=FORMAT)
     stores: tuple[StoreRecord, ...] = ()
 
 
-def receipt_of(operation: str, state_dir: str, stores: tuple[StoreRecord, ...], sequence: int = 0) -> RunRecord:
-    """Return a receipt that no run has written: of what was found, or of a backup."""
-    return RunRecord(
-        id="", sequence=sequence, operation=operation, tool="", started_at="", state_dir=state_dir,
-        state="done", stores=stores,
-    )  # fmt: skip
-
-
 def with_store(record: RunRecord, store: StoreRecord) -> RunRecord:
     """Return the record with a store added, or in its place where its path and agent are in it already."""
     names_of_it = [(known.path, known.agent) for known in record.stores]

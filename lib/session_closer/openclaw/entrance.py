@@ -11,9 +11,10 @@ from . import environment, home
 from .home import Home
 
 if TYPE_CHECKING:
-    from ..core.report import Found, ReceiptRow
     from ..ports.context import Context
     from ..ports.runtime import Runtime
+    from ..ports.undo import Past
+    from ..system.clock import Clock
 
 
 def find(
@@ -43,26 +44,11 @@ def sample(state: str) -> Home:
     return Home(state, "demo", {}, isolated=True)
 
 
-def receipts(where: Home) -> list[ReceiptRow]:
-    """Return the receipts that a state directory has, the latest first."""
-    from . import restorable
+def past(where: Home, clock: Clock) -> Past:
+    """Return what was put away below a state directory, as far as it is known without a gateway."""
+    from .past import OpenClawPast
 
-    return restorable.receipts(where)
-
-
-def deleted(where: Home, words: Sequence[str], most: int | None) -> tuple[list[Found], list[str]]:
-    """Return what anybody has deleted or reset and has one of the words in it, if any are given, and warnings.
-
-    The latest come first; the size of `most` of them is told, None: of all.
-    """
-    from ..journal import history
-    from . import found, owner
-
-    everything, warnings = found.look(where)
-    wanted = [one for one in everything if found.matches(one, words)]
-    sized = len(wanted) if most is None else most
-    rows = [*map(found.with_size, wanted[:sized]), *(one.shown for one in wanted[sized:])]
-    return rows, [*warnings, *owner.exposure(where, history.folders(where.state))]
+    return OpenClawPast(where, clock)
 
 
 def check_place(where: Home, agents: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""A receipt made of a backup beside an index: for a close without one, or an index that was lost. Nothing writes."""
+"""What a backup beside an index tells of a close without a receipt, or of an index that was lost. Nothing writes."""
 
 from __future__ import annotations
 
@@ -10,26 +10,21 @@ from collections import defaultdict
 
 from ..core import escape, keys, names
 from ..core.durable import SESSIONS, Move
-from ..core.errors import CorruptStore, Ours, Refused
+from ..core.errors import Ours, Refused
 from ..core.model import Session
 from ..journal import history
 from ..journal.codec import scan
-from ..journal.record import Damaged, RunRecord, SessionRecord, StoreRecord, receipt_of
-from ..system import files
-from .files import document
+from ..journal.receipts import Origin, Source
+from ..journal.record import Damaged, SessionRecord, StoreRecord
+from .files.index import live_or_empty
 from .files.members import Document
-from .files.store import check, parse, read_index
-from .found import FOUND
+from .files.store import parse, read_index
 from .home import Home
 from .shelf import Shelf, put_away_after
 
-FROM_BACKUP = "from-backup"
-# What they bring back may be all that is left of an index.
-ANEW = (FROM_BACKUP, FOUND)
 
-
-def from_backup(home: Home, path: str) -> RunRecord:
-    """Return a receipt made of what a close without one left: a backup of an index, and archived transcripts."""
+def from_backup(home: Home, path: str) -> Source:
+    """Return what a close without a receipt left: the sessions of a backup of an index, and archived transcripts."""
     real = os.path.realpath(path)
     place, name = os.path.split(real)
     indexes = {agent: home.index(agent) for agent in home.agents()}
@@ -45,7 +40,7 @@ def from_backup(home: Home, path: str) -> RunRecord:
     index = indexes[theirs[0]]
     raw, _ = read_index(real)
     before = parse(raw, real, theirs[0])
-    live = live_or_empty(index, theirs[0], FROM_BACKUP)
+    live = live_or_empty(index, theirs[0], anew=True)
     gone: dict[str, list[str]] = defaultdict(list)
     for key in before.members:
         if key not in live.members:
@@ -60,7 +55,7 @@ def from_backup(home: Home, path: str) -> RunRecord:
         shelf = put_away_after(home, agent, real, sequence)
         sessions = tuple(_left_over(before, key, before.members[key].row, shelf) for key in gone.get(agent, ()))
         stores_of_it.append(StoreRecord(agent, "files", index, {SESSIONS: folder}, name, len(raw), hashed, sessions))
-    return receipt_of(FROM_BACKUP, home.state, tuple(stores_of_it), sequence)
+    return Source(tuple(stores_of_it), Origin.BACKUP, sequence=sequence)
 
 
 def _maker(home: Home, index: str, name: str) -> int:
@@ -89,22 +84,3 @@ def _left_over(before: Document[Session], key: str, session: Session, shelf: She
         status="closed",
         moves=moves,
     )
-
-
-def live_or_empty(index: str, agent: str, operation: str) -> Document[Session]:
-    """Return an index as it is now; one that is gone or no store is empty where it may be begun anew."""
-    if operation in ANEW and lost(index) is not None:
-        return parse(b"{}", index, agent)
-    return parse(read_index(index)[0], index, agent)
-
-
-def lost(index: str) -> str | None:
-    """Return what is wrong with an index that holds no sessions any more: it is gone, or no store; None if it does."""
-    if not files.exists(index):
-        return "is gone"
-    try:
-        check(read_index(index)[0], index)
-    except CorruptStore as problem:
-        # One that is too large to be looked at may be whole.
-        return problem.message.removeprefix(f"{index} ") if os.stat(index).st_size <= document.MAX_BYTES else None
-    return None

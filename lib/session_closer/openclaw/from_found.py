@@ -1,4 +1,4 @@
-"""A receipt made of what was found: a session that somebody else has deleted or reset, or ours by another key."""
+"""What was found of one session that somebody else has deleted or reset, or of ours by another key. Nothing writes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from ..core import escape, keys, names
 from ..core.durable import SESSIONS, Move
 from ..core.effects import NONE, REMOVED, Effect
 from ..core.errors import Ours, Refused, UsageProblem
+from ..journal import receipts
 from ..journal.checks import raw_entry
-from ..journal.record import RunRecord, SessionRecord, StoreRecord, receipt_of
+from ..journal.receipts import Origin, Places, Source
+from ..journal.record import SessionRecord, StoreRecord
 from ..system import files
 from ..system.clock import Clock
-from . import found, remains, restorable, stores
+from . import found, remains, stores
 from .files import document
 from .files.store import parse, read_index
 from .found import FOUND, Find
 from .home import Home
+from .undo import entry_of
 
 PREFIX = f"{FOUND}:"
 _RESTORE = Ours("restore-sessions")
@@ -29,9 +32,9 @@ GONE = "label, model, pin and what else was set for it: only its transcript was 
 
 
 def from_found(
-    where: Home, wanted: str, given: str | None, clock: Clock, *, looking: bool
-) -> tuple[RunRecord, list[str]]:
-    """Return a receipt of one find by its id, and what is to be said; `given` is the key that it is to get.
+    where: Home, wanted: str, given: str | None, places: Places, clock: Clock, *, looking: bool
+) -> tuple[Source, list[str]]:
+    """Return one find by its id, and what is to be said of it; `given` is the key that it is to get.
 
     Refused where nothing has the id, or its key is not known and none is given.
     """
@@ -43,14 +46,14 @@ def from_found(
         raise Refused(what, (_RESTORE, f"{PREFIX}{shown.id} --as KEY"), name="no_key")
     _check_twins(where, find, key)
     if find.run is not None:
-        source = _by_receipt(where, find, find.run, looking=looking)
+        source = _by_receipt(where, find, find.run, places, looking=looking)
         return (source if key == shown.key else _renamed(where, source, find, key)), []
     session, note = _session(where, find, key, clock)
     index = where.database(shown.agent) if find.era == "sqlite" else where.index(shown.agent)
     # What was packed for a database cannot be a file store's transcript.
     era = "sqlite" if any(move.target.endswith(".zst") for move in session.moves) else find.era
     store = StoreRecord(shown.agent, era, index, {SESSIONS: where.folder(shown.agent)}, sessions=(session,))
-    return receipt_of(FOUND, where.state, (store,)), note
+    return Source((store,), Origin.FOUND), note
 
 
 def _new_key(given: str, find: Find) -> str:
@@ -78,30 +81,30 @@ def _check_twins(where: Home, find: Find, key: str) -> None:
             raise Refused(what, (_RESTORE, f"{PREFIX}{find.shown.id} --as KEY"))
 
 
-def _by_receipt(where: Home, find: Find, run: str, *, looking: bool) -> RunRecord:
-    """Return the receipt of the run that closed or archived it, with nothing else in it."""
+def _by_receipt(where: Home, find: Find, run: str, places: Places, *, looking: bool) -> Source:
+    """Return what the receipt of the run that closed or archived it has of it, and nothing else."""
     shown = find.shown
-    record = restorable.choose(where, run, looking=looking)
+    source = receipts.choose(where.state, run, places, looking=looking)
     wanted = (shown.agent, shown.key, shown.session_id)
     own = []
-    for store in record.stores:
+    for store in source.stores:
         only = tuple(one for one in store.sessions if (store.agent, one.key, one.session_id) == wanted)
         if only:
             own.append(store.but(sessions=only, orphans=(), removes=()))
-    return record.but(operation=FOUND, stores=tuple(own))
+    return source._replace(origin=Origin.FOUND, stores=tuple(own))
 
 
-def _renamed(where: Home, source: RunRecord, find: Find, key: str) -> RunRecord:
+def _renamed(where: Home, source: Source, find: Find, key: str) -> Source:
     renamed = []
     for store in source.stores:
         sessions = tuple(_with_key(where, find, store, session, key) for session in store.sessions)
         # Where the entry was in the backup says nothing of another key's place.
         renamed.append(store.but(backup=None, sessions=sessions))
-    return source.but(stores=tuple(renamed))
+    return source._replace(stores=tuple(renamed))
 
 
 def _with_key(where: Home, find: Find, store: StoreRecord, session: SessionRecord, key: str) -> SessionRecord:
-    held = restorable.entry_of(store, session)
+    held = entry_of(store, session)
     value = document.member(held)[1] if store.era == "files" else held
     return _placed(where, find, key, value, session.moves).but(events=session.events)
 

@@ -22,7 +22,7 @@ class Installation:
     """A state directory and its gateway, with what a run has found in them, by agent.
 
     `trees` are the worktrees of what is to be closed, by (agent, key), `mentions` the files that speak of it, None
-    until they were looked for.
+    until they were looked for. `stopped`: this run has stopped the gateway, and is to start it again.
     """
 
     home: Home
@@ -32,6 +32,7 @@ class Installation:
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     trees: dict[tuple[str, str], Tree] = field(default_factory=dict)
     mentions: list[Place] | None = None
+    stopped: bool = False
     neighbours: Neighbours = field(init=False)
 
     def __post_init__(self) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..core.effects import How
 from ..core.errors import CloserError, GatewayNeeded, Refused
 from ..core.model import Life, Route
 from ..ports.store import Readable
+from ..ports.undo import Item
 from ..system import flock
 from . import migration
+from .gateway import service
 from .installation import Installation
 
 # Nobody is told to start what runs, or may run.
@@ -73,3 +76,45 @@ def of_gateway(here: Installation, closing: Sequence[Readable]) -> CloserError |
             "openclaw gateway status; if it is another's: --via files",
         )
     return None
+
+
+def of_restore(here: Installation, items: Sequence[Item], *, stop_gateway: bool) -> CloserError | None:
+    """Return why these sessions may not be brought back now; `stop_gateway`: the gateway may be stopped meanwhile."""
+    return _of_receivers(here, items) or _of_waker(here, items) or _of_import(here, items, stop_gateway=stop_gateway)
+
+
+def _of_receivers(here: Installation, items: Sequence[Item]) -> CloserError | None:
+    """Return why the stores that are to take them back may not be changed."""
+    for agent in {item.agent for item in items}:
+        store = here.stores[agent]
+        if (unlockable := flock.unlockable(store.place)) is not None:
+            return unlockable
+        if store.traits.loose_files and (unmigrated := migration.owed(here, store)) is not None:
+            return unmigrated
+    return None
+
+
+def _of_waker(here: Installation, items: Sequence[Item]) -> CloserError | None:
+    """Return why the gateway is in the way, or takes nothing out of the archive."""
+    life, status = here.gateway.found.life, "openclaw gateway status"
+    if life is Life.UNKNOWN and items:
+        evidence = "; ".join(here.gateway.result().evidence)
+        return GatewayNeeded(f"whether a gateway serves {here.home.state} cannot be told: {evidence}", status)
+    if not any(item.put_away is How.ARCHIVE for item in items):
+        return None
+    if life is not Life.UP:
+        what = "archived sessions are brought back by the gateway, which does not answer"
+        return GatewayNeeded(what, "openclaw gateway start")
+    if not here.gateway.usable and not here.options.dry_run:
+        return GatewayNeeded("the gateway does not let us take sessions out of the archive", status)
+    return None
+
+
+def _of_import(here: Installation, items: Sequence[Item], *, stop_gateway: bool) -> CloserError | None:
+    """Return why deleted sessions may not be imported: no gateway may run meanwhile."""
+    if here.gateway.found.life is not Life.UP or not any(item.put_away is How.DELETE for item in items):
+        return None
+    if not stop_gateway:
+        what = "deleted sessions are brought back into a database while the gateway is stopped"
+        return Refused(what, f"{service.by_hand(here)}; or add --stop-gateway", name="gateway_running")
+    return None if here.options.dry_run else service.cannot_stop(here)

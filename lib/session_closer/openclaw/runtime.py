@@ -3,84 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 
 from ..core.claims import Claims
 from ..core.errors import CloserError
-from ..core.model import GOING, GatewayView, Life, Plan, Snapshot
-from ..core.report import GatewayResult, RestartResult
+from ..core.model import GOING, Plan, Snapshot
+from ..core.report import RestartResult
 from ..journal import history
+from ..journal.receipts import Chosen
 from ..journal.record import StoreRecord
 from ..ports.context import Context
 from ..ports.runtime import Part
 from ..ports.store import Readable, Store
+from ..ports.undo import Item, Returns
 from . import access, owner, recorded, refusals, registers, stores, writable
 from .files.port import Files
-from .files.store import FileStore
-from .gateway import client, connection, restart
 from .installation import Installation
+from .served import Served
 from .sqlite.port import Database
-
-
-class Served:
-    """The gateway of an installation, as an operation needs it."""
-
-    by_hand = restart.BY_HAND
-
-    def __init__(self, here: Installation) -> None:
-        self._here = here
-
-    @property
-    def life(self) -> Life:
-        """Whether it serves the state directory."""
-        return self._here.gateway.found.life
-
-    @property
-    def pid(self) -> int | None:
-        """Its process, None where that is not known."""
-        return self._here.gateway.found.pid
-
-    @property
-    def refuses(self) -> str:
-        """Why it takes nothing from us any more, "" where it does, or was not asked."""
-        gateway = self._here.gateway
-        return "" if gateway.links or not gateway.notes else gateway.notes[-1]
-
-    def result(self) -> GatewayResult:
-        """Return what a report says about it."""
-        return self._here.gateway.result()
-
-    def view(self, agents: Sequence[str], *, by_command: bool = False) -> GatewayView:
-        """Return what it says of these agents' sessions."""
-        return client.view(self._here.gateway, list(agents), by_command=by_command)
-
-    def restart(self) -> RestartResult:
-        """Restart it, and wait until it answers."""
-        return restart.restart(self._here.home, self._here.gateway.found, self._here.context.clock)
-
-    def start(self) -> RestartResult:
-        """Start it where a run has stopped it, and wait until it answers."""
-        from .sqlite import importer  # only a restore into a database stops a gateway
-
-        return importer.start(self._here)
-
-    def meet_again(self) -> None:
-        """Connect to it anew, after a restart."""
-        self._here.gateway = connection.meet(self._here.home, looking_only=False, clock=self._here.context.clock)
-
-    def noticed(self, closed: Mapping[str, Sequence[str]]) -> str:
-        """Return whether it lists what was closed without it, keys by agent."""
-        return restart.noticed(
-            self._here.home, {agent: list(keys) for agent, keys in closed.items()}, self._here.context.clock
-        )
-
-    def leave(self) -> None:
-        """End all connections and use none of them again."""
-        self._here.gateway.leave()
-
-    def close(self) -> None:
-        """End all connections."""
-        self._here.gateway.close()
 
 
 class OpenClawRuntime:
@@ -131,10 +71,6 @@ class OpenClawRuntime:
         kind = stores.kind(self.here.home, agent)
         return None if kind is None else Files(self.here, agent) if kind == Files.era else Database(self.here, agent)
 
-    def changing(self, store: Readable) -> Store:
-        """Return a store that was looked at as one that can be changed."""
-        return Files(self.here, store.agent) if isinstance(store, FileStore) else Database(self.here, store.agent)
-
     def parts(self, agent: str | None, store: str | None) -> Sequence[Part]:
         """Return the stores of one agent, of one path, or of all agents, for a list."""
         from . import overview  # only a list looks at all of them at once
@@ -166,7 +102,7 @@ class OpenClawRuntime:
 
     def absent(self, agent: str) -> Snapshot:
         """Return the snapshot of an agent that has no store."""
-        return Snapshot(agent, self.here.home.index(agent), self.here.home.folder(agent), {})
+        return stores.absent(self.here.home, agent)
 
     def folder(self, agent: str) -> str:
         """Return where an agent's transcripts and archives are, whether there is a store or not."""
@@ -236,6 +172,32 @@ class OpenClawRuntime:
     def holders(self, agent: str, tails: Collection[str]) -> Mapping[str, Sequence[str]]:
         """Return by tail the keys that other agents have for a project of that id."""
         return self.here.neighbours.holders(agent, tails)
+
+    @property
+    def own_indexes(self) -> bool:
+        """Whether each agent has an index of its own."""
+        return self.here.home.has_own_indexes()
+
+    def receiver(self, agent: str) -> Store:
+        """Return the store that takes back what was put away of an agent, whether there is one now or not."""
+        return self.detect(agent) or Files(self.here, agent)
+
+    def restore_refusal(self, items: Sequence[Item], *, stop_gateway: bool) -> CloserError | None:
+        """Return why these may not be brought back now; `stop_gateway`: it may be stopped meanwhile."""
+        return refusals.of_restore(self.here, items, stop_gateway=stop_gateway)
+
+    def put_back(self, chosen: Sequence[Chosen], returns: Returns) -> Callable[[RestartResult], None]:
+        """Write the chat bindings of sessions that are back; return what notes whether a restart has taken them."""
+        from .attached import bindings  # only a restore needs it
+
+        written = bindings.put_back(self.here, chosen, returns)
+        return lambda restart: bindings.look_again(self.here, written, returns, restart)
+
+    def switch_on(self, returns: Returns) -> None:
+        """Switch on the cron jobs that were switched off with sessions that are back; note what stays off."""
+        from .attached import jobs  # only a restore needs it
+
+        jobs.switch_on(self.here, returns)
 
     def task(self) -> Mapping[str, str]:
         """Return by what a process that outlives this one finds the same state directory."""

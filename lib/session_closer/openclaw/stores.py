@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..core.errors import Refused
+from ..core.model import Snapshot
 from ..journal import history
 from ..ports.store import Readable
 from ..system.files import exists
@@ -20,6 +21,11 @@ def detect(home: Home, agent: str) -> Readable | None:
     """Return the agent's store by what is on disk, None where there is none; Refused where the evidence is mixed."""
     found = kind(home, agent)
     return STORES[found](home, agent) if found is not None else None
+
+
+def absent(home: Home, agent: str) -> Snapshot:
+    """Return the snapshot of an agent that has no store."""
+    return Snapshot(agent, home.index(agent), home.folder(agent), {})
 
 
 def kind(home: Home, agent: str) -> str | None:

@@ -9,6 +9,8 @@ from typing import cast
 
 from ..ports.context import Context
 from ..ports.runtime import Entrance, Place, Runtime
+from ..ports.undo import Past
+from ..system.clock import REAL, Clock
 
 OPENCLAW = "openclaw"
 # Each by its package, which is imported when it is meant.
@@ -38,3 +40,8 @@ def from_task(task: Mapping[str, str]) -> Place:
 def check_place(place: Place, agents: Sequence[str]) -> None:
     """Refuse a place that is not there, or is not ours alone."""
     entrance(place.runtime).check_place(place, agents)
+
+
+def past(place: Place, clock: Clock = REAL) -> Past:
+    """Return what was put away below a place, as far as it is known without a gateway."""
+    return entrance(place.runtime).past(place, clock)

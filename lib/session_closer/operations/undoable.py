@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..core.report import Report
 from ..journal import history
+from ..journal import receipts as journal
 from ..ports.runtime import Place
 from . import runtimes
 
@@ -13,7 +14,7 @@ from . import runtimes
 def receipts(where: Place, report: Report) -> Report:
     """Return a report with the receipts of a place."""
     runtimes.check_place(where, [])
-    return report._replace(receipts=tuple(runtimes.entrance(where.runtime).receipts(where)))
+    return report._replace(receipts=tuple(journal.listed(where.state)))
 
 
 def deleted(where: Place, report: Report, words: Sequence[str], most: int | None) -> Report:
@@ -22,7 +23,7 @@ def deleted(where: Place, report: Report, words: Sequence[str], most: int | None
     `most`: how many of them a document shows, None for all.
     """
     runtimes.check_place(where, [])
-    found, warnings = runtimes.entrance(where.runtime).deleted(where, words, most)
+    found, warnings = runtimes.past(where).found(words, most)
     return report._replace(
         found=tuple(found),
         most_rows=len(found) if most is None else most,

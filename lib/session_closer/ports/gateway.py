@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from ..core.model import GatewayView, Life
 from ..core.report import GatewayResult, RestartResult
+
+
+@dataclass(slots=True)
+class Interlude:
+    """A time in which a gateway may be stopped; `result`: how it was started again, None where it was not stopped."""
+
+    result: RestartResult | None = None
 
 
 class Gateway(Protocol):
@@ -45,6 +54,9 @@ class Gateway(Protocol):
 
     def noticed(self, closed: Mapping[str, Sequence[str]]) -> str:
         """Return whether it lists what was closed without it, keys by agent."""
+
+    def interlude(self) -> AbstractContextManager[Interlude]:
+        """Let it be stopped meanwhile, and start it again however that ends."""
 
     def leave(self) -> None:
         """End all connections and use none of them again."""

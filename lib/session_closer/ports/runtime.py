@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ..core.claims import Claims
 from ..core.errors import CloserError
 from ..core.model import Plan, Snapshot
 from ..core.policy import Maintenance
-from ..core.report import Found, ReceiptRow
+from ..core.report import RestartResult
+from ..journal.receipts import Chosen
 from ..journal.record import StoreRecord
+from ..system.clock import Clock
 from .context import Context
 from .gateway import Gateway
 from .store import Readable, Store
+from .undo import Item, Past, Returns
 
 
 class Place(Protocol):
@@ -81,14 +84,8 @@ class Entrance(Protocol):
     def place_of(self, task: Mapping[str, str]) -> Place:
         """Return the place that `Runtime.task` was asked for."""
 
-    def receipts(self, place: Place) -> list[ReceiptRow]:
-        """Return the receipts of a place, the latest first."""
-
-    def deleted(self, place: Place, words: Sequence[str], most: int | None) -> tuple[list[Found], list[str]]:
-        """Return what anybody has deleted or reset and has one of the words in it, if any are given, and warnings.
-
-        The latest come first; the size of `most` of them is told, None: of all.
-        """
+    def past(self, place: Place, clock: Clock) -> Past:
+        """Return what was put away below a place, as far as it is known without a gateway."""
 
     def check_place(self, place: Place, agents: Sequence[str]) -> None:
         """Refuse a place that is not there, or is not ours alone."""
@@ -194,6 +191,22 @@ class Runtime(Protocol):
 
     def holders(self, agent: str, tails: Collection[str]) -> Mapping[str, Sequence[str]]:
         """Return by tail the keys that other agents have for a project of that id."""
+
+    @property
+    def own_indexes(self) -> bool:
+        """Whether each agent has an index of its own."""
+
+    def receiver(self, agent: str) -> Store:
+        """Return the store that takes back what was put away of an agent, whether there is one now or not."""
+
+    def restore_refusal(self, items: Sequence[Item], *, stop_gateway: bool) -> CloserError | None:
+        """Return why these may not be brought back now; `stop_gateway`: it may be stopped meanwhile."""
+
+    def put_back(self, chosen: Sequence[Chosen], returns: Returns) -> Callable[[RestartResult], None]:
+        """Write what belongs to sessions that are back; return what notes, after a restart, whether that was taken."""
+
+    def switch_on(self, returns: Returns) -> None:
+        """Switch on what the close of sessions that are back had switched off; note what stays off."""
 
     def task(self) -> Mapping[str, str]:
         """Return by what a process that outlives this one finds the same runtime."""

@@ -13,8 +13,10 @@ from ..core.effects import Effect
 from ..core.model import PUT_AWAY, PlannedRow, Reason, Session, Snapshot, Status, Traits
 from ..core.report import Outcome
 from ..core.results import Results
+from ..journal.receipts import Chosen
 from ..journal.record import Damaged, RestartRecord, StoreRecord
 from ..system.clock import REAL, Clock
+from .undo import Item, Returns
 
 FINISHES = "the same command again finishes it"
 
@@ -221,3 +223,18 @@ class Store(Readable, Protocol):
 
     def after_restart(self, record: StoreRecord) -> StoreRecord:
         """Return the record with what its gateway has written back, or away, at its restart; raise CloserError."""
+
+    def returnable(self, chosen: Sequence[Chosen]) -> list[Item]:
+        """Return what would become of each of these if it were brought back now; needs no hold; raise Refused."""
+
+    def begins_anew(self, chosen: Sequence[Chosen]) -> str:
+        """Return what is to be said where bringing these back begins the index anew, else ""; needs no hold."""
+
+    def written_back(self, items: Sequence[Item]) -> list[str]:
+        """Return the folders that bringing these back writes to."""
+
+    def bring_back(self, chosen: Sequence[Chosen], ledger: Ledger, returns: Returns) -> None:
+        """Decide again, and bring back what still can be: a record first, then files, then entries."""
+
+    def check_back(self, share: Share, returns: Returns) -> None:
+        """Note what a gateway that was restarted has not kept of what was brought back; needs no hold."""

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 from session_closer.core.durable import Move
-from session_closer.core.effects import Effect
+from session_closer.core.effects import Effect, How
 from session_closer.core.model import Status
 from session_closer.openclaw import home
-from session_closer.openclaw.restorable import Item
-from session_closer.openclaw.sqlite import leftovers
-from session_closer.operations import restore as restoring
+from session_closer.openclaw.sqlite import leftovers, returnable
+from session_closer.ports.undo import Item
 from session_closer.system.disk import Disk
 from support.commands import restore
 from support.interrupted import Killed
@@ -124,9 +123,9 @@ def test_what_the_importer_did_not_take_is_not_looked_for(bases: Bases, closed: 
 
 def test_an_archive_that_memory_search_finds_is_named() -> None:
     moves = (Move("s.jsonl", "s.jsonl.deleted.zst"),)
-    item = Item(ALPHA, "project-lead", ALPHA, "s", Status.RESTORED, "import", moves=moves)
-    assert restoring._lost(item) == ()
+    item = Item(ALPHA, "project-lead", ALPHA, "s", Status.RESTORED, How.DELETE, moves=moves)
+    assert returnable.with_twice(item).not_restored() == ()
     indexed = item._replace(effects=(Effect("memory", "", "", 1, "kept", "exact"),))
-    (left,) = restoring._lost(indexed)
+    (left,) = returnable.with_twice(indexed).not_restored()
     assert (left.kind, left.count) == ("file:agents/project-lead/sessions/", 1)
     assert moves[0].target in left.why

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.openclaw.gateway import service as stopping
 from session_closer.openclaw.sqlite import importer as importing
 from support.clock import Brisk, HandIn
 from support.commands import restore, run_json
@@ -114,7 +115,7 @@ def test_a_gateway_that_a_killed_restore_has_stopped_is_started_by_the_next_comm
     with monkeypatch.context() as patched:
         patched.setattr(importing, "run_importer", killed)
         patched.setattr(importing, "clean", dead)
-        patched.setattr(importing, "start", dead)
+        patched.setattr(stopping, "start", dead)
         with pytest.raises(Killed):
             restore(down.store, "last", "--stop-gateway")
     assert down.service.pid is None

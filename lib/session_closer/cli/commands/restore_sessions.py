@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from plumbum import cli
 
@@ -76,8 +76,9 @@ class RestoreSessions(Base):
 
         ask = restore.Ask(words[0], words[1:], self.stop_gateway, self.check, self.under)
         self.load_drawing()
-        where: Any = self.place()
-        return restore.execute(where, ask, self.options(), tell=self.tell, progress=self.progress, clock=self.clock)
+        return restore.execute(
+            self.place(), ask, self.options(), tell=self.tell, progress=self.progress, clock=self.clock
+        )
 
     def only_shows(self) -> bool:
         """Tell whether what is printed is all that this does, and no account of what was done."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...core import names
@@ -17,14 +16,15 @@ from ...core.effects import REMOVED
 from ...core.errors import Refused
 from ...core.model import Life, Status
 from ...core.report import RestartResult
+from ...journal.receipts import Chosen
 from ...journal.record import Kept
+from ...ports.undo import Item, Returns
 from ...system import files
 from ...system.clock import REAL, Clock
 from ...system.disk import Disk
 from ..gateway.find import find
 from ..home import Home
 from ..installation import Installation
-from ..restorable import Chosen, Item
 from . import kept, mentions
 
 KIND = "binding"
@@ -38,52 +38,54 @@ _ITS_OWN = "the gateway keeps a list of its own until its process ends"
 Records = Mapping[tuple[str, str], Sequence[dict[str, Any]]]
 
 
-def put_back(
-    here: Installation, by_agent: Mapping[str, Sequence[Chosen]], done: dict[tuple[str, str], Item]
-) -> Records:
-    """Write the bindings of sessions that are back into their file; return those that are in it now, by session.
-
-    What could not be put back is said in `done`.
-    """
-    wanted = _wanted(here, by_agent, done)
+def put_back(here: Installation, chosen: Sequence[Chosen], returns: Returns) -> Records:
+    """Write the bindings of sessions that are back into their file; return those that are in it now, by session."""
+    wanted = _wanted(here.home, chosen, returns)
     if not wanted:
         return {}
     if here.gateway.found.life is not Life.DOWN and here.options.restart == "never":
-        for place in wanted:
-            done[place] = _failed(done[place], f"{_ITS_OWN}, and was not restarted (--restart never): {_BY_HAND}")
-        return {}
+        why = f"{_ITS_OWN}, and was not restarted (--restart never): {_BY_HAND}"
+        return _none(returns, wanted, why)
     try:
         refused = write(
             here.disk, here.home, [record for records in wanted.values() for record in records], here.context.clock
         )
     except (OSError, ValueError) as problem:
-        for place in wanted:
-            done[place] = _failed(done[place], f"{mentions.BINDINGS} was not written: {problem}")
-        return {}
-    for place, records in wanted.items():
-        passed = {_id(record): refused[_id(record)] for record in records if _id(record) in refused}
-        done[place] = done[place]._replace(left_out=MappingProxyType({**done[place].left_out, **passed}))
+        return _none(returns, wanted, f"{mentions.BINDINGS} was not written: {problem}")
+    for item, records in _items(returns, wanted):
+        returns.without(item, {_id(record): refused[_id(record)] for record in records if _id(record) in refused})
     return {place: [record for record in records if _id(record) not in refused] for place, records in wanted.items()}
 
 
-def _wanted(
-    here: Installation, by_agent: Mapping[str, Sequence[Chosen]], done: dict[tuple[str, str], Item]
-) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """Return what was kept of the bindings of sessions that are back; what cannot be read is said in `done`."""
-    wanted: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for agent, some in by_agent.items():
-        for one in some:
-            item = done.get((agent, one.session.key))
-            if item is not None and item.status is Status.RESTORED and _had(item):
-                try:
-                    wanted[agent, item.key] = kept.bindings(here.home, one.store.kept, {item.key})
-                except (OSError, ValueError, KeyError, TypeError) as problem:
-                    done[agent, item.key] = _failed(item, f"what was kept of it cannot be read: {problem}")
+def _wanted(home: Home, chosen: Sequence[Chosen], returns: Returns) -> Records:
+    """Return the bindings that sessions which are back had, as they were kept; note of which that cannot be read."""
+    wanted: dict[tuple[str, str], Sequence[dict[str, Any]]] = {}
+    for one in chosen:
+        item = returns.get(one.store.agent, one.name)
+        if item is not None and item.status is Status.RESTORED and _had(item):
+            try:
+                wanted[item.agent, item.key] = kept.bindings(home, one.store.kept, {item.key})
+            except (OSError, ValueError, KeyError, TypeError) as problem:
+                _lost(returns, item, f"what was kept of it cannot be read: {problem}")
     return wanted
 
 
-def look_again(here: Installation, written: Records, done: dict[tuple[str, str], Item], restart: RestartResult) -> None:
-    """Look whether a gateway that was restarted has taken what was written, and say so where it has not."""
+def _none(returns: Returns, wanted: Records, why: str) -> Records:
+    """Note why no binding is back."""
+    for item, _ in _items(returns, wanted):
+        _lost(returns, item, why)
+    return {}
+
+
+def _items(returns: Returns, records: Records) -> Iterator[tuple[Item, Sequence[dict[str, Any]]]]:
+    for (agent, key), of_it in records.items():
+        item = returns.get(agent, key)
+        assert item is not None
+        yield item, of_it
+
+
+def look_again(here: Installation, written: Records, returns: Returns, restart: RestartResult) -> None:
+    """Look whether a gateway that was restarted has taken what was written, and note where it has not."""
     if here.gateway.found.life is Life.DOWN or not any(written.values()):
         return
     if restart.result == "handed-off":
@@ -92,20 +94,19 @@ def look_again(here: Installation, written: Records, done: dict[tuple[str, str],
     try:
         there = {_id(record): record for record in mentions.bindings(here.home)}
     except Refused as problem:
-        for place, records in written.items():
+        for item, records in _items(returns, written):
             for record in records:
-                done[place] = _failed(done[place], f"whether it is back cannot be told: {problem.message}", _id(record))
+                _lost(returns, item, f"whether it is back cannot be told: {problem.message}", _id(record))
         return
     # One that restarts within its process has read the file before, and reads it no more.
-    same = restart.ok and find(here.home).pid == here.gateway.found.pid
-    for place, records in written.items():
+    has_read = restart.ok and find(here.home).pid != here.gateway.found.pid
+    for item, records in _items(returns, written):
         for record in records:
-            if _target(there.get(_id(record))) != place[1]:
-                why = f"the gateway has written its own list meanwhile: {_BY_HAND}"
-                done[place] = _failed(done[place], why, _id(record))
-            elif not restart.ok or same:
+            if _target(there.get(_id(record))) != item.key:
+                _lost(returns, item, f"the gateway has written its own list meanwhile: {_BY_HAND}", _id(record))
+            elif not has_read:
                 why = f"it is in {mentions.BINDINGS}, but {_ITS_OWN}: stop and start the gateway, or {_BY_HAND}"
-                done[place] = _failed(done[place], why, _id(record))
+                _lost(returns, item, why, _id(record))
 
 
 def finish(here: Installation, keepers: Iterable[Kept], keys: Iterable[str]) -> None:
@@ -208,7 +209,6 @@ def _had(item: Item) -> bool:
     return any(one.kind == KIND and one.action == REMOVED and one.undo == "exact" for one in item.effects)
 
 
-def _failed(item: Item, why: str, name: str = KIND) -> Item:
-    """Return a session that is back but for a binding, with what a person can do about that."""
-    left_out = MappingProxyType({**item.left_out, name: why})
-    return item._replace(left_out=left_out, error=item.error or f"a chat binding is not back: {why}")
+def _lost(returns: Returns, item: Item, why: str, name: str = KIND) -> None:
+    """Note of a session that is back that a binding is not, with what a person can do about that."""
+    returns.without(item, {name: why}, f"a chat binding is not back: {why}")

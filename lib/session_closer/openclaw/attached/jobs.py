@@ -14,11 +14,11 @@ from ...core.escape import plain
 from ...core.model import PUT_AWAY, Status
 from ...journal.record import Off, SessionRecord, StoreRecord
 from ...ports.store import Share
+from ...ports.undo import Item, Returns
 from ..gateway import connection
 from ..gateway.connection import Gateway
 from ..gateway.link import CallRefused, Link, LinkLost, LinkRefused
 from ..installation import Installation
-from ..restorable import Item
 
 _CALL_SECONDS = 60.0
 _PAGE, _PAGES = 200, 100
@@ -189,24 +189,21 @@ def _given_back(here: Installation, stay: Sequence[SessionRecord], gateway: Gate
     return [f"{plain(session.key)}: {left.why}" for session, (left, _) in found if left is not None]
 
 
-def switch_on(here: Installation, items: Sequence[Item]) -> list[Item]:
-    """Switch on what the close of sessions that are back had switched off; say what stays off."""
-    if not any(map(_owed, items)):
-        return list(items)
+def switch_on(here: Installation, returns: Returns) -> None:
+    """Switch on what the close of sessions that are back had switched off; note what stays off."""
+    owed = [item for item in returns if _owed(item)]
+    if not owed:
+        return
     with _again(here, None) as ask:
-        return [_with_jobs(item, ask) if _owed(item) else item for item in items]
+        for item in owed:
+            found = [ask(off, item.effects) for off in item.jobs]
+            to_do = [lost.why for lost, is_to_do in found if lost is not None and is_to_do]
+            returns.amiss(item, [lost for lost, _ in found if lost is not None], "; ".join(to_do) or None)
 
 
 def _owed(item: Item) -> bool:
     # A restore that was interrupted, or was no admin, may be tried again.
     return bool(item.jobs) and item.status in (Status.RESTORED, Status.ALREADY_RESTORED)
-
-
-def _with_jobs(item: Item, ask: Ask) -> Item:
-    found = [ask(off, item.effects) for off in item.jobs]
-    left = tuple(lost for lost, _ in found if lost is not None)
-    to_do = [lost.why for lost, is_to_do in found if lost is not None and is_to_do]
-    return item._replace(left=(*item.left, *left), error="; ".join(to_do) or item.error)
 
 
 @contextlib.contextmanager

@@ -11,20 +11,20 @@ from ...core.effects import Lost
 from ...core.errors import CloserError
 from ...core.escape import plain
 from ...journal.record import Mode, StoreRecord
+from ...ports.undo import Item
 from ...system import files, trust
 from ...system.disk import Disk
 from ..installation import Installation
-from ..restorable import Item
 from ..sqlite.store import SqliteStore
 from . import worktrees
 
 _SHOWN = 3
 
 
-def put_right(here: Installation, item: Item) -> Item:
-    """Set the modes that a close has recorded in the worktree of a session that is back; say which are not as then."""
+def put_right(here: Installation, item: Item) -> list[Lost]:
+    """Set the modes that a close has recorded in a worktree whose session is back; return which are not as then."""
     left = _put_right(here, item.agent, item.key, item.modes)
-    return item._replace(left=(*item.left, left)) if left is not None else item
+    return [left] if left is not None else []
 
 
 def finish(here: Installation, store: StoreRecord) -> None:

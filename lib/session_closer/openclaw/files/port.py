@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from ...artifacts.measuring import Hash
 from ...core import names
 from ...core.model import PlannedRow, Status
+from ...journal.receipts import Chosen
 from ...journal.record import StoreRecord
 from ...ports.store import Interrupted, Ledger, Share
+from ...ports.undo import Item, Returns
 from ..installation import Installation
 from .store import FileStore
 
@@ -96,3 +98,34 @@ class Files(FileStore):
         from . import archive
 
         return archive.look_again_at(self._here.disk, self._here.home, record)
+
+    def returnable(self, chosen: Sequence[Chosen]) -> list[Item]:
+        """Return what would become of each of these if it were brought back now."""
+        from . import returnable
+
+        return returnable.look(self._here.home, self, chosen)[1]
+
+    def begins_anew(self, chosen: Sequence[Chosen]) -> str:
+        """Return what is to be said where bringing these back begins the index anew, else ""."""
+        from . import index, returnable
+
+        why = index.lost(self.index) if returnable.begins(chosen) else None
+        return "" if why is None else f"{self.index} {why}: a new one would be begun, and what is there moved aside"
+
+    def written_back(self, items: Sequence[Item]) -> list[str]:
+        """Return the folders that bringing these back writes to."""
+        return [self.place, self.folder] if any(item.moves for item in items) else [self.place]
+
+    def bring_back(self, chosen: Sequence[Chosen], ledger: Ledger, returns: Returns) -> None:
+        """Bring files back, then entries."""
+        from . import restore
+
+        restore.restore_store(self._here, ledger, self, chosen, returns)
+
+    def check_back(self, share: Share, returns: Returns) -> None:
+        """Note what a gateway that was restarted has written away again."""
+        from . import restore
+        from .share import FileShare
+
+        if isinstance(share, FileShare):
+            restore.look_again(share, returns)

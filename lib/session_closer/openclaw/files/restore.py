@@ -13,15 +13,15 @@ from ...core import names
 from ...core.claims import user_of
 from ...core.durable import SESSIONS
 from ...core.errors import CloserError
-from ...core.model import Life, Status
+from ...core.model import Life, Session, Status
+from ...journal.receipts import Chosen
 from ...journal.record import Kept, StoreRecord
-from ...ports.store import Ledger, Readable, Share
-from ...system import files
-from .. import from_backup, restorable
+from ...ports.store import Ledger
+from ...ports.undo import Item, Returns
 from ..installation import Installation
-from ..restorable import Chosen, Item
-from ..sqlite import importer
-from . import commit, document
+from ..undo import make_folder, recorded
+from . import commit, document, returnable
+from .index import begin_anew, lost
 from .lock import store_lock
 from .members import Document
 from .share import FileShare, install
@@ -32,99 +32,54 @@ _ATTEMPTS = 20
 
 
 def restore_store(
-    here: Installation,
-    ledger: Ledger,
-    agent: str,
-    some: Sequence[Chosen],
-    done: dict[tuple[str, str], Item],
+    here: Installation, ledger: Ledger, store: FileStore, some: Sequence[Chosen], returns: Returns
 ) -> None:
     """Bring an agent's sessions back into its `sessions.json`: their files first (I6), then their entries."""
-    if is_lost(here.stores[agent], some):
-        _begin_anew(here, here.stores[agent])
-    store, items = restorable.look(here.home, agent, some)
-    assert isinstance(store, FileStore)
-    assert store.document is not None
-    done.update({(agent, item.key): item for item in items})
-    stamp = names.free_stamp(here.context.clock.now(), os.listdir(store.place))
+    disk, clock = here.disk, here.context.clock
+    if returnable.begins(some) and lost(store.index) is not None and (said := begin_anew(disk, store.index, clock)):
+        here.warn(said)
+    live, items = returnable.look(here.home, store, some)
+    returns.decide(items)
+    stamp = names.free_stamp(clock.now(), os.listdir(store.place))
     name = names.backup_name(os.path.basename(store.index), stamp)
     commit.clean(here.disk, commit.Place(store.index, name, commit.unnoted, commit.unnoted, here.warn))
-    todo = [item for item in items if item.status is Status.WOULD_RESTORE]
+    todo = [item for item in items if item.is_wanted]
     if not todo:
         return
     if any("/" not in move.source for item in todo for move in item.moves):
-        importer.make_folder(here.disk, store.folder)
-    orphans = [item for item in todo if item.how == "orphan"]
-    todo = [item for item in todo if item.how != "orphan"]
-    record = _prepare(here, store, todo, orphans, name).but(kept=_kept(some))
+        make_folder(here.disk, store.folder)
+    record = _prepare(here, store, live, todo, name).but(kept=_kept(some))
     ledger.note_first(record)
-    share = FileShare(
-        store=store, rows=[], record=record, note=ledger.note, hashes=ledger.hashes, planned=store.document
-    )
+    share = FileShare(store=store, rows=[], record=record, note=ledger.note, hashes=ledger.hashes, planned=live)
     ledger.shares.append(share)
-    with _root(here, store) as root:
-        for item in orphans:
-            if _files_back(root, item, done):
-                done[agent, item.key] = item._replace(status=Status.RESTORED)
-        back = [item for item in todo if _files_back(root, item, done)]
+    back = _all_files_back(here, store, todo, returns)
     if back:
-        _entries_back(here, share, back, done, {restorable.name_of(one.session): one for one in some})
+        _entries_back(here, share, back, returns, {one.name: one for one in some})
 
 
 def _prepare(
-    here: Installation, store: FileStore, items: Sequence[Item], orphans: Sequence[Item], backup: str
+    here: Installation, store: FileStore, live: Document[Session], todo: Sequence[Item], backup: str
 ) -> StoreRecord:
     """Back up a store that is to get entries, and return the record of what is going to happen to it."""
-    assert store.document is not None
+    sessions = tuple(recorded(item) for item in todo if not item.lone)
     record = StoreRecord(
         store.agent,
         store.era,
         store.index,
         {SESSIONS: store.folder},
-        sessions=tuple(map(importer.recorded, items)),
+        sessions=sessions,
         restores=True,
-        orphans=tuple(move for item in orphans for move in item.moves),
+        orphans=tuple(move for item in todo if item.lone for move in item.moves),
     )
-    if not items:
+    if not sessions:
         return record
-    raw = store.document.raw
-    made = commit.publish_backup(here.disk, store.index, raw, backup)
-    return record.but(backup=made, size=len(raw), sha256=hashlib.sha256(raw).hexdigest())
+    made = commit.publish_backup(here.disk, store.index, live.raw, backup)
+    return record.but(backup=made, size=len(live.raw), sha256=hashlib.sha256(live.raw).hexdigest())
 
 
 def _kept(some: Sequence[Chosen]) -> tuple[Kept, ...]:
     """Return what the closes have kept, so that an interrupted restore can be finished with it."""
     return tuple(dict.fromkeys(kept for one in some for kept in one.store.kept))
-
-
-def is_lost(store: Readable, some: Sequence[Chosen]) -> bool:
-    """Tell whether an index that holds no sessions any more is to be begun anew."""
-    is_told = some[0].run.operation in from_backup.ANEW
-    return is_told and isinstance(store, FileStore) and from_backup.lost(store.index) is not None
-
-
-def _begin_anew(here: Installation, store: Readable) -> None:
-    """Put an empty index where there is none that can be read; what is there gets another name, and stays."""
-    disk, index = here.disk, store.index
-    with store_lock(disk, index, clock=here.context.clock):
-        why = from_backup.lost(index)
-        if why is None:
-            return
-        there, fresh = files.exists(index), index + names.FRESH
-        files.remove(disk, [fresh])
-        files.put(disk, fresh, b"{}\n", like=index if there else None)
-        said = f"{index} {why}: a new one was begun"
-        try:
-            if there:
-                stamp = names.free_stamp(here.context.clock.now(), os.listdir(store.place))
-                aside = os.path.join(store.place, names.aside_name(os.path.basename(index), stamp))
-                disk.rename_new(index, aside)
-                said += f", what was there is kept as {aside}"
-            disk.rename_new(fresh, index)
-        except FileExistsError:
-            # Somebody has written one in this moment.
-            files.remove(disk, [fresh])
-        disk.sync_folder(store.place)
-    here.warn(said)
 
 
 def _root(here: Installation, store: FileStore) -> engine.Root:
@@ -136,14 +91,22 @@ def _root(here: Installation, store: FileStore) -> engine.Root:
     return engine.Root(here.disk, store.folder, is_used=is_used)
 
 
-def _files_back(root: engine.Root, item: Item, done: dict[tuple[str, str], Item]) -> bool:
+def _all_files_back(here: Installation, store: FileStore, todo: Sequence[Item], returns: Returns) -> list[Item]:
+    """Give files their live names, those without a session first; return the sessions that have theirs."""
+    with _root(here, store) as root:
+        for item in todo:
+            if item.lone and _files_back(root, item, returns):
+                returns.back(item)
+        return [item for item in todo if not item.lone and _files_back(root, item, returns)]
+
+
+def _files_back(root: engine.Root, item: Item, returns: Returns) -> bool:
     """Rename one session's archives to their live names; where one cannot be, none is."""
     conflict = root.bring_back(item.moves)
     if conflict is None:
         return True
     became, move = conflict
-    problem = f"{move.source} is there again" if became is Became.TAKEN else f"{move.target} is gone"
-    done[item.agent, item.key] = item._replace(status=Status.CONFLICT, error=problem)
+    returns.conflict(item, f"{move.source} is there again" if became is Became.TAKEN else f"{move.target} is gone")
     return False
 
 
@@ -151,7 +114,7 @@ def _entries_back(
     here: Installation,
     share: FileShare,
     items: Sequence[Item],
-    done: dict[tuple[str, str], Item],
+    returns: Returns,
     closed_in: Mapping[str, Chosen],
 ) -> None:
     store = share.store
@@ -174,13 +137,13 @@ def _entries_back(
             for item in items:
                 member = live.members.get(item.key)
                 if member is not None and member.row.session_id == item.session_id:
-                    done[item.agent, item.key] = item._replace(status=Status.RESTORED)
+                    returns.back(item)
                     continue
                 # Another session of this run that shares a file may have put it away already.
                 for move in item.moves:
                     root.put_away(move)
                 why = "it was written away again" if member is None else "the key was taken into use in this moment"
-                done[item.agent, item.key] = item._replace(status=Status.CONFLICT, error=why)
+                returns.conflict(item, why)
 
 
 def _with_entries(
@@ -222,15 +185,11 @@ def _where_they_were(
     return document.edit(before, remove=gone - {item.key for item in items})
 
 
-def look_again(shares: Sequence[Share], done: dict[tuple[str, str], Item]) -> None:
-    """Look whether a gateway that was restarted has kept what was brought back."""
-    for share in shares:
-        if not (isinstance(share, FileShare) and share.edited):
-            continue
-        live = parse(read_index(share.store.index)[0], share.store.index, share.store.agent)
-        for (agent, key), item in done.items():
-            if item.how == "orphan" or agent != share.store.agent:
-                continue
-            if item.status is Status.RESTORED and key not in live.members:
-                why = "it was brought back, and the gateway has written it away since: bring it back again"
-                done[agent, key] = item._replace(status=Status.FAILED, error=why)
+def look_again(share: FileShare, returns: Returns) -> None:
+    """Note what a gateway that was restarted has not kept of what was brought back."""
+    if not share.edited:
+        return
+    live = parse(read_index(share.store.index)[0], share.store.index, share.store.agent)
+    for item in returns.of(share.store.agent):
+        if not item.lone and item.status is Status.RESTORED and item.key not in live.members:
+            returns.failed(item, "it was brought back, and the gateway has written it away since: bring it back again")

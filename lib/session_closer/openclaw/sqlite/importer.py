@@ -1,7 +1,7 @@
 """Bring deleted sessions back into a database: by OpenClaw's own importer, with the gateway stopped.
 
-The importer wants a `sessions.json` beside the database, and no gateway starts with one. So a record is there before it
-is written, and what a killed run left of it is put away by the next one.
+The importer takes a `sessions.json` that is put beside the database, and no gateway starts while there is one. So the
+record of the run is there before that file is written, and what a killed run left of it is put away by the next one.
 """
 
 from __future__ import annotations
@@ -12,52 +12,25 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ...core import escape, names
 from ...core.durable import Move
-from ...core.errors import CloserError, GatewayNeeded, Refused
-from ...core.model import Life, Status
-from ...core.report import RestartResult
+from ...core.errors import Refused
 from ...journal.checks import raw_entry
-from ...journal.record import PLANNED, STOPPED, RestartRecord, SessionRecord, StoreRecord
-from ...ports.store import Ledger
-from ...system import files, processes
+from ...journal.record import PLANNED, SessionRecord, StoreRecord
+from ...ports.undo import Item, Returns
+from ...system import files
 from ...system.disk import Disk
 from ..files.document import same_value
-from ..gateway.command import OpenClaw, first_object
-from ..gateway.connection import Gateway
-from ..gateway.find import Found, find
+from ..gateway.command import OpenClaw
 from ..gateway.link import LinkLost, LinkRefused
-from ..gateway.restart import healthy
 from ..installation import Installation
 from .store import SqliteStore
 
-if TYPE_CHECKING:
-    from ..restorable import Item
-
-_STOP_SECONDS, _START_SECONDS, _IMPORT_SECONDS, _STATUS_SECONDS = 90.0, 120.0, 600.0, 60.0
-_PAUSE = 0.25
+_IMPORT_SECONDS = 600.0
 _TRANSCRIPT_BYTES = 2 << 30
 FRESH = ".session-closer-new"
 _OTHERS = "restore the others by name"
-
-
-def recorded(item: Item) -> SessionRecord:
-    """Return what the record of a restore says about one session."""
-    raw = raw_entry(item.entry)
-    return SessionRecord(
-        item.key,
-        item.session_id,
-        0,
-        len(raw),
-        hashlib.sha256(raw).hexdigest(),
-        "files" if item.how == "file" else "gateway",
-        moves=item.moves,
-        entry=item.entry,
-        modes=item.modes,
-        jobs=item.jobs,
-    )
 
 
 def index_for(store: SqliteStore, items: Sequence[Item]) -> bytes:
@@ -68,14 +41,6 @@ def index_for(store: SqliteStore, items: Sequence[Item]) -> bytes:
         if item.moves:
             entries[item.key]["sessionFile"] = os.path.join(store.folder, f"{item.session_id}.jsonl")
     return json.dumps(entries, indent=2).encode()
-
-
-def make_folder(disk: Disk, folder: str) -> None:
-    """Make the sessions folder, which a database does not need, nor an index elsewhere."""
-    if not files.is_folder(folder):
-        make_folder(disk, os.path.dirname(folder))
-        disk.make_folder(folder)
-        disk.sync_folder(os.path.dirname(folder))
 
 
 def write_transcripts(disk: Disk, store: SqliteStore, item: Item) -> None:
@@ -134,18 +99,16 @@ def run_importer(here: Installation, agent: str) -> str:
     return "" if code == 0 else " ".join((err or out).split())[-300:] or f"exit {code}"
 
 
-def judge(
-    here: Installation, store: SqliteStore, todo: Sequence[Item], done: dict[tuple[str, str], Item], said: str | None
-) -> None:
+def judge(here: Installation, store: SqliteStore, todo: Sequence[Item], returns: Returns, said: str | None) -> None:
     """Decide by the rows what became of each session; `said`: what the importer said, None where it was not run."""
     now = store.rows([item.key for item in todo])
     for item in todo:
         row = now.get(item.key)
         if row is None or row.session_id != item.session_id:
             why = "not reached" if said is None else f"OpenClaw did not import it: {said or 'it gave no reason'}"
-            done[item.agent, item.key] = item._replace(status=Status.FAILED, error=why)
+            returns.failed(item, why)
             continue
-        done[item.agent, item.key] = item._replace(status=Status.RESTORED)
+        returns.back(item)
         if not same_value(raw_entry(row.entry), raw_entry(item.entry)):
             here.warn(f"OpenClaw changed the entry of {escape.plain(item.key)} when it imported it")
 
@@ -190,67 +153,3 @@ def finish(disk: Disk, index: str, store: SqliteStore, record: StoreRecord) -> S
         back = row is not None and row.session_id == session.session_id and (imported or row.archived_at is None)
         sessions.append(session.but(status="restored" if back else "dropped"))
     return record.but(sessions=tuple(sessions))
-
-
-def cannot_stop(here: Installation) -> CloserError | None:
-    """Return why the gateway cannot be stopped and started again from here, None where it can."""
-    found = here.gateway.found
-    if processes.is_below(found.pid):
-        return Refused("this runs below the gateway, so it cannot stop it", by_hand(here), name="gateway_running")
-    try:
-        command = OpenClaw(here.home, found.pid, found.port)
-        service = command.answer("gateway", "status", "--json", seconds=_STATUS_SECONDS).get("service")
-    except (LinkRefused, LinkLost) as problem:
-        return GatewayNeeded(f"whether a service runs the gateway cannot be told: {problem}", by_hand(here))
-    if not (isinstance(service, dict) and service.get("loaded") is True):
-        what = "no service runs the gateway, so nothing here could start it again"
-        return Refused(what, by_hand(here), name="gateway_running")
-    return None
-
-
-def stop(here: Installation, ledger: Ledger) -> None:
-    """Stop the gateway through its service and prove that it is down; the record says that it has to be started."""
-    found = here.gateway.found
-    ledger.owe(RestartRecord(needed=True, result=STOPPED))
-    here.gateway.leave()
-    try:
-        OpenClaw(here.home, found.pid, found.port).run("gateway", "stop", "--json", seconds=_STOP_SECONDS)
-    except (LinkRefused, LinkLost) as problem:
-        raise GatewayNeeded(f"the gateway was not stopped: {problem}", by_hand(here)) from None
-    seen: list[Found] = []
-
-    def is_down() -> bool:
-        seen.append(find(here.home))
-        return seen[-1].life is Life.DOWN
-
-    if not here.context.clock.until(is_down, _STOP_SECONDS, _PAUSE):
-        evidence = "; ".join(seen[-1].evidence)
-        raise GatewayNeeded(f"the gateway was told to stop and still runs: {evidence}", by_hand(here))
-    here.gateway = Gateway(here.home, seen[-1], [], [], clock=here.context.clock)
-
-
-def by_hand(here: Installation) -> str:
-    """Return the commands that a person can give instead."""
-    again = here.options.again.replace(" --stop-gateway", "")
-    return f"openclaw gateway stop; {again}; openclaw gateway start"
-
-
-def start(here: Installation) -> RestartResult:
-    """Start the gateway again and wait until it answers."""
-    by = "it is stopped: openclaw gateway status may say why; then: openclaw gateway start"
-    try:
-        words = ("gateway", "start", "--json")
-        code, out, err = OpenClaw(here.home, None, None).run(*words, seconds=_START_SECONDS)
-    except (LinkRefused, LinkLost) as problem:
-        return RestartResult(True, False, "not-started", f"{problem}; {by}")
-    if (found := here.context.clock.until(lambda: _healthy(here), _START_SECONDS, _PAUSE)) is not None:
-        return RestartResult(True, True, "started", f"healthy again, process {found.pid}")
-    said = str(first_object(out).get("message") or " ".join((err or out).split())[:200] or f"exit {code}")
-    return RestartResult(True, False, "not-healthy", f"{said}; {by}")
-
-
-def _healthy(here: Installation) -> Found | None:
-    """Return the gateway where it answers, None where it does not yet."""
-    found = find(here.home)
-    up = found.life is Life.UP and found.port is not None and healthy(here.home, found.port)
-    return found if up else None

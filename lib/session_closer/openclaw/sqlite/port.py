@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...core.effects import How
 from ...core.model import PlannedRow
+from ...journal.receipts import Chosen
 from ...journal.record import StoreRecord
 from ...ports.store import Interrupted, Ledger, Share
+from ...ports.undo import Item, Returns
 from ..installation import Installation
 from .store import SqliteStore
 
@@ -71,3 +74,26 @@ class Database(SqliteStore):
     def after_restart(self, record: StoreRecord) -> StoreRecord:
         """Return the record as it is: the gateway writes nothing back that it has deleted."""
         return record
+
+    def returnable(self, chosen: Sequence[Chosen]) -> list[Item]:
+        """Return what would become of each of these if it were brought back now."""
+        from . import returnable
+
+        return returnable.look(self._here.home, self, chosen)
+
+    def begins_anew(self, _: Sequence[Chosen]) -> str:
+        """Return "": OpenClaw alone makes a database."""
+        return ""
+
+    def written_back(self, items: Sequence[Item]) -> list[str]:
+        """Return the folder that the transcripts of deleted sessions are written to."""
+        return [self.folder] if any(item.moves and item.put_away is not How.ARCHIVE for item in items) else []
+
+    def bring_back(self, chosen: Sequence[Chosen], ledger: Ledger, returns: Returns) -> None:
+        """Have the gateway take sessions out of the archive, and OpenClaw import those that were deleted."""
+        from . import restore
+
+        restore.restore_store(self._here, ledger, self, chosen, returns)
+
+    def check_back(self, share: Share, returns: Returns) -> None:
+        """Do nothing: the rows have told what is back."""

@@ -7,18 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...core.durable import SESSIONS
+from ...core.effects import How
 from ...core.errors import GatewayNeeded
 from ...core.model import Life, Status
+from ...journal.receipts import Chosen
 from ...journal.record import SessionRecord, StoreRecord
 from ...ports.store import Ledger, Share
+from ...ports.undo import Item, Returns
 from ...system import files
-from .. import restorable
 from ..attached import modes
-from ..gateway import client
+from ..gateway import client, service
 from ..gateway.link import CallRefused, LinkLost, LinkRefused
 from ..installation import Installation
-from ..restorable import Chosen, Item
-from . import importer, leftovers
+from ..undo import make_folder, recorded
+from . import importer, leftovers, returnable
 from .close import again
 from .store import SqliteStore
 
@@ -27,29 +29,28 @@ _BREATH_SECONDS = 0.5
 
 
 def restore_store(
-    here: Installation, ledger: Ledger, store: SqliteStore, some: Sequence[Chosen], done: dict[tuple[str, str], Item]
+    here: Installation, ledger: Ledger, store: SqliteStore, some: Sequence[Chosen], returns: Returns
 ) -> None:
     """Bring an agent's sessions back into its database; what became of each is read from the rows."""
-    _unarchive(here, ledger, store, some, done)
-    left = [one for one in some if done[store.agent, one.session.key].how == "import"]
+    items = returnable.look(here.home, store, some)
+    returns.decide(items)
+    _unarchive(here, ledger, store, _away(items, How.ARCHIVE), returns)
+    deleted = {item.key for item in items if item.put_away is How.DELETE}
+    left = [one for one in some if one.name in deleted]
     if left:
-        _import_rows(here, ledger, store, left, done)
+        _import_rows(here, ledger, store, left, returns)
 
 
-def _unarchive(
-    here: Installation,
-    ledger: Ledger,
-    store: SqliteStore,
-    some: Sequence[Chosen],
-    done: dict[tuple[str, str], Item],
-) -> None:
+def _away(items: Sequence[Item], how: How) -> list[Item]:
+    """Return those that are to be brought back and were put away so."""
+    return [item for item in items if item.is_wanted and item.put_away is how]
+
+
+def _unarchive(here: Installation, ledger: Ledger, store: SqliteStore, todo: Sequence[Item], returns: Returns) -> None:
     """Have the gateway take sessions out of the archive: each only if it still has its session id."""
-    _, items = restorable.look(here.home, store.agent, some)
-    done.update({(item.agent, item.key): item for item in items})
-    todo = [item for item in items if item.status is Status.WOULD_RESTORE and item.how == "unarchive"]
     if not todo:
         return
-    _begin(ledger, store, _record(store, sessions=tuple(map(importer.recorded, todo))))
+    _begin(ledger, store, _record(store, sessions=tuple(map(recorded, todo))))
     refused: dict[str, CallRefused] = {}
     try:
         for number, (pinned, targets) in enumerate(_rounds(todo)):
@@ -62,13 +63,10 @@ def _unarchive(
     except (LinkLost, LinkRefused) as problem:
         raise GatewayNeeded(f"the gateway stopped answering: {problem}", again(here.gateway)) from None
     finally:
-        found = _judged(store, todo, refused)
-        done.update(found)
-    done.update({pair: modes.put_right(here, item) for pair, item in found.items() if _has_modes(item)})
-
-
-def _has_modes(item: Item) -> bool:
-    return bool(item.modes) and item.status is Status.RESTORED
+        _judge(store, todo, refused, returns)
+    for item in returns.of(store.agent):
+        if item.modes and item.status is Status.RESTORED:
+            returns.amiss(item, modes.put_right(here, item))
 
 
 def _rounds(items: Sequence[Item]) -> Iterator[tuple[bool, list[tuple[str, str]]]]:
@@ -79,19 +77,16 @@ def _rounds(items: Sequence[Item]) -> Iterator[tuple[bool, list[tuple[str, str]]
             yield pinned, targets
 
 
-def _judged(
-    store: SqliteStore, todo: Sequence[Item], refused: Mapping[str, CallRefused]
-) -> dict[tuple[str, str], Item]:
-    """Return by the rows what became of sessions that were to be taken out of the archive."""
-    now, found = store.rows([item.key for item in todo]), {}
+def _judge(store: SqliteStore, todo: Sequence[Item], refused: Mapping[str, CallRefused], returns: Returns) -> None:
+    """Decide by the rows what became of sessions that were to be taken out of the archive."""
+    now = store.rows([item.key for item in todo])
     for item in todo:
         row = now.get(item.key)
-        back = row is not None and row.session_id == item.session_id and row.archived_at is None
-        why = f"the gateway refused: {refused[item.key]}" if item.key in refused else "not brought back"
-        found[item.agent, item.key] = (
-            item._replace(status=Status.RESTORED) if back else item._replace(status=Status.FAILED, error=why)
-        )
-    return found
+        if row is not None and row.session_id == item.session_id and row.archived_at is None:
+            returns.back(item)
+        else:
+            why = f"the gateway refused: {refused[item.key]}" if item.key in refused else "not brought back"
+            returns.failed(item, why)
 
 
 def _record(store: SqliteStore, **more: Any) -> StoreRecord:
@@ -105,45 +100,51 @@ def _begin(ledger: Ledger, store: SqliteStore, record: StoreRecord) -> None:
 
 
 def _import_rows(
-    here: Installation, ledger: Ledger, store: SqliteStore, chosen: Sequence[Chosen], done: dict[tuple[str, str], Item]
+    here: Installation, ledger: Ledger, store: SqliteStore, chosen: Sequence[Chosen], returns: Returns
 ) -> None:
     """Import deleted sessions of one agent; what became of each is read from the rows."""
-    _, items = restorable.look(here.home, store.agent, chosen)
-    todo = [item for item in items if item.status is Status.WOULD_RESTORE and item.how == "import"]
-    done.update({(item.agent, item.key): item for item in items if item.how == "import"})
+    items = [item for item in returnable.look(here.home, store, chosen) if item.put_away is How.DELETE]
+    returns.decide(items)
+    todo = _away(items, How.DELETE)
     if not todo:
         return
     importer.check_transcripts(store, todo)
-    index = here.home.index(store.agent)
     text = importer.index_for(store, todo)
+    taken = tuple(map(recorded, todo))
     record = _record(
         store,
         size=len(text),
         sha256=hashlib.sha256(text).hexdigest(),
-        sessions=(*_taken_back(ledger, store, done), *map(importer.recorded, todo)),
+        sessions=(*_taken_back(ledger, store, returns), *taken),
     )
     _begin(ledger, store, record)
     if here.gateway.found.life is not Life.DOWN:
-        importer.stop(here, ledger)
+        service.stop(here, ledger)
     here.tell(f"importing {len(todo)} sessions of agent {store.agent}; receipt {ledger.receipt}")
-    importer.make_folder(here.disk, store.folder)
+    make_folder(here.disk, store.folder)
     said = None
     try:
-        for item in todo:
-            importer.write_transcripts(here.disk, store, item)
-        files.put(here.disk, index + importer.FRESH, text)
-        here.disk.rename_new(index + importer.FRESH, index)
-        here.disk.sync_folder(store.folder)
+        _write_for_importer(here, store, todo, text)
         said = importer.run_importer(here, store.agent)
     finally:
-        importer.clean(here.disk, index, store, record)
-        importer.judge(here, store, todo, done, said)
-    back = [item.key for item in todo if done[item.agent, item.key].status is Status.RESTORED]
-    taken = record.but(sessions=tuple(map(importer.recorded, todo)))
-    leftovers.put_away(here, store, taken, back, ledger.started_at)
+        importer.clean(here.disk, here.home.index(store.agent), store, record)
+        importer.judge(here, store, todo, returns, said)
+    back = {item.key for item in returns.of(store.agent) if item.status is Status.RESTORED}
+    leftovers.put_away(here, store, record.but(sessions=taken), back, ledger.started_at)
 
 
-def _taken_back(ledger: Ledger, store: SqliteStore, done: Mapping[tuple[str, str], Item]) -> tuple[SessionRecord, ...]:
+def _write_for_importer(here: Installation, store: SqliteStore, todo: Sequence[Item], text: bytes) -> None:
+    """Put transcripts, and then the index that names them, where the importer looks."""
+    index = here.home.index(store.agent)
+    for item in todo:
+        importer.write_transcripts(here.disk, store, item)
+    files.put(here.disk, index + importer.FRESH, text)
+    here.disk.rename_new(index + importer.FRESH, index)
+    here.disk.sync_folder(store.folder)
+
+
+def _taken_back(ledger: Ledger, store: SqliteStore, returns: Returns) -> tuple[SessionRecord, ...]:
     """Return what the record has of a store already, as it ended: sessions that were taken out of the archive."""
+    ended = {item.key: str(item.status) for item in returns.of(store.agent)}
     before = [session for work in ledger.shares if work.store.agent == store.agent for session in work.record.sessions]
-    return tuple(session.but(status=str(done[store.agent, session.key].status)) for session in before)
+    return tuple(session.but(status=ended[session.key]) for session in before)

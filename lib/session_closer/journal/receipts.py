@@ -1,0 +1,287 @@
+"""Which receipt is meant, and what of it: all of them as a list shows them, one by a word, its sessions by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from ..core import escape, keys, names
+from ..core.durable import Move
+from ..core.errors import Busy, Ours, Refused
+from ..core.model import PUT_AWAY, Status
+from ..core.report import ReceiptRow
+from . import history
+from .codec import decode
+from .record import Damaged, RunRecord, SessionRecord, StoreRecord
+from .written import read_record
+
+LAST = "last"
+# The index that a place has for a store, and the folders of its files by name.
+Places = Callable[[StoreRecord], tuple[str, Mapping[str, str]]]
+
+
+class Origin(StrEnum):
+    """What says what is to be brought back."""
+
+    RECEIPT = "a run's receipt"
+    BACKUP = "a backup of an index"
+    FOUND = "what anybody has deleted or reset"
+
+
+class Source(NamedTuple):
+    """What is to be brought back, by store: as a receipt has it, or made of a backup, or of what was found.
+
+    `run`, `sequence` and `began` (ISO 8601) are those of the run that put it away; "" and 0 where none of ours did.
+    """
+
+    stores: tuple[StoreRecord, ...]
+    origin: Origin = Origin.RECEIPT
+    run: str = ""
+    sequence: int = 0
+    began: str = ""
+
+    @property
+    def restores(self) -> bool:
+        """Whether it is of a run that brought sessions back."""
+        return _restores(self.stores)
+
+
+class ChosenSession(NamedTuple):
+    """One session that is to be brought back, with the name that was given for it, and what says so.
+
+    `at`: the store's place among the source's, in the order of their closing.
+    """
+
+    store: StoreRecord
+    session: SessionRecord
+    given: str
+    source: Source
+    at: int
+
+    @property
+    def name(self) -> str:
+        """What it is called by."""
+        return self.session.key
+
+
+class ChosenFile(NamedTuple):
+    """One file that belonged to no session and is to be brought back, with the same."""
+
+    store: StoreRecord
+    move: Move
+    given: str
+    source: Source
+    at: int
+
+    @property
+    def name(self) -> str:
+        """What it is called by: the name that it had."""
+        return self.move.source
+
+
+Chosen = ChosenSession | ChosenFile
+_Listed = tuple[ReceiptRow, RunRecord | None]
+_Back = set[tuple[str, str, str | None]]
+
+
+def listed(state: str) -> list[ReceiptRow]:
+    """Return every receipt, newest first, those of runs that have not ended among them."""
+    return [row for row, _ in _records(state)]
+
+
+def _records(state: str) -> list[_Listed]:
+    """Return each receipt with what it says, None where that cannot be read; newest first."""
+    found: dict[str, _Listed] = {}
+    back: _Back = set()
+    # Newest first: what a restore has brought back was closed before it, and may have been closed again since.
+    for run, path, raw in history.named_records(state):
+        # A run that ends meanwhile is found twice, at last as a receipt.
+        try:
+            record = decode(raw)
+        except Damaged:
+            found[run] = ReceiptRow(run, "", "damaged", "", None, (), 0, 0, 0, path), None
+            continue
+        # All receipts together may be larger than the memory.
+        bare = tuple(store.but(sessions=(), orphans=()) for store in record.stores)
+        found[run] = _row(state, record, path, back), record.but(stores=bare)
+        if _restores(record.stores):
+            back |= _changed(record)
+        else:
+            back -= _changed(record)
+    by_path = {row.path: row.restored for row, _ in found.values()}
+    # One that has begun in this moment is the newest.
+    place = {begun.run: number for number, begun in enumerate(history.beginnings(state))}
+    newest_first = sorted(found, key=lambda run: (place.get(run, len(place)), run), reverse=True)
+    return [(_with_later(row, record, by_path), record) for row, record in map(found.__getitem__, newest_first)]
+
+
+def _changed(record: RunRecord) -> _Back:
+    return {
+        (store.agent, session.key, session.session_id)
+        for store in record.stores
+        for session in store.sessions
+        if session.status in ("restored", *PUT_AWAY)
+    }
+
+
+def _with_later(row: ReceiptRow, record: RunRecord | None, restored: Mapping[str, int]) -> ReceiptRow:
+    """Return the row with what is back of the caller's own session, which a run of its own has closed."""
+    results = record.results if record is not None else ()
+    return row._replace(restored=row.restored + sum(restored.get(str(result.receipt), 0) for result in results))
+
+
+def _row(state: str, record: RunRecord, path: str, back: _Back) -> ReceiptRow:
+    """Return what a list shows of a receipt; `back`: the sessions that later restores have brought back."""
+    sessions = [(store.agent, session) for store in record.stores for session in store.sessions]
+    lone = sum(len(store.orphans) for store in record.stores)
+    restore = _restores(record.stores)
+    closed = [(agent, session) for agent, session in sessions if session.status in PUT_AWAY]
+    # The caller's own session was closed by a run of its own, for this one.
+    later = [result for result in record.results if result.late]
+    agents = (*(store.agent for store in record.stores), *(result.agent for result in later))
+    return ReceiptRow(
+        record.id,
+        record.operation,
+        "done" if record.state == "done" else "interrupted" if history.is_left(state, record.id) else "open",
+        record.started_at,
+        record.reason,
+        tuple(dict.fromkeys(agents)),
+        len(sessions) + len(later) + lone,
+        0 if restore else len(closed) + sum(result.status in PUT_AWAY for result in later) + lone,
+        sum(session.status == "restored" for _, session in sessions)
+        if restore
+        else sum((agent, session.key, session.session_id) in back for agent, session in closed),
+        path,
+    )
+
+
+def _restores(stores: Sequence[StoreRecord]) -> bool:
+    """Tell whether a run brought sessions back."""
+    return any(store.restores for store in stores)
+
+
+def choose(state: str, which: str, places: Places, *, looking: bool) -> Source:
+    """Return what a run has put away: of `last` that closed something, of an id or the beginning of one, of its path.
+
+    Busy where that run has not ended; Refused where it was interrupted, where its receipt cannot be read, or speaks of
+    a store that `places` does not have there. `looking`: interrupted runs have not been finished ahead of this.
+    """
+    wanted = os.path.basename(which).removesuffix(".json")
+    if wanted != which and history.receipt_path(state, wanted) != os.path.realpath(which):
+        raise _no_receipt(f"{escape.quoted(which)} is no receipt of {state}")
+    records = _records(state)
+    row = _latest(state, records, looking=looking) if which == LAST else _named(state, records, wanted)
+    if row.state == "open":
+        raise Busy(f"run {row.id} has not ended: {_waiting_for(row, records)}", "run the same command again then")
+    if row.state == "interrupted":
+        raise Refused(
+            f"run {row.id} was interrupted: what it has closed is known when it is finished",
+            "any changing command finishes it; restore-sessions does that first, without --dry-run and --check",
+            name="interrupted_run",
+        )
+    record = _read(state, row.path, places)
+    stores = (*record.stores, *_deferred(state, record, places))
+    return Source(stores, run=record.id, sequence=record.sequence, began=record.started_at)
+
+
+def _latest(state: str, records: Sequence[_Listed], *, looking: bool) -> ReceiptRow:
+    # One that has not ended, or cannot be read, may be the run that is meant.
+    others = ("open", "damaged", "interrupted") if looking else ("open", "damaged")
+    for row, record in records:
+        if row.closed or (row.state in others and not (record is not None and _restores(record.stores))):
+            return _asking(records, row)
+    raise _no_receipt(f"no run has closed anything in {state} yet")
+
+
+def _named(state: str, records: Sequence[_Listed], wanted: str) -> ReceiptRow:
+    rows = [row for row, _ in records if row.id == wanted] or [
+        row for row, _ in records if wanted and row.id.startswith(wanted)
+    ]
+    if len(rows) != 1:
+        said = f"{len(rows)} receipts begin with" if rows else "there is no receipt"
+        raise _no_receipt(f"{said} {escape.plain(wanted)} in {state}")
+    return rows[0]
+
+
+def _asking(records: Sequence[_Listed], row: ReceiptRow) -> ReceiptRow:
+    """Return the run that left this one to the process which outlived it, else the row itself."""
+    for other, record in records:
+        if record is not None and any(result.receipt == row.path for result in record.results):
+            return other
+    return row
+
+
+def _waiting_for(row: ReceiptRow, records: Sequence[_Listed]) -> str:
+    record = next(record for other, record in records if other is row)
+    results = record.results if record is not None else ()
+    own = [result.key for result in results if result.status == Status.DEFERRED]
+    return f"it waits until the turn of {escape.plain(own[0])} ends" if own else "a process is at it"
+
+
+def _read(state: str, path: str, places: Places) -> RunRecord:
+    """Return a receipt that speaks of stores of this place alone (I8)."""
+    try:
+        found = decode(read_record(path).raw)
+    except (OSError, Damaged) as problem:
+        raise _no_receipt(f"{path} cannot be read: {problem}") from None
+    if found.state_dir != state:
+        raise _no_receipt(f"{path} is a receipt of {found.state_dir}")
+    for store in found.stores:
+        own, roots = places(store)
+        if (store.path, store.roots) != (own, roots):
+            raise _no_receipt(f"{path} speaks of {store.path}, agent {store.agent} has {own}")
+    return found
+
+
+def _deferred(state: str, record: RunRecord, places: Places) -> Iterator[StoreRecord]:
+    """Give the stores of the sessions that were closed for a run later, which have a receipt of their own."""
+    for row in record.results:
+        name = os.path.basename(row.receipt or "").removesuffix(".json")
+        if names.is_run_id(name) and row.receipt == history.receipt_path(state, name):
+            yield from _read(state, row.receipt, places).stores
+
+
+def _no_receipt(what: str) -> Refused:
+    return Refused(what, (Ours("restore-sessions"), "--list"), name="no_receipt")
+
+
+def select(
+    source: Source, wanted: Sequence[str], statuses: Collection[str] = PUT_AWAY
+) -> tuple[list[Chosen], list[str]]:
+    """Return what of a source has such an end and is wanted (all if none is named), and the names that are unknown."""
+    closed = [*_sessions(source, statuses), *_lone_files(source)]
+    if not wanted:
+        return closed, []
+    chosen: dict[tuple[str, str], Chosen] = {}
+    unknown = []
+    for name in wanted:
+        # What a run has closed can be named as it is, also where it could be no target.
+        hits = [one for one in closed if one.name == name] or [one for one in closed if _is_meant(one, name)]
+        for one in hits:
+            chosen.setdefault((one.store.agent, one.name), one._replace(given=name))
+        if not hits:
+            if (slip := keys.slip(name, keys.agent_of(name) or keys.DEFAULT_AGENT)) is not None:
+                raise slip
+            unknown.append(name)
+    return list(chosen.values()), unknown
+
+
+def _sessions(source: Source, statuses: Collection[str]) -> Iterator[Chosen]:
+    for at, store in enumerate(source.stores):
+        for session in store.sessions:
+            if session.status in statuses:
+                yield ChosenSession(store, session, session.key, source, at)
+
+
+def _lone_files(source: Source) -> Iterator[Chosen]:
+    for at, store in enumerate(source.stores):
+        for move in () if store.restores else store.orphans:
+            yield ChosenFile(store, move, move.source, source, at)
+
+
+def _is_meant(one: Chosen, name: str) -> bool:
+    """Tell whether a name that was given could stand for a session."""
+    target = keys.target(name, None if name.startswith("agent:") else one.store.agent)
+    return isinstance(one, ChosenSession) and one.session.key in target.candidates

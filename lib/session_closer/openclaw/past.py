@@ -1,0 +1,66 @@
+"""What was put away below one state directory, as far as it is known without a gateway: receipts, backups, finds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from ..core.durable import SESSIONS
+from ..core.model import Snapshot
+from ..core.report import Found
+from ..journal import history, receipts
+from ..journal.receipts import Source
+from ..journal.record import StoreRecord
+from ..system import files
+from ..system.clock import Clock
+from . import access, found, from_backup, from_found, owner, stores
+from .files.store import FileStore, check, read_index
+from .home import Home
+from .sqlite.store import SqliteStore
+
+
+class OpenClawPast:
+    """What earlier runs, and others, have put away of one OpenClaw."""
+
+    def __init__(self, home: Home, clock: Clock) -> None:
+        self._home = home
+        self._clock = clock
+
+    def check_unfinished(self) -> None:
+        """Refuse where what an interrupted run has left could not be finished."""
+        access.check_unfinished(self._home, [])
+
+    def source(self, which: str, given: str | None, *, looking: bool) -> tuple[Source, list[str]]:
+        """Return what a word stands for, and what is to be said of it: a receipt, a backup, or what was found."""
+        if which.startswith(from_found.PREFIX):
+            return from_found.from_found(self._home, which, given, self._places, self._clock, looking=looking)
+        if ".bak-" in os.path.basename(which):
+            return from_backup.from_backup(self._home, which), []
+        return receipts.choose(self._home.state, which, self._places, looking=looking), []
+
+    def _places(self, store: StoreRecord) -> tuple[str, Mapping[str, str]]:
+        """Return the index that a store of a receipt has here, and the folders of its files."""
+        has_rows = store.era == SqliteStore.era
+        index = self._home.database(store.agent) if has_rows else self._home.index(store.agent)
+        return index, {SESSIONS: self._home.folder(store.agent)}
+
+    def keys_before(self, store: StoreRecord) -> frozenset[str]:
+        """Return the keys that a file store had before a run, as far as its backup is there; Refused: unreadable."""
+        if store.era != FileStore.era or store.backup is None:
+            return frozenset()
+        path = os.path.join(os.path.dirname(store.path), store.backup)
+        return frozenset(check(read_index(path)[0], path).members) if files.exists(path) else frozenset()
+
+    def snapshot(self, agent: str) -> Snapshot:
+        """Return what is in an agent's store now."""
+        store = stores.detect(self._home, agent)
+        return store.read() if store is not None else stores.absent(self._home, agent)
+
+    def found(self, words: Sequence[str], most: int | None) -> tuple[list[Found], list[str]]:
+        """Return what anybody has deleted or reset and one of the words names, and a line for each thing left out."""
+        everything, warnings = found.look(self._home)
+        wanted = [find for find in everything if found.matches(find, words)]
+        sized = wanted[:most]
+        shown = [found.with_size(find) for find in sized] + [find.shown for find in wanted[len(sized) :]]
+        exposed = owner.exposure(self._home, history.folders(self._home.state))
+        return shown, [*warnings, *exposed]

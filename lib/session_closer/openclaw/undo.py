@@ -1,0 +1,152 @@
+"""What the archives still hold of sessions that were put away, verified against what was recorded. Nothing writes."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from ..artifacts import measuring
+from ..core import durations, escape, names
+from ..core.claims import Claims
+from ..core.durable import Move
+from ..core.effects import How
+from ..core.errors import Refused
+from ..core.model import Status
+from ..journal import history
+from ..journal.checks import raw_entry
+from ..journal.receipts import Chosen, Origin
+from ..journal.record import SessionRecord, StoreRecord
+from ..ports.undo import Item
+from ..system import files
+from ..system.disk import Disk
+from .files import document
+from .home import Home
+from .shelf import Shelf, put_away_since
+
+# OpenClaw's own default for archived transcripts of a file store; those of a database it keeps.
+_KEPT_SECONDS = 30 * durations.SECONDS["d"]
+
+
+def shelf_of(home: Home, agent: str, chosen: Sequence[Chosen]) -> Callable[[], Shelf]:
+    """Return what tells which archives of an agent may be taken for what was chosen of one source."""
+    source, era = chosen[0].source, chosen[0].store.era
+    # Most sessions miss nothing that is not in their record, and receipts may hold tens of thousands of archives.
+    return functools.cache(lambda: put_away_since(home, agent, era, (source.sequence, source.run)))
+
+
+def with_way_out(chosen: Sequence[Chosen], items: list[Item]) -> list[Item]:
+    """Return items of what was found with a way on where something else is in its place."""
+    if chosen[0].source.origin is not Origin.FOUND:
+        return items
+    hint, told = "--as KEY brings it back beside it, under another key", []
+    for item in items:
+        why = {one.kind: one.note for one in item.effects if one.kind in ("settings", "transcript")}
+        found = item._replace(left_out={**item.left_out, **why})
+        told.append(found._replace(error=f"{item.error}; {hint}") if item.status is Status.CONFLICT else found)
+    return told
+
+
+def with_files(
+    home: Home,
+    folder: str,
+    item: Item,
+    moves: Sequence[Move],
+    *,
+    claims: Claims | None = None,
+    is_kept: Callable[[str], bool] = lambda _: False,
+) -> Item:
+    """Return the item with the renames in a folder that are to be undone, or with what stands in their way.
+
+    `claims` of the sessions that are there now, None for a database, whose archives OpenClaw does not delete by age.
+    `is_kept`: whether the database itself keeps an archive, whatever has become of the file.
+    """
+    back = []
+    for move in moves:
+        live, archive = os.path.join(folder, move.source), os.path.join(folder, move.target)
+        shared = claims is not None and claims.cover(move.source)
+        if files.exists(live) and not files.exists(archive) and (shared or _is_what_was(folder, move)):
+            continue
+        wrong = measuring.change(folder, move)
+        if wrong is not None and not is_kept(move.target):
+            return item._replace(status=Status.FAILED, error=f"{escape.quoted(move.target)} {wrong}")
+        if files.exists(live):
+            return item._replace(status=Status.CONFLICT, error=f"{escape.quoted(move.source)} is there again")
+        back.append(move)
+    return item._replace(moves=tuple(back), until=_until(home, back, keep_days=claims is not None))
+
+
+def _is_what_was(folder: str, move: Move) -> bool:
+    return measuring.change(folder, move.but(target=move.source)) is None
+
+
+def entry_of(recorded: StoreRecord, session: SessionRecord) -> str:
+    """Return the member that a file store had for a session; Refused where its backup is not what it was."""
+    if session.entry is not None:
+        return session.entry
+    assert recorded.backup is not None
+    path = os.path.join(os.path.dirname(recorded.path), recorded.backup)
+    try:
+        raw = files.piece(path, session.offset, session.length)
+    except OSError as problem:
+        raise Refused(f"its backup {path} cannot be read: {problem.strerror}") from None
+    if hashlib.sha256(raw).hexdigest() != session.sha256:
+        raise Refused(f"its backup {path} is not what it was")
+    entry = raw.decode("utf-8")
+    if document.member(entry)[0] != session.key:
+        raise Refused(f"what {path} has there is another session's")
+    return entry
+
+
+def make_folder(disk: Disk, folder: str) -> None:
+    """Make the sessions folder, which a database does not need, nor an index elsewhere."""
+    if not files.is_folder(folder):
+        make_folder(disk, os.path.dirname(folder))
+        disk.make_folder(folder)
+        disk.sync_folder(os.path.dirname(folder))
+
+
+def recorded(item: Item) -> SessionRecord:
+    """Return what the record of a restore says about one session."""
+    raw = raw_entry(item.entry)
+    return SessionRecord(
+        item.key,
+        item.session_id,
+        0,
+        len(raw),
+        hashlib.sha256(raw).hexdigest(),
+        "files" if item.put_away is How.FILES else "gateway",
+        moves=item.moves,
+        entry=item.entry,
+        modes=item.modes,
+        jobs=item.jobs,
+    )
+
+
+def _until(home: Home, moves: Sequence[Move], *, keep_days: bool) -> str | None:
+    """Return until when OpenClaw keeps the archives, None where it does not delete them by age."""
+    kept = _kept_seconds(home, default=_KEPT_SECONDS if keep_days else None)
+    # `.bak.` archives of companions are not aged.
+    stamps = [
+        stamp for move in moves if (stamp := names.archived_at(move.target)) and not names.is_companion(move.source)
+    ]
+    if kept is None or not stamps:
+        return None
+    return history.iso(min(stamps) + timedelta(seconds=kept))
+
+
+def _kept_seconds(home: Home, default: float | None) -> float | None:
+    if home.setting("session", "maintenance", "mode") == "warn":
+        return None
+    own = home.setting("session", "maintenance", "resetArchiveRetention")
+    if own is False:
+        return None
+    found = durations.seconds(own, unit="d")
+    if found is None and default is not None:
+        # As OpenClaw reads them: the older name counts where the newer one is not set at all.
+        after = home.setting("session", "maintenance", "pruneAfter")
+        days = home.setting("session", "maintenance", "pruneDays")
+        found = durations.seconds(days if after is None else after, unit="d")
+    return default if found is None else found
