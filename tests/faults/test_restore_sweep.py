@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from faults.databases import AGENTS, ERRORS
-from faults.injection import NO_CHANGE, Counting, in_child, kill_at
+from faults.injection import NO_CHANGE, Counting, fail_at, in_child, kill_at
 from faults.oracle import BESIDE, STAMP
 from faults.scenarios import CLOSING, batch
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
@@ -261,15 +261,10 @@ def test_an_error_at_any_step_is_told_and_the_next_run_brings_all_back(bench: Be
     points = [point for point, name in enumerate(names) if name not in NO_CHANGE or point % 3 == 0]
     for point in some(points, 4, names.__getitem__):
         number = ERRORS[point % len(ERRORS)]
-
-        def fail(at: int, name: str, when: str, point: int = point, number: int = number) -> None:
-            if (at, when) == (point, "before"):
-                raise OSError(number, os.strerror(number), "injected")
-
         bench.reset()
         words: list[str] = []
         try:
-            report = bench.restore(Counting(fail))
+            report = bench.restore(Counting(fail_at(point, "before", number)))
         except CloserError:
             code = 1
         else:
@@ -452,15 +447,10 @@ def test_an_error_at_any_step_of_an_import_is_told_and_leaves_no_sessions_json(d
     points = [point for point, name in enumerate(names) if name not in NO_CHANGE or point % 3 == 0]
     for point in some(points, 4, names.__getitem__):
         number = ERRORS[point % len(ERRORS)]
-
-        def fail(at: int, name: str, when: str, point: int = point, number: int = number) -> None:
-            if (at, when) == (point, "before"):
-                raise OSError(number, os.strerror(number), "injected")
-
         deleted.reset()
         what = f"{point} {names[point]}"
         try:
-            failed = deleted.restore(Counting(fail))
+            failed = deleted.restore(Counting(fail_at(point, "before", number)))
         except CloserError:
             told = True
         else:

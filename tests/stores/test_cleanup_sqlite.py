@@ -6,7 +6,6 @@ import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
@@ -16,6 +15,7 @@ from support.cleanup import summary
 from support.commands import Answer, run, run_json
 from support.gateway import StubGateway
 from support.keys import LEAD, RESEARCHER
+from support.rows import picture
 from support.sqlite import CRON_RUN, Bases, build_sqlite, database
 from support.stores import TOKEN, Store
 from support.trees import tree, write
@@ -59,10 +59,6 @@ def bases(tmp_path: Path, stub: StubGateway) -> Bases:
 
 def clean(bases: Bases, *words: str) -> Answer:
     return run_json(CleanupSessions, *words, state=bases.store.state)
-
-
-def picture(bases: Bases) -> dict[str, Any]:
-    return {agent: (bases.rows(agent), bases.events(agent)) for agent in ("project-lead", "researcher")}
 
 
 def done(answer: Answer, status: str = "closed") -> set[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -128,16 +127,6 @@ def all_keys(store: Store) -> set[str]:
 def summary(answer: Answer, agent: str = "project-lead") -> dict[str, Any]:
     (found,) = [each for each in answer.data["stores"] if each["agent"] == agent]
     return dict(found)
-
-
-def picture(store: Store) -> dict[str, tuple[Any, ...]]:
-    """Return what is in the agents' folders but backups of this run: names, modes, times, content."""
-    found = {}
-    for name, (mode, moment, content) in tree(store.state / "agents").items():
-        if ".bak-" not in name:
-            changes = stat.S_ISDIR(mode) or name.endswith("sessions.json")
-            found[name] = (mode, None if changes else moment, content)
-    return found
 
 
 def actions(answer: Answer) -> set[tuple[str, str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,6 @@ from support.keys import LEAD, RESEARCHER
 from support.service import Service
 from support.sqlite import CRON_RUN, Bases
 from support.stores import Store
-from support.trees import tree
 
 KELLY, LEGACY = LEAD + "kelly-dashboard", LEAD + "project-kelly-dashboard"
 ALPHA, REVIEW, TOPICS = LEAD + "alpha", LEAD + "alpha-review", LEAD + "topics"
@@ -46,16 +44,6 @@ def receipt_of(store: Store, data: dict[str, Any]) -> str:
     path = Path(data["receipt"])
     assert path.parent == store.state / "session-closer" / "receipts"
     return path.stem
-
-
-def picture(store: Store) -> dict[str, tuple[Any, ...]]:
-    """Return what is in the agents' folders but backups: names, modes, content; times of all but the indexes."""
-    found = {}
-    for name, (mode, time, content) in tree(store.state / "agents").items():
-        if ".bak-" not in name:
-            changes = stat.S_ISDIR(mode) or name.endswith("sessions.json")
-            found[name] = (mode, None if changes else time, content)
-    return found
 
 
 def ends(store: Store, key: str = KELLY, ending: str = ".jsonl") -> tuple[Path, Path]:

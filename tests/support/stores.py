@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from session_closer.system import processes
 
 from support.keys import LEAD, session_id
 from support.moments import BORN, PUT_AWAY
-from support.trees import write
+from support.trees import tree, write
 
 TOKEN = "token-of-the-tests"
 
@@ -100,6 +101,16 @@ class Store:
         pid = os.getpid()
         write(path, json.dumps({"pid": pid, "createdAt": "now", "starttime": processes.start_ticks(pid)}))
         return path
+
+
+def picture(store: Store) -> dict[str, tuple[Any, ...]]:
+    """Return what is in the agents' folders but backups: names, modes, content; times of all but the indexes."""
+    found = {}
+    for name, (mode, time, content) in tree(store.state / "agents").items():
+        if ".bak-" not in name:
+            changes = stat.S_ISDIR(mode) or name.endswith("sessions.json")
+            found[name] = (mode, None if changes else time, content)
+    return found
 
 
 # Makes the sample store with its gateway in some state of life (tests/commands/conftest.py).

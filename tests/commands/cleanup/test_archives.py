@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support.cleanup import DAY, EXPIRE, HOUR, age, backup, clean, gone, picture, shelve, stamp, stray, summary
+from support.cleanup import DAY, EXPIRE, HOUR, age, backup, clean, gone, shelve, stamp, stray, summary
 from support.commands import run, run_json
 from support.keys import LEAD
-from support.stores import Store
+from support.stores import Store, picture
 from support.trees import write
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")

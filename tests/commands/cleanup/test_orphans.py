@@ -19,7 +19,6 @@ from support.cleanup import (
     age,
     clean,
     gone,
-    picture,
     shelve,
     stamp,
     stray,
@@ -28,7 +27,7 @@ from support.cleanup import (
 )
 from support.commands import run_json
 from support.keys import LEAD, session_id
-from support.stores import Store
+from support.stores import Store, picture
 from support.trees import write
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")

@@ -18,7 +18,6 @@ from support.cleanup import (
     backup,
     clean,
     fill,
-    picture,
     put,
     shelve,
     stray,
@@ -29,7 +28,7 @@ from support.commands import run, run_json, run_process
 from support.gateway import StubGateway
 from support.keys import LEAD
 from support.programs import LIB
-from support.stores import Stage, Store
+from support.stores import Stage, Store, picture
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 EVERYTHING = ("--stale", "cron-run=24h", "--stale", "subagent=24h", "--orphans", "--fix-missing", "--max-entries", "10",

@@ -8,20 +8,8 @@ from pathlib import Path
 import pytest
 from support.commands import restore
 from support.keys import session_id
-from support.restore import (
-    KELLY,
-    LEGACY,
-    MANY,
-    MANY_KEYS,
-    READER,
-    TOPICS,
-    backup_of,
-    close,
-    picture,
-    receipt_of,
-    statuses,
-)
-from support.stores import Store, build
+from support.restore import KELLY, LEGACY, MANY, MANY_KEYS, READER, TOPICS, backup_of, close, receipt_of, statuses
+from support.stores import Store, build, picture
 from support.trees import tree
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")

@@ -11,21 +11,8 @@ import pytest
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from support.commands import restore, run
 from support.keys import session_id
-from support.restore import (
-    ALPHA,
-    KELLY,
-    LEGACY,
-    MANY,
-    MANY_KEYS,
-    READER,
-    REVIEW,
-    TOPICS,
-    close,
-    picture,
-    receipt_of,
-    statuses,
-)
-from support.stores import Store
+from support.restore import ALPHA, KELLY, LEGACY, MANY, MANY_KEYS, READER, REVIEW, TOPICS, close, receipt_of, statuses
+from support.stores import Store, picture
 from support.trees import tree, write
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")

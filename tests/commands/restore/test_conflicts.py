@@ -10,8 +10,8 @@ from session_closer.operations import restore as restoring
 from session_closer.system.disk import Disk
 from support.commands import restore
 from support.keys import LEAD, session_id
-from support.restore import ALPHA, KELLY, LEGACY, MANY, READER, REVIEW, TOPICS, close, ends, picture, rows, statuses
-from support.stores import Store
+from support.restore import ALPHA, KELLY, LEGACY, MANY, READER, REVIEW, TOPICS, close, ends, rows, statuses
+from support.stores import Store, picture
 from support.trees import tree, write
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")

@@ -10,8 +10,8 @@ from session_closer.operations import restore as restoring
 from support.commands import restore, run_json
 from support.gateway import StubGateway, StubOpenClaw
 from support.interrupted import Killed, KilledDisk, interrupt
-from support.restore import ALPHA, KELLY, LEGACY, READER, TOPICS, close, picture, statuses
-from support.stores import Stage, Store
+from support.restore import ALPHA, KELLY, LEGACY, READER, TOPICS, close, statuses
+from support.stores import Stage, Store, picture
 from support.trees import tree
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from support.commands import one_document, run_process
 from support.programs import LIB
-from support.restore import picture
-from support.stores import build
+from support.stores import build, picture
 
 BIN = LIB.parent / "bin"
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")
