@@ -291,4 +291,4 @@ def test_an_aborted_run_is_waited_for_though_its_transcript_is_archived_already(
     archive_late_files(Disk(), work, [row])
     ending.join()
     assert not late.exists()
-    assert len(work.archives[ALPHA]) == 1
+    assert len(work.results.archives[ALPHA]) == 1

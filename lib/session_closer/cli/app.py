@@ -20,6 +20,7 @@ from .grammar import Grammar
 if TYPE_CHECKING:
     from ..core.report import Report
     from ..core.wish import Options, Wish
+    from ..ports.context import Console
     from ..ports.runtime import Place
     from ..render.grid import Block
 
@@ -148,6 +149,7 @@ class Base(Reader):
     no_restart = cli.Flag("--no-restart", help="the same as --restart never")
     reason = word("--reason TEXT", "why; it is kept in the receipt")
     rules: str | None = None
+    tell = staticmethod(streams.tell)
     _progress = streams.Progress()
 
     def only_shows(self) -> bool:
@@ -179,14 +181,14 @@ class Base(Reader):
         meant = None if calls.is_demo(self.given) else self.place().meant_by(self.profile)
         return calls.again(self.executable, self.given, meant, added=added, without=without)
 
-    def tell(self, line: str) -> None:
-        """Say a line at once, before slow work begins."""
-        streams.tell(line)
+    def console(self) -> Console:
+        """Return who hears of a run; what draws is loaded ahead of it, where that will be needed."""
+        from ..ports.context import Console
 
-    def load_drawing(self) -> None:
-        """Load what draws the result, where it will be drawn."""
-        if not self.as_json:
-            streams.load_drawing()
+        if self.as_json:
+            return Console(self.tell, self.progress)
+        streams.load_drawing()
+        return Console(self.tell, self.progress, self._progress.watch)
 
     def progress(self, done: int, total: int) -> None:
         """Show how far work is: on a terminal if it has taken more than a second, else with --verbose every ten."""
@@ -285,10 +287,7 @@ class Command(Closing):
             return demo.perform(wish, self.options(), self)
         from ..operations.close import execute  # what touches a store is not loaded for --help
 
-        self.load_drawing()
-        return self.show(
-            execute(self.place(), wish, self.options(), tell=self.tell, progress=self.progress, clock=self.clock)
-        )
+        return self.show(execute(self.place(), wish, self.options(), console=self.console(), clock=self.clock))
 
     def options(self) -> Options:
         """Return the switches as data."""

@@ -10,6 +10,7 @@ from ..core.report import Report
 from ..core.wish import Options, Wish
 from ..operations import runtimes
 from ..operations.close import execute
+from ..ports.context import Console as Heard
 from ..ports.context import Context
 from ..ports.runtime import Place
 
@@ -40,7 +41,7 @@ def perform(wish: Wish, options: Options, console: Console) -> int:
         where = runtimes.entrance().sample(os.path.realpath(os.path.join(place, "state")))
         if not console.as_json:
             console.say(_ABOUT, "", "before", *_listing(where), "")
-        found = execute(where, wish, options, tell=console.tell)
+        found = execute(where, wish, options, console=Heard(console.tell))
         code = console.show(found)
         if not console.as_json and not options.dry_run:
             console.say("", "after", *_listing(where))

@@ -74,6 +74,8 @@ class Progress:
         self._next = time.monotonic() + _PATIENCE_SECONDS
         self._first: tuple[float, int] | None = None
         self._shown = False
+        # Asked once: whoever has many small things to do is not to wait for the answer each time.
+        self._on_terminal: bool | None = None
 
     def show(self, done: int, total: int, *, every_ten: bool, drawn: bool) -> None:
         """Show that so many are done; where stderr is no terminal, every ten of them if that is wanted.
@@ -93,6 +95,13 @@ class Progress:
             _rewrite(self._drawn(done, total, now) if drawn else f"{done} of {total}")
         else:
             self.clear()
+
+    def watch(self, done: int, total: int) -> None:
+        """Show with a bar that so many are done, on a terminal and nowhere else."""
+        if self._on_terminal is None:
+            self._on_terminal = sys.stderr.isatty()
+        if self._on_terminal:
+            self.show(done, total, every_ten=False, drawn=True)
 
     def clear(self) -> None:
         """Take what is shown away, so that what is said next has the line."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from ..core.keys import Target, check_agent
 from ..core.policy import Maintenance, Policy, Rules
 from ..core.report import Report
 from ..core.wish import Options, Wish
+from ..ports.context import Console
 from ..ports.runtime import Place
 from ..system.clock import Clock
 from . import sources
@@ -62,8 +62,7 @@ def perform(
     options: Options,
     *,
     enforce: bool,
-    tell: Callable[[str], None],
-    progress: Callable[[int, int], None],
+    console: Console,
     clock: Clock,
 ) -> Report:
     """Clean up by a policy, or tell what would become of it where the configuration only warns."""
@@ -80,5 +79,5 @@ def perform(
         options = options._replace(dry_run=True, yes=True)
     only = agents[0] if scope.agent is not None or scope.store is not None else None
     wish = Wish(OPERATION, (), agent=only, rules=found, among=tuple(agents))
-    report = execute(where, wish, options, tell=tell, progress=progress, clock=clock)
+    report = execute(where, wish, options, console=console, clock=clock)
     return report._replace(warnings=(*notes, *report.warnings), rules=rules.told)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -32,14 +32,13 @@ def execute(
     options: Options,
     *,
     disk: Disk | None = None,
-    tell: Callable[[str], None] = lambda _: None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    console: Console | None = None,
     clock: Clock = REAL,
 ) -> Report:
     """Return the report of a run; CloserError where it ends before there is a plan."""
     # One store of all that cannot be read must not keep the others from being cleaned.
     runtimes.check_place(where, wish.agents() if wish.rules is None or wish.agent else [])
-    context = Context(options, disk or Disk(), Console(tell, progress), clock)
+    context = Context(options, disk or Disk(), console or Console(), clock)
     runtime = runtimes.opened(where, context)
     transaction = Transaction(context.disk, runtime.root, wish.operation, options.reason, clock)
     try:

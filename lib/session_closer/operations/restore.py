@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -57,20 +57,19 @@ def execute(
     options: Options,
     *,
     disk: Disk | None = None,
-    tell: Callable[[str], None] = lambda _: None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    console: Console | None = None,
     clock: Clock = REAL,
 ) -> Report:
     """Return the report of a restore; CloserError where it ends before there is a plan."""
     runtimes.check_place(where, [])
-    disk, past = disk or Disk(), runtimes.past(where, clock)
-    context = Context(options, disk, Console(tell, progress), clock)
+    past = runtimes.past(where, clock)
+    context = Context(options, disk or Disk(), console or Console(), clock)
     try:
         meant = _meant(where, past, ask, context)
         if not meant.source.restores:
             return _bring_back(where, ask, meant, context)
         wish, others = close_again.wish(past, meant.source, ask.keys, RESTORE)
-        report = close.execute(where, wish, options, disk=disk, tell=tell, progress=progress, clock=clock)
+        report = close.execute(where, wish, options, disk=context.disk, console=context.console, clock=clock)
         return report._replace(results=(*report.results, *others))
     except OSError as problem:
         raise storage(problem, where.state) from None

@@ -96,3 +96,14 @@ def test_a_long_run_shows_how_far_it_is_and_leaves_nothing_of_it(served: Store, 
     assert any("━" in step for step in steps) is not bool(words)
     assert max(map(len, steps)) < 80
     assert steps[-1] == ""
+
+
+def test_files_that_are_put_away_or_brought_back_are_counted_on_a_terminal_alone(store: Store) -> None:
+    names = [f"many-{at}" for at in range(12)]
+    store.add(*((LEAD + name, store.session(LEAD + name)) for name in names))
+    for command, *words in (("close-project-batch", *names), ("restore-sessions", "last")):
+        seen = on_terminal(command, *words, state=store.state, before=SLOWLY, NO_COLOR="1")
+        assert seen.code == 0
+        assert re.search(r"\r[^\r\n]*━[^\r\n]*6 of 12[^\r\n]*\x1b\[K", seen.text)
+    piped = run_process("close-project-batch", "--verbose", *names, state=store.state, before=SLOWLY)
+    assert (piped.code, piped.stderr) == (0, "")

@@ -79,15 +79,13 @@ class CleanupSessions(Closing):
         if sum((self.agent is not None, self.all_agents, self.store is not None)) > 1:
             raise UsageProblem("--agent, --all-agents and --store contradict each other", "give one of them")
         scope = by_policy.Scope(self.agent, self.store, tuple(target(key, self.agent) for key in self.active_key))
-        self.load_drawing()
         found = by_policy.perform(
             where,
             scope,
             holding,
             self.options(),
             enforce=self.enforce,
-            tell=self.tell,
-            progress=self.progress,
+            console=self.console(),
             clock=self.clock,
         )
         return self.show(found)

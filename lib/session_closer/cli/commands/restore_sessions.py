@@ -75,10 +75,7 @@ class RestoreSessions(Base):
         from ...operations import restore
 
         ask = restore.Ask(words[0], words[1:], self.stop_gateway, self.check, self.under)
-        self.load_drawing()
-        return restore.execute(
-            self.place(), ask, self.options(), tell=self.tell, progress=self.progress, clock=self.clock
-        )
+        return restore.execute(self.place(), ask, self.options(), console=self.console(), clock=self.clock)
 
     def only_shows(self) -> bool:
         """Tell whether what is printed is all that this does, and no account of what was done."""

@@ -43,7 +43,8 @@ def archive(disk: Disk, share: FileShare, rows: Sequence[PlannedRow]) -> None:
         latest=engine.latest(share.store.listed),
     )
     with root:
-        for row in rows:
+        for at, row in enumerate(rows):
+            share.watch(at, len(rows))
             if share.results.became(row.key) is Status.CAME_BACK:
                 continue
             names_of_row = share.results.archives.setdefault(row.key, [])
@@ -54,6 +55,7 @@ def archive(disk: Disk, share: FileShare, rows: Sequence[PlannedRow]) -> None:
                 unheard = became is Became.ALREADY and move.source not in told
                 if became is Became.AWAY or unheard:
                     names_of_row.append(named.target)
+    share.watch(len(rows), len(rows))
 
 
 def _other_name(share: FileShare, move: Move) -> Move:

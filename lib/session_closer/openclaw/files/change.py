@@ -34,6 +34,7 @@ def take_out(
         clock=here.context.clock,
         planned=store.document,
         lent=lent,
+        watch=here.context.console.watch,
     )
     ledger.shares.append(share)
     if any(row.route is Route.GATEWAY for row in rows):

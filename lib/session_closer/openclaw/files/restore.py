@@ -93,11 +93,18 @@ def _root(here: Installation, store: FileStore) -> engine.Root:
 
 def _all_files_back(here: Installation, store: FileStore, todo: Sequence[Item], returns: Returns) -> list[Item]:
     """Give files their live names, those without a session first; return the sessions that have theirs."""
+    back, lone = [], [item for item in todo if item.lone]
     with _root(here, store) as root:
-        for item in todo:
-            if item.lone and _files_back(root, item, returns):
+        for at, item in enumerate((*lone, *(item for item in todo if not item.lone))):
+            here.context.console.watch(at, len(todo))
+            if not _files_back(root, item, returns):
+                continue
+            if item.lone:
                 returns.back(item)
-        return [item for item in todo if not item.lone and _files_back(root, item, returns)]
+            else:
+                back.append(item)
+    here.context.console.watch(len(todo), len(todo))
+    return back
 
 
 def _files_back(root: engine.Root, item: Item, returns: Returns) -> bool:

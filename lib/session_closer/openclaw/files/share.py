@@ -31,7 +31,8 @@ class FileShare(Share):
     """A file store's share of a run: `planned` is the text that was backed up, `live` what was installed last.
 
     `cut`: there is nothing in `live` but what the plan has left there; `checked` is the stamp that the index had when
-    it was found to be `live`, `seen` what it held else. `lent` says what other agents use of this one's files now.
+    it was found to be `live`, `seen` what it held else. `lent` says what other agents use of this one's files now,
+    `watch` hears how many of its sessions have their files put away.
     """
 
     store: FileStore
@@ -41,6 +42,7 @@ class FileShare(Share):
     cut: bool = False
     checked: Stamp | None = None
     seen: Seen | None = None
+    watch: Callable[[int, int], None] = lambda _done, _total: None
 
     def gone(self) -> list[str]:
         """Return which of the sessions are out of the store, as far as it can be read."""

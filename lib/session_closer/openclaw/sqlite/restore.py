@@ -53,9 +53,12 @@ def _unarchive(here: Installation, ledger: Ledger, store: SqliteStore, todo: Seq
     _begin(ledger, store, _record(store, sessions=tuple(map(recorded, todo))))
     refused: dict[str, CallRefused] = {}
     try:
-        for number, (pinned, targets) in enumerate(_rounds(todo)):
-            if number:
+        asked = 0
+        for pinned, targets in _rounds(todo):
+            if asked:
                 here.context.clock.sleep(_BREATH_SECONDS)
+            here.context.console.watch(asked, len(todo))
+            asked += len(targets)
             try:
                 refused.update(client.show(here.gateway, targets, pinned=pinned))
             except CallRefused as problem:
@@ -63,6 +66,7 @@ def _unarchive(here: Installation, ledger: Ledger, store: SqliteStore, todo: Seq
     except (LinkLost, LinkRefused) as problem:
         raise GatewayNeeded(f"the gateway stopped answering: {problem}", again(here.gateway)) from None
     finally:
+        here.context.console.watch(len(todo), len(todo))
         _judge(store, todo, refused, returns)
     for item in returns.of(store.agent):
         if item.modes and item.status is Status.RESTORED:
