@@ -23,6 +23,11 @@ atexit.register(show)
 RARE = {"rich", "websockets", "json5", "sqlite3", "asyncio", "multiprocessing", "urllib.request", "http.client", "ssl"}
 # Only a change needs these.
 CHANGES = ("operations.apply", "operations.recover", "journal.journal", "openclaw.files.close")
+# Only an interrupted run, and what is left to another process, needs these.
+RECOVERY = (
+    "operations.recover", "operations.worker", "operations.task", "openclaw.recorded", "openclaw.files.recover",
+    "openclaw.files.replay", "openclaw.sqlite.recover",
+)  # fmt: skip
 # Only work on a store needs these.
 WORK = {"psutil", "ctypes", "uuid", "difflib", "hashlib", "socket", "tempfile", "subprocess"}
 
@@ -70,6 +75,12 @@ def test_a_list_of_a_small_file_store_loads_nothing_that_changes_one(store: Stor
     assert "session_closer.operations.list" in found
     assert found & {f"session_closer.{name}" for name in CHANGES} == set()
     assert found & RARE - unavoidable == set()
+
+
+def test_a_dry_run_loads_nothing_that_finishes_a_run(store: Store) -> None:
+    found = loaded(store, "close-project-batch", "--dry-run", "alpha")
+    assert "session_closer.operations.close" in found
+    assert found & {f"session_closer.{name}" for name in ("operations.apply", *RECOVERY)} == set()
 
 
 def test_json5_is_for_a_configuration_that_json_refuses(store: Store) -> None:

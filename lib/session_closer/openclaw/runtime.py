@@ -16,7 +16,7 @@ from ..ports.context import Context
 from ..ports.runtime import Part
 from ..ports.store import Readable, Store
 from ..ports.undo import Item, Returns
-from . import access, owner, recorded, refusals, registers, stores, writable
+from . import access, owner, refusals, registers, stores, writable
 from .files.port import Files
 from .installation import Installation
 from .served import Served
@@ -79,6 +79,8 @@ class OpenClawRuntime:
 
     def check(self, record: StoreRecord) -> None:
         """Raise Damaged where a record speaks of places that this state directory does not have."""
+        from . import recorded  # only an interrupted run has such a record
+
         recorded.check_place(self.here.home, record)
 
     def recorded(self, record: StoreRecord) -> Store:
