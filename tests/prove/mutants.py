@@ -296,7 +296,7 @@ MUTANTS = (
     _one(
         "recovery trusts any path",
         "openclaw/recorded.py",
-        "    if store.path != paths[store.era] or store.roots != {SESSIONS: home.folder(store.agent)}:\n",
+        "    if store.path != paths.get(store.era) or store.roots != {SESSIONS: home.folder(store.agent)}:\n",
         "    if False:\n",
         "hostile",
     ),

@@ -17,6 +17,7 @@ _ROUTES, _SHA256 = frozenset({"files", "gateway"}), re.compile("([0-9a-f]{64})?"
 # Hardly any live name holds one of these words.
 _ARCHIVED = re.compile(r"\.(?:deleted|reset|bak)\.")
 _ROOT = re.compile("[a-z][a-z0-9-]{0,31}")
+_ERA = re.compile("[a-z]{1,16}")
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -30,8 +31,8 @@ def check_head(head: Head) -> None:
 
 def check_store(store: StoreRecord) -> None:
     """Raise Damaged for a store's part that could never have been made, or names what is none of its files."""
-    if store.era not in ("files", "sqlite"):
-        raise Damaged("speaks of a kind of store that this version does not know")
+    if not _ERA.fullmatch(store.era):
+        raise Damaged("speaks of a kind of store that there cannot be")
     if not keys.is_agent_id(store.agent):
         raise Damaged("names an agent that cannot be")
     _check_places(store)
@@ -58,7 +59,8 @@ def _check_places(store: StoreRecord) -> None:
 
 
 def _check_backups(store: StoreRecord) -> None:
-    if store.backup is not None if store.era == "sqlite" else (store.backup is None and store.sessions):
+    wrong = {"files": store.backup is None and bool(store.sessions), "sqlite": store.backup is not None}
+    if wrong.get(store.era, False):
         raise Damaged("has a backup of a database, or none of a file")
     for name in (*([store.backup] if store.backup is not None else []), *store.displaced):
         if not _plain_name(name) or not name.startswith(names.backup_name(store.path.rpartition("/")[2], "")):

@@ -13,7 +13,7 @@ from .owner import check_folders
 def check_place(home: Home, store: StoreRecord) -> None:
     """A record may only speak of stores that this state directory has (I8)."""
     paths = {"files": home.index(store.agent), "sqlite": home.database(store.agent)}
-    if store.path != paths[store.era] or store.roots != {SESSIONS: home.folder(store.agent)}:
+    if store.path != paths.get(store.era) or store.roots != {SESSIONS: home.folder(store.agent)}:
         raise Damaged(f"points to {store.path}")
     check_folders(home, [store.agent])
 

@@ -177,37 +177,20 @@ class Interrupted:
 
 
 class Store(Readable, Protocol):
-    """One agent's sessions, to be changed: all but the first three are called while its folders are held.
+    """One agent's sessions, to be changed; its folders are held, where nothing else is said.
 
-    What takes a record that is not this run's own holds them itself.
+    What takes a record that is not this run's own holds them itself. The methods of the second half have an answer that
+    suits a store which nobody else writes to.
     """
 
     def written(self, rows: Sequence[PlannedRow]) -> set[str]:
-        """Return the folders that closing these sessions writes to."""
-
-    def warm(self) -> None:
-        """Begin what a change of what was read is going to need, beside whatever else goes on."""
-
-    def has_leftovers(self) -> bool:
-        """Tell whether a killed run has left something beside the store."""
-
-    def clean(self) -> None:
-        """Put that away."""
+        """Return the folders that closing these sessions writes to; needs no hold."""
 
     def take_out(self, rows: Sequence[PlannedRow], ledger: Ledger, *, stamp: str, until: float) -> list[str]:
         """Close these sessions: a backup and a record first, then entries, then files; return keys that had gone.
 
         `stamp` is that of the archive names in the plan, `until` when to stop freeing keys (monotonic clock).
         """
-
-    def follow_up(self, share: Share) -> None:
-        """Do what follows the close of sessions once all stores are changed; needs no hold."""
-
-    def is_lent(self, share: Share) -> bool:
-        """Tell whether a session uses by now what was put away; needs no hold."""
-
-    def look_again(self, share: Share) -> None:
-        """Bring back what a session uses by now."""
 
     def settled(self, share: Share) -> StoreRecord:
         """Return the record with what became of each session and file."""
@@ -218,23 +201,51 @@ class Store(Readable, Protocol):
         Raises StoreGone; Damaged where what the record needs is not what it was, CloserError where it cannot be done.
         """
 
-    def spare(self, record: StoreRecord) -> StoreRecord:
-        """Bring back what a session uses by now; return a finished record without it."""
-
-    def after_restart(self, record: StoreRecord) -> StoreRecord:
-        """Return the record with what its gateway has written back, or away, at its restart; raise CloserError."""
-
     def returnable(self, chosen: Sequence[Chosen]) -> list[Item]:
         """Return what would become of each of these if it were brought back now; needs no hold; raise Refused."""
 
-    def begins_anew(self, chosen: Sequence[Chosen]) -> str:
-        """Return what is to be said where bringing these back begins the index anew, else ""; needs no hold."""
-
     def written_back(self, items: Sequence[Item]) -> list[str]:
-        """Return the folders that bringing these back writes to."""
+        """Return the folders that bringing these back writes to; needs no hold."""
 
     def bring_back(self, chosen: Sequence[Chosen], ledger: Ledger, returns: Returns) -> None:
         """Decide again, and bring back what still can be: a record first, then files, then entries."""
 
-    def check_back(self, share: Share, returns: Returns) -> None:
+    def warm(self) -> None:
+        """Begin what a change of what was read is going to need, beside whatever else goes on; needs no hold."""
+        return
+
+    def has_leftovers(self) -> bool:
+        """Tell whether a killed run has left something beside the store; needs no hold."""
+        return False
+
+    def clean(self) -> None:
+        """Put that away."""
+        return
+
+    def follow_up(self, share: Share) -> None:  # noqa: ARG002
+        """Do what follows the close of sessions once all stores are changed; needs no hold."""
+        return
+
+    def is_lent(self, share: Share) -> bool:  # noqa: ARG002
+        """Tell whether a session uses by now what was put away; needs no hold."""
+        return False
+
+    def look_again(self, share: Share) -> None:  # noqa: ARG002
+        """Bring back what a session uses by now."""
+        return
+
+    def spare(self, record: StoreRecord) -> StoreRecord:
+        """Bring back what a session uses by now; return a finished record without it."""
+        return record
+
+    def after_restart(self, record: StoreRecord) -> StoreRecord:
+        """Return the record with what its gateway has written back, or away, at its restart; raise CloserError."""
+        return record
+
+    def begins_anew(self, chosen: Sequence[Chosen]) -> str:  # noqa: ARG002
+        """Return what is to be said where bringing these back begins the index anew, else ""; needs no hold."""
+        return ""
+
+    def check_back(self, share: Share, returns: Returns) -> None:  # noqa: ARG002
         """Note what a gateway that was restarted has not kept of what was brought back; needs no hold."""
+        return

@@ -10,13 +10,13 @@ from ...core import names
 from ...core.model import PlannedRow, Status
 from ...journal.receipts import Chosen
 from ...journal.record import StoreRecord
-from ...ports.store import Interrupted, Ledger, Share
+from ...ports.store import Interrupted, Ledger, Share, Store
 from ...ports.undo import Item, Returns
 from ..installation import Installation
 from .store import FileStore
 
 
-class Files(FileStore):
+class Files(FileStore, Store):
     """One agent's `sessions.json` and transcripts, in an installation that a run works on."""
 
     def __init__(self, here: Installation, agent: str) -> None:

@@ -8,14 +8,18 @@ from ...core.effects import How
 from ...core.model import PlannedRow
 from ...journal.receipts import Chosen
 from ...journal.record import StoreRecord
-from ...ports.store import Interrupted, Ledger, Share
+from ...ports.store import Interrupted, Ledger, Share, Store
 from ...ports.undo import Item, Returns
 from ..installation import Installation
 from .store import SqliteStore
 
 
-class Database(SqliteStore):
-    """One agent's session database, in an installation that a run works on; only its gateway changes it."""
+class Database(SqliteStore, Store):
+    """One agent's session database, in an installation that a run works on.
+
+    Only its gateway changes it, which knows who uses what: nothing is left beside it, and nothing is to be looked at
+    again. Cron jobs are switched off between archiving and deletion.
+    """
 
     def __init__(self, here: Installation, agent: str) -> None:
         super().__init__(here.home, agent)
@@ -24,16 +28,6 @@ class Database(SqliteStore):
     def written(self, _: Sequence[PlannedRow]) -> set[str]:
         """Return no folder: the gateway writes."""
         return set()
-
-    def warm(self) -> None:
-        """Do nothing: rows are recorded when they are taken out."""
-
-    def has_leftovers(self) -> bool:
-        """Tell that nothing is left beside a database."""
-        return False
-
-    def clean(self) -> None:
-        """Do nothing: nothing is left beside a database."""
 
     def take_out(self, rows: Sequence[PlannedRow], ledger: Ledger, *, stamp: str, until: float) -> list[str]:  # noqa: ARG002
         """Have the gateway archive these sessions, and delete those whose keys are freed; return keys that had gone."""
@@ -44,16 +38,6 @@ class Database(SqliteStore):
         if left:
             change.take_out(self._here, ledger, self, left, found, free_by=until)
         return [row.key for row in rows if row.key not in found]
-
-    def follow_up(self, share: Share) -> None:
-        """Do nothing: cron jobs are switched off between archiving and deletion."""
-
-    def is_lent(self, _: Share) -> bool:
-        """Tell that nothing is: the gateway knows who uses what."""
-        return False
-
-    def look_again(self, share: Share) -> None:
-        """Do nothing: nothing was put away that a session could use."""
 
     def settled(self, share: Share) -> StoreRecord:
         """Return the record with what became of each session, its archives and what else the close has changed."""
@@ -67,23 +51,11 @@ class Database(SqliteStore):
 
         return recover.finish(self._here, self, record, run)
 
-    def spare(self, record: StoreRecord) -> StoreRecord:
-        """Return the record as it is: the gateway knows who uses what."""
-        return record
-
-    def after_restart(self, record: StoreRecord) -> StoreRecord:
-        """Return the record as it is: the gateway writes nothing back that it has deleted."""
-        return record
-
     def returnable(self, chosen: Sequence[Chosen]) -> list[Item]:
         """Return what would become of each of these if it were brought back now."""
         from . import returnable
 
         return returnable.look(self._here.home, self, chosen)
-
-    def begins_anew(self, _: Sequence[Chosen]) -> str:
-        """Return "": OpenClaw alone makes a database."""
-        return ""
 
     def written_back(self, items: Sequence[Item]) -> list[str]:
         """Return the folder that the transcripts of deleted sessions are written to."""
@@ -94,6 +66,3 @@ class Database(SqliteStore):
         from . import restore
 
         restore.restore_store(self._here, ledger, self, chosen, returns)
-
-    def check_back(self, share: Share, returns: Returns) -> None:
-        """Do nothing: the rows have told what is back."""
