@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from session_closer.core.durable import SESSIONS, Move
-from session_closer.journal import history
+from session_closer.core.errors import Refused
+from session_closer.journal import history, written
 from session_closer.journal.codec import decode, encode
 from session_closer.journal.journal import Journal
 from session_closer.journal.record import Damaged, Ended, RestartRecord, RunRecord, SessionRecord, StoreRecord
@@ -209,6 +210,26 @@ def test_a_damaged_store_makes_the_record_damaged(state: str) -> None:
     (Path(journal.path).parent / "store-000001.json").write_bytes(b"{")
     with pytest.raises(Damaged):
         at_work(state).read()
+
+
+def test_a_store_that_belongs_to_somebody_else_makes_the_record_damaged(
+    state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = at_work(state)
+    journal.begin(record(state))
+    journal.write(record(state, *map(store, range(2))))
+    real, stranger = written.read, os.getuid() + 4711
+
+    def read(path: str, limit: int) -> tuple[bytes, os.stat_result]:
+        raw, found = real(path, limit)
+        uid = stranger if path.endswith("store-000001.json") else found.st_uid
+        return raw, os.stat_result((*found[:4], uid, *found[5:10]))
+
+    monkeypatch.setattr(written, "read", read)
+    with pytest.raises(Damaged, match=f"uid {stranger}"):
+        at_work(state).read()
+    with pytest.raises(Refused, match=f"uid {stranger}"):
+        list(history.named_records(state))
 
 
 def test_a_run_writes_each_store_when_it_is_noted_and_once_more_in_its_receipt(state: str) -> None:
