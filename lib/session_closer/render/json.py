@@ -10,7 +10,7 @@ from ..core import effects
 from ..core.effects import MESSAGE
 from ..core.ending import exit_code, is_fine, shown_rows
 from ..core.errors import CloserError, ExitCode
-from ..core.report import Found, GatewayResult, Outcome, ReceiptRow, Report, RestartResult, Why
+from ..core.report import Found, GatewayResult, Outcome, ReceiptRow, Report, RestartResult, StoreResult, Why
 from ..core.selection import Listing, Row
 
 LIST = "list-sessions"
@@ -30,17 +30,7 @@ def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, An
         "exitCode": int(code),
         "operation": report.operation,
         "dryRun": report.dry_run,
-        "stores": [
-            {
-                "agent": store.agent,
-                "path": store.path,
-                "era": store.era,
-                "backup": store.backup,
-                **({"kept": list(store.kept)} if store.kept else {}),
-                **(store.summary or {}),
-            }
-            for store in report.stores
-        ],
+        "stores": [_store(store) for store in report.stores],
         "results": [result(row, missing_ok=report.missing_ok) for row in shown_rows(report.results, report.most_rows)],
         "kept": report.kept,
         "gateway": _gateway(report.gateway),
@@ -61,6 +51,17 @@ def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, An
         members["found"] = [_found(row) for row in report.found[: report.most_rows]]
         members["foundTotal"] = len(report.found)
     return members
+
+
+def _store(store: StoreResult) -> dict[str, Any]:
+    return {
+        "agent": store.agent,
+        "path": store.path,
+        "era": store.era,
+        "backup": store.backup,
+        **({"kept": list(store.kept)} if store.kept else {}),
+        **(store.summary or {}),
+    }
 
 
 def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
