@@ -15,8 +15,8 @@ from session_closer.core.model import PlannedRow, Route, Status
 from session_closer.core.planning import Choices
 from session_closer.journal import receipts
 from session_closer.journal.journal import Journal
-from session_closer.journal.receipts import Source
 from session_closer.journal.record import RunRecord, with_store
+from session_closer.journal.source import Source
 from session_closer.operations.transaction import Transaction
 from session_closer.ports.store import Interrupted, Store
 from session_closer.ports.undo import Returns

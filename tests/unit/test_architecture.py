@@ -13,7 +13,7 @@ from unit.test_layers import arrows
 ROOT = Path(session_closer.__file__).parent
 # Besides all of core and render.
 PURE = {
-    "journal.checks", "journal.codec", "journal.format_1", "journal.record", "openclaw.attached.cron",
+    "journal.checks", "journal.codec", "journal.format_1", "journal.record", "journal.source", "openclaw.attached.cron",
     "openclaw.files.document", "openclaw.files.members", "openclaw.files.quickscan", "openclaw.files.values",
     "openclaw.maintenance", "openclaw.versions", "operations.sources",
 }  # fmt: skip

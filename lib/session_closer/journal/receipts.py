@@ -4,84 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from enum import StrEnum
-from typing import NamedTuple
 
 from ..core import escape, keys, names
-from ..core.durable import Move
 from ..core.errors import Busy, Ours, Refused
 from ..core.model import PUT_AWAY, Status
 from ..core.report import ReceiptRow
 from . import history
 from .codec import decode
-from .record import Damaged, RunRecord, SessionRecord, StoreRecord
+from .record import Damaged, RunRecord, StoreRecord
+from .source import Chosen, ChosenFile, ChosenSession, Source, restores
 from .written import read_record
 
 LAST = "last"
-# The index that a place has for a store, and the folders of its files by name.
+# The index that a place has for a store, "": none of that kind, and the folders of its files by name.
 Places = Callable[[StoreRecord], tuple[str, Mapping[str, str]]]
 
 
-class Origin(StrEnum):
-    """What says what is to be brought back."""
-
-    RECEIPT = "a run's receipt"
-    BACKUP = "a backup of an index"
-    FOUND = "what anybody has deleted or reset"
-
-
-class Source(NamedTuple):
-    """What is to be brought back, by store: as a receipt has it, or made of a backup, or of what was found.
-
-    `run`, `sequence` and `began` (ISO 8601) are those of the run that put it away; "" and 0 where none of ours did.
-    """
-
-    stores: tuple[StoreRecord, ...]
-    origin: Origin = Origin.RECEIPT
-    run: str = ""
-    sequence: int = 0
-    began: str = ""
-
-    @property
-    def restores(self) -> bool:
-        """Whether it is of a run that brought sessions back."""
-        return _restores(self.stores)
-
-
-class ChosenSession(NamedTuple):
-    """One session that is to be brought back, with the name that was given for it, and what says so.
-
-    `at`: the store's place among the source's, in the order of their closing.
-    """
-
-    store: StoreRecord
-    session: SessionRecord
-    given: str
-    source: Source
-    at: int
-
-    @property
-    def name(self) -> str:
-        """What it is called by."""
-        return self.session.key
-
-
-class ChosenFile(NamedTuple):
-    """One file that belonged to no session and is to be brought back, with the same."""
-
-    store: StoreRecord
-    move: Move
-    given: str
-    source: Source
-    at: int
-
-    @property
-    def name(self) -> str:
-        """What it is called by: the name that it had."""
-        return self.move.source
-
-
-Chosen = ChosenSession | ChosenFile
 _Listed = tuple[ReceiptRow, RunRecord | None]
 _Back = set[tuple[str, str, str | None]]
 
@@ -106,7 +44,7 @@ def _records(state: str) -> list[_Listed]:
         # All receipts together may be larger than the memory.
         bare = tuple(store.but(sessions=(), orphans=()) for store in record.stores)
         found[run] = _row(state, record, path, back), record.but(stores=bare)
-        if _restores(record.stores):
+        if restores(record.stores):
             back |= _changed(record)
         else:
             back -= _changed(record)
@@ -136,7 +74,7 @@ def _row(state: str, record: RunRecord, path: str, back: _Back) -> ReceiptRow:
     """Return what a list shows of a receipt; `back`: the sessions that later restores have brought back."""
     sessions = [(store.agent, session) for store in record.stores for session in store.sessions]
     lone = sum(len(store.orphans) for store in record.stores)
-    restore = _restores(record.stores)
+    restore = restores(record.stores)
     closed = [(agent, session) for agent, session in sessions if session.status in PUT_AWAY]
     # The caller's own session was closed by a run of its own, for this one.
     later = [result for result in record.results if result.late]
@@ -155,11 +93,6 @@ def _row(state: str, record: RunRecord, path: str, back: _Back) -> ReceiptRow:
         else sum((agent, session.key, session.session_id) in back for agent, session in closed),
         path,
     )
-
-
-def _restores(stores: Sequence[StoreRecord]) -> bool:
-    """Tell whether a run brought sessions back."""
-    return any(store.restores for store in stores)
 
 
 def choose(state: str, which: str, places: Places, *, looking: bool) -> Source:
@@ -190,7 +123,7 @@ def _latest(state: str, records: Sequence[_Listed], *, looking: bool) -> Receipt
     # One that has not ended, or cannot be read, may be the run that is meant.
     others = ("open", "damaged", "interrupted") if looking else ("open", "damaged")
     for row, record in records:
-        if row.closed or (row.state in others and not (record is not None and _restores(record.stores))):
+        if row.closed or (row.state in others and not (record is not None and restores(record.stores))):
             return _asking(records, row)
     raise _no_receipt(f"no run has closed anything in {state} yet")
 
@@ -231,7 +164,7 @@ def _read(state: str, path: str, places: Places) -> RunRecord:
     for store in found.stores:
         own, roots = places(store)
         if (store.path, store.roots) != (own, roots):
-            raise _no_receipt(f"{path} speaks of {store.path}, agent {store.agent} has {own}")
+            raise _no_receipt(f"{path} speaks of {store.path}, agent {store.agent} has {own or 'none of that kind'}")
     return found
 
 

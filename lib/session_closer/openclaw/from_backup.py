@@ -14,8 +14,8 @@ from ..core.errors import Ours, Refused
 from ..core.model import Session
 from ..journal import history
 from ..journal.codec import scan
-from ..journal.receipts import Origin, Source
 from ..journal.record import Damaged, SessionRecord, StoreRecord
+from ..journal.source import Origin, Source
 from .files.index import live_or_empty
 from .files.members import Document
 from .files.store import parse, read_index

@@ -14,8 +14,9 @@ from ..core.effects import NONE, REMOVED, Effect
 from ..core.errors import Ours, Refused, UsageProblem
 from ..journal import receipts
 from ..journal.checks import raw_entry
-from ..journal.receipts import Origin, Places, Source
+from ..journal.receipts import Places
 from ..journal.record import SessionRecord, StoreRecord
+from ..journal.source import Origin, Source
 from ..system import files
 from ..system.clock import Clock
 from . import found, remains, stores

@@ -9,8 +9,8 @@ from ..core.durable import SESSIONS
 from ..core.model import Snapshot
 from ..core.report import Found
 from ..journal import history, receipts
-from ..journal.receipts import Source
 from ..journal.record import StoreRecord
+from ..journal.source import Source
 from ..system import files
 from ..system.clock import Clock
 from . import access, found, from_backup, from_found, owner, stores
@@ -39,9 +39,9 @@ class OpenClawPast:
         return receipts.choose(self._home.state, which, self._places, looking=looking), []
 
     def _places(self, store: StoreRecord) -> tuple[str, Mapping[str, str]]:
-        """Return the index that a store of a receipt has here, and the folders of its files."""
-        has_rows = store.era == SqliteStore.era
-        index = self._home.database(store.agent) if has_rows else self._home.index(store.agent)
+        """Return the index that a store of a receipt has here, "" for another kind, and the folders of its files."""
+        indexes = {FileStore.era: self._home.index, SqliteStore.era: self._home.database}
+        index = indexes[store.era](store.agent) if store.era in indexes else ""
         return index, {SESSIONS: self._home.folder(store.agent)}
 
     def keys_before(self, store: StoreRecord) -> frozenset[str]:

@@ -10,8 +10,8 @@ from ..core.errors import CloserError
 from ..core.model import GOING, Plan, Snapshot
 from ..core.report import RestartResult
 from ..journal import history
-from ..journal.receipts import Chosen
 from ..journal.record import StoreRecord
+from ..journal.source import Chosen
 from ..ports.context import Context
 from ..ports.runtime import Part
 from ..ports.store import Readable, Store

@@ -17,8 +17,8 @@ from ..core.errors import Refused
 from ..core.model import Status
 from ..journal import history
 from ..journal.checks import raw_entry
-from ..journal.receipts import Chosen, Origin
 from ..journal.record import SessionRecord, StoreRecord
+from ..journal.source import Chosen, Origin
 from ..ports.undo import Item
 from ..system import files
 from ..system.disk import Disk

@@ -10,7 +10,7 @@ from ..core.model import Status
 from ..core.report import Outcome
 from ..core.wish import Wish
 from ..journal import receipts
-from ..journal.receipts import ChosenSession, Source
+from ..journal.source import ChosenSession, Source
 from ..ports.undo import Past
 
 

@@ -13,8 +13,8 @@ from ..core.model import Status
 from ..core.report import Outcome, Report, RestartResult, StoreResult
 from ..core.wish import Options, Wish
 from ..journal import history, receipts
-from ..journal.receipts import Chosen, Source
 from ..journal.record import RestartRecord
+from ..journal.source import Chosen, Source
 from ..journal.stopped import STOPPING, stopped, storage
 from ..ports.context import Console, Context
 from ..ports.runtime import Place

@@ -10,8 +10,8 @@ from ..core.errors import CloserError
 from ..core.model import Plan, Snapshot
 from ..core.policy import Maintenance
 from ..core.report import RestartResult
-from ..journal.receipts import Chosen
 from ..journal.record import StoreRecord
+from ..journal.source import Chosen
 from ..system.clock import Clock
 from .context import Context
 from .gateway import Gateway

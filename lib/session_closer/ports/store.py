@@ -13,8 +13,8 @@ from ..core.effects import Effect
 from ..core.model import PUT_AWAY, PlannedRow, Reason, Session, Snapshot, Status, Traits
 from ..core.report import Outcome
 from ..core.results import Results
-from ..journal.receipts import Chosen
 from ..journal.record import Damaged, RestartRecord, StoreRecord
+from ..journal.source import Chosen
 from ..system.clock import REAL, Clock
 from .undo import Item, Returns
 

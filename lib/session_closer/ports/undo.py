@@ -12,8 +12,8 @@ from ..core.durable import Move
 from ..core.effects import Effect, How, Lost, lost
 from ..core.model import Snapshot, Status
 from ..core.report import Found, Outcome
-from ..journal.receipts import Source
 from ..journal.record import Mode, Off, StoreRecord
+from ..journal.source import Source
 
 _BACK = frozenset({Status.RESTORED, Status.WOULD_RESTORE})
 

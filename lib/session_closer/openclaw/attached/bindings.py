@@ -16,8 +16,8 @@ from ...core.effects import REMOVED
 from ...core.errors import Refused
 from ...core.model import Life, Status
 from ...core.report import RestartResult
-from ...journal.receipts import Chosen
 from ...journal.record import Kept
+from ...journal.source import Chosen
 from ...ports.undo import Item, Returns
 from ...system import files
 from ...system.clock import REAL, Clock

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from ...artifacts.measuring import Hash
 from ...core import names
 from ...core.model import PlannedRow, Status
-from ...journal.receipts import Chosen
 from ...journal.record import StoreRecord
+from ...journal.source import Chosen
 from ...ports.store import Interrupted, Ledger, Share, Store
 from ...ports.undo import Item, Returns
 from ..installation import Installation

@@ -14,8 +14,8 @@ from ...core.claims import user_of
 from ...core.durable import SESSIONS
 from ...core.errors import CloserError
 from ...core.model import Life, Session, Status
-from ...journal.receipts import Chosen
 from ...journal.record import Kept, StoreRecord
+from ...journal.source import Chosen
 from ...ports.store import Ledger
 from ...ports.undo import Item, Returns
 from ..installation import Installation

@@ -13,7 +13,7 @@ from ...core.claims import Claims
 from ...core.durable import Move
 from ...core.errors import CloserError
 from ...core.model import Session, Status
-from ...journal.receipts import Chosen, ChosenFile, ChosenSession, Origin
+from ...journal.source import Chosen, ChosenFile, ChosenSession, Origin
 from ...ports.undo import Item
 from ...system import files
 from ..home import Home

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ...core.effects import How
 from ...core.model import PlannedRow
-from ...journal.receipts import Chosen
 from ...journal.record import StoreRecord
+from ...journal.source import Chosen
 from ...ports.store import Interrupted, Ledger, Share, Store
 from ...ports.undo import Item, Returns
 from ..installation import Installation

@@ -10,8 +10,8 @@ from ...core.durable import SESSIONS
 from ...core.effects import How
 from ...core.errors import GatewayNeeded
 from ...core.model import Life, Status
-from ...journal.receipts import Chosen
 from ...journal.record import SessionRecord, StoreRecord
+from ...journal.source import Chosen
 from ...ports.store import Ledger, Share
 from ...ports.undo import Item, Returns
 from ...system import files

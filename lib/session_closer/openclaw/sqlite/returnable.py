@@ -12,7 +12,7 @@ from ...core.effects import How, Lost
 from ...core.errors import CloserError
 from ...core.model import Status
 from ...journal import history
-from ...journal.receipts import Chosen, ChosenFile, ChosenSession
+from ...journal.source import Chosen, ChosenFile, ChosenSession
 from ...ports.undo import Item
 from ..files import document
 from ..home import Home
