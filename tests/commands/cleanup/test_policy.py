@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.operations import by_policy
 from support.cleanup import LONG_AGO, OLD_CHILD, STALE, YOUNG_CHILD, clean, gone, summary, unchanged
 from support.commands import run
 from support.keys import LEAD
@@ -45,14 +46,14 @@ def test_a_policy_that_was_printed_means_the_same_when_it_is_read(
     filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     seen = []
-    real = CleanupSessions._policy
+    real = by_policy.holding
 
-    def noted(self: CleanupSessions, where: Any) -> Any:
-        found = real(self, where)
-        seen.append({**found[0]._asdict(), "stale": dict(found[0].stale)})
+    def noted(*words: Any) -> Any:
+        found = real(*words)
+        seen.append({**found.policy._asdict(), "stale": dict(found.policy.stale)})
         return found
 
-    monkeypatch.setattr(CleanupSessions, "_policy", noted)
+    monkeypatch.setattr(by_policy, "holding", noted)
     filled.configure(session={"maintenance": {"pruneAfter": "50d", "maxEntries": 900}})
     before = tree(filled.state)
     printed = run(CleanupSessions, *words, "--print-policy", state=filled.state)
