@@ -11,7 +11,7 @@ from pathlib import Path
 from contract.toy import Toy
 from session_closer.core.model import GatewayView
 from session_closer.core.wish import Options
-from session_closer.openclaw import entrance as openclaw
+from session_closer.openclaw import runtime as openclaw
 from session_closer.openclaw.home import Home
 from session_closer.ports.context import Context
 from session_closer.ports.store import Store

@@ -277,6 +277,8 @@ class Command(Closing):
 
     def perform(self, wish: Wish) -> int:
         """Run a wish, print its report, return its exit code."""
+        from ..operations.close import execute  # what touches a store is not loaded for --help
+
         if self.demo:
             elsewhere = (self.state_dir, self.profile, self.url, self.token_file, self.gateway_state)
             if any(given is not None for given in elsewhere):
@@ -284,9 +286,7 @@ class Command(Closing):
                 raise UsageProblem(what, f"leave out {', '.join(calls.PLACE)}")
             from . import demo
 
-            return demo.perform(wish, self.options(), self)
-        from ..operations.close import execute  # what touches a store is not loaded for --help
-
+            return demo.perform(wish, self.options(), self, execute)
         return self.show(execute(self.place(), wish, self.options(), console=self.console(), clock=self.clock))
 
     def options(self) -> Options:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..core.report import Report
 from ..core.wish import Options, Wish
 from ..operations import runtimes
-from ..operations.close import execute
 from ..ports.context import Console as Heard
 from ..ports.context import Context
 from ..ports.runtime import Place
@@ -35,8 +35,11 @@ class Console(Protocol):
         """Print a report; return its exit code."""
 
 
-def perform(wish: Wish, options: Options, console: Console) -> int:
-    """Run a wish on the sample, with before and after for people; return its exit code."""
+def perform(wish: Wish, options: Options, console: Console, execute: Callable[..., Report]) -> int:
+    """Run a wish on the sample, with before and after for people; return its exit code.
+
+    `execute` does what is wished: `operations.close.execute`.
+    """
     with tempfile.TemporaryDirectory(prefix="session-closer-demo-") as place:
         where = runtimes.entrance().sample(os.path.realpath(os.path.join(place, "state")))
         if not console.as_json:

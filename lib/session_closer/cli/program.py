@@ -8,12 +8,11 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..core.errors import CloserError, ExitCode, StorageFailed, UsageProblem
 from ..core.escape import quoted
 from . import calls, streams
-from .app import Reader
 
 _HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Who has installed packages for us tells what is damaged of them, and what to do.
@@ -27,8 +26,8 @@ class _Incomplete(CloserError):
     name = "missing_dependency"
 
 
-def start(command: type[Reader]) -> int:
-    """Run a command as a program: signals, broken pipes and bugs end in a documented exit code."""
+def start(command: type[Any]) -> int:
+    """Run a command, a class of `app.Reader`, as a program: whatever ends it ends in a documented exit code."""
     streams.prepare()
     _heed_signals()
     # The entries of a large store are many and hold no cycles: looking for some costs a tenth of the run.
@@ -90,7 +89,7 @@ def _of_the_machine(problem: Exception) -> CloserError | None:
     return None
 
 
-def _end(command: type[Reader], error: CloserError) -> int:
+def _end(command: type[Any], error: CloserError) -> int:
     shown = command(command.OPERATION)
     shown.as_json = "--json" in shown.switches(sys.argv[1:])
     shown.fail(error, ())

@@ -53,7 +53,7 @@ class Why(NamedTuple):
 class StoreResult(NamedTuple):
     """One store of the result; `backup` is None where nothing was changed, `summary` what a cleanup counted.
 
-    `kept`: paths of the files with rows that were deleted along with sessions.
+    `kept`: paths of the files with rows that were deleted along with sessions. `hides`: a close of it archives.
     """
 
     agent: str
@@ -62,6 +62,7 @@ class StoreResult(NamedTuple):
     backup: str | None = None
     summary: Mapping[str, Any] | None = None
     kept: tuple[str, ...] = ()
+    hides: bool = False
 
 
 class GatewayResult(NamedTuple):

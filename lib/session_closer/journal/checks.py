@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Container
 from functools import lru_cache
+from typing import NamedTuple
 
 from ..core import keys, names
 from ..core.durable import MOST, SESSIONS, Move
@@ -19,6 +20,20 @@ _ARCHIVED = re.compile(r"\.(?:deleted|reset|bak)\.")
 _ROOT = re.compile("[a-z][a-z0-9-]{0,31}")
 _ERA = re.compile("[a-z]{1,16}")
 _HALF = re.compile("[\ud800-\udfff]")
+
+
+class _Form(NamedTuple):
+    """What a kind of store leaves in a record; `has_backup` None: a backup or none.
+
+    `has_index`: files may lie beside its index, and are named by their whole paths. `is_text`: its keys are.
+    """
+
+    has_backup: bool | None = None
+    has_index: bool = False
+    is_text: bool = False
+
+
+_FORMS = {"files": _Form(has_backup=True, has_index=True), "sqlite": _Form(has_backup=False, is_text=True)}
 
 
 def check_head(head: Head) -> None:
@@ -38,13 +53,14 @@ def check_store(store: StoreRecord) -> None:
     _check_places(store)
     _check_backups(store)
     _check_kept(store.kept)
-    beside, _, index = store.path.rpartition("/") if store.era == "files" else ("", "", "")
+    form = _FORMS.get(store.era, _Form())
+    beside, _, index = store.path.rpartition("/") if form.has_index else ("", "", "")
     if not all(_is_own(name, beside) for name in store.removes):
         raise Damaged("removes a file that is not in its folder")
     for session in store.sessions:
         _check_session(session, beside, store.roots)
         # A file may hold half a surrogate pair, a database cannot.
-        if store.era == "sqlite" and _HALF.search(session.key):
+        if form.is_text and _HALF.search(session.key):
             raise Damaged("names a session that no database has")
     for move in store.orphans:
         _check_move(move, beside, store.roots, index=index)
@@ -59,8 +75,9 @@ def _check_places(store: StoreRecord) -> None:
 
 
 def _check_backups(store: StoreRecord) -> None:
-    wrong = {"files": store.backup is None and bool(store.sessions), "sqlite": store.backup is not None}
-    if wrong.get(store.era, False):
+    has_backup = _FORMS.get(store.era, _Form()).has_backup
+    lacks = has_backup is True and store.backup is None and store.sessions
+    if lacks or (has_backup is False and store.backup is not None):
         raise Damaged("has a backup of a database, or none of a file")
     for name in (*([store.backup] if store.backup is not None else []), *store.displaced):
         if not _plain_name(name) or not name.startswith(names.backup_name(store.path.rpartition("/")[2], "")):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -12,13 +11,10 @@ import msgspec
 from ..core import keys
 from . import format_1
 from .checks import check_head, check_store
-from .record import FORMAT, Damaged, Head, RunRecord, StoreRecord
+from .record import END, FORMAT, STORES, Damaged, Head, RunRecord, StoreRecord
 
 _SHOWN = 200
 _LARGE = 1 << 20
-# How the text of a record ends, behind which its stores stand.
-_STORES, _END = b'"stores":[', b"]}\n"
-_NO_STORES = re.compile(rb'"stores":\s*\[\s*\]\s*\}\s*\Z')
 _NOT_ONE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
@@ -41,19 +37,13 @@ def encode_store(store: StoreRecord) -> bytes:
 
 def pieces(record: RunRecord) -> Iterator[bytes]:
     """Give the text of a record, a large one piece by piece: all of it once more would be a tenth of all memory."""
-    held = _text(record.but(stores=())).removesuffix(_STORES + _END.rstrip()) + _STORES
+    held = _text(record.but(stores=())).removesuffix(STORES + END.rstrip()) + STORES
     for number, store in enumerate(record.stores):
         held += b"," + encode_store(store) if number else encode_store(store)
         if len(held) >= _LARGE:
             yield held
             held = b""
-    yield held + _END
-
-
-def joined(head: bytes, stores: Iterable[bytes]) -> bytes | None:
-    """Return the text of a record whose stores are texts of their own, None for one that has stores in it."""
-    found = _NO_STORES.search(head)
-    return None if found is None else head[: found.start()] + _STORES + b",".join(stores) + _END
+    yield held + END
 
 
 def _text(part: Head | StoreRecord) -> bytes:

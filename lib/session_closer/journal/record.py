@@ -12,6 +12,8 @@ PLANNED = "planned"
 # The result of a restart that is owed by a run which has stopped the gateway.
 STOPPED = "stopped"
 _ANSWER_MS = 60_000
+# How the text of a record ends, behind which its stores stand.
+STORES, END = b'"stores":[', b"]}\n"
 
 
 class Damaged(ValueError):

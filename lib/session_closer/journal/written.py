@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..system.files import listed, read
+from .record import END, STORES
 
 RECORD = "record.json"
 LIMIT = 256 << 20
 # What a run that lasts says of its stores, beside its record.
 _PART = re.compile(r"store-\d{6}\.json")
+
+_NO_STORES = re.compile(rb'"stores":\s*\[\s*\]\s*\}\s*\Z')
 
 
 def part_name(number: int) -> str:
@@ -39,9 +43,13 @@ def read_record(path: str) -> Written:
     beside = parts(folder) if name == RECORD else []
     if not beside:
         return Written(raw, frozenset({status.st_uid}))
-    from .codec import joined  # only a run over several stores needs it
-
     found = [read(os.path.join(folder, part), LIMIT) for part in beside]
     owners = frozenset({status.st_uid, *(each.st_uid for _, each in found)})
     whole = joined(raw, [text for text, _ in found])
     return Written(raw, owners) if whole is None else Written(whole, owners, tuple(beside))
+
+
+def joined(head: bytes, stores: Iterable[bytes]) -> bytes | None:
+    """Return the text of a record whose stores are texts of their own, None for one that has stores in it."""
+    found = _NO_STORES.search(head)
+    return None if found is None else head[: found.start()] + STORES + b",".join(stores) + END

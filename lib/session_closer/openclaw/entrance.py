@@ -11,8 +11,6 @@ from . import environment, home
 from .home import Home
 
 if TYPE_CHECKING:
-    from ..ports.context import Context
-    from ..ports.runtime import Runtime
     from ..ports.undo import Past
     from ..system.clock import Clock
 
@@ -56,26 +54,6 @@ def check_place(where: Home, agents: Sequence[str]) -> None:
     from . import access
 
     access.check_place(where, list(agents))
-
-
-def opened(where: Home, context: Context) -> Runtime:
-    """Return the runtime of a state directory, once its gateway was looked for, and connected to."""
-    from .gateway import connection
-    from .installation import Installation
-    from .runtime import OpenClawRuntime
-
-    gateway = connection.meet(where, looking_only=context.options.dry_run, clock=context.clock)
-    return OpenClawRuntime(Installation(where, context, gateway))
-
-
-def found(where: Home, context: Context) -> Runtime:
-    """Return the runtime of a state directory, once its gateway was looked for."""
-    from .gateway import connection
-    from .gateway.find import find as gateway_of
-    from .installation import Installation
-    from .runtime import OpenClawRuntime
-
-    return OpenClawRuntime(Installation(where, context, connection.Gateway(where, gateway_of(where), [], [])))
 
 
 def place_of(task: Mapping[str, str]) -> Home:

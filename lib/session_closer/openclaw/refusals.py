@@ -46,36 +46,49 @@ def of_stores(here: Installation, closing: Sequence[Readable]) -> CloserError | 
 
 def of_gateway(here: Installation, closing: Sequence[Readable]) -> CloserError | None:
     """Return why the gateway is in the way, or does not do what only it may, None where it is not."""
-    options, gateway, life = here.options, here.gateway, here.gateway.found.life
-    # A dry run starts no openclaw, so it cannot tell whether that way in would work.
-    untried = options.dry_run and life is Life.UP and here.home.url is None and bool(gateway.command().words)
-    if options.via == "gateway" and not gateway.usable and not untried:
-        why = gateway.notes[-1] if gateway.notes else f"no gateway of {here.home.state} answers"
-        return GatewayNeeded(why, f"{_FIRST[life]}, or leave out --via gateway")
+    gateway, life = here.gateway, here.gateway.found.life
     databases = [store.agent for store in closing if Route.FILES not in store.traits.writers]
-    if untried and not gateway.usable and (databases or options.via == "gateway"):
+    is_wanted = bool(databases) or here.options.via == "gateway"
+    # A dry run starts no openclaw, so it cannot tell whether that way in would work.
+    untried = here.options.dry_run and life is Life.UP and here.home.url is None and bool(gateway.command().words)
+    if not gateway.usable and untried and is_wanted:
         here.warn("a dry run starts no openclaw, so whether that command may close sessions was not tried")
-    if databases and not gateway.usable and not untried:
-        why = gateway.notes[-1] if gateway.notes else f"no gateway of {here.home.state} answers"
-        return GatewayNeeded(
-            f"the sessions of agent {databases[0]} are in SQLite, which only a gateway may change: {why}",
-            _FIRST[life] if life is Life.UP else f"{_FIRST[life]}, or --url and --token-file",
-        )
-    bypassed = life is Life.UP and not gateway.usable and not untried
-    if bypassed and options.via == "auto" and not gateway.can_restart:
-        why = gateway.notes[-1] if gateway.notes else f"the gateway of {here.home.state} lets us close no session"
-        return GatewayNeeded(
-            f"{why}; its process is not known here, so it could not be restarted after an edit of the file",
-            "leave out --url, so that the openclaw command is asked, or stop that gateway first"
-            if here.home.url is not None
-            else "stop that gateway first",
-        )
-    if life is Life.UNKNOWN and options.via != "files":
+    if not gateway.usable and not untried:
+        problem = _of_wanted(here, databases) if is_wanted else None
+        if (problem := problem or _of_bypass(here)) is not None:
+            return problem
+    if life is Life.UNKNOWN and here.options.via != "files":
         return GatewayNeeded(
             f"whether a gateway serves {here.home.state} cannot be told: {'; '.join(gateway.result().evidence)}",
             "openclaw gateway status; if it is another's: --via files",
         )
     return None
+
+
+def _of_wanted(here: Installation, databases: Sequence[str]) -> CloserError:
+    """Return why what only the gateway may do cannot be done: it lets us in by no way."""
+    life = here.gateway.found.life
+    why = here.gateway.notes[-1] if here.gateway.notes else f"no gateway of {here.home.state} answers"
+    if here.options.via == "gateway":
+        return GatewayNeeded(why, f"{_FIRST[life]}, or leave out --via gateway")
+    return GatewayNeeded(
+        f"the sessions of agent {databases[0]} are in SQLite, which only a gateway may change: {why}",
+        _FIRST[life] if life is Life.UP else f"{_FIRST[life]}, or --url and --token-file",
+    )
+
+
+def _of_bypass(here: Installation) -> CloserError | None:
+    """Return why a file may not be edited below a gateway that lets us in by no way, None where it may."""
+    gateway = here.gateway
+    if gateway.found.life is not Life.UP or here.options.via != "auto" or gateway.can_restart:
+        return None
+    why = gateway.notes[-1] if gateway.notes else f"the gateway of {here.home.state} lets us close no session"
+    return GatewayNeeded(
+        f"{why}; its process is not known here, so it could not be restarted after an edit of the file",
+        "leave out --url, so that the openclaw command is asked, or stop that gateway first"
+        if here.home.url is not None
+        else "stop that gateway first",
+    )
 
 
 def of_restore(here: Installation, items: Sequence[Item], *, stop_gateway: bool) -> CloserError | None:

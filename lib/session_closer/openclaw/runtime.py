@@ -18,6 +18,9 @@ from ..ports.store import Readable, Store
 from ..ports.undo import Item, Returns
 from . import access, owner, refusals, registers, stores, writable
 from .files.port import Files
+from .gateway import connection
+from .gateway.find import find
+from .home import Home
 from .installation import Installation
 from .served import Served
 from .sqlite.port import Database
@@ -173,7 +176,9 @@ class OpenClawRuntime:
 
     def holders(self, agent: str, tails: Collection[str]) -> Mapping[str, Sequence[str]]:
         """Return by tail the keys that other agents have for a project of that id."""
-        return self.here.neighbours.holders(agent, tails)
+        from .holders import holders  # only a name that is in no store is looked up
+
+        return holders(self.here.home, self.here.snapshots, agent, tails)
 
     @property
     def own_indexes(self) -> bool:
@@ -217,3 +222,14 @@ class OpenClawRuntime:
     def close(self) -> None:
         """End all connections."""
         self.here.gateway.close()
+
+
+def opened(where: Home, context: Context) -> OpenClawRuntime:
+    """Return the runtime of a state directory, once its gateway was looked for, and connected to."""
+    gateway = connection.meet(where, looking_only=context.options.dry_run, clock=context.clock)
+    return OpenClawRuntime(Installation(where, context, gateway))
+
+
+def found(where: Home, context: Context) -> OpenClawRuntime:
+    """Return the runtime of a state directory, once its gateway was looked for."""
+    return OpenClawRuntime(Installation(where, context, connection.Gateway(where, find(where), [], [])))

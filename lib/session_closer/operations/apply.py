@@ -18,8 +18,7 @@ from ..system.files import listed
 from . import handoff, summary
 from .decide import decide_again
 from .hold import locked
-from .look import Look
-from .request import Request
+from .request import Look, Request
 from .restart import not_begun, nothing_to_restart, restart_once, with_what_it_lists
 from .transaction import Transaction
 

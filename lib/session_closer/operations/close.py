@@ -20,8 +20,8 @@ from ..system.clock import REAL, Clock
 from ..system.disk import Disk
 from . import runtimes, summary
 from .decide import decide
-from .look import Look, look, planned_sizes
-from .request import Request
+from .look import look, planned_sizes
+from .request import Look, Request
 from .restart import nothing_to_restart
 from .transaction import Transaction
 

@@ -15,8 +15,7 @@ from ..core.planning import Choices
 from ..core.policy import Rules
 from ..core.words import AUTOMATION, Kind
 from ..journal import clocks, history
-from .look import Look
-from .request import Request
+from .request import Look, Request
 
 
 def decide(request: Request, found: Look) -> Plan:

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from ..core import names
 from ..core.errors import CloserError
-from ..core.model import GatewayView, Plan, Route, Snapshot
+from ..core.model import Plan, Route, Snapshot
 from ..ports.store import Store
-from .request import Request
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What was found, by agent: stores, what was in them, bytes by key, and why a store could not be read.
-
-    `stamp` is free for archive names in all of their folders.
-    """
-
-    stores: Mapping[str, Store]
-    snapshots: Mapping[str, Snapshot]
-    view: GatewayView = field(default_factory=GatewayView)
-    sizes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    unread: Mapping[str, CloserError] = field(default_factory=dict)
-    stamp: str = ""
+from .request import Look, Request
 
 
 def look(request: Request, settle: Callable[[str], None] | None) -> Look:

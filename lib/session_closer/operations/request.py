@@ -1,14 +1,17 @@
-"""What a run is to do, and to which runtime: given, and never changed."""
+"""What a run is to do, and to which runtime; what it found before anything was decided: both never change."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
+from ..core.errors import CloserError
+from ..core.model import GatewayView, Snapshot
 from ..core.policy import Rules
 from ..core.wish import Options, Wish
 from ..ports.gateway import Gateway
 from ..ports.runtime import Runtime
+from ..ports.store import Store
 from ..system.clock import Clock
 
 
@@ -43,3 +46,18 @@ class Request:
     def warn(self) -> Callable[..., None]:
         """What keeps warnings for the report, each once."""
         return self.runtime.context.console.warn
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found, by agent: stores, what was in them, bytes by key, and why a store could not be read.
+
+    `stamp` is free for archive names in all of their folders.
+    """
+
+    stores: Mapping[str, Store]
+    snapshots: Mapping[str, Snapshot]
+    view: GatewayView = field(default_factory=GatewayView)
+    sizes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    unread: Mapping[str, CloserError] = field(default_factory=dict)
+    stamp: str = ""

@@ -242,7 +242,7 @@ def _report(
         operation=RESTORE,
         dry_run=request.options.dry_run,
         stores=tuple(
-            StoreResult(agent, store.index, store.era, backups.get(agent))
+            StoreResult(agent, store.index, store.era, backups.get(agent), hides=store.traits.hides)
             for agent, store in request.runtime.stores.items()
         ),
         results=rows,

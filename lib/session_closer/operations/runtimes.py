@@ -8,28 +8,32 @@ from types import MappingProxyType
 from typing import cast
 
 from ..ports.context import Context
-from ..ports.runtime import Entrance, Place, Runtime
+from ..ports.runtime import Entrance, Opening, Place, Runtime
 from ..ports.undo import Past
 from ..system.clock import REAL, Clock
 
 OPENCLAW = "openclaw"
 # Each by its package, which is imported when it is meant.
-RUNTIMES: Mapping[str, str] = MappingProxyType({OPENCLAW: "session_closer.openclaw.entrance"})
+RUNTIMES: Mapping[str, str] = MappingProxyType({OPENCLAW: "session_closer.openclaw"})
 
 
 def entrance(name: str = OPENCLAW) -> Entrance:
     """Return what a runtime's package offers."""
-    return cast(Entrance, import_module(RUNTIMES[name]))
+    return cast(Entrance, import_module(f"{RUNTIMES[name]}.entrance"))
+
+
+def _opening(place: Place) -> Opening:
+    return cast(Opening, import_module(f"{RUNTIMES[place.runtime]}.runtime"))
 
 
 def opened(place: Place, context: Context) -> Runtime:
     """Return the runtime whose place this is, as a run sees it: its gateway is looked for, and connected to."""
-    return entrance(place.runtime).opened(place, context)
+    return _opening(place).opened(place, context)
 
 
 def found(place: Place, context: Context) -> Runtime:
     """Return the runtime whose place this is: its gateway is looked for, and nothing is asked of it."""
-    return entrance(place.runtime).found(place, context)
+    return _opening(place).found(place, context)
 
 
 def from_task(task: Mapping[str, str]) -> Place:

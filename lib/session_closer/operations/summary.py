@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..core import filerows
@@ -12,8 +13,7 @@ from ..core.errors import CloserError
 from ..core.model import CHANGED, FINE, GOING, Plan, PlannedRow, Status, Traits
 from ..core.report import Outcome, Report, RestartResult, StoreResult
 from ..journal.record import Ended
-from .look import Look
-from .request import Request
+from .request import Look, Request
 from .transaction import Transaction
 
 _DONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.EXPIRED})
@@ -40,34 +40,11 @@ def of(
     done: dict[tuple[str, str], Outcome] = {(row.agent, row.key or row.given): row for row in ended}
     planned = [_outcome(request, found, row) for row in plan.rows if (row.agent, row.key) not in done]
     rows = [*planned, *done.values(), *_files_planned(request, plan, transaction), *_unread(found), *_doubted(plan)]
-    counted: dict[str, dict[str, Any]] = {}
-    if request.rules is not None:
-        counted = {
-            agent: _counted(request, found, plan, [row for row in rows if row.agent == agent], agent)
-            for agent in found.stores
-        }
-        shown = {id(row) for row in shown_rows(rows, request.options.most_rows)}
-        # What is not shown needs no reason, and there may be many.
-        rows = [_explained(found, plan, row) if id(row) in shown else row for row in rows]
-    else:
-        rows.sort(key=_place(request))
-    backups = {
-        share.record.agent: os.path.join(share.store.place, share.record.backup)
-        for share in transaction.shares
-        if share.record.backup is not None
-    }
-    folder = os.path.dirname(transaction.receipt or "")
-    kept_rows = {
-        share.record.agent: tuple(os.path.join(folder, one.name) for one in share.record.kept)
-        for share in transaction.shares
-    }
+    rows, counted = _told(request, found, plan, rows)
     return Report(
         operation=request.wish.operation,
         dry_run=request.options.dry_run,
-        stores=tuple(
-            StoreResult(agent, store.index, store.era, backups.get(agent), counted.get(agent), kept_rows.get(agent, ()))
-            for agent, store in found.stores.items()
-        ),
+        stores=_stores(found, transaction, counted),
         results=tuple(rows),
         gateway=request.gateway.result(),
         restart=restart,
@@ -80,6 +57,33 @@ def of(
         most_rows=request.options.most_rows,
         error=error,
     )
+
+
+def _told(
+    request: Request, found: Look, plan: Plan, rows: list[Outcome]
+) -> tuple[list[Outcome], Mapping[str, dict[str, Any]]]:
+    """Return rows as they are shown, and, where a policy chose them, what it took in numbers, by agent."""
+    if request.rules is None:
+        return sorted(rows, key=_place(request)), {}
+    own: dict[str, list[Outcome]] = defaultdict(list)
+    for row in rows:
+        own[row.agent].append(row)
+    counted = {agent: _counted(request, found, plan, own[agent], agent) for agent in found.stores}
+    shown = {id(row) for row in shown_rows(rows, request.options.most_rows)}
+    # What is not shown needs no reason, and there may be many.
+    return [_explained(found, plan, row) if id(row) in shown else row for row in rows], counted
+
+
+def _stores(found: Look, transaction: Transaction, counted: Mapping[str, Mapping[str, Any]]) -> tuple[StoreResult, ...]:
+    records = {share.record.agent: (share.store.place, share.record) for share in transaction.shares}
+    folder = os.path.dirname(transaction.receipt or "")
+    made = []
+    for agent, store in found.stores.items():
+        place, record = records.get(agent, ("", None))
+        backup = os.path.join(place, record.backup) if record is not None and record.backup is not None else None
+        kept = tuple(os.path.join(folder, one.name) for one in record.kept) if record is not None else ()
+        made.append(StoreResult(agent, store.index, store.era, backup, counted.get(agent), kept, store.traits.hides))
+    return tuple(made)
 
 
 def ended(row: Outcome, *, missing_ok: bool) -> Ended:

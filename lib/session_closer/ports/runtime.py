@@ -90,6 +90,10 @@ class Entrance(Protocol):
     def check_place(self, place: Place, agents: Sequence[str]) -> None:
         """Refuse a place that is not there, or is not ours alone."""
 
+
+class Opening(Protocol):
+    """What the module `runtime` of a runtime's package has."""
+
     def opened(self, place: Place, context: Context) -> Runtime:
         """Return the runtime as a run sees it, once its gateway was looked for, and connected to."""
 

@@ -87,8 +87,8 @@ def _rows(report: Report, *, verbose: bool) -> list[Block]:
     shown = rows if verbose else rows[:SHOWN_ROWS]
     status = max((len(row.status) for row in shown), default=0)
     width = max((min(len(_name(row)), 64) for row in shown), default=0)
-    databases = {store.agent for store in report.stores if store.era == "sqlite"}
-    details = [_detail(row, in_files=row.agent not in databases) for row in shown]
+    hiding = {store.agent for store in report.stores if store.hides}
+    details = [_detail(row, in_files=row.agent not in hiding) for row in shown]
     lines, grid = [], []
     for row, detail in zip(shown, details, strict=True):
         below = _attached(row, verbose=verbose)

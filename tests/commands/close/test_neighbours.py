@@ -286,7 +286,7 @@ def test_of_others_nothing_is_read_twice_and_nothing_large_where_no_file_would_g
     assert sorted(path for path in read if path in others) == sorted(others)
     read.clear()
     with monkeypatch.context() as small:
-        small.setattr(neighbours, "_SEARCHED_BYTES", 10)
+        small.setattr(neighbours, "SEARCHED_BYTES", 10)
         run_json(CloseProject, "never-spoken", state=store.state)
         assert others.isdisjoint(read)
     run_json(CloseProject, "--session-key", KEY, state=store.state)

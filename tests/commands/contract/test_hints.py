@@ -10,7 +10,7 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.list_sessions import ListSessions
-from session_closer.openclaw.files import neighbours
+from session_closer.openclaw import holders
 from support.commands import run, run_json
 from support.keys import LEAD
 from support.sqlite import Bases
@@ -80,7 +80,7 @@ def test_a_store_that_is_large_or_cannot_be_read_is_passed_over(
 ) -> None:
     raw = store.index().read_bytes()
     if how == "large":
-        monkeypatch.setattr(neighbours, "_SEARCHED_BYTES", len(raw) - 1)
+        monkeypatch.setattr(holders, "SEARCHED_BYTES", len(raw) - 1)
     else:
         write(store.index(), raw[:-1])
     assert hint(store, "--agent", "main", "alpha") == f"not in agent main; {MEANT.format(state=store.state)}"

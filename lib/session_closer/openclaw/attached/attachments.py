@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from ..home import Home
 from ..sqlite import tables
 from ..sqlite.tables import Table
 from . import cron, memory, mentions
+from .words import databases, words
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -42,8 +42,6 @@ _WAITS: Mapping[str, tuple[str, str]] = {"operator_approvals": ("resolved_at_ms"
 _CHILD_COLUMNS = ("parent_session_key", "spawned_by")
 _SHOWN_CHILDREN = 3
 _JOBS_BYTES = 64 << 20
-# The databases that all agents shared before there was one (2026.5).
-_SHARED = (("tasks", "runs.sqlite"), ("flows", "registry.sqlite"))
 
 
 def attach(here: Installation, plan: Plan) -> Plan:
@@ -147,22 +145,6 @@ def _bindings_in_files(home: Home, owners: Mapping[str, str]) -> Found:
         target = record.get("targetSessionKey")
         if isinstance(target, str) and target in owners:
             yield owners[target], mentions.binding(record)
-
-
-def words(sessions: Iterable[tuple[str, str | None]]) -> dict[str, str]:
-    """Return the words by which sessions (key, session id) are referred to, each with the key it stands for."""
-    owners: dict[str, str] = {}
-    for key, session_id in sessions:
-        owners[key] = key
-        if session_id:
-            owners.setdefault(session_id, key)
-    return owners
-
-
-def databases(home: Home, agent: str) -> list[str]:
-    """Return the paths of the databases that may speak of an agent's sessions, as far as they are there."""
-    shared = (os.path.join(home.state, folder, name) for folder, name in _SHARED)
-    return [path for path in (home.database(agent), home.state_database, *shared) if exists(path, follow=True)]
 
 
 def _in_database(path: str, owners: Mapping[str, str], home: Home) -> Found:

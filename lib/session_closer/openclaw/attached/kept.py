@@ -17,7 +17,8 @@ from ...system import files
 from ..home import Home
 from ..installation import Installation
 from ..sqlite import tables
-from . import attachments, mentions
+from . import mentions
+from .words import databases, words
 
 _GZIP = 16 + zlib.MAX_WBITS
 # What is kept of a store's bindings is read again as a whole.
@@ -38,7 +39,7 @@ def keep(here: Installation, run: str, agent: str, sessions: Iterable[tuple[str,
     disk, home = here.disk, here.home
     packed, rows = zlib.compressobj(1, wbits=_GZIP), 0
     pieces: list[bytes] = []
-    for line in _lines(home, agent, attachments.words(sessions)):
+    for line in _lines(home, agent, words(sessions)):
         pieces.append(packed.compress(line))
         rows += 1
     if not rows:
@@ -61,7 +62,7 @@ def keep(here: Installation, run: str, agent: str, sessions: Iterable[tuple[str,
 
 
 def _lines(home: Home, agent: str, owners: Mapping[str, str]) -> Iterator[bytes]:
-    for path in attachments.databases(home, agent):
+    for path in databases(home, agent):
         with tables.looking(path, owners) as connection:
             for table in tables.tables(connection):
                 if table.destroyed:

@@ -21,13 +21,11 @@ from ...core.errors import CloserError
 from ...core.model import Session, Snapshot
 from ...system import files
 from ..home import Home
-from ..sqlite.store import SqliteStore
-from ..stores import detect
 from . import document
-from .store import FileStore, Seen, check, parse, read_index, see
+from .store import Seen, check, read_index, see
 
 # A larger store is not searched for a name: a slip must not cost more than a run.
-_SEARCHED_BYTES = 8 << 20
+SEARCHED_BYTES = 8 << 20
 _VALUE = rb'([^"\\]*(?:\\.[^"\\]*)*)'
 _SESSION_FILE = rb'"sessionFile"\s*:\s*"'
 _END_BYTES = 1 << 14
@@ -83,16 +81,16 @@ class Neighbours:
     def users(self, agent: str) -> dict[str, Claims]:
         """Return by agent, this one first, what file stores claim in this agent's folder, whatever a run closes."""
         self._seen[agent] = see(self._home.index(agent), agent, self._seen.get(agent))
-        return {agent: Claims.of(self._seen[agent].sessions.values()), **self.of_others(agent)}
+        return {agent: Claims.of(self._seen[agent].sessions.values()), **self.ofothers(agent)}
 
-    def of_others(self, agent: str) -> dict[str, Claims]:
+    def ofothers(self, agent: str) -> dict[str, Claims]:
         """Return by agent what the others' file stores claim in this agent's folder, whatever a run is to close."""
         return self._claimed(agent, frozenset())
 
     def _claimed(self, agent: str, going: Collection[tuple[str, str]]) -> dict[str, Claims]:
         own = _folders(self._home, agent)
         found: dict[str, Claims] = {}
-        for other, path in _others(self._home, agent):
+        for other, path in others(self._home, agent):
             # In a folder that both have, a session id alone claims a file.
             look = self._look(other, path, shared=frozenset(own).intersection(_folders(self._home, other)))
             if look.wrong:
@@ -129,7 +127,7 @@ class Neighbours:
     def damaged(self, agent: str) -> list[str]:
         """Return the other agents whose `sessions.json` is not whole: what else they use is not to be known from it."""
         found = []
-        for other, path in _others(self._home, agent):
+        for other, path in others(self._home, agent):
             # What this run has read is whole.
             if other not in self._stores:
                 try:
@@ -148,24 +146,12 @@ class Neighbours:
             look = self._looks[agent, shared] = _read(stamp, path, own, shared)
         return look
 
-    def holders(self, agent: str, tails: Collection[str]) -> dict[str, list[str]]:
-        """Return by tail the keys `agent:<other>:<tail>` and `agent:<other>:project-<tail>` that other agents have."""
-        found: dict[str, list[str]] = defaultdict(list)
-        for other, _ in _others(self._home, agent):
-            keys_of = {key: tail for tail in tails for key in _keys(other, tail)}
-            with suppress(CloserError, OSError):
-                holds = self._searched(other, keys_of)
-                for key, tail in keys_of.items():
-                    if holds(key):
-                        found[tail].append(key)
-        return found
-
     def spawned_elsewhere(self, agent: str, keys_of: Collection[str]) -> Iterator[tuple[str, str]]:
         """Give the same of other agents' file stores, as far as they are small."""
         own = frozenset(_folders(self._home, agent))
-        for other, path in _others(self._home, agent):
+        for other, path in others(self._home, agent):
             with suppress(CloserError, OSError):
-                if os.stat(path).st_size > _SEARCHED_BYTES:
+                if os.stat(path).st_size > SEARCHED_BYTES:
                     continue
                 look = self._look(other, path, shared=own.intersection(_folders(self._home, other)))
                 if look.parents.isdisjoint(keys_of):
@@ -173,27 +159,13 @@ class Neighbours:
                 self._seen[other] = see(path, other, self._seen.get(other))
                 yield from spawned(self._seen[other].sessions.values(), keys_of)
 
-    def _searched(self, agent: str, wanted: Collection[str]) -> Callable[[str], bool]:
-        if agent in self._snapshots:
-            return self._snapshots[agent].sessions.__contains__
-        store = detect(self._home, agent)
-        if isinstance(store, SqliteStore):
-            return store.rows(list(wanted)).__contains__
-        if not isinstance(store, FileStore) or os.stat(store.index).st_size > _SEARCHED_BYTES:
-            return frozenset().__contains__
-        raw = read_index(store.index)[0]
-        spelled = (json.dumps(key, ensure_ascii=ascii_only) for key in wanted for ascii_only in (True, False))
-        if not any(one.encode("utf-8", "surrogatepass") in raw for one in spelled):
-            return frozenset().__contains__
-        return parse(raw, store.index, agent).members.__contains__
-
 
 def _folders(home: Home, agent: str) -> list[str]:
     """Return the real folders in which an agent's transcripts may be."""
     return [os.path.realpath(home.folder(agent)), *filter(None, [home.beside(agent)])]
 
 
-def _others(home: Home, agent: str) -> Iterator[tuple[str, str]]:
+def others(home: Home, agent: str) -> Iterator[tuple[str, str]]:
     """Give the other agents with the paths of their indexes; one that shares this agent's own is no other store."""
     own = os.path.realpath(home.index(agent))
     for other in sorted({*home.agents(), *home.known_agents()[0]} - {agent}):
@@ -210,10 +182,6 @@ def spawned(sessions: Iterable[Session], keys_of: Collection[str]) -> Iterator[t
                 yield parent, session.key
 
 
-def _keys(agent: str, tail: str) -> tuple[str, str]:
-    return f"agent:{agent}:{tail}", f"agent:{agent}:project-{tail}"
-
-
 def _read(stamp: Stamp | None, path: str, own: Sequence[str], shared: frozenset[str]) -> Look:
     try:
         raw = files.read(os.path.realpath(path), document.MAX_BYTES)[0]
@@ -222,7 +190,7 @@ def _read(stamp: Stamp | None, path: str, own: Sequence[str], shared: frozenset[
         nothing = problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL)
         return Look(stamp, wrong="" if nothing else "cannot be read")
     whole = _END.search(raw[-_END_BYTES:]) is not None
-    named = _PARENT.findall(raw) if len(raw) <= _SEARCHED_BYTES else []
+    named = _PARENT.findall(raw) if len(raw) <= SEARCHED_BYTES else []
     return Look(stamp, _named(raw, own, shared), "" if whole else _damage(raw), frozenset(map(_text, named)))
 
 

@@ -5,25 +5,20 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 
 from ...artifacts import measuring
 from ...core import escape, names
 from ...core.budget import HashBudget
 from ...core.durable import Move
-from ...core.errors import GatewayNeeded
 from ...core.model import PlannedRow, Status
 from ...journal.record import Kept, SessionRecord, StoreRecord
 from ...ports.store import FINISHES, Share
-from ...system.clock import REAL, Clock
 from ..gateway import client as sessions
 from ..gateway import connection
 from ..gateway.connection import Gateway
 from ..gateway.link import CallRefused, LinkLost, LinkRefused
 from .store import Row, SqliteStore, archives_of
 
-# The most that a gateway needed for the call during which its caller was killed: 100 sessions in 0.3 s.
-_UNDER_WAY_SECONDS = 2.0
 # So that a run which frees for some minutes does not first read what thousands of sessions have.
 _KEPT_AT_ONCE = 100
 # Keeps what goes with sessions (key, session id); None where nothing does.
@@ -122,7 +117,7 @@ def delete(
             break
         progress(at, len(rows))
         try:
-            paths = _deleted(gateway, row.key, _session_id(row))
+            paths = deleted(gateway, row.key, _session_id(row))
         except CallRefused as problem:
             if not problem.changed:
                 share.results.doubted([row.key], f"the gateway refused: {problem}")
@@ -146,7 +141,7 @@ def again(gateway: Gateway) -> str:
     return f"{connection.way_out(gateway)}, then the same command again: it finishes what was begun"
 
 
-def _deleted(gateway: Gateway, key: str, session_id: str) -> list[str]:
+def deleted(gateway: Gateway, key: str, session_id: str) -> list[str]:
     return sessions.delete(gateway, key, delete_transcript=True, session_id=session_id, archived_only=True)
 
 
@@ -234,7 +229,7 @@ def settled(share: Share) -> StoreRecord:
         sessions=tuple(
             session.but(
                 status=str(share.results.became(session.key) or Status.FAILED),
-                moves=_moves(
+                moves=moves(
                     share.store.folder, share.results.archives.get(session.key, ()), session.moves, share.hashes
                 ),
                 effects=effects.get(session.key, session.effects),
@@ -244,7 +239,7 @@ def settled(share: Share) -> StoreRecord:
     )
 
 
-def _moves(folder: str, archives: Iterable[str], measured: Sequence[Move], hashes: HashBudget) -> tuple[Move, ...]:
+def moves(folder: str, archives: Iterable[str], measured: Sequence[Move], hashes: HashBudget) -> tuple[Move, ...]:
     # What was measured when its store was done is not read again at the end of the run.
     known, moves = {move.target: move for move in measured}, []
     for name in archives:
@@ -252,87 +247,3 @@ def _moves(folder: str, archives: Iterable[str], measured: Sequence[Move], hashe
         if live is not None and names.owners(live):
             moves.append(measuring.archived(folder, known.get(name, Move(live, name)), hashes))
     return tuple(moves)
-
-
-def finish(
-    store: SqliteStore,
-    record: StoreRecord,
-    gateway: Gateway,
-    keep: Keep,
-    *,
-    clock: Clock = REAL,
-    began: datetime | None,
-    young: bool,
-    frees: bool,
-) -> StoreRecord:
-    """Finish what an interrupted run began in one store: delete what it archived; what was used since stays.
-
-    `began`: when that run did. `young`: its last call may be under way still. Not `frees`: what it archived stays so.
-    Raises GatewayNeeded where something is to be asked of a gateway that does not answer, or does not do it.
-    """
-    if young and any(session.archived_at is None for session in record.sessions):
-        clock.sleep(_UNDER_WAY_SECONDS)
-    now = store.rows([session.key for session in record.sessions])
-    if frees:
-        kept = keep([(one.key, one.session_id) for one in record.sessions if not one.hidden and one.key in now])
-        record = record.but(kept=(*record.kept, *([kept] if kept is not None else ())))
-    ended = (_finish(store, session, now.get(session.key), gateway, frees=frees) for session in record.sessions)
-    hashes = HashBudget()
-    return record.but(sessions=tuple(_with_archive(store, session, began, hashes) for session in ended))
-
-
-def _finish(
-    store: SqliteStore, session: SessionRecord, now: Row | None, gateway: Gateway, *, frees: bool
-) -> SessionRecord:
-    if now is None:
-        return session.but(status="closed")
-    if now.session_id != session.session_id:
-        return session.but(status="came_back")
-    used = session.status == "came_back" or now.events != session.events
-    left = session.but(status="came_back" if used else "dropped")
-    ours = session.archived_at in (None, now.archived_at)
-    if now.archived_at is None or session.archived_before or not ours:
-        return left
-    if (session.hidden or not frees) and not used:
-        return session.but(status="archived", archived_at=now.archived_at)
-    # Whether it was used between the plan and the archive was not looked at any more, if its time was not noted.
-    hidden = used or session.archived_at is None
-    then, why = _asked_again(store, session, gateway, delete=not hidden)
-    if then is None:
-        return session.but(status="closed")
-    if then.session_id != session.session_id:
-        return session.but(status="came_back")
-    if hidden and then.archived_at is not None:
-        what = f"an interrupted run archived {escape.plain(session.key)}, and the gateway does not take it back: {why}"
-        raise GatewayNeeded(what, "openclaw gateway restart, then the same command again")
-    return left
-
-
-def _with_archive(
-    store: SqliteStore, session: SessionRecord, began: datetime | None, hashes: HashBudget
-) -> SessionRecord:
-    if session.status != Status.CLOSED:
-        return session
-    session_id = session.session_id or ""
-    archives = archives_of(store, [session_id], lambda name: names.is_made_since(name, began))[session_id]
-    return session.but(moves=_moves(store.folder, archives, (), hashes))
-
-
-def _asked_again(
-    store: SqliteStore, session: SessionRecord, gateway: Gateway, *, delete: bool
-) -> tuple[Row | None, object]:
-    """Delete one archived session, or take it out of the archive; return its row then, and why it was refused."""
-    session_id = session.session_id or ""
-    why: object = ""
-    try:
-        if delete:
-            _deleted(gateway, session.key, session_id)
-        else:
-            pinned = any(one.kind == "pin" for one in session.effects)
-            why = sessions.show(gateway, [(session.key, session_id)], pinned=pinned).get(session.key, "")
-    except CallRefused as problem:
-        why = problem
-    except (LinkLost, LinkRefused) as problem:
-        what = f"an interrupted run archived {escape.plain(session.key)}, which is not finished: {problem}"
-        raise GatewayNeeded(what, again(gateway)) from None
-    return store.rows([session.key]).get(session.key), why

@@ -13,7 +13,8 @@ from ..attached import jobs, kept
 from ..files.recover import settle_files
 from ..installation import Installation
 from ..recorded import check_there
-from . import close, importer, leftovers
+from . import finish as ending
+from . import importer, leftovers
 from .store import SqliteStore
 
 
@@ -41,6 +42,6 @@ def _put_back(here: Installation, store: SqliteStore, record: StoreRecord, run: 
 def _closed(here: Installation, store: SqliteStore, record: StoreRecord, run: Interrupted) -> StoreRecord:
     keep = partial(kept.keep, here, run.id, store.agent)
     began = history.moment(run.started_at)
-    return close.finish(
+    return ending.finish(
         store, record, here.gateway, keep, clock=here.context.clock, began=began, young=run.young, frees=run.frees
     )
