@@ -78,7 +78,7 @@ class ToyKit(Kit):
 class FilesKit(Kit):
     """A `sessions.json` whose gateway does not run."""
 
-    going = (LEAD + "alpha", LEAD + "topics")
+    going = (LEAD + "after-reset", LEAD + "topics")
 
     def make(self) -> None:
         self.sample = build(self.root, self.stub.port)

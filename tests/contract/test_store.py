@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,20 @@ def held(root: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in files}
 
 
+def are_away(kit: Kit, record: RunRecord | None) -> bool:
+    """Tell whether what was closed has files, each of them under its archive name and no other one."""
+    stores = record.stores if record is not None else ()
+    gone = [(store, one) for store in stores for one in store.sessions if one.status in ("closed", "archived")]
+    there = {
+        (os.path.lexists(os.path.join(store.roots[move.root], name)), name == move.target)
+        for store, session in gone
+        for move in session.moves
+        for name in (move.source, move.target)
+    }
+    assert there <= {(True, True), (False, False)}, gone
+    return all(session.moves for _, session in gone)
+
+
 def test_a_look_changes_nothing_and_says_the_same_again(kit: Kit) -> None:
     before = held(kit.root)
     store = kit.store(Disk())
@@ -148,22 +163,30 @@ def test_what_is_closed_is_gone_and_nothing_else_is(kit: Kit) -> None:
     record = settled(kit, close(kit, Disk()))
     assert kit.facts() == {key: said for key, said in before.items() if key not in kit.going}
     hidden = kit.store(Disk()).traits.hides
+    assert are_away(kit, record) is not hidden
     assert ended(kit, record) == dict.fromkeys(kit.going, "archived" if hidden else "closed")
 
 
 def test_a_record_is_there_before_anything_is_changed(kit: Kit) -> None:
     before = kit.facts()
 
+    noted = []
+
     class First(Transaction):
         def note_first(self, store: Any) -> None:
             assert kit.facts() == before
             super().note_first(store)
+
+        def note(self, store: Any) -> None:
+            noted.append(kit.facts() == before)
+            super().note(store)
 
     transaction = First(Disk(), str(kit.root), "close-project-batch")
     store = kit.store(Disk())
     store.take_out(planned(kit, store), transaction, stamp=STAMP, until=math.inf)
     transaction.release()
     assert transaction.record is not None
+    assert noted[0]
     assert [share.record.agent for share in transaction.shares] == [AGENT]
 
 
@@ -171,6 +194,8 @@ def test_what_was_closed_comes_back_as_it_was(kit: Kit) -> None:
     before = kit.facts()
     record = settled(kit, close(kit, Disk()))
     assert bring_back(kit, record, Disk()) == dict.fromkeys(kit.going, Status.RESTORED)
+    assert kit.facts() == before
+    assert bring_back(kit, record, Disk()) == dict.fromkeys(kit.going, Status.ALREADY_RESTORED)
     assert kit.facts() == before
 
 
@@ -185,6 +210,7 @@ def test_a_close_that_is_killed_anywhere_can_be_finished_and_undone(kit: Kit, fr
             close(one, transaction.disk, transaction)
         record = finished(one, transaction)
         said = ended(one, record)
+        are_away(one, record)
         gone = {key for key, status in said.items() if status in ("closed", "archived")}
         assert one.facts() == {key: text for key, text in before.items() if key not in gone}, at
         assert {status for key, status in said.items() if key not in gone} <= {"dropped"}, at

@@ -125,10 +125,10 @@ class Session(NamedTuple):
 class Snapshot(NamedTuple):
     """One agent's store at one moment: its sessions and the names in its transcripts folder.
 
-    `files` are regular files, `odd` maps other names (symlink, directory, fifo, …) to what they are,
-    `locked` are transcripts whose `.lock` a live process holds. What lies in `beside`, the folder of an index
-    elsewhere, has its whole path for a name. `outside` maps each `sessionFile` that leads to something in neither
-    folder to its whole path.
+    `files` are the names that may be moved: regular files, and folders where a session is one; `odd` maps names that
+    stay (symlink, directory, fifo, …) to what they are, `locked` are transcripts whose `.lock` a live process holds.
+    What lies in `beside`, the folder of an index elsewhere, has its whole path for a name. `outside` maps each
+    `sessionFile` that leads to something in neither folder to its whole path.
     """
 
     agent: str

@@ -58,6 +58,8 @@ class Mode(Durable, frozen=True):
 class SessionRecord(Durable, frozen=True):
     """One session and its files; `sha256` is the entry's, `length` its bytes.
 
+    `status` is PLANNED, then a word of Status, or "dropped": a run that was killed has changed nothing of it.
+
     File store: the entry is the member at `offset` in the backup. SQLite: `entry` is the row's `entry_json`, `events`
     the number of its last transcript event (-1: none), `archived_at` when we archived it (ms since 1970),
     `archived_before` whether it was archived already, `hidden` that it was to be archived only, and not deleted.

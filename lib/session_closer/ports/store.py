@@ -25,7 +25,8 @@ class Readable(Protocol):
     """One agent's sessions, to be looked at.
 
     `index` holds them, `folder` their transcripts and archives, `place` is what we lock, `beside` the folder of an
-    index elsewhere, which has transcripts, too, else "".
+    index elsewhere, which has transcripts, too, else "". `traits`, `era` ([a-z], 16 letters at most) and `place` are
+    properties, or attributes of the class.
     """
 
     agent: str
@@ -57,6 +58,8 @@ class Share:
     """One store's share of a run, as it goes on: what is planned, its record, and what became of each session.
 
     `tidied` are the results of files that belong to no session; `hashes`: how much of the files the run may still read.
+    `edited`: entries are out, so a restart may be owed; `finished`: all results are said, and `give_up` has nothing to
+    do. `note` and `hashes` are the ledger's.
     """
 
     store: Readable
@@ -179,8 +182,9 @@ class Interrupted:
 class Store(Readable, Protocol):
     """One agent's sessions, to be changed; its folders are held, where nothing else is said.
 
-    What takes a record that is not this run's own holds them itself. The methods of the second half have an answer that
-    suits a store which nobody else writes to.
+    What takes a record that is not this run's own holds them itself, by `flock.folder`, in the order of their real
+    paths. Of the methods with a body `has_leftovers` and `clean` are for each store that writes a new file beside the
+    old one, the others for one that somebody else writes to meanwhile.
     """
 
     def written(self, rows: Sequence[PlannedRow]) -> set[str]:
@@ -189,7 +193,8 @@ class Store(Readable, Protocol):
     def take_out(self, rows: Sequence[PlannedRow], ledger: Ledger, *, stamp: str, until: float) -> list[str]:
         """Close these sessions: a backup and a record first, then entries, then files; return keys that had gone.
 
-        `stamp` is that of the archive names in the plan, `until` when to stop freeing keys (monotonic clock).
+        Where no row is left nothing is noted. `stamp` is that of the archive names in the plan, `until` when to stop
+        freeing keys (monotonic clock).
         """
 
     def settled(self, share: Share) -> StoreRecord:
@@ -202,13 +207,20 @@ class Store(Readable, Protocol):
         """
 
     def returnable(self, chosen: Sequence[Chosen]) -> list[Item]:
-        """Return what would become of each of these if it were brought back now; needs no hold; raise Refused."""
+        """Return what would become of each of these if it were brought back now; needs no hold; raise Refused.
+
+        WOULD_RESTORE, ALREADY_RESTORED where it is there with its session id, or CONFLICT and FAILED with an error.
+        """
 
     def written_back(self, items: Sequence[Item]) -> list[str]:
         """Return the folders that bringing these back writes to; needs no hold."""
 
     def bring_back(self, chosen: Sequence[Chosen], ledger: Ledger, returns: Returns) -> None:
-        """Decide again, and bring back what still can be: a record first, then files, then entries."""
+        """Decide again, and bring back what still can be: a record first, then files, then entries.
+
+        The record `restores`, its sessions are PLANNED again; a share without rows goes into `ledger.shares`. What is
+        back is told to `returns`: from there the receipt has it.
+        """
 
     def warm(self) -> None:
         """Begin what a change of what was read is going to need, beside whatever else goes on; needs no hold."""
