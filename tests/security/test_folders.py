@@ -26,7 +26,7 @@ def test_what_outlives_a_command_imports_nothing_from_the_folder_where_it_was_ca
         (here / f"{name}.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'a').write(__name__)\n")
     done = run_process(
         "close-project-batch", "--json", "--self", "alpha", "alpha",
-        state=store.state, before=f"import os; os.chdir({str(here)!r})",
+        state=store.state, before=f"import json, os; os.chdir({str(here)!r})",
     )  # fmt: skip
     assert [row["status"] for row in one_document(done.stdout)["results"]] == ["deferred"], done
     deadline = time.monotonic() + WAIT_SECONDS
