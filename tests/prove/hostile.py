@@ -18,6 +18,7 @@ _TESTS = (
     "tests/stores/test_outside.py",
     "tests/faults/test_hardening.py",
     "tests/faults/test_record.py",
+    "tests/unit/test_journal.py",
 )
 
 

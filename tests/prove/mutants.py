@@ -375,7 +375,7 @@ MUTANTS = (
         "journal/journal.py",
         "            if not is_no_file(problem):\n                raise\n",
         "",
-        "recovery-looks:batch",
+        "hostile:does_not_give",
     ),
     _one(
         "a backup stays that no record names",

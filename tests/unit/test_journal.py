@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -242,3 +243,24 @@ def test_a_run_writes_each_store_when_it_is_noted_and_once_more_in_its_receipt(s
     journal.finish(last := record(state, *stores).but(state="done"))
     # The first one is in the record itself, until there is a second.
     assert disk.written < 2.2 * len(encode(last))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EMFILE], ids=lambda number: errno.errorcode[number])
+def test_a_record_that_the_disk_does_not_give_once_is_no_damaged_one(
+    state: str, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    journal = at_work(state)
+    before = record(state, store(0))
+    journal.begin(before)
+    real = os.open
+
+    def failing(path: str, *more: int, **named: int) -> int:
+        if os.fspath(path).endswith("record.json"):
+            raise OSError(number, os.strerror(number), path)
+        return real(path, *more, **named)
+
+    monkeypatch.setattr(os, "open", failing)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        journal.read()
+    monkeypatch.undo()
+    assert journal.read() == before
