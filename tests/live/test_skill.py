@@ -120,12 +120,26 @@ def childless(listed: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {key: {name: value for name, value in row.items() if name != "childSessions"} for key, row in listed.items()}
 
 
+def _archives(row: Mapping[str, Any]) -> list[Path]:
+    """Return the archives of a session by its row: of the caller's own the receipt of its own run has them."""
+    if "archives" in row:
+        return list(map(Path, row["archives"]))
+    stores = json.loads(Path(row["receipt"]).read_bytes())["stores"]
+    return [
+        Path(store["roots"]["sessions"], move["target"])
+        for store in stores
+        for session in store["sessions"]
+        if session["key"] == row["key"]
+        for move in session["moves"]
+    ]
+
+
 def said(lab: Lab, row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the messages of a session that was put away, by its row of the results."""
     if lab.era == "sqlite":
         text = lab.store.said(str(row["agent"]), str(row["key"]))
     else:
-        (archive,) = [Path(path) for path in row["archives"] if ".jsonl.deleted." in path]
+        (archive,) = [path for path in _archives(row) if ".jsonl.deleted." in path.name]
         text = archive.read_text()
     return [event["message"] for event in map(json.loads, text.splitlines()) if event["type"] == "message"]
 
