@@ -9,12 +9,15 @@ from typing import NamedTuple
 from entry.checkout import ROOT
 
 PAGES = sorted(
-    str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")] if path.is_file()
+    str(path.relative_to(ROOT))
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.md")]
+    if path.is_file()
 )
 COMMANDS = tuple(sorted(path.name for path in (ROOT / "bin").iterdir()))
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 _HEADING = re.compile(r"^(#+) (.*)$", re.MULTILINE)
 _FENCE = re.compile(r"^( *)```\w*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_ITEM = re.compile(r"^- (`[^`]+`(?:,\s+`[^`]+`)*): (.*(?:\n  .*)*)", re.MULTILINE)
 _SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _APART = re.compile(r"\|\||&&|[;|&\n]|\$\(|\)")
@@ -66,6 +69,17 @@ def rows(section_text: str) -> list[list[str]]:
     return found
 
 
+def items(section_text: str) -> list[list[str]]:
+    """Return the items of lists that begin with code, each as that and what is said of it."""
+    found = _ITEM.findall(section_text)
+    return [[head, " ".join(said.split())] for head, said in found]
+
+
+def note(page: str, name: str) -> str:
+    """Return the items of a page's lists that begin with a name in bold: what its row in a table leaves out."""
+    return "\n".join(re.findall(rf"^- \*\*{re.escape(name)}\*\*.*(?:\n  .*)*", page, re.MULTILINE))
+
+
 def spans(markdown: str) -> list[str]:
     """Return the code in a text's lines."""
     return [span.replace("\\|", "|") for span in _SPAN.findall(markdown)]
@@ -74,12 +88,6 @@ def spans(markdown: str) -> list[str]:
 def words(markdown: str) -> set[str]:
     """Return the spans of code that are one word."""
     return {span for span in spans(markdown) if " " not in span}
-
-
-def prose(page: str) -> list[str]:
-    """Return the lines of a page's text without tables, code and front matter, links by their words alone."""
-    plain = re.sub(r"\A---\n.*?^---$", "", _FENCE.sub("", page), flags=re.MULTILINE | re.DOTALL)
-    return [_LINK.sub(lambda link: link[0].partition("](")[0], line) for line in plain.splitlines() if line[:1] != "|"]
 
 
 def links(page: str) -> list[str]:

@@ -23,9 +23,10 @@ from .pages import (
     COMMANDS,
     PAGES,
     anchors,
+    items,
     links,
     named_options,
-    prose,
+    note,
     resolved,
     rows,
     section,
@@ -73,7 +74,7 @@ def own_section(name: str) -> str:
 def documented(name: str) -> list[str]:
     """Return the options that a command's section has in its table, as they are spelled there."""
     found = []
-    for first, meaning in (row for row in rows(own_section(name)) if row[0].startswith("`-")):
+    for first, meaning in (item for item in items(own_section(name)) if item[0].startswith("`-")):
         only = _ONLY.match(meaning)
         if only is None or name in spans(only[1]):
             found += spans(first)
@@ -152,8 +153,9 @@ def test_every_target_of_make_is_one() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_no_line_of_prose_is_longer_than_those_of_the_sources(page: str) -> None:
-    lines = prose(text(page))
+def test_no_line_is_longer_than_those_of_the_sources(page: str) -> None:
+    """Tables, links, code and what a terminal shows among them."""
+    lines = text(page).splitlines()
     assert lines
     assert [line for line in lines if len(line) > 120] == []
 
@@ -199,9 +201,9 @@ def test_every_status_of_an_undo_is_one() -> None:
 
 
 def member(name: str) -> str:
-    """Return what docs/json.md says of a member."""
+    """Return what docs/json.md says of a member: in its table, and in the list below."""
     (found,) = [row[-1] for row in table_with(JSON, "member") if name in spans(row[0])]
-    return found
+    return f"{found}\n{note(JSON, name)}"
 
 
 def test_every_reason_route_action_and_era_is_documented() -> None:
@@ -214,7 +216,7 @@ def test_every_reason_route_action_and_era_is_documented() -> None:
 
 def test_every_kind_is_documented() -> None:
     assert words(REFERENCE.partition("\nKinds: ")[2].partition(", by the key")[0]) == value(Kind)
-    assert listed_after(own_section("cleanup-sessions"), "Kinds: ") == set(map(str, STALE_KINDS))
+    assert listed_after(own_section("cleanup-sessions"), "Kinds:") == set(map(str, STALE_KINDS))
     always = REFERENCE.partition("those that always stay (")[2].partition(")")[0]
     assert words(always) == set(map(str, DURABLE))
 

@@ -61,7 +61,7 @@ def shown(name: str) -> dict[str, Any]:
     documents = {title: json.loads(text) for title, text in SHOWN}
     whole = {**documents[FIRST], **documents[name]}
     assert list(whole) == list(documents[FIRST]), "a member that the first document does not have"
-    found = level(whole, "/home/kelly/.openclaw", "/opt/session-closer/bin")
+    found = level(whole, "/data", "/opt/session-closer/bin")
     assert isinstance(found, dict)
     return found
 
