@@ -138,22 +138,10 @@ def damage(site: str, problem: Exception) -> "tuple[str, ...]":
     """
     if not site or not isinstance(problem, (ImportError, SyntaxError, AttributeError)):
         return ()
-    at = problem.__traceback__
-    while at and at.tb_next:
-        at = at.tb_next
-    module = getattr(getattr(problem, "obj", None), "__file__", None)
-    places = [getattr(problem, "path", None), getattr(problem, "filename", None), module]
-    places.append(at.tb_frame.f_code.co_filename if at else None)
-    name = str(problem.name).split(".")[0] if isinstance(problem, ImportError) else ""
-    # A file of NUL bytes is no Python, and Python does not say which one it is.
-    unnamed = isinstance(problem, SyntaxError) and not problem.filename
-    inside = any(str(place).startswith(site + os.sep) for place in places)
-    if not (inside or unnamed or name in [package[0] for package in PACKAGES]):
-        return ()
-    import shlex
+    import first_run
 
-    remedy = "rm -r {}, then run the same command again: it installs them anew".format(shlex.quote(site))
-    return "the packages in {} are not whole: {}".format(site, " ".join(str(problem).split())), remedy
+    reason = first_run.damage(site, problem, [package[0] for package in PACKAGES])
+    return (reason.message, reason.remedy) if reason else ()
 
 
 def cache_name(lock: str) -> str:

@@ -1,9 +1,10 @@
-"""Fills the cache of `bootstrap` with the packages of a lock file."""
+"""Fills the cache of `bootstrap` with the packages of a lock file, and tells when they are not whole."""
 
 import errno
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -74,6 +75,24 @@ def fill(
     finally:
         shutil.rmtree(work, ignore_errors=True)
         signal.signal(signal.SIGINT, before)
+
+
+def damage(site: str, problem: Exception, packages: list[str]) -> Failed | None:
+    """Return what an error says that comes from one of the packages in `site`, where that is not whole; else None."""
+    at = problem.__traceback__
+    while at and at.tb_next:
+        at = at.tb_next
+    module = getattr(getattr(problem, "obj", None), "__file__", None)
+    places = [getattr(problem, "path", None), getattr(problem, "filename", None), module]
+    places.append(at.tb_frame.f_code.co_filename if at else None)
+    name = str(problem.name).split(".")[0] if isinstance(problem, ImportError) else ""
+    # A file of NUL bytes is no Python, and Python does not say which one it is.
+    unnamed = isinstance(problem, SyntaxError) and not problem.filename
+    inside = any(str(place).startswith(site + os.sep) for place in places)
+    if not (inside or unnamed or name in packages):
+        return None
+    remedy = f"rm -r {shlex.quote(site)}, then run the same command again: it installs them anew"
+    return Failed(f"the packages in {site} are not whole: {' '.join(str(problem).split())}", remedy)
 
 
 def sync(folder: str) -> None:
