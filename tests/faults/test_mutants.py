@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from prove.mutants import LIB, MUTANTS, Mutant
+from prove.mutant import Mutant
+from prove.mutants import LIB, MUTANTS
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 
-from . import artifacts, claims, cuts, databases, hostile, mutants, races, sweeps, traced, wrong_clocks
+from . import artifacts, claims, cuts, databases, hermes, hostile, mutants, races, sweeps, traced, wrong_clocks
 from .parts import Given, Part, Skipped, Tally, say
 
 PARTS = [
@@ -33,6 +33,7 @@ PARTS = [
     Part("closers", races.closers),
     Part("writers", races.writers),
     Part("strace", traced.traced),
+    Part("hermes-in-use", hermes.in_use),
     Part("mutants", mutants.mutants),
 ]
 _SHOWN = 20

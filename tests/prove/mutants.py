@@ -7,27 +7,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import session_closer
 
+from . import hermes_mutants
+from .mutant import Mutant
+from .mutant import one as _one
 from .parts import Given, Tally, say
 
 LIB = Path(session_closer.__file__).resolve().parents[1]
 TESTS = Path(__file__).resolve().parents[1]
 _SECONDS = 900
-
-
-class Mutant(NamedTuple):
-    """One safety step taken out: edits of files as (file, text there now, text instead), and who should notice."""
-
-    name: str
-    edits: tuple[tuple[str, str, str], ...]
-    seen_by: tuple[str, ...]
-
-
-def _one(name: str, file: str, old: str, new: str, *seen_by: str) -> Mutant:
-    return Mutant(name, ((file, old, new),), seen_by)
 
 
 _RENAMED = "        self._disk.rename(temp, os.path.join(self._folder, name))\n"
@@ -482,6 +472,7 @@ MUTANTS = (
         "            not_restored=self.left,\n",
         "effects",
     ),
+    *hermes_mutants.MUTANTS,
 )
 
 

@@ -1,0 +1,275 @@
+"""Hermes' state.db, opened to read only: whether we know it, and its rows of sessions and of what holds them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
+
+from ..core.errors import Busy, CloserError, Refused
+from ..system import trust
+from ..system.clock import Clock
+
+Answer = TypeVar("Answer")
+
+NAME = "state.db"
+RECLAIM = "hermes sessions optimize"
+_NEEDED = {
+    "sessions": frozenset({"id", "ended_at", "parent_session_id"}),
+    "messages": frozenset({"session_id"}),
+}
+_BUSY_SECONDS = 3.0
+# Beside a writer a reader may get short errors of the disk, too.
+_PAUSES = (0.1, 0.3, 1.0)
+_LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_PASSING = _LOCKED | {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL}
+_PRIMARY = 0xFF
+_NO_HOME = "name the home of a Hermes: --home DIR; nothing is touched before its database is there"
+_LOOK = "look at it with: hermes doctor; nothing of this home is touched before it can be read"
+
+
+class Session(NamedTuple):
+    """One row of `sessions`; what its version has no column for is None. Times are seconds since 1970."""
+
+    id: str
+    source: Any
+    title: Any
+    started_at: Any
+    ended_at: Any
+    end_reason: Any
+    parent: Any
+    archived: Any
+    pinned: Any
+    handoff: Any
+    session_key: Any
+    chat_id: Any
+    cwd: Any
+    root: Any
+    last_activity: Any
+
+
+class Delegation(NamedTuple):
+    """One row of `async_delegations`: work that was handed to another agent, and who waits for it."""
+
+    id: Any
+    parent: Any
+    origin: Any
+    origin_ui: Any
+    state: Any
+    delivery: Any
+    pid: Any
+    started: Any
+    times: tuple[Any, ...]
+
+
+class Activity(NamedTuple):
+    """How many messages a session has, and when the last of them was written."""
+
+    messages: int
+    last: float | None
+
+
+class Figures(NamedTuple):
+    """What a database takes on disk, `free` of it in pages that nothing is in, and what gives those back."""
+
+    path: str
+    size: int
+    free: int
+    command: str
+
+
+_SESSION = (
+    "id", "source", "title", "started_at", "ended_at", "end_reason", "parent_session_id", "archived", "pinned",
+    "handoff_state", "session_key", "chat_id", "cwd", "git_repo_root", "last_activity_at",
+)  # fmt: skip
+_DELEGATION = (
+    "delegation_id", "parent_session_id", "origin_session", "origin_ui_session_id", "state", "delivery_state",
+    "owner_pid", "owner_started_at", "dispatched_at", "updated_at", "completed_at",
+)  # fmt: skip
+
+
+class Database:
+    """A database that was found to be one of Hermes' sessions; it is to be closed."""
+
+    def __init__(self, path: str, connection: sqlite3.Connection, clock: Clock) -> None:
+        self.path = path
+        self._connection = connection
+        self._clock = clock
+        tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
+        self._columns: Mapping[str, frozenset[str]] = {table: self._columns_of(table) for table in tables}
+
+    def _columns_of(self, table: str) -> frozenset[str]:
+        query = "select name from pragma_table_info(?)"
+        return frozenset(name for (name,) in self._connection.execute(query, (table,)))
+
+    def check(self) -> None:
+        """Refuse a database that lacks what tells which sessions are in use; a newer one with it is as good."""
+        for table, needed in _NEEDED.items():
+            if missing := needed - self._columns.get(table, frozenset()):
+                raise Refused(
+                    f"{self.path} is no database of Hermes' sessions that we know: {table} without "
+                    + ", ".join(sorted(missing)),
+                    "name the home of a Hermes (--home DIR), or update session-closer",
+                    name="foreign_database",
+                )
+
+    def at_once(self, work: Callable[[], Answer]) -> Answer:
+        """Return what a look finds, all of it as it was at one moment; CloserError where it cannot be read."""
+
+        def look() -> Answer:
+            self._connection.execute("begin")
+            try:
+                return work()
+            finally:
+                self._connection.rollback()
+
+        return _patiently(self.path, self._clock, look)
+
+    def has(self, table: str, *columns: str) -> bool:
+        """Tell whether there is a table with these columns."""
+        return self._columns.get(table, frozenset()).issuperset(columns)
+
+    def version(self) -> int:
+        """Return a number that is another one after each change that anybody has made since it was opened."""
+        return _patiently(self.path, self._clock, lambda: int(self._one("pragma data_version")))
+
+    def schema(self) -> int | None:
+        """Return the version of its schema in Hermes' own count, None where it says none."""
+        if not self.has("schema_version", "version"):
+            return None
+        found = self._one("select max(version) from schema_version")
+        return found if isinstance(found, int) else None
+
+    def sessions(self) -> list[Session]:
+        """Return all rows of sessions."""
+        # One pass for all that is asked: behind a long system prompt each column costs a walk over its pages.
+        query = f"select {self._picked('sessions', _SESSION)} from sessions where typeof(id) = 'text'"  # noqa: S608
+        return list(map(Session._make, self._connection.execute(query)))
+
+    def line(self, session_ids: Iterable[str]) -> list[Session]:
+        """Return the rows of these sessions, and of all that they come from, or that come from them."""
+        asked = json.dumps(list(session_ids))
+        query = f"""
+            with recursive
+            asked(id) as (select value from json_each(?)),
+            above(id) as (
+                select id from asked union
+                select one.parent_session_id from sessions as one join above on one.id = above.id),
+            below(id) as (
+                select id from asked union
+                select one.id from sessions as one join below on one.parent_session_id = below.id)
+            select {self._picked("sessions", _SESSION)} from sessions
+            where id in (select id from above union select id from below) and typeof(id) = 'text'
+            """  # noqa: S608
+        return list(map(Session._make, self._connection.execute(query, (asked,))))
+
+    def activities(self) -> dict[str, Activity]:
+        """Return what each session has said."""
+        last = "max(timestamp)" if self.has("messages", "timestamp") else "null"
+        query = f"select session_id, count(*), {last} from messages group by session_id"  # noqa: S608
+        return {name: Activity(count, _number(at)) for name, count, at in self._connection.execute(query)}
+
+    def routes(self) -> list[Any]:
+        """Return the JSON of each chat that the gateway leads to a session."""
+        return self._column("gateway_routing", "entry_json")
+
+    def locked(self, now: float) -> list[Any]:
+        """Return the sessions that somebody compresses."""
+        return self._until(now, "compression_locks", "session_id")
+
+    def leased(self, now: float) -> list[Any]:
+        """Return the sessions in which somebody takes a turn."""
+        return self._until(now, "session_turn_leases", "conversation_id")
+
+    def delegations(self) -> list[Delegation]:
+        """Return all rows of delegations."""
+        if not self.has("async_delegations", "delegation_id"):
+            return []
+        query = f"select {self._picked('async_delegations', _DELEGATION)} from async_delegations"  # noqa: S608
+        return [Delegation._make((*row[:8], row[8:])) for row in self._connection.execute(query)]
+
+    def figures(self) -> Figures:
+        """Return what it takes on disk, with what waits beside it to be written into it."""
+        sizes = (os.stat(self.path + suffix).st_size for suffix in ("", "-wal") if os.path.exists(self.path + suffix))
+        free = self._one("pragma freelist_count") * self._one("pragma page_size")
+        return Figures(self.path, sum(sizes), free, RECLAIM)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._connection.close()
+
+    def _one(self, query: str) -> Any:
+        return self._connection.execute(query).fetchone()[0]
+
+    def _picked(self, table: str, columns: Iterable[str]) -> str:
+        there = self._columns[table]
+        return ", ".join(name if name in there else f"null as {name}" for name in columns)
+
+    def _column(self, table: str, column: str) -> list[Any]:
+        if not self.has(table, column):
+            return []
+        return [value for (value,) in self._connection.execute(f"select {column} from {table}")]  # noqa: S608
+
+    def _until(self, now: float, table: str, column: str) -> list[Any]:
+        if not self.has(table, column, "expires_at"):
+            return []
+        # A text is more than any number: what is no time does not expire.
+        query = f"select {column} from {table} where expires_at is null or expires_at > ?"  # noqa: S608
+        return [value for (value,) in self._connection.execute(query, (now,))]
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def opened(home: str, clock: Clock) -> Database:
+    """Open the database of a home; CloserError, in one line, where it is not there, not readable or not Hermes'."""
+    path = os.path.join(home, NAME)
+    try:
+        found = os.stat(path)
+    except OSError as problem:
+        raise Refused(f"{path} cannot be read: {problem.strerror}", _NO_HOME, name="no_database") from None
+    if not found.st_size:
+        raise Refused(f"{path} is empty", _LOOK, name="empty_database")
+    if not trust.is_trusted(found.st_uid):
+        raise Refused(f"{path} belongs to uid {found.st_uid}", "run this as that user", name="foreign_database")
+    return _patiently(path, clock, lambda: _open(path, clock))
+
+
+def _open(path: str, clock: Clock) -> Database:
+    # What was committed may be in the -wal alone, which `immutable` does not see.
+    connection = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+    try:
+        database = Database(path, connection, clock)
+        database.check()
+    except BaseException:
+        connection.close()
+        raise
+    return database
+
+
+def _patiently(path: str, clock: Clock, work: Callable[[], Answer]) -> Answer:
+    for pause in _PAUSES:
+        try:
+            return work()
+        except sqlite3.Error as problem:
+            if _code(problem) not in _PASSING:
+                raise _said(path, problem) from None
+            clock.sleep(pause)
+    try:
+        return work()
+    except sqlite3.Error as problem:
+        raise _said(path, problem) from None
+
+
+def _code(problem: sqlite3.Error) -> int:
+    return getattr(problem, "sqlite_errorcode", 0) & _PRIMARY
+
+
+def _said(path: str, problem: sqlite3.Error) -> CloserError:
+    if _code(problem) in _LOCKED:
+        return Busy(f"{path} is locked: {problem}", "run the same command again", name="locked_database")
+    return Refused(f"{path} cannot be read: {problem}", _LOOK, name="damaged_database")

@@ -1,0 +1,83 @@
+"""Whose a file among Hermes' sessions is: by the session id in its name, as it is or made safe, and in its text."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from ..system import files
+
+SNAPSHOT, DUMP, TRANSCRIPT = "session_json", "request_dump", "transcript_jsonl"
+_LONGEST = 96
+_SAFE = re.compile(r"[\w-]{1,96}")
+_UNSAFE = re.compile(r"[^\w-]")
+_PATTERNS = (
+    (DUMP, re.compile(r"request_dump_(.+)_[0-9]{8}_[0-9]{6}_\w{6}\.json", re.DOTALL)),
+    (SNAPSHOT, re.compile(r"session_(.+)\.json", re.DOTALL)),
+    (TRANSCRIPT, re.compile(r"([^.].*)\.jsonl", re.DOTALL)),
+)
+# Where Hermes writes a snapshot or a dump, the id stands in its first lines.
+_HEAD, _WHOLE = 4 << 10, 64 << 20
+_INSIDE = re.compile(rb'"session_id"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
+
+
+class Named(NamedTuple):
+    """What a file's name says: its kind, and the name of the session in it, which may be that of several ids."""
+
+    kind: str
+    name: str
+
+
+def safe(session_id: str) -> str:
+    """Return the name that Hermes gives a session's files from 0.18 on: nothing in it can lead to another folder."""
+    raw = session_id.strip()
+    name = _UNSAFE.sub("_", raw).strip("._")[:_LONGEST] or "session"
+    if name == raw:
+        return name
+    return f"{name}_{hashlib.sha256(raw.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+
+
+def parse(name: str) -> Named | None:
+    """Return what the name of a file in the folder of the sessions says, None for one that is no session's."""
+    for kind, pattern in _PATTERNS:
+        if found := pattern.fullmatch(name):
+            return Named(kind, found[1])
+    return None
+
+
+def names_of(session_id: str) -> Collection[str]:
+    """Return all names that a session's files may have: versions before 0.18 take the id as it is."""
+    if _SAFE.fullmatch(session_id) and session_id.strip("_") == session_id:
+        return (session_id,)
+    return {session_id, session_id.strip(), safe(session_id)}
+
+
+def owners(protected: Iterable[str], others: Iterable[str]) -> dict[str, str]:
+    """Return whose each name is; of several ids with one name the first protected one, else the first at all."""
+    found: dict[str, str] = {}
+    for session_id in (*protected, *others):
+        for name in names_of(session_id):
+            found.setdefault(name, session_id)
+    return found
+
+
+def inside(path: str) -> frozenset[str]:
+    """Return the session ids that a snapshot or a dump says it is of; OSError where it cannot be read.
+
+    No more is read than its head, where that names one.
+    """
+    head = files.piece(path, 0, _HEAD)
+    found = _ids(head)
+    return found if found or len(head) < _HEAD else _ids(files.piece(path, 0, _WHOLE))
+
+
+def _ids(text: bytes) -> frozenset[str]:
+    found = set()
+    for each in _INSIDE.findall(text):
+        with contextlib.suppress(ValueError):
+            found.add(json.loads(each.decode("utf-8", "surrogatepass")))
+    return frozenset(found)
