@@ -196,7 +196,8 @@ class Protection:
             return True
         since = self._clock.seconds() - seconds
         here = forms(folder)
-        return any(meet(one, other) for at, folders in self._workplaces if at >= since for one in folders for other in here)
+        places = chain.from_iterable(folders for at, folders in self._workplaces if at >= since)
+        return any(meet(one, other) for one in places for other in here)
 
     @cached_property
     def _workplaces(self) -> list[tuple[float, frozenset[str]]]:
