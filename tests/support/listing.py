@@ -13,12 +13,15 @@ from support.sqlite import Bases
 from support.stores import Store
 
 ENVELOPE = {
-    "ok", "exitCode", "operation", "dryRun", "stores", "sessions", "totalCount", "limitApplied", "hasMore", "gateway",
-    "warnings", "error",
+    "hasMore", "count", "totalCount", "limitApplied", "activeMinutes", "allAgents", "path", "ok", "exitCode",
+    "operation", "dryRun", "gateway", "warnings", "error", "stores", "sessions",
 }  # fmt: skip
-ROW = {
-    "key", "agent", "kind", "sessionId", "updatedAt", "ageSeconds", "status", "model", "transcriptBytes", "archived",
-    "pinned", "running", "protected",
+# Of each row; the others are there where they are known.
+ALWAYS = {"key", "kind", "archived", "pinned", "running"}
+ROW = ALWAYS | {
+    "agent", "agentId", "label", "displayName", "title", "channel", "sessionId", "updatedAt", "ageSeconds", "createdAt",
+    "status", "model", "modelProvider", "inputTokens", "outputTokens", "totalTokens", "contextTokens", "parentKey",
+    "spawnedBy", "transcriptBytes", "protected",
 }  # fmt: skip
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 # Key, ms since the last update (None: nobody knows), kind, why it stays.
@@ -42,9 +45,9 @@ def listed(store: Store, *words: str) -> Answer:
     assert set(data) == ENVELOPE
     assert (data["operation"], data["dryRun"], data["exitCode"]) == ("list-sessions", False, answer.code)
     assert data["ok"] is (answer.code == 0) is (data["error"] is None)
-    assert all(set(row) == ROW for row in data["sessions"])
-    assert all(set(each) == {"agent", "path", "era"} for each in data["stores"])
-    assert data["hasMore"] is (data["totalCount"] > len(data["sessions"]))
+    assert all(ALWAYS <= set(row) <= ROW and None not in row.values() for row in data["sessions"])
+    assert all(set(each) == {"agent", "agentId", "path", "era"} for each in data["stores"])
+    assert data["hasMore"] is (data["totalCount"] > len(data["sessions"]) == data["count"])
     return answer
 
 
@@ -53,8 +56,9 @@ def keys_of(answer: Answer) -> list[str]:
 
 
 def row_of(answer: Answer, key: str) -> dict[str, Any]:
+    """Return the row of a session, None for what is left out."""
     (found,) = [row for row in answer.data["sessions"] if row["key"] == key]
-    return dict(found)
+    return {**dict.fromkeys(ROW), **found}
 
 
 def empty(state: Path, port: int) -> Store:

@@ -20,7 +20,7 @@ PURE = {
 DATA_ONLY = {
     "__future__", "codecs", "collections", "dataclasses", "datetime", "difflib", "enum", "functools",
     "json", "re", "typing", "hashlib", "operator", "shlex", "types", "unicodedata", "math", "tomllib", "heapq",
-    "itertools", "textwrap",
+    "itertools", "textwrap", "fnmatch",
 }  # fmt: skip
 WRITERS = {
     "open", "write", "rename", "renames", "replace", "unlink", "remove", "rmdir", "removedirs", "mkdir", "makedirs",

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from . import durations
+from . import durations, keys
+from .details import NOTHING, Details
 from .errors import CloserError, ExitCode
 from .kinds import kind
 from .model import Session
 from .protection import protection
 from .report import GatewayResult, StoreResult
-from .words import Kind
+from .words import Kind, Sort
 
 LIMIT = 100
-# The number of its store, a session, and its kind where that was asked for already.
-_Match = tuple[int, Session, Kind | None]
 
 
 class Wanted(NamedTuple):
     """What a list is to show: no `kinds` is any kind; ages in seconds, of the last update; no `limit` is all.
 
-    `store`: the path of the only one that is shown.
+    `store`: the path of the only one that is shown. `words`, `globs` and `label` are as they were typed: all words
+    hold, and one of the globs.
     """
 
     agent: str | None = None
@@ -31,19 +33,30 @@ class Wanted(NamedTuple):
     active: float | None = None
     older_than: float | None = None
     limit: int | None = LIMIT
+    words: tuple[str, ...] = ()
+    globs: tuple[str, ...] = ()
+    label: str | None = None
+    sort: Sort = Sort.AGE
+    reverse: bool = False
 
 
-class Chosen(NamedTuple):
-    """A session that is shown, `place` the number of the store that it is in, `age` in seconds."""
+class Match(NamedTuple):
+    """A session that may be shown, `place` the number of the store that it is in."""
 
     place: int
     session: Session
-    kind: Kind
-    age: float | None
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of session, which takes a while to tell."""
+        return kind(self.session.key, self.session.chat_type, orphaned=self.session.orphaned)
 
 
 class Row(NamedTuple):
-    """A session as it is shown; `agent` is None for a bare key of a store for all agents, `size` in bytes."""
+    """A session as it is shown: `age` in seconds, `size` in bytes, None where they are not known.
+
+    `agent` is None for a bare key of a store for all agents.
+    """
 
     agent: str | None
     session: Session
@@ -51,6 +64,7 @@ class Row(NamedTuple):
     age: float | None
     size: int | None
     running: bool
+    details: Details = NOTHING
 
     @property
     def protected(self) -> str | None:
@@ -64,10 +78,15 @@ class Listing(NamedTuple):
     stores: tuple[StoreResult, ...] = ()
     rows: tuple[Row, ...] = ()
     total: int = 0
-    limit: int | None = None
+    wanted: Wanted = Wanted(limit=None)
     gateway: GatewayResult | None = None
     warnings: tuple[str, ...] = ()
     error: CloserError | None = None
+
+    @property
+    def has_more(self) -> bool:
+        """Tell whether more sessions match than are shown."""
+        return self.total > len(self.rows)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -75,26 +94,13 @@ class Listing(NamedTuple):
         return ExitCode.OK if self.error is None else self.error.code
 
 
-def select(found: Iterable[tuple[int, Session]], wanted: Wanted, now: int) -> tuple[list[Chosen], int]:
-    """Return the sessions to show, newest first, and how many match; `found` are places and sessions, `now` in ms."""
-    matching: list[_Match] = [(place, session, None) for place, session in found if _is_of_age(session, wanted, now)]
-    if wanted.kinds:
-        matching = [
-            (place, session, what)
-            for place, session, _ in matching
-            if (what := kind(session.key, session.chat_type, orphaned=session.orphaned)) in wanted.kinds
-        ]
-    limit = len(matching) if wanted.limit is None else wanted.limit
-    shown = heapq.nsmallest(limit, matching, key=lambda one: _order(one, now))
-    return [
-        Chosen(
-            place,
-            session,
-            what or kind(session.key, session.chat_type, orphaned=session.orphaned),
-            durations.since(session.updated_at, now / 1000),
-        )
-        for place, session, what in shown
-    ], len(matching)
+def matching(found: Iterable[tuple[int, Session]], wanted: Wanted, now: int) -> list[Match]:
+    """Return the sessions of the ages, kinds and keys that are wanted; `found` are places and sessions, `now` in ms."""
+    matches = [Match(place, session) for place, session in found if _is_of_age(session, wanted, now)]
+    if wanted.globs:
+        globs = [keys.folded(glob) for glob in wanted.globs]
+        matches = [one for one in matches if any(fnmatchcase(keys.folded(one.session.key), glob) for glob in globs)]
+    return [one for one in matches if one.kind in wanted.kinds] if wanted.kinds else matches
 
 
 def _is_of_age(session: Session, wanted: Wanted, now: int) -> bool:
@@ -106,7 +112,35 @@ def _is_of_age(session: Session, wanted: Wanted, now: int) -> bool:
     return wanted.older_than is None or age > wanted.older_than
 
 
-def _order(one: _Match, now: int) -> tuple[bool, int, str, int]:
-    place, session, _ = one
-    known = durations.since(session.updated_at, now / 1000) is not None
-    return not known, -(session.updated_at or 0) if known else 0, session.key, place
+def is_called(session: Session, details: Details, wanted: Wanted) -> bool:
+    """Tell whether a session has the label that is wanted, and each of the words in something that it is called."""
+    if wanted.label is not None and keys.folded(details.label or "") != keys.folded(wanted.label):
+        return False
+    names = [keys.folded(name) for name in (session.key, *details.names)]
+    # In the middle of an id a short word stands by chance.
+    session_id = keys.folded(session.session_id or "")
+    return all(
+        session_id.startswith(word) or any(word in name for name in names) for word in map(keys.folded, wanted.words)
+    )
+
+
+def ordered(matches: Sequence[Match], wanted: Wanted, now: int, figure: Callable[[Match], int | None]) -> list[Match]:
+    """Return what is shown, in the order that is wanted; `figure` is the size or the tokens of one, None: not known.
+
+    What has no such figure, or no usable age, comes last either way.
+    """
+    limit = len(matches) if wanted.limit is None else wanted.limit
+    if wanted.sort is Sort.KEY:
+        by_key = sorted(matches, key=lambda one: (one.session.key, one.place), reverse=wanted.reverse)
+        return by_key[:limit]
+    turn = 1 if wanted.reverse else -1
+
+    def rank(one: Match) -> tuple[float, str, int]:
+        value = _updated(one.session, now) if wanted.sort is Sort.AGE else figure(one)
+        return math.inf if value is None else value * turn, one.session.key, one.place
+
+    return heapq.nsmallest(limit, matches, key=rank)
+
+
+def _updated(session: Session, now: int) -> int | None:
+    return None if durations.since(session.updated_at, now / 1000) is None else session.updated_at

@@ -1,4 +1,4 @@
-"""The words for kinds of session, in the order in which a list names them, and what holds for them (pure)."""
+"""The words for kinds of session and orders of a list, and what holds for the kinds (pure)."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ class Kind(StrEnum):
     PROBE = "probe"
     PROJECT = "project"
     OTHER = "other"
+
+
+class Sort(StrEnum):
+    """The orders of a list: newest, largest, most tokens first; keys from a on."""
+
+    AGE = "age"
+    SIZE = "size"
+    TOKENS = "tokens"
+    KEY = "key"
 
 
 # People talk there, or OpenClaw itself comes back to it: no policy may name these.

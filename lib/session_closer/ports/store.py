@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..core import names
 from ..core.budget import HashBudget
+from ..core.details import Details
 from ..core.effects import Effect
 from ..core.model import PUT_AWAY, PlannedRow, Reason, Session, Snapshot, Status, Traits
 from ..core.report import Outcome
@@ -51,6 +52,14 @@ class Readable(Protocol):
 
     def sizes(self, sessions: Sequence[Session], snapshot: Snapshot) -> dict[str, int | None]:
         """Return the bytes of the sessions' transcripts by key, None where they cannot be told; raise Refused."""
+
+    def details(self, keys: Iterable[str]) -> Mapping[str, Details]:
+        """Return what these sessions are called and have used, by key, as of the last `read`; raise Refused.
+
+        A store that knows nothing of it leaves them out.
+        """
+        del keys
+        return {}
 
 
 @dataclass(slots=True, kw_only=True)

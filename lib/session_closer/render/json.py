@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from ..core import effects
+from ..core import durations, effects
 from ..core.effects import MESSAGE
 from ..core.ending import exit_code, is_fine, shown_rows
 from ..core.errors import CloserError, ExitCode
@@ -140,37 +140,63 @@ def _error(error: CloserError | None, called: Callable[[str], str]) -> dict[str,
 
 
 def list_as_json(listing: Listing, called: Callable[[str], str] = str) -> str:
-    """Return the envelope (docs/json.md) as one line of JSON."""
+    """Return the envelope (docs/json.md) as one line of JSON: what is missing of the list comes first.
+
+    `path`, `allAgents`, `count` and `activeMinutes` are those of `openclaw sessions --json`.
+    """
     shared = envelope(Report(LIST, gateway=listing.gateway, warnings=listing.warnings, error=listing.error), called)
+    wanted = listing.wanted
+    is_one = wanted.agent is not None or wanted.store is not None
     return json.dumps(
         {
-            **{name: shared[name] for name in _SHARED_MEMBERS},
-            "stores": [{"agent": each.agent, "path": each.path, "era": each.era} for each in listing.stores],
-            "sessions": [_session(row) for row in listing.rows],
+            "hasMore": listing.has_more,
+            "count": len(listing.rows),
             "totalCount": listing.total,
-            "limitApplied": listing.limit,
-            "hasMore": listing.total > len(listing.rows),
+            "limitApplied": wanted.limit,
+            "activeMinutes": None if wanted.active is None else int(wanted.active // durations.SECONDS["m"]),
+            "allAgents": not is_one,
+            "path": listing.stores[0].path if is_one and len(listing.stores) == 1 else None,
+            **{name: shared[name] for name in _SHARED_MEMBERS},
+            "stores": [
+                {"agent": each.agent, "agentId": each.agent, "path": each.path, "era": each.era}
+                for each in listing.stores
+            ],
+            "sessions": [_session(row) for row in listing.rows],
         }
     )
 
 
 def _session(row: Row) -> dict[str, Any]:
-    session = row.session
-    return {
+    session, details = row.session, row.details
+    members = {
         "key": session.key,
         "agent": row.agent,
+        "agentId": row.agent,
         "kind": str(row.kind),
+        "label": details.label,
+        "displayName": details.display_name,
+        "title": details.title,
+        "channel": details.channel,
         "sessionId": session.session_id,
         "updatedAt": session.updated_at,
         "ageSeconds": None if row.age is None else int(row.age),
+        "createdAt": details.created_at,
         "status": session.status,
         "model": session.model,
+        "modelProvider": details.model_provider,
+        "inputTokens": details.input_tokens,
+        "outputTokens": details.output_tokens,
+        "totalTokens": details.total_tokens,
+        "contextTokens": details.context_tokens,
+        "parentKey": details.parent_key,
+        "spawnedBy": details.spawned_by,
         "transcriptBytes": row.size,
         "archived": session.archived,
         "pinned": session.pinned,
         "running": row.running,
         "protected": row.protected,
     }
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _found(row: Found) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def listed(listing: Listing, *, verbose: bool = False, width: int | None = None)
     """Return the table that a person reads, cut to `width` columns; the model where it fits, or with `verbose`."""
     if listing.error is not None:
         return []
-    out: list[Block] = []
+    out: list[Block] = [_counted(listing)]
     if listing.rows:
         table = _table(listing.rows, model=verbose)
         if not verbose and width is not None:
@@ -27,12 +27,18 @@ def listed(listing: Listing, *, verbose: bool = False, width: int | None = None)
             table = wider if max(map(_columns, wider.lines)) <= width else table
         lines = table.lines if width is None else tuple(_cut(line, width) for line in table.lines)
         out.append(table._replace(lines=lines))
-    shown, total = len(listing.rows), listing.total
-    if total > shown:
-        last = f"{shown:,} of {total:,} sessions; --limit all shows the rest"
-    else:
-        last = f"{total:,} session{'' if total == 1 else 's'}" if total else "no sessions"
-    return [*out, last]
+    if listing.has_more:
+        out.append(f"{listing.total - len(listing.rows):,} more: --limit all shows them, a word or --kind finds some")
+    return out
+
+
+def _counted(listing: Listing) -> str:
+    """Return how many sessions there are, and how many of them are shown."""
+    total = listing.total
+    if not total:
+        return "no sessions"
+    all_of_them = f"{total:,} session{'' if total == 1 else 's'}"
+    return f"{all_of_them}, {len(listing.rows):,} of them shown" if listing.has_more else all_of_them
 
 
 def _table(rows: Sequence[Row], *, model: bool) -> Grid:

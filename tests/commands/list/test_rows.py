@@ -110,7 +110,7 @@ def test_a_time_that_is_none_is_unknown(store: Store, now: int, updated: Any) ->
     assert (row["updatedAt"], row["ageSeconds"], keys_of(answer)[-1]) == (None, None, key)
     for words in (("--active", "999999999"), ("--older-than", "0s")):
         assert key not in keys_of(listed(store, *words))
-    last = run(ListSessions, "--kind", "project", state=store.state).stdout.splitlines()[-2]
+    last = run(ListSessions, "--kind", "project", state=store.state).stdout.splitlines()[-1]
     assert last.split()[0] == "?"
 
 
@@ -176,8 +176,9 @@ def test_limits(store: Store, now: int) -> None:
     answer = listed(store, *only, "--limit", "all")
     assert (keys_of(answer), answer.data["limitApplied"], answer.data["hasMore"]) == (order, None, False)
     text = run(ListSessions, *only, state=store.state).stdout.splitlines()
-    assert (len(text), text[-1]) == (102, "100 of 250 sessions; --limit all shows the rest")
-    assert run(ListSessions, *only, "--limit", "all", state=store.state).stdout.splitlines()[-1] == "250 sessions"
+    assert (len(text), text[0]) == (103, "250 sessions, 100 of them shown")
+    assert text[-1] == "150 more: --limit all shows them, a word or --kind finds some"
+    assert run(ListSessions, *only, "--limit", "all", state=store.state).stdout.splitlines()[0] == "250 sessions"
 
 
 def test_what_is_equally_old_is_in_the_order_of_its_keys_whosever_it_is(store: Store, now: int) -> None:
@@ -190,7 +191,9 @@ def test_what_is_equally_old_is_in_the_order_of_its_keys_whosever_it_is(store: S
 
 def test_a_large_number_is_easy_to_read(store: Store) -> None:
     store.write({f"{LEAD}{number}": {} for number in range(1500)})
-    last = run(ListSessions, "--agent", "project-lead", "--limit", "1", state=store.state).stdout.splitlines()[-1]
-    assert last == "1 of 1,500 sessions; --limit all shows the rest"
+    said = run(ListSessions, "--agent", "project-lead", "--limit", "1", state=store.state).stdout
+    first, *_, last = said.splitlines()
+    assert first == "1,500 sessions, 1 of them shown"
+    assert last.startswith("1,499 more: ")
     every = run(ListSessions, "--agent", "project-lead", "--limit", "all", state=store.state).stdout
-    assert every.endswith("\n1,500 sessions\n")
+    assert every.startswith("1,500 sessions\n")

@@ -11,10 +11,10 @@ from plumbum import cli
 from ...core import durations, keys
 from ...core.errors import CloserError, UsageProblem
 from ...core.escape import quoted
-from ...core.words import Kind
+from ...core.words import Kind, Sort
 from .. import streams
 from ..app import Reader
-from ..arguments import count, word
+from ..arguments import count, one_word, word
 from ..program import start
 
 if TYPE_CHECKING:
@@ -47,10 +47,12 @@ def _kinds(value: str) -> Any:
 class ListSessions(Reader):
     """List sessions, newest first: age, kind, status, size of the transcript, and why no policy may remove it.
 
+    WORD finds by key, beginning of the session id, label, name, title and channel, ignoring case; all words hold.
     All agents are listed, those on disk and those of the configuration. Nothing is written.
     """
 
     OPERATION = "list-sessions"
+    POSITIONALS = "[WORD...]"
 
     agent = word("--agent AGENT", "the sessions of one agent (all agents)")
     all_agents = cli.Flag("--all-agents", help="the sessions of all agents: so it is without --agent, too")
@@ -62,12 +64,19 @@ class ListSessions(Reader):
         "--active", count("--active MINUTES", 120), argname="MINUTES", help="updated within so many minutes"
     )
     older_than = cli.SwitchAttr("--older-than", _age, argname="AGE", help="not updated for so long: 24h, 7d")
+    globs = word("--match GLOB", "only keys like this, in quotes: '*:cron:*:run:*'", many=True)
+    label = word("--label LABEL", "only those with this label")
+    sort = cli.SwitchAttr(
+        "--sort", one_word("--sort", *Sort), default=Sort.AGE, argname="|".join(Sort),
+        help="newest, largest, most tokens first; keys from a on (age)",
+    )  # fmt: skip
+    reverse = cli.Flag("--reverse", help="the other way round")
     limit = cli.SwitchAttr("--limit", _limit, default=100, argname="N|all", help="most sessions shown (100)")
 
     def main(self, *words: str) -> int:
         """Do what was asked; plumbum calls this with the positionals."""
-        if words:
-            raise UsageProblem(f"{quoted(words[0])} is one word too many", "--agent AGENT, --kind KIND or --help")
+        if "" in words:
+            raise UsageProblem("a word to look for is empty", "leave it out")
         if self.agent is not None:
             keys.check_agent(self.agent)
         if sum((self.agent is not None, self.all_agents, self.store is not None)) > 1:
@@ -82,6 +91,11 @@ class ListSessions(Reader):
             None if self.active is None else self.active * durations.SECONDS["m"],
             self.older_than,
             None if self.limit == _ALL else self.limit,
+            words,
+            tuple(self.globs),
+            self.label,
+            Sort(self.sort),
+            self.reverse,
         )
         return self._show(look(self.place_of(self.store), wanted, self.clock))
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ...artifacts import measuring
 from ...core import names, transcripts
+from ...core.details import Details
 from ...core.durations import moment
 from ...core.errors import CorruptStore, Refused
 from ...core.escape import shell_word
@@ -94,6 +95,14 @@ class FileStore:
     def sizes(self, sessions: Sequence[Session], snapshot: Snapshot) -> dict[str, int | None]:
         """Return the bytes of the sessions' live files by key, None where their names cannot be told."""
         return {session.key: _size(session, snapshot) if session.id_usable else None for session in sessions}
+
+    def details(self, keys: Iterable[str]) -> Mapping[str, Details]:
+        """Return what these sessions are called and have used, by key, as of the last `read`."""
+        from .. import details  # only a list asks
+
+        assert self.document is not None
+        values = {key: self.document.value_bytes(key) for key in keys}
+        return details.read({key: raw for key, raw in values.items() if raw is not None})
 
 
 def _by_owner(listed: Sequence[str]) -> dict[str, tuple[str, ...]]:

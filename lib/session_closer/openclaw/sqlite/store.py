@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...core import names
+from ...core.details import Details
 from ...core.durations import moment
 from ...core.errors import Refused
 from ...core.model import Route, Session, Snapshot, Traits
@@ -159,6 +160,21 @@ class SqliteStore:
                 )
                 found.update(_told(self.index, connection.execute(query, some)))
         return {session.key: found.get(session.session_id or "", 0) for session in sessions}
+
+    def details(self, keys: Iterable[str]) -> Mapping[str, Details]:
+        """Return what these sessions are called and have used, by key; raise Refused."""
+        from .. import details  # only a list asks
+
+        entries: dict[str, str] = {}
+        with reading(self.index) as connection:
+            for some in _chunks(list(keys)):
+                marks = ",".join("?" * len(some))
+                query = (
+                    "select session_key, entry_json from session_nodes"  # noqa: S608
+                    f" where json_valid(entry_json) and session_key in ({marks})"
+                )
+                entries.update(_told(self.index, connection.execute(query, some)))
+        return details.read(entries)
 
     def uses(self, session_id: str) -> bool:
         """Tell whether a session that is there has this id."""
