@@ -55,7 +55,7 @@ def live(folder: Path) -> dict[str, tuple[Any, ...]]:
 def listed(store: Store, key: str = KEY) -> dict[str, Any]:
     """Return a session as list-sessions shows it."""
     [row] = [row for row in run_json(ListSessions, state=store.state).data["sessions"] if row["key"] == key]
-    return dict(row)
+    return {"transcriptBytes": None, **row}
 
 
 # The path in a row
