@@ -91,8 +91,8 @@ def picture(state: Path) -> Picture:
         # What a gateway writes and removes beside us may be gone between two looks.
         with contextlib.suppress(FileNotFoundError):
             if path.suffix == ".sqlite" and not LOCKS.search(name):
-                found |= _tables(path, name)
-            found[name] = _entries(path) if path.name in (INDEX, BINDINGS) else {"": _file(path)}
+                found |= tables(path, name)
+            found[name] = _entries(path) if path.name in (INDEX, BINDINGS) else {"": file_facts(path)}
     return found
 
 
@@ -121,7 +121,8 @@ def _difference(place: str, item: str, old: dict[str, Any] | None, new: dict[str
     return Difference(place, item, "changed", columns, before, after) if columns else None
 
 
-def _file(path: Path) -> dict[str, Any]:
+def file_facts(path: Path) -> dict[str, Any]:
+    """Return what a file is: its mode, and its content or where it leads."""
     status = path.lstat()
     found: dict[str, Any] = {"mode": oct(status.st_mode)}
     if stat.S_ISREG(status.st_mode):
@@ -139,7 +140,8 @@ def _entries(path: Path) -> dict[str, dict[str, Any]]:
     return {"": {"mode": oct(path.lstat().st_mode)}, **found}
 
 
-def _tables(path: Path, name: str) -> Picture:
+def tables(path: Path, name: str) -> Picture:
+    """Return every row of every table of a database, by the name that it is to have."""
     mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
     with contextlib.closing(sqlite3.connect(f"file:{path}?{mode}", uri=True, timeout=10)) as connection:
         connection.text_factory = lambda raw: raw.decode(errors="replace")

