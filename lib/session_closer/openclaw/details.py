@@ -5,12 +5,16 @@ Source: SessionEntry of 2026.5.7 to 2026.9.6. A file and a database hold the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
-from ..core.details import NOTHING, Details
+from ..core.details import Details
 from ..core.durations import moment
 from .files.values import decoded
+
+# Gives a member of an entry, None where it is not there.
+Get = Callable[[str], Any]
 
 # Members in the order in which they are looked at.
 _TITLES = ("title", "derivedTitle", "subject", "groupChannel")
@@ -24,34 +28,38 @@ _MEMBERS = (
 _MANY = 1000
 
 
-def read(entries: Mapping[str, bytes | str]) -> dict[str, Details]:
-    """Return by key what entries say, given as JSON; nothing of one that is no object."""
-    found = _quick(entries) if len(entries) >= _MANY else None
-    if found is None:
-        found = map(_slowly, entries.values())
-    return {
-        key: _details(entry.get) if isinstance(entry, dict) else NOTHING
-        for key, entry in zip(entries, found, strict=True)
-    }
+def read(entries: Iterable[tuple[str, bytes | str]], count: int) -> dict[str, Details]:
+    """Return by key what about `count` entries say, given as JSON; nothing of one that is no object."""
+    quick = _quick() if count >= _MANY else _slowly
+    return {key: _details(quick(raw)) for key, raw in entries}
 
 
-def _slowly(raw: bytes | str) -> Any:
-    return decoded(raw if isinstance(raw, str) else raw.decode("utf-8"), 0)[0]
+def _slowly(raw: bytes | str) -> Get:
+    entry = decoded(raw if isinstance(raw, str) else raw.decode("utf-8"), 0)[0]
+    return entry.get if isinstance(entry, dict) else _nothing
 
 
-def _quick(entries: Mapping[str, bytes | str]) -> Iterable[Any] | None:
-    """Return the members alone of all entries, None where one of them has to be looked at in the slower way."""
+def _nothing(_: str) -> None:
+    return None
+
+
+def _quick() -> Callable[[bytes | str], Get]:
+    """Return what decodes these members alone; what it cannot take up goes the slower way."""
     import msgspec
 
     entry = msgspec.defstruct("Entry", [(name, Any, None) for name in _MEMBERS], gc=False)
     decoder = msgspec.json.Decoder(entry)
-    try:
-        return [msgspec.structs.asdict(decoder.decode(raw)) for raw in entries.values()]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+
+    def get(raw: bytes | str) -> Get:
+        try:
+            return partial(getattr, decoder.decode(raw))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return _slowly(raw)
+
+    return get
 
 
-def _details(get: Callable[[str], Any]) -> Details:
+def _details(get: Get) -> Details:
     return Details(
         _text(get("label")),
         _text(get("displayName")),

@@ -101,8 +101,9 @@ class FileStore:
         from .. import details  # only a list asks
 
         assert self.document is not None
-        values = {key: self.document.value_bytes(key) for key in keys}
-        return details.read({key: raw for key, raw in values.items() if raw is not None})
+        raw, members, wanted = self.document.raw, self.document.members, list(keys)
+        spans = ((key, members[key]) for key in wanted if key in members)
+        return details.read(((key, raw[one.value : one.end]) for key, one in spans), len(wanted))
 
 
 def _by_owner(listed: Sequence[str]) -> dict[str, tuple[str, ...]]:

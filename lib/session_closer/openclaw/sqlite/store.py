@@ -165,7 +165,7 @@ class SqliteStore:
         """Return what these sessions are called and have used, by key; raise Refused."""
         from .. import details  # only a list asks
 
-        entries: dict[str, str] = {}
+        found: dict[str, Details] = {}
         with reading(self.index) as connection:
             for some in _chunks(list(keys)):
                 marks = ",".join("?" * len(some))
@@ -173,8 +173,8 @@ class SqliteStore:
                     "select session_key, entry_json from session_nodes"  # noqa: S608
                     f" where json_valid(entry_json) and session_key in ({marks})"
                 )
-                entries.update(_told(self.index, connection.execute(query, some)))
-        return details.read(entries)
+                found |= details.read(_told(self.index, connection.execute(query, some)), len(some))
+        return found
 
     def uses(self, session_id: str) -> bool:
         """Tell whether a session that is there has this id."""
