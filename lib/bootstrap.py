@@ -277,14 +277,16 @@ def say(stream: "TextIO | None", line: str) -> None:
 
 def envelope(operation: str, error: "dict[str, object]") -> "dict[str, object]":
     """Return the members of every document (docs/json.md), as of a run that has looked at nothing."""
-    listing = operation == "list-sessions"
+    is_dry = "--dry-run" in sys.argv and operation not in ("list-sessions", "export-sessions")
     members = {"ok": False, "exitCode": MISSING_DEPENDENCY, "operation": operation}  # type: dict[str, object]
-    members.update(dryRun="--dry-run" in sys.argv and not listing, stores=[], gateway=None, warnings=[], error=error)
-    if listing:
-        members.update(sessions=[], totalCount=0, limitApplied=None, hasMore=False)
+    members.update(dryRun=is_dry, gateway=None, warnings=[], error=error)
+    if operation == "list-sessions":
+        members.update(stores=[], sessions=[], totalCount=0, limitApplied=None, hasMore=False)
+    elif operation == "export-sessions":
+        members.update(output=None, exported=[], failed=[])
     else:
         restart = {"needed": False, "ok": None, "result": "not-needed", "detail": None}  # type: dict[str, object]
-        members.update(results=[], kept=None, restart=restart, receipt=None, undo=None, free=None)
+        members.update(stores=[], results=[], kept=None, restart=restart, receipt=None, undo=None, free=None)
     return members
 
 

@@ -50,7 +50,7 @@ def loaded(store: Store, name: str, *words: str) -> set[str]:
     return set(json.loads(path.read_text()))
 
 
-@pytest.mark.parametrize("name", [*CLOSERS, "list-sessions"])
+@pytest.mark.parametrize("name", [*CLOSERS, "list-sessions", "export-sessions"])
 @pytest.mark.parametrize("words", [("--help",), ("--version",), ("--no-such-flag",)])
 def test_words_that_touch_no_store_load_nothing_for_one(
     store: Store, unavoidable: set[str], name: str, words: tuple[str, ...]

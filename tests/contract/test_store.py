@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from contract.kits import AGENT, KITS, Kit
 from session_closer.core import planning
+from session_closer.core.errors import Refused
+from session_closer.core.export.parts import ENTRY, TRANSCRIPT
 from session_closer.core.keys import target
 from session_closer.core.model import PlannedRow, Route, Status
 from session_closer.core.planning import Choices
@@ -165,6 +167,25 @@ def test_what_is_closed_is_gone_and_nothing_else_is(kit: Kit) -> None:
     hidden = kit.store(Disk()).traits.hides
     assert are_away(kit, record) is not hidden
     assert ended(kit, record) == dict.fromkeys(kit.going, "archived" if hidden else "closed")
+
+
+def test_all_that_a_session_said_is_in_its_parts(kit: Kit) -> None:
+    store = kit.store(Disk())
+    snapshot, before = store.read(), held(kit.root)
+    if type(store).parts is Store.parts:
+        with pytest.raises(Refused, match="cannot be exported"):
+            store.parts(snapshot.sessions[kit.going[0]], snapshot, with_media=False)
+        return
+    for key, text in kit.facts().items():
+        with store.parts(snapshot.sessions[key], snapshot, with_media=False) as found:
+            read, again = ({stream.name: b"".join(stream.chunks()) for stream in found.streams} for _ in range(2))
+            assert read == again
+            said = [each.replace(b"\n", b"").decode() for name, each in read.items() if name.endswith(".jsonl")]
+            assert text.replace("\n", "") in [*said, ""], key
+            assert text == "" or TRANSCRIPT in read
+            assert read[ENTRY] == found.entry
+            assert {stream.name: stream.size for stream in found.streams} == {name: len(read[name]) for name in read}
+    assert held(kit.root) == before
 
 
 def test_a_record_is_there_before_anything_is_changed(kit: Kit) -> None:

@@ -26,6 +26,7 @@ _CHANGING = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z"), "STAMP"),
     (re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}"), "RUN"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"), "MOMENT"),
     (re.compile(r"(?<=session-closer-demo-)\w{8}"), "RANDOM"),
     (re.compile(r"(?<=found:)[0-9a-f]{12}"), "ID"),
 )

@@ -6,6 +6,7 @@ import json
 import os
 import time
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ _SESSIONS: dict[str, dict[str, tuple[float, int, dict[str, Any]]]] = {
         LEAD + "telegram:group:-1001234": (3.5 * HOUR, 61 * KIB, {"chatType": "group"}),
         LEAD + "kelly-dashboard": (7.4 * HOUR, 118 * KIB, {"label": "Kelly's dashboard"}),
         LEAD + "project-kelly-dashboard": (9.4 * DAY, 37 * KIB, {}),
-        LEAD + "hydration-tracker": (3.4 * DAY, 54 * KIB, {}),
+        LEAD + "hydration-tracker": (3.4 * DAY, 54_700, {}),
         LEAD + "invoice-import": (12.4 * DAY, 203 * KIB, {"pinnedAt": int((time.time() - 12 * DAY) * 1000)}),
         LEAD + "cron:nightly-report": (31.4 * HOUR, 12 * KIB, {}),
         LEAD + "cron:nightly-report:run:7f3a": (31.5 * HOUR, 9 * KIB, {}),
@@ -37,6 +38,17 @@ _SESSIONS: dict[str, dict[str, tuple[float, int, dict[str, Any]]]] = {
     },
 }
 _TRAJECTORY_OF = LEAD + "kelly-dashboard"
+# Of one session is known how it began.
+_TALK_OF = LEAD + "hydration-tracker"
+_TALK: tuple[dict[str, Any], ...] = (
+    {"role": "user", "content": "Remind me to drink a glass of water every two hours, and note each one."},
+    {
+        "role": "assistant", "provider": "openai", "model": "gpt-5", "usage": {"input": 1840, "output": 52},
+        "content": [{"type": "toolCall", "id": "call-1", "name": "write", "arguments": {"path": "hydration.md"}}],
+    },
+    {"role": "toolResult", "toolCallId": "call-1", "toolName": "write", "content": "20 bytes written"},
+    {"role": "assistant", "content": "Noted in hydration.md. The first glass is at ten."},
+)  # fmt: skip
 
 
 def build(state: Path, port: int) -> None:
@@ -51,7 +63,7 @@ def build(state: Path, port: int) -> None:
         for key, (idle, size, more) in rows.items():
             session_id = str(uuid.uuid5(_NAMES, key))
             path = folder / f"{session_id}.jsonl"
-            _transcript(path, session_id, size, now - idle)
+            _transcript(path, session_id, size, now - idle, _TALK if key == _TALK_OF else ())
             if key == _TRAJECTORY_OF:
                 _transcript(folder / f"{session_id}.trajectory.jsonl", session_id, 4 * KIB, now - idle)
             updated = {"updatedAt": int((now - idle) * 1000), "status": "done"}
@@ -73,12 +85,13 @@ def _delete(folder: Path, key: str, size: int, when: float) -> None:
     os.utime(backup, (when - HOUR, when - HOUR))
 
 
-def _transcript(path: Path, session_id: str, size: int, written: float) -> None:
+def _transcript(path: Path, session_id: str, size: int, written: float, talk: Sequence[dict[str, Any]] = ()) -> None:
     """Write a transcript of about so many bytes, last written at that moment."""
     begun = datetime.fromtimestamp(written - HOUR, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     lines = [json.dumps({"type": "session", "version": 3, "id": session_id, "timestamp": begun})]
+    lines += [json.dumps({"type": "message", "timestamp": begun, "message": one}) for one in talk]
     said = json.dumps({"type": "message", "message": {"role": "user", "content": "Where were we? " * 20}})
-    lines += [said] * (size // len(said))
+    lines += [said] * ((size - sum(map(len, lines))) // len(said))
     _write(path, "\n".join(lines) + "\n")
     os.utime(path, (written, written))
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.export_sessions import ExportSessions
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
@@ -56,6 +58,7 @@ def tables(heading: str) -> list[dict[str, Member]]:
 ENVELOPE, ROW = tables("The JSON envelope")
 SUMMARY, CLEANED = tables("cleanup-sessions")
 LIST, SESSION = tables("list-sessions")
+EXPORT, EXPORTED = tables("export-sessions")
 # Of one command each, and so it says.
 LISTED_ONLY, FOUND_ONLY = {"receipts"}, {"found", "foundTotal"}
 # Of a restore that left something out, or that can be made until some day.
@@ -157,6 +160,23 @@ def test_a_cleanup_that_ended_before_it_looked(store: Store) -> None:
     document = run_json(CleanupSessions, "--stale", "main=1d", state=store.state).data
     assert document["error"]["name"] == "usage"
     assert set(document) == set(ENVELOPE) - LISTED_ONLY - FOUND_ONLY
+
+
+def test_an_export(store: Store, tmp_path: Path) -> None:
+    documents = [
+        run_json(ExportSessions, *given, state=store.state).data
+        for given in (("kelly-dashboard", "nowhere", "--output", str(tmp_path / "out")), ("kelly-dashboard",))
+    ]
+    shared = words(" ".join(section(JSON, "export-sessions").split()).partition("are those of the envelope")[0])
+    assert shared <= set(ENVELOPE)
+    for document in documents:
+        assert set(document) == shared | set(EXPORT)
+        check(EXPORT, {name: document[name] for name in EXPORT})
+        check(ENVELOPE, {name: document[name] for name in shared})
+        for row in document["exported"]:
+            assert set(row) == set(EXPORTED)
+    assert [len(documents[0][name]) for name in ("exported", "failed")] == [2, 1]
+    assert documents[1]["error"]["name"] == "usage"
 
 
 def test_a_list(store: Store) -> None:

@@ -301,7 +301,8 @@ def test_every_page_can_be_reached_from_the_first() -> None:
 
 def test_readme_has_its_parts_in_this_order() -> None:
     assert [each.heading for each in sections(README)] == [
-        "session-closer", "Commands", "Set-up", "What it changes, and what it never does", "Undo", "As a skill",
+        "session-closer", "Commands", "Set-up", "What it changes, and what it never does", "Undo",
+        "Keep what was said", "As a skill",
         "Versions proven", "Development",
     ]  # fmt: skip
     first = sections(README)[0].text.strip().splitlines()

@@ -133,6 +133,11 @@ class Reader(Grammar):
         self.fail(problem, switches)
         return int(problem.code)
 
+    def here(self, name: str) -> str:
+        """Return another of our commands for the same state directory, whatever shell it is typed into."""
+        ahead, place = self.place().meant_by(self.profile)
+        return calls.for_shell([*ahead, calls.beside(self.executable, name), *place])
+
     def called(self, name: str) -> str:
         """Return how another of our commands is called, for a shell."""
         return escape.shell_word(calls.beside(self.executable, name))
@@ -170,11 +175,6 @@ class Base(Reader):
             undo=self.here("restore-sessions"),
             see=self.here("list-sessions"),
         )
-
-    def here(self, name: str) -> str:
-        """Return another of our commands for the same state directory, whatever shell it is typed into."""
-        ahead, place = self.place().meant_by(self.profile)
-        return calls.for_shell([*ahead, calls.beside(self.executable, name), *place])
 
     def again(self, *added: str, without: Collection[str] = ()) -> str:
         """Return this command line, whatever shell it is typed into, with options added and left out."""

@@ -138,15 +138,15 @@ def _value(name: str, value: Any) -> Any:
     return archive_age(str(value)) if name == "expire-archives" else _age(value, name)
 
 
-def disk_size(value: object) -> int:
-    """Return the bytes of --max-disk; UsageProblem."""
+def disk_size(value: object, name: str = "max-disk") -> int:
+    """Return the bytes of --max-disk, or of another option; UsageProblem."""
     try:
         found = durations.size(value)
     except OverflowError:
         found = None
     if not found:
         # To OpenClaw a maxDiskBytes of 0 is no limit.
-        raise UsageProblem(f"max-disk is {quoted(str(value))}", "a size above 0, such as 500mb or 2gb")
+        raise UsageProblem(f"{name} is {quoted(str(value))}", "a size above 0, such as 500mb or 2gb")
     return found
 
 

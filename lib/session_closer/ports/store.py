@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +12,8 @@ from ..core import names
 from ..core.budget import HashBudget
 from ..core.details import Details
 from ..core.effects import Effect
+from ..core.errors import Refused
+from ..core.export.parts import Parts
 from ..core.model import PUT_AWAY, PlannedRow, Reason, Session, Snapshot, Status, Traits
 from ..core.report import Outcome
 from ..core.results import Results
@@ -230,6 +233,13 @@ class Store(Readable, Protocol):
         The record `restores`, its sessions are PLANNED again; a share without rows goes into `ledger.shares`. What is
         back is told to `returns`: from there the receipt has it.
         """
+
+    def parts(self, session: Session, snapshot: Snapshot, *, with_media: bool) -> AbstractContextManager[Parts]:  # noqa: ARG002
+        """Give one session as it is now, with what people have sent into it or without; needs no hold.
+
+        The streams can be read, each again and again, until that is left. Refused where this kind of store gives none.
+        """
+        raise Refused(f"sessions of a store of the kind {self.era} cannot be exported", name="not_exportable")
 
     def warm(self) -> None:
         """Begin what a change of what was read is going to need, beside whatever else goes on; needs no hold."""

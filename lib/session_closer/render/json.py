@@ -139,12 +139,19 @@ def _error(error: CloserError | None, called: Callable[[str], str]) -> dict[str,
     }
 
 
+def shared(report: Report, code: ExitCode, called: Callable[[str], str]) -> dict[str, Any]:
+    """Return the members that all documents have; `code` is the exit code."""
+    members = envelope(report, called)
+    found = {name: members[name] for name in _SHARED_MEMBERS}
+    return {**found, "ok": code is ExitCode.OK, "exitCode": int(code)}
+
+
 def list_as_json(listing: Listing, called: Callable[[str], str] = str) -> str:
     """Return the envelope (docs/json.md) as one line of JSON: what is missing of the list comes first.
 
     `path`, `allAgents`, `count` and `activeMinutes` are those of `openclaw sessions --json`.
     """
-    shared = envelope(Report(LIST, gateway=listing.gateway, warnings=listing.warnings, error=listing.error), called)
+    report = Report(LIST, gateway=listing.gateway, warnings=listing.warnings, error=listing.error)
     wanted = listing.wanted
     is_one = wanted.agent is not None or wanted.store is not None
     return json.dumps(
@@ -156,7 +163,7 @@ def list_as_json(listing: Listing, called: Callable[[str], str] = str) -> str:
             "activeMinutes": None if wanted.active is None else int(wanted.active // durations.SECONDS["m"]),
             "allAgents": not is_one,
             "path": listing.stores[0].path if is_one and len(listing.stores) == 1 else None,
-            **{name: shared[name] for name in _SHARED_MEMBERS},
+            **shared(report, listing.exit_code, called),
             "stores": [
                 {"agent": each.agent, "agentId": each.agent, "path": each.path, "era": each.era}
                 for each in listing.stores

@@ -10,12 +10,14 @@ from session_closer.cli.app import Reader
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.export_sessions import ExportSessions
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.list_sessions import ListSessions
 from support.commands import run, run_process
 from support.stores import Store
 
 RANGE = "is no number from 1 to 999999999"
+SIZE = "a size above 0, such as 500mb or 2gb"
 NONE = "no session was given; next: name a project id or a session key"
 LEAVE_OUT = "leave out --state-dir, --profile, --url, --token-file, --gateway-state-dir"
 SAID: list[tuple[type[Reader], tuple[str, ...], str]] = [
@@ -30,6 +32,15 @@ SAID: list[tuple[type[Reader], tuple[str, ...], str]] = [
     (CloseProject, ("x", "--reason=-x"), '"-x" begins with -, so it is no TEXT for --reason; next: --reason TEXT'),
     (CloseProject, ("--session-key", ""), "the KEY of --session-key is empty; next: --session-key KEY"),
     (KeepOnlySessions, ("x", "--missing-ok"), "unknown option --missing-ok; next: keep-only-sessions --help"),
+    (ExportSessions, ("x",), "no folder was given; next: --output DIR"),
+    (ExportSessions, ("--output", "y"), NONE),
+    (
+        ExportSessions,
+        ("x", "--output", "y", "--format", "pdf"),
+        '"pdf" is no value of --format; next: --format bundle|md',
+    ),
+    (ExportSessions, ("x", "--output", "y", "--max-bytes", "0"), f'--max-bytes is "0"; next: {SIZE}'),
+    (ExportSessions, ("x", "--output", "y", "--url", "x"), "unknown option --url; next: export-sessions --help"),
     (CloseProject, (), NONE),
     (CloseProjectBatch, (), NONE),
     (KeepOnlySessions, (), NONE.replace("session was", "session to keep was")),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from ...artifacts.measuring import Hash
 from ...core import names
-from ...core.model import PlannedRow, Status
+from ...core.export.parts import Parts
+from ...core.model import PlannedRow, Session, Snapshot, Status
 from ...journal.record import StoreRecord
 from ...journal.source import Chosen
 from ...ports.store import Interrupted, Ledger, Share, Store
@@ -29,6 +31,12 @@ class Files(FileStore, Store):
         # A session without a file may be of an agent without a folder.
         has_files = any("/" not in move.source for row in rows for move in row.moves)
         return {self.place, self.folder} if has_files else {self.place}
+
+    def parts(self, session: Session, snapshot: Snapshot, *, with_media: bool) -> AbstractContextManager[Parts]:
+        """Give one session as it is now: its files, and its entry."""
+        from . import parts  # only an export reads whole sessions
+
+        return parts.parts(self._here.home, self, session, snapshot, with_media=with_media)
 
     def warm(self) -> None:
         """Begin to hash what was read: its backup is going to need that."""

@@ -7,10 +7,8 @@ record of the run is there before that file is written, and what a killed run le
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import sys
 from collections.abc import Sequence
 
 from ...core import escape, names
@@ -25,6 +23,7 @@ from ..files.document import same_value
 from ..gateway.command import OpenClaw
 from ..gateway.link import LinkLost, LinkRefused
 from ..installation import Installation
+from .packed import unpacked
 from .store import SqliteStore
 
 _IMPORT_SECONDS = 600.0
@@ -65,27 +64,9 @@ def transcript(store: SqliteStore, item: Item | SessionRecord, move: Move) -> by
         raw, _ = files.read(archive, _TRANSCRIPT_BYTES)
         if digest is not None and hashlib.sha256(raw).hexdigest() != digest:
             raise Refused(f"{archive} does not hold what OpenClaw archived", _OTHERS)
-    text = _unpacked(archive, raw) if archive.endswith(".zst") else raw
+    text = unpacked(archive, raw, most=_TRANSCRIPT_BYTES, remedy=_OTHERS) if archive.endswith(".zst") else raw
     if str(item.session_id).encode() not in text.partition(b"\n")[0]:
         raise Refused(f"{archive} does not hold the transcript of {item.session_id}", _OTHERS)
-    return text
-
-
-def _unpacked(archive: str, packed: bytes) -> bytes:
-    try:
-        if sys.version_info >= (3, 14):
-            from compression import zstd
-        else:
-            from backports import zstd
-    except ImportError as problem:
-        what = f"this Python ({sys.executable}) cannot unpack {archive}: {problem}"
-        raise Refused(what, "a Python whose zstd can be imported") from None
-    try:
-        text = zstd.ZstdFile(io.BytesIO(packed)).read(_TRANSCRIPT_BYTES + 1)
-    except (zstd.ZstdError, EOFError) as problem:
-        raise Refused(f"{archive} cannot be unpacked: {problem}", _OTHERS) from None
-    if len(text) > _TRANSCRIPT_BYTES:
-        raise Refused(f"{archive} is larger than {_TRANSCRIPT_BYTES >> 30} GiB when it is unpacked", _OTHERS)
     return text
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from ...core.effects import How
-from ...core.model import PlannedRow
+from ...core.export.parts import Parts
+from ...core.model import PlannedRow, Session, Snapshot
 from ...journal.record import StoreRecord
 from ...journal.source import Chosen
 from ...ports.store import Interrupted, Ledger, Share, Store
@@ -24,6 +26,12 @@ class Database(SqliteStore, Store):
     def __init__(self, here: Installation, agent: str) -> None:
         super().__init__(here.home, agent)
         self._here = here
+
+    def parts(self, session: Session, _: Snapshot, *, with_media: bool) -> AbstractContextManager[Parts]:
+        """Give one session as it is now: its rows of one moment."""
+        from . import parts  # only an export reads whole sessions
+
+        return parts.parts(self._here.home, self, session, with_media=with_media)
 
     def written(self, _: Sequence[PlannedRow]) -> set[str]:
         """Return no folder: the gateway writes."""

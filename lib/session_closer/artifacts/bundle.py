@@ -1,0 +1,119 @@
+"""A folder in the making: written below a name of its own, durable, and only then called what it is to be called.
+
+A run that is killed leaves the folder under the name that it has meanwhile, `.session-closer-...`, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+
+from ..core.export.manifest import File
+from ..core.export.parts import Stream
+from ..system import files
+from ..system.disk import Disk
+from ..system.pieces import PIECE, opened
+
+BEFORE = ".session-closer-"
+
+
+class Bundle:
+    """A folder that nobody sees under its final name until all of it is there; `files` are what is in it so far."""
+
+    def __init__(self, disk: Disk, folder: str, *, most: int | None = None) -> None:
+        self._disk, self._folder, self._left = disk, folder, most
+        self.files: dict[str, File] = {}
+        self._made: list[str] = []
+        self._begun: set[str] = set()
+        self._is_published = False
+        self.path = os.path.join(folder, f"{BEFORE}{secrets.token_hex(6)}")
+        disk.make_folder(self.path)
+
+    def add(self, name: str, pieces: Iterable[bytes], *, source: str = "", events: int | None = None) -> File:
+        """Write one file, durable; TooLarge where the bundle would have more bytes than it may."""
+        *above, _ = name.split("/")
+        for at in range(len(above)):
+            self._make("/".join(above[: at + 1]))
+        digest, size = hashlib.sha256(), 0
+        self._begun.add(name)
+
+        def counted() -> Iterator[bytes]:
+            nonlocal size
+            for piece in _gathered(pieces):
+                size += len(piece)
+                if self._left is not None and size > self._left:
+                    raise TooLarge(name)
+                digest.update(piece)
+                yield piece
+
+        files.put(self._disk, self._within(name), counted())
+        if self._left is not None:
+            self._left -= size
+        self.files[name] = File(name, size, digest.hexdigest(), source, events)
+        return self.files[name]
+
+    def lines(self, name: str) -> Iterator[bytes]:
+        """Give the lines of a file that was written, each with its newline."""
+        with opened(self._within(name)) as file:
+            yield from file
+
+    def holds(self, stream: Stream) -> bool:
+        """Tell whether a file that was written is what its source is now, byte for byte: both are read again."""
+        with opened(self._within(stream.name)) as copy:
+            return all(copy.read(len(piece)) == piece for piece in stream.chunks()) and not copy.read(1)
+
+    def publish(self, name: str) -> str:
+        """Give the folder its name, durable; return its path. FileExistsError where there is something already."""
+        for folder in [*self._made, ""]:
+            self._disk.sync_folder(self._within(folder))
+        path = self._publish(self.path, name)
+        self._is_published = True
+        return path
+
+    def publish_file(self, file: str, name: str) -> str:
+        """Give one of its files a name beside the folder instead, durable; return its path."""
+        return self._publish(self._within(file), name)
+
+    def _publish(self, path: str, name: str) -> str:
+        final = os.path.join(self._folder, name)
+        self._disk.rename_new(path, final)
+        self._disk.sync_folder(self._folder)
+        return final
+
+    def remove(self) -> None:
+        """Remove the folder unless it was published, as far as it can be: what is left of it is under no final name."""
+        if self._is_published:
+            return
+        with contextlib.suppress(OSError):
+            files.remove(self._disk, map(self._within, self._begun))
+            for folder in [*reversed(self._made), ""]:
+                self._disk.remove_folder(self._within(folder))
+
+    def _make(self, folder: str) -> None:
+        if folder not in self._made:
+            self._disk.make_folder(self._within(folder))
+            self._made.append(folder)
+
+    def _within(self, name: str) -> str:
+        return os.path.join(self.path, name) if name else self.path
+
+
+class TooLarge(Exception):
+    """A bundle would have more bytes than it may; which file it was about."""
+
+
+def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Give the same bytes in fewer pieces: each is a write."""
+    some: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        some.append(piece)
+        size += len(piece)
+        if size >= PIECE:
+            yield some[0] if len(some) == 1 else b"".join(some)
+            some, size = [], 0
+    if some:
+        yield b"".join(some)

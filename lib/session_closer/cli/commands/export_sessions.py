@@ -1,0 +1,92 @@
+"""export-sessions: write what was said in sessions into a folder, to be read, kept or brought back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from plumbum import cli
+
+from ...core.errors import CloserError, UsageProblem
+from .. import streams
+from ..app import Reader
+from ..arguments import no_words, one_word, targets, word
+from ..program import start
+
+if TYPE_CHECKING:
+    from ...core.export.result import Export, ExportReport
+
+BUNDLE = "bundle"
+
+
+class ExportSessions(Reader):
+    """Export sessions: a folder each, with the transcript byte for byte, a page to read, and hashes of all files.
+
+    What is written is compared with the store, which is read again, before it gets its name. Nothing is closed.
+    """
+
+    OPERATION = "export-sessions"
+    POSITIONALS = "<project id | session key>..."
+
+    output = word("--output DIR", "where the folders go; it is made, and nothing in it is replaced")
+    agent = word("--agent AGENT", "agent of the project ids (project-lead)")
+    form = cli.SwitchAttr(
+        "--format", one_word("--format", BUNDLE, "md"), default=BUNDLE, argname="bundle|md",
+        help="a folder with everything, or the page alone (bundle)",
+    )  # fmt: skip
+    media = cli.Flag("--media", help="the files that people have sent into a session, too")
+    thinking = cli.Flag("--thinking", help="what the model has thought is on the page, too")
+    redact = cli.Flag("--redact", help="without secrets: the transcript and the page alone, not to be brought back")
+    most = word("--max-bytes SIZE", "the most that one session may take: 500M, 2G (no limit)")
+
+    def main(self, *words: str) -> int:
+        """Do what was asked; plumbum calls this with the positionals."""
+        no_words(words, "session")
+        ask = self._ask()
+        named = targets(words, self.agent)
+        from ...core.wish import Options  # what touches a store is not loaded for --help
+        from ...operations.export import execute
+        from ...ports.context import Console
+
+        options = Options(see=self.here("list-sessions"))
+        console = Console(streams.tell)
+        return self._show(execute(self.place(), named, ask, options, console=console, clock=self.clock))
+
+    def _ask(self) -> Export:
+        """Return how sessions are to be exported; UsageProblem where no folder is named."""
+        if self.output is None:
+            raise UsageProblem("no folder was given", "--output DIR")
+        from ...core.export.result import Export
+        from ...core.policy import disk_size
+
+        most = disk_size(self.most, "--max-bytes") if self.most is not None else None
+        return Export(self.output, self.form == BUNDLE, self.media, self.thinking, self.redact, most)
+
+    def only_shows(self) -> bool:
+        """Tell whether what is printed is all that this does, and no account of what was done."""
+        return False
+
+    def fail(self, problem: CloserError, _: Sequence[str]) -> None:
+        """Print why a run ended early."""
+        from ...core.export.result import ExportReport
+
+        self._show(ExportReport(error=problem))
+
+    def _show(self, found: ExportReport) -> int:
+        from ...render import export, text
+
+        self.put(
+            lambda: export.as_json(found, self.called),
+            lambda: export.lines(found, verbose=self.verbose),
+            text.complaints(found.warnings, found.error, self.called),
+        )
+        return int(found.exit_code)
+
+
+# No gateway is asked.
+ExportSessions.unbind_switches("--url", "--token-file", "--gateway-state-dir")
+
+
+def main() -> int:
+    """Run the command."""
+    return start(ExportSessions)

@@ -1,0 +1,80 @@
+"""What a bundle says of itself: `manifest.json`, and the list of hashes that `sha256sum -c` takes (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+FORMAT = 1
+MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
+# A manifest holds a line for each file of a session.
+MOST_BYTES = 16 << 20
+
+
+class File(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """One file of a bundle: its path there, size in bytes and hash.
+
+    `source`: where it was read, "" where it was made for the bundle. `events`: lines, as the store counts them.
+    """
+
+    path: str
+    bytes: int
+    sha256: str
+    source: str = ""
+    events: int | None = None
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """What is not in the bundle, and why."""
+
+    what: str
+    why: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One exported session; `importable`: restore-sessions takes it back. `exported_at` is ISO 8601, UTC.
+
+    `events` to `last_id` are those of the transcript, all branches; `kinds` counts events by type.
+    """
+
+    format: int = FORMAT
+    tool: str
+    exported_at: str
+    runtime: str
+    version: str | None
+    era: str
+    agent: str
+    key: str
+    session_id: str | None
+    label: str | None
+    redacted: bool
+    importable: bool
+    events: int
+    broken: int
+    kinds: Mapping[str, int]
+    other_branches: int
+    last_id: str | None
+    files: tuple[File, ...]
+    left_out: tuple[Missing, ...]
+
+
+def encoded(manifest: Manifest) -> bytes:
+    """Return a manifest as text."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def decoded(raw: bytes) -> Manifest:
+    """Return the manifest of a text; ValueError where it is none, or of a later format."""
+    try:
+        found = msgspec.json.decode(raw, type=Manifest)
+    except msgspec.DecodeError as problem:
+        raise ValueError(f"is no manifest: {problem}") from None
+    if found.format != FORMAT:
+        raise ValueError(f"has format {found.format}, and this version knows {FORMAT}")
+    return found
+
+
+def sums(files: Iterable[File]) -> bytes:
+    """Return the list of hashes of a bundle's files."""
+    return "".join(f"{file.sha256}  {file.path}\n" for file in files).encode()

@@ -1,0 +1,60 @@
+"""What an export takes of one session: named streams of bytes, and what is left out of it (pure)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import NamedTuple
+
+TRANSCRIPT, TRAJECTORY, ENTRY, PAGE = "transcript.jsonl", "trajectory.jsonl", "entry.json", "transcript.md"
+WINDOWS, CHECKPOINTS, BESIDE, MEDIA = "windows", "checkpoints", "beside", "media"
+_ODD = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST = 80
+_ID = 8
+
+
+class Stream(NamedTuple):
+    """One file of a bundle, as it is read from a store: `chunks` reads it again each time, and raises CloserError.
+
+    `name` is its path in the bundle, `origin` where its bytes are from, `size` in bytes as the store counts them.
+    `events` is how many lines it has, by a count of the store's own; None: the store does not count them.
+    """
+
+    name: str
+    origin: str
+    size: int
+    chunks: Callable[[], Iterator[bytes]]
+    events: int | None = None
+
+
+class LeftOut(NamedTuple):
+    """What of a session is not in its bundle, and why."""
+
+    what: str
+    why: str
+
+
+class Parts(NamedTuple):
+    """One session as its store has it at one moment; `entry` is its row, `version` that of the runtime, if known.
+
+    `secrets` are values that the runtime's configuration calls so: to be taken out, and told nobody.
+    """
+
+    entry: bytes
+    streams: Sequence[Stream]
+    left_out: Sequence[LeftOut] = ()
+    version: str | None = None
+    secrets: Collection[str] = ()
+
+
+def path(agent: str, key: str, session_id: str | None) -> tuple[str, str]:
+    """Return the names of the folder of an agent's bundles and of one bundle in it: safe in any file system."""
+    tail = key.removeprefix(f"agent:{agent}:")
+    own = session_id or hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    return safe(agent), f"{safe(tail)}-{safe(own)[:_ID]}"
+
+
+def safe(text: str) -> str:
+    """Return text as the name of a file: letters, digits, dots, dashes, no dot or dash at its beginning."""
+    return _ODD.sub("-", text).lstrip(".-")[:_LONGEST].rstrip(".-") or "session"

@@ -1,0 +1,64 @@
+"""What became of an export: a row for each session (pure)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..errors import CloserError, ExitCode
+from ..model import Status
+
+
+class Export(NamedTuple):
+    """How sessions are to be exported: into a `folder`, as a whole `bundle` each or as a page alone.
+
+    `most` is the most bytes that one session's bundle may have, None: any number.
+    """
+
+    folder: str
+    bundle: bool = True
+    media: bool = False
+    thinking: bool = False
+    redact: bool = False
+    most: int | None = None
+
+
+class Exported(NamedTuple):
+    """A session that was exported: `path` is its folder, or its page, `sha256` that of SHA256SUMS, or of the page."""
+
+    agent: str
+    key: str
+    path: str
+    files: int
+    size: int
+    sha256: str
+    events: int
+
+
+class Unexported(NamedTuple):
+    """A session that was not exported, and why: `status` is not_found, refused, came_back or failed."""
+
+    given: str
+    agent: str
+    key: str
+    status: Status
+    error: str
+
+
+class ExportReport(NamedTuple):
+    """What an export has to say; `error` is set where the whole of it ended early. `output` is where it went."""
+
+    output: str = ""
+    exported: tuple[Exported, ...] = ()
+    failed: tuple[Unexported, ...] = ()
+    warnings: tuple[str, ...] = ()
+    error: CloserError | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code: 3 where every session was refused, 1 where any was not exported."""
+        if self.error is not None:
+            return self.error.code
+        if not self.failed:
+            return ExitCode.OK
+        refused = not self.exported and all(row.status is Status.REFUSED for row in self.failed)
+        return ExitCode.REFUSED if refused else ExitCode.SOME_FAILED

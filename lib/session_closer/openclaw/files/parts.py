@@ -1,0 +1,105 @@
+"""One session of a file store as an export takes it: its files as they are, and its row. Nothing writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ...core import names, transcripts
+from ...core.errors import CloserError, Refused
+from ...core.export.parts import BESIDE, CHECKPOINTS, ENTRY, TRAJECTORY, TRANSCRIPT, WINDOWS, LeftOut, Parts, Stream
+from ...core.export.redaction import secrets_in
+from ...core.model import Session, Snapshot
+from ...system.pieces import chunks
+from .. import media
+from ..home import Home
+from .store import FileStore
+
+
+@contextmanager
+def parts(home: Home, store: FileStore, session: Session, snapshot: Snapshot, *, with_media: bool) -> Iterator[Parts]:
+    """Give one session as it is now; Refused where a file of it is none that may be read."""
+    entry = _entry(store, session)
+    named = list(_named(session, snapshot, entry))
+    streams = [_stream(name, path) for name, path in named]
+    left_out = [] if any(name == TRANSCRIPT for name, _ in named) else [LeftOut(TRANSCRIPT, "there is none")]
+    if with_media:
+        streams += [_stream(name, path) for name, path in media.of(home, [path for _, path in named])]
+    else:
+        left_out.append(LeftOut("media", "not asked for: --media"))
+    yield Parts(entry, [_of_entry(store, entry), *streams], left_out, media.version(home), secrets_in(home.config))
+
+
+def _entry(store: FileStore, session: Session) -> bytes:
+    entry = store.document.value_bytes(session.key) if store.document is not None else None
+    if entry is None:
+        raise Refused("it is not in its store any more", "look again with list-sessions", name="gone")
+    return entry
+
+
+def _of_entry(store: FileStore, entry: bytes) -> Stream:
+    return Stream(ENTRY, store.index, len(entry), lambda: iter([entry]))
+
+
+def _stream(name: str, path: str) -> Stream:
+    try:
+        found = os.lstat(path)
+    except OSError as problem:
+        raise _unreadable(path, problem) from None
+    return Stream(name, path, found.st_size, lambda: _read(path))
+
+
+def _read(path: str) -> Iterator[bytes]:
+    try:
+        yield from chunks(path)
+    except OSError as problem:
+        raise _unreadable(path, problem) from None
+
+
+def _unreadable(path: str, problem: OSError) -> CloserError:
+    return Refused(f"{path} cannot be read: {problem.strerror}", "check the file", name="unreadable")
+
+
+def _named(session: Session, snapshot: Snapshot, entry: bytes) -> Iterator[tuple[str, str]]:
+    """Give the path in a bundle, and the whole path, of each file of a session."""
+    own = transcripts.of(session, snapshot)
+    for name in own:
+        if name in snapshot.odd:
+            raise Refused(f"{os.path.join(snapshot.folder, name)} is a {snapshot.odd[name]}", "put the file there")
+    there = [name for name in own if name in snapshot.files]
+    spoken = [name for name in there if not names.is_companion(name)]
+    elsewhere = transcripts.outside(session, snapshot)
+    main = elsewhere or _main(session, snapshot, spoken)
+    if main is not None:
+        yield TRANSCRIPT, os.path.join(snapshot.folder, main)
+    stem = names.base(main or "").removesuffix(".jsonl") or session.session_id
+    for name in there:
+        base = names.base(name)
+        if name == main:
+            continue
+        if not names.is_companion(name):
+            yield f"{WINDOWS}/{base}", os.path.join(snapshot.folder, name)
+        elif base == f"{stem}.trajectory.jsonl":
+            yield TRAJECTORY, os.path.join(snapshot.folder, name)
+        else:
+            folder = CHECKPOINTS if ".checkpoint." in base else BESIDE
+            yield f"{folder}/{base}", os.path.join(snapshot.folder, name)
+    for name in sorted(_windows(spoken, snapshot, entry)):
+        yield f"{WINDOWS}/{names.base(name)}", os.path.join(snapshot.folder, name)
+
+
+def _main(session: Session, snapshot: Snapshot, spoken: list[str]) -> str | None:
+    """Return which of a session's transcripts it goes on in."""
+    wanted = (transcripts.named(session, snapshot), f"{session.session_id}.jsonl")
+    return next((name for name in wanted if name in spoken), spoken[0] if spoken else None)
+
+
+def _windows(spoken: list[str], snapshot: Snapshot, entry: bytes) -> Iterator[str]:
+    """Give the archives of what a session said before it was reset or compacted: of its names, or named in its row."""
+    for name in snapshot.files:
+        if ".jsonl." in name and names.is_old_window(name):
+            live = names.archived_from(name) or ""
+            own = names.base(live).removesuffix(".jsonl")
+            if live in spoken or (names.is_generated(own) and own.encode() in entry):
+                yield name

@@ -1,0 +1,192 @@
+"""One session of a database as an export takes it: all of it in one read transaction, packed events unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from ...core.errors import CorruptStore, Refused
+from ...core.export.parts import ENTRY, TRAJECTORY, TRANSCRIPT, WINDOWS, LeftOut, Parts, Stream, safe
+from ...core.export.redaction import secrets_in
+from ...core.model import Session
+from ...system import files
+from .. import media
+from ..home import Home
+from .database import names_in, reading
+from .packed import unpacked
+from .store import SqliteStore
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+_COLD = "session_transcript_cold_archives"
+_EVENT_BYTES, _COLD_BYTES = 512 << 20, 2 << 30
+_REMEDY = "openclaw doctor"
+_GATHERED = 1 << 20
+
+
+class _Table(NamedTuple):
+    """A table of events of a session: what its text is packed in, and where its own count of bytes is, if it has it."""
+
+    name: str
+    packed: str
+    counted: str
+
+
+class _Cold(NamedTuple):
+    """A transcript that is packed as a whole: in the row, or else in a file of this name."""
+
+    name: str
+    sha256: str
+    size: int
+    blob: object
+
+
+@contextmanager
+def parts(home: Home, store: SqliteStore, session: Session, *, with_media: bool) -> Iterator[Parts]:
+    """Give one session as it is now; the streams can be read while this lasts."""
+    with reading(store.index) as connection:
+        # All that is read is of one moment.
+        connection.execute("begin")
+        yield _parts(home, store, connection, session, with_media=with_media)
+
+
+def _parts(home: Home, store: SqliteStore, connection: Connection, session: Session, *, with_media: bool) -> Parts:
+    row = connection.execute(
+        "select current_session_id, entry_json from session_nodes where session_key = ?", (session.key,)
+    ).fetchone()
+    if row is None or row[0] != session.session_id or not isinstance(row[1], str):
+        raise Refused("it is not in its store any more", "look again with list-sessions", name="gone")
+    entry = row[1].encode()
+    streams = [Stream(ENTRY, f"{store.index}: session_nodes", len(entry), lambda: iter([entry]))]
+    left_out = []
+    for own, name in _windows(connection, session):
+        found = [*_of_window(store, connection, own, name)]
+        streams += found
+        if name == TRANSCRIPT and not any(stream.name == TRANSCRIPT for stream in found):
+            left_out.append(LeftOut(TRANSCRIPT, "nothing was said"))
+    if with_media:
+        lines = (line for stream in streams for line in stream.chunks())
+        streams += [_of_file(name, path) for name, path in media.named(home, lines)]
+    else:
+        left_out.append(LeftOut("media", "not asked for: --media"))
+    return Parts(entry, streams, left_out, media.version(home), secrets_in(home.config))
+
+
+def _windows(connection: Connection, session: Session) -> Iterator[tuple[str, str]]:
+    """Give the id of each window of a session, the current one first, and the name of its transcript in a bundle."""
+    yield session.session_id or "", TRANSCRIPT
+    if "session_key" in names_in(connection, "select name from pragma_table_info('session_windows')"):
+        query = "select session_id from session_windows where session_key = ? and session_id <> ? order by created_at"
+        for (own,) in connection.execute(query, (session.key, session.session_id)).fetchall():
+            yield str(own), f"{WINDOWS}/{safe(str(own))}.jsonl"
+
+
+def _of_window(store: SqliteStore, connection: Connection, own: str, name: str) -> Iterator[Stream]:
+    trajectory = TRAJECTORY if name == TRANSCRIPT else name.replace(".jsonl", ".trajectory.jsonl")
+    warm = [*_of_table(store, connection, _table(connection, "transcript_events"), own, name)]
+    if "archive_sha256" in names_in(connection, f"select name from pragma_table_info('{_COLD}')"):  # noqa: S608
+        yield from _cold(store, connection, own, f"{WINDOWS}/{safe(own)}.cold.jsonl" if warm else name)
+    yield from warm
+    yield from _of_table(store, connection, _table(connection, "trajectory_runtime_events"), own, trajectory)
+
+
+def _table(connection: Connection, name: str) -> _Table | None:
+    columns = names_in(connection, f"select name from pragma_table_info('{name}')")  # noqa: S608
+    if not {"session_id", "seq", "event_json"} <= columns:
+        return None
+    return _Table(
+        name,
+        "event_zstd" if "event_zstd" in columns else "null",
+        "event_utf8_bytes" if "event_utf8_bytes" in columns else "null",
+    )
+
+
+def _of_table(
+    store: SqliteStore, connection: Connection, table: _Table | None, own: str, name: str
+) -> Iterator[Stream]:
+    if table is None:
+        return
+    # A count of its own, by which it shows whether what is read is all there is.
+    query = (
+        f"select count(*), sum(coalesce({table.counted}, length(cast(event_json as blob)), 0) + 1)"  # noqa: S608
+        f" from {table.name} where session_id = ?"
+    )
+    count, size = connection.execute(query, (own,)).fetchone()
+    if count:
+        origin = f"{store.index}: {table.name} {own}"
+        yield Stream(name, origin, int(size), lambda: _events(connection, table, own, int(count)), int(count))
+
+
+def _events(connection: Connection, table: _Table, own: str, count: int) -> Iterator[bytes]:
+    """Give the events of a session, each as a line."""
+    query = (
+        f"select seq, event_json, {table.packed}, {table.counted} from {table.name}"  # noqa: S608
+        " where session_id = ? order by seq"
+    )
+    some: list[bytes] = []
+    size = read = 0
+    for seq, text, packed, counted in connection.execute(query, (own,)):
+        line = _line(f"event {seq} of {own}", text, packed, counted)
+        read += 1
+        size += len(line)
+        some += (line, b"\n")
+        if size >= _GATHERED:
+            yield b"".join(some)
+            some, size = [], 0
+    yield b"".join(some)
+    if read != count:
+        raise CorruptStore(f"{table.name} holds {count} events of {own}, and {read} were read", _REMEDY)
+
+
+def _line(what: str, text: object, packed: object, counted: object) -> bytes:
+    if isinstance(text, str):
+        line = text.encode("utf-8", "surrogatepass")
+    elif isinstance(packed, bytes):
+        line = unpacked(what, packed, most=_EVENT_BYTES, remedy=_REMEDY)
+    else:
+        raise CorruptStore(f"{what} has neither text nor what could be unpacked", _REMEDY)
+    if isinstance(counted, int) and counted != len(line):
+        raise CorruptStore(f"{what} has {len(line)} bytes, and its row says {counted}", _REMEDY)
+    if b"\n" in line:
+        raise CorruptStore(f"{what} is more than one line", _REMEDY)
+    return line
+
+
+def _cold(store: SqliteStore, connection: Connection, own: str, name: str) -> Iterator[Stream]:
+    """Give a transcript that OpenClaw has packed as a whole, since nobody has used it for long."""
+    query = (
+        "select archive_name, archive_sha256, event_count, raw_bytes, archive_blob"  # noqa: S608
+        f" from {_COLD} where session_id = ?"
+    )
+    for archive, digest, count, size, blob in connection.execute(query, (own,)).fetchall():
+        read = partial(_unpacked, store, _Cold(archive, digest, size, blob))
+        yield Stream(name, f"{store.index}: {_COLD} {own}", int(size), read, int(count))
+
+
+def _unpacked(store: SqliteStore, cold: _Cold) -> Iterator[bytes]:
+    packed = cold.blob if isinstance(cold.blob, bytes) else _packed_beside(store, cold.name)
+    if hashlib.sha256(packed).hexdigest() != cold.sha256:
+        raise CorruptStore(f"{cold.name} does not hold what OpenClaw has packed", _REMEDY)
+    text = unpacked(cold.name, packed, most=_COLD_BYTES, remedy=_REMEDY)
+    if len(text) != cold.size:
+        raise CorruptStore(f"{cold.name} has {len(text)} bytes, and its row says {cold.size}", _REMEDY)
+    yield text
+
+
+def _packed_beside(store: SqliteStore, archive: str) -> bytes:
+    for folder in (store.folder, store.place):
+        path = os.path.join(folder, os.path.basename(archive))
+        if files.is_file(path):
+            return files.read(path, _COLD_BYTES)[0]
+    raise Refused(f"{archive} is neither in {store.folder} nor in {store.place}", _REMEDY, name="unreadable")
+
+
+def _of_file(name: str, path: str) -> Stream:
+    from ...system.pieces import chunks
+
+    return Stream(name, path, os.stat(path).st_size, lambda: chunks(path))

@@ -1,0 +1,253 @@
+"""Export one session: written aside, compared with the store read again, and only then called what it is called."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+import msgspec
+
+from .. import __version__
+from ..artifacts.bundle import Bundle, TooLarge
+from ..core.durations import shown_size
+from ..core.errors import ChangedUnderneath, CorruptStore, Refused, StorageFailed
+from ..core.export import manifest, parts
+from ..core.export.events import Survey, survey
+from ..core.export.page import Heading, page
+from ..core.export.parts import ENTRY, PAGE, TRANSCRIPT, LeftOut, Parts, Stream
+from ..core.export.redaction import Redactor
+from ..core.export.result import Export, Exported
+from ..ports.context import Context
+from ..system.disk import Disk
+
+TRIES = 3
+REDACTED, REDACTED_PAGE = "transcript.redacted.jsonl", "transcript.redacted.md"
+# What is written besides: a page is shorter than its transcript, but for the quotes.
+_ROOM = 2
+_SPARE = 1 << 20
+Given = Callable[[], AbstractContextManager[Parts]]
+
+
+class Whose(NamedTuple):
+    """Whose session it is, and of what kind of store."""
+
+    agent: str
+    key: str
+    session_id: str | None
+    runtime: str
+    era: str
+
+
+def export(context: Context, ask: Export, whose: Whose, given: Given) -> Exported:
+    """Export one session; `given` reads it, and is called again to compare. CloserError, and nothing is left there.
+
+    ChangedUnderneath where it was written to whenever it was compared.
+    """
+    try:
+        return _export(_Making(context, ask, whose, given))
+    except TooLarge:
+        assert ask.most is not None
+        most = f"it has more than --max-bytes {shown_size(ask.most)}"
+        raise Refused(most, "a larger --max-bytes", name="too_large") from None
+    except OSError as problem:
+        where = f" {problem.filename}" if problem.filename else ""
+        raise StorageFailed(f"its bundle cannot be written:{where} {problem.strerror}") from None
+
+
+class _Making(NamedTuple):
+    """One session's export on its way."""
+
+    context: Context
+    ask: Export
+    whose: Whose
+    given: Given
+
+
+def _export(making: _Making) -> Exported:
+    for _ in range(TRIES):
+        found = _attempt(making)
+        if found is not None:
+            return found
+    raise ChangedUnderneath(f"it was written to during each of {TRIES} exports", "try again when it rests")
+
+
+def _attempt(making: _Making) -> Exported | None:
+    """Export once; None where the session has changed meanwhile."""
+    ask = making.ask
+    with making.given() as taken:
+        redactor = Redactor(taken.secrets) if ask.redact else None
+        folder, name = _names(making, redactor)
+        _make_way(making, folder, name, taken)
+        bundle = Bundle(making.context.disk, folder, most=ask.most)
+        try:
+            hashed = _add_redacted(bundle, taken, redactor) if redactor is not None else _add(bundle, ask, taken)
+            done = _finished(making, bundle, taken, redactor)
+            if not _is_as_it_was(making, bundle, hashed):
+                return None
+            path = bundle.publish(name) if ask.bundle else bundle.publish_file(_page_name(ask), name)
+            return done._replace(path=path)
+        finally:
+            bundle.remove()
+
+
+def _add(bundle: Bundle, ask: Export, taken: Parts) -> str:
+    """Write what is written as it is; return "", as the copy itself is compared."""
+    for stream in _wanted(ask, taken):
+        bundle.add(stream.name, stream.chunks(), source=stream.origin, events=stream.events)
+    return ""
+
+
+def _names(making: _Making, redactor: Redactor | None) -> tuple[str, str]:
+    """Return the folder that gets the bundle, and the bundle's name."""
+    key = making.whose.key if redactor is None else redactor.text(making.whose.key)
+    agent, name = parts.path(making.whose.agent, key, making.whose.session_id)
+    return os.path.join(making.ask.folder, agent), name if making.ask.bundle else f"{name}.md"
+
+
+def _make_way(making: _Making, folder: str, name: str, taken: Parts) -> None:
+    """Make the folder; Refused where the name is taken, or the disk has too little room."""
+    _make_folders(making.context.disk, folder)
+    if os.path.lexists(os.path.join(folder, name)):
+        raise Refused(f"{os.path.join(folder, name)} is there already", "another --output", name="exists")
+    needed = sum(stream.size for stream in _wanted(making.ask, taken)) * _ROOM + _SPARE
+    there = os.statvfs(folder)
+    free = there.f_bavail * there.f_frsize
+    if free < needed:
+        what = f"it needs {shown_size(needed)}, and {folder} has {shown_size(free)} free"
+        raise Refused(what, "free some, or another --output", name="no_room")
+
+
+def _make_folders(disk: Disk, folder: str) -> None:
+    missing = []
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    for each in reversed(missing):
+        disk.make_folder(each)
+        disk.sync_folder(os.path.dirname(each))
+
+
+def _wanted(ask: Export, taken: Parts) -> list[Stream]:
+    """Return what is written as it is: for a page alone the transcript that it is made from."""
+    return [stream for stream in taken.streams if ask.bundle or stream.name in (TRANSCRIPT, ENTRY)]
+
+
+def _page_name(ask: Export) -> str:
+    return REDACTED_PAGE if ask.redact else PAGE
+
+
+def _add_redacted(bundle: Bundle, taken: Parts, redactor: Redactor) -> str:
+    """Write the transcript without secrets; return the hash of what was read."""
+    digest = hashlib.sha256()
+    for stream in taken.streams:
+        if stream.name == TRANSCRIPT:
+            bundle.add(REDACTED, map(redactor.line, _lines(_hashed(stream.chunks(), digest.update))))
+    return digest.hexdigest()
+
+
+def _hashed(pieces: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
+    for piece in pieces:
+        update(piece)
+        yield piece
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Give the lines of pieces, each with its newline."""
+    begun: list[bytes] = []
+    for piece in pieces:
+        first, *others = piece.split(b"\n")
+        begun.append(first)
+        for line in others:
+            yield b"".join([*begun, b"\n"])
+            begun = [line]
+    if any(begun):
+        yield b"".join(begun)
+
+
+def _is_as_it_was(making: _Making, bundle: Bundle, hashed: str) -> bool:
+    """Tell whether the session is what was exported of it: its store is read again, and so is what was written."""
+    with making.given() as now:
+        if making.ask.redact:
+            digest = hashlib.sha256()
+            for stream in now.streams:
+                if stream.name == TRANSCRIPT:
+                    for piece in stream.chunks():
+                        digest.update(piece)
+            return digest.hexdigest() == hashed
+        streams = _wanted(making.ask, now)
+        read = {file.path for file in bundle.files.values() if file.source}
+        return {stream.name for stream in streams} == read and all(map(bundle.holds, streams))
+
+
+def _finished(making: _Making, bundle: Bundle, taken: Parts, redactor: Redactor | None) -> Exported:
+    """Add what is made from the copy: the page, the manifest, the hashes."""
+    ask, whose = making.ask, making.whose
+    source = TRANSCRIPT if redactor is None else REDACTED
+    has_lines = source in bundle.files
+    seen = survey(bundle.lines(source) if has_lines else ())
+    events = seen.totals.events + seen.totals.broken
+    for stream in taken.streams:
+        if stream.name == TRANSCRIPT and stream.events not in (None, events):
+            raise CorruptStore(f"its store counts {stream.events} events, and {events} were read", "look again")
+    clean = redactor.text if redactor is not None else str
+    label = _label(taken.entry)
+    label = clean(label) if label is not None else None
+    left_out = _left_out(ask, taken)
+    notes = [f"left out: {left.what}: {left.why}" for left in left_out if left.what != "media"]
+    heading = Heading(clean(whose.key), whose.agent, whose.session_id, label, taken.version, notes)
+    text = page(bundle.lines(source) if has_lines else (), seen, heading, thinking=ask.thinking)
+    file = bundle.add(_page_name(ask), (part.encode() for part in text))
+    if not ask.bundle:
+        return Exported(whose.agent, whose.key, "", 1, file.bytes, file.sha256, events)
+    bundle.add(manifest.MANIFEST, [_manifest(making, bundle, seen, heading, left_out)])
+    listed = [file for _, file in sorted(bundle.files.items())]
+    last = bundle.add(manifest.SUMS, [manifest.sums(listed)])
+    size = sum(each.bytes for each in (*listed, last))
+    return Exported(whose.agent, heading.key, "", len(listed) + 1, size, last.sha256, events)
+
+
+def _manifest(making: _Making, bundle: Bundle, seen: Survey, heading: Heading, left_out: list[LeftOut]) -> bytes:
+    whose, ask = making.whose, making.ask
+    made = manifest.Manifest(
+        tool=f"session-closer {__version__}",
+        exported_at=making.context.clock.iso_now(),
+        runtime=whose.runtime,
+        version=heading.version,
+        era=whose.era,
+        agent=whose.agent,
+        key=heading.key,
+        session_id=whose.session_id,
+        label=heading.label,
+        redacted=ask.redact,
+        importable=not ask.redact,
+        events=seen.totals.events,
+        broken=seen.totals.broken,
+        kinds=dict(seen.totals.kinds.most_common()),
+        other_branches=seen.aside,
+        last_id=seen.totals.last_id,
+        files=tuple(file for _, file in sorted(bundle.files.items())),
+        left_out=tuple(manifest.Missing(*left) for left in left_out),
+    )
+    return manifest.encoded(made)
+
+
+def _left_out(ask: Export, taken: Parts) -> list[LeftOut]:
+    found = list(taken.left_out)
+    if ask.redact:
+        found += [LeftOut(stream.name, "redacted") for stream in taken.streams if stream.name != TRANSCRIPT]
+    elif not ask.bundle:
+        found += [LeftOut(one.name, "a page alone") for one in taken.streams if one.name not in (TRANSCRIPT, ENTRY)]
+    return found
+
+
+def _label(entry: bytes) -> str | None:
+    """Return what a session's row calls it, None where it has no name."""
+    try:
+        row = msgspec.json.decode(entry)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    named = [row.get(name) for name in ("label", "displayName")] if isinstance(row, dict) else []
+    return next((name for name in named if isinstance(name, str) and name), None)

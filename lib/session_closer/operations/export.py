@@ -1,0 +1,183 @@
+"""Export sessions that are named: look, decide what they are, export one after the other. No store is changed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+from ..core.errors import ChangedUnderneath, CloserError, Refused
+from ..core.escape import plain, quoted
+from ..core.export.parts import Parts
+from ..core.export.result import Export, Exported, ExportReport, Unexported
+from ..core.hints import did_you_mean
+from ..core.keys import Target, slip
+from ..core.model import PlannedRow, Session, Snapshot, Status
+from ..core.wish import Options
+from ..journal import history
+from ..journal.stopped import storage
+from ..ports.context import Console, Context
+from ..ports.runtime import Place, Runtime
+from ..ports.store import Store
+from ..system import files, trust
+from ..system.clock import REAL, Clock
+from ..system.disk import Disk
+from . import bundles, runtimes
+from .bundles import Whose
+
+_OTHER = "a folder of your own, outside of what OpenClaw keeps"
+SECRETS = "secrets that were said are in what is exported; --redact takes out those that can be told by their form"
+
+
+def execute(
+    where: Place,
+    targets: Sequence[Target],
+    ask: Export,
+    options: Options,
+    *,
+    disk: Disk | None = None,
+    console: Console | None = None,
+    clock: Clock = REAL,
+) -> ExportReport:
+    """Return what became of each session; CloserError where nothing could be begun."""
+    agents = sorted({target.agent for target in targets})
+    runtimes.check_place(where, agents)
+    context = Context(options, disk or Disk(), console or Console(), clock)
+    runtime = runtimes.found(where, context)
+    try:
+        ask = ask._replace(folder=checked_folder(runtime, ask.folder, agents))
+        warn_of(context, ask)
+        return _perform(runtime, where.runtime, targets, ask)
+    except OSError as problem:
+        raise storage(problem, where.state) from None
+    finally:
+        runtime.close()
+
+
+def _perform(runtime: Runtime, name: str, targets: Sequence[Target], ask: Export) -> ExportReport:
+    exported: list[Exported] = []
+    failed: list[Unexported] = []
+    for found in _found(runtime, targets):
+        if isinstance(found, Unexported):
+            failed.append(found)
+            continue
+        done = one(runtime, name, ask, found)
+        if isinstance(done, Unexported):
+            failed.append(done)
+        else:
+            exported.append(done)
+        runtime.context.console.progress(len(exported) + len(failed), len(targets))
+    context = runtime.context
+    return ExportReport(ask.folder, tuple(exported), tuple(failed), tuple(context.console.warnings))
+
+
+class Named(NamedTuple):
+    """A session that is to be exported, by what it was called, and the store that it is in."""
+
+    given: str
+    store: Store
+    session: Session
+    snapshot: Snapshot
+
+
+def _found(runtime: Runtime, targets: Sequence[Target]) -> Iterator[Named | Unexported]:
+    """Give each session that a target stands for, once."""
+    seen: set[tuple[str, str]] = set()
+    for target in targets:
+        store = _store(runtime, target.agent)
+        snapshot = runtime.snapshots[target.agent]
+        there = [key for key in target.candidates if key in snapshot.sessions]
+        if store is None or not there:
+            yield _absent(runtime, target, snapshot)
+            continue
+        for key in there:
+            if (target.agent, key) not in seen:
+                seen.add((target.agent, key))
+                yield Named(target.given, store, snapshot.sessions[key], snapshot)
+
+
+def _store(runtime: Runtime, agent: str) -> Store | None:
+    if agent not in runtime.snapshots:
+        store = runtime.detect(agent)
+        if store is None:
+            runtime.snapshots[agent] = runtime.absent(agent)
+        else:
+            runtime.stores[agent], runtime.snapshots[agent] = store, store.read()
+    return runtime.stores.get(agent)
+
+
+def _absent(runtime: Runtime, target: Target, snapshot: Snapshot) -> Unexported:
+    if (problem := slip(target.given, target.agent)) is not None:
+        raise problem
+    row = PlannedRow(target.given, target.agent, target.candidates[0], Status.NOT_FOUND)
+    why = did_you_mean(row, snapshot) or f"no such session; see them with: {runtime.context.options.see}"
+    return Unexported(target.given, target.agent, target.candidates[0], Status.NOT_FOUND, why)
+
+
+def one(runtime: Runtime, name: str, ask: Export, found: Named) -> Exported | Unexported:
+    """Export one session; return why it was not where that cannot be done. `name` is the runtime's."""
+    store, session = found.store, found.session
+    whose = Whose(store.agent, session.key, session.session_id, name, store.era)
+    fresh = [(session, found.snapshot)]
+
+    def given() -> AbstractContextManager[Parts]:
+        if not fresh:
+            # What is compared is the store as it is by then, not what was seen of it.
+            snapshot = store.read()
+            there = snapshot.sessions.get(session.key)
+            if there is None or there.session_id != session.session_id:
+                raise Refused("it is not in its store any more", "look again with list-sessions", name="gone")
+            return store.parts(there, snapshot, with_media=ask.media)
+        return store.parts(*fresh.pop(), with_media=ask.media)
+
+    try:
+        return bundles.export(runtime.context, ask, whose, given)
+    except ChangedUnderneath as problem:
+        return Unexported(found.given, store.agent, session.key, Status.CAME_BACK, problem.message)
+    except CloserError as problem:
+        status = Status.REFUSED if isinstance(problem, Refused) else Status.FAILED
+        return Unexported(found.given, store.agent, session.key, status, problem.message)
+
+
+def checked_folder(runtime: Runtime, folder: str, agents: Sequence[str]) -> str:
+    """Return a folder for bundles as a whole path; Refused where it is none that bundles may be in.
+
+    `agents` are those whose sessions are exported.
+    """
+    path = os.path.abspath(folder)
+    if (link := trust.foreign_link(path)) is not None:
+        raise Refused(f"{quoted(link)} is a link of somebody else", _OTHER, name="output")
+    there = path
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        raise Refused(f"{quoted(there)} is no folder", _OTHER, name="output")
+    status = os.stat(there)
+    # Where anybody may make files, but nobody may rename those of others, a folder of our own is ours.
+    is_shared = there != path and bool(status.st_mode & stat.S_ISVTX) and trust.is_trusted(status.st_uid)
+    if not is_shared and (why := trust.objection(status)):
+        raise Refused(f"{quoted(there)}: {why}", _OTHER, name="output")
+    real = os.path.realpath(path)
+    stores = [_store(runtime, agent) for agent in agents]
+    places = {runtime.folder(agent) for agent in {*agents, *runtime.agents()}}
+    places |= {place for store in stores if store is not None for place in (store.place, store.folder)}
+    for place in sorted(map(files.real, (*places, history.root(runtime.root)))):
+        if real == place or real.startswith(place.rstrip("/") + "/"):
+            raise Refused(f"{quoted(path)} is within {place}, where sessions are", _OTHER, name="output")
+    return real
+
+
+def warn_of(context: Context, ask: Export) -> None:
+    """Say once what whoever gets the bundles should know."""
+    if not ask.redact:
+        context.console.warn(SECRETS)
+    above = ask.folder
+    while not os.path.lexists(os.path.join(above, ".git")):
+        if above == os.path.dirname(above):
+            return
+        above = os.path.dirname(above)
+    context.console.warn(
+        f"{plain(ask.folder)} is in the git work tree {plain(above)}: what is added there is published"
+    )

@@ -1,0 +1,65 @@
+"""What an export has to say, as one JSON document and as lines for people (pure)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ..core import durations
+from ..core.escape import plain
+from ..core.export.result import Exported, ExportReport
+from ..core.report import Report
+from .grid import Block
+from .json import shared
+
+EXPORT = "export-sessions"
+
+
+def as_json(report: ExportReport, called: Callable[[str], str] = str) -> str:
+    """Return the document (docs/json.md) as one line of JSON; `called` tells how a command of ours is called."""
+    told = Report(EXPORT, warnings=report.warnings, error=report.error)
+    return json.dumps(
+        {
+            **shared(told, report.exit_code, called),
+            "output": report.output or None,
+            "exported": [exported(row) for row in report.exported],
+            "failed": [
+                {"input": row.given, "agent": row.agent, "key": row.key, "status": str(row.status), "error": row.error}
+                for row in report.failed
+            ],
+        }
+    )
+
+
+def exported(row: Exported) -> dict[str, Any]:
+    """Return one row of `exported` (docs/json.md)."""
+    return {
+        "agent": row.agent,
+        "key": row.key,
+        "path": row.path,
+        "files": row.files,
+        "bytes": row.size,
+        "sha256": row.sha256,
+        "events": row.events,
+    }
+
+
+def lines(report: ExportReport, *, verbose: bool) -> list[Block]:
+    """Return what a person reads on stdout."""
+    if report.error is not None:
+        return []
+    count = f"{len(report.exported)} exported"
+    more = f", {len(report.failed)} not" if report.failed else ""
+    out: list[Block] = [f"{count}{more}"]
+    for left in report.failed:
+        out += [f"  {left.status}  {plain(left.given if left.key == '' else left.key)}  {left.error}"]
+    for row in report.exported:
+        events = f"{row.events} event{'' if row.events == 1 else 's'}"
+        kept = f"{row.files} file{'' if row.files == 1 else 's'}, {durations.shown_size(row.size)}"
+        out += [f"  exported  {plain(row.key)}  {events}, {kept}", f"            {plain(row.path)}"]
+        if verbose:
+            out.append(f"            sha256 {row.sha256}")
+    if any(row.files > 1 for row in report.exported):
+        out.append("check    sha256sum -c SHA256SUMS, in each of these folders")
+    return out

@@ -1,0 +1,34 @@
+"""Files that may be larger than memory: read piece by piece, or line by line, without following a link."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from typing import BinaryIO
+
+PIECE = 1 << 20
+
+
+def chunks(path: str) -> Iterator[bytes]:
+    """Give the bytes of a regular file, a MiB at a time, up to where it ends by then."""
+    descriptor = _opened(path)
+    try:
+        while piece := os.read(descriptor, PIECE):
+            yield piece
+    finally:
+        os.close(descriptor)
+
+
+def opened(path: str) -> BinaryIO:
+    """Return a regular file, opened to be read in any lengths, or by its lines."""
+    return os.fdopen(_opened(path), "rb", buffering=PIECE)
+
+
+def _opened(path: str) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is not a regular file", path)
+    return descriptor

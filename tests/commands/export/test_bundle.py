@@ -1,0 +1,155 @@
+"""What is in the folder of an exported session: all of it, byte for byte, and hashes that anybody can check."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_closer.cli.commands.export_sessions import ExportSessions
+from support.commands import Answer, run, run_json
+from support.keys import LEAD
+from support.said import INBOUND, KEY, Said, files_of
+from support.trees import tree, write
+
+
+def export(said: Said, out: Path, *words: str) -> Answer:
+    """Export the session."""
+    return run_json(ExportSessions, "export-me", "--output", str(out), *words, state=said.store.state)
+
+
+def bundle(answer: Answer) -> Path:
+    """Return the folder of the only session that was exported."""
+    assert (answer.code, answer.data["failed"], answer.data["error"]) == (0, [], None), answer
+    [row] = answer.data["exported"]
+    return Path(row["path"])
+
+
+def test_all_of_a_session_is_in_its_folder_byte_for_byte(said: Said, out: Path) -> None:
+    folder = bundle(export(said, out))
+    found = files_of(folder)
+    assert found.pop("transcript.jsonl") == said.transcript
+    assert found.pop("entry.json") == said.entry
+    assert set(found) - set(said.beside) == {"transcript.md", "manifest.json", "SHA256SUMS"}
+    assert {name: found[name] for name in said.beside} == said.beside
+    assert folder == out / "project-lead" / f"export-me-{said.own[:8]}"
+
+
+def test_anybody_can_check_the_hashes_of_all_files(said: Said, out: Path) -> None:
+    folder = bundle(export(said, out, "--media"))
+    done = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done
+    assert {line.rpartition(": OK")[0] for line in done.stdout.splitlines()} == set(files_of(folder)) - {"SHA256SUMS"}
+
+
+def test_nobody_else_can_read_it(said: Said, out: Path) -> None:
+    os.umask(os.umask(0))
+    folder = bundle(export(said, out))
+    for path in [out, folder.parent, folder, *folder.rglob("*")]:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_the_manifest_says_what_is_there_and_what_is_not(said: Said, out: Path) -> None:
+    folder = bundle(export(said, out))
+    told = json.loads((folder / "manifest.json").read_bytes())
+    events = said.transcript.count(b"\n")
+    assert (told["key"], told["sessionId"], told["agent"], told["label"]) == (
+        KEY,
+        said.own,
+        "project-lead",
+        "A *label*",
+    )
+    assert told["events"] + told["broken"] == events
+    assert told["otherBranches"] == 1
+    assert {file["path"]: file["bytes"] for file in told["files"]} == {
+        name: len(text) for name, text in files_of(folder).items() if name not in ("manifest.json", "SHA256SUMS")
+    }
+    assert told["leftOut"] == [{"what": "media", "why": "not asked for: --media"}]
+    assert (told["importable"], told["redacted"]) == (True, False)
+
+
+def test_media_come_along_where_they_are_asked_for(said: Said, out: Path) -> None:
+    found = files_of(bundle(export(said, out, "--media")))
+    assert found[f"media/{INBOUND}"] == b"the image"
+    assert [name for name in found if name.startswith("media/")] == [f"media/{INBOUND}"]
+
+
+def test_the_document_says_where_each_is_and_what_it_has(said: Said, out: Path) -> None:
+    answer = export(said, out)
+    folder, [row] = bundle(answer), answer.data["exported"]
+    found = files_of(folder)
+    assert (row["files"], row["bytes"]) == (len(found), sum(map(len, found.values())))
+    assert row["events"] == said.transcript.count(b"\n")
+    done = subprocess.run(["sha256sum", folder / "SHA256SUMS"], capture_output=True, text=True, check=True)
+    assert row["sha256"] == done.stdout.split()[0]
+    assert answer.data["output"] == str(out)
+
+
+def test_a_page_alone_is_one_file(said: Said, out: Path) -> None:
+    page = bundle(export(said, out, "--format", "md"))
+    whole = bundle(export(said, out))
+    assert page == whole.with_suffix(".md")
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    # Only the page says that it has no more beside it.
+    assert page.read_text().partition("\n## ")[2] == (whole / "transcript.md").read_text().partition("\n## ")[2]
+    assert sorted(path.name for path in page.parent.iterdir()) == sorted([page.name, whole.name])
+
+
+def test_an_export_leaves_the_store_as_it_is(said: Said, out: Path) -> None:
+    before = tree(said.store.state)
+    bundle(export(said, out, "--media"))
+    assert tree(said.store.state) == before
+
+
+def test_people_read_what_was_exported_and_how_to_check_it(said: Said, out: Path) -> None:
+    result = run(ExportSessions, KEY, "nowhere", "--output", str(out), state=said.store.state)
+    lines = result.stdout.splitlines()
+    assert (result.code, lines[0]) == (1, "1 exported, 1 not")
+    assert any(line.startswith("  not_found  agent:project-lead:nowhere  ") for line in lines)
+    assert f"            {out}/project-lead/export-me-{said.own[:8]}" in lines
+    assert lines[-1] == "check    sha256sum -c SHA256SUMS, in each of these folders"
+    assert result.stderr == (
+        "warning: secrets that were said are in what is exported; "
+        "--redact takes out those that can be told by their form\n"
+    )
+
+
+def test_a_session_that_never_spoke_is_exported_as_what_it_is(said: Said, out: Path) -> None:
+    key = LEAD + "silent"
+    if hasattr(said, "bases"):
+        said.bases.add(key, events=0)
+    else:
+        said.store.add((key, said.store.session("silent", spoken=False)))
+    answer = run_json(ExportSessions, key, "--output", str(out), state=said.store.state)
+    found = files_of(bundle(answer))
+    assert set(found) == {"entry.json", "transcript.md", "manifest.json", "SHA256SUMS"}
+    left: list[dict[str, Any]] = json.loads(found["manifest.json"])["leftOut"]
+    assert "transcript.jsonl" in [each["what"] for each in left]
+
+
+def test_a_key_of_any_letters_gets_a_folder_of_its_own(said: Said, out: Path) -> None:
+    keys = [LEAD + "Room/..:!x", LEAD + "room:..:!X"]
+    for key in keys:
+        if hasattr(said, "bases"):
+            said.bases.add(key)
+        else:
+            said.store.add((key, said.store.session(key)))
+    answer = run_json(ExportSessions, *keys, "--output", str(out), state=said.store.state)
+    assert answer.code == 0, answer
+    paths = {Path(row["path"]) for row in answer.data["exported"]}
+    assert len(paths) == 2
+    assert {path.parent for path in paths} == {out / "project-lead"}
+
+
+@pytest.mark.parametrize("name", [".git", ".git/HEAD"])
+def test_a_work_tree_of_git_is_warned_of(said: Said, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "repository" / name
+    path.parent.mkdir(parents=True)
+    write(path, "x")
+    answer = export(said, tmp_path / "repository" / "out")
+    assert answer.code == 0
+    assert [warning for warning in answer.data["warnings"] if "git work tree" in warning]

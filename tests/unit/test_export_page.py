@@ -1,0 +1,195 @@
+"""The page of a transcript: what was said reads well, nothing of it passes for the page, nothing is dropped unsaid."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from session_closer.core.export import markdown
+from session_closer.core.export.events import event, survey
+from session_closer.core.export.page import Heading, page
+from support.said import IMAGE, INBOUND, ODD, events, lines
+
+OWN = "11111111-2222-4333-8444-555555555555"
+HEADING = Heading("agent:main:x", "main", OWN, "A *label*", "2026.9.6", ["left out: x: y"])
+_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
+
+
+def shown(transcript: bytes, *, thinking: bool = False) -> str:
+    """Return the page of a transcript."""
+    found = transcript.splitlines(keepends=True)
+    return "".join(page(found, survey(found), HEADING, thinking=thinking))
+
+
+def said(*some: dict[str, Any]) -> bytes:
+    """Return a transcript of these events, one after the other."""
+    linked, above = [], None
+    for at, each in enumerate(some):
+        linked.append({"id": f"e{at}", "parentId": above, "timestamp": "2026-11-28T10:00:00.000Z", **each})
+        above = f"e{at}"
+    return lines(linked)
+
+
+def message(role: str, content: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "message", "message": {"role": role, "content": content, **more}}
+
+
+def without_quotes_and_code(text: str) -> str:
+    """Return what a page says itself: without quotations, and without blocks and spans of code."""
+    out, fence = [], ""
+    for line in text.split("\n"):
+        ticks = re.match("`{3,}", line)
+        if not fence and ticks:
+            fence = ticks[0]
+        elif fence and line == fence:
+            fence = ""
+        elif not fence and not line.startswith(">"):
+            out.append(re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", line))
+    assert fence == "", "a block of code is open at the end"
+    return "\n".join(out)
+
+
+def test_a_conversation_reads_from_top_to_bottom() -> None:
+    text = shown(lines(events(OWN)))
+    assert text.startswith("# `agent:main:x`\n\n- label: `A *label*`\n- agent: `main`\n- session: `")
+    parts = (
+        "OpenClaw: 2026.9.6", "2026-11-28 10:00:00Z to 2026-11-28 10:00:10Z", "model: `openai/gpt-5`", "tokens: 2,400",
+        "cost 0.0250", "left out: x: y", "other branches, which are not on this page: 1", "what the model thought is",
+        "## 1 · user · 2026-11-28 10:00:01Z", "> What is in the folder?", "> # not a heading", "## 2 · assistant",
+        "<summary>bash</summary>", '"command": "ls -l"', "`````\na ```` b", "*cut: 2,048 of 3,009 characters",
+        "> One file.", "## compaction", "*5,000 tokens before*", "> They looked at a folder.",
+        "*image image/png, 12 bytes*", f"*attachment* `{INBOUND}`", "*model_change: `anthropic/opus`",
+        "*unknown event brand_new", '"who": "knows"',
+    )  # fmt: skip
+    at = 0
+    for part in parts:
+        found = text.find(part, at)
+        assert found >= 0, f"{part!r} is not there, or not behind the one before"
+        at = found
+
+
+def test_what_is_left_out_of_a_page_is_not_there() -> None:
+    text = shown(lines(events(OWN)))
+    for absent in ("I should look.", IMAGE, "An abandoned answer.", "x" * 2100, "\x1b", "\u2028"):
+        assert absent not in text
+    assert "I should look." in shown(lines(events(OWN)), thinking=True)
+    assert ODD.count("“ñ”") == text.count("“ñ”")
+
+
+def test_a_call_and_its_result_are_in_one_fold() -> None:
+    text = shown(
+        said(
+            message(
+                "assistant", [{"type": "toolCall", "id": n, "name": n, "arguments": {"of": n}} for n in ("a", "b")]
+            ),
+            message("toolResult", [{"type": "text", "text": "of b"}], toolCallId="b", isError=True),
+            message("toolResult", "of a", toolCallId="a"),
+        )
+    )
+    folds = re.findall(r"<summary>(.*?)</summary>(.*?)</details>", text, re.DOTALL)
+    assert [title for title, _ in folds] == ["b · failed", "a"]
+    assert all(f'"of": "{title[0]}"' in inside and f"of {title[0]}" in inside for title, inside in folds)
+
+
+def test_a_call_without_a_result_and_a_result_without_a_call_are_said() -> None:
+    call = message("assistant", [{"type": "toolCall", "id": "a", "name": "lost", "arguments": {}}])
+    text = shown(said(call, message("user", "next"), message("toolResult", "late", toolCallId="z", toolName="odd")))
+    assert text.index("<summary>lost · no result</summary>") < text.index("> next")
+    assert "<summary>odd · result without its call</summary>" in text
+
+
+def test_a_line_that_is_no_event_is_shown_as_it_is() -> None:
+    text = shown(lines(events(OWN)) + b"{ torn \xff\n[1]\n")
+    assert "lines that hold no event, shown as they are: 2" in text
+    assert "{ torn \\xff" in text
+    assert "\n[1]\n" in text
+
+
+def test_all_branches_but_the_active_one_are_counted() -> None:
+    some = [
+        message("user", "root"),
+        {**message("user", "left"), "parentId": "e0"},
+        {**message("user", "right"), "parentId": "e0"},
+        {"type": "leaf", "parentId": "e2", "targetId": "e1", "appendMode": "branch"},
+    ]  # fmt: skip
+    text = shown(said(*some))
+    assert "> left" in text
+    assert "> right" not in text
+    assert "other branches, which are not on this page: 1" in text
+    assert "> right" in shown(said(*some[:3]))
+
+
+def test_what_has_lost_its_beginning_is_shown_as_it_stands() -> None:
+    text = shown(said({**message("user", "later"), "parentId": "gone"}, message("user", "on")))
+    assert "> later" in text
+    assert "> on" in text
+    assert "other branches" not in text
+
+
+@pytest.mark.parametrize("role", ["bashExecution", "x`y", None, 7])
+def test_a_role_that_is_not_known_is_passed_on(role: Any) -> None:
+    text = shown(said(message(role, "what it said", command="ls")))
+    assert "> what it said" in text
+    assert '"command": "ls"' in text
+
+
+@given(st.lists(st.tuples(st.sampled_from(["user", "assistant", "toolResult", "else"]), _TEXT), max_size=4))
+def test_nothing_that_was_said_passes_for_the_page(some: list[tuple[str, str]]) -> None:
+    made = said(*(message(role, [{"type": "text", "text": text}], toolName=text) for role, text in some))
+    own = without_quotes_and_code(shown(made))
+    for line in own.split("\n"):
+        assert re.match(r"$|# $|- |## |\*cut: |\*attachment|<details>$|</details>$|<summary>[^<>]*</summary>$", line), (
+            line
+        )
+    assert len(re.findall("^## ", own, re.MULTILINE)) == sum(role != "toolResult" for role, _ in some)
+    assert own.count("<details>") == own.count("</details>")
+
+
+@given(_TEXT)
+def test_a_span_of_code_is_on_one_line_and_ends_where_it_should(text: str) -> None:
+    span = markdown.code(text)
+    ticks = re.match("`+", span)
+    assert ticks is not None
+    inside = span[len(ticks[0]) : -len(ticks[0])]
+    assert "\n" not in span
+    assert all(len(run) != len(ticks[0]) for run in re.findall("`+", inside))
+
+
+@given(st.binary(max_size=80))
+def test_whatever_a_line_holds_makes_a_page(line: bytes) -> None:
+    shown(line.replace(b"\n", b" ") + b"\n")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | _TEXT,
+        lambda inside: (
+            st.lists(inside, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["type", "message", "role", "content", "text", "timestamp", "id", "parentId", "usage"]),
+                inside,
+                max_size=4,
+            )
+        ),
+        max_leaves=12,
+    )
+)
+def test_any_event_makes_a_page(value: Any) -> None:
+    for each in ({"type": "message", "message": value}, {"type": value}, value, message("user", value)):
+        shown(json.dumps(each).encode() + b"\n")
+
+
+def test_totals_are_those_of_all_branches() -> None:
+    totals = survey(lines(events(OWN)).splitlines(keepends=True)).totals
+    assert (totals.events, totals.broken, totals.last_id) == (11, 0, "e10")
+    assert dict(totals.roles) == {"user": 3, "assistant": 3, "toolResult": 1}
+    assert (totals.usage["totalTokens"], totals.cost) == (2460, 0.025)
+    assert totals.kinds["brand_new"] == 1
+
+
+def test_half_a_surrogate_is_no_damage() -> None:
+    assert event(b'{"type":"message","text":"\\ud83d"}') == {"type": "message", "text": "\ud83d"}

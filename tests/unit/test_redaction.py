@@ -1,0 +1,113 @@
+"""Secrets are taken out, wherever they stand and however they are spelled; what stands around them stays."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from session_closer.core.export.redaction import GONE, Redactor, secrets_in
+
+# Put together here, so that no scanner takes this file for a leak.
+_A = "A1b2C3d4E5f6G7h8J9k0L1m2N3p4Q5r6"
+SECRETS = {
+    "openai": "sk-" + _A,
+    "openai project": "sk-proj-" + _A + "_-x",
+    "anthropic": "sk-ant-api03-" + _A,
+    "github": "ghp_" + _A + "abcd",
+    "github fine-grained": "github_pat_" + _A,
+    "gitlab": "glpat-" + _A[:20],
+    "slack": "xoxb-" + "123456789012-" + _A,
+    "aws key id": "AKIA" + "ABCDEFGHIJKLMNOP",
+    "google": "AIza" + _A + "abc",
+    "stripe": "sk_live_" + _A,
+    "npm": "npm_" + _A + "abcd",
+    "pypi": "pypi-" + _A,
+    "hugging face": "hf_" + _A,
+    "telegram": "123456789:" + _A + "abc",
+    "jwt": "eyJ" + "hbGciOiJIUzI1NiJ9" + ".eyJ" + "zdWIiOiIxMjM0NTYifQ" + "." + _A,
+}
+# Sentences with one secret each, at {}: all else is there afterwards.
+AROUND = (
+    "use {} please",
+    "{}",
+    "a\n{}\nb",
+    "({})",
+    '"{}",',
+    "`{}`.",
+    "curl -H 'x: {}' https://example.org/a?b=c",
+    "<b>{}</b>",
+    "key={}; ls /",
+)
+NAMED = (
+    ("AWS_SECRET_ACCESS_KEY=", "wJalrXUtnFEMIK7MDENGbPxRfiCY", " ; ls /"),
+    ("export DB_PASSWORD='", "correct horse battery", "' && run"),
+    ('{"apiKey": "', "abcdef-123456", '", "model": "gpt-5"}'),
+    ("password: ", "hunter2hunter2", "\nuser: kelly"),
+    ("postgres://kelly:", "s3cr3t-pass", "@db.example.org/app"),
+    ("Authorization: Bearer ", "abcdefghijklmnop1234", "\nAccept: */*"),
+    ("-----BEGIN OPENSSH PRIVATE KEY-----", "\nb3BlbnNzaC1r\nZXktdjEAAAAA\n", "-----END OPENSSH PRIVATE KEY-----"),
+    ('{\\"client_secret\\": \\"', "abc123abc123", '\\"}'),
+    ("https://example.org/cb?access_token=", "abc123abc123", "&state=1"),
+)
+# Nothing of these is a secret.
+ORDINARY = (
+    "The secret of a good token budget is a short password policy.",
+    "max_tokens = 4096, token count: 12",
+    "def login(password: str, token: Optional[str] = None) -> None:",
+    "PASSWORD=$DB_PASSWORD; API_KEY=${API_KEY}",
+    "set the api_key=<your key here>",
+    "https://example.org/a:b@c and git@github.com:kelly/x.git",
+    "task-force, risk-averse, sk-learn, ghp_short, AKIA",
+    "2026-11-28T10:00:00Z 12345:67 commit 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
+    "kelly@example.org, +49 30 1234567",
+    'the JSON {"token": null, "secret": false, "password": ""}',
+)
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_well_known_secret_is_gone_and_what_is_around_it_stays(name: str, around: str) -> None:
+    assert Redactor().text(around.format(SECRETS[name])) == around.format(GONE)
+
+
+@pytest.mark.parametrize(("before", "secret", "behind"), NAMED)
+def test_what_is_named_a_secret_is_gone_and_nothing_else(before: str, secret: str, behind: str) -> None:
+    assert Redactor().text(f"then {before}{secret}{behind} and on") == f"then {before}{GONE}{behind} and on"
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_ordinary_text_stays_as_it_is(text: str) -> None:
+    assert Redactor().text(text) == text
+
+
+@pytest.mark.parametrize(
+    "spelled", ['pa ss/wörd"x', "pa%20ss%2Fw%C3%B6rd%22x", 'pa ss/wörd\\"x', 'pa ss/w\\u00f6rd\\"x']
+)
+def test_a_value_of_the_configuration_is_gone_in_each_of_its_spellings(spelled: str) -> None:
+    assert Redactor(['pa ss/wörd"x']).text(f"say {spelled} twice: {spelled}") == f"say {GONE} twice: {GONE}"
+
+
+def test_a_value_that_could_be_a_word_is_no_secret() -> None:
+    assert Redactor(["main"]).text("the main thing") == "the main thing"
+
+
+def test_every_string_of_an_event_is_looked_at_names_included() -> None:
+    secret = SECRETS["github"]
+    line = json.dumps({secret: [{"a": {"b": secret}}, secret], "password": "correct horse", "n": 1, "type": "x"})
+    told = Redactor().line(line.encode() + b"\n")
+    assert json.loads(told) == {GONE: [{"a": {"b": GONE}}, GONE], "password": GONE, "n": 1, "type": "x"}
+    assert told.endswith(b"\n")
+
+
+def test_a_line_that_is_no_event_is_looked_at_as_text() -> None:
+    assert Redactor().line(f"{{ torn {SECRETS['slack']}\n".encode()) == f"{{ torn {GONE}\n".encode()
+
+
+def test_what_is_called_a_secret_in_the_configuration_is_one() -> None:
+    settings = {
+        "gateway": {"auth": {"mode": "token", "token": "t-of-gateway"}},
+        "channels": [{"botToken": "the-bot-token"}, {"botToken": "${FROM_ENV}"}],
+        "models": {"providers": {"x": {"apiKey": "key-of-x", "baseUrl": "https://x"}}},
+        "maxTokens": "4096",
+    }
+    assert secrets_in(settings) == {"t-of-gateway", "the-bot-token", "key-of-x"}
