@@ -34,6 +34,8 @@ PARTS = [
     Part("writers", races.writers),
     Part("strace", traced.traced),
     Part("hermes-in-use", hermes.in_use),
+    Part("hermes-checkpoints", hermes.checkpoints),
+    Part("hermes-races", hostile.checkpoints),
     Part("mutants", mutants.mutants),
 ]
 _SHOWN = 20
@@ -52,7 +54,7 @@ def main() -> int:
             try:
                 tally = part.run(given)
             except Skipped as reason:
-                say(f"{part.name:<16} skip: {reason}")
+                say(f"{part.name:<18} skip: {reason}")
                 continue
             total.add(tally)
             wrong = wrong or bool(tally.broken)
@@ -74,7 +76,7 @@ def main() -> int:
 
 
 def _line(name: str, tally: Tally, seconds: float) -> None:
-    say(f"{name:<16} {tally.points:>7,} points {len(tally.broken):>5} violations {seconds:>7.1f} s")
+    say(f"{name:<18} {tally.points:>7,} points {len(tally.broken):>5} violations {seconds:>7.1f} s")
 
 
 def _options() -> argparse.Namespace:

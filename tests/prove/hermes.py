@@ -1,14 +1,18 @@
-"""Hermes: each way in which a session can be in use, found at the first look, or at the one before it would go."""
+"""Hermes: sessions in use are told from those that are not, and checkpoints are whole, whatever goes wrong."""
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
+from faults.checkpoints import JOBS, Bench, Job
 from session_closer.hermes import protection
 from support.clock import Brisk
 from support.hermes import FREE, WAYS, HermesHome, Way
 
 from .parts import Given, Tally
+
+_ERRORS = (errno.EIO, errno.ENOSPC)
 
 
 def in_use(given: Given) -> Tally:
@@ -35,3 +39,25 @@ def _one_way(item: tuple[Way, int], place: str) -> Tally:
         seen.close()
         home.close()
     return tally
+
+
+def checkpoints(given: Given) -> Tally:
+    """Kill what puts checkpoints away, brings them back or deletes them, fail its steps, and kill what settles that."""
+    share, errors = (1, _ERRORS) if given.everything else (3, _ERRORS[:1])
+
+    def work(job: Job, place: str) -> Tally:
+        bench = Bench(job, place)
+        steps = bench.steps()
+        for point in range(steps):
+            bench.killed(point, "before")
+            if point % share == 0:
+                for number in errors:
+                    bench.failed(point, "before", number)
+                    bench.failed(point, "after", number)
+            if point % (share * share) == 0:
+                for again in range(bench.steps_of_settling(point)):
+                    bench.killed_twice(point, again)
+        bench.killed(steps - 1, "after")
+        return Tally(bench.tried, bench.broken)
+
+    return given.spread([job for job in JOBS if given.only in ("", job.name)], work)

@@ -5,14 +5,81 @@ from __future__ import annotations
 from .mutant import Mutant, one
 
 _FILE = "hermes/protection.py"
-_IN_USE = "hermes-in-use"
+_STORE, _GIT = "hermes/checkpoints.py", "hermes/shadow.py"
+_IN_USE, _RACES, _SWEEP = "hermes-in-use", "hermes-races", "hermes-checkpoints"
 
 
 def _blind(name: str, old: str, new: str, file: str = _FILE) -> Mutant:
     return one(f"hermes: {name}", file, old, new, _IN_USE)
 
 
+def _careless(name: str, file: str, old: str, new: str, seen_by: str = _RACES) -> Mutant:
+    return one(f"hermes checkpoints: {name}", file, old, new, seen_by)
+
+
+_IN_CHECKPOINTS = (
+    _careless("a ref goes wherever it is by now", _GIT, '"update-ref", "-d", ref, commit)', '"update-ref", "-d", ref)'),
+    _careless("a ref comes over another", _GIT, '"update-ref", ref, commit, "")', '"update-ref", ref, commit)'),
+    _careless("the newest objects are freed", _GIT, '"--prune=1.hour.ago")', '"--prune=now")'),
+    _careless(
+        "git's folders are left out",
+        _GIT,
+        "            if not os.path.lexists(path):\n                self._disk.make_folder(path)\n",
+        "            pass\n",
+    ),
+    _careless("links are followed", _GIT, "return stat.S_ISDIR(found.st_mode) and", "return"),
+    _careless("hooks are run", _GIT, '"-c", "core.hooksPath=/dev/null", ', ""),
+    _careless(
+        "another repository is asked", _GIT, "for name in _PASSED_ON if name in os.environ}", "for name in os.environ}"
+    ),
+    _careless(
+        "a damaged bundle comes back",
+        _STORE,
+        "            if not bundles.is_whole(bundle):\n                return GONE\n",
+        "",
+    ),
+    _careless("metadata of a project begun anew go", _STORE, "not in (None, meta):", "== b'':"),
+    _careless(
+        "an archive goes when its project has begun anew",
+        _STORE,
+        "return tip is not None and (tip == before or self._git.holds(_ref(project_id), before))",
+        "return tip is not None",
+    ),
+    Mutant(
+        "hermes checkpoints: one that is worked in goes",
+        (
+            (_STORE, "self._saved(project, folder) if self.is_as(project) else None", "self._saved(project, folder)"),
+            (_STORE, " or told[1] != project.last_touch", ""),
+        ),
+        (_RACES,),
+    ),
+    _careless(
+        "metadata of another folder count",
+        "hermes/projects.py",
+        "hashlib.sha256(os.fsencode(workdir)).hexdigest()[:16] != project_id",
+        "not hashlib.sha256(os.fsencode(workdir)).hexdigest()[:16]",
+    ),
+    _careless(
+        "what a kill has left is not taken out",
+        _STORE,
+        "            self._remove(project_id, saved.meta)\n",
+        "            pass\n",
+        _SWEEP,
+    ),
+    _careless(
+        "what a kill has left out is not put back",
+        _STORE,
+        "            self._put_back(project_id, folder)\n            return LIVE\n",
+        "            self._empty(folder)\n            return LIVE\n",
+        _SWEEP,
+    ),
+    _careless("halves of files stay", _STORE, "[*(place + _PART for place in places), *places]", "places", _SWEEP),
+    _careless(
+        "half an archive stays", _STORE, "                self._empty(folder)\n", "                pass\n", _SWEEP
+    ),
+)
 MUTANTS = (
+    *_IN_CHECKPOINTS,
     _blind("an open session may go", "{row.id for row in rows if row.ended_at is None}", "set()"),
     _blind("where chats lead to in the database", "*map(indexes.routed_by, self._database.routes())", ""),
     _blind(

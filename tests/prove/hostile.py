@@ -35,6 +35,11 @@ def effects(given: Given) -> Tally:
     return _tests(given, _EFFECTS)
 
 
+def checkpoints(given: Given) -> Tally:
+    """Put Hermes' checkpoints away while others commit, with what git may find, and with archives that are damaged."""
+    return _tests(given, ("tests/unit/hermes/test_checkpoints.py",))
+
+
 def _tests(given: Given, tests: tuple[str, ...]) -> Tally:
     with given.folder() as place:
         report = os.path.join(place, "report.xml")

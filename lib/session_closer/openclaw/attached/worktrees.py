@@ -5,23 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import stat
-import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from ...core import durations
 from ...core.effects import Attached
 from ...core.escape import plain, quoted
 from ...journal.record import Mode
-from ...system import files, trust
+from ...system import files, programs, trust
 from ..home import Home
 from ..sqlite.database import reading
-
-if TYPE_CHECKING:
-    from plumbum.commands.base import BaseCommand
 
 _GIT_SECONDS = 60.0
 _GIT_BYTES = 64 << 20
@@ -146,7 +140,7 @@ def _look(name: str, path: str, provisioned: frozenset[str], umask: int) -> Tree
     try:
         ignored = [one for one in _listed(path, *_FILES, "--ignored") if one not in provisioned]
         kept = _listed(path, *_FILES, "--cached")
-    except _Untold as problem:
+    except programs.Untold as problem:
         return Tree(name, path, problem=str(problem))
     size = sum(_size(os.path.join(path, one)) for one in ignored)
     # It is worse that everybody may read a private file than that the group may not write one.
@@ -154,53 +148,16 @@ def _look(name: str, path: str, provisioned: frozenset[str], umask: int) -> Tree
     return Tree(name, path, tuple(ignored), size, tuple(found[:_MOST_MODES]))
 
 
-class _Untold(Exception):
-    """Git does not tell."""
-
-
 def _listed(path: str, *words: str) -> list[str]:
-    """Return the names that git lists in a worktree, in its own order."""
-    command = _git()
+    """Return the names that git lists in a worktree, in its own order; Untold."""
     environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _SETTINGS
     # Without a repository of its own it is not asked of one that it lies in.
     environ["GIT_CEILING_DIRECTORIES"] = os.path.dirname(os.path.realpath(path))
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        try:
-            process: Any = command[("-C", path, *_HARMLESS, *words)].popen(
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environ, cwd="/"
-            )
-        except OSError as problem:
-            raise _Untold(f"git cannot be started: {problem.strerror}") from None
-        try:
-            code = process.wait(_GIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise _Untold(f"git gave no answer within {_GIT_SECONDS:.0f} s") from None
-        finally:
-            if process.returncode is None:
-                process.kill()
-                process.wait()
-        err.seek(0)
-        if code != 0:
-            said = err.read(_GIT_BYTES).decode("utf-8", "replace").strip().splitlines()
-            raise _Untold(f"git says {said[0]}" if said else f"git ended with {code}")
-        if out.seek(0, os.SEEK_END) > _GIT_BYTES:
-            raise _Untold("git lists too many files")
-        out.seek(0)
-        return [os.fsdecode(one) for one in out.read().split(b"\0") if one]
-
-
-def _git() -> BaseCommand:
-    from plumbum import local
-
-    # What is found by a relative folder of PATH may be anybody's.
-    folders = filter(os.path.isabs, os.environ.get("PATH", os.defpath).split(os.pathsep))
-    program = shutil.which("git", path=os.pathsep.join(folders))
-    if program is None:
-        raise _Untold("there is no git on PATH")
-    if why := trust.program_objection(program):
-        raise _Untold(why)
-    found: BaseCommand = local[program]
-    return found
+    asked = ("-C", path, *_HARMLESS, *words)
+    ended = programs.run(programs.find("git"), asked, environ, seconds=_GIT_SECONDS, most=_GIT_BYTES)
+    if ended.code != 0:
+        raise programs.Untold(ended.complaint("git"))
+    return [os.fsdecode(one) for one in ended.out.split(b"\0") if one]
 
 
 def _size(path: str) -> int:
