@@ -59,6 +59,8 @@ ENVELOPE, ROW = tables("The JSON envelope")
 SUMMARY, CLEANED = tables("cleanup-sessions")
 LIST, SESSION = tables("list-sessions")
 EXPORT, EXPORTED = tables("export-sessions")
+# Where it was asked for, of any command that closes.
+COPIES = ENVELOPE.pop("exported")
 # Of one command each, and so it says.
 LISTED_ONLY, FOUND_ONLY = {"receipts"}, {"found", "foundTotal"}
 # Of a restore that left something out, or that can be made until some day.
@@ -160,6 +162,16 @@ def test_a_cleanup_that_ended_before_it_looked(store: Store) -> None:
     document = run_json(CleanupSessions, "--stale", "main=1d", state=store.state).data
     assert document["error"]["name"] == "usage"
     assert set(document) == set(ENVELOPE) - LISTED_ONLY - FOUND_ONLY
+
+
+def test_a_close_with_an_export(store: Store, tmp_path: Path) -> None:
+    words_ = ("kelly-dashboard", "--export", str(tmp_path / "out"))
+    document = run_json(CloseProjectBatch, *words_, state=store.state).data
+    assert set(document) == (set(ENVELOPE) - LISTED_ONLY - FOUND_ONLY) | {"exported"}
+    assert len(document["exported"]) == 2
+    assert {type(document["exported"])} == set(TYPES[str(COPIES.kind)])
+    for row in document["exported"]:
+        assert set(row) == set(EXPORTED)
 
 
 def test_an_export(store: Store, tmp_path: Path) -> None:

@@ -101,7 +101,6 @@ class InDatabase:
     def __init__(self, store: Store) -> None:
         self.store, self.bases = store, Bases(store)
         self.bases.create("project-lead")
-        self.bases.add(LEAD + "other")
         self.own = self.bases.add(KEY, events=0, label="A *label*")
         older = session_id("older")
         with self.bases.open("project-lead") as connection:

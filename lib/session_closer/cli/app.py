@@ -229,6 +229,7 @@ class Closing(Base):
     delete = cli.Flag(
         "--delete", help="sessions in SQLite: delete them once they are archived, so that their keys are free"
     )
+    export = word("--export DIR", "first export what goes, into a folder; what cannot be exported stays")
     with_jobs = cli.Flag(
         "--with-jobs", help="switch off the cron jobs bound to what is closed, as an admin; the undo switches them on"
     )
@@ -251,6 +252,7 @@ class Closing(Base):
                 delete=self.delete,
                 lose_ignored=self.lose_ignored,
                 with_jobs=self.with_jobs,
+                export=self.export,
                 again=self.again("--yes"),
                 # Neither a look nor what contradicts a deletion.
                 free=self.again("--delete", without=("--dry-run", "--archive")),

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from ..core.errors import UsageProblem
 from ..core.report import Report
 from ..core.wish import Options, Wish
 from ..operations import runtimes
@@ -40,6 +41,8 @@ def perform(wish: Wish, options: Options, console: Console, execute: Callable[..
 
     `execute` does what is wished: `operations.close.execute`.
     """
+    if options.export is not None:
+        raise UsageProblem("--demo keeps nothing", "leave out --export")
     with tempfile.TemporaryDirectory(prefix="session-closer-demo-") as place:
         where = runtimes.entrance().sample(os.path.realpath(os.path.join(place, "state")))
         if not console.as_json:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .effects import Attached, Effect, How
 from .effects import of as effects_of
+from .export.exported import Exported
 from .findings import Chores, Findings
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Reason(StrEnum):
     CLOCK = "clock"
     PENDING = "pending"
     WORKTREE = "worktree"
+    EXPORT = "export"
 
 
 class Route(StrEnum):
@@ -196,7 +198,7 @@ class PlannedRow(NamedTuple):
 class Plan:
     """Everything that is to be done, decided; `kept` counts the sessions that stay in the stores concerned.
 
-    `findings` and `chores` are what a policy found, by agent.
+    `findings` and `chores` are what a policy found, by agent, `copies` what was exported first, by agent and key.
     """
 
     rows: tuple[PlannedRow, ...]
@@ -204,6 +206,7 @@ class Plan:
     kept: int = 0
     findings: Mapping[str, Findings] = field(default_factory=dict)
     chores: Mapping[str, Chores] = field(default_factory=dict)
+    copies: Mapping[tuple[str, str], Exported] = field(default_factory=dict)
 
     @cached_property
     def closing(self) -> tuple[PlannedRow, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .effects import Effect, Lost
 from .errors import CloserError
+from .export.exported import Exported
 
 if TYPE_CHECKING:
     pass
@@ -129,7 +130,7 @@ class Report(NamedTuple):
 
     `free`: the command that frees keys which are not free. `most_rows`: how many of the rows that went well are shown,
     of `found` how many rows at all, None for all of them. `rules`: where the rules of a cleanup come from, in one line.
-    `back` is the command that takes an id of `found`.
+    `back` is the command that takes an id of `found`. `exported` are copies that were made first, None: not asked for.
     """
 
     operation: str
@@ -149,4 +150,5 @@ class Report(NamedTuple):
     most_rows: int | None = None
     rules: str | None = None
     found: tuple[Found, ...] | None = None
+    exported: tuple[Exported, ...] | None = None
     back: str = "restore-sessions"

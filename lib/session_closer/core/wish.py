@@ -39,8 +39,8 @@ class Options(NamedTuple):
 
     `archive`: keep what a cleanup would free; `delete`: free each key, where archiving does not. `lose_ignored`: close
     what has files in its worktree that git ignores; `with_jobs`: switch off the cron jobs that are bound to it.
-    `free_for`: seconds that a cleanup may free. `own`: the caller's own session. `most_rows`: how many rows that went
-    well are shown.
+    `free_for`: seconds that a cleanup may free. `export`: a folder for copies of what is closed, made first. `own`: the
+    caller's own session. `most_rows`: how many rows that went well are shown.
     `again` is the same command line with --yes, `free` one that frees what this one archives, None where there is
     none, `undo` the command that takes a receipt's id, `see` the one that lists, all for a shell. `late`: by the
     process that outlives the caller, whose turn has ended a moment ago.
@@ -59,6 +59,7 @@ class Options(NamedTuple):
     lose_ignored: bool = False
     with_jobs: bool = False
     free_for: float | None = None
+    export: str | None = None
     own: tuple[Target, ...] = ()
     most_rows: int | None = None
     again: str = "--yes"

@@ -104,6 +104,10 @@ def _change_store(
         stamp = names.free_stamp(request.clock.now(), [*listed(store.place), *listed(store.folder)])
         store.clean()
         plan, stamp = _decided(request, found, first, store, stamp)
+        if request.options.export is not None:
+            from . import copies  # only where what goes was exported first
+
+            plan = copies.unchanged(store, plan, first)
         request.warn(*plan.warnings)
         gone: set[str] = set()
         if plan.closing:

@@ -16,10 +16,11 @@ from ..core.durations import shown_size
 from ..core.errors import ChangedUnderneath, CorruptStore, Refused, StorageFailed
 from ..core.export import manifest, parts
 from ..core.export.events import Survey, survey
+from ..core.export.exported import Exported, mark
 from ..core.export.page import Heading, page
 from ..core.export.parts import ENTRY, PAGE, TRANSCRIPT, LeftOut, Parts, Stream
 from ..core.export.redaction import Redactor
-from ..core.export.result import Export, Exported
+from ..core.export.result import Export
 from ..ports.context import Context
 from ..system.disk import Disk
 
@@ -85,10 +86,11 @@ def _attempt(making: _Making) -> Exported | None:
         try:
             hashed = _add_redacted(bundle, taken, redactor) if redactor is not None else _add(bundle, ask, taken)
             done = _finished(making, bundle, taken, redactor)
-            if not _is_as_it_was(making, bundle, hashed):
+            as_compared = _as_it_was(making, bundle, hashed)
+            if not as_compared:
                 return None
             path = bundle.publish(name) if ask.bundle else bundle.publish_file(_page_name(ask), name)
-            return done._replace(path=path)
+            return done._replace(path=path, mark=as_compared)
         finally:
             bundle.remove()
 
@@ -167,19 +169,23 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(begun)
 
 
-def _is_as_it_was(making: _Making, bundle: Bundle, hashed: str) -> bool:
-    """Tell whether the session is what was exported of it: its store is read again, and so is what was written."""
+def _as_it_was(making: _Making, bundle: Bundle, hashed: str) -> str:
+    """Return the mark of the session, "" where it is not what was exported of it: both are read again."""
     with making.given() as now:
-        if making.ask.redact:
-            digest = hashlib.sha256()
-            for stream in now.streams:
-                if stream.name == TRANSCRIPT:
-                    for piece in stream.chunks():
-                        digest.update(piece)
-            return digest.hexdigest() == hashed
-        streams = _wanted(making.ask, now)
-        read = {file.path for file in bundle.files.values() if file.source}
-        return {stream.name for stream in streams} == read and all(map(bundle.holds, streams))
+        return mark(now) if _is_same(making, bundle, hashed, now) else ""
+
+
+def _is_same(making: _Making, bundle: Bundle, hashed: str, now: Parts) -> bool:
+    if making.ask.redact:
+        digest = hashlib.sha256()
+        for stream in now.streams:
+            if stream.name == TRANSCRIPT:
+                for piece in stream.chunks():
+                    digest.update(piece)
+        return digest.hexdigest() == hashed
+    streams = _wanted(making.ask, now)
+    read = {file.path for file in bundle.files.values() if file.source}
+    return {stream.name for stream in streams} == read and all(map(bundle.holds, streams))
 
 
 def _finished(making: _Making, bundle: Bundle, taken: Parts, redactor: Redactor | None) -> Exported:

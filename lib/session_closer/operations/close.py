@@ -65,6 +65,10 @@ def _perform(request: Request, transaction: Transaction) -> Report:
     found = replace(found, sizes=planned_sizes(request, found, plan))
     plan = replace(plan, chores=_chores(request, found))
     error = _refusal(request, found, plan)
+    if error is None and request.options.export is not None:
+        from . import copies  # only where what goes is exported first
+
+        plan = copies.made(request, plan, request.options.export)
     if error is not None or request.options.dry_run or not (plan.closing or plan.deferred or plan.tidying):
         return summary.of(request, found, plan, transaction, restart=nothing_to_restart(request.gateway), error=error)
     from . import apply  # what changes a store is not loaded to look at one

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from ..core.errors import ChangedUnderneath, CloserError, Refused
 from ..core.escape import plain, quoted
+from ..core.export.exported import Exported
 from ..core.export.parts import Parts
-from ..core.export.result import Export, Exported, ExportReport, Unexported
+from ..core.export.result import Export, ExportReport, Unexported
 from ..core.hints import did_you_mean
 from ..core.keys import Target, slip
 from ..core.model import PlannedRow, Session, Snapshot, Status
@@ -28,7 +29,7 @@ from . import bundles, runtimes
 from .bundles import Whose
 
 _OTHER = "a folder of your own, outside of what OpenClaw keeps"
-SECRETS = "secrets that were said are in what is exported; --redact takes out those that can be told by their form"
+SECRETS = "secrets that were said are in what is exported"
 
 
 def execute(
@@ -48,22 +49,22 @@ def execute(
     runtime = runtimes.found(where, context)
     try:
         ask = ask._replace(folder=checked_folder(runtime, ask.folder, agents))
-        warn_of(context, ask)
-        return _perform(runtime, where.runtime, targets, ask)
+        warn_of(context, ask, hint="--redact takes out those that can be told by their form")
+        return _perform(runtime, targets, ask)
     except OSError as problem:
         raise storage(problem, where.state) from None
     finally:
         runtime.close()
 
 
-def _perform(runtime: Runtime, name: str, targets: Sequence[Target], ask: Export) -> ExportReport:
+def _perform(runtime: Runtime, targets: Sequence[Target], ask: Export) -> ExportReport:
     exported: list[Exported] = []
     failed: list[Unexported] = []
     for found in _found(runtime, targets):
         if isinstance(found, Unexported):
             failed.append(found)
             continue
-        done = one(runtime, name, ask, found)
+        done = one(runtime, ask, found)
         if isinstance(done, Unexported):
             failed.append(done)
         else:
@@ -116,10 +117,10 @@ def _absent(runtime: Runtime, target: Target, snapshot: Snapshot) -> Unexported:
     return Unexported(target.given, target.agent, target.candidates[0], Status.NOT_FOUND, why)
 
 
-def one(runtime: Runtime, name: str, ask: Export, found: Named) -> Exported | Unexported:
-    """Export one session; return why it was not where that cannot be done. `name` is the runtime's."""
+def one(runtime: Runtime, ask: Export, found: Named) -> Exported | Unexported:
+    """Export one session; return why it was not where that cannot be done."""
     store, session = found.store, found.session
-    whose = Whose(store.agent, session.key, session.session_id, name, store.era)
+    whose = Whose(store.agent, session.key, session.session_id, runtime.task()["runtime"], store.era)
     fresh = [(session, found.snapshot)]
 
     def given() -> AbstractContextManager[Parts]:
@@ -169,10 +170,10 @@ def checked_folder(runtime: Runtime, folder: str, agents: Sequence[str]) -> str:
     return real
 
 
-def warn_of(context: Context, ask: Export) -> None:
-    """Say once what whoever gets the bundles should know."""
+def warn_of(context: Context, ask: Export, *, hint: str = "") -> None:
+    """Say once what whoever gets the bundles should know; `hint` says what can be done about the secrets in them."""
     if not ask.redact:
-        context.console.warn(SECRETS)
+        context.console.warn(f"{SECRETS}; {hint}" if hint else SECRETS)
     above = ask.folder
     while not os.path.lexists(os.path.join(above, ".git")):
         if above == os.path.dirname(above):

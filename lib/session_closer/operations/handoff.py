@@ -44,6 +44,7 @@ def start(runtime: Runtime, journal: Journal, run_id: str, options: Options) -> 
         delete=options.delete,
         lose_ignored=options.lose_ignored,
         with_jobs=options.with_jobs,
+        export=options.export,
     )
     why = ""
     for way in _ways():

@@ -56,6 +56,7 @@ def of(
         missing_ok=request.options.missing_ok,
         most_rows=request.options.most_rows,
         error=error,
+        exported=tuple(plan.copies.values()) if request.options.export is not None else None,
     )
 
 

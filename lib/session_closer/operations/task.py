@@ -28,6 +28,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     delete: bool
     lose_ignored: bool
     with_jobs: bool
+    export: str | None = None
 
     def encoded(self) -> str:
         """Return the task as text for a command line."""
@@ -49,6 +50,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             delete=self.delete,
             lose_ignored=self.lose_ignored,
             with_jobs=self.with_jobs,
+            export=self.export,
             missing_ok=True,
             late=True,
         )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 from ..core import durations
 from ..core.escape import plain
-from ..core.export.result import Exported, ExportReport
+from ..core.export.result import ExportReport
 from ..core.report import Report
 from .grid import Block
-from .json import shared
+from .json import exported, shared
 
 EXPORT = "export-sessions"
 
@@ -30,19 +29,6 @@ def as_json(report: ExportReport, called: Callable[[str], str] = str) -> str:
             ],
         }
     )
-
-
-def exported(row: Exported) -> dict[str, Any]:
-    """Return one row of `exported` (docs/json.md)."""
-    return {
-        "agent": row.agent,
-        "key": row.key,
-        "path": row.path,
-        "files": row.files,
-        "bytes": row.size,
-        "sha256": row.sha256,
-        "events": row.events,
-    }
 
 
 def lines(report: ExportReport, *, verbose: bool) -> list[Block]:

@@ -10,6 +10,7 @@ from ..core import durations, effects
 from ..core.effects import MESSAGE
 from ..core.ending import exit_code, is_fine, shown_rows
 from ..core.errors import CloserError, ExitCode
+from ..core.export.exported import Exported
 from ..core.report import Found, GatewayResult, Outcome, ReceiptRow, Report, RestartResult, StoreResult, Why
 from ..core.selection import Listing, Row
 
@@ -45,6 +46,8 @@ def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, An
         members["resultsTotal"] = len(report.results)
     if report.rules is not None:
         members["rules"] = report.rules
+    if report.exported is not None:
+        members["exported"] = [exported(row) for row in report.exported]
     if report.receipts is not None:
         members["receipts"] = [_receipt(row) for row in report.receipts]
     if report.found is not None:
@@ -61,6 +64,19 @@ def _store(store: StoreResult) -> dict[str, Any]:
         "backup": store.backup,
         **({"kept": list(store.kept)} if store.kept else {}),
         **(store.summary or {}),
+    }
+
+
+def exported(row: Exported) -> dict[str, Any]:
+    """Return one row of `exported` (docs/json.md)."""
+    return {
+        "agent": row.agent,
+        "key": row.key,
+        "path": row.path,
+        "files": row.files,
+        "bytes": row.size,
+        "sha256": row.sha256,
+        "events": row.events,
     }
 
 

@@ -174,6 +174,7 @@ def _footer(report: Report, *, verbose: bool) -> list[str]:
             out += [f"         {line}" for line in report.gateway.evidence]
     out += _also(report.results)
     out += _memory(report.results)
+    out += [f"exported {plain(copy.path)}" for copy in report.exported or ()]
     out += [f"backup   {store.backup}" for store in report.stores if store.backup]
     out += [f"kept     {path}" for store in report.stores for path in store.kept]
     if report.receipt:

@@ -49,13 +49,13 @@ def before_publishing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[],
     """Do something each time all of a bundle is written, before it is compared."""
 
     def set_up(happens: Callable[[], object]) -> None:
-        real = bundles._is_as_it_was
+        real = bundles._as_it_was
 
-        def compared(*words: Any) -> bool:
+        def compared(*words: Any) -> str:
             happens()
             return real(*words)
 
-        monkeypatch.setattr(bundles, "_is_as_it_was", compared)
+        monkeypatch.setattr(bundles, "_as_it_was", compared)
 
     return set_up
 

@@ -18,7 +18,8 @@ class Stream(NamedTuple):
     """One file of a bundle, as it is read from a store: `chunks` reads it again each time, and raises CloserError.
 
     `name` is its path in the bundle, `origin` where its bytes are from, `size` in bytes as the store counts them.
-    `events` is how many lines it has, by a count of the store's own; None: the store does not count them.
+    `events` is how many lines it has, by a count of the store's own; None: the store does not count them. `stamp` is
+    another one once somebody has written to it.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Stream(NamedTuple):
     size: int
     chunks: Callable[[], Iterator[bytes]]
     events: int | None = None
+    stamp: str = ""
 
 
 class LeftOut(NamedTuple):

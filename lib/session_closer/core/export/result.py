@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ..errors import CloserError, ExitCode
 from ..model import Status
+from .exported import Exported
 
 
 class Export(NamedTuple):
@@ -20,18 +21,6 @@ class Export(NamedTuple):
     thinking: bool = False
     redact: bool = False
     most: int | None = None
-
-
-class Exported(NamedTuple):
-    """A session that was exported: `path` is its folder, or its page, `sha256` that of SHA256SUMS, or of the page."""
-
-    agent: str
-    key: str
-    path: str
-    files: int
-    size: int
-    sha256: str
-    events: int
 
 
 class Unexported(NamedTuple):

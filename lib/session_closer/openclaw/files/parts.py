@@ -47,7 +47,7 @@ def _stream(name: str, path: str) -> Stream:
         found = os.lstat(path)
     except OSError as problem:
         raise _unreadable(path, problem) from None
-    return Stream(name, path, found.st_size, lambda: _read(path))
+    return Stream(name, path, found.st_size, lambda: _read(path), stamp=f"{found.st_ino} {found.st_mtime_ns}")
 
 
 def _read(path: str) -> Iterator[bytes]:

@@ -1,0 +1,86 @@
+"""Copies of what is about to be closed: made and compared ahead of that, and of no use once the session is used."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from ..core.errors import CloserError
+from ..core.export import parts
+from ..core.export.exported import Exported, mark
+from ..core.export.result import Export, Unexported
+from ..core.model import Plan, PlannedRow, Reason, Snapshot, Status
+from ..ports.store import Store
+from . import export
+from .request import Request
+
+_WRITTEN_TO = "it was written to after it was exported"
+
+
+def made(request: Request, plan: Plan, folder: str) -> Plan:
+    """Export into a folder what is about to be closed; return the plan, in which stays what could not be exported.
+
+    A dry run exports nothing, and says of what is there already. Raises Refused for a folder that is none for this.
+    """
+    runtime = request.runtime
+    ask = Export(export.checked_folder(runtime, folder, sorted(runtime.stores)))
+    export.warn_of(runtime.context, ask)
+    copies: dict[tuple[str, str], Exported] = {}
+    rows: list[PlannedRow] = []
+    for row in plan.rows:
+        if row.status is not Status.WOULD_CLOSE:
+            rows.append(row)
+            continue
+        done = _looked_at(ask, row) if request.options.dry_run else _exported(request, ask, row)
+        if isinstance(done, Exported):
+            copies[row.agent, row.key] = done
+        rows.append(row if done is None or isinstance(done, Exported) else _staying(row, done))
+        runtime.context.console.watch(len(rows), len(plan.rows))
+    stays = len(plan.closing) - sum(row.status is Status.WOULD_CLOSE for row in rows)
+    return replace(plan, rows=tuple(rows), kept=plan.kept + stays, copies=copies)
+
+
+def _looked_at(ask: Export, row: PlannedRow) -> Unexported | None:
+    """Return why a session is not going to be exported, as far as a look can tell."""
+    assert row.session is not None
+    path = os.path.join(ask.folder, *parts.path(row.agent, row.key, row.session.session_id))
+    if not os.path.lexists(path):
+        return None
+    return Unexported(row.given, row.agent, row.key, Status.REFUSED, f"{path} is there already")
+
+
+def _exported(request: Request, ask: Export, row: PlannedRow) -> Exported | Unexported:
+    runtime, session = request.runtime, row.session
+    assert session is not None
+    named = export.Named(row.given, runtime.stores[row.agent], session, runtime.snapshots[row.agent])
+    return export.one(runtime, ask, named)
+
+
+def _staying(row: PlannedRow, why: Unexported) -> PlannedRow:
+    """Return the row of a session that stays, since it could not be exported."""
+    if why.status is Status.CAME_BACK:
+        return row._replace(status=Status.CAME_BACK, hint=why.error, moves=(), left=())
+    return row._replace(status=Status.REFUSED, reason=Reason.EXPORT, hint=why.error, moves=(), left=())
+
+
+def unchanged(store: Store, plan: Plan, first: Plan) -> Plan:
+    """Return the plan for one store without what is no longer what `first` has a copy of; its folders are held."""
+    snapshot = store.read()
+    rows = []
+    for row in plan.rows:
+        is_going = row.status is Status.WOULD_CLOSE
+        why = _difference(store, snapshot, row, first.copies.get((row.agent, row.key))) if is_going else ""
+        rows.append(row._replace(status=Status.CAME_BACK, hint=why, moves=(), left=()) if why else row)
+    return replace(plan, rows=tuple(rows))
+
+
+def _difference(store: Store, snapshot: Snapshot, row: PlannedRow, copy: Exported | None) -> str:
+    """Return why a copy is none of a session as it is now, "" where it is one."""
+    session = snapshot.sessions.get(row.key)
+    if copy is None or session is None:
+        return _WRITTEN_TO
+    try:
+        with store.parts(session, snapshot, with_media=False) as now:
+            return "" if mark(now) == copy.mark else _WRITTEN_TO
+    except CloserError as problem:
+        return problem.message
