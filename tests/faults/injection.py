@@ -17,7 +17,7 @@ import_all()
 
 
 # Made of other steps, which can be killed between.
-COMPOSED = frozenset({"rename_new", "take_name"})
+COMPOSED = frozenset({"rename_new", "take_name", "move_new"})
 STEPS = sorted(
     {name for name, _ in inspect.getmembers(Disk, inspect.isfunction) if not name.startswith("_")} - COMPOSED
 )
@@ -59,6 +59,9 @@ class Plain(Counting):
     """A file system that can neither exchange nor rename without replacing: NFS."""
 
     def rename_exclusive(self, source: str, target: str) -> bool:
+        return False
+
+    def move_exclusive(self, folder: int, source: str, target: int, name: str) -> bool:
         return False
 
     def exchange(self, one: str, other: str) -> bool:

@@ -82,6 +82,10 @@ def test_only_disk_py_changes_files() -> None:
         "system.pieces": {"open"},
         # A look at a whole store, read only.
         "artifacts.measuring": {"open"},
+        # Folders below a home, and what lies in them, read only.
+        "artifacts.scan": {"open"},
+        "artifacts.aside": {"open"},
+        "hermes.home": {"open"},
         # The sink for what a closed pipe cannot take.
         "cli.streams": {"open"},
     }

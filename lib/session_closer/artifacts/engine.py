@@ -38,6 +38,7 @@ class Became(Enum):
     LIVE = "it has its live name"
     GONE = "it has neither name"
     TAKEN = "another file has the name that it was to get"
+    ELSEWHERE = "it is on another file system"
 
 
 class Result(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -14,14 +13,13 @@ from ..core import escape, keys
 from ..core.errors import CloserError, ExitCode, Interrupted, UsageProblem
 from ..system.clock import REAL, Clock
 from . import calls, streams
-from .arguments import address, count, file_of_token, one_word, word
-from .grammar import Grammar
+from .arguments import count, one_word, word
+from .placed import Placed
 
 if TYPE_CHECKING:
     from ..core.report import Report
     from ..core.wish import Options, Wish
     from ..ports.context import Console
-    from ..ports.runtime import Place
     from ..render.grid import Block
 
 EXIT_CODES = (
@@ -38,7 +36,7 @@ EXIT_CODES = (
 )
 
 
-class Reader(Grammar):
+class Reader(Placed):
     """What all commands share: how they read their words, what they print, how they end."""
 
     POSITIONALS: ClassVar[str] = ""
@@ -47,11 +45,6 @@ class Reader(Grammar):
 
     as_json = cli.Flag("--json", help="one JSON document on stdout, errors included")
     verbose = cli.Flag("--verbose", help="all rows and the evidence")
-    state_dir = word("--state-dir DIR", "OpenClaw's state directory")
-    profile = word("--profile NAME", "stands for ~/.openclaw-NAME")
-    url = cli.SwitchAttr("--url", address, argname="URL", help="the gateway, where it is not found by itself")
-    token_file = cli.SwitchAttr("--token-file", file_of_token, argname="FILE", help="the gateway's token, in a file")
-    gateway_state = word("--gateway-state-dir DIR", "what the gateway itself calls the state directory")
 
     @abstractmethod
     def fail(self, problem: CloserError, switches: Sequence[str]) -> None:
@@ -60,30 +53,6 @@ class Reader(Grammar):
     def only_shows(self) -> bool:
         """Tell whether what is printed is all that this does, and no account of what was done."""
         return True
-
-    def place(self) -> Place:
-        """Return the state directory that is meant."""
-        if self.url is None and (self.token_file is not None or self.gateway_state is not None):
-            raise UsageProblem("--token-file and --gateway-state-dir belong to --url", "--url URL")
-        from ..operations import runtimes  # what touches a store is not loaded for --help
-
-        named = {"url": self.url, "token_file": self.token_file, "gateway_state": self.gateway_state}
-        return runtimes.entrance().find(os.environ, state_dir=self.state_dir, profile=self.profile, **named)
-
-    def place_of(self, store: str | None) -> Place:
-        """Return the state directory that has a store: the one that is meant, or else the one around the store."""
-        from ..operations import runtimes
-
-        where = self.place()
-        is_free = self.state_dir is None
-        around = runtimes.entrance().state_dir_around(store) if store is not None and is_free else None
-        if around is None or around == os.path.realpath(where.state) or self.profile is not None:
-            return where
-        if store is not None and where.has_store(store):
-            return where
-        # So that the printed commands name it, too.
-        self.state_dir = around
-        return self.place()
 
     @cli.switch(["-h", "--help"], overridable=True, help="show this help")
     def help(self) -> None:
@@ -135,7 +104,7 @@ class Reader(Grammar):
 
     def here(self, name: str) -> str:
         """Return another of our commands for the same state directory, whatever shell it is typed into."""
-        ahead, place = self.place().meant_by(self.profile)
+        ahead, place = self.meant()
         return calls.for_shell([*ahead, calls.beside(self.executable, name), *place])
 
     def called(self, name: str) -> str:
@@ -178,7 +147,7 @@ class Base(Reader):
 
     def again(self, *added: str, without: Collection[str] = ()) -> str:
         """Return this command line, whatever shell it is typed into, with options added and left out."""
-        meant = None if calls.is_demo(self.given) else self.place().meant_by(self.profile)
+        meant = None if calls.is_demo(self.given) else self.meant()
         return calls.again(self.executable, self.given, meant, added=added, without=without)
 
     def console(self) -> Console:
@@ -282,7 +251,7 @@ class Command(Closing):
         from ..operations.close import execute  # what touches a store is not loaded for --help
 
         if self.demo:
-            elsewhere = (self.state_dir, self.profile, self.url, self.token_file, self.gateway_state)
+            elsewhere = (self.runtime, self.state_dir, self.profile, self.url, self.token_file, self.gateway_state)
             if any(given is not None for given in elsewhere):
                 what = "--demo works on a sample store of its own"
                 raise UsageProblem(what, f"leave out {', '.join(calls.PLACE)}")

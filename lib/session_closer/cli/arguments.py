@@ -36,10 +36,14 @@ def count(spelled: str, such: int) -> Any:
     return check
 
 
-def word(spelled: str, about: str, *, many: bool = False) -> Any:
-    """Return an option that takes any word but another option; `spelled` as in its help, `many`: given repeatedly."""
+def word(spelled: str, about: str, *, many: bool = False, also: str = "") -> Any:
+    """Return an option that takes any word but another option; `spelled` as in its help, `many`: given repeatedly.
+
+    `also` is another name for it.
+    """
     name, _, argument = spelled.partition(" ")
-    return cli.SwitchAttr(name, _word(spelled), list=many, argname=argument, help=about)
+    names = [name, *filter(None, [also])]
+    return cli.SwitchAttr(names, _word(spelled), list=many, argname=argument, help=about)
 
 
 def _word(spelled: str) -> Any:

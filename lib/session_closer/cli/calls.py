@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from ..core.escape import shell_word
 
 # The options that name a place; each has a value.
-PLACE = ("--state-dir", "--profile", "--url", "--token-file", "--gateway-state-dir")
+PLACE = ("--state-dir", "--home", "--runtime", "--profile", "--url", "--token-file", "--gateway-state-dir")
 
 
 def called(path: str, operation: str) -> str:

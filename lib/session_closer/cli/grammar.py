@@ -84,5 +84,5 @@ Grammar.unbind_switches("-v", "--help-all", "--completions")
 
 
 def _spelled(info: Any) -> str:
-    dashed = ", ".join(("-" if len(name) == 1 else "--") + name for name in info.names if name != "v")
-    return f"{dashed} {info.argname}" if info.argtype else dashed
+    value = f" {info.argname}" if info.argtype else ""
+    return ", ".join(("-" if len(name) == 1 else "--") + name + value for name in info.names if name != "v")

@@ -97,3 +97,9 @@ def shown_size(count: int) -> str:
             return f"{amount:.0f}{unit}" if unit == "B" or amount >= 10 else f"{amount:.1f}{unit}"
         amount /= 1024
     raise AssertionError("the loop ends with the last unit")
+
+
+def spelled_size(count: int) -> str:
+    """Return a size in words: 812 B, 4.1 KB, 1.9 GB; the units are powers of 1024."""
+    shown = shown_size(count)
+    return f"{shown[:-1]} {shown[-1]}" if shown.endswith("B") else f"{shown[:-1]} {shown[-1]}B"

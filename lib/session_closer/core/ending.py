@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from .errors import ExitCode
 from .model import CHANGED, FINE, Status
-from .report import Outcome, Report
+from .report import ArtifactRow, Outcome, Report
+
+Row = TypeVar("Row", Outcome, ArtifactRow)
 
 # What goes with a session may have been left although the session itself is as it was asked for.
 _WITH_MORE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.RESTORED, Status.ALREADY_RESTORED})
 
 
-def is_fine(row: Outcome, *, missing_ok: bool) -> bool:
+def is_fine(row: Outcome | ArtifactRow, *, missing_ok: bool) -> bool:
     """Tell whether a row is what the caller wanted."""
     if row.status in _WITH_MORE and row.error is not None:
         return False  # only a part of what was asked
@@ -23,16 +26,17 @@ def exit_code(report: Report) -> ExitCode:
     """Return the exit code of a run; a dry run has the code of the real one."""
     if report.error is not None:
         return report.error.code
-    bad = [row for row in report.results if not is_fine(row, missing_ok=report.missing_ok)]
+    rows: list[Outcome | ArtifactRow] = [*report.results, *(report.artifacts or ())]
+    bad = [row for row in rows if not is_fine(row, missing_ok=report.missing_ok)]
     if not bad:
         return ExitCode.SOME_FAILED if report.restart.ok is False else ExitCode.OK
-    changed = any(row.status in CHANGED for row in report.results)
+    changed = any(row.status in CHANGED for row in rows)
     if not changed and all(row.status is Status.REFUSED for row in bad):
         return ExitCode.REFUSED
     return ExitCode.SOME_FAILED
 
 
-def shown_rows(results: Sequence[Outcome], most: int | None) -> list[Outcome]:
+def shown_rows(results: Sequence[Row], most: int | None) -> list[Row]:
     """Return the rows that a report shows: all that did not go well, and so many of the others."""
     if most is None:
         return list(results)

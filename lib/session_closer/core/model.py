@@ -36,6 +36,9 @@ class Status(StrEnum):
     WOULD_DEFER = "would_defer"
     EXPIRED = "expired"
     WOULD_EXPIRE = "would_expire"
+    DELETED = "deleted"
+    WOULD_DELETE = "would_delete"
+    KEPT = "kept"
     CONFLICT = "conflict"
     CAME_BACK = "came_back"
     FAILED = "failed"
@@ -45,13 +48,14 @@ CHANGED = frozenset(
     {
         Status.CLOSED, Status.WOULD_CLOSE, Status.ARCHIVED, Status.WOULD_ARCHIVE, Status.RESTORED,
         Status.WOULD_RESTORE, Status.DEFERRED, Status.WOULD_DEFER, Status.EXPIRED, Status.WOULD_EXPIRE,
+        Status.DELETED, Status.WOULD_DELETE,
     }
 )  # fmt: skip
 # What a plan is going to put away.
 GOING = frozenset({Status.WOULD_CLOSE, Status.WOULD_DEFER})
 # What a run has put away: a later close finds it closed already, and a restore brings it back.
 PUT_AWAY = frozenset({Status.CLOSED, Status.ARCHIVED})
-FINE = CHANGED | {Status.ALREADY_CLOSED, Status.ALREADY_RESTORED}
+FINE = CHANGED | {Status.ALREADY_CLOSED, Status.ALREADY_RESTORED, Status.KEPT}
 
 
 class Reason(StrEnum):

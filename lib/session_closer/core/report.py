@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from .effects import Effect, Lost
 from .errors import CloserError
 from .export.exported import Exported
-
-if TYPE_CHECKING:
-    pass
 from .model import Life, Reason, Route, Status
 
 
@@ -36,6 +34,37 @@ class Outcome(NamedTuple):
     effects: tuple[Effect, ...] = ()
     not_restored: tuple[Lost, ...] = ()
     left: tuple[str, ...] = ()
+
+
+class ArtifactRow(NamedTuple):
+    """One file or folder of a home, by its whole path; a folder stands for all that is in it.
+
+    `session_id` is its owner, `why` the reason of what became of it in a word, `age` in seconds, `size` in bytes.
+    """
+
+    agent: str
+    path: str
+    kind: str
+    status: Status
+    session_id: str | None = None
+    why: str | None = None
+    age: float | None = None
+    size: int | None = None
+    error: str | None = None
+
+
+class Totals(NamedTuple):
+    """What a cleanup of artifacts came to, in files, or folders, and bytes.
+
+    `spared`: how many stayed for each reason. `over_budget`: more stays than may, None where nobody asked for that.
+    """
+
+    put_away: int = 0
+    put_away_bytes: int = 0
+    freed: int = 0
+    freed_bytes: int = 0
+    spared: Mapping[str, int] = MappingProxyType({})
+    over_budget: bool | None = None
 
 
 class Why(NamedTuple):
@@ -89,7 +118,7 @@ class ReceiptRow(NamedTuple):
     """One receipt of a list: `sessions` that it was about, `closed` those that it closed or archived.
 
     `restored`: of a restore those that it brought back, else those of `closed` that are back since. `state` is done,
-    open (a process is at it), interrupted or damaged (then nothing else is known).
+    open (a process is at it), interrupted or damaged (then nothing else is known). `verb` says what `closed` were.
     """
 
     id: str
@@ -102,6 +131,7 @@ class ReceiptRow(NamedTuple):
     closed: int
     restored: int
     path: str
+    verb: str = "closed"
 
 
 class Found(NamedTuple):
@@ -131,6 +161,7 @@ class Report(NamedTuple):
     `free`: the command that frees keys which are not free. `most_rows`: how many of the rows that went well are shown,
     of `found` how many rows at all, None for all of them. `rules`: where the rules of a cleanup come from, in one line.
     `back` is the command that takes an id of `found`. `exported` are copies that were made first, None: not asked for.
+    `artifacts` and `totals` are those of a runtime that keeps files.
     """
 
     operation: str
@@ -152,3 +183,11 @@ class Report(NamedTuple):
     found: tuple[Found, ...] | None = None
     exported: tuple[Exported, ...] | None = None
     back: str = "restore-sessions"
+    artifacts: tuple[ArtifactRow, ...] | None = None
+    totals: Totals | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing was to be done, and nothing is to be said."""
+        moved = any(row.status is not Status.KEPT for row in self.artifacts or ())
+        return not (self.results or moved or self.warnings or self.error)

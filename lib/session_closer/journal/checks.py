@@ -11,12 +11,15 @@ from typing import NamedTuple
 
 from ..core import keys, names
 from ..core.durable import MOST, SESSIONS, Move
-from .record import Damaged, Head, Kept, SessionRecord, StoreRecord
+from .record import HOME, ArtifactRecord, Damaged, Head, Kept, SessionRecord, StoreRecord
 
 # Without a sha256: an entry that is not held.
 _ROUTES, _SHA256 = frozenset({"files", "gateway"}), re.compile("([0-9a-f]{64})?")
 # Hardly any live name holds one of these words.
 _ARCHIVED = re.compile(r"\.(?:deleted|reset|bak)\.")
+_KIND = re.compile("[a-z][a-z0-9_]{0,31}")
+# Our own folder, in which no runtime leaves anything.
+_OURS = "session-closer"
 _ROOT = re.compile("[a-z][a-z0-9-]{0,31}")
 _ERA = re.compile("[a-z]{1,16}")
 _HALF = re.compile("[\ud800-\udfff]")
@@ -51,6 +54,9 @@ def check_store(store: StoreRecord) -> None:
     if not keys.is_agent_id(store.agent):
         raise Damaged("names an agent that cannot be")
     _check_places(store)
+    if HOME in store.roots or store.artifacts or store.archive:
+        _check_artifacts(store)
+        return
     _check_backups(store)
     _check_kept(store.kept)
     form = _FORMS.get(store.era, _Form())
@@ -66,8 +72,26 @@ def check_store(store: StoreRecord) -> None:
         _check_move(move, beside, store.roots, index=index)
 
 
+def _check_artifacts(store: StoreRecord) -> None:
+    if store.roots != {HOME: store.path} or store.sessions or store.orphans:
+        raise Damaged("mixes a home of files with a store")
+    if store.archive and not names.is_run_id(store.archive):
+        raise Damaged("has an archive that is none of ours")
+    for one in store.artifacts:
+        _check_artifact(one)
+    if not all(map(names.is_run_id, store.removes)):
+        raise Damaged("removes an archive that is none of ours")
+
+
+def _check_artifact(one: ArtifactRecord) -> None:
+    if not _KIND.fullmatch(one.kind):
+        raise Damaged("names a kind of artifact that there cannot be")
+    if not _is_within(one.path) or one.path.split("/")[0] == _OURS:
+        raise Damaged("moves a file that is not in its home")
+
+
 def _check_places(store: StoreRecord) -> None:
-    if SESSIONS not in store.roots or not all(map(_ROOT.fullmatch, store.roots)):
+    if not {SESSIONS, HOME} & store.roots.keys() or not all(map(_ROOT.fullmatch, store.roots)):
         raise Damaged("has no folder of transcripts, or one that has no name")
     for text in (store.path, *store.roots.values(), store.sha256, store.installs):
         if "\0" in text:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from ..core.errors import Busy, Refused
+from ..core.errors import Busy, Refused, StorageFailed
 from ..system import flock, trust
 from ..system.disk import Disk
 from ..system.files import exists, is_no_file, put, remove
@@ -138,6 +138,17 @@ class Journal:
         put(self._disk, temp, text)
         self._disk.rename(temp, os.path.join(self._folder, name))
         self._disk.sync_folder(self._folder)
+
+    def reserve(self, more: int) -> None:
+        """Take the room that the record will need at its end, and so many bytes more; StorageFailed: there is none."""
+        size = os.stat(self.path).st_size + more
+        try:
+            # What `_replace` removes before it writes.
+            put(self._disk, os.path.join(self._folder, _TEMP), bytes(size))
+        except OSError as problem:
+            self.drop()
+            what = f"nothing was changed: {self._folder}: the record needs {size} bytes: {problem.strerror}"
+            raise StorageFailed(what, "free so much, then run the same command again") from None
 
     def read(self) -> RunRecord | None:
         """Return the record, None where the run died before it wrote one; raise Damaged, or OSError: not read."""

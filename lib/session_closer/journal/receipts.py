@@ -22,6 +22,7 @@ Places = Callable[[StoreRecord], tuple[str, Mapping[str, str]]]
 
 _Listed = tuple[ReceiptRow, RunRecord | None]
 _Back = set[tuple[str, str, str | None]]
+_MOVED = frozenset({"restored", *PUT_AWAY})
 
 
 def listed(state: str) -> list[ReceiptRow]:
@@ -42,7 +43,7 @@ def _records(state: str) -> list[_Listed]:
             found[run] = ReceiptRow(run, "", "damaged", "", None, (), 0, 0, 0, path), None
             continue
         # All receipts together may be larger than the memory.
-        bare = tuple(store.but(sessions=(), orphans=()) for store in record.stores)
+        bare = tuple(store.but(sessions=(), orphans=(), artifacts=()) for store in record.stores)
         found[run] = _row(state, record, path, back), record.but(stores=bare)
         if restores(record.stores):
             back |= _changed(record)
@@ -56,12 +57,16 @@ def _records(state: str) -> list[_Listed]:
 
 
 def _changed(record: RunRecord) -> _Back:
-    return {
-        (store.agent, session.key, session.session_id)
-        for store in record.stores
-        for session in store.sessions
-        if session.status in ("restored", *PUT_AWAY)
-    }
+    return {(agent, name, session) for agent, name, session, status in _parts(record) if status in _MOVED}
+
+
+def _parts(record: RunRecord) -> Iterator[tuple[str, str, str | None, str]]:
+    """Give what a run was about: its agent, key or path, session id and status."""
+    for store in record.stores:
+        for session in store.sessions:
+            yield store.agent, session.key, session.session_id, session.status
+        for artifact in store.artifacts:
+            yield store.agent, artifact.path, artifact.session_id, artifact.status
 
 
 def _with_later(row: ReceiptRow, record: RunRecord | None, restored: Mapping[str, int]) -> ReceiptRow:
@@ -72,10 +77,10 @@ def _with_later(row: ReceiptRow, record: RunRecord | None, restored: Mapping[str
 
 def _row(state: str, record: RunRecord, path: str, back: _Back) -> ReceiptRow:
     """Return what a list shows of a receipt; `back`: the sessions that later restores have brought back."""
-    sessions = [(store.agent, session) for store in record.stores for session in store.sessions]
+    parts = list(_parts(record))
     lone = sum(len(store.orphans) for store in record.stores)
     restore = restores(record.stores)
-    closed = [(agent, session) for agent, session in sessions if session.status in PUT_AWAY]
+    closed = [(agent, name, session) for agent, name, session, status in parts if status in PUT_AWAY]
     # The caller's own session was closed by a run of its own, for this one.
     later = [result for result in record.results if result.late]
     agents = (*(store.agent for store in record.stores), *(result.agent for result in later))
@@ -86,13 +91,21 @@ def _row(state: str, record: RunRecord, path: str, back: _Back) -> ReceiptRow:
         record.started_at,
         record.reason,
         tuple(dict.fromkeys(agents)),
-        len(sessions) + len(later) + lone,
+        len(parts) + len(later) + lone,
         0 if restore else len(closed) + sum(result.status in PUT_AWAY for result in later) + lone,
-        sum(session.status == "restored" for _, session in sessions)
-        if restore
-        else sum((agent, session.key, session.session_id) in back for agent, session in closed),
+        sum(status == "restored" for *_, status in parts) if restore else sum(one in back for one in closed),
         path,
+        _verb(record),
     )
+
+
+def _verb(record: RunRecord) -> str:
+    """Return what a run has done to what it has put away, and what it has deleted."""
+    artifacts = [one for store in record.stores for one in store.artifacts]
+    deleted = sum(one.status == "deleted" for one in artifacts)
+    if deleted:
+        return f"put away, {deleted} deleted"
+    return "put away" if artifacts else "closed"
 
 
 def choose(state: str, which: str, places: Places, *, looking: bool) -> Source:

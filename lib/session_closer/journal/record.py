@@ -8,6 +8,8 @@ from ..core.durable import SESSIONS, Count, Durable, Move, Number
 from ..core.effects import Effect
 
 FORMAT = "session-closer/2"
+# The root of a home of files.
+HOME = "home"
 PLANNED = "planned"
 # The result of a restart that is owed by a run which has stopped the gateway.
 STOPPED = "stopped"
@@ -85,6 +87,20 @@ class SessionRecord(Durable, frozen=True):
     jobs: tuple[Off, ...] = ()
 
 
+class ArtifactRecord(Durable, frozen=True):
+    """One artifact by its path below its home; `session_id` is its owner, `size` its bytes.
+
+    `status` is PLANNED, then archived, deleted, restored, or "dropped": it is where it was before the run.
+    """
+
+    kind: str
+    path: str
+    session_id: str | None = None
+    size: Count = 0
+    folder: bool = False
+    status: str = PLANNED
+
+
 class StoreRecord(Durable, frozen=True):
     """One store: `backup` is a plain name beside `path`, `size` its bytes; None: a database, or no session goes.
 
@@ -94,6 +110,10 @@ class StoreRecord(Durable, frozen=True):
     store, too, `moves` are undone, and `installs` is the sha256 of the index that is about to be installed. `orphans`
     are files without a session that are archived (or brought back), `removes` archives that are deleted for good.
     `kept` are files with what a deletion takes along.
+
+    Of a home of files, whose folder is `path` and its root HOME: `artifacts` are put away into the archive of the run
+    `archive`, "": this one, brought back from there, or, where it `deletes`, deleted for good. `removes` are archives
+    by their runs.
     """
 
     agent: str
@@ -111,6 +131,9 @@ class StoreRecord(Durable, frozen=True):
     orphans: tuple[Move, ...] = ()
     removes: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
+    artifacts: tuple[ArtifactRecord, ...] = ()
+    archive: str = ""
+    deletes: bool = False
 
     @property
     def transcripts(self) -> str:

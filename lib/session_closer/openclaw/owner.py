@@ -7,22 +7,13 @@ import os
 from collections.abc import Sequence
 
 from ..core.errors import Refused
-from ..system import files, trust
+from ..system import files, owned, trust
 from .home import Home
 
 
 def check_owner(home: Home, paths: list[str]) -> None:
-    """Refuse to work as anybody but the owner: files left by root cannot be opened by the gateway."""
-    me = os.geteuid()
-    for path in (home.state, *paths):
-        try:
-            owner = os.stat(path).st_uid
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as problem:
-            raise Refused(f"{path} cannot be looked at: {problem.strerror}", "run as its owner", name="owner") from None
-        if owner != me:
-            raise Refused(f"{path} belongs to uid {owner}, this runs as uid {me}", "run as that user", name="owner")
+    """Refuse to work as anybody but the owner of a state directory and of these paths."""
+    owned.check([home.state, *paths])
 
 
 def exposure(home: Home, more: Sequence[str] = ()) -> list[str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
-from typing import cast
+from typing import NamedTuple, cast
 
+from ..core.errors import UsageProblem
+from ..core.escape import quoted
+from ..ports import artifacts
 from ..ports.context import Context
 from ..ports.runtime import Entrance, Opening, Place, Runtime
 from ..ports.undo import Past
@@ -15,6 +19,37 @@ from ..system.clock import REAL, Clock
 OPENCLAW = "openclaw"
 # Each by its package, which is imported when it is meant.
 RUNTIMES: Mapping[str, str] = MappingProxyType({OPENCLAW: "session_closer.openclaw"})
+
+
+class Files(NamedTuple):
+    """A runtime that keeps files: its package, and what lies in a home of it and of no other runtime."""
+
+    package: str
+    marks: tuple[str, ...]
+
+
+FILES: Mapping[str, Files] = MappingProxyType({"hermes": Files("session_closer.hermes", ("state.db",))})
+
+
+def homes(
+    environ: Mapping[str, str], *, runtime: str | None, named: str | None, profile: str | None
+) -> artifacts.Place | None:
+    """Return the place of a runtime that keeps files; None where one with stores is meant.
+
+    `runtime` is its name, None: it is told by what lies in the folder that is `named`.
+    """
+    if runtime is None and named is not None:
+        runtime = next((name for name, one in FILES.items() if _has_one(named, one.marks)), None)
+    if runtime is None or runtime in RUNTIMES:
+        return None
+    if runtime not in FILES:
+        raise UsageProblem(f"{quoted(runtime)} is no runtime", f"--runtime {'|'.join((*RUNTIMES, *FILES))}")
+    found = cast(artifacts.Entrance, import_module(f"{FILES[runtime].package}.entrance"))
+    return found.find(environ, named=named, profile=profile)
+
+
+def _has_one(folder: str, marks: Sequence[str]) -> bool:
+    return any(os.path.lexists(os.path.join(os.path.expanduser(folder), mark)) for mark in marks)
 
 
 def entrance(name: str = OPENCLAW) -> Entrance:

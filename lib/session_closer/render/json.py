@@ -13,6 +13,7 @@ from ..core.errors import CloserError, ExitCode
 from ..core.export.exported import Exported
 from ..core.report import Found, GatewayResult, Outcome, ReceiptRow, Report, RestartResult, StoreResult, Why
 from ..core.selection import Listing, Row
+from . import artifacts
 
 LIST = "list-sessions"
 _SHARED_MEMBERS = ("ok", "exitCode", "operation", "dryRun", "gateway", "warnings", "error")
@@ -42,8 +43,10 @@ def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, An
         "warnings": list(report.warnings),
         "error": _error(report.error, called),
     }
+    if report.artifacts is not None:
+        members |= artifacts.members(report, shown_rows(report.artifacts, report.most_rows))
     if report.most_rows is not None and report.found is None:
-        members["resultsTotal"] = len(report.results)
+        members["resultsTotal"] = len(report.results if report.artifacts is None else report.artifacts)
     if report.rules is not None:
         members["rules"] = report.rules
     if report.exported is not None:

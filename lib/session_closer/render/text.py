@@ -12,7 +12,7 @@ from ..core.errors import CloserError
 from ..core.escape import plain, quoted
 from ..core.model import Life, Status
 from ..core.report import Outcome, ReceiptRow, Report, Why
-from . import table
+from . import artifacts, table
 from .grid import Block, Grid, GridRow, Tone
 
 SHOWN_ROWS = 20
@@ -25,6 +25,8 @@ _VERBS = {"restore-sessions": "restore", "cleanup-sessions": "clean up"}
 
 def blocks(report: Report, *, verbose: bool = False) -> list[Block]:
     """Return what a person reads on stdout; bounded unless `verbose`."""
+    if report.artifacts is not None and report.receipts is None:
+        return artifacts.blocks(report, verbose=verbose)
     out: list[Block] = [f"rules    {report.rules}"] if report.rules is not None else []
     if report.receipts is not None and report.error is None:
         return _receipts(report.receipts, verbose=verbose)
@@ -69,7 +71,7 @@ def _ended(row: ReceiptRow) -> str:
         return "has not ended" if row.state == "open" else row.state
     if row.restored and not row.closed:
         return f"{row.restored} restored"
-    return f"{row.closed} of {row.sessions} closed{f', {row.restored} back' if row.restored else ''}"
+    return f"{row.closed} of {row.sessions} {row.verb}{f', {row.restored} back' if row.restored else ''}"
 
 
 def _headline(report: Report) -> str:

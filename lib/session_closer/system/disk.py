@@ -16,6 +16,8 @@ PRIVATE_FOLDER = 0o700
 _SWAP = 2
 ACL = "system.posix_acl_access"
 _EXCLUSIVE = 4 if sys.platform == "darwin" else 1
+# The folder that a path begins in where no open one is named (AT_FDCWD).
+_HERE = -2 if sys.platform == "darwin" else -100
 # The errors of a call that the file system, or the system, does not have.
 UNKNOWN = frozenset((errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP))
 # A file system without links may say that they are not permitted: vfat and FUSE with EPERM, Android with EACCES. Where
@@ -144,6 +146,35 @@ class Disk:
         """Let another program change files: all that it does is one step."""
         return work()
 
+    def make_folder_in(self, folder: int, name: str) -> None:
+        """Create one private folder in one that is open."""
+        os.mkdir(name, PRIVATE_FOLDER, dir_fd=folder)
+
+    def remove_folder_in(self, folder: int, name: str) -> None:
+        """Remove one empty folder from one that is open."""
+        os.rmdir(name, dir_fd=folder)
+
+    def unlink_in(self, folder: int, name: str) -> None:
+        """Remove a file from a folder that is open."""
+        os.unlink(name, dir_fd=folder)
+
+    def move_new(self, folder: int, source: str, target: int, name: str) -> None:
+        """Rename from one open folder into another; FileExistsError where the name is taken there."""
+        if self.move_exclusive(folder, source, target, name):
+            return
+        os.stat(source, dir_fd=folder, follow_symlinks=False)
+        if _is_in(target, name):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), source, None, name)
+        self.move(folder, source, target, name)
+
+    def move_exclusive(self, folder: int, source: str, target: int, name: str) -> bool:
+        """Do that in one step; False, and nothing done, where the file system cannot."""
+        return _rename_with(source, name, exchange=False, folders=(folder, target))
+
+    def move(self, folder: int, source: str, target: int, name: str) -> None:
+        """Rename from one open folder into another, replacing what is there."""
+        os.rename(source, name, src_dir_fd=folder, dst_dir_fd=target)
+
     def sync_folder(self, path: str) -> None:
         """Make renames within a folder durable; a file system without it is left as it is."""
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -172,11 +203,19 @@ def _has_both(source: str, target: str) -> bool:
     return os.path.samestat(one, other) and one.st_nlink > 1
 
 
-def _rename_with(source: str, target: str, *, exchange: bool) -> bool:
+def _is_in(folder: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _rename_with(source: str, target: str, *, exchange: bool, folders: tuple[int, int] = (_HERE, _HERE)) -> bool:
     call = _native_rename()
     if call is None:
         return False
-    code = call(os.fsencode(source), os.fsencode(target), _SWAP if exchange else _EXCLUSIVE)
+    code = call(folders, os.fsencode(source), os.fsencode(target), _SWAP if exchange else _EXCLUSIVE)
     if code == 0:
         return True
     if code in UNKNOWN:
@@ -185,27 +224,19 @@ def _rename_with(source: str, target: str, *, exchange: bool) -> bool:
 
 
 @cache
-def _native_rename() -> Callable[[bytes, bytes, int], int] | None:
-    """Return renameat2 (Linux) or renamex_np (macOS) as a call that gives an errno, None where there is neither."""
+def _native_rename() -> Callable[[tuple[int, int], bytes, bytes, int], int] | None:
+    """Return renameat2 (Linux) or renameatx_np (macOS) as a call that gives an errno, None where there is neither."""
     import ctypes  # only what changes a store renames
 
     libc = ctypes.CDLL(None, use_errno=True)
-    if sys.platform == "darwin":
-        function: Any = getattr(libc, "renamex_np", None)
-        ahead: tuple[Any, ...] = ()
-        types: list[Any] = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_uint]
-    else:
-        function = getattr(libc, "renameat2", None)
-        ahead = (-100,)
-        types = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+    function: Any = getattr(libc, "renameatx_np" if sys.platform == "darwin" else "renameat2", None)
     if function is None:
         return None
-    function.argtypes = types
+    function.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
     function.restype = ctypes.c_int
 
-    def call(source: bytes, target: bytes, flag: int) -> int:
-        ends = (*ahead, source, *ahead, target)
+    def call(folders: tuple[int, int], source: bytes, target: bytes, flag: int) -> int:
         ctypes.set_errno(0)
-        return 0 if function(*ends, flag) == 0 else ctypes.get_errno()
+        return 0 if function(folders[0], source, folders[1], target, flag) == 0 else ctypes.get_errno()
 
     return call

@@ -19,7 +19,7 @@ from support.stores import Store
 RANGE = "is no number from 1 to 999999999"
 SIZE = "a size above 0, such as 500mb or 2gb"
 NONE = "no session was given; next: name a project id or a session key"
-LEAVE_OUT = "leave out --state-dir, --profile, --url, --token-file, --gateway-state-dir"
+LEAVE_OUT = "leave out --state-dir, --home, --runtime, --profile, --url, --token-file, --gateway-state-dir"
 SAID: list[tuple[type[Reader], tuple[str, ...], str]] = [
     (ListSessions, ("--active", "2h"), f'"2h" {RANGE}; next: --active MINUTES, as in --active 120'),
     (ListSessions, ("--limit", "0"), f'"0" {RANGE}; next: --limit all|N, as in --limit 50'),

@@ -16,12 +16,19 @@ from ..arguments import count, word
 from ..program import start
 
 if TYPE_CHECKING:
+    from ...core.report import Report
     from ...core.wish import Options
+    from ...ports.artifacts import Place as Homes
 
 OPERATION = "cleanup-sessions"
 SHOWN, ALL = 100, 10**9
 FREE_FOR, FREE_AFTER = "5m", "30d"
 _POLICY_BYTES = 1 << 20
+# What means something for a runtime that keeps files.
+HOMES_OPTIONS = frozenset({
+    "--dry-run", "--reason", "--yes", "--max", "--delete", "--stale", "--older-than", "--kind", "--keep-last",
+    "--max-disk", "--expire-archives", "--policy", "--quiet",
+})  # fmt: skip
 
 
 class CleanupSessions(Closing):
@@ -59,11 +66,17 @@ class CleanupSessions(Closing):
     enforce = cli.Flag("--enforce", help="--maintenance, also where its mode is warn")
     free_for = word("--free-for AGE", "the longest that a run frees what it has archived (5m)")
     active_key = word("--active-key KEY", "a session that stays, whatever the policy says", many=True)
+    kinds = word("--kind KIND[,KIND...]", "of a runtime that keeps files: only these kinds of file", many=True)
+    quiet = cli.Flag("--quiet", help="print nothing where nothing was to be done")
 
     def main(self, *words: str) -> int:
         """Do what was asked; plumbum calls this with the positionals."""
         if words:
             raise UsageProblem(f"{quoted(words[0])} is one word too many", "--agent AGENT, --active-key KEY or --help")
+        if (homes := self.homes()) is not None:
+            return self._clean(homes)
+        if self.kinds:
+            raise UsageProblem("--kind says which files of another runtime go", "--stale KIND=AGE names sessions")
         where = self.place_of(self.store)
         if self.print_policy and self.as_json:
             raise UsageProblem("--print-policy prints TOML, not JSON", "leave out --json")
@@ -89,6 +102,36 @@ class CleanupSessions(Closing):
             clock=self.clock,
         )
         return self.show(found)
+
+    def _clean(self, where: Homes) -> int:
+        """Clean up homes of files."""
+        self.check_options(where, HOMES_OPTIONS)
+        from ...core import retention
+        from ...operations import prune  # what touches a home is not loaded for --help
+
+        asked = retention.Asked(
+            self.policy_file,
+            _text(self.policy_file) if self.policy_file is not None else None,
+            tuple(self.stale),
+            self.older_than,
+            tuple(self.kinds),
+            self.max_disk,
+            self.keep_last,
+            self.expire_archives,
+        )
+        limits = retention.limits(asked, where.rules)
+        # One that is not there is a slip of the words, and no run has begun.
+        where.profiles()
+        self.rules = retention.told(asked, limits)
+        options = self.options()._replace(most_rows=None if self.verbose else SHOWN)
+        found = prune.perform(where, limits, options, told=self.rules, console=self.console(), clock=self.clock)
+        return self.show(found)
+
+    def show(self, found: Report) -> int:
+        """Print a report, unless nothing was to be done and nobody wants to hear that; return its exit code."""
+        if self.quiet and not self.as_json and found.is_idle:
+            return 0
+        return super().show(found)
 
     def _asked(self) -> Any:
         from ...core import durations, policy

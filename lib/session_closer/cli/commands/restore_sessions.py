@@ -15,10 +15,13 @@ from ..program import start
 if TYPE_CHECKING:
     from ...core.report import Report
     from ...core.wish import Options
+    from ...ports.artifacts import Place as Homes
 
 # So many of what was found are in a document; --verbose has all.
 MOST_FOUND = 1000
 _US = Ours("restore-sessions")
+# What means something for a runtime that keeps files.
+HOMES_OPTIONS = frozenset({"--dry-run", "--reason", "--list", "--check"})
 
 
 class RestoreSessions(Base):
@@ -42,10 +45,29 @@ class RestoreSessions(Base):
 
     def main(self, *words: str) -> int:
         """Do what was asked; plumbum calls this with the positionals."""
+        if (homes := self.homes()) is not None:
+            return self.show(self._of_homes(homes, words))
         if self.found and (self.list or self.check):
             raise UsageProblem("--found goes with neither --list nor --check", "give one of them")
         answer = self._found(words) if self.found else self._listed(words) if self.list else self._restored(words)
         return self.show(answer)
+
+    def _of_homes(self, where: Homes, words: tuple[str, ...]) -> Report:
+        self.check_options(where, HOMES_OPTIONS)
+        self._check_words(words)
+        from ...core.report import Report  # what touches a home is not loaded for --help
+        from ...operations import bring_back
+
+        if self.list:
+            return bring_back.receipts(where, Report(self.OPERATION, dry_run=self.dry_run))
+        which, *only = words
+        return bring_back.perform(where, which, only, self.options(), console=self.console(), clock=self.clock)
+
+    def _check_words(self, words: tuple[str, ...]) -> None:
+        if self.list and words:
+            raise UsageProblem("--list takes no names", f"{escape.shell_word(self.executable)} --list")
+        if not words and not self.list:
+            raise UsageProblem("no receipt was given", (_US, "last, or one of", _US, "--list"))
 
     def _found(self, words: tuple[str, ...]) -> Report:
         if self.under is not None:
@@ -57,16 +79,14 @@ class RestoreSessions(Base):
         return undoable.deleted(self.place(), told, words, None if self.verbose else MOST_FOUND)
 
     def _listed(self, words: tuple[str, ...]) -> Report:
-        if words:
-            raise UsageProblem("--list takes no names", f"{escape.shell_word(self.executable)} --list")
+        self._check_words(words)
         from ...core.report import Report  # what reads receipts is not loaded for --help
         from ...operations import undoable
 
         return undoable.receipts(self.place(), Report(self.OPERATION, dry_run=self.dry_run))
 
     def _restored(self, words: tuple[str, ...]) -> Report:
-        if not words:
-            raise UsageProblem("no receipt was given", (_US, "last, or one of", _US, "--list"))
+        self._check_words(words)
         is_found = words[0].startswith("found:")
         if is_found and words[1:]:
             raise UsageProblem(f"{escape.quoted(words[1])} is one word too many", (_US, "found:ID [--as KEY]"))

@@ -1,0 +1,177 @@
+"""What lies below a home by patterns of paths; no link is followed, on no component of a path. Nothing is written."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from ..system.files import is_no_file, open_within
+
+_EVERY = "*"
+
+
+class Pattern(NamedTuple):
+    """A kind of artifact by where it lies: `folder` is a path below the home, in which * is any folder.
+
+    `name` has to match the whole name; its group `id`, if it has one, is what tells the owner. Of a folder the time is
+    that of the newest file in it, its own where `own_time` is set.
+    """
+
+    kind: str
+    folder: str
+    name: re.Pattern[str]
+    is_folder: bool = False
+    own_time: bool = False
+
+
+class Found(NamedTuple):
+    """One match: its path below the home, what the name says of its owner, seconds since 1970, bytes, and its stamp.
+
+    `same_disk`: it is on the file system of the home. Of a folder `weight` is its bytes and its newest time.
+    """
+
+    kind: str
+    path: str
+    said: str | None
+    at: float
+    size: int
+    folder: bool
+    stamp: tuple[int, ...]
+    same_disk: bool
+    weight: tuple[int, float]
+
+
+class _Place(NamedTuple):
+    """A folder that is open, and the number of the file system of its home."""
+
+    path: str
+    descriptor: int
+    device: int
+
+
+def found(root: str, patterns: Sequence[Pattern]) -> Iterator[Found]:
+    """Give what matches below a home, pattern by pattern, by name; OSError where a folder cannot be read."""
+    device = os.stat(root).st_dev
+    for pattern in patterns:
+        for place in _folders(root, pattern.folder):
+            yield from _matching(root, place, pattern, device)
+
+
+def is_of(path: str, patterns: Sequence[Pattern], kind: str) -> bool:
+    """Tell whether a path below a home could be one of a kind."""
+    folder, _, name = path.rpartition("/")
+    return any(
+        pattern.kind == kind and _fits(folder, pattern.folder) and pattern.name.fullmatch(name) for pattern in patterns
+    )
+
+
+def _fits(folder: str, wanted: str) -> bool:
+    parts, expected = folder.split("/"), wanted.split("/")
+    if len(parts) != len(expected):
+        return False
+    return all(want in (_EVERY, part) for part, want in zip(parts, expected, strict=True))
+
+
+def _folders(root: str, wanted: str) -> list[str]:
+    """Return the folders below a home that a path with * stands for."""
+    places = [""]
+    for part in wanted.split("/"):
+        if part == _EVERY:
+            places = [f"{place}{name}/" for place in places for name in _subfolders(root, place)]
+        else:
+            places = [f"{place}{part}/" for place in places]
+    return [place[:-1] for place in places]
+
+
+def _subfolders(root: str, place: str) -> list[str]:
+    with opened(root, place.rstrip("/")) as descriptor:
+        if descriptor is None:
+            return []
+        with os.scandir(descriptor) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+
+
+@contextmanager
+def opened(root: str, folder: str) -> Iterator[int | None]:
+    """Open a folder below a home; None where there is none, or a link stands on the way."""
+    try:
+        descriptor = open_within(root, folder) if folder else os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as problem:
+        if not is_no_file(problem):
+            raise
+        yield None
+        return
+    try:
+        yield descriptor if stat.S_ISDIR(os.fstat(descriptor).st_mode) else None
+    finally:
+        os.close(descriptor)
+
+
+def _matching(root: str, folder: str, pattern: Pattern, device: int) -> Iterator[Found]:
+    with opened(root, folder) as descriptor:
+        if descriptor is None:
+            return
+        place = _Place(folder, descriptor, device)
+        with os.scandir(descriptor) as entries:
+            for entry in entries:
+                match = pattern.name.fullmatch(entry.name)
+                if match is None:
+                    continue
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if not (stat.S_ISDIR if pattern.is_folder else stat.S_ISREG)(status.st_mode):
+                    continue
+                yield _found(pattern, place, match, status)
+
+
+def _found(pattern: Pattern, place: _Place, match: re.Match[str], status: os.stat_result) -> Found:
+    at, size, name, weight = status.st_mtime, status.st_size, match.string, (0, 0.0)
+    if pattern.is_folder:
+        size, newest = weight = weighed(place.descriptor, name)
+        at = at if pattern.own_time else newest or at
+    said = match["id"] if "id" in pattern.name.groupindex else None
+    path, same_disk = f"{place.path}/{name}", status.st_dev == place.device
+    return Found(pattern.kind, path, said, at, size, pattern.is_folder, stamp_of(status), same_disk, weight)
+
+
+def stamp_of(status: os.stat_result) -> tuple[int, ...]:
+    """Return what tells that a file or folder is still the one that was looked at."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode
+
+
+def is_folder(folder: int, name: str) -> bool:
+    """Tell whether a name within an open folder is a folder's, and no link's."""
+    try:
+        return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def weighed(folder: int, name: str) -> tuple[int, float]:
+    """Return the bytes of all files in a folder within an open one, and the time of the newest; 0.0: there is none."""
+    total, newest = 0, 0.0
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except FileNotFoundError:
+        return 0, 0.0
+    try:
+        with os.scandir(descriptor) as entries:
+            for entry in entries:
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISDIR(status.st_mode):
+                    size, at = weighed(descriptor, entry.name)
+                    total, newest = total + size, max(newest, at)
+                else:
+                    total, newest = total + status.st_size, max(newest, status.st_mtime)
+    finally:
+        os.close(descriptor)
+    return total, newest

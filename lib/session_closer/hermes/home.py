@@ -1,0 +1,209 @@
+"""One home of Hermes: the files beside its sessions, and which of them a session keeps that is in use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..artifacts import scan
+from ..artifacts.scan import Found
+from ..core.artifacts import Artifact, KindRule, Limits
+from ..core.listed import SessionLine, Use
+from ..system.clock import Clock
+from ..system.disk import Disk
+from ..system.files import read
+from . import kinds, names
+
+if TYPE_CHECKING:
+    from .protection import Protection
+
+_IN_TEXT = frozenset({kinds.SNAPSHOT, kinds.DUMP})
+_MARKS = ("HEAD", "HERMES_WORKDIR")
+_PATH_BYTES = 64 << 10
+_PIECE = 1 << 20
+UNREADABLE, UNSAVED, IN_USE = "unreadable", "unsaved", "workdir"
+
+
+class HermesHome:
+    """One profile's home; `look` opens its database, `close` lets go of it."""
+
+    rules: Sequence[KindRule] = kinds.RULES
+
+    def __init__(self, agent: str, root: str, disk: Disk, clock: Clock) -> None:
+        self.agent, self.root = agent, root
+        self._disk, self._clock = disk, clock
+        self._known: Protection | None = None
+        self._limits = Limits({})
+        # What each file was asked by: the name in its own, and the sessions in its text.
+        self._asked: dict[str, tuple[str, ...]] = {}
+
+    def _protection(self) -> Protection:
+        """Return what is in use, as it was when it was first asked for."""
+        if self._known is None:
+            from . import protection  # sqlite3, only for a home that is looked at
+
+            pending = max(self._limits.ages.values(), default=protection.PENDING)
+            self._known = protection.look(self.root, self._clock, protection.Terms(pending=pending))
+        return self._known
+
+    def look(self, limits: Limits) -> list[Artifact]:
+        """Return what lies here of the kinds that the limits name, and what keeps it; CloserError."""
+        self._limits = limits
+        known = self._protection()
+        patterns = [pattern for pattern in kinds.PATTERNS if pattern.kind in limits.ages]
+        return [self._artifact(known, one) for one in scan.found(self.root, patterns) if self._is_one(one)]
+
+    def _is_one(self, found: Found) -> bool:
+        if found.kind != kinds.V1:
+            return True
+        return all(os.path.lexists(os.path.join(self.root, found.path, mark)) for mark in _MARKS)
+
+    def _artifact(self, known: Protection, found: Found) -> Artifact:
+        owner, guard = self._held(known, found)
+        return Artifact(
+            found.kind,
+            found.path,
+            owner,
+            found.at,
+            found.size,
+            found.folder,
+            guard,
+            found.stamp,
+            not found.same_disk,
+            found.weight,
+        )
+
+    def _held(self, known: Protection, found: Found) -> tuple[str | None, str]:
+        """Return whose an artifact is, as far as that is known, and what keeps it."""
+        if found.kind in (kinds.V1, kinds.LEGACY):
+            return None, self._held_by_work(known, found)
+        name = found.said or ""
+        if found.kind == kinds.DELEGATION:
+            return None, str(known.delegations.get(name, ""))
+        owner, why = known.owners.get(name), str(known.why(name))
+        if not why and found.kind in _IN_TEXT and self._may_go(found):
+            try:
+                said = names.inside(os.path.join(self.root, found.path))
+            except OSError:
+                return owner, UNREADABLE
+            self._asked[found.path] = (name, *said)
+            why = next((str(known.why(each)) for each in sorted(said) if known.why(each)), "")
+            owner = owner or next((each for each in sorted(said) if each in known.known), None)
+        if not why and found.kind == kinds.TRANSCRIPT and owner is not None and self._may_go(found):
+            why = self._unsaved(known, found, owner)
+        return owner, why
+
+    def _may_go(self, found: Found) -> bool:
+        """Tell whether an artifact is old enough, so that it has to be looked into."""
+        is_old = self._clock.seconds() - found.at > self._limits.ages[found.kind]
+        return is_old or self._limits.max_disk is not None
+
+    def _held_by_work(self, known: Protection, found: Found) -> str:
+        if found.kind == kinds.LEGACY or not self._may_go(found):
+            return ""
+        path = os.path.join(self.root, found.path, _MARKS[1])
+        try:
+            folder = os.fsdecode(read(path, _PATH_BYTES)[0]).strip()
+        except OSError:
+            return UNREADABLE
+        return IN_USE if known.holds_folder(folder, self._limits.ages[found.kind]) else ""
+
+    def _unsaved(self, known: Protection, found: Found, owner: str) -> str:
+        """Return why a transcript stays that has more lines than its row has messages: up to 0.14 it is the truth."""
+        messages = known.messages(owner)
+        if messages is None:
+            return ""
+        try:
+            return UNSAVED if _lines(os.path.join(self.root, found.path)) > messages else ""
+        except OSError:
+            return UNREADABLE
+
+    def objection(self, artifact: Artifact) -> str:
+        """Return why an artifact may not go after all, "" where it may."""
+        known = self._protection()
+        if artifact.kind in (kinds.V1, kinds.LEGACY, kinds.DELEGATION):
+            return self._objection_anew(known, artifact)
+        asked = self._asked.get(artifact.path)
+        return str(known.why_now(*(asked if asked is not None else (_said(artifact),))))
+
+    def _objection_anew(self, known: Protection, artifact: Artifact) -> str:
+        if not known.changed():
+            return ""
+        self.close()
+        again = {one.path: one.guard for one in self.look(self._limits)}
+        return again.get(artifact.path, "gone")
+
+    def is_of(self, kind: str, path: str) -> bool:
+        """Tell whether a path below it could be one of a kind."""
+        return scan.is_of(path, kinds.PATTERNS, kind)
+
+    def stow(self, artifact: Artifact, folder: str) -> bool:
+        """Put away what no rename can."""
+        raise NotImplementedError(artifact.kind, folder)
+
+    def restow(self, path: str, folder: str) -> str:
+        """Bring that back."""
+        raise NotImplementedError(path, folder)
+
+    def whereabouts(self, path: str, folder: str) -> str:
+        """Finish what a kill has cut short."""
+        raise NotImplementedError(path, folder)
+
+    def discard(self, artifact: Artifact) -> bool:
+        """Delete it for good."""
+        raise NotImplementedError(artifact.kind)
+
+    def end(self) -> list[str]:
+        """Do what is owed once when all is put away."""
+        return []
+
+    def sessions(self) -> Iterator[SessionLine]:
+        """Return a line for each session that is known here; CloserError."""
+        known = self._protection()
+        for row in known.sessions:
+            guard = known.reasons.get(row.id, "")
+            yield SessionLine(
+                self.agent,
+                row.id,
+                str(row.source or ""),
+                str(row.title or ""),
+                "open" if row.ended_at is None else str(row.end_reason or "ended"),
+                known.last(row),
+                str(guard),
+                guard == "running",
+            )
+
+    def usage(self) -> tuple[list[Use], list[str]]:
+        """Return what the database takes, and the command that gives back what is empty in it."""
+        figures = self._protection().figures()
+        found = [Use(self.agent, "state.db", 1, figures.size), Use(self.agent, "state.db_free", 1, figures.free)]
+        return found, []
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._known is not None:
+            self._known.close()
+            self._known = None
+
+
+def _said(artifact: Artifact) -> str:
+    """Return what the name of an artifact says of its owner."""
+    name = artifact.path.rpartition("/")[2]
+    for pattern in kinds.PATTERNS:
+        if pattern.kind == artifact.kind and (match := pattern.name.fullmatch(name)):
+            return match["id"]
+    return name
+
+
+def _lines(path: str) -> int:
+    """Return how many lines a file has; OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        count, last = 0, b"\n"
+        while piece := os.read(descriptor, _PIECE):
+            count += piece.count(b"\n")
+            last = piece[-1:]
+        return count + (last != b"\n")
+    finally:
+        os.close(descriptor)

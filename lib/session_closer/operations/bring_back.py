@@ -1,0 +1,201 @@
+"""Bring back what a cleanup has put away of homes of files, as its receipt says; nothing is overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from ..artifacts.aside import Aside
+from ..artifacts.engine import Became
+from ..core.errors import CloserError, Ours, Refused
+from ..core.model import Status
+from ..core.report import ArtifactRow, Report, StoreResult
+from ..core.wish import Options
+from ..journal import receipts as journal
+from ..journal.record import HOME, PLANNED, ArtifactRecord, Damaged, StoreRecord
+from ..journal.source import Source
+from ..journal.stopped import STOPPING, stopped, storage
+from ..ports.artifacts import Home, Place
+from ..ports.context import Console, Context
+from ..system.clock import REAL, Clock
+from ..system.disk import Disk
+from . import homes
+from .transaction import Transaction
+
+RESTORE = "restore-sessions"
+_US = Ours(RESTORE)
+_ENDS = {
+    Became.LIVE: (Status.RESTORED, None),
+    Became.TAKEN: (Status.CONFLICT, "something else is there by now"),
+    Became.GONE: (Status.FAILED, "its archive is gone"),
+    Became.ELSEWHERE: (Status.FAILED, "its archive is on another file system by now"),
+}
+_LOOKS = {
+    Became.AWAY: (Status.WOULD_RESTORE, None),
+    Became.LIVE: (Status.ALREADY_RESTORED, None),
+    Became.TAKEN: _ENDS[Became.TAKEN],
+    Became.GONE: _ENDS[Became.GONE],
+}
+_BY_HAND = {"away": Became.AWAY, "live": Became.LIVE, "taken": Became.TAKEN, "gone": Became.GONE}
+
+
+class _Part(NamedTuple):
+    """What is to be brought back of one home, and of which run."""
+
+    home: Home
+    wanted: tuple[ArtifactRecord, ...]
+    run: str
+
+    @property
+    def archive(self) -> str:
+        """The archive that has it, by its path below the home."""
+        return homes.archive_of(self.run)
+
+
+def perform(
+    where: Place, which: str, words: Sequence[str], options: Options, *, console: Console, clock: Clock = REAL,
+    disk: Disk | None = None,
+) -> Report:  # fmt: skip
+    """Return the report of a restore; `words` are session ids, kinds or paths, none: all of it."""
+    homes.check(where)
+    context = Context(options, disk or Disk(), console, clock)
+    transaction = Transaction(context.disk, where.state, RESTORE, options.reason, clock)
+    console.warn(*homes.exposure(where))
+    try:
+        with homes.opened(where, context) as found:
+            source = journal.choose(where.state, which, _of_home, looking=options.dry_run)
+            if source.restores:
+                what = f"run {source.run} brought things back: what is old enough the next cleanup puts away again"
+                raise Refused(what, "name a run that put something away", name="no_receipt")
+            parts, missing = _meant(source, found, words)
+            return _performed(where, context, transaction, parts, missing)
+    except OSError as problem:
+        raise storage(problem, where.state) from None
+    finally:
+        transaction.release()
+
+
+def receipts(where: Place, report: Report) -> Report:
+    """Return a report with the receipts of a place."""
+    homes.check(where)
+    return report._replace(receipts=tuple(journal.listed(where.state)))
+
+
+def _of_home(store: StoreRecord) -> tuple[str, Mapping[str, str]]:
+    """Return what a receipt has to say of a home: of which there are more than are meant, it may speak, too."""
+    return store.path, {HOME: store.path}
+
+
+def _meant(source: Source, found: Sequence[Home], words: Sequence[str]) -> tuple[list[_Part], list[ArtifactRow]]:
+    """Return what is meant, by home, and a row for each word that means nothing."""
+    own = {home.root: home for home in found}
+    parts: list[_Part] = []
+    used: set[str] = set()
+    meant = [store for store in source.stores if store.path in own]
+    if not meant:
+        raise Refused(f"run {source.run} put nothing away of what is meant", (_US, "--list"), name="no_receipt")
+    for store in meant:
+        home = own[store.path]
+        try:
+            homes.check_record(home, store)
+        except Damaged as problem:
+            raise Refused(f"the receipt of run {source.run} {problem}", "", name="no_receipt") from None
+        away = [one for one in store.artifacts if one.status == "archived"]
+        chosen = [one for one in away if not words or _words(home, one, words)]
+        used.update(word for one in chosen for word in _words(home, one, words))
+        parts.append(_Part(home, tuple(chosen), store.archive or source.run))
+    why = "the receipt put nothing of this name away"
+    return parts, [ArtifactRow("", word, "", Status.NOT_FOUND, error=why) for word in words if word not in used]
+
+
+def _words(home: Home, one: ArtifactRecord, words: Sequence[str]) -> set[str]:
+    """Return the words that mean an artifact."""
+    return {one.session_id or one.path, one.kind, one.path, f"{home.root}/{one.path}"}.intersection(words)
+
+
+def _performed(
+    where: Place, context: Context, transaction: Transaction, parts: Sequence[_Part], missing: Sequence[ArtifactRow]
+) -> Report:
+    rows: list[ArtifactRow] = []
+    error = None
+    if context.options.dry_run:
+        rows += [row for part in parts for row in _looked_at(context, part)]
+    else:
+        error = _change(where, context, transaction, parts, rows)
+    unfinished = transaction.journal if error is not None else None
+    return Report(
+        RESTORE,
+        context.options.dry_run,
+        stores=tuple(StoreResult(part.home.agent, part.home.root, where.runtime) for part in parts),
+        receipt=unfinished.path if unfinished is not None else transaction.receipt,
+        warnings=tuple(context.console.warnings),
+        error=error,
+        artifacts=(*rows, *missing),
+    )
+
+
+def _looked_at(context: Context, part: _Part) -> Iterator[ArtifactRow]:
+    with Aside(context.disk, part.home.root, part.archive) as aside:
+        for one in part.wanted:
+            status, why = _LOOKS[aside.place_of(one.path)]
+            if homes.is_plain(part.home, one.kind):
+                yield _row(part.home, one, status, why)
+            else:
+                yield _row(part.home, one, Status.WOULD_RESTORE)
+
+
+def _row(home: Home, one: ArtifactRecord, status: Status, why: str | None = None) -> ArtifactRow:
+    return ArtifactRow(
+        home.agent, f"{home.root}/{one.path}", one.kind, status, one.session_id, size=one.size, error=why
+    )
+
+
+def _change(
+    where: Place, context: Context, transaction: Transaction, parts: Sequence[_Part], rows: list[ArtifactRow]
+) -> CloserError | None:
+    """Bring it all back, home by home; return what ended the run early."""
+    stores: list[StoreRecord] = []
+    try:
+        stores += [_brought_back(where, context, transaction, part, rows) for part in parts if part.wanted]
+    except STOPPING as problem:
+        return stopped(problem, where.state, has_changed=bool(rows))
+    if transaction.journal is None or transaction.record is None:
+        return None
+    ended = transaction.record.but(stores=tuple(stores), state="done", finished_at=context.clock.iso_now())
+    transaction.journal.finish(ended)
+    return None
+
+
+def _brought_one(part: _Part, aside: Aside, one: ArtifactRecord) -> tuple[Status, str | None]:
+    """Bring one back; return what became of it, and why."""
+    if not homes.is_plain(part.home, one.kind):
+        return _ENDS[_BY_HAND[part.home.restow(one.path, f"{part.home.root}/{part.archive}/{one.path}")]]
+    became = aside.bring_back(one.path)
+    if became is Became.GONE and aside.place_of(one.path) is Became.LIVE:
+        return _LOOKS[Became.LIVE]
+    return _ENDS[became]
+
+
+def _brought_back(
+    where: Place, context: Context, transaction: Transaction, part: _Part, rows: list[ArtifactRow]
+) -> StoreRecord:
+    home = part.home
+    record = StoreRecord(
+        agent=home.agent,
+        era=where.runtime,
+        path=home.root,
+        roots={HOME: home.root},
+        artifacts=tuple(one.but(status=PLANNED) for one in part.wanted),
+        archive=part.run,
+        restores=True,
+    )
+    transaction.note_first(record)
+    made = []
+    with Aside(context.disk, home.root, part.archive) as aside:
+        for one in part.wanted:
+            status, why = _brought_one(part, aside, one)
+            rows.append(_row(home, one, status, why))
+            made.append(one.but(status="restored" if status is Status.RESTORED else "dropped"))
+            context.console.watch(len(made), len(part.wanted))
+        aside.tidy()
+    return record.but(artifacts=tuple(made))

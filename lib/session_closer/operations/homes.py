@@ -1,0 +1,146 @@
+"""Homes of a runtime that keeps files: whether they are ours, held against other closers, with nothing half done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+
+from ..artifacts.aside import Aside
+from ..artifacts.engine import Became
+from ..core.errors import Refused
+from ..journal import history
+from ..journal.history import damaged
+from ..journal.journal import Journal, bury_unborn
+from ..journal.record import HOME, PLANNED, ArtifactRecord, Damaged, RunRecord, StoreRecord, with_store
+from ..ports.artifacts import Home, Place
+from ..ports.context import Context
+from ..system import files, flock, owned, trust
+
+# Where a run lays what it puts away: one folder a run.
+ARCHIVES = f"{history.ROOT}/archives"
+
+
+def archive_of(run: str) -> str:
+    """Return the folder of what a run has put away of a home, by its path below it."""
+    return f"{ARCHIVES}/{run}"
+
+
+def check(where: Place) -> None:
+    """Refuse a place that is not there, or is not ours alone."""
+    if not os.path.isdir(where.state):
+        raise Refused(f"there is no folder {where.state}", "--home DIR", name="no_home")
+    roots = [profile.root for profile in where.profiles()]
+    own = [folder for root in (where.state, *roots) for folder in (*history.folders(root), f"{root}/{ARCHIVES}")]
+    owned.check([where.state, *roots, *own])
+    for folder in own:
+        if os.path.islink(folder):
+            raise Refused(f"{folder} is a link to {os.path.realpath(folder)}", "replace it by a folder", name="link")
+
+
+def exposure(where: Place) -> list[str]:
+    """Return a line for each home that others may write to."""
+    said = []
+    for root in dict.fromkeys((where.state, *(profile.root for profile in where.profiles()))):
+        why = trust.objection(os.stat(root))
+        if why:
+            said.append(f"{root}: {why}: whoever may write there decides what is put away; chmod go-w")
+    return said
+
+
+@contextmanager
+def opened(where: Place, context: Context) -> Iterator[list[Home]]:
+    """Open the homes that are meant; a run that changes them holds each, with no interrupted run left."""
+    dry_run, profiles = context.options.dry_run, where.profiles()
+    with ExitStack() as held:
+        for profile in () if dry_run else sorted(profiles, key=lambda one: one.root):
+            held.enter_context(flock.folder(profile.root, clock=context.clock))
+        homes = []
+        for profile in profiles:
+            home = where.opened(profile, context.disk, context.clock)
+            held.callback(home.close)
+            homes.append(home)
+        if dry_run:
+            context.console.warn(*history.interrupted(where.state))
+        else:
+            context.console.warn(*_recovered(where, homes, context))
+        yield homes
+
+
+def _recovered(where: Place, homes: Sequence[Home], context: Context) -> list[str]:
+    """Finish every interrupted run of these homes; return a line for each."""
+    by_root = {home.root: home for home in homes}
+    bury_unborn(context.disk, where.state)
+    said = []
+    for run in history.open_runs(where.state):
+        journal = Journal(context.disk, where.state, run)
+        try:
+            if journal.take():
+                said += _finish(where, journal, run, by_root, context)
+        except Damaged as problem:
+            raise damaged(where.state, run, problem) from None
+        finally:
+            journal.release()
+    return said
+
+
+def _finish(where: Place, journal: Journal, run: str, homes: Mapping[str, Home], context: Context) -> list[str]:
+    """Turn a record into the receipt, once it says where all of it is."""
+    found = journal.read()
+    if found is None or files.exists(history.receipt_path(where.state, run)):
+        journal.drop()
+        return []
+    if found.state == "done":
+        journal.finish(found)
+        return []
+    if any(store.path not in homes for store in found.stores):
+        # A run over another profile is for whoever works in that one.
+        return []
+    for store in found.stores:
+        found = with_store(found, settled(homes[store.path], store, found, context))
+    journal.finish(found.but(state="done", finished_at=context.clock.iso_now()))
+    count = sum(one.status not in (PLANNED, "dropped") for store in found.stores for one in store.artifacts)
+    left = sum(len(store.artifacts) for store in found.stores) - count
+    return [f"run {run} was interrupted and is finished now: {count} done, {left} left as they were"]
+
+
+def check_record(home: Home, store: StoreRecord) -> None:
+    """Raise Damaged for a record of things that cannot be artifacts of a home."""
+    if store.roots != {HOME: home.root} or not all(home.is_of(one.kind, one.path) for one in store.artifacts):
+        raise Damaged("names what is no artifact of this home")
+
+
+def settled(home: Home, store: StoreRecord, record: RunRecord, context: Context) -> StoreRecord:
+    """Return a store's part of an interrupted run with what became of each artifact, each in one place."""
+    check_record(home, store)
+    archive = archive_of(store.archive or record.id)
+    with Aside(context.disk, home.root, archive) as aside:
+        made = tuple(one.but(status=_status(store, _whereabouts(home, aside, archive, one))) for one in store.artifacts)
+        if store.deletes:
+            for one in store.artifacts:
+                aside.remove(f"{archive}/{one.path}")
+        for run in store.removes:
+            aside.remove(archive_of(run))
+        aside.tidy()
+    home.end()
+    return store.but(artifacts=made)
+
+
+def _whereabouts(home: Home, aside: Aside, archive: str, one: ArtifactRecord) -> Became:
+    by_hand = home.whereabouts(one.path, f"{home.root}/{archive}/{one.path}") if not is_plain(home, one.kind) else ""
+    if by_hand:
+        return {"away": Became.AWAY, "live": Became.LIVE, "gone": Became.GONE}[by_hand]
+    return aside.place_of(one.path)
+
+
+def is_plain(home: Home, kind: str) -> bool:
+    """Tell whether artifacts of a kind are moved by a rename."""
+    return next((rule.plain for rule in home.rules if rule.name == kind), True)
+
+
+def _status(store: StoreRecord, became: Became) -> str:
+    if store.restores:
+        return "restored" if became is Became.LIVE else "dropped"
+    if store.deletes:
+        return "dropped" if became in (Became.LIVE, Became.TAKEN) else "deleted"
+    return "archived" if became in (Became.AWAY, Became.TAKEN) else "dropped"

@@ -1,0 +1,227 @@
+"""Clean up homes of files: what is old and nothing keeps is put away, or deleted, home by home; old archives go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..artifacts import scan
+from ..artifacts.aside import Aside
+from ..artifacts.engine import Became
+from ..core import artifacts
+from ..core.artifacts import ELSEWHERE, Artifact, Limits
+from ..core.errors import CloserError, Refused
+from ..core.model import Status
+from ..core.report import Report
+from ..core.wish import Options
+from ..journal.record import HOME, ArtifactRecord, StoreRecord
+from ..journal.stopped import STOPPING, stopped, storage
+from ..ports.artifacts import Home, Place
+from ..ports.context import Console, Context
+from ..system.clock import REAL, Clock
+from ..system.disk import Disk
+from . import homes, pruned, shelves
+from .pruned import Part
+from .transaction import Transaction
+
+OPERATION = "cleanup-sessions"
+CHANGED, GONE = "changed", "gone"
+# What a receipt says of each artifact at the end is longer than what is planned, and the next line of a list, too.
+_SPARE_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What a cleanup is about, and how it was asked for."""
+
+    where: Place
+    limits: Limits
+    context: Context
+    transaction: Transaction
+
+    @property
+    def options(self) -> Options:
+        """How it was asked."""
+        return self.context.options
+
+    @property
+    def archive(self) -> str:
+        """The archive of this run, by its path below a home."""
+        return homes.archive_of(self.transaction.id)
+
+
+def perform(
+    where: Place, limits: Limits, options: Options, *, told: str, console: Console, clock: Clock = REAL,
+    disk: Disk | None = None,
+) -> Report:  # fmt: skip
+    """Return the report of a cleanup; CloserError where it ends before there is a plan."""
+    homes.check(where)
+    context = Context(options, disk or Disk(), console, clock)
+    transaction = Transaction(context.disk, where.state, OPERATION, options.reason, clock)
+    console.warn(*homes.exposure(where))
+    try:
+        with homes.opened(where, context) as found:
+            return _performed(_Run(where, limits, context, transaction), found)._replace(rules=told)
+    except OSError as problem:
+        raise storage(problem, where.state) from None
+    finally:
+        transaction.release()
+
+
+def _performed(run: _Run, found: Sequence[Home]) -> Report:
+    now = run.context.clock.seconds()
+    parts = [_looked_at(run, home, now) for home in found]
+    _find_shelves(run, parts, now)
+    error = _refusal(run, parts)
+    if error is None and not run.options.dry_run and any(part.count for part in parts):
+        error = _change(run, parts, now)
+    return _report(run, parts, now, error)
+
+
+def _looked_at(run: _Run, home: Home, now: float) -> Part:
+    try:
+        verdicts = artifacts.decided(home.look(run.limits), run.limits, now, moves=not run.options.delete)
+    except CloserError as problem:
+        return Part(home, problem=problem)
+    return Part(home, verdicts)
+
+
+def _find_shelves(run: _Run, parts: Sequence[Part], now: float) -> None:
+    if run.limits.expire is None:
+        return
+    found, doubt = shelves.old(run.where.state, run.limits.expire, now)
+    for part in parts:
+        part.shelves = tuple(shelf for shelf in found if shelf.root == part.home.root)
+    if doubt:
+        run.context.console.warn(doubt)
+
+
+def _refusal(run: _Run, parts: Sequence[Part]) -> CloserError | None:
+    """Return why nothing may be changed at all, None where something may."""
+    unread = [part for part in parts if part.problem is not None]
+    if unread and len(unread) == len(parts):
+        return unread[0].problem
+    for part in unread:
+        assert part.problem is not None
+        run.context.console.warn(f"{part.home.root} is left as it is: {part.problem.message}")
+    count = sum(part.count for part in parts)
+    if count > run.options.limit and not run.options.yes:
+        verb = "deleted" if run.options.delete else "put away"
+        what = f"{count} files and folders would be {verb}, more than --max {run.options.limit}"
+        return Refused(what, f"if all of them are meant: {run.options.again}", name="too_many")
+    return None
+
+
+def _change(run: _Run, parts: Sequence[Part], now: float) -> CloserError | None:
+    """Do what was decided, home by home; return what ended the run early."""
+    transaction = run.transaction
+    try:
+        for part in parts:
+            if part.count:
+                _change_home(run, part, now)
+    except STOPPING as problem:
+        # The record stays open: the next changing command finishes the run.
+        return stopped(problem, run.where.state, has_changed=any(part.rows for part in parts))
+    assert transaction.journal is not None
+    assert transaction.record is not None
+    ended = transaction.record.but(
+        stores=tuple(part.record for part in parts if part.record is not None),
+        state="done",
+        finished_at=run.context.clock.iso_now(),
+    )
+    transaction.journal.finish(ended)
+    return None
+
+
+def _change_home(run: _Run, part: Part, now: float) -> None:
+    home, going = part.home, [artifact for artifact, _ in part.verdicts.going]
+    part.record = StoreRecord(
+        agent=home.agent,
+        era=run.where.runtime,
+        path=home.root,
+        roots={HOME: home.root},
+        removes=tuple(shelf.run for shelf in part.shelves),
+        artifacts=tuple(ArtifactRecord(one.kind, one.path, one.owner, one.size, one.folder) for one in going),
+        deletes=run.options.delete,
+    )
+    run.transaction.note_first(part.record)
+    assert run.transaction.journal is not None
+    assert run.transaction.record is not None
+    if run.options.delete and len(run.transaction.record.stores) == 1:
+        # A full disk gives room again only once something is gone, and what is gone has to be on record.
+        run.transaction.journal.reserve(_SPARE_BYTES)
+    with Aside(run.context.disk, home.root, run.archive) as aside:
+        _free_shelves(part, aside)
+        for artifact, why in part.verdicts.going:
+            status, stays = _take(run, home, aside, artifact)
+            part.rows.append(pruned.row(home, artifact, status, stays or why, now))
+            run.context.console.watch(len(part.rows), len(going))
+        aside.tidy()
+    run.context.console.warn(*home.end())
+    ended = {row.path: str(row.status) for row in part.rows if row.status is not Status.KEPT}
+    made = (one.but(status=ended.get(f"{home.root}/{one.path}", "dropped")) for one in part.record.artifacts)
+    part.record = part.record.but(artifacts=tuple(made))
+
+
+def _take(run: _Run, home: Home, aside: Aside, artifact: Artifact) -> tuple[Status, str]:
+    """Put one artifact away, or delete it, if it is still as it was; return what became of it, and why it stayed."""
+    why = home.objection(artifact) or (_difference(aside, artifact) if homes.is_plain(home, artifact.kind) else "")
+    if why:
+        return Status.KEPT, why
+    if not homes.is_plain(home, artifact.kind):
+        return _taken_by_hand(run, home, aside, artifact)
+    if run.options.delete and not artifact.folder:
+        became, done = aside.remove(artifact.path), Status.DELETED
+    else:
+        # A folder that is half deleted is none that its runtime knows what to do with.
+        became, done = aside.put_away(artifact.path), Status.ARCHIVED
+        if run.options.delete and became is Became.AWAY:
+            became, done = aside.remove(f"{run.archive}/{artifact.path}"), Status.DELETED
+    if became is Became.AWAY:
+        return done, ""
+    return Status.KEPT, ELSEWHERE if became is Became.ELSEWHERE else GONE
+
+
+def _taken_by_hand(run: _Run, home: Home, aside: Aside, artifact: Artifact) -> tuple[Status, str]:
+    if run.options.delete:
+        return (Status.DELETED, "") if home.discard(artifact) else (Status.KEPT, CHANGED)
+    folder = aside.make(f"{run.archive}/{artifact.path}")
+    return (Status.ARCHIVED, "") if home.stow(artifact, folder) else (Status.KEPT, CHANGED)
+
+
+def _difference(aside: Aside, artifact: Artifact) -> str:
+    """Return how an artifact differs from what was looked at, "" where it does not."""
+    status = aside.stat(artifact.path)
+    if status is None:
+        return GONE
+    if scan.stamp_of(status) != artifact.stamp:
+        return CHANGED
+    if artifact.folder and aside.weighed(artifact.path) != artifact.weight:
+        return CHANGED
+    return ""
+
+
+def _free_shelves(part: Part, aside: Aside) -> None:
+    """Remove what earlier runs have put away, and the folders of it."""
+    for shelf in part.shelves:
+        aside.remove(homes.archive_of(shelf.run))
+        part.freed.append(pruned.shelf_row(part.home, shelf, Status.EXPIRED))
+
+
+def _report(run: _Run, parts: Sequence[Part], now: float, error: CloserError | None) -> Report:
+    transaction = run.transaction
+    rows = pruned.rows([part for part in parts if part.problem is not error or error is None], run.options, now)
+    put_away = any(row.status is Status.ARCHIVED for row in rows)
+    unfinished = transaction.journal if error is not None else None
+    return Report(
+        OPERATION,
+        run.options.dry_run,
+        stores=pruned.stores(parts, run.where.runtime),
+        receipt=unfinished.path if unfinished is not None else transaction.receipt,
+        undo=transaction.undo(run.options) if put_away and error is None else None,
+        warnings=tuple(run.context.console.warnings),
+        error=error,
+        most_rows=run.options.most_rows,
+        artifacts=tuple(rows),
+        totals=pruned.totals(parts, rows, run.limits),
+    )

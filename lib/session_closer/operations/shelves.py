@@ -1,0 +1,64 @@
+"""What earlier runs have put away of homes, and how old it is; nothing is written."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..artifacts import scan
+from ..core import durations
+from ..journal import clocks, history
+from ..journal.codec import scan as read_record
+from ..journal.record import HOME, Damaged
+from . import homes
+
+
+class Shelf(NamedTuple):
+    """What one run has put away of one home: since how many seconds, how many files and folders, and their bytes."""
+
+    root: str
+    run: str
+    age: float
+    number: int
+    size: int
+
+
+def all_of(state: str, now: float) -> Iterator[Shelf]:
+    """Give what is still there of what runs below a state directory have put away, `now` in seconds since 1970."""
+    later = clocks.latest_before(history.beginnings(state), now)
+    for run, _, raw in history.named_records(state):
+        with contextlib.suppress(Damaged):
+            head, stores = read_record(raw)
+            ended = history.moment(head.finished_at)
+            if head.state != "done" or ended is None:
+                continue
+            at = ended.timestamp() if run not in later else max(ended.timestamp(), later[run].timestamp())
+            for store in stores:
+                if HOME in store.roots and not store.restores and not store.archive and store.artifacts:
+                    size = _size(store.path, run)
+                    if size is not None:
+                        yield Shelf(store.path, run, max(0.0, now - at), len(store.artifacts), size)
+
+
+def _size(root: str, run: str) -> int | None:
+    """Return the bytes of an archive, None where it is not there."""
+    above, _, name = homes.archive_of(run).rpartition("/")
+    with scan.opened(root, above) as folder:
+        if folder is None or not scan.is_folder(folder, name):
+            return None
+        return scan.weighed(folder, name)[0]
+
+
+def old(state: str, age: float, now: float) -> tuple[list[Shelf], str]:
+    """Return what was put away longer ago than an age, and why some of it stays after all, "": nothing does."""
+    found = [shelf for shelf in all_of(state, now) if shelf.age > age]
+    doubt = clocks.doubt(now, history.beginnings(state))
+    if doubt is None:
+        return found, ""
+    certain = [shelf for shelf in found if shelf.age - doubt.seconds > age]
+    if len(certain) == len(found):
+        return found, ""
+    count, ahead = len(found) - len(certain), durations.shown(doubt.seconds)
+    said = f"the clock was set ahead by {ahead} since run {doubt.run}, without a restart of the machine"
+    return certain, f"{count} archives stay, which only that makes old enough: {said}"

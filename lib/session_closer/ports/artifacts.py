@@ -1,0 +1,100 @@
+"""What a runtime is that keeps files and no store of ours to change: its homes, what lies in them, what protects it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from ..core.artifacts import Artifact, KindRule, Limits
+from ..core.listed import SessionLine, Use
+from ..system.clock import Clock
+from ..system.disk import Disk
+
+
+class Profile(NamedTuple):
+    """One home of a place: its agent's name, and its whole path."""
+
+    agent: str
+    root: str
+
+
+class Home(Protocol):
+    """One home as a run sees it; what it has read is kept until `close`.
+
+    A kind whose rule is not `plain` is put away by the home itself: `stow`, `restow`, `whereabouts`, `discard` are
+    asked of no other. `folder` is a private folder of ours, below which it may lay what brings the thing back.
+
+    `agent` is its name, `root` the folder below which all of it is, without links, `rules` the kinds that there can be.
+    """
+
+    agent: str
+    root: str
+    rules: Sequence[KindRule]
+
+    def look(self, limits: Limits) -> Sequence[Artifact]:
+        """Return what lies here of the kinds that the limits name, and what keeps it.
+
+        CloserError where that cannot be told: then nothing is touched.
+        """
+
+    def objection(self, artifact: Artifact) -> str:
+        """Return why an artifact may not go after all, since it was looked at: in a word, "" where it may."""
+
+    def is_of(self, kind: str, path: str) -> bool:
+        """Tell whether a path below it could be one of a kind: a record may say anything."""
+
+    def stow(self, artifact: Artifact, folder: str) -> bool:
+        """Put away what no rename can; False, and nothing done, where it has changed."""
+
+    def restow(self, path: str, folder: str) -> str:
+        """Bring that back: "live", "taken" where it is there again, "gone" where the archive is not whole."""
+
+    def whereabouts(self, path: str, folder: str) -> str:
+        """Finish what a kill has cut short: "away", "live" or "gone"; asked again it changes nothing."""
+
+    def discard(self, artifact: Artifact) -> bool:
+        """Delete it for good; False, and nothing done, where it has changed."""
+
+    def end(self) -> Sequence[str]:
+        """Do what is owed once when all is put away; return a line for each thing that went otherwise."""
+
+    def sessions(self) -> Iterable[SessionLine]:
+        """Return a line for each session that is known here; CloserError."""
+
+    def usage(self) -> tuple[Sequence[Use], Sequence[str]]:
+        """Return what else takes room here besides artifacts, and what could be done about it, in lines."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
+
+
+class Place(Protocol):
+    """Where a runtime of this kind keeps things, as a command line names it: not looked at yet."""
+
+    @property
+    def runtime(self) -> str:
+        """The runtime's name."""
+
+    @property
+    def state(self) -> str:
+        """The folder that is named, below which our records are; without links."""
+
+    @property
+    def rules(self) -> Sequence[KindRule]:
+        """The kinds of artifact, in the order in which they are named."""
+
+    def profiles(self) -> Sequence[Profile]:
+        """Return the homes that are meant; UsageProblem where one is named that is not there."""
+
+    def opened(self, profile: Profile, disk: Disk, clock: Clock) -> Home:
+        """Return a home as a run sees it; nothing is read yet."""
+
+    def meant_by(self, profile: str | None) -> tuple[list[str], list[str]]:
+        """Return the words of a command line that mean it: those ahead of the command, and options."""
+
+
+class Entrance(Protocol):
+    """What the module `entrance` of such a runtime's package has."""
+
+    def find(self, environ: Mapping[str, str], *, named: str | None, profile: str | None) -> Place:
+        """Return the place that an environment and the options of a command line mean; UsageProblem."""

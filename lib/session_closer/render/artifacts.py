@@ -1,0 +1,122 @@
+"""What happened to the files of a home, as lines for people and as members of JSON (pure)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from ..core import durations
+from ..core.ending import is_fine
+from ..core.escape import plain
+from ..core.model import Status
+from ..core.report import ArtifactRow, Report, Totals
+from .grid import Block, Grid, GridRow, Tone
+
+SHOWN_ROWS = 20
+_NOTHING = {"restore-sessions": "nothing to restore"}
+
+
+def blocks(report: Report, *, verbose: bool) -> list[Block]:
+    """Return what a person reads on stdout; bounded unless `verbose`."""
+    rows, totals = report.artifacts or (), report.totals
+    out: list[Block] = [f"rules    {report.rules}"] if report.rules is not None else []
+    if rows:
+        out += [_headline(report, rows), *_rows(rows, verbose=verbose)]
+    elif report.error is None:
+        out.append(_NOTHING.get(report.operation, "nothing to clean up"))
+    if totals is not None and report.error is None:
+        out += _sums(report, totals)
+    if report.receipt is not None:
+        out.append(f"receipt  {report.receipt}")
+    if report.undo is not None:
+        out.append(f"undo     {report.undo}")
+    return out
+
+
+def _headline(report: Report, rows: Sequence[ArtifactRow]) -> str:
+    count = Counter(row.status for row in rows)
+    words = [f"{count[status]:,} {status.replace('_', ' ')}" for status in Status if count[status]]
+    is_plan = any(row.status.startswith("would_") for row in rows)
+    ahead = "dry run, nothing changed: " if report.dry_run else "nothing changed: " if is_plan else ""
+    return ahead + ", ".join(words)
+
+
+def _rows(rows: Sequence[ArtifactRow], *, verbose: bool) -> list[Block]:
+    ordered = sorted(rows, key=lambda row: is_fine(row, missing_ok=False))
+    shown = ordered if verbose else ordered[:SHOWN_ROWS]
+    cells = [_cells(row) for row in shown]
+    widths = [max(map(len, column)) for column in list(zip(*cells, strict=True))[:-1]]
+    lines = []
+    for line in cells:
+        padded = [
+            cell.rjust(width) if at in _RIGHT else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(line, widths, strict=False))
+        ]
+        lines.append("  ".join(["", *padded, line[-1]]))
+    grid = tuple(GridRow(line, tone=_tone(row)) for line, row in zip(cells, shown, strict=True))
+    out: list[Block] = [Grid(grid, tuple(lines), right=_RIGHT, wraps=True, indent=2)]
+    if len(ordered) > len(shown):
+        out.append(f"  … and {len(ordered) - len(shown):,} more (--verbose shows all)")
+    return out
+
+
+_RIGHT = frozenset({2, 3})
+
+
+def _cells(row: ArtifactRow) -> tuple[str, ...]:
+    said = row.error or (row.why if row.status is Status.KEPT else None)
+    return (
+        str(row.status),
+        row.kind or "-",
+        "-" if row.age is None else durations.shown(row.age),
+        "-" if row.size is None else durations.shown_size(row.size),
+        plain(row.path) + (f"  {plain(said)}" if said else ""),
+    )
+
+
+def _tone(row: ArtifactRow) -> Tone:
+    if not is_fine(row, missing_ok=False):
+        return "bad"
+    if row.status.startswith("would_"):
+        return "ahead"
+    return "quiet" if row.status in (Status.KEPT, Status.ALREADY_RESTORED) else "good"
+
+
+def _sums(report: Report, totals: Totals) -> list[str]:
+    away, freed = durations.spelled_size(totals.put_away_bytes), durations.spelled_size(totals.freed_bytes)
+    verbs = ("would put away", "would free") if report.dry_run else ("put away", "freed")
+    out = [f"{verbs[0]} {away}, {verbs[1]} {freed}"]
+    if totals.spared:
+        out.append(f"kept     {', '.join(f'{count:,} {why}' for why, count in totals.spared.items())}")
+    if totals.over_budget:
+        out.append("budget   more stays than --max-disk: what is in use, or too young, is not taken for it")
+    return out
+
+
+def members(report: Report, rows: Sequence[ArtifactRow]) -> dict[str, Any]:
+    """Return what the envelope has of a runtime that keeps files (docs/json.md); `rows` are those that are told."""
+    found: dict[str, Any] = {"results": [_result(row) for row in rows]}
+    if report.totals is not None:
+        found |= {
+            "putAway": {"count": report.totals.put_away, "bytes": report.totals.put_away_bytes},
+            "freed": {"count": report.totals.freed, "bytes": report.totals.freed_bytes},
+            "spared": dict(report.totals.spared),
+            "overBudget": report.totals.over_budget,
+        }
+    return found
+
+
+def _result(row: ArtifactRow) -> dict[str, Any]:
+    return {
+        "path": row.path,
+        "kind": row.kind or None,
+        "agent": row.agent or None,
+        "sessionId": row.session_id,
+        "ok": is_fine(row, missing_ok=False),
+        "status": str(row.status),
+        "reason": row.why or None,
+        "ageSeconds": None if row.age is None else int(row.age),
+        "bytes": row.size,
+        "error": row.error,
+    }

@@ -1,0 +1,122 @@
+"""What sessions leave in a home of Hermes: a file or folder of each kind, as old as a test wants it."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from support.commands import Answer, run_json
+from support.hermes import DAY, HermesHome
+
+OVER, OPEN = "20260101_000000_abcdef", "20260102_000000_fedcba"
+# By kind what a session that is over has left for long, and nobody needs.
+FREE = {
+    "session_json": f"sessions/session_{OVER}.json",
+    "request_dump": f"sessions/request_dump_{OVER}_20260101_000000_abcdef.json",
+    "transcript_jsonl": f"sessions/{OVER}.jsonl",
+    "checkpoint_v1": "checkpoints/0123456789abcdef",
+    "checkpoint_legacy": "checkpoints/legacy-20260101-000000",
+    "delegation_log": "cache/delegation/live/deleg_01234567",
+}
+OPTIONAL = {
+    "spawn_tree": f"spawn-trees/{OVER}",
+    "moa_trace": f"moa-traces/{OVER}.jsonl",
+    "hook_output": f"hook_outputs/{OVER}",
+}
+FOLDERS = frozenset({"checkpoint_v1", "checkpoint_legacy", "delegation_log", "spawn_tree", "hook_output"})
+
+
+class Entry(NamedTuple):
+    """What there is by one path: bytes, mode and time; of a folder no bytes, and no time, which its names move."""
+
+    data: bytes | None
+    mode: int
+    at: int
+
+
+class Leavings(HermesHome):
+    """A home with a session that is over and one that is open, and with files; ages in seconds."""
+
+    def __init__(self, path: Path, version: int = 22) -> None:
+        super().__init__(path, version)
+        self.session(OVER, messages=2)
+        self.session(OPEN, ended_at=None, end_reason=None)
+
+    def lay(self, path: str, text: str = "x\n", *, age: float = 60 * DAY) -> Path:
+        """Write a file of such an age."""
+        made = self.path / path
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.write_text(text)
+        self.age(path, age)
+        return made
+
+    def age(self, path: str, age: float) -> None:
+        """Make what is there as old as that, with all that is in it."""
+        at = self.now - age
+        made = self.path / path
+        for each in (*made.rglob("*"), made):
+            os.utime(each, (at, at), follow_symlinks=False)
+
+    def lay_kind(self, kind: str, path: str, *, age: float = 60 * DAY) -> None:
+        """Leave one of a kind."""
+        if kind not in FOLDERS:
+            self.lay(path, json.dumps({"session_id": OVER}) + "\n", age=age)
+            return
+        names = {"checkpoint_v1": ("HEAD", "HERMES_WORKDIR", "objects/aa/b")}.get(kind, ("one", "deep/er/two"))
+        for name in names:
+            self.lay(f"{path}/{name}", "/nowhere/at/all")
+        self.age(path, age)
+
+    def lay_all(self, *, optional: bool = False) -> list[str]:
+        """Leave one of each kind that goes; return their paths."""
+        wanted = {**FREE, **(OPTIONAL if optional else {})}
+        for kind, path in wanted.items():
+            self.lay_kind(kind, path)
+        return list(wanted.values())
+
+    def tree(self) -> dict[str, Entry]:
+        """Return all that is there but for what is ours, and but for the database's side files."""
+        found = {}
+        for each in sorted(self.path.rglob("*")):
+            path = each.relative_to(self.path).as_posix()
+            if path.split("/")[0] == "session-closer" or each.name.startswith("state.db-"):
+                continue
+            status = each.lstat()
+            plain = each.is_file() and not each.is_symlink()
+            found[path] = Entry(
+                each.read_bytes() if plain else None, status.st_mode, 0 if each.is_dir() else status.st_mtime_ns
+            )
+        return found
+
+    def archived(self) -> list[str]:
+        """Return the files that are put away, by their paths below their archive."""
+        archives = self.path / "session-closer" / "archives"
+        files = [each.relative_to(archives).parts[1:] for each in archives.rglob("*") if not each.is_dir()]
+        return sorted("/".join(parts) for parts in files)
+
+    def age_receipts(self, age: float) -> None:
+        """Make all runs of ours so old."""
+        for path in (self.path / "session-closer" / "receipts").iterdir():
+            data = json.loads(path.read_text())
+            data["finishedAt"] = datetime.fromtimestamp(self.now - age, UTC).isoformat()
+            path.write_text(json.dumps(data))
+
+    def has(self, path: str) -> bool:
+        """Tell whether something is there."""
+        return os.path.lexists(self.path / path)
+
+    def run(self, command: type, *words: str) -> Answer:
+        """Run a command over this home."""
+        return run_json(command, *words, state=self.path)
+
+
+def by_status(answer: Answer) -> dict[str, list[str]]:
+    """Return the paths of each status, below the home."""
+    found: dict[str, list[str]] = {}
+    root = answer.data["stores"][0]["path"] + "/" if answer.data["stores"] else ""
+    for row in answer.data["results"]:
+        found.setdefault(row["status"], []).append(row["path"].removeprefix(root))
+    return {status: sorted(paths) for status, paths in found.items()}
