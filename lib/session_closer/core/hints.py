@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from . import escape, keys
+from . import escape, ids, keys
 from .model import PlannedRow, Snapshot
 
 _HINTS = 3
@@ -15,6 +15,9 @@ def did_you_mean(row: PlannedRow, snapshot: Snapshot) -> str:
     """Return a hint with the keys that look most like the one that is not there, empty where none does."""
     import difflib
 
+    by_id = ids.sessions(keys.target(row.given, row.agent), snapshot)
+    if by_id:
+        return _meant([session.key for session in by_id])
     forms: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for key in snapshot.sessions:
         tail = tail_of(key, snapshot.agent)
@@ -27,7 +30,11 @@ def did_you_mean(row: PlannedRow, snapshot: Snapshot) -> str:
         for tail, named in forms[form].items():
             # Where a canonical and a legacy key share their project id, the id stands for both.
             meant += [tail] if len(named) > 1 and tail != row.given else named
-    return "did you mean " + ", ".join(map(escape.plain, meant[:_HINTS])) + "?" if meant else ""
+    return _meant(meant)
+
+
+def _meant(names: Sequence[str]) -> str:
+    return "did you mean " + ", ".join(map(escape.plain, names[:_HINTS])) + "?" if names else ""
 
 
 def tail_of(key: str, agent: str) -> str:

@@ -17,11 +17,15 @@ _ALWAYS_KEPT = frozenset({"global", "unknown", "main"})
 
 
 class Target(NamedTuple):
-    """One name from the command line: an agent, the words as given, and the keys it may stand for."""
+    """One name from the command line: an agent, the words as given, and the keys it may stand for.
+
+    `session_id`: only the session of such a key that has this id is meant.
+    """
 
     given: str
     agent: str
     candidates: tuple[str, ...]
+    session_id: str | None = None
 
     @property
     def exact(self) -> bool:

@@ -94,8 +94,15 @@ def _present(target: Target, snapshot: Snapshot) -> list[str]:
     return [
         key
         for key in target.candidates
-        if key in snapshot.sessions and (snapshot.own_index or keys.agent_of(key) in (None, target.agent))
+        if key in snapshot.sessions
+        and (snapshot.own_index or keys.agent_of(key) in (None, target.agent))
+        and target.session_id in (None, snapshot.sessions[key].session_id)
     ]
+
+
+def is_there(target: Target, snapshot: Snapshot) -> bool:
+    """Tell whether a store has a session that a name stands for."""
+    return bool(_present(target, snapshot))
 
 
 def chosen(

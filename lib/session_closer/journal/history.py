@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..core import names
 from ..core.errors import Refused
 from ..core.escape import shell_word
-from ..core.model import PUT_AWAY
 from ..system import flock, trust
 from ..system.files import is_no_file, listed, piece
 from .written import RECORD, read_record
 
 if TYPE_CHECKING:
-    from .record import RunRecord, StoreRecord
+    pass
 
 ROOT = "session-closer"
 OPEN, RECEIPTS = "open", "receipts"
@@ -29,7 +27,6 @@ UNBORN = "new-"
 # Our own writing of what stands ahead in a record; the words in it are short.
 _HEAD_BYTES = 512
 _HEAD = re.compile(rb'"sequence":\s*(\d{1,15}),\s*"boot":\s*"([^"\\]*)",\s*"uptime":\s*(\d{1,18}(?:\.\d{1,18})?)')
-_ARCHIVED = re.compile(rb'"archivedAt":\s*(\d+)')
 _STARTED = re.compile(rb'"startedAt":\s*"([^"\\]*)"')
 
 
@@ -231,64 +228,3 @@ def is_left(state: str, run: str) -> bool:
         return flock.try_flock(descriptor, folder, shared=True)
     finally:
         os.close(descriptor)
-
-
-def closed_before(state: str, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Return those of the wanted (agent, key) that a run has closed, with "", or the id of one that was interrupted.
-
-    The wanted are in no store, so runs that have not ended and were about to close them have taken them out of it.
-    Those come first: a run that ends meanwhile is found among the receipts.
-    """
-    from .codec import scan, spellings  # only a key that is in no store needs these
-    from .record import Damaged
-
-    missing = {pair: spellings(pair[1]) for pair in wanted}
-    found: dict[tuple[str, str], str] = {}
-    for run, _, raw in named_records(state):
-        hits = [pair for pair, needles in missing.items() if any(needle in raw for needle in needles)]
-        if hits:
-            with contextlib.suppress(Damaged):
-                head, stores = scan(raw)
-                left = run if head.state == "open" and is_left(state, run) else ""
-                for pair in _closed(head, stores).intersection(hits):
-                    found[pair] = left
-                    del missing[pair]
-        if not missing:
-            break
-    return found
-
-
-def archived_by_us(state: str, wanted: Mapping[tuple[str, str], tuple[str | None, int]]) -> dict[tuple[str, str], bool]:
-    """Return those of the wanted (agent, key) that a receipt of ours archived, by session id and `archivedAt` in ms.
-
-    The value tells whether they were to stay archived: else a cleanup had no time left to free them.
-    """
-    from .codec import scan  # only a key that is archived needs these
-    from .record import Damaged
-
-    missing = dict(wanted)
-    # In one pass over each record: there may be ten thousands of them.
-    moments = {str(moment).encode() for _, moment in missing.values()}
-    found: dict[tuple[str, str], bool] = {}
-    for raw in all_records(state) if missing else ():
-        if not moments.isdisjoint(_ARCHIVED.findall(raw)):
-            with contextlib.suppress(Damaged):
-                for store in scan(raw)[1]:
-                    for session in store.sessions:
-                        pair = store.agent, session.key
-                        ours = not session.archived_before
-                        if ours and missing.get(pair) == (session.session_id, session.archived_at):
-                            found[pair] = session.hidden
-                            del missing[pair]
-        if not missing:
-            break
-    return found
-
-
-def _closed(run: RunRecord, stores: Iterable[StoreRecord]) -> set[tuple[str, str]]:
-    return {
-        (store.agent, session.key)
-        for store in stores
-        for session in store.sessions
-        if session.status in PUT_AWAY or run.state == "open"
-    }

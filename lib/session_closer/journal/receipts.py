@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from ..core import escape, keys, names
+from ..core import escape, ids, keys, names
 from ..core.errors import Busy, Ours, Refused
 from ..core.model import PUT_AWAY, Status
 from ..core.report import ReceiptRow
@@ -205,6 +205,7 @@ def select(
     for name in wanted:
         # What a run has closed can be named as it is, also where it could be no target.
         hits = [one for one in closed if one.name == name] or [one for one in closed if _is_meant(one, name)]
+        hits = hits or _with_id(closed, name)
         for one in hits:
             chosen.setdefault((one.store.agent, one.name), one._replace(given=name))
         if not hits:
@@ -225,6 +226,14 @@ def _lone_files(source: Source) -> Iterator[Chosen]:
     for at, store in enumerate(source.stores):
         for move in () if store.restores else store.orphans:
             yield ChosenFile(store, move, move.source, source, at)
+
+
+def _with_id(closed: Sequence[Chosen], name: str) -> list[Chosen]:
+    """Return the one session whose id a name gives, none where it may be several."""
+    sessions = [one for one in closed if isinstance(one, ChosenSession)]
+    meant = ids.named(name, (one.session.session_id for one in sessions))
+    hits = [one for one in sessions if one.session.session_id in meant]
+    return list(hits) if len(hits) == 1 else []
 
 
 def _is_meant(one: Chosen, name: str) -> bool:

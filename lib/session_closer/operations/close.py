@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-from ..core import escape, keys
+from ..core import escape, ids, keys, planning
 from ..core.errors import CloserError, Refused
 from ..core.findings import Chores
 from ..core.model import Plan, Status
 from ..core.report import Report
 from ..core.wish import Options, Wish
-from ..journal import history
+from ..journal import closed, history
 from ..journal.stopped import storage
 from ..ports.context import Console, Context
 from ..ports.runtime import Place
@@ -54,6 +54,7 @@ def _perform(request: Request, transaction: Transaction) -> Report:
     request.warn(*request.runtime.exposure())
     left = _finish_interrupted(request)
     found = look(request, partial(_settle, request) if left else None)
+    request = replace(request, wish=_resolved(request, found))
     wish = request.wish
     if wish.rules is not None and wish.agent and wish.agent not in found.stores:
         there = ", ".join(request.runtime.agents()) or "none"
@@ -74,6 +75,31 @@ def _perform(request: Request, transaction: Transaction) -> Report:
     from . import apply  # what changes a store is not loaded to look at one
 
     return apply.change(request, found, plan, transaction)
+
+
+def _resolved(request: Request, found: Look) -> Wish:
+    """Return the wish with session ids taken for the sessions that have them, or had them when a run closed them."""
+    snapshots = found.snapshots
+    targets = [
+        ids.resolved(target, snapshots[target.agent]) if target.agent in snapshots else target
+        for target in request.wish.targets
+    ]
+    lost = {
+        (target.agent, target.given)
+        for target in targets
+        if target.agent in snapshots
+        and ids.is_beginning(target.given)
+        and not planning.is_there(target, snapshots[target.agent])
+    }
+    keys_of = closed.closed_ids(request.runtime.root, lost) if lost else {}
+    return request.wish._replace(
+        targets=tuple(
+            target._replace(candidates=(key,), session_id=target.given)
+            if (key := keys_of.get((target.agent, target.given))) is not None
+            else target
+            for target in targets
+        )
+    )
 
 
 def _finish_interrupted(request: Request) -> list[str]:

@@ -14,7 +14,7 @@ from ..core.model import Plan, PlannedRow, Reason, Session, Snapshot, Status
 from ..core.planning import Choices
 from ..core.policy import Rules
 from ..core.words import AUTOMATION, Kind
-from ..journal import clocks, history
+from ..journal import clocks, closed, history
 from .request import Look, Request
 
 
@@ -92,7 +92,7 @@ def _planned(request: Request, found: Look, choices: Choices, first: Plan | None
     plan = planning.close(targets, snapshots, found.view, choices)
     absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
     wanted = [(row.agent, key) for row in absent for key in wish.candidates(row.given, row.agent)]
-    before = history.closed_before(request.runtime.root, wanted) if wanted else {}
+    before = closed.closed_before(request.runtime.root, wanted) if wanted else {}
     return replace(plan, rows=tuple(_remembered(request, row, before) for row in plan.rows)), choices
 
 
@@ -171,7 +171,7 @@ def _archived_by_us(request: Request, agent: str, sessions: Sequence[Session]) -
         for session in sessions
         if session.archived_at is not None
     }
-    return history.archived_by_us(request.runtime.root, wanted)
+    return closed.archived_by_us(request.runtime.root, wanted)
 
 
 def _remembered(request: Request, row: PlannedRow, before: dict[tuple[str, str], str]) -> PlannedRow:
