@@ -194,7 +194,7 @@ def test_an_export(store: Store, tmp_path: Path) -> None:
 def test_a_list(store: Store) -> None:
     called = {"label": "a", "displayName": "b", "subject": "c", "channel": "d", "modelProvider": "e", "spawnedBy": LEAD}
     tokens = dict.fromkeys(("inputTokens", "outputTokens", "totalTokens", "contextTokens"), 1)
-    times = dict.fromkeys(("createdAt", "updatedAt", "pinnedAt"), 1700000000000)
+    times = dict.fromkeys(("createdAt", "updatedAt", "pinnedAt"), 1600000000000)
     full = {**called, **tokens, **times, "parentSessionKey": LEAD, "model": "f", "status": "done"}
     store.add((LEAD + "odd", {"sessionId": 7, "updatedAt": "never"}), (LEAD + "full", full))
     documents = [

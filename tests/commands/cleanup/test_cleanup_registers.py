@@ -82,8 +82,8 @@ def jobs_in_database(store: Store, *names: str) -> None:
 def test_the_session_of_a_job_that_is_gone_is_a_kind_of_its_own(filled: Store, told: Any) -> None:
     put(filled, LOST, 400 * DAY)
     told(filled, "Nightly", "other")
-    assert (listed(filled, LOST)["kind"], listed(filled, LOST)["protected"]) == ("cron-orphan", None)
-    assert (listed(filled, JOB)["kind"], listed(filled, JOB)["protected"]) == ("cron", "cron")
+    assert (listed(filled, LOST)["kind"], listed(filled, LOST).get("protected")) == ("cron-orphan", None)
+    assert (listed(filled, JOB)["kind"], listed(filled, JOB).get("protected")) == ("cron", "cron")
     assert gone(clean(filled, "--dry-run"), "would_close") == STALE
     answer = clean(filled, "--stale", "cron-orphan=30d")
     assert (gone(answer), answer.data["results"][0]["kind"]) == ({LOST}, "cron-orphan")
@@ -141,7 +141,7 @@ def bind(store: Store, place: str, record: dict[str, Any]) -> None:
 @pytest.mark.parametrize("place", BOUND_IN)
 def test_a_subagent_that_a_conversation_leads_to_stays(filled: Store, place: str) -> None:
     bind(filled, place, binding(OLD_CHILD))
-    assert listed(filled, OLD_CHILD)["protected"] == "bound"
+    assert listed(filled, OLD_CHILD).get("protected") == "bound"
     answer = clean(filled, "--max-entries", "1", "--yes")
     assert OLD_CHILD in filled.listed()
     assert summary(answer)["spared"]["bound"] == 1
@@ -196,7 +196,7 @@ def test_with_the_gateway_down_a_run_that_openclaw_has_not_ended_is_in_flight(
     filled: Store, told: Any, entry: dict[str, Any], runs: bool
 ) -> None:
     told(filled, **entry)
-    assert listed(filled, OLD_CHILD)["protected"] == ("running" if runs else None)
+    assert listed(filled, OLD_CHILD).get("protected") == ("running" if runs else None)
     named = run_json(CloseProject, OLD_CHILD, "--dry-run", state=filled.state).data["results"][0]
     assert (named["status"], named["reason"]) == (("refused", "running") if runs else ("would_close", None))
     assert (OLD_CHILD in gone(clean(filled))) is not runs

@@ -21,7 +21,7 @@ GONE, LIVE = session_id("gone"), session_id("project-lead agent:project-lead:kel
 CODEX = ".jsonl.codex-app-server.json"
 STAMP = "2016-11-21T00-41-24.769Z"
 TEMPORARY = [
-    f"sessions.json.{GONE}.tmp", f"sessions.json.4711.{GONE}.tmp", ".usage-cost-cache.json.4711.1700000000000.tmp",
+    f"sessions.json.{GONE}.tmp", f"sessions.json.4711.{GONE}.tmp", ".usage-cost-cache.json.4711.1600000000000.tmp",
     ".usage-cost-cache.json.lock.4711.99.tmp", f".usage-cost-cache.{GONE}.tmp",
 ]  # fmt: skip
 WINDOWS = [f"{LIVE}.jsonl.reset.{STAMP}", f"{LIVE}.jsonl.bak.{STAMP}", f"{GONE}-topic-4.jsonl.reset.{STAMP}"]

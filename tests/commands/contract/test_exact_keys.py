@@ -76,7 +76,7 @@ ODD = ["a/b", "-x", "..", "C:\\chats\\1", "!abc", "two words", "it's", "new\nlin
 
 def shown_keys(store: Store) -> list[str]:
     """Return the words that a shell reads where a list shows keys."""
-    head, *lines, _ = run(ListSessions, "--agent", "project-lead", state=store.state).stdout.splitlines()
+    _, head, *lines = run(ListSessions, "--agent", "project-lead", state=store.state).stdout.splitlines()
     shown = (line[head.index("KEY") :].removesuffix(" (agent project-lead)") for line in lines)
     heard = subprocess.run(["bash", "-c", f"printf '%s\\0' {' '.join(shown)}"], check=True, capture_output=True)
     return heard.stdout.decode().removesuffix("\0").split("\0")

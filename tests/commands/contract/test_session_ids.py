@@ -26,7 +26,7 @@ def known(store: Store) -> Store:
     for path in store.folder().glob("*.jsonl*"):
         path.unlink()
     for key, own in IDS.items():
-        store.add((key, {"sessionId": own, "updatedAt": 1700000000000}))
+        store.add((key, {"sessionId": own, "updatedAt": 1600000000000}))
         (store.folder() / f"{own}.jsonl").write_text("{}\n")
     return store
 

@@ -27,7 +27,7 @@ def index_of(root: Path, agent: str) -> Path:
 
 
 def agents_of(store: Store, *words: str) -> set[str]:
-    return {row["agent"] for row in run_json(ListSessions, *words, state=store.state).data["sessions"]}
+    return {row.get("agent") for row in run_json(ListSessions, *words, state=store.state).data["sessions"]}
 
 
 def with_template(store: Store, tail: str = "sessions.json") -> Path:

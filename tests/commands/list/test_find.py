@@ -19,7 +19,7 @@ KELLY, CRON = LEAD + "kelly-dashboard", LEAD + "cron:nightly:run:7f3a"
 GROUP, CHILD = LEAD + "x:group:1", RESEARCHER + "c"
 TOKENS = ("inputTokens", "outputTokens", "totalTokens", "contextTokens")
 ENTRIES: dict[str, dict[str, Any]] = {
-    KELLY: {"label": "Dashboard", "displayName": "Kelly\u2019s board", "totalTokens": 900, "createdAt": 1700000000000},
+    KELLY: {"label": "Dashboard", "displayName": "Kelly\u2019s board", "totalTokens": 900, "createdAt": 1600000000000},
     CRON: {"channel": "telegram", "totalTokens": 20, "inputTokens": 15, "outputTokens": 5, "contextTokens": 128000},
     GROUP: {"subject": "Invoices of MÜNCHEN", "lastChannel": "signal", "totalTokens": True, "label": "invoices"},
     CHILD: {"spawnedBy": KELLY, "parentSessionKey": KELLY, "modelProvider": "openai", "label": 7, "displayName": " "},
