@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..artifacts import scan
 from ..artifacts.scan import Found
+from ..core import durations
 from ..core.artifacts import Artifact, KindRule, Limits
-from ..core.listed import SessionLine, Use
+from ..core.listed import OPEN, Held, SessionLine, Use
 from ..system.clock import Clock
 from ..system.disk import Disk
 from ..system.files import read
@@ -22,6 +24,7 @@ _IN_TEXT = frozenset({kinds.SNAPSHOT, kinds.DUMP})
 _MARKS = ("HEAD", "HERMES_WORKDIR")
 _PATH_BYTES = 64 << 10
 _PIECE = 1 << 20
+_FREE_PAGES = "state.db free pages"
 UNREADABLE, UNSAVED, IN_USE = "unreadable", "unsaved", "workdir"
 
 
@@ -168,17 +171,35 @@ class HermesHome:
                 row.id,
                 str(row.source or ""),
                 str(row.title or ""),
-                "open" if row.ended_at is None else str(row.end_reason or "ended"),
+                OPEN if row.ended_at is None else str(row.end_reason or "ended"),
                 known.last(row),
                 str(guard),
                 guard == "running",
             )
 
+    def holdings(self) -> Iterator[Held]:
+        """Return all that sessions have left here; CloserError."""
+        known = self._protection()
+        for one in scan.found(self.root, kinds.PATTERNS):
+            if self._is_one(one):
+                owned = one.kind in kinds.OWNED
+                yield Held(one.kind, self._owner(known, one) if owned else None, one.size, owned)
+
+    def _owner(self, known: Protection, found: Found) -> str | None:
+        owner = known.owners.get(found.said or "")
+        if owner is None and found.kind in _IN_TEXT:
+            with contextlib.suppress(OSError):
+                said = names.inside(os.path.join(self.root, found.path))
+                return next((each for each in sorted(said) if each in known.known), None)
+        return owner
+
     def usage(self) -> tuple[list[Use], list[str]]:
         """Return what the database takes, and the command that gives back what is empty in it."""
         figures = self._protection().figures()
-        found = [Use(self.agent, "state.db", 1, figures.size), Use(self.agent, "state.db_free", 1, figures.free)]
-        return found, []
+        free_pages = Use(self.agent, _FREE_PAGES, 1, figures.free, within=True)
+        free = durations.spelled_size(figures.free)
+        note = f"{free} of {figures.path} are free pages: {figures.command} gives them back, while no Hermes runs"
+        return [Use(self.agent, kinds.DATABASE, 1, figures.size), free_pages], [note] if figures.free else []
 
     def close(self) -> None:
         """Let go of the database."""

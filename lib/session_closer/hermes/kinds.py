@@ -40,3 +40,5 @@ PATTERNS = (
 )
 # Where all of it lies.
 FOLDERS = tuple(dict.fromkeys(pattern.folder for pattern in PATTERNS))
+# What is a session's, by its name or by what is in it.
+OWNED = frozenset({SNAPSHOT, DUMP, TRANSCRIPT, "spawn_tree", "moa_trace", "hook_output"})

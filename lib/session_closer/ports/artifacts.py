@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ..core.artifacts import Artifact, KindRule, Limits
-from ..core.listed import SessionLine, Use
+from ..core.listed import Held, SessionLine, Use
 from ..system.clock import Clock
 from ..system.disk import Disk
 
@@ -60,6 +60,9 @@ class Home(Protocol):
 
     def sessions(self) -> Iterable[SessionLine]:
         """Return a line for each session that is known here; CloserError."""
+
+    def holdings(self) -> Iterable[Held]:
+        """Return all that sessions have left here, whatever its age; CloserError."""
 
     def usage(self) -> tuple[Sequence[Use], Sequence[str]]:
         """Return what else takes room here besides artifacts, and what could be done about it, in lines."""

@@ -19,7 +19,10 @@ from ..program import start
 
 if TYPE_CHECKING:
     from ...core.selection import Listing
+    from ...ports.artifacts import Place as Homes
 
+# What means something for a runtime that keeps files.
+HOMES_OPTIONS = frozenset({"--older-than", "--limit", "--usage"})
 # No limit; plumbum takes None for an option that was not given.
 _ALL = 0
 
@@ -72,11 +75,16 @@ class ListSessions(Reader):
     )  # fmt: skip
     reverse = cli.Flag("--reverse", help="the other way round")
     limit = cli.SwitchAttr("--limit", _limit, default=100, argname="N|all", help="most sessions shown (100)")
+    usage = cli.Flag("--usage", help="of a runtime that keeps files: what takes the disk, by profile and kind")
 
     def main(self, *words: str) -> int:
         """Do what was asked; plumbum calls this with the positionals."""
         if "" in words:
             raise UsageProblem("a word to look for is empty", "leave it out")
+        if (homes := self.homes()) is not None:
+            return self._of_homes(homes, words)
+        if self.usage:
+            raise UsageProblem("--usage is for runtimes that keep files", "--runtime hermes --usage")
         if self.agent is not None:
             keys.check_agent(self.agent)
         if sum((self.agent is not None, self.all_agents, self.store is not None)) > 1:
@@ -98,6 +106,24 @@ class ListSessions(Reader):
             self.reverse,
         )
         return self._show(look(self.place_of(self.store), wanted, self.clock))
+
+    def _of_homes(self, where: Homes, words: tuple[str, ...]) -> int:
+        """List what is in homes of files."""
+        self.check_options(where, HOMES_OPTIONS)
+        if self.usage and (words or self.older_than is not None):
+            raise UsageProblem("--usage counts everything", "leave out --older-than and the words")
+        from ...core.listed import Sought  # what touches a home is not loaded for --help
+        from ...operations import inventory
+        from ...render import homes, text
+
+        sought = Sought(words, self.older_than, None if self.limit == _ALL else self.limit, self.usage)
+        found = inventory.look(where, sought, self.clock)
+        self.put(
+            lambda: homes.as_json(found, self.called),
+            lambda: homes.listed(found),
+            text.complaints(found.warnings, found.error, self.called),
+        )
+        return int(found.exit_code)
 
     def fail(self, problem: CloserError, _: Sequence[str]) -> None:
         """Print why a run ended early."""
