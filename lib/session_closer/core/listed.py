@@ -16,7 +16,7 @@ class SessionLine(NamedTuple):
     """A session of a home: `last` is when its last message came, in seconds since 1970, None where there is none.
 
     `state`: OPEN, or how it ended; `guard`: why its files stay, "": nothing keeps them. `running`: a process has it
-    open. `count` and `size`, in bytes, are those of its files.
+    open. `number` and `size`, in bytes, are those of its files.
     """
 
     agent: str
@@ -27,7 +27,7 @@ class SessionLine(NamedTuple):
     last: float | None
     guard: str = ""
     running: bool = False
-    count: int = 0
+    number: int = 0
     size: int = 0
 
 

@@ -83,7 +83,7 @@ def _all_read(found: Sequence[Home], context: Context, *, usage: bool) -> list[_
 
 
 def _with_files(line: SessionLine, held: Sequence[Held]) -> SessionLine:
-    return line._replace(count=len(held), size=sum(one.size for one in held))
+    return line._replace(number=len(held), size=sum(one.size for one in held))
 
 
 def _by_kind(agent: str, held: Iterable[Held]) -> Iterator[Use]:

@@ -48,7 +48,7 @@ def _cells(found: Inventory, line: SessionLine) -> tuple[str, ...]:
     return (
         "?" if age is None else durations.shown(age),
         plain(line.state),
-        str(line.count),
+        str(line.number),
         durations.shown_size(line.size),
         line.guard or "-",
         plain(line.agent),
@@ -113,7 +113,7 @@ def _session(found: Inventory, line: SessionLine) -> dict[str, Any]:
         "state": line.state,
         "updatedAt": None if line.last is None else int(line.last * 1000),
         "ageSeconds": None if age is None else int(age),
-        "artifacts": line.count,
+        "artifacts": line.number,
         "artifactBytes": line.size,
         "running": line.running,
         "protected": line.guard or None,
