@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ ACTIVE, BOSS, LEFT_BOSS = "20260101_101010_0000a7", "20260101_101010_0000a8", "2
 # An open session that somebody still talks to.
 WORKS = "20260101_101010_0000ac"
 LONGER = "20260101_101010_0000aa"
-WORKER = "20260101_101010_0000ab"
+WORKER, HANDING, WAITING = "20260101_101010_0000ab", "20260101_101010_0000ad", "20260101_101010_0000ae"
 CHAT = "chat"
 IS_YOUNG, HAS_MORE = "young", "its file has more than the database"
 
@@ -55,6 +56,9 @@ class Told:
     # Paths below the home -> why they stay; these are no session's.
     kept_paths: dict[str, str] = field(default_factory=dict)
     free_paths: dict[str, str] = field(default_factory=dict)
+    # All that must stay, and why; all that goes by age, and its kind: by path below the home.
+    stays: dict[str, str] = field(default_factory=dict)
+    goes: dict[str, str] = field(default_factory=dict)
 
     def anew(self) -> None:
         """Put the home back as it was told."""
@@ -64,7 +68,14 @@ class Told:
         self._let_live()
 
     def store(self) -> None:
-        """Remember the home as it is."""
+        """Remember the home as it is, and what of it must stay."""
+        for path, session in self.files().items():
+            if session in self.kept:
+                self.stays[path] = self.kept[session]
+            elif session in self.free and path not in self.kept_paths:
+                self.goes[path] = _kind(path)
+        self.stays |= self.kept_paths
+        self.goes |= self.free_paths
         for name in ("hermes", "projects"):
             shutil.copytree(self.lab.root / name, self.lab.root / f"told-{name}", symlinks=True)
 
@@ -77,16 +88,6 @@ class Told:
             elif path.suffix == ".jsonl":
                 found[f"sessions/{path.name}"] = path.stem
         return found
-
-    def must_stay(self) -> dict[str, str]:
-        """Return what must stay: path below the home -> why."""
-        found = {path: self.kept[session] for path, session in self.files().items() if session in self.kept}
-        return found | {path: why for path, why in self.kept_paths.items() if (self.lab.home / path).exists()}
-
-    def may_go(self) -> dict[str, str]:
-        """Return what goes by age: path below the home -> kind."""
-        found = {path: _kind(path) for path, session in self.files().items() if session in self.free}
-        return {path: kind for path, kind in found.items() if path not in self.kept_paths} | self.free_paths
 
     def _let_live(self) -> None:
         """Let this very process hold what only a living one can hold."""
@@ -132,7 +133,11 @@ def tell(lab: Lab) -> Told:
     _plant(lab, told)
     age(lab.home, DAYS, young=(YOUNG, WORKS, "young", "deleg_00000001"))
     if lab.hermes.is_new:
-        lab.write(("update compression_locks set expires_at = ? where session_id = ?", (1e12, LOCKED)))
+        lab.write(
+            ("update compression_locks set expires_at = ? where session_id = ?", (1e12, LOCKED)),
+            # Of today, though all else of it is old.
+            ("update async_delegations set completed_at = ? where parent_session_id = ?", (time.time(), WAITING)),
+        )
     _link(lab, told)
     told.store()
     return told
@@ -148,7 +153,7 @@ def _sessions(lab: Lab, told: Told) -> list[Step]:
     new = lab.hermes.is_new
     told.free |= {OVER, DUMPED, ONESHOT, CRON, ODD, ODD_TOO, SHORT, HANDED, GONE}
     told.kept |= {OPEN: "open", RESUMED: "open again", LONG: "open", ODD_OPEN: "open", PENDING: "a hand-over waits",
-                  YOUNG: IS_YOUNG}  # fmt: skip
+                  HANDING: "a hand-over runs",                  YOUNG: IS_YOUNG}  # fmt: skip
     steps: list[Step] = [
         *_over(OVER, HELLO), *_over(DUMPED, WITH_DUMP), *_over(ONESHOT, HELLO), *_over(CRON, HELLO, source="cron"),
         *_over(ODD, WITH_DUMP), *_over(ODD_TOO, HELLO), *_over(SHORT, WITH_DUMP), *_over(YOUNG, WITH_DUMP),
@@ -157,6 +162,7 @@ def _sessions(lab: Lab, told: Told) -> list[Step]:
         *(("turn", {"session": session, "said": WITH_DUMP}) for session in (OPEN, LONG, ODD_OPEN)),
         _call("request_handoff", HANDED, "telegram"), _call("claim_handoff", HANDED), _call("complete_handoff", HANDED),
         *_over(PENDING, HELLO), _call("request_handoff", PENDING, "telegram"),
+        *_over(HANDING, HELLO), _call("request_handoff", HANDING, "telegram"), _call("claim_handoff", HANDING),
         ("turn", {"session": LONG_AGO, "said": HELLO * 8}), ("compress", {"session": LONG_AGO}),
     ]  # fmt: skip
     steps.append(("turn", {"session": f"@{len(steps) - 1}", "said": HELLO}))
@@ -166,19 +172,22 @@ def _sessions(lab: Lab, told: Told) -> list[Step]:
     if new:
         told.free |= {UNLOCKED, LEFT_BOSS}
         told.kept |= {LOCKED: "it is being compressed", ARCHIVED: "archived", ACTIVE: "a process has it open",
-                      BOSS: "its subagent runs", WORKER: "the gateway would open it again"}  # fmt: skip
+                      BOSS: "its subagent runs", WAITING: "a result waits for it",
+                       WORKER: "the gateway would open it again"}  # fmt: skip
         steps += [
             *_over(UNLOCKED, HELLO), _call("try_acquire_compression_lock", UNLOCKED, "nobody", 0.001),
             *_over(LOCKED, HELLO), _call("try_acquire_compression_lock", LOCKED, "somebody", 36_000),
             *_over(ARCHIVED, WITH_DUMP), _call("set_session_archived", ARCHIVED, True), *_over(ACTIVE, HELLO),
             ("delegate", {"session": BOSS, "goal": "hello"}), _call("end_session", BOSS, "agent_close"),
             ("delegate", {"session": LEFT_BOSS, "goal": "hello"}), _call("end_session", LEFT_BOSS, "agent_close"),
+            ("delegate", {"session": WAITING, "goal": "hello"}), _call("end_session", WAITING, "agent_close"),
             *_over(WORKER, HELLO, "agent_close", "telegram"),
             ("store", {"call": "record_gateway_session_peer", "session_id": WORKER, "source": "telegram",
                        "session_key": "agent:main:telegram:dm:gone", "chat_id": "gone"}),
         ]  # fmt: skip
     else:
-        told.kept |= {LONGER: HAS_MORE}
+        told.free.add(LONGER)
+        told.kept_paths[f"sessions/{LONGER}.jsonl"] = HAS_MORE
         line = {"role": "user", "content": "hello"}
         steps += [
             ("transcript", {"session": OVER, "messages": [line, line], "skip_db": True}),
@@ -236,12 +245,7 @@ def _plant(lab: Lab, told: Told) -> None:
     told.free_paths["cache/delegation/live/deleg_00000002"] = "delegation_log"
     told.kept_paths["cache/delegation/live/deleg_00000001"] = "young"
     if lab.hermes.is_new:
-        for (found,) in lab.rows("select delegation_id from async_delegations where parent_session_id = ?", BOSS):
-            told.kept_paths[f"cache/delegation/live/{found}"] = "its subagent runs"
-        for (found,) in lab.rows("select delegation_id from async_delegations where parent_session_id = ?", LEFT_BOSS):
-            told.free_paths[f"cache/delegation/live/{found}"] = "delegation_log"
-        told.free |= {row[0] for row in lab.rows("select id from sessions where parent_session_id in (?, ?)",
-                                                 BOSS, LEFT_BOSS)}  # fmt: skip
+        _plant_delegations(lab, told)
     for name in (f"spawn-trees/{OVER}/tree.json", f"moa-traces/{OVER}.jsonl", f"hook_outputs/{OVER}/out.txt"):
         (home / name).parent.mkdir(parents=True)
         (home / name).write_text("{}\n")
@@ -252,6 +256,17 @@ def _plant(lab: Lab, told: Told) -> None:
         told.kept_paths[f"checkpoints/store/projects/{_hash(lab, project)}.json"] = why
     for project in ["old"] if held else ["old", "held"]:
         told.free_paths[f"checkpoints/store/projects/{_hash(lab, project)}.json"] = "checkpoint_v2"
+
+
+def _plant_delegations(lab: Lab, told: Told) -> None:
+    for found, parent in lab.rows("select delegation_id, parent_session_id from async_delegations"):
+        path = f"cache/delegation/live/{found}"
+        if parent == LEFT_BOSS:
+            told.free_paths[path] = "delegation_log"
+        else:
+            told.kept_paths[path] = told.kept[parent]
+    workers = lab.rows("select id from sessions where parent_session_id in (?, ?, ?)", BOSS, LEFT_BOSS, WAITING)
+    told.free |= {session for (session,) in workers}
 
 
 def _hash(lab: Lab, project: str) -> str:

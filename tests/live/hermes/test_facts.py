@@ -11,9 +11,11 @@ import pytest
 from session_closer.hermes import indexes, names, protection
 from session_closer.system.clock import REAL
 
+from . import upstream
 from .install import NEW, OLD, Hermes, provide
 from .lab import Lab
-from .story import BOSS, CHAT, HAS_MORE, IS_YOUNG, OPEN, OVER, Told
+from .picture import histories
+from .story import BOSS, CHAT, IS_YOUNG, ONESHOT, OPEN, OVER, Told
 
 pytestmark = pytest.mark.live
 
@@ -60,9 +62,9 @@ def test_each_session_that_something_holds_is_found_to_be_in_use_and_no_other(to
         found = {session: look_now.why(session) for session in (*told.kept, *told.free)}
     finally:
         look_now.close()
-    # Age is no matter of a database, and what a file has is not either.
-    of_files = {session for session, why in told.kept.items() if why in (IS_YOUNG, HAS_MORE)}
-    assert {session for session, why in found.items() if why} == {*told.kept} - of_files
+    # Age is no matter of a database.
+    young = {session for session, why in told.kept.items() if why == IS_YOUNG}
+    assert {session for session, why in found.items() if why} == {*told.kept} - young
 
 
 def test_a_file_is_named_after_its_session_which_stands_in_its_head_too(told: Told) -> None:
@@ -179,3 +181,37 @@ def test_what_a_look_leaves_is_what_sqlite_has_beside_a_database(told: Told) -> 
     new = {path.name: path.stat().st_size for path in told.lab.home.iterdir() if path.name not in before}
     assert new in ({}, {"state.db-wal": 0, "state.db-shm": 32_768})
     assert (told.lab.home / "state.db").stat().st_mtime_ns == before["state.db"]
+
+
+@pytest.mark.hermes(NEW)
+def test_the_page_says_what_the_commands_of_hermes_do_on_the_same_home(told: Told) -> None:
+    table = upstream.measured(told)
+    assert "\n".join(table) in upstream.PAGE.read_text(), "\n".join(table)
+    told.anew()
+    counted = f"{len(upstream.sessions(told))} sessions, {len(told.stays)} files and folders that something needs"
+    assert counted in " ".join(upstream.PAGE.read_text().split())
+    assert f" {len(told.goes)} old ones that nobody needs" in upstream.PAGE.read_text()
+
+
+@pytest.mark.hermes(NEW)
+@pytest.mark.parametrize("words", ["sessions delete nosuch --yes", "sessions prune --older-than bogus --yes"])
+def test_a_command_of_hermes_that_has_failed_ends_as_if_it_had_not(told: Told, words: str) -> None:
+    before = upstream.sessions(told)
+    assert told.lab.command(*words.split()).returncode == 0
+    assert upstream.sessions(told) == before
+
+
+@pytest.mark.depth(OLD)
+def test_the_history_of_a_project_is_thrown_away_only_by_what_asks_for_it(told: Told) -> None:
+    lab = told.lab
+    before = histories(lab)
+    assert len(before) == 3
+    # Git drops folders that are empty, without which it takes the store for no repository.
+    lab.git("gc", "--quiet", "--prune=1.hour.ago")
+    for name in ("refs/heads", "branches"):
+        (lab.home / "checkpoints" / "store" / name).mkdir(parents=True, exist_ok=True)
+    assert histories(lab) == before
+    path = lab.project("held") / "again.txt"
+    call = f"call write_file {json.dumps({'path': str(path), 'content': 'again'})}"
+    lab.play(("turn", {"session": ONESHOT, "said": [call], "cwd": str(path.parent), "checkpoints": True}))
+    assert sum(map(len, histories(lab).values())) == sum(map(len, before.values())) + 1
