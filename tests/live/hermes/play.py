@@ -119,10 +119,34 @@ def index_folder(db: Any) -> str:
     return str(load_gateway_config().sessions_dir)
 
 
+def checkpoints(db: Any, *, folder: str, count: int = 1, name: str = "n") -> int:
+    """Have checkpoints taken of a folder that changes between them; how many were."""
+    from tools.checkpoint_manager import CheckpointManager
+
+    manager = CheckpointManager(enabled=True, max_snapshots=1000)
+    taken = 0
+    for number in range(count):
+        Path(folder, "notes.txt").write_text(f"{name} {number}\n")
+        manager.new_turn()
+        taken += manager.ensure_checkpoint(folder, f"{name} {number}")
+    return taken
+
+
+def rollback(db: Any, *, folder: str, steps: int) -> Any:
+    """Put a folder back to the checkpoint so many steps ago; what there was to choose from, newest first."""
+    from tools.checkpoint_manager import CheckpointManager
+
+    manager = CheckpointManager(enabled=True)
+    found = manager.list_checkpoints(folder)
+    assert not found or manager.restore(folder, found[steps]["hash"])["success"]
+    return [one["reason"] for one in found]
+
+
 WORDS = {
     word.__name__: word
-    for word in (turn, store, transcript, route, compress, delegate, lease, safe_names, index_folder)
-}
+    for word in (turn, store, transcript, route, compress, delegate, lease, safe_names, index_folder, checkpoints,
+                 rollback)
+}  # fmt: skip
 
 
 def _filled(value: Any, given: list[Any]) -> Any:
