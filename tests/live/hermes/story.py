@@ -22,22 +22,22 @@ DAYS = 40
 HELLO = ["hello"]
 WITH_DUMP = ["hello", "refuse"]
 HOUR = 3600
-YOUNG = "20261010_101010_0000ff"
+YOUNG = "20201010_101010_0000ff"
 # Sessions that are over and that nothing protects: what they have left may go.
-OVER, DUMPED, ONESHOT = "20260101_101010_000001", "20260101_101010_000002", "20260101_101010_000003"
-CRON = "cron_5f2b9c_20260101_101010"
+OVER, DUMPED, ONESHOT = "20200101_101010_000001", "20200101_101010_000002", "20200101_101010_000003"
+CRON = "cron_5f2b9c_20200101_101010"
 ODD, ODD_TOO, SHORT = "client@example.com:42", "_lead.ing_", "foo"
-HANDED, UNLOCKED = "20260101_101010_000004", "20260101_101010_000005"
-GONE = "20260101_101010_000006"
+HANDED, UNLOCKED = "20200101_101010_000004", "20200101_101010_000005"
+GONE = "20200101_101010_000006"
 # Those that something protects.
-OPEN, RESUMED, LONG, ODD_OPEN = "20260101_101010_0000a1", "20260101_101010_0000a2", "foo_bar", "client@example.com:43"
-LONG_AGO = "20260101_101010_0000a3"
-PENDING, LOCKED, ARCHIVED = "20260101_101010_0000a4", "20260101_101010_0000a5", "20260101_101010_0000a6"
-ACTIVE, BOSS, LEFT_BOSS = "20260101_101010_0000a7", "20260101_101010_0000a8", "20260101_101010_0000a9"
+OPEN, RESUMED, LONG, ODD_OPEN = "20200101_101010_0000a1", "20200101_101010_0000a2", "foo_bar", "client@example.com:43"
+LONG_AGO = "20200101_101010_0000a3"
+PENDING, LOCKED, ARCHIVED = "20200101_101010_0000a4", "20200101_101010_0000a5", "20200101_101010_0000a6"
+ACTIVE, BOSS, LEFT_BOSS = "20200101_101010_0000a7", "20200101_101010_0000a8", "20200101_101010_0000a9"
 # An open session that somebody still talks to.
-WORKS = "20260101_101010_0000ac"
-LONGER = "20260101_101010_0000aa"
-WORKER, HANDING, WAITING = "20260101_101010_0000ab", "20260101_101010_0000ad", "20260101_101010_0000ae"
+WORKS = "20200101_101010_0000ac"
+LONGER = "20200101_101010_0000aa"
+WORKER, HANDING, WAITING = "20200101_101010_0000ab", "20200101_101010_0000ad", "20200101_101010_0000ae"
 CHAT = "chat"
 IS_YOUNG, HAS_MORE = "young", "its file has more than the database"
 
@@ -231,13 +231,13 @@ def _plant(lab: Lab, told: Told) -> None:
     old.mkdir()
     (old / "HEAD").write_text("ref: refs/heads/main\n")
     (old / "HERMES_WORKDIR").write_text(f"{lab.project('older')}\n")
-    (checkpoints / "legacy-20250101-101010").mkdir()
-    (checkpoints / "legacy-20250101-101010" / "HEAD").write_text("ref: refs/heads/main\n")
+    (checkpoints / "legacy-20200101-101010").mkdir()
+    (checkpoints / "legacy-20200101-101010" / "HEAD").write_text("ref: refs/heads/main\n")
     (checkpoints / "fedcba9876543210").mkdir()
     (checkpoints / "fedcba9876543210" / "HEAD").write_text("no work dir beside it\n")
     told.kept_paths["checkpoints/fedcba9876543210"] = "no repository of Hermes"
     told.free_paths |= {"checkpoints/0123456789abcdef": "checkpoint_v1",
-                        "checkpoints/legacy-20250101-101010": "checkpoint_legacy"}  # fmt: skip
+                        "checkpoints/legacy-20200101-101010": "checkpoint_legacy"}  # fmt: skip
     live = home / "cache" / "delegation" / "live"
     for name in ("deleg_00000001", "deleg_00000002"):
         (live / name).mkdir(parents=True)

@@ -35,7 +35,7 @@ NEWER = {
     },
 }  # fmt: skip
 ODD_IDS = ["client@example.com:42", "_lead.ing_", "../../etc/x", "...", "ä ö", " spaced ", "x" * 200, "a.b", "_", "-a-",
-           "20260101_101010_abcdef", "cron_5f2b9c_20260101_101010", "7f9c24e8-3b12-4fef-91ea-5a1f4a2c3d4e"]  # fmt: skip
+           "20200101_101010_abcdef", "cron_5f2b9c_20200101_101010", "7f9c24e8-3b12-4fef-91ea-5a1f4a2c3d4e"]  # fmt: skip
 
 
 def look(lab: Lab) -> protection.Protection:
