@@ -11,14 +11,14 @@ from typing import NamedTuple
 from support.commands import Answer, run_json
 from support.hermes import DAY, HermesHome
 
-OVER, OPEN = "20260101_000000_abcdef", "20260102_000000_fedcba"
+OVER, OPEN = "20200101_000000_abcdef", "20200102_000000_fedcba"
 # By kind what a session that is over has left for long, and nobody needs.
 FREE = {
     "session_json": f"sessions/session_{OVER}.json",
-    "request_dump": f"sessions/request_dump_{OVER}_20260101_000000_abcdef.json",
+    "request_dump": f"sessions/request_dump_{OVER}_20200101_000000_abcdef.json",
     "transcript_jsonl": f"sessions/{OVER}.jsonl",
     "checkpoint_v1": "checkpoints/0123456789abcdef",
-    "checkpoint_legacy": "checkpoints/legacy-20260101-000000",
+    "checkpoint_legacy": "checkpoints/legacy-20200101-000000",
     "delegation_log": "cache/delegation/live/deleg_01234567",
 }
 OPTIONAL = {

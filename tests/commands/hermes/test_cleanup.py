@@ -74,7 +74,7 @@ def test_checkpoint_names_all_kinds_of_checkpoints(home: Leavings) -> None:
 def test_what_a_session_in_use_has_stays_by_its_name_and_by_what_is_in_it(home: Leavings) -> None:
     by_name = home.lay(f"sessions/session_{OPEN}.json", "{}")
     by_text = home.lay("sessions/session_a copy of it.json", json.dumps({"session_id": OPEN}))
-    dump = home.lay("sessions/request_dump_x_20260101_000000_abcdef.json", json.dumps({"session_id": OPEN}))
+    dump = home.lay("sessions/request_dump_x_20200101_000000_abcdef.json", json.dumps({"session_id": OPEN}))
     transcript = home.lay(f"sessions/{OPEN}.jsonl", "")
     answer = home.run(CleanupSessions, "--verbose")
     stays = (by_name, by_text, dump, transcript)
@@ -242,7 +242,7 @@ def test_what_has_come_into_use_or_changed_since_it_was_looked_at_stays(
     kept = {row["path"].rpartition("/")[2]: row["reason"] for row in answer.data["results"] if row["status"] == "kept"}
     assert kept == {
         f"session_{OVER}.json": "open",
-        f"request_dump_{OVER}_20260101_000000_abcdef.json": "open",
+        f"request_dump_{OVER}_20200101_000000_abcdef.json": "open",
         f"{OVER}.jsonl": "open",
         "session_changed.json": "changed",
         "0123456789abcdef": "changed",
