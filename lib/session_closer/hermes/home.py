@@ -15,7 +15,7 @@ from ..core.listed import OPEN, Held, SessionLine, Use
 from ..system.clock import Clock
 from ..system.disk import Disk
 from ..system.files import read
-from . import kinds, names
+from . import kinds, names, stowage
 
 if TYPE_CHECKING:
     from .protection import Protection
@@ -25,7 +25,7 @@ _MARKS = ("HEAD", "HERMES_WORKDIR")
 _PATH_BYTES = 64 << 10
 _PIECE = 1 << 20
 _FREE_PAGES = "state.db free pages"
-UNREADABLE, UNSAVED, IN_USE = "unreadable", "unsaved", "workdir"
+UNREADABLE, UNSAVED = "unreadable", "unsaved"
 
 
 class HermesHome:
@@ -36,6 +36,7 @@ class HermesHome:
     def __init__(self, agent: str, root: str, disk: Disk, clock: Clock) -> None:
         self.agent, self.root = agent, root
         self._disk, self._clock = disk, clock
+        self._stowage = stowage.Stowage(root, disk)
         self._known: Protection | None = None
         self._limits = Limits({})
         # What each file was asked by: the name in its own, and the sessions in its text.
@@ -55,7 +56,10 @@ class HermesHome:
         self._limits = limits
         known = self._protection()
         patterns = [pattern for pattern in kinds.PATTERNS if pattern.kind in limits.ages]
-        return [self._artifact(known, one) for one in scan.found(self.root, patterns) if self._is_one(one)]
+        found = [self._artifact(known, one) for one in scan.found(self.root, patterns) if self._is_one(one)]
+        if kinds.V2 in limits.ages:
+            found += self._stowage.artifacts(known, limits.ages[kinds.V2])
+        return found
 
     def _is_one(self, found: Found) -> bool:
         if found.kind != kinds.V1:
@@ -110,7 +114,7 @@ class HermesHome:
             folder = os.fsdecode(read(path, _PATH_BYTES)[0]).strip()
         except OSError:
             return UNREADABLE
-        return IN_USE if known.holds_folder(folder, self._limits.ages[found.kind]) else ""
+        return stowage.IN_USE if known.holds_folder(folder, self._limits.ages[found.kind]) else ""
 
     def _unsaved(self, known: Protection, found: Found, owner: str) -> str:
         """Return why a transcript stays that has more lines than its row has messages: up to 0.14 it is the truth."""
@@ -125,7 +129,7 @@ class HermesHome:
     def objection(self, artifact: Artifact) -> str:
         """Return why an artifact may not go after all, "" where it may."""
         known = self._protection()
-        if artifact.kind in (kinds.V1, kinds.LEGACY, kinds.DELEGATION):
+        if artifact.kind in (kinds.V1, kinds.V2, kinds.LEGACY, kinds.DELEGATION):
             return self._objection_anew(known, artifact)
         asked = self._asked.get(artifact.path)
         return str(known.why_now(*(asked if asked is not None else (_said(artifact),))))
@@ -139,27 +143,31 @@ class HermesHome:
 
     def is_of(self, kind: str, path: str) -> bool:
         """Tell whether a path below it could be one of a kind."""
-        return scan.is_of(path, kinds.PATTERNS, kind)
+        return stowage.is_project(path) if kind == kinds.V2 else scan.is_of(path, kinds.PATTERNS, kind)
 
     def stow(self, artifact: Artifact, folder: str) -> bool:
-        """Put away what no rename can."""
-        raise NotImplementedError(artifact.kind, folder)
+        """Put checkpoints away; False, and nothing done, where they have changed; Refused: no git."""
+        return self._stowage.stow(artifact.path, folder)
 
     def restow(self, path: str, folder: str) -> str:
-        """Bring that back."""
-        raise NotImplementedError(path, folder)
+        """Bring checkpoints back; Refused: no git."""
+        return self._stowage.restow(path, folder)
 
     def whereabouts(self, path: str, folder: str) -> str:
-        """Finish what a kill has cut short."""
-        raise NotImplementedError(path, folder)
+        """Finish what a kill has cut short of checkpoints; Refused: no git."""
+        return self._stowage.whereabouts(path, folder)
+
+    def is_live(self, path: str) -> bool:
+        """Tell whether checkpoints are there now."""
+        return self._stowage.is_live(path)
 
     def discard(self, artifact: Artifact) -> bool:
-        """Delete it for good."""
-        raise NotImplementedError(artifact.kind)
+        """Delete checkpoints for good; False, and nothing done, where they have changed; Refused: no git."""
+        return self._stowage.discard(artifact.path)
 
     def end(self) -> list[str]:
-        """Do what is owed once when all is put away."""
-        return []
+        """Free what no checkpoint needs any more, once."""
+        return self._stowage.end()
 
     def sessions(self) -> Iterator[SessionLine]:
         """Return a line for each session that is known here; CloserError."""
@@ -196,10 +204,11 @@ class HermesHome:
     def usage(self) -> tuple[list[Use], list[str]]:
         """Return what the database takes, and the command that gives back what is empty in it."""
         figures = self._protection().figures()
+        rows = self._stowage.use(self.agent)
         free_pages = Use(self.agent, _FREE_PAGES, 1, figures.free, within=True)
         free = durations.spelled_size(figures.free)
         note = f"{free} of {figures.path} are free pages: {figures.command} gives them back, while no Hermes runs"
-        return [Use(self.agent, kinds.DATABASE, 1, figures.size), free_pages], [note] if figures.free else []
+        return [*rows, Use(self.agent, kinds.DATABASE, 1, figures.size), free_pages], [note] if figures.free else []
 
     def close(self) -> None:
         """Let go of the database."""

@@ -16,6 +16,7 @@ RULES = (
     KindRule(DUMP, 30 * DAY),
     KindRule(TRANSCRIPT, 30 * DAY),
     KindRule(V1, 14 * DAY, family="checkpoint"),
+    KindRule(V2, 14 * DAY, family="checkpoint", plain=False),
     KindRule(LEGACY, 14 * DAY, family="checkpoint"),
     KindRule(DELEGATION, 7 * DAY),
     KindRule("spawn_tree", 30 * DAY, on=False),

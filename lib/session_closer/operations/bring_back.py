@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..artifacts.aside import Aside
 from ..artifacts.engine import Became
-from ..core.errors import CloserError, Ours, Refused
+from ..core.errors import CloserError, Ours, Refused, StorageFailed
 from ..core.model import Status
 from ..core.report import ArtifactRow, Report, StoreResult
 from ..core.wish import Options
@@ -137,11 +137,8 @@ def _performed(
 def _looked_at(context: Context, part: _Part) -> Iterator[ArtifactRow]:
     with Aside(context.disk, part.home.root, part.archive) as aside:
         for one in part.wanted:
-            status, why = _LOOKS[aside.place_of(one.path)]
-            if homes.is_plain(part.home, one.kind):
-                yield _row(part.home, one, status, why)
-            else:
-                yield _row(part.home, one, Status.WOULD_RESTORE)
+            status, why = _LOOKS[_place_of(part, aside, one)]
+            yield _row(part.home, one, status, why)
 
 
 def _row(home: Home, one: ArtifactRecord, status: Status, why: str | None = None) -> ArtifactRow:
@@ -157,7 +154,7 @@ def _change(
     stores: list[StoreRecord] = []
     try:
         stores += [_brought_back(where, context, transaction, part, rows) for part in parts if part.wanted]
-    except STOPPING as problem:
+    except (*STOPPING, StorageFailed) as problem:
         return stopped(problem, where.state, has_changed=bool(rows))
     if transaction.journal is None or transaction.record is None:
         return None
@@ -168,12 +165,24 @@ def _change(
 
 def _brought_one(part: _Part, aside: Aside, one: ArtifactRecord) -> tuple[Status, str | None]:
     """Bring one back; return what became of it, and why."""
-    if not homes.is_plain(part.home, one.kind):
-        return _ENDS[_BY_HAND[part.home.restow(one.path, f"{part.home.root}/{part.archive}/{one.path}")]]
-    became = aside.bring_back(one.path)
-    if became is Became.GONE and aside.place_of(one.path) is Became.LIVE:
+    if _place_of(part, aside, one) is Became.LIVE:
         return _LOOKS[Became.LIVE]
-    return _ENDS[became]
+    if homes.is_plain(part.home, one.kind):
+        return _ENDS[aside.bring_back(one.path)]
+    try:
+        return _ENDS[_BY_HAND[part.home.restow(one.path, aside.make(f"{part.archive}/{one.path}"))]]
+    except Refused as problem:
+        return Status.FAILED, problem.message
+
+
+def _place_of(part: _Part, aside: Aside, one: ArtifactRecord) -> Became:
+    """Tell where it is: TAKEN in two places."""
+    if homes.is_plain(part.home, one.kind):
+        return aside.place_of(one.path)
+    live, away = part.home.is_live(one.path), aside.stat(f"{part.archive}/{one.path}") is not None
+    if live:
+        return Became.TAKEN if away else Became.LIVE
+    return Became.AWAY if away else Became.GONE
 
 
 def _brought_back(

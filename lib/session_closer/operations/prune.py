@@ -10,7 +10,7 @@ from ..artifacts.aside import Aside
 from ..artifacts.engine import Became
 from ..core import artifacts
 from ..core.artifacts import ELSEWHERE, Artifact, Limits
-from ..core.errors import CloserError, Refused
+from ..core.errors import CloserError, Refused, StorageFailed
 from ..core.model import Status
 from ..core.report import Report
 from ..core.wish import Options
@@ -119,7 +119,7 @@ def _change(run: _Run, parts: Sequence[Part], now: float) -> CloserError | None:
         for part in parts:
             if part.count:
                 _change_home(run, part, now)
-    except STOPPING as problem:
+    except (*STOPPING, StorageFailed) as problem:
         # The record stays open: the next changing command finishes the run.
         return stopped(problem, run.where.state, has_changed=any(part.rows for part in parts))
     assert transaction.journal is not None
@@ -183,10 +183,15 @@ def _take(run: _Run, home: Home, aside: Aside, artifact: Artifact) -> tuple[Stat
 
 
 def _taken_by_hand(run: _Run, home: Home, aside: Aside, artifact: Artifact) -> tuple[Status, str]:
-    if run.options.delete:
-        return (Status.DELETED, "") if home.discard(artifact) else (Status.KEPT, CHANGED)
-    folder = aside.make(f"{run.archive}/{artifact.path}")
-    return (Status.ARCHIVED, "") if home.stow(artifact, folder) else (Status.KEPT, CHANGED)
+    """Have a home put away, or delete, what no rename can."""
+    try:
+        if run.options.delete:
+            return (Status.DELETED, "") if home.discard(artifact) else (Status.KEPT, CHANGED)
+        folder = aside.make(f"{run.archive}/{artifact.path}")
+        return (Status.ARCHIVED, "") if home.stow(artifact, folder) else (Status.KEPT, CHANGED)
+    except Refused as problem:
+        run.context.console.warn(problem.message)
+        return Status.KEPT, problem.name
 
 
 def _difference(aside: Aside, artifact: Artifact) -> str:

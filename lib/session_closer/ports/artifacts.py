@@ -44,16 +44,19 @@ class Home(Protocol):
         """Tell whether a path below it could be one of a kind: a record may say anything."""
 
     def stow(self, artifact: Artifact, folder: str) -> bool:
-        """Put away what no rename can; False, and nothing done, where it has changed."""
+        """Put away what no rename can; False, and nothing done, where it has changed; Refused where it cannot be."""
 
     def restow(self, path: str, folder: str) -> str:
-        """Bring that back: "live", "taken" where it is there again, "gone" where the archive is not whole."""
+        """Bring that back: "live", "taken" where it is there again, "gone": its archive is not whole; Refused."""
 
     def whereabouts(self, path: str, folder: str) -> str:
-        """Finish what a kill has cut short: "away", "live" or "gone"; asked again it changes nothing."""
+        """Finish what a kill has cut short: "away", "live" or "gone"; asked again it changes nothing; Refused."""
+
+    def is_live(self, path: str) -> bool:
+        """Tell whether it is there now."""
 
     def discard(self, artifact: Artifact) -> bool:
-        """Delete it for good; False, and nothing done, where it has changed."""
+        """Delete it for good; False, and nothing done, where it has changed; Refused where it cannot be."""
 
     def end(self) -> Sequence[str]:
         """Do what is owed once when all is put away; return a line for each thing that went otherwise."""
