@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from ..core.errors import Busy, CloserError, Refused
 from ..system import trust
 from ..system.clock import Clock
+from .tables import DELEGATION, SESSION, Delegation, Session
 
 Answer = TypeVar("Answer")
 
@@ -21,6 +22,8 @@ _NEEDED = {
     "sessions": frozenset({"id", "ended_at", "parent_session_id"}),
     "messages": frozenset({"session_id"}),
 }
+# What indexes a text is no table of its own.
+_TABLES = "select name from sqlite_master where type = 'table' and sql not like 'create virtual%'"
 _BUSY_SECONDS = 3.0
 # Beside a writer a reader may get short errors of the disk, too.
 _PAUSES = (0.1, 0.3, 1.0)
@@ -29,40 +32,6 @@ _PASSING = _LOCKED | {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQL
 _PRIMARY = 0xFF
 _NO_HOME = "name the home of a Hermes: --home DIR; nothing is touched before its database is there"
 _LOOK = "look at it with: hermes doctor; nothing of this home is touched before it can be read"
-
-
-class Session(NamedTuple):
-    """One row of `sessions`; what its version has no column for is None. Times are seconds since 1970."""
-
-    id: str
-    source: Any
-    title: Any
-    started_at: Any
-    ended_at: Any
-    end_reason: Any
-    parent: Any
-    archived: Any
-    pinned: Any
-    handoff: Any
-    session_key: Any
-    chat_id: Any
-    cwd: Any
-    root: Any
-    last_activity: Any
-
-
-class Delegation(NamedTuple):
-    """One row of `async_delegations`: work that was handed to another agent, and who waits for it."""
-
-    id: Any
-    parent: Any
-    origin: Any
-    origin_ui: Any
-    state: Any
-    delivery: Any
-    pid: Any
-    started: Any
-    times: tuple[Any, ...]
 
 
 class Activity(NamedTuple):
@@ -81,16 +50,6 @@ class Figures(NamedTuple):
     command: str
 
 
-_SESSION = (
-    "id", "source", "title", "started_at", "ended_at", "end_reason", "parent_session_id", "archived", "pinned",
-    "handoff_state", "session_key", "chat_id", "cwd", "git_repo_root", "last_activity_at",
-)  # fmt: skip
-_DELEGATION = (
-    "delegation_id", "parent_session_id", "origin_session", "origin_ui_session_id", "state", "delivery_state",
-    "owner_pid", "owner_started_at", "dispatched_at", "updated_at", "completed_at",
-)  # fmt: skip
-
-
 class Database:
     """A database that was found to be one of Hermes' sessions; it is to be closed."""
 
@@ -98,7 +57,7 @@ class Database:
         self.path = path
         self._connection = connection
         self._clock = clock
-        tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
+        tables = {name for (name,) in connection.execute(_TABLES)}
         self._columns: Mapping[str, frozenset[str]] = {table: self._columns_of(table) for table in tables}
 
     def _columns_of(self, table: str) -> frozenset[str]:
@@ -146,7 +105,7 @@ class Database:
     def sessions(self) -> list[Session]:
         """Return all rows of sessions."""
         # One pass for all that is asked: behind a long system prompt each column costs a walk over its pages.
-        query = f"select {self._picked('sessions', _SESSION)} from sessions where typeof(id) = 'text'"  # noqa: S608
+        query = f"select {self._picked('sessions', SESSION)} from sessions where typeof(id) = 'text'"  # noqa: S608
         return list(map(Session._make, self._connection.execute(query)))
 
     def line(self, session_ids: Iterable[str]) -> list[Session]:
@@ -161,7 +120,7 @@ class Database:
             below(id) as (
                 select id from asked union
                 select one.id from sessions as one join below on one.parent_session_id = below.id)
-            select {self._picked("sessions", _SESSION)} from sessions
+            select {self._picked("sessions", SESSION)} from sessions
             where id in (select id from above union select id from below) and typeof(id) = 'text'
             """  # noqa: S608
         return list(map(Session._make, self._connection.execute(query, (asked,))))
@@ -188,8 +147,35 @@ class Database:
         """Return all rows of delegations."""
         if not self.has("async_delegations", "delegation_id"):
             return []
-        query = f"select {self._picked('async_delegations', _DELEGATION)} from async_delegations"  # noqa: S608
+        query = f"select {self._picked('async_delegations', DELEGATION)} from async_delegations"  # noqa: S608
         return [Delegation._make((*row[:8], row[8:])) for row in self._connection.execute(query)]
+
+    def ids(self) -> set[str]:
+        """Return the ids of all sessions."""
+        return {row.id for row in self.at_once(self.sessions)}
+
+    def delegates(self) -> dict[str, str]:
+        """Return who delegated to each session that was made for that: Hermes deletes these with that one."""
+        if not self.has("sessions", "model_config"):
+            return {}
+        by = "case when json_valid(model_config) then json_extract(model_config, '$._delegate_from') end"
+        query = f"select id, {by} as above from sessions where above is not null"  # noqa: S608
+        return {name: above for name, above in self._connection.execute(query) if isinstance(above, str)}
+
+    def belongings(self, session_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Give each row of a session and its table, its own first, as they are at one moment; CloserError."""
+        tables = sorted(table for table in self._columns if self.has(table, "session_id"))
+        try:
+            self._connection.execute("begin")
+            for table, column in (("sessions", "id"), *((table, "session_id") for table in tables)):
+                ordered = "order by id" if self.has(table, "id") else ""
+                found = self._connection.execute(f'select * from "{table}" where {column} = ? {ordered}', (session_id,))  # noqa: S608
+                columns = [name for name, *_ in found.description]
+                yield from ((table, dict(zip(columns, values, strict=True))) for values in found)
+        except sqlite3.Error as problem:
+            raise _said(self.path, problem) from None
+        finally:
+            self._connection.rollback()
 
     def figures(self) -> Figures:
         """Return what it takes on disk, with what waits beside it to be written into it."""

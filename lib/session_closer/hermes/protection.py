@@ -12,8 +12,9 @@ from typing import NamedTuple
 from ..system import processes
 from ..system.clock import Clock
 from . import indexes, names
-from .database import Activity, Database, Delegation, Figures, Session, opened
+from .database import Activity, Database, Figures, opened
 from .places import forms, meet
+from .tables import Delegation, Session
 
 DAY = 86400.0
 # How long a result that nobody has fetched holds the sessions that wait for it.

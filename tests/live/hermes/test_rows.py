@@ -1,0 +1,106 @@
+"""Rows that a real Hermes deletes for us: those of nobody alone, each of them kept, and nothing else changed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_closer.core.errors import Refused
+from session_closer.hermes import protection, rows
+from session_closer.hermes.removal import Removal, Removed
+from session_closer.system.clock import REAL
+from session_closer.system.disk import Disk
+
+from .age import DAY
+from .install import NEW, OLD, provide
+from .lab import Lab
+from .story import OVER, SHORT, Told
+
+pytestmark = pytest.mark.live
+OLDER = 30 * DAY
+
+
+def all_rows(lab: Lab) -> dict[str, list[str]]:
+    """Return all that the database has of each session, by id."""
+    names = [name for (name,) in lab.rows("select id from sessions")]
+    return {name: [str(row.line) for row in rows.read(str(lab.home), name, REAL)] for name in names}
+
+
+def files(lab: Lab) -> set[str]:
+    return set(os.listdir(lab.sessions))
+
+
+def cleaned(lab: Lab, folder: Path) -> tuple[dict[str, Removed], dict[str, str]]:
+    """Remove the rows of all sources; what became of each, and why the rest stays."""
+    known = protection.look(str(lab.home), REAL)
+    with Removal(str(lab.home), known, Disk(), REAL) as removal:
+        plan = removal.plan({str(row.source): OLDER for row in known.sessions})
+        removal.check(looking=False)
+        done = {row.id: removal.remove(row, str(folder)) for row in plan.going}
+    known.close()
+    return done, {row.id: why for row, why in plan.kept}
+
+
+@pytest.fixture
+def folder(told: Told) -> Path:
+    made = told.lab.home / "session-closer" / "rows"
+    made.mkdir(parents=True)
+    return made
+
+
+def environment(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in lab.environ().items():
+        monkeypatch.setenv(name, value)
+
+
+def test_rows_of_nobody_go_through_hermes_and_nothing_else_does(
+    told: Told, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = told.lab
+    environment(lab, monkeypatch)
+    before, there = all_rows(lab), files(lab)
+    known = protection.look(str(lab.home), REAL)
+    done, kept = cleaned(lab, folder)
+    assert OVER in done
+    assert {name: one for name, one in done.items() if not one.is_gone or one.others} == {}
+    assert set(done) <= told.free
+    assert not set(done) & set(known.reasons)
+    # Hermes would take one for another, and delete files of another along with it.
+    assert kept[SHORT] == "prefix"
+    assert all_rows(lab) == {name: found for name, found in before.items() if name not in done}
+    for name, one in done.items():
+        place = Path(one.export)
+        told_rows = [str(line) for line in (place / "rows.jsonl").read_bytes().splitlines(keepends=True)]
+        assert told_rows == before[name]
+        exported: dict[str, Any] = json.loads((place / "session.jsonl").read_bytes())
+        assert exported["id"] == name
+        there -= set(os.listdir(place / "files"))
+    assert files(lab) == there
+    assert lab.command("sessions", "list").returncode == 0
+
+
+@pytest.mark.hermes(OLD)
+def test_a_newer_hermes_does_not_touch_an_older_home(told: Told, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = told.lab
+    environment(lab, monkeypatch)
+    monkeypatch.setenv("PATH", f"{provide(NEW).shims}{os.pathsep}{os.environ['PATH']}")
+    before = all_rows(lab)
+    with pytest.raises(Refused) as refused:
+        cleaned(lab, folder)
+    assert refused.value.name == "other_schema"
+    assert lab.rows("select version from schema_version") == [(11,)]
+    assert all_rows(lab) == before
+
+
+@pytest.mark.hermes(NEW)
+def test_a_sticky_profile_leads_to_no_other_home(told: Told, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = told.lab
+    environment(lab, monkeypatch)
+    (lab.home / "profiles" / "other").mkdir(parents=True, exist_ok=True)
+    (lab.home / "active_profile").write_text("other\n")
+    done, _ = cleaned(lab, folder)
+    assert done[OVER].is_gone
+    assert not (lab.home / "profiles" / "other" / "state.db").exists()
