@@ -36,6 +36,7 @@ PARTS = [
     Part("hermes-in-use", hermes.in_use),
     Part("hermes-checkpoints", hermes.checkpoints),
     Part("hermes-races", hostile.checkpoints),
+    Part("hermes-rows", hostile.rows),
     Part("mutants", mutants.mutants),
 ]
 _SHOWN = 20

@@ -6,6 +6,7 @@ from .mutant import Mutant, one
 
 _FILE = "hermes/protection.py"
 _STORE, _GIT = "hermes/checkpoints.py", "hermes/shadow.py"
+_ROWS, _REMOVAL, _COMMAND = "hermes/rows.py", "hermes/removal.py", "hermes/command.py"
 _IN_USE, _RACES, _SWEEP = "hermes-in-use", "hermes-races", "hermes-checkpoints"
 
 
@@ -78,8 +79,58 @@ _IN_CHECKPOINTS = (
         "half an archive stays", _STORE, "                self._empty(folder)\n", "                pass\n", _SWEEP
     ),
 )
+
+
+def _rash(name: str, file: str, old: str, new: str) -> Mutant:
+    return one(f"hermes rows: {name}", file, old, new, "hermes-rows")
+
+
+_OF_ROWS = (
+    _rash("those in use go", _ROWS, "    if held := str(known.why(row.id)):\n        return held\n", ""),
+    _rash("young ones go", _ROWS, "    if now - last <= age:\n        return YOUNG\n", ""),
+    _rash("any name goes", _ROWS, 'return "" if _PLAIN.fullmatch(row.id) else NAME', 'return ""'),
+    _rash("what begins another goes", _ROWS, "why[each] or PREFIX for each in", "why[each] for each in"),
+    _rash("case counts", _ROWS, "sorted((each.lower(), each)", "sorted((each, each)"),
+    _rash("what has more in a file goes", _ROWS, "if not why[each] and unsaved(row)}", "if False}"),
+    _rash("what others come from goes", _ROWS, "if not why[each] and each not in going}", "if False}"),
+    _rash(
+        "all that others come from goes first",
+        _ROWS,
+        "ready = [each for each in asked if not left[each]]",
+        "ready = [*asked]",
+    ),
+    _rash("what was delegated is none of its own", _ROWS, "(row.parent, delegates.get(row.id))", "(row.parent,)"),
+    _rash(
+        "what came meanwhile goes", _REMOVAL, "return CHANGED if again.digest != kept else", 'return "" if kept else'
+    ),
+    _rash(
+        "what is in use meanwhile goes",
+        _REMOVAL,
+        "        if why := str(self._known.why_now(session_id)):\n            return why\n",
+        "",
+    ),
+    _rash(
+        "files of another go",
+        _REMOVAL,
+        "if any(_is_anothers(name, session_id)",
+        "if False and any(_is_anothers(name, session_id)",
+    ),
+    _rash("files are not kept", _REMOVAL, "for name in self._beside(session_id):\n", "for name in ():\n"),
+    _rash("any export will do", _REMOVAL, 'return "" if exported == messages else', 'return "" if exported else'),
+    _rash("another's export will do", _REMOVAL, "    if name != session_id:\n", "    if False:\n"),
+    _rash("what hermes has left is called gone", _REMOVAL, "if session.id not in gone:", "if False:"),
+    _rash("what went along is not named", _REMOVAL, "tuple(sorted(gone - {session.id}))", "()"),
+    _rash("a home is migrated", _COMMAND, "if schema is None or own != schema:", "if schema is None:"),
+    _rash(
+        "another home is taken",
+        _COMMAND,
+        "if os.path.realpath(os.path.dirname(said)) != os.path.realpath(self._home):",
+        "if not said:",
+    ),
+)
 MUTANTS = (
     *_IN_CHECKPOINTS,
+    *_OF_ROWS,
     _blind("an open session may go", "{row.id for row in rows if row.ended_at is None}", "set()"),
     _blind("where chats lead to in the database", "*map(indexes.routed_by, self._database.routes())", ""),
     _blind(

@@ -40,6 +40,11 @@ def checkpoints(given: Given) -> Tally:
     return _tests(given, ("tests/unit/hermes/test_checkpoints.py",))
 
 
+def rows(given: Given) -> Tally:
+    """Delete rows through a Hermes that is another home's, fails, lies, or says more meanwhile; kill what does it."""
+    return _tests(given, ("tests/unit/hermes/test_rows.py",))
+
+
 def _tests(given: Given, tests: tuple[str, ...]) -> Tally:
     with given.folder() as place:
         report = os.path.join(place, "report.xml")

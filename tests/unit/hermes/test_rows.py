@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.injection import Counting, in_child, kill_at
 from session_closer.core.errors import Refused
 from session_closer.hermes import protection, rows
 from session_closer.hermes.removal import Removal, Removed
@@ -52,10 +53,10 @@ def planned(home: HermesHome, ages: Mapping[str, float] = AGES) -> tuple[list[st
     return [row.id for row in found.going], {row.id: why for row, why in found.kept}
 
 
-def removed(home: HermesHome, name: str, folder: str) -> Removed:
+def removed(home: HermesHome, name: str, folder: str, disk: Disk | None = None) -> Removed:
     """Look, and remove what is to go of one id."""
     known = protection.look(str(home.path), Brisk())
-    with Removal(str(home.path), known, Disk(), Brisk()) as removal:
+    with Removal(str(home.path), known, disk or Disk(), Brisk()) as removal:
         removal.check(looking=False)
         return removal.remove(known.rows[name], folder)
 
@@ -212,6 +213,32 @@ def test_after_a_kill_the_row_says_what_became_of_it(home: HermesHome, folder: s
         done = removal.remove(known.rows["it"], folder)
         assert removal.settle("it", folder)
         assert Path(done.export, "rows.jsonl").exists()
+
+
+def test_whenever_it_is_killed_a_session_is_there_or_kept_whole(home: HermesHome, folder: str) -> None:
+    home.session("it", source="cron", messages=2)
+    (home.path / "sessions" / "it.json").write_text("1")
+    before = [json.dumps(one) for one in read(home, "it")]
+    ends = set()
+    for point in range(40):
+        in_child(lambda point=point: removed(home, "it", folder, Counting(kill_at(point, "before"))))  # type: ignore[misc]
+        known = protection.look(str(home.path), Brisk())
+        with Removal(str(home.path), known, Disk(), Brisk()) as removal:
+            is_gone = removal.settle("it", folder)
+        known.close()
+        ends.add(is_gone)
+        if is_gone:
+            break
+        assert os.listdir(folder) == []
+        assert [json.dumps(one) for one in read(home, "it")] == before
+        assert (home.path / "sessions" / "it.json").exists()
+    assert ends == {True, False}
+    place = Path(folder, "it")
+    assert [json.loads(line)["table"] for line in (place / "rows.jsonl").read_text().splitlines()][1:] == [
+        "messages"
+    ] * 2
+    assert (place / "files" / "it.json").read_text() == "1"
+    assert len(json.loads((place / "session.jsonl").read_text())["messages"]) == 2
 
 
 def test_a_hermes_of_another_schema_is_not_started_in_the_home(home: HermesHome) -> None:
