@@ -8,9 +8,10 @@ from typing import Any
 
 from plumbum import cli
 
-from ..core import keys
+from ..core import durations, keys
 from ..core.errors import UsageProblem
 from ..core.escape import quoted
+from ..core.words import Kind
 
 
 def one_word(name: str, *words: str) -> Any:
@@ -95,6 +96,23 @@ def file_of_token(value: str) -> str:
     found = str(_word("--token-file FILE")(value))
     if not os.path.isfile(found):
         raise UsageProblem(f"{quoted(found)} is no file", "--token-file FILE, with nothing but the token in it")
+    return found
+
+
+def age(value: str) -> float:
+    """Take the age of --older-than."""
+    return durations.age(value, "--older-than")
+
+
+def kinds(value: str) -> Any:
+    """Take kinds of session, with commas between them."""
+    found = []
+    for name in value.split(","):
+        try:
+            found.append(Kind(name.strip().lower()))
+        except ValueError:
+            known = ", ".join(map(str, Kind))
+            raise UsageProblem(f"{quoted(name)} is no kind of session", f"--kind with one of {known}") from None
     return found
 
 

@@ -59,7 +59,10 @@ FINE = CHANGED | {Status.ALREADY_CLOSED, Status.ALREADY_RESTORED, Status.KEPT}
 
 
 class Reason(StrEnum):
-    """Why a session was refused; `pending`: a run that ended early has begun it, and the next one finishes it."""
+    """Why a session was refused or kept; `pending`: a run that ended early has begun it, and the next one finishes it.
+
+    `filter`: the filters do not match it; `protected`: they alone did, and no policy may take it either.
+    """
 
     MAIN = "main"
     RUNNING = "running"
@@ -69,6 +72,8 @@ class Reason(StrEnum):
     PENDING = "pending"
     WORKTREE = "worktree"
     EXPORT = "export"
+    FILTER = "filter"
+    PROTECTED = "protected"
 
 
 class Route(StrEnum):

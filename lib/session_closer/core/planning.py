@@ -42,11 +42,11 @@ def close(targets: Sequence[Target], snapshots: Mapping[str, Snapshot], view: Ga
     absent: dict[tuple[str, str], PlannedRow] = {}
     exact: set[tuple[str, str]] = set()
     for target in targets:
-        present = _present(target, snapshots[target.agent])
-        for key in present:
+        there = present(target, snapshots[target.agent])
+        for key in there:
             wanted.setdefault((target.agent, key), target.given)
-        exact.update((target.agent, key) for key in present if target.exact or key == target.given)
-        if not present:
+        exact.update((target.agent, key) for key in there if target.exact or key == target.given)
+        if not there:
             row = PlannedRow(target.given, target.agent, target.candidates[0], Status.NOT_FOUND)
             absent.setdefault((target.agent, target.given), row)
     rows = _decide(wanted, snapshots, view, choices, loose=wanted.keys() - exact)
@@ -63,10 +63,10 @@ def keep_only(targets: Sequence[Target], snapshot: Snapshot, view: GatewayView, 
     fitting: set[str] = set()
     unknown: list[PlannedRow] = []
     for target in targets:
-        present = _present(target, snapshot)
-        kept.update(present)
-        fitting.update(keys.folded(key) for key in present if not target.exact and key != target.given)
-        if not present:
+        there = present(target, snapshot)
+        kept.update(there)
+        fitting.update(keys.folded(key) for key in there if not target.exact and key != target.given)
+        if not there:
             unknown.append(PlannedRow(target.given, target.agent, target.candidates[0], Status.NOT_FOUND))
     if unknown:
         return Plan(tuple(unknown), kept=len(snapshot.sessions))
@@ -75,7 +75,7 @@ def keep_only(targets: Sequence[Target], snapshot: Snapshot, view: GatewayView, 
         for key in snapshot.sessions
         if key not in kept
         and not keys.is_main(key)
-        and _is_own(key, snapshot)
+        and is_own(key, snapshot)
         and (not snapshot.sessions[key].archived or (snapshot.agent, key) in choices.freeing)
     }
     # Of two that a project id fits, which one was to be kept is not known.
@@ -89,7 +89,7 @@ def keep_only(targets: Sequence[Target], snapshot: Snapshot, view: GatewayView, 
     return _finish(rows, {snapshot.agent: snapshot}, view, choices)
 
 
-def _present(target: Target, snapshot: Snapshot) -> list[str]:
+def present(target: Target, snapshot: Snapshot) -> list[str]:
     """Return the keys of a store that a name stands for: in one for all agents a full key is its own agent's."""
     return [
         key
@@ -102,7 +102,7 @@ def _present(target: Target, snapshot: Snapshot) -> list[str]:
 
 def is_there(target: Target, snapshot: Snapshot) -> bool:
     """Tell whether a store has a session that a name stands for."""
-    return bool(_present(target, snapshot))
+    return bool(present(target, snapshot))
 
 
 def chosen(
@@ -132,7 +132,7 @@ def spoken_of(plan: Plan, *, named: bool) -> list[str]:
     return [f"among them: {counted}"] if counted else []
 
 
-def _is_own(key: str, snapshot: Snapshot) -> bool:
+def is_own(key: str, snapshot: Snapshot) -> bool:
     """Tell whether a row is the agent's own: in a file for all agents a bare key may be anybody's."""
     agent = keys.agent_of(key)
     return snapshot.own_index if agent is None else agent == snapshot.agent

@@ -8,10 +8,14 @@ from .keys import Target
 
 if TYPE_CHECKING:
     from .policy import Rules
+    from .selection import Wanted
 
 
 class Wish(NamedTuple):
-    """What was asked: `keep` turns the targets into the ones that stay; with `rules` a policy chooses in `among`."""
+    """What was asked: `keep` turns the targets into the ones that stay; with `rules` a policy chooses in `among`.
+
+    `matching` chooses among the targets, or, where there are none, among all sessions of `agent`.
+    """
 
     operation: str
     targets: tuple[Target, ...]
@@ -19,6 +23,7 @@ class Wish(NamedTuple):
     agent: str | None = None
     rules: Rules | None = None
     among: tuple[str, ...] = ()
+    matching: Wanted | None = None
 
     def agents(self) -> list[str]:
         """Return the agents concerned, in order."""

@@ -172,7 +172,8 @@ def _chores(request: Request, found: Look) -> dict[str, Chores]:
 def _refusal(request: Request, found: Look, plan: Plan) -> CloserError | None:
     """Return why the whole run may not go on, None where it may."""
     absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
-    slips = filter(None, (keys.slip(row.given, row.agent) for row in absent if not request.options.late))
+    named = [] if request.options.late else [row for row in absent if row.reason is None]
+    slips = filter(None, (keys.slip(row.given, row.agent) for row in named))
     if (slip := next(slips, None)) is not None:
         return slip
     unknown = [row.given for row in absent]

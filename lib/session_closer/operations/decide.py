@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..core import durations, planning, verdicts
+from ..core import durations, filters, planning, verdicts
+from ..core.details import Details
 from ..core.escape import plain
+from ..core.filters import Filtered
 from ..core.findings import FREEING, Action, Doubt, Findings
 from ..core.hints import did_you_mean, not_here, tail_of
 from ..core.model import Plan, PlannedRow, Reason, Session, Snapshot, Status
@@ -26,6 +28,8 @@ def decide(request: Request, found: Look) -> Plan:
     plan = replace(plan, rows=_hinted(request, found, plan.rows))
     if request.rules is None:
         request.warn(*planning.spoken_of(plan, named=not request.wish.keep))
+    if request.wish.matching is not None and (going := filters.counted(plan)):
+        request.warn(f"by kind: {going}")
     request.runtime.going([(row.agent, row.key) for row in plan.closing])
     return _finished(request, found, plan, choices)
 
@@ -46,7 +50,13 @@ def decide_again(request: Request, found: Look, first: Plan) -> Plan:
     vanished = tuple(
         row._replace(status=Status.ALREADY_CLOSED, moves=()) for row in before if row.key not in snapshot.sessions
     )
-    return replace(plan, rows=(*rows, *vanished))
+    told = {row.key for row in (*rows, *vanished)}
+    unlike = tuple(
+        row._replace(status=Status.KEPT, reason=Reason.FILTER, hint="it does not match any more", moves=())
+        for row in before
+        if row.key not in told
+    )
+    return replace(plan, rows=(*rows, *vanished, *unlike))
 
 
 def _finished(request: Request, found: Look, plan: Plan, choices: Choices) -> Plan:
@@ -88,12 +98,35 @@ def _planned(request: Request, found: Look, choices: Choices, first: Plan | None
             hidden = [one for one in snapshot.sessions.values() if one.archived]
             choices = choices._replace(freeing=frozenset(_archived_by_us(request, snapshot.agent, hidden)))
         return planning.keep_only(wish.targets, snapshot, found.view, choices), choices
-    targets = [target for target in wish.targets if target.agent in snapshots]
+    kept: tuple[PlannedRow, ...] = ()
+    if wish.matching is not None:
+        taken = _filtered(request, found, own)
+        kept = tuple(row for row in taken.rows if choices.only is None or (row.agent, row.key) in choices.only)
+        request = replace(request, wish=wish._replace(targets=taken.targets))
+    targets = [target for target in request.wish.targets if target.agent in snapshots]
     plan = planning.close(targets, snapshots, found.view, choices)
+    plan = replace(plan, rows=(*plan.rows, *kept))
     absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
-    wanted = [(row.agent, key) for row in absent for key in wish.candidates(row.given, row.agent)]
+    absent = [row for row in absent if row.reason is not Reason.FILTER]
+    wanted = [(row.agent, key) for row in absent for key in request.wish.candidates(row.given, row.agent)]
     before = closed.closed_before(request.runtime.root, wanted) if wanted else {}
     return replace(plan, rows=tuple(_remembered(request, row, before) for row in plan.rows)), choices
+
+
+def _filtered(request: Request, found: Look, own: frozenset[str]) -> Filtered:
+    """Return what the filters leave of the named sessions, or take of all."""
+    wish, now = request.wish, request.clock.seconds()
+    assert wish.matching is not None
+    snapshots = {agent: request.runtime.marked(snapshot, now) for agent, snapshot in found.snapshots.items()}
+    details: dict[str, Mapping[str, Details]] = {}
+    if wish.matching.label is not None:
+        details = {
+            agent: found.stores[agent].details(snapshot.sessions)
+            for agent, snapshot in snapshots.items()
+            if agent in found.stores
+        }
+    scene = filters.Scene(snapshots, details, found.view, now, own, request.options.force)
+    return filters.choose(wish, scene)
 
 
 def _freed(request: Request) -> frozenset[Kind] | None:
@@ -176,7 +209,7 @@ def _archived_by_us(request: Request, agent: str, sessions: Sequence[Session]) -
 
 def _remembered(request: Request, row: PlannedRow, before: dict[tuple[str, str], str]) -> PlannedRow:
     """Return an absent row as what it is: closed by an earlier run, half closed by one that failed, or never seen."""
-    if row.status is not Status.NOT_FOUND:
+    if row.status is not Status.NOT_FOUND or row.reason is Reason.FILTER:
         return row
     for key in request.wish.candidates(row.given, row.agent):
         left = before.get((row.agent, key))
@@ -193,7 +226,7 @@ def _hinted(request: Request, found: Look, rows: Sequence[PlannedRow]) -> tuple[
     hints: dict[int, str] = {}
     lost: dict[str, dict[int, str]] = defaultdict(dict)
     for at, row in enumerate(rows):
-        if row.status is not Status.NOT_FOUND:
+        if row.status is not Status.NOT_FOUND or (row.reason is Reason.FILTER and row.agent in found.stores):
             continue
         if row.agent not in found.stores:
             there = ", ".join(request.runtime.agents()) or "none"

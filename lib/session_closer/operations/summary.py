@@ -159,9 +159,10 @@ def _counted(request: Request, found: Look, plan: Plan, rows: list[Outcome], age
     }
 
 
-def _place(request: Request) -> Callable[[Outcome], int]:
+def _place(request: Request) -> Callable[[Outcome], tuple[bool, int]]:
+    """Return what puts rows into the order of the command line, those of sessions that filters spare behind."""
     places = {target.given: number for number, target in enumerate(request.wish.targets)}
-    return lambda row: places.get(row.given, len(places))
+    return lambda row: (row.status is Status.KEPT, places.get(row.given, len(places)))
 
 
 def _outcome(request: Request, found: Look, row: PlannedRow) -> Outcome:
@@ -175,7 +176,7 @@ def _outcome(request: Request, found: Look, row: PlannedRow) -> Outcome:
         session_id=row.session.session_id if row.session else None,
         route=row.route if row.status is Status.WOULD_CLOSE else None,
         archives=tuple(os.path.join(folder, move.target) for move in row.moves),
-        error=None if row.status in FINE else row.hint or None,
+        error=None if row.status in FINE and row.status is not Status.KEPT else row.hint or None,
         key_free=_key_free(row),
         effects=row.effects(found.stores[row.agent].traits) if row.status in GOING else (),
         left=row.left if row.status is Status.WOULD_CLOSE else (),

@@ -76,7 +76,9 @@ def _ended(row: ReceiptRow) -> str:
 
 def _headline(report: Report) -> str:
     count = Counter(row.status for row in report.results)
-    words = [f"{count[status]} {status.replace('_', ' ')}" for status in Status if count[status]]
+    # All that is kept is counted below, also what no row is about.
+    said = [status for status in Status if count[status] and status is not Status.KEPT]
+    words = [f"{count[status]} {status.replace('_', ' ')}" for status in said]
     kept = f", {report.kept} kept" if report.kept is not None else ""
     planned = sum(count[status] for status in _PLANNED)
     planned_only = planned and report.receipt is None and report.error is not None

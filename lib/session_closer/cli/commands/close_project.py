@@ -6,39 +6,37 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...core.errors import Ours, UsageProblem
-from ..app import Command
-from ..arguments import no_words, targets, word
+from ..arguments import word
+from ..filtered import Filtered
 from ..program import start
 
 if TYPE_CHECKING:
     from ...core.wish import Wish
 
 
-class CloseProject(Command):
+class CloseProject(Filtered):
     """Close the sessions of one project: back up, take the entry out, archive the transcript.
 
     A project id stands for agent:<agent>:<id>, agent:<agent>:project-<id> and the bare keys <id> and project-<id>:
-    all of them that exist are closed.
+    all of them that exist are closed. With --match, --kind, --older-than and --label without a name: all of an agent's
+    sessions that match, but for those that no policy may take, unless their kind is named.
     """
 
     OPERATION = "close-project"
-    POSITIONALS = "<project id | session key>"
+    POSITIONALS = "[project id | session key]"
 
     session_key = word("--session-key KEY", "the key, instead of the positional")
 
     def wish(self, words: Sequence[str]) -> Wish:
         """Return the one target, from the positional or --session-key."""
         given = [*words, *([self.session_key] if self.session_key is not None else [])]
-        no_words(given, "session")
         if len(given) > 1:
             several = (Ours("close-project-batch"), "closes several")
             raise UsageProblem(
                 f"one project id or session key was expected, {len(given)} were given",
                 several if self.session_key is None else "leave out one of them",
             )
-        from ...core.wish import Wish  # not loaded for --help
-
-        return Wish(self.OPERATION, targets(given, self.agent))
+        return self.filtered(given)
 
 
 def main() -> int:

@@ -5,29 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..app import Command
-from ..arguments import no_words, targets
+from ..filtered import Filtered
 from ..program import start
 
 if TYPE_CHECKING:
     from ...core.wish import Wish
 
 
-class CloseProjectBatch(Command):
+class CloseProjectBatch(Filtered):
     """Close the sessions of several projects, of several agents if full keys say so.
 
     Each target has a result of its own: one that is refused or not found does not stop the others.
+    With --match, --kind, --older-than and --label without a name: all of an agent's sessions that match, but for those
+    that no policy may take, unless their kind is named.
     """
 
     OPERATION = "close-project-batch"
-    POSITIONALS = "<project id | session key>..."
+    POSITIONALS = "[project id | session key]..."
 
     def wish(self, words: Sequence[str]) -> Wish:
         """Return all targets."""
-        no_words(words, "session")
-        from ...core.wish import Wish  # not loaded for --help
-
-        return Wish(self.OPERATION, targets(words, self.agent))
+        return self.filtered(list(words))
 
 
 def main() -> int:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from plumbum import cli
 
 from ...core import durations, keys
 from ...core.errors import CloserError, UsageProblem
-from ...core.escape import quoted
 from ...core.words import Kind, Sort
-from .. import streams
+from .. import arguments, streams
 from ..app import Reader
 from ..arguments import count, one_word, word
 from ..program import start
@@ -31,22 +30,6 @@ def _limit(value: str) -> int:
     return _ALL if value == "all" else int(count("--limit all|N", 50)(value))
 
 
-def _age(value: str) -> float:
-    return durations.age(value, "--older-than")
-
-
-def _kinds(value: str) -> Any:
-    """Return the kinds that are named, with commas between them."""
-    found = []
-    for name in value.split(","):
-        try:
-            found.append(Kind(name.strip().lower()))
-        except ValueError:
-            kinds = ", ".join(map(str, Kind))
-            raise UsageProblem(f"{quoted(name)} is no kind of session", f"--kind with one of {kinds}") from None
-    return found
-
-
 class ListSessions(Reader):
     """List sessions, newest first: age, kind, status, size of the transcript, and why no policy may remove it.
 
@@ -61,12 +44,12 @@ class ListSessions(Reader):
     all_agents = cli.Flag("--all-agents", help="the sessions of all agents: so it is without --agent, too")
     store = word("--store PATH", "only the store at this path")
     kinds = cli.SwitchAttr(
-        "--kind", _kinds, list=True, argname="KIND[,KIND...]", help=f"only these: {', '.join(map(str, Kind))}"
+        "--kind", arguments.kinds, list=True, argname="KIND[,KIND...]", help=f"only these: {', '.join(map(str, Kind))}"
     )
     active = cli.SwitchAttr(
         "--active", count("--active MINUTES", 120), argname="MINUTES", help="updated within so many minutes"
     )
-    older_than = cli.SwitchAttr("--older-than", _age, argname="AGE", help="not updated for so long: 24h, 7d")
+    older_than = cli.SwitchAttr("--older-than", arguments.age, argname="AGE", help="not updated for so long: 24h, 7d")
     globs = word("--match GLOB", "only keys like this, in quotes: '*:cron:*:run:*'", many=True)
     label = word("--label LABEL", "only those with this label")
     sort = cli.SwitchAttr(

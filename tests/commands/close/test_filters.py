@@ -1,0 +1,132 @@
+"""The closing commands choose by what sessions are: all filters hold, people's conversations stay unless named."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
+from support.commands import Answer, run, run_json
+from support.keys import LEAD, RESEARCHER, session_id
+from support.listing import DAY, HOUR
+from support.stores import Store
+from support.trees import tree
+
+KELLY, OLD, RUN, CRON = LEAD + "kelly", LEAD + "project-old", LEAD + "cron:n:run:1", LEAD + "cron:n"
+GROUP, PINNED, MAIN = LEAD + "telegram:group:-1", LEAD + "pinned", LEAD + "main"
+AGES = {KELLY: HOUR, OLD: 9 * DAY, RUN: 3 * DAY, CRON: 3 * DAY, GROUP: 9 * DAY, PINNED: 9 * DAY, MAIN: 9 * DAY}
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    """A store with a session of each sort, and the same keys in another agent's."""
+    now = int(time.time() * 1000)
+    store.write({})
+    for agent in ("project-lead", "researcher"):
+        for key, age in AGES.items():
+            own = key if agent == "project-lead" else key.replace(LEAD, RESEARCHER)
+            more: dict[str, Any] = {"pinnedAt": now} if key == PINNED else {}
+            more |= {"sessionFile": str(store.folder(agent) / f"{session_id(own)}.jsonl")} if key == KELLY else {}
+            more |= {"label": "Test"} if key in (KELLY, OLD) else {}
+            store.add((own, {"sessionId": session_id(own), "updatedAt": now - age, **more}), agent=agent)
+    return store
+
+
+def close(store: Store, *words: str) -> Answer:
+    """Close; what a dry run says before is the same."""
+    dry = run_json(CloseProjectBatch, "--dry-run", *words, state=store.state)
+    answer = run_json(CloseProjectBatch, *words, state=store.state)
+    went = {"would_close": "closed"}
+    assert [(key, went.get(status, status)) for key, status in dry.rows] == answer.rows
+    assert dry.code == answer.code
+    return answer
+
+
+def status(answer: Answer, named: str) -> set[str]:
+    return {key for key, became in answer.rows if became == named}
+
+
+@pytest.mark.parametrize(
+    ("words", "gone", "kept"),
+    [
+        (["--kind", "project"], {KELLY, OLD}, {PINNED}),
+        (["--kind", "project", "--older-than", "2d"], {OLD}, {PINNED}),
+        (["--match", "*:cron:*"], {RUN}, {CRON}),
+        (["--match", "*:cron:*", "--kind", "cron"], {CRON}, set()),
+        (["--older-than", "8d"], {OLD}, {GROUP, PINNED, MAIN}),
+        (["--older-than", "8d", "--kind", "group,project"], {OLD, GROUP}, {PINNED}),
+        (["--kind", "main"], set(), {MAIN}),
+        (["--label", "test"], {KELLY, OLD}, set()),
+        (["--label", "TEST", "--match", "*old"], {OLD}, set()),
+        (["--kind", "group"], {GROUP}, set()),
+    ],
+    ids=str,
+)
+def test_what_matches_goes_and_what_a_policy_may_not_take_stays(
+    filled: Store, words: list[str], gone: set[str], kept: set[str]
+) -> None:
+    others = filled.entries("researcher")
+    answer = close(filled, *words)
+    assert (answer.code, status(answer, "closed"), status(answer, "kept")) == (0, gone, kept)
+    assert all(row["reason"] == "protected" and row["ok"] for row in answer.data["results"] if row["status"] == "kept")
+    assert set(filled.entries()) == set(AGES) - gone
+    assert filled.entries("researcher") == others
+
+
+def test_another_agent_is_named(filled: Store) -> None:
+    answer = close(filled, "--agent", "researcher", "--kind", "cron-run")
+    assert answer.rows == [(RUN.replace(LEAD, RESEARCHER), "closed")]
+    assert set(filled.entries()) == set(AGES)
+
+
+def test_names_and_filters_must_both_hold(filled: Store) -> None:
+    answer = close(filled, "kelly", "old", GROUP, "--older-than", "2d")
+    assert dict(answer.rows) == {KELLY: "kept", OLD: "closed", GROUP: "closed"}
+    (row,) = [row for row in answer.data["results"] if row["status"] == "kept"]
+    assert (row["input"], row["reason"], row["error"]) == ("kelly", "filter", "not --older-than 2d")
+
+
+def test_a_name_that_is_not_there_is_not_found_whatever_the_filters(filled: Store) -> None:
+    assert run_json(CloseProject, "nobody", "--kind", "project", state=filled.state).code == 1
+
+
+def test_no_match_is_a_failure_and_changes_nothing(filled: Store) -> None:
+    before = tree(filled.state)
+    answer = close(filled, "--match", "*nobody/*", "--kind", "hook")
+    (row,) = answer.data["results"]
+    assert (answer.code, row["status"], row["reason"], row["key"]) == (1, "not_found", "filter", None)
+    assert row["error"] == "agent project-lead has no such session"
+    assert tree(filled.state) == before
+
+
+def test_how_many_of_each_kind_go_is_said(filled: Store) -> None:
+    answer = run_json(CloseProjectBatch, "--dry-run", "--older-than", "1d", "--kind", "cron-run,project,group",
+                      state=filled.state)  # fmt: skip
+    assert "by kind: 1 group, 1 cron-run, 1 project" in answer.data["warnings"]
+
+
+def test_more_than_the_limit_needs_a_word(filled: Store) -> None:
+    before = tree(filled.state)
+    answer = run_json(CloseProjectBatch, "--kind", "project", "--max", "1", state=filled.state)
+    assert (answer.code, answer.data["error"]["name"]) == (3, "too_many")
+    assert "--kind project" in answer.data["error"]["remedy"]
+    assert tree(filled.state) == before
+
+
+def test_a_run_in_flight_stays(filled: Store) -> None:
+    (filled.folder() / f"{session_id(KELLY)}.jsonl").write_text("{}")
+    filled.lock_transcript(KELLY)
+    assert dict(close(filled, "--kind", "project").rows) == {KELLY: "kept", OLD: "closed", PINNED: "kept"}
+    assert dict(close(filled, "--kind", "project", "--force").rows) == {KELLY: "closed", PINNED: "kept"}
+
+
+@pytest.mark.parametrize("command", [CloseProject, CloseProjectBatch])
+def test_neither_name_nor_filter_is_wrong(filled: Store, command: Any) -> None:
+    assert run_json(command, state=filled.state).code == 2
+
+
+def test_what_is_kept_is_not_named_by_a_filter(filled: Store) -> None:
+    assert run(KeepOnlySessions, "--kind", "project", state=filled.state).code == 2
