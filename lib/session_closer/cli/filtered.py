@@ -1,25 +1,27 @@
-"""The commands that close by name, or by what sessions are."""
+"""The options of commands that close by what sessions are, besides or instead of by name."""
 
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from plumbum import cli
 
 from ..core import keys
 from ..core.words import Kind
 from . import arguments
-from .app import Command
 from .arguments import word
 
 if TYPE_CHECKING:
-    from ..core.selection import Wanted
+    from ..core.wanted import Wanted
     from ..core.wish import Wish
 
 
-class Filtered(Command):
+class Filtered(cli.Application):
     """What the commands share that take filters beside names: all that are given must hold."""
+
+    OPERATION: ClassVar[str]
+    agent: Any
 
     globs = word("--match GLOB", "only keys like this, in quotes: '*:cron:*:run:*'", many=True)
     kinds = cli.SwitchAttr(
@@ -32,7 +34,7 @@ class Filtered(Command):
         """Return the filters, None where there are none."""
         if not self.globs and not self.kinds and self.older_than is None and self.label is None:
             return None
-        from ..core.selection import Wanted  # what touches a store is not loaded for --help
+        from ..core.wanted import Wanted  # what touches a store is not loaded for --help
 
         return Wanted(
             kinds=frozenset(itertools.chain.from_iterable(self.kinds)),

@@ -12,8 +12,8 @@ from .escape import quoted
 from .keys import Target
 from .model import GatewayView, Plan, PlannedRow, Reason, Session, Snapshot, Status
 from .protection import protection
-from .selection import Wanted
 from .transcripts import is_running
+from .wanted import Wanted
 from .wish import Wish
 from .words import Kind
 

@@ -8,7 +8,7 @@ from .keys import Target
 
 if TYPE_CHECKING:
     from .policy import Rules
-    from .selection import Wanted
+    from .wanted import Wanted
 
 
 class Wish(NamedTuple):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 from ..core import escape, ids, keys, planning
 from ..core.errors import CloserError, Refused
 from ..core.findings import Chores
-from ..core.model import Plan, Status
+from ..core.model import Plan, PlannedRow, Status
 from ..core.report import Report
 from ..core.wish import Options, Wish
 from ..journal import closed, history
@@ -172,9 +172,7 @@ def _chores(request: Request, found: Look) -> dict[str, Chores]:
 def _refusal(request: Request, found: Look, plan: Plan) -> CloserError | None:
     """Return why the whole run may not go on, None where it may."""
     absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
-    named = [] if request.options.late else [row for row in absent if row.reason is None]
-    slips = filter(None, (keys.slip(row.given, row.agent) for row in named))
-    if (slip := next(slips, None)) is not None:
+    if (slip := _slip(request, absent)) is not None:
         return slip
     unknown = [row.given for row in absent]
     if request.wish.keep and unknown:
@@ -196,6 +194,13 @@ def _refusal(request: Request, found: Look, plan: Plan) -> CloserError | None:
     closing = [found.stores[agent] for agent in dict.fromkeys(row.agent for row in (*plan.closing, *plan.deferred))]
     problem = request.runtime.refusal(closing) if count else None
     return problem or request.runtime.unwritable(_written(found, plan))
+
+
+def _slip(request: Request, absent: Sequence[PlannedRow]) -> CloserError | None:
+    """Return what is wrong with a name that can be no session's, None where there is none such."""
+    # Of what was deferred all names have been looked at, and no filter is a name.
+    named = [] if request.options.late else [row for row in absent if row.reason is None]
+    return next(filter(None, (keys.slip(row.given, row.agent) for row in named)), None)
 
 
 def _written(found: Look, plan: Plan) -> Iterator[str]:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from ..core import durations, filters, planning, verdicts
 from ..core.details import Details
 from ..core.escape import plain
-from ..core.filters import Filtered
 from ..core.findings import FREEING, Action, Doubt, Findings
 from ..core.hints import did_you_mean, not_here, tail_of
 from ..core.model import Plan, PlannedRow, Reason, Session, Snapshot, Status
@@ -98,11 +97,7 @@ def _planned(request: Request, found: Look, choices: Choices, first: Plan | None
             hidden = [one for one in snapshot.sessions.values() if one.archived]
             choices = choices._replace(freeing=frozenset(_archived_by_us(request, snapshot.agent, hidden)))
         return planning.keep_only(wish.targets, snapshot, found.view, choices), choices
-    kept: tuple[PlannedRow, ...] = ()
-    if wish.matching is not None:
-        taken = _filtered(request, found, own)
-        kept = tuple(row for row in taken.rows if choices.only is None or (row.agent, row.key) in choices.only)
-        request = replace(request, wish=wish._replace(targets=taken.targets))
+    request, kept = _filtered(request, found, choices)
     targets = [target for target in request.wish.targets if target.agent in snapshots]
     plan = planning.close(targets, snapshots, found.view, choices)
     plan = replace(plan, rows=(*plan.rows, *kept))
@@ -113,20 +108,19 @@ def _planned(request: Request, found: Look, choices: Choices, first: Plan | None
     return replace(plan, rows=tuple(_remembered(request, row, before) for row in plan.rows)), choices
 
 
-def _filtered(request: Request, found: Look, own: frozenset[str]) -> Filtered:
-    """Return what the filters leave of the named sessions, or take of all."""
+def _filtered(request: Request, found: Look, choices: Choices) -> tuple[Request, tuple[PlannedRow, ...]]:
+    """Return the request for what the filters leave of the named sessions, or take of all, and rows for the others."""
     wish, now = request.wish, request.clock.seconds()
-    assert wish.matching is not None
+    if wish.matching is None:
+        return request, ()
     snapshots = {agent: request.runtime.marked(snapshot, now) for agent, snapshot in found.snapshots.items()}
     details: dict[str, Mapping[str, Details]] = {}
     if wish.matching.label is not None:
-        details = {
-            agent: found.stores[agent].details(snapshot.sessions)
-            for agent, snapshot in snapshots.items()
-            if agent in found.stores
-        }
-    scene = filters.Scene(snapshots, details, found.view, now, own, request.options.force)
-    return filters.choose(wish, scene)
+        details = {agent: store.details(snapshots[agent].sessions) for agent, store in found.stores.items()}
+    scene = filters.Scene(snapshots, details, found.view, now, choices.own, request.options.force)
+    taken = filters.choose(wish, scene)
+    kept = tuple(row for row in taken.rows if choices.only is None or (row.agent, row.key) in choices.only)
+    return replace(request, wish=wish._replace(targets=taken.targets)), kept
 
 
 def _freed(request: Request) -> frozenset[Kind] | None:

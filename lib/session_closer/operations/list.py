@@ -10,8 +10,9 @@ from ..core.details import NOTHING, Details
 from ..core.errors import CloserError
 from ..core.model import GatewayView
 from ..core.report import StoreResult
-from ..core.selection import Listing, Match, Row, Wanted
+from ..core.selection import Listing, Match, Row
 from ..core.transcripts import is_running
+from ..core.wanted import Wanted
 from ..core.wish import Options
 from ..core.words import Sort
 from ..ports.context import Context

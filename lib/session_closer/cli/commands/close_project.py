@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...core.errors import Ours, UsageProblem
+from ..app import Command
 from ..arguments import word
 from ..filtered import Filtered
 from ..program import start
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ...core.wish import Wish
 
 
-class CloseProject(Filtered):
+class CloseProject(Filtered, Command):
     """Close the sessions of one project: back up, take the entry out, archive the transcript.
 
     A project id stands for agent:<agent>:<id>, agent:<agent>:project-<id> and the bare keys <id> and project-<id>:

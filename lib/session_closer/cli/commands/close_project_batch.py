@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..app import Command
 from ..filtered import Filtered
 from ..program import start
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from ...core.wish import Wish
 
 
-class CloseProjectBatch(Filtered):
+class CloseProjectBatch(Filtered, Command):
     """Close the sessions of several projects, of several agents if full keys say so.
 
     Each target has a result of its own: one that is refused or not found does not stop the others.

@@ -72,7 +72,7 @@ class ListSessions(Reader):
             keys.check_agent(self.agent)
         if sum((self.agent is not None, self.all_agents, self.store is not None)) > 1:
             raise UsageProblem("--agent, --all-agents and --store contradict each other", "give one of them")
-        from ...core.selection import Wanted  # what touches a store is not loaded for --help
+        from ...core.wanted import Wanted  # what touches a store is not loaded for --help
         from ...operations.list import look
 
         wanted = Wanted(
