@@ -54,7 +54,7 @@ def events(own: str) -> list[dict[str, Any]]:
         {"type": "brand_new", "data": {"who": "knows"}},
         _message("user", ODD),
     ]  # fmt: skip
-    moments = [f"2026-11-28T10:00:{at:02}.000Z" for at in range(len(said) + 1)]
+    moments = [f"2020-11-28T10:00:{at:02}.000Z" for at in range(len(said) + 1)]
     linked = [{"type": "session", "version": 3, "id": own, "timestamp": moments[0], "cwd": "/home/kelly"}]
     parents = [None, "e1", "e2", "e3", "e3", "e5", "e6", "e7", "e8", "e8"]
     for at, (event, above) in enumerate(zip(said, parents, strict=True), 1):
@@ -75,7 +75,7 @@ class InFiles:
         store.add((KEY, entry))
         self.store, self.own, self.path = store, str(entry["sessionId"]), Path(entry["sessionFile"])
         checkpoint = f"{self.own}.checkpoint.{session_id('c')}.jsonl"
-        old = f"{self.own}.jsonl.reset.2026-11-27T10-00-00.000Z"
+        old = f"{self.own}.jsonl.reset.2020-11-27T10-00-00.000Z"
         self.beside = {
             "trajectory.jsonl": self._put(f"{self.own}.trajectory.jsonl", b'{"run":1}\n'),
             f"checkpoints/{checkpoint}": self._put(checkpoint, lines(events(self.own)[:3])),
