@@ -11,7 +11,8 @@ from .lab import Lab, laboratory, prepare_commands
 
 # What is tried on a version in between, too: an undo, and what an agent does by SKILL.md.
 SPOT_CHECKS = (
-    "test_effects", "test_restore", "test_an_agent_that_follows_the_skill_closes_two_sessions_and_then_its_own"
+    "test_effects", "test_export", "test_restore",
+    "test_an_agent_that_follows_the_skill_closes_two_sessions_and_then_its_own",
 )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def import_files(state: str | Path, agent: str, *, limit: int | None = None) -> 
             _import_row(connection, key, entry)
             if named is not None:
                 read.append(Path(named))
-                for seq, line in enumerate(Path(named).read_text().splitlines()[1:]):
+                for seq, line in enumerate(Path(named).read_text().split("\n")[1:-1]):
                     columns = "session_id, seq, event_json, created_at"
                     values = (entry["sessionId"], seq, line, BORN + seq)
                     connection.execute(f"insert into transcript_events ({columns}) values (?, ?, ?, ?)", values)

@@ -148,6 +148,7 @@ def test_a_file_gets_a_name_that_nobody_has_in_few_places() -> None:
         "openclaw.files.lock",
         "openclaw.files.index",
         "openclaw.sqlite.restore",
+        "openclaw.from_bundle",
         "hermes.checkpoints",
     }
     called = {

@@ -11,11 +11,14 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 
-from ..core.export.manifest import File
-from ..core.export.parts import Stream
+from ..core.errors import Refused
+from ..core.export import manifest
+from ..core.export.manifest import File, Manifest
+from ..core.export.parts import ENTRY, Stream
 from ..system import files
 from ..system.disk import Disk
-from ..system.pieces import PIECE, opened
+from ..system.pieces import PIECE, chunks, opened
+from ..system.trust import objection
 
 BEFORE = ".session-closer-"
 
@@ -99,6 +102,42 @@ class Bundle:
 
     def _within(self, name: str) -> str:
         return os.path.join(self.path, name) if name else self.path
+
+
+def checked(folder: str) -> Manifest:
+    """Return the manifest of a bundle that is whole and can be brought back; Refused where it is not.
+
+    Every file that it lists is read, and has the hash in its SHA256SUMS; folder and files are ours or root's alone.
+    """
+    try:
+        if why := objection(os.stat(folder)):
+            raise _damaged(f"{folder}: {why}")
+        sums = manifest.summed(b"".join(chunks(os.path.join(folder, manifest.SUMS))))
+        for name, wanted in sums.items():
+            if _hash(os.path.join(folder, name)) != wanted:
+                raise _damaged(f"{os.path.join(folder, name)} is not what was exported")
+        found = manifest.decoded(b"".join(chunks(os.path.join(folder, manifest.MANIFEST))))
+    except OSError as problem:
+        raise _damaged(f"{problem.filename or folder} cannot be read: {problem.strerror}") from None
+    except ValueError as problem:
+        raise _damaged(f"{folder}: {problem}") from None
+    listed = {file.path: file.sha256 for file in found.files}
+    if {**listed, manifest.MANIFEST: sums.get(manifest.MANIFEST)} != sums:
+        raise _damaged(f"{folder}: {manifest.SUMS} and {manifest.MANIFEST} do not list the same files")
+    if not found.importable or ENTRY not in listed:
+        raise Refused(f"{folder} has no secrets any more, nor all else", "a bundle without --redact", name="no_copy")
+    return found
+
+
+def _hash(path: str) -> str:
+    digest = hashlib.sha256()
+    for piece in chunks(path):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _damaged(why: str) -> Refused:
+    return Refused(why, "another copy of the bundle", name="damaged_bundle")
 
 
 class TooLarge(Exception):

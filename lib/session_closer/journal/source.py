@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ..core.durable import Move
@@ -16,12 +17,14 @@ class Origin(StrEnum):
     RECEIPT = "a run's receipt"
     BACKUP = "a backup of an index"
     FOUND = "what anybody has deleted or reset"
+    BUNDLE = "the folder of an export"
 
 
 class Source(NamedTuple):
     """What is to be brought back, by store: as a receipt has it, or made of a backup, or of what was found.
 
     `run`, `sequence` and `began` (ISO 8601) are those of the run that put it away; "" and 0 where none of ours did.
+    `copies`: the whole paths of files elsewhere which are put down as these archives first.
     """
 
     stores: tuple[StoreRecord, ...]
@@ -29,6 +32,7 @@ class Source(NamedTuple):
     run: str = ""
     sequence: int = 0
     began: str = ""
+    copies: Mapping[str, str] = MappingProxyType({})
 
     @property
     def restores(self) -> bool:

@@ -13,7 +13,7 @@ from ..journal.record import StoreRecord
 from ..journal.source import Source
 from ..system import files
 from ..system.clock import Clock
-from . import access, found, from_backup, from_found, owner, stores
+from . import access, found, from_backup, from_bundle, from_found, owner, stores
 from .files.store import FileStore, check, read_index
 from .home import Home
 from .sqlite.store import SqliteStore
@@ -31,9 +31,11 @@ class OpenClawPast:
         access.check_unfinished(self._home, [])
 
     def source(self, which: str, given: str | None, *, looking: bool) -> tuple[Source, list[str]]:
-        """Return what a word stands for, and what is to be said of it: a receipt, a backup, or what was found."""
+        """Return what a word stands for, and what is to be said of it: a receipt, a backup, a bundle, or a find."""
         if which.startswith(from_found.PREFIX):
             return from_found.from_found(self._home, which, given, self._places, self._clock, looking=looking)
+        if which != receipts.LAST and os.path.isdir(which):
+            return from_bundle.from_bundle(self._home, which)
         if ".bak-" in os.path.basename(which):
             return from_backup.from_backup(self._home, which), []
         return receipts.choose(self._home.state, which, self._places, looking=looking), []

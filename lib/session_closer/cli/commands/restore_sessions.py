@@ -28,12 +28,12 @@ class RestoreSessions(Base):
     """Bring closed sessions back: entry, transcript and the files beside it, verified against the receipt.
 
     Nothing that exists now is overwritten: a key in use again is a conflict, the others come back. `last` is the latest
-    run that closed something; a sessions.json.bak-* stands for what was closed without a receipt, found:ID for what
-    anybody has deleted or reset: --found lists that.
+    run that closed something; a sessions.json.bak-* stands for what was closed without a receipt, a folder that
+    export-sessions has made for the session in it, found:ID for what anybody has deleted or reset: --found lists that.
     """
 
     OPERATION = "restore-sessions"
-    POSITIONALS = "<receipt id | last | backup file | found:ID> [session key...]"
+    POSITIONALS = "<receipt id | last | backup file | bundle | found:ID> [session key...]"
 
     list = cli.Flag("--list", help="show the receipts, newest first")
     found = cli.Flag("--found", help="show what anybody has deleted or reset: what holds one of the words, or all")

@@ -8,8 +8,6 @@ import msgspec
 
 FORMAT = 1
 MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
-# A manifest holds a line for each file of a session.
-MOST_BYTES = 16 << 20
 
 
 class File(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -78,3 +76,14 @@ def decoded(raw: bytes) -> Manifest:
 def sums(files: Iterable[File]) -> bytes:
     """Return the list of hashes of a bundle's files."""
     return "".join(f"{file.sha256}  {file.path}\n" for file in files).encode()
+
+
+def summed(raw: bytes) -> dict[str, str]:
+    """Return the hashes of a list of them by path; ValueError where it is none, or leads out of its folder."""
+    found = {}
+    for line in raw.decode("ascii", "strict").splitlines():
+        digest, between, path = line[:64], line[64:66], line[66:]
+        if between != "  " or not path or any(part in ("", ".", "..") for part in path.split("/")):
+            raise ValueError(f"{SUMS} has a line that is none of ours: {line[:100]!r}")
+        found[path] = digest
+    return found

@@ -18,6 +18,7 @@ from ...journal.record import Kept, StoreRecord
 from ...journal.source import Chosen
 from ...ports.store import Ledger
 from ...ports.undo import Item, Returns
+from .. import from_bundle
 from ..installation import Installation
 from ..undo import make_folder, recorded
 from . import commit, document, returnable
@@ -52,6 +53,7 @@ def restore_store(
     ledger.note_first(record)
     share = FileShare(store=store, rows=[], record=record, note=ledger.note, hashes=ledger.hashes, planned=live)
     ledger.shares.append(share)
+    from_bundle.put_down(disk, store.folder, todo, some[0].source.copies)
     back = _all_files_back(here, store, todo, returns)
     if back:
         _entries_back(here, share, back, returns, {one.name: one for one in some})

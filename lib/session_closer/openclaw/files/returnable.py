@@ -16,6 +16,7 @@ from ...core.model import Session, Status
 from ...journal.source import Chosen, ChosenFile, ChosenSession, Origin
 from ...ports.undo import Item
 from ...system import files
+from ..from_bundle import is_held
 from ..home import Home
 from ..shelf import Shelf
 from ..undo import entry_of, shelf_of, with_files, with_way_out
@@ -69,7 +70,9 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
         return item._replace(status=Status.FAILED, error=problem.message)
     moves = [_as_it_is_now(seen, move) for move in session.moves]
     moves += _left_for_another(seen, entry, {move.source for move in session.moves})
-    found = with_files(seen.home, seen.store.folder, item._replace(entry=entry), moves, claims=seen.claims)
+    kept = is_held(one, seen.store.folder)
+    entered = item._replace(entry=entry)
+    found = with_files(seen.home, seen.store.folder, entered, moves, claims=seen.claims, is_kept=kept)
     # Where it was written back by hand, or by a gateway, its files may still be put away.
     if there and not (found.is_wanted and found.moves):
         return item._replace(status=Status.ALREADY_RESTORED)

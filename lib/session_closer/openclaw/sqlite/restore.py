@@ -15,6 +15,7 @@ from ...journal.source import Chosen
 from ...ports.store import Ledger, Share
 from ...ports.undo import Item, Returns
 from ...system import files
+from .. import from_bundle
 from ..attached import modes
 from ..gateway import client, service
 from ..gateway.link import CallRefused, LinkLost, LinkRefused
@@ -38,7 +39,9 @@ def restore_store(
     deleted = {item.key for item in items if item.put_away is How.DELETE}
     left = [one for one in some if one.name in deleted]
     if left:
-        _import_rows(here, ledger, store, left, returns)
+        wanted = _away(items, How.DELETE)
+        with from_bundle.put_down_meanwhile(here.disk, store.folder, wanted, some[0].source.copies):
+            _import_rows(here, ledger, store, left, returns)
 
 
 def _away(items: Sequence[Item], how: How) -> list[Item]:

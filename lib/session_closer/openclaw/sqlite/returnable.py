@@ -15,6 +15,7 @@ from ...journal import history
 from ...journal.source import Chosen, ChosenFile, ChosenSession
 from ...ports.undo import Item
 from ..files import document
+from ..from_bundle import is_held
 from ..home import Home
 from ..shelf import Shelf
 from ..undo import entry_of, shelf_of, with_files, with_way_out
@@ -81,8 +82,10 @@ def _to_import(seen: Look, item: Item, one: ChosenSession) -> Item:
             return item._replace(status=Status.FAILED, error=why)
         moves = (*moves, *transcripts)
 
+    in_bundle = is_held(one, store.folder)
+
     def is_kept(archive: str) -> bool:
-        return store.kept(archive).raw is not None
+        return in_bundle(archive) or store.kept(archive).raw is not None
 
     found = with_files(seen.home, store.folder, item._replace(entry=entry), moves, is_kept=is_kept)
     return with_twice(found._replace(moves=transcripts)) if found.is_wanted else found
