@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from .install import BETWEEN
 from .lab import Lab, Result, create, run
 from .snapshots import settled
+from .stores import CAPTURE
 
 pytestmark = pytest.mark.live
 
@@ -56,13 +58,16 @@ def test_every_event_is_in_the_folder_with_the_gateway_running_and_stopped(lab: 
         assert events(text) == events(lab.store.said(AGENT, KEY))
         assert len(events(text)) > 6
         assert LONG in json.dumps(events(text), ensure_ascii=False)
-        assert json.loads((folder / "entry.json").read_bytes()) == lab.entries(AGENT)[KEY]
+        row = json.loads((folder / "entry.json").read_bytes())
+        row.pop(CAPTURE, None)
+        assert row == lab.entries(AGENT)[KEY]
         page = (folder / "transcript.md").read_text()
         assert all(f"> message {number} of {KEY}" in page for number in range(3))
         if lab.era == "files":
             assert (folder / "transcript.jsonl").read_bytes() == lab.transcript(AGENT, KEY).read_bytes()
-        said = "".join(path.read_text() for path in (folder / "windows").iterdir())
-        assert f"message 0 of {KEY}" in said
+        # A version in between does not note whose a transcript was before a reset.
+        if lab.install.version not in BETWEEN:
+            assert any(f"message 0 of {KEY}" in path.read_text() for path in (folder / "windows").iterdir())
         if name == "running":
             lab.stop()
 

@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 
-from . import artifacts, claims, cuts, databases, hermes, hostile, mutants, races, sweeps, traced, wrong_clocks
+from . import artifacts, claims, cuts, databases, exports, hermes, hostile, mutants, races, sweeps, traced, wrong_clocks
 from .parts import Given, Part, Skipped, Tally, say
 
 PARTS = [
@@ -25,6 +25,8 @@ PARTS = [
     Part("rows-recovery", databases.errors_of_recovery),
     Part("artifacts", artifacts.artifacts),
     Part("claims", claims.claims),
+    Part("exports", exports.exports),
+    Part("exports-told", hostile.exports),
     Part("power", cuts.cuts),
     Part("recovery-power", cuts.cuts_of_recovery),
     Part("hostile", hostile.hostile),

@@ -22,6 +22,7 @@ _TESTS = (
 )
 
 
+_EXPORTS = ("tests/commands/export", "tests/unit/test_redaction.py", "tests/unit/test_export_page.py")
 _EFFECTS = ("tests/commands/close/test_effects.py", "tests/commands/close/test_effects_in_files.py")
 
 
@@ -33,6 +34,11 @@ def hostile(given: Given) -> Tally:
 def effects(given: Given) -> Tally:
     """Look whether dry run, result, receipt and undo name what a close takes along."""
     return _tests(given, _EFFECTS)
+
+
+def exports(given: Given) -> Tally:
+    """Export what grows, what is damaged and what may not be read, and bring back folders that are not whole."""
+    return _tests(given, _EXPORTS)
 
 
 def checkpoints(given: Given) -> Tally:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import session_closer
 
-from . import hermes_mutants
+from . import export_mutants, hermes_mutants
 from .mutant import Mutant
 from .mutant import one as _one
 from .parts import Given, Tally, say
@@ -472,6 +472,7 @@ MUTANTS = (
         "            not_restored=self.left,\n",
         "effects",
     ),
+    *export_mutants.MUTANTS,
     *hermes_mutants.MUTANTS,
 )
 

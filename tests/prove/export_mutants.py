@@ -1,0 +1,85 @@
+"""The mutants of exports: each look at what was written, and each reason to write nothing, taken out of the program."""
+
+from __future__ import annotations
+
+from .mutant import Mutant, one
+
+_ONE, _CLOSE, _WHERE = "operations/bundles.py", "operations/copies.py", "operations/export.py"
+_FOLDER, _BACK, _ROWS = "artifacts/bundle.py", "openclaw/from_bundle.py", "openclaw/sqlite/parts.py"
+_TOLD = "exports-told"
+
+
+def _blind(name: str, file: str, old: str, new: str, *seen_by: str) -> Mutant:
+    return one(f"exports: {name}", file, old, new, *(seen_by or (_TOLD,)))
+
+
+MUTANTS = (
+    _blind("a copy is not held against its source", _FOLDER, "return all(copy.read", "return True or all(copy.read"),
+    _blind("what has come meanwhile is left out", _ONE, "{stream.name for stream in streams} == read and", ""),
+    _blind("a redacted copy is not compared", _ONE, "return digest.hexdigest() == hashed", "return True"),
+    _blind("an event may have any size", _ROWS, "if isinstance(counted, int) and counted != len(line):", "if False:"),
+    _blind("what is left of an export stays", _ONE, "            bundle.remove()\n", "            pass\n"),
+    _blind("room is not looked for", _ONE, "if free < needed:", "if False:"),
+    _blind("a name that is taken is not looked for", _ONE, "if os.path.lexists(os.path.join(folder, name)):", "if 0:"),
+    _blind("sessions may be where exports go", _WHERE, "if real == place or", "if False and"),
+    _blind(
+        "a stranger's link is followed", _WHERE, "if (link := trust.foreign_link(path)) is not None:", "if link := 0:"
+    ),
+    _blind(
+        "others may write to the folder",
+        _WHERE,
+        "if not is_shared and (why := trust.objection(status)):",
+        "if why := 0:",
+    ),
+    _blind(
+        "what cannot be exported goes",
+        _CLOSE,
+        "row if done is None or isinstance(done, Exported) else _staying(row, done)",
+        "row",
+    ),
+    _blind("what was used since goes", "operations/apply.py", "plan = copies.unchanged(store, plan, first)", "pass"),
+    _blind(
+        "what is closed is not exported",
+        "operations/close.py",
+        "plan = copies.made(request, plan, request.options.export)",
+        "pass",
+        "exports:close",
+    ),
+    _blind("hashes are not checked", _FOLDER, "!= wanted:\n", "!= wanted and 0:\n"),
+    _blind("what was redacted comes back", _FOLDER, "if not found.importable or ENTRY not in listed:", "if False:"),
+    _blind(
+        "a list may lead elsewhere",
+        "core/export/manifest.py",
+        'any(part in ("", ".", "..") for part in',
+        "any(0 for _ in",
+    ),
+    _blind(
+        "a row may lead elsewhere",
+        _BACK,
+        "    if not isinstance(named, str) or live is None:\n",
+        "    if named or not named:\n",
+    ),
+    Mutant(
+        "exports: an archive has its name before it is whole",
+        (
+            (_BACK, 'fresh = os.path.join(folder, f"{BEFORE}{secrets.token_hex(6)}")', "fresh = archive"),
+            (_BACK, "            disk.rename_new(fresh, archive)\n", ""),
+        ),
+        ("exports:restore",),
+    ),
+    Mutant(
+        "exports: a folder has its name before it is whole",
+        (
+            (_FOLDER, 'f"{BEFORE}{secrets.token_hex(6)}")', '"export-me-" + "0" * 8)'),
+            (_FOLDER, "        self._disk.rename_new(path, final)\n", ""),
+        ),
+        ("exports:bundle, files",),
+    ),
+    _blind("secrets are not told by their form", "core/export/redaction.py", "text = _FORM.sub(GONE, text)", "pass"),
+    _blind(
+        "what a tool says may end its block",
+        "core/export/markdown.py",
+        'fence = "`" * max(3, _longest(shown) + 1)',
+        'fence = "`" * 3',
+    ),
+)

@@ -1,0 +1,20 @@
+"""Exports: a kill and an error at every step leaves nothing half under a final name, and closes nothing uncopied."""
+
+from __future__ import annotations
+
+import os
+
+from faults.exports import SCENARIOS, Bench, Scenario, sweep
+
+from .parts import Given, Tally
+
+
+def exports(given: Given) -> Tally:
+    """Disturb each scenario at every step."""
+
+    def work(scenario: Scenario, place: str) -> Tally:
+        bench = Bench(scenario, os.path.join(place, "bench"))
+        sweep(bench, lambda steps: list(range(steps)))
+        return Tally(bench.tried, bench.broken)
+
+    return given.spread([one for one in SCENARIOS if given.only in ("", one.name)], work)
