@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from . import cleanup, closing, sqlite, startup
+from . import agents, cleanup, closing, sqlite, startup
 
-PARTS = {"startup": startup.main, "closing": closing.main, "cleanup": cleanup.main, "sqlite": sqlite.main}
+PARTS = {
+    "startup": startup.main,
+    "closing": closing.main,
+    "cleanup": cleanup.main,
+    "agents": agents.main,
+    "sqlite": sqlite.main,
+}
 
 
 def main(names: list[str]) -> int:

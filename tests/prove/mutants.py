@@ -426,8 +426,8 @@ MUTANTS = (
     _one(
         "nobody looks again at the end",
         "operations/apply.py",
-        "        if store.is_lent(share):\n",
-        "        if False:\n",
+        "            if store.is_lent(share):\n",
+        "            if False:\n",
         "claims:shared transcripts",
     ),
     _one(

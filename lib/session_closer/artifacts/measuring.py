@@ -18,6 +18,8 @@ _PIECE = 1 << 20
 Made = TypeVar("Made")
 
 Stamp = tuple[int, ...]
+# Where in a stamp the bytes of the file are.
+SIZE = 2
 
 
 def live(folder: str, move: Move, budget: HashBudget) -> Move:
@@ -81,18 +83,22 @@ def _end(work: Callable[[], Made]) -> Callable[[], Made]:
     return lambda: made
 
 
+def _done(work: Callable[[], Made]) -> Callable[[], Made]:
+    made = work()
+    return lambda: made
+
+
 class Hash:
-    """The SHA-256 of a store, made beside whatever else goes on."""
+    """The SHA-256 of a store; of a large one it is made beside whatever else goes on."""
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
-        self._hash = hashlib.sha256()
-        self._made = beside(lambda: self._hash.update(raw))
+        # A small one is hashed before a thread has begun.
+        self._made = (beside if len(raw) > _PIECE else _done)(lambda: hashlib.sha256(raw).hexdigest())
 
     def hexdigest(self) -> str:
         """Return the hash when it is made."""
-        self._made()
-        return self._hash.hexdigest()
+        return self._made()
 
 
 def holds(path: str, raw: bytes) -> bool:

@@ -157,7 +157,7 @@ class Base(Reader):
         if self.as_json:
             return Console(self.tell, self.progress)
         streams.load_drawing()
-        return Console(self.tell, self.progress, self._progress.watch)
+        return Console(self.tell, self.progress, self._progress.watch, self._progress.agents)
 
     def progress(self, done: int, total: int) -> None:
         """Show how far work is: on a terminal if it has taken more than a second, else with --verbose every ten."""

@@ -74,6 +74,7 @@ class Progress:
         self._next = time.monotonic() + _PATIENCE_SECONDS
         self._first: tuple[float, int] | None = None
         self._shown = False
+        self._agents = ""
         # Asked once: whoever has many small things to do is not to wait for the answer each time.
         self._on_terminal: bool | None = None
 
@@ -87,10 +88,12 @@ class Progress:
                 tell(f"{done} of {total}")
             return
         now = time.monotonic()
-        if now < self._next and (done < total or not self._shown):
+        # The end of one of several agents is no end.
+        is_over = done >= total and not self._agents
+        if now < self._next and not (is_over and self._shown):
             return
         self._next = now + _PAUSE_SECONDS
-        if done < total:
+        if not is_over:
             self._shown = True
             _rewrite(self._drawn(done, total, now) if drawn else f"{done} of {total}")
         else:
@@ -102,6 +105,13 @@ class Progress:
             self._on_terminal = sys.stderr.isatty()
         if self._on_terminal:
             self.show(done, total, every_ten=False, drawn=True)
+
+    def agents(self, done: int, total: int) -> None:
+        """Show, ahead of how far the next one is, that so many of several agents are done, all: that is over."""
+        self._agents = f"{done:,} of {total:,} agents" if done < total else ""
+        self._first = None
+        if not self._agents:
+            self.clear()
 
     def clear(self) -> None:
         """Take what is shown away, so that what is said next has the line."""
@@ -117,7 +127,7 @@ class Progress:
             self._first = now, done
         since, before = self._first
         rate = (done - before) / (now - since) if now > since else 0.0
-        return terminal.progress(done, total, rate, _columns(sys.stderr), sys.stderr.encoding)
+        return terminal.progress(done, total, rate, _columns(sys.stderr), sys.stderr.encoding, ahead=self._agents)
 
 
 def _rewrite(line: str) -> None:

@@ -44,18 +44,22 @@ def lines(grid: Grid, width: int) -> Iterator[str]:
         yield from _drawn(console, grid, widths, together)
 
 
-def progress(done: int, total: int, rate: float, width: int, encoding: str) -> str:
-    """Return one line that says how far work is, how fast it goes (`rate` a second), and how long it takes yet."""
+def progress(done: int, total: int, rate: float, width: int, encoding: str, *, ahead: str = "") -> str:
+    """Return one line that says how far work is, how fast it goes (`rate` a second), and how long it takes yet.
+
+    `ahead` is what stands before that: how far is what this work is a part of.
+    """
     table = Table.grid(padding=0)
     words = [f"{done:,} of {total:,}"]
     if rate >= 1:
         words += [f"{rate:,.0f}/s", f"{(total - done) / rate:,.0f} s left"]
     # The last column stays free: a terminal would go on in the next line.
-    room = width - 1 - sum(len(word) + _GAP for word in words)
+    room = width - 1 - sum(len(word) + _GAP for word in (*words, *filter(None, [ahead])))
     if room >= len(words[0]):
-        table.add_row(ProgressBar(total=total, completed=done, width=min(room, 40)), *(f"  {word}" for word in words))
+        bar = ProgressBar(total=total, completed=done, width=min(room, 40))
+        table.add_row(*([f"{ahead}  "] if ahead else []), bar, *(f"  {word}" for word in words))
     else:
-        table.add_row(words[0])
+        table.add_row(ahead or words[0])
     return next(_printed(_console(width, encoding), table))
 
 

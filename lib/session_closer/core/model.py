@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -221,6 +221,19 @@ class Plan:
     def closing(self) -> tuple[PlannedRow, ...]:
         """The rows whose sessions are to be closed."""
         return tuple(row for row in self.rows if row.status is Status.WOULD_CLOSE)
+
+    @cached_property
+    def by_agent(self) -> Mapping[str, Sequence[PlannedRow]]:
+        """The same, by agent."""
+        found: dict[str, list[PlannedRow]] = {}
+        for row in self.closing:
+            found.setdefault(row.agent, []).append(row)
+        return found
+
+    @cached_property
+    def staying(self) -> frozenset[PlannedRow]:
+        """The rows whose sessions are not to be closed."""
+        return frozenset(row for row in self.rows if row.status is not Status.WOULD_CLOSE)
 
     @cached_property
     def deferred(self) -> tuple[PlannedRow, ...]:

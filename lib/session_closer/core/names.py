@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 INDEX = "sessions.json"
 # Behind an index's name: a file that is not finished, and a finished store that waits for the exchange.
@@ -29,6 +30,7 @@ _COMPANIONS = {
     # Codex binds its thread to the session there (openclaw#91537).
     ".codex-app-server": re.compile(r"(?P<id>.+)\.jsonl\.codex-app-server\.json"),
 }
+_BESIDE = re.compile("|".join(map(re.escape, _COMPANIONS)))
 _USAGE_CACHE = ".usage-cost-cache"
 # OpenClaw names the transcript of a forked session so.
 _FORK = re.compile(rf"\d{{4}}-\d{{2}}-\d{{2}}T[\w-]+?_(?P<id>{_UUID})(?:-topic-[A-Za-z0-9._%-]+)?")
@@ -52,8 +54,10 @@ def is_transcript(name: str) -> bool:
 
 def is_companion(name: str) -> bool:
     """Tell whether this is one of the files that lie beside a transcript."""
-    # Called for each of thousands of files.
-    return any(word in name and pattern.fullmatch(name) for word, pattern in _COMPANIONS.items())
+    # Called ten times for each of thousands of files.
+    if _BESIDE.search(name) is None:
+        return False
+    return any(pattern.fullmatch(name) for pattern in _COMPANIONS.values())
 
 
 def is_temporary(name: str, index: str) -> bool:
@@ -126,6 +130,7 @@ def archived_at(name: str) -> datetime | None:
     return _moment(found["stamp"]) if found else None
 
 
+@lru_cache(maxsize=1024)  # what one run has put away has one stamp
 def _moment(stamp: str) -> datetime | None:
     """Return the UTC moment that a stamp stands for, None where the text is no stamp or there is no such moment."""
     if not re.fullmatch(_STAMP, stamp):

@@ -146,8 +146,8 @@ class Home:
 
         OpenClaw has transcripts there, too: those of `sessions.create` and `chat.inject`.
         """
-        place = os.path.dirname(self.index(agent))
-        return "" if os.path.realpath(place) == os.path.realpath(self.folder(agent)) else place
+        place, folder = os.path.dirname(self.index(agent)), self.folder(agent)
+        return "" if place == folder or os.path.realpath(place) == os.path.realpath(folder) else place
 
     def database(self, agent: str) -> str:
         """Return the path of an agent's session database."""

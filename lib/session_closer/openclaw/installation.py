@@ -36,7 +36,7 @@ class Installation:
     neighbours: Neighbours = field(init=False)
 
     def __post_init__(self) -> None:
-        self.neighbours = Neighbours(self.home, self.warn, self.stores, self.snapshots)
+        self.neighbours = Neighbours(self.home, self.warn, self.stores)
 
     @property
     def options(self) -> Options:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager
 
 from ..core.claims import Claims
 from ..core.errors import CloserError
@@ -154,9 +155,13 @@ class OpenClawRuntime:
 
         return attachments.attach(self.here, plan)
 
-    def going(self, pairs: Collection[tuple[str, str]]) -> None:
-        """Note which sessions, by (agent, key), this run is still to close."""
-        self.here.neighbours.going = frozenset(pairs)
+    def going(self, keys: Mapping[str, Collection[str]]) -> None:
+        """Note which sessions, by agent, this run is still to close."""
+        self.here.neighbours.going = keys
+
+    def one_look(self) -> AbstractContextManager[None]:
+        """Within this, the other agents' indexes are looked at once."""
+        return self.here.neighbours.one_look()
 
     def lent(self, agent: str) -> Mapping[str, Claims]:
         """Return by agent what the others use of this one's files."""

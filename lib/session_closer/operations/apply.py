@@ -52,11 +52,13 @@ def change(request: Request, found: Look, plan: Plan, transaction: Transaction) 
 
 def _carry_out(request: Request, found: Look, plan: Plan, transaction: Transaction, *, done: _Progress) -> None:
     """Close, tidy, restart once, and look again before and after that."""
+    known = {(row.agent, row.key) for row in done.plan.rows}
     for part in _changed(request, found, plan, transaction):
-        known = {(row.agent, row.key) for row in done.plan.rows}
         rows = tuple(row for row in part.rows if (row.agent, row.key) not in known)
-        findings = {**done.plan.findings, **part.findings}
-        done.plan = replace(done.plan, rows=(*done.plan.rows, *rows), findings=findings)
+        if rows or part.findings:
+            known.update((row.agent, row.key) for row in rows)
+            findings = {**done.plan.findings, **part.findings}
+            done.plan = replace(done.plan, rows=(*done.plan.rows, *rows), findings=findings)
     done.plan = replace(done.plan, chores=_tidied(request, found, plan, transaction))
     deferred = tuple(row._replace(status=Status.DEFERRED) for row in plan.deferred)
     if deferred:
@@ -74,11 +76,11 @@ def _changed(request: Request, found: Look, plan: Plan, transaction: Transaction
     """Close the sessions of one agent after the other; give of each what was decided otherwise under the lock."""
     free_for = request.options.free_for
     until = math.inf if free_for is None else request.clock.monotonic() + free_for
-    going = [(row.agent, row.key) for row in plan.closing]
-    for agent in sorted({row.agent for row in plan.closing}):
+    going = {agent: {row.key for row in rows} for agent, rows in plan.by_agent.items()}
+    for agent in request.in_turn(sorted(going)):
         yield _change_store(request, found, plan, transaction, agent=agent, until=until)
         # What is there now stays, so what it uses stays, too.
-        going = [pair for pair in going if pair[0] != agent]
+        del going[agent]
         request.runtime.going(going)
 
 
@@ -112,8 +114,7 @@ def _change_store(
         gone: set[str] = set()
         if plan.closing:
             gone.update(store.take_out(plan.closing, transaction, stamp=stamp, until=until))
-        known = {row for row in first.rows if row.status is not Status.WOULD_CLOSE}
-        rows = [row for row in plan.rows if row.status is not Status.WOULD_CLOSE and row not in known]
+        rows = [row for row in plan.rows if row.status is not Status.WOULD_CLOSE and row not in first.staying]
         rows += [row._replace(status=Status.ALREADY_CLOSED) for row in plan.closing if row.key in gone]
         return replace(plan, rows=tuple(rows))
 
@@ -130,25 +131,25 @@ def _decided(request: Request, found: Look, first: Plan, store: Store, stamp: st
         row.status in (Status.NOT_FOUND, Status.ALREADY_CLOSED) for row in first.rows
     )
     if may_hold and snapshot == found.snapshots[agent] and request.runtime.is_lent_as_before(agent):
-        own = tuple(row for row in first.closing if row.agent == agent)
-        return replace(first, rows=own, findings={}), found.stamp
+        return replace(first, rows=tuple(first.by_agent[agent]), findings={}), found.stamp
     now = replace(found, snapshots={agent: snapshot}, view=view, stamp=stamp)
     return decide_again(request, now, first), stamp
 
 
 def _look_again(request: Request, found: Look, transaction: Transaction) -> None:
     """Bring back what a session has taken into use since its store was changed (I6, I9): it may be another store's."""
-    for share in transaction.shares:
-        store = found.stores[share.store.agent]
-        if store.is_lent(share):
-            with locked(request.runtime, store):
-                store.look_again(share)
-        if share.record.orphans:
-            from . import cleanup
-
-            if cleanup.is_lent(request, share):
+    with request.runtime.one_look():
+        for share in transaction.shares:
+            store = found.stores[share.store.agent]
+            if store.is_lent(share):
                 with locked(request.runtime, store):
-                    cleanup.look_again(request, share)
+                    store.look_again(share)
+            if share.record.orphans:
+                from . import cleanup
+
+                if cleanup.is_lent(request, share):
+                    with locked(request.runtime, store):
+                        cleanup.look_again(request, share)
 
 
 def _locked_out(request: Request, transaction: Transaction) -> CloserError | None:

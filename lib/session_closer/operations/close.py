@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -205,9 +206,11 @@ def _slip(request: Request, absent: Sequence[PlannedRow]) -> CloserError | None:
 
 def _written(found: Look, plan: Plan) -> Iterator[str]:
     """Give the folders that a plan changes."""
-    going = (*plan.closing, *plan.deferred)
-    for agent in dict.fromkeys(row.agent for row in going):
-        yield from found.stores[agent].written([row for row in going if row.agent == agent])
+    going: dict[str, list[PlannedRow]] = defaultdict(list)
+    for row in (*plan.closing, *plan.deferred):
+        going[row.agent].append(row)
+    for agent, rows in going.items():
+        yield from found.stores[agent].written(rows)
     for agent in plan.tidying:
         store = found.stores[agent]
         yield from (store.place, store.folder) if store.traits.loose_files else (store.folder,)

@@ -29,14 +29,15 @@ def decide(request: Request, found: Look) -> Plan:
         request.warn(*planning.spoken_of(plan, named=not request.wish.keep))
     if request.wish.matching is not None and (going := filters.counted(plan)):
         request.warn(f"by kind: {going}")
-    request.runtime.going([(row.agent, row.key) for row in plan.closing])
-    return _finished(request, found, plan, choices)
+    request.runtime.going({agent: {row.key for row in rows} for agent, rows in plan.by_agent.items()})
+    with request.runtime.one_look():
+        return _finished(request, found, plan, choices)
 
 
 def decide_again(request: Request, found: Look, first: Plan) -> Plan:
     """Decide again for one store: only what the first plan closed may be closed, however the store has changed."""
     [(agent, snapshot)] = found.snapshots.items()
-    before = [row for row in first.closing if row.agent == agent]
+    before = first.by_agent.get(agent, ())
     only = frozenset((row.agent, row.key) for row in before)
     plan, choices = _planned(request, found, Choices(stamp=found.stamp, only=only), first)
     plan = _finished(request, found, _without_losses(request, plan, warns=False), choices)

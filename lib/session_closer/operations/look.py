@@ -54,7 +54,9 @@ def _read(request: Request, agent: str) -> None:
         return
     snapshot = store.read()
     runtime.stores[agent], runtime.snapshots[agent] = store, snapshot
-    if not request.options.dry_run:
+    if len(request.wish.agents()) > 1:
+        store.rest()
+    elif not request.options.dry_run:
         store.warm()
 
 
@@ -72,7 +74,7 @@ def planned_sizes(request: Request, found: Look, plan: Plan) -> Mapping[str, Map
     sizes = {}
     for agent, store in found.stores.items():
         # One without a file weighs nothing, and there are many.
-        rows = [row for row in plan.closing if row.agent == agent and (row.moves or not store.traits.loose_files)]
+        rows = [row for row in plan.by_agent.get(agent, ()) if row.moves or not store.traits.loose_files]
         sessions = [row.session for row in rows if row.session is not None]
         sizes[agent] = _known(store.sizes(sessions, found.snapshots[agent]))
     return sizes

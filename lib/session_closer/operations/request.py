@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core.errors import CloserError
@@ -46,6 +46,16 @@ class Request:
     def warn(self) -> Callable[..., None]:
         """What keeps warnings for the report, each once."""
         return self.runtime.context.console.warn
+
+    def in_turn(self, agents: Sequence[str]) -> Iterator[str]:
+        """Give agents one after the other; who looks on hears how many of several are done."""
+        console, total = self.runtime.context.console, len(agents)
+        for done, agent in enumerate(agents):
+            if total > 1:
+                console.stores(done, total)
+            yield agent
+        if total > 1:
+            console.stores(total, total)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,14 @@ def _nothing(*_: object) -> None:
 class Console:
     """Who hears of a run while it goes on, and the warnings that are kept for its report, each once.
 
-    `progress` hears how far slow work is, `watch` how far any work is: for whoever looks on at a terminal.
+    `progress` hears how far slow work is, `watch` how far any work is: for whoever looks on at a terminal. `stores`
+    hears how many stores are done, of how many.
     """
 
     tell: Callable[[str], None] = _nothing
     progress: Callable[[int, int], None] = _nothing
     watch: Callable[[int, int], None] = _nothing
+    stores: Callable[[int, int], None] = _nothing
     warnings: dict[str, None] = field(default_factory=dict)
 
     def warn(self, *warnings: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from ..core.claims import Claims
@@ -178,8 +179,11 @@ class Runtime(Protocol):
     def attach(self, plan: Plan) -> Plan:
         """Return the plan with what refers to each session that goes, or belongs to it."""
 
-    def going(self, pairs: Collection[tuple[str, str]]) -> None:
-        """Note which sessions, by (agent, key), this run is still to close: what only they use is nobody else's."""
+    def going(self, keys: Mapping[str, Collection[str]]) -> None:
+        """Note which sessions, by agent, this run is still to close: what only they use is nobody else's."""
+
+    def one_look(self) -> AbstractContextManager[None]:
+        """Within this, what others use is looked at once, and is of that moment for all agents."""
 
     def lent(self, agent: str) -> Mapping[str, Claims]:
         """Return by agent what the others use of this one's files."""

@@ -245,6 +245,10 @@ class Store(Readable, Protocol):
         """Begin what a change of what was read is going to need, beside whatever else goes on; needs no hold."""
         return
 
+    def rest(self) -> None:
+        """Keep no more of the text that was read than tells whether it has changed: it is one store of many."""
+        return
+
     def has_leftovers(self) -> bool:
         """Tell whether a killed run has left something beside the store; needs no hold."""
         return False

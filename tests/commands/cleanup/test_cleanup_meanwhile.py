@@ -36,6 +36,21 @@ def test_a_session_that_was_used_in_between_is_not_old(store: Store, between: Be
     assert OLD not in [row["key"] for row in answer.data["results"] if row["status"] == "closed"]
 
 
+def test_of_many_agents_a_session_that_was_used_in_between_is_not_old(store: Store, between: Between) -> None:
+    theirs = "agent:researcher:subagent:"
+    put(store, OLD, 3 * DAY)
+    for name in ("old", "older"):
+        row = store.session(theirs + name, agent="researcher", updatedAt=int((time.time() - 3 * DAY) * 1000))
+        store.add((theirs + name, row), agent="researcher")
+    used = {**store.entries("researcher")[theirs + "old"], "updatedAt": int((time.time() + 1) * 1000)}
+    between(lambda: store.add((theirs + "old", used), agent="researcher"))
+    answer = run_json(CleanupSessions, "--stale", "subagent=24h", state=store.state)
+    gone = {row["key"] for row in answer.data["results"] if row["status"] == "closed"}
+    assert {OLD, theirs + "older"} <= gone
+    assert theirs + "old" not in gone
+    assert store.entries("researcher")[theirs + "old"] == used
+
+
 @pytest.mark.parametrize("rule", [("--stale", "subagent=0s"), ("--fix-missing",)])
 def test_a_session_ahead_of_the_clock_is_not_old(store: Store, rule: tuple[str, ...]) -> None:
     put(store, OLD, -DAY, spoken=False)

@@ -107,3 +107,15 @@ def test_files_that_are_put_away_or_brought_back_are_counted_on_a_terminal_alone
         assert re.search(r"\r[^\r\n]*━[^\r\n]*6 of 12[^\r\n]*\x1b\[K", seen.text)
     piped = run_process("close-project-batch", "--verbose", *names, state=store.state, before=SLOWLY)
     assert (piped.code, piped.stderr) == (0, "")
+
+
+def test_of_several_agents_a_terminal_shows_how_many_are_done(store: Store) -> None:
+    for agent in ("project-lead", "researcher", "writer"):
+        keys = [f"agent:{agent}:subagent:many-{at}" for at in range(6)]
+        store.add(*((key, store.session(key, agent=agent)) for key in keys), agent=agent)
+    for command, *words in (("cleanup-sessions", "--stale", "subagent=1d"), ("restore-sessions", "last")):
+        seen = on_terminal(command, *words, state=store.state, before=SLOWLY, NO_COLOR="1")
+        assert seen.code == 0
+        steps = re.findall(r"\r([^\r\n]*)\x1b\[K", seen.text)
+        assert [step for step in steps if re.fullmatch(r"1 of 3 agents +━.*[0-6] of 6.*", step)], steps
+        assert steps[-1] == ""

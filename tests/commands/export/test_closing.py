@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,17 @@ def test_what_is_closed_was_exported_whole(said: Said, out: Path) -> None:
     assert files_of(found[KEY])["entry.json"] == said.entry
     for folder in found.values():
         subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
+
+
+def test_of_several_agents_each_row_is_in_its_copy(store: Store, out: Path) -> None:
+    keys = {agent: f"agent:{agent}:one" for agent in ("project-lead", "researcher")}
+    for agent, key in keys.items():
+        store.add((key, store.session(key, agent=agent)), agent=agent)
+    rows = {key: store.entries(agent)[key] for agent, key in keys.items()}
+    answer = run_json(CloseProjectBatch, *keys.values(), "--export", str(out), state=store.state)
+    assert answer.code == 0, answer
+    found = {copy["key"]: Path(copy["path"]) for copy in answer.data["exported"]}
+    assert {key: json.loads((path / "entry.json").read_bytes()) for key, path in found.items()} == rows
 
 
 def test_an_undo_brings_it_back_as_ever(said: Said, out: Path) -> None:

@@ -53,6 +53,7 @@ def take_out(
             closing.to_files(share)
     closing.through_files(here.disk, share, here.gateway.found.life)
     share.finished = True
+    share.forget()
 
 
 def _keep_bindings(here: Installation, ledger: Ledger, share: FileShare) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import functools
 import json
+import math
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from ...artifacts.measuring import Stamp
 from ...core import names
 from ...core.claims import Claims
 from ...core.errors import CloserError
-from ...core.model import Session, Snapshot
+from ...core.model import Session
 from ...system import files
 from ..home import Home
 from . import document
@@ -47,11 +48,18 @@ class Look(NamedTuple):
     parents: frozenset[str] = frozenset()
 
 
+class Place(NamedTuple):
+    """Where an agent's index is, by its name and really, and the real folders in which its transcripts may be."""
+
+    path: str
+    real: str
+    folders: tuple[str, ...]
+
+
 class Neighbours:
     """What the stores of a state directory's other agents say; an index that has not changed is not read again.
 
-    `stores` and `snapshots` are what the run has read, by agent; `going` the (agent, key) pairs that it is still to
-    close.
+    `stores` are those that the run has read, by agent; `going` the keys that it is still to close, by agent.
     """
 
     def __init__(
@@ -59,13 +67,28 @@ class Neighbours:
         home: Home,
         warn: Callable[[str], None],
         stores: Collection[str] = (),
-        snapshots: Mapping[str, Snapshot] = MappingProxyType({}),
     ) -> None:
-        self.going: frozenset[tuple[str, str]] = frozenset()
-        self._home, self._warn, self._stores, self._snapshots = home, warn, stores, snapshots
-        self._looks: dict[tuple[str, frozenset[str]], Look] = {}
+        self.going: Mapping[str, Collection[str]] = MappingProxyType({})
+        self._home, self._warn, self._stores = home, warn, stores
+        self._places: dict[str, Place] = {}
+        self._looks: dict[str, Look] = {}
+        self._users: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
+        self._shared: frozenset[str] = frozenset()
+        self._damaged: set[str] = set()
+        self._parents: set[str] = set()
+        self._due: set[str] = set()
+        self._is_one, self._has_looked = False, False
         self._lent: dict[str, dict[str, Claims]] = {}
         self._seen: dict[str, Seen] = {}
+
+    @contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Look at each index once, for all agents that are asked about within."""
+        self._is_one, self._has_looked = True, False
+        try:
+            yield
+        finally:
+            self._is_one = False
 
     def claims(self, agent: str) -> dict[str, Claims]:
         """Return by agent what the others' file stores claim in this agent's folder, as far as it can be known.
@@ -85,27 +108,29 @@ class Neighbours:
 
     def ofothers(self, agent: str) -> dict[str, Claims]:
         """Return by agent what the others' file stores claim in this agent's folder, whatever a run is to close."""
-        return self._claimed(agent, frozenset())
+        return self._claimed(agent, {})
 
-    def _claimed(self, agent: str, going: Collection[tuple[str, str]]) -> dict[str, Claims]:
-        own = _folders(self._home, agent)
-        found: dict[str, Claims] = {}
-        for other, path in others(self._home, agent):
-            # In a folder that both have, a session id alone claims a file.
-            look = self._look(other, path, shared=frozenset(own).intersection(_folders(self._home, other)))
-            if look.wrong:
-                self._warn(f"the store of agent {other} {look.wrong}: what else it uses of agent {agent} is not known")
-            named = frozenset[str]()
-            for folder in own:
-                if folder in look.files:
-                    named |= look.files[folder] - self._only_going(other, folder, going)
-            if named:
-                found[other] = Claims(frozenset(name.removesuffix(".jsonl") for name in named), named)
-        return found
+    def _claimed(self, agent: str, going: Mapping[str, Collection[str]]) -> dict[str, Claims]:
+        own = self._look_at_others(agent)
+        for other in sorted(self._damaged - {agent}):
+            if self._places[other].real != own.real:
+                wrong = self._looks[other].wrong
+                self._warn(f"the store of agent {other} {wrong}: what else it uses of agent {agent} is not known")
+        used: dict[str, frozenset[str]] = {}
+        for folder in own.folders:
+            for other, named in self._users.get(folder, {}).items():
+                if other != agent and self._places[other].real != own.real:
+                    left = named - self._only_going(other, folder, going.get(other, ()))
+                    used[other] = used.get(other, frozenset()) | left
+        return {
+            other: Claims(frozenset(name.removesuffix(".jsonl") for name in used[other]), used[other])
+            for other in sorted(used)
+            if used[other]
+        }
 
-    def _only_going(self, agent: str, folder: str, going: Collection[tuple[str, str]]) -> set[str]:
+    def _only_going(self, agent: str, folder: str, going: Collection[str]) -> set[str]:
         """Return the files in a folder that only those of an agent's sessions use which this run is still to close."""
-        if not any(owner == agent for owner, _ in going):
+        if not going:
             return set()
         try:
             # A row that was added since the plan was made uses its file, too.
@@ -116,7 +141,7 @@ class Neighbours:
         for session in self._seen[agent].sessions.values():
             parent, name = names.parted(session.session_file or "")
             if parent == folder:
-                used[(agent, session.key) in going].add(name)
+                used[session.key in going].add(name)
         return used[True] - used[False]
 
     def as_before(self, agent: str) -> bool:
@@ -137,32 +162,62 @@ class Neighbours:
                     found.append(other)
         return found
 
-    def _look(self, agent: str, path: str, *, shared: frozenset[str]) -> Look:
-        """Return what an agent's index says of files in other folders; one that has not changed is not read again."""
-        stamp = measuring.stamp(path)
-        look = self._looks.get((agent, shared))
-        if look is None or look.stamp != stamp:
-            own = [self._home.folder(agent), *filter(None, [self._home.beside(agent)])]
-            look = self._looks[agent, shared] = _read(stamp, path, own, shared)
-        return look
-
     def spawned_elsewhere(self, agent: str, keys_of: Collection[str]) -> Iterator[tuple[str, str]]:
         """Give the same of other agents' file stores, as far as they are small."""
-        own = frozenset(_folders(self._home, agent))
-        for other, path in others(self._home, agent):
+        own = self._look_at_others(agent, most=SEARCHED_BYTES)
+        for other in sorted(self._parents):
+            place, look = self._places[other], self._looks[other]
+            if other == agent or place.real == own.real or look.parents.isdisjoint(keys_of):
+                continue
             with suppress(CloserError, OSError):
-                if os.stat(path).st_size > SEARCHED_BYTES:
-                    continue
-                look = self._look(other, path, shared=own.intersection(_folders(self._home, other)))
-                if look.parents.isdisjoint(keys_of):
-                    continue
-                self._seen[other] = see(path, other, self._seen.get(other))
+                self._seen[other] = see(place.path, other, self._seen.get(other))
                 yield from spawned(self._seen[other].sessions.values(), keys_of)
 
+    def _look_at_others(self, agent: str, *, most: float = math.inf) -> Place:
+        """Look at the indexes of others that have at `most` so many bytes; return where this agent's own is."""
+        if not (self._is_one and self._has_looked):
+            self._list()
+            self._has_looked = True
+        own = self._places.get(agent) or _place(self._home, agent)
+        for other in [one for one in self._due if one != agent and self._places[one].real != own.real]:
+            stamp = measuring.stamp(self._places[other].path)
+            if stamp and stamp[measuring.SIZE] > most:
+                continue
+            self._due.remove(other)
+            if other not in self._looks or self._looks[other].stamp != stamp:
+                self._note(other, stamp)
+        return own
 
-def _folders(home: Home, agent: str) -> list[str]:
-    """Return the real folders in which an agent's transcripts may be."""
-    return [os.path.realpath(home.folder(agent)), *filter(None, [home.beside(agent)])]
+    def _list(self) -> None:
+        """Note where the stores of all agents are, and that all of them are to be looked at."""
+        known = {*self._home.agents(), *self._home.known_agents()[0]}
+        if self._is_one or known != self._places.keys():
+            places = {agent: _place(self._home, agent) for agent in sorted(known)}
+            if places != self._places:
+                times = Counter(folder for place in places.values() for folder in place.folders)
+                self._shared = frozenset(folder for folder, count in times.items() if count > 1)
+                self._places, self._looks, self._users = places, {}, defaultdict(dict)
+                self._damaged, self._parents = set(), set()
+        self._due = set(known)
+
+    def _note(self, agent: str, stamp: Stamp | None) -> None:
+        """Read an agent's index, and note what it says of files in other folders."""
+        place = self._places[agent]
+        own = [self._home.folder(agent), *filter(None, [self._home.beside(agent)])]
+        if (before := self._looks.get(agent)) is not None:
+            for folder in before.files:
+                del self._users[folder][agent]
+        look = self._looks[agent] = _read(stamp, place.path, own, self._shared.intersection(place.folders))
+        for folder, named in look.files.items():
+            self._users[folder][agent] = named
+        for those, is_one in ((self._damaged, look.wrong), (self._parents, look.parents)):
+            (those.add if is_one else those.discard)(agent)
+
+
+def _place(home: Home, agent: str) -> Place:
+    index = home.index(agent)
+    folders = dict.fromkeys([os.path.realpath(home.folder(agent)), *filter(None, [home.beside(agent)])])
+    return Place(index, os.path.realpath(index), tuple(folders))
 
 
 def others(home: Home, agent: str) -> Iterator[tuple[str, str]]:

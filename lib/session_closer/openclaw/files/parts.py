@@ -32,7 +32,7 @@ def parts(home: Home, store: FileStore, session: Session, snapshot: Snapshot, *,
 
 
 def _entry(store: FileStore, session: Session) -> bytes:
-    entry = store.document.value_bytes(session.key) if store.document is not None else None
+    entry = store.value_bytes(session.key)
     if entry is None:
         raise Refused("it is not in its store any more", "look again with list-sessions", name="gone")
     return entry

@@ -24,7 +24,6 @@ class Files(FileStore, Store):
     def __init__(self, here: Installation, agent: str) -> None:
         super().__init__(here.home, agent)
         self._here = here
-        self._hash: Hash | None = None
 
     def written(self, rows: Sequence[PlannedRow]) -> set[str]:
         """Return the folders that closing these sessions writes to."""
@@ -41,7 +40,11 @@ class Files(FileStore, Store):
     def warm(self) -> None:
         """Begin to hash what was read: its backup is going to need that."""
         if self.document is not None:
-            self._hash = Hash(self.document.raw)
+            self.made = Hash(self.document.raw)
+
+    def rest(self) -> None:
+        """Keep of what was read its hash, and where each entry stands in it."""
+        self.fold()
 
     def has_leftovers(self) -> bool:
         """Tell whether a killed run has left something beside the store."""
@@ -59,7 +62,7 @@ class Files(FileStore, Store):
         """Close these sessions; a file store has no key that vanishes in between."""
         from . import change  # what changes a store is not loaded to look at one
 
-        change.take_out(self._here, ledger, self, list(rows), stamp=stamp, made=self._hash)
+        change.take_out(self._here, ledger, self, list(rows), stamp=stamp, made=self.made)
         return []
 
     def follow_up(self, share: Share) -> None:

@@ -25,6 +25,8 @@ from .lock import StoreLock
 from .members import Document, Member
 from .store import FileStore, Seen, parse, read_index
 
+_NOTHING: Document[Session] = Document(b"", 0, 0, {})
+
 
 @dataclass(slots=True, kw_only=True)
 class FileShare(Share):
@@ -43,6 +45,10 @@ class FileShare(Share):
     checked: Stamp | None = None
     seen: Seen | None = None
     watch: Callable[[int, int], None] = lambda _done, _total: None
+
+    def forget(self) -> None:
+        """Let go of the texts, which nobody needs once the store is changed: there may be many stores."""
+        self.planned, self.live, self.store.document, self.store.made = _NOTHING, None, None, None
 
     def gone(self) -> list[str]:
         """Return which of the sessions are out of the store, as far as it can be read."""

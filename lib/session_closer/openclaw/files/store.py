@@ -6,12 +6,12 @@ import contextlib
 import errno
 import functools
 import os
-import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from ...artifacts import measuring
+from ...artifacts.measuring import Hash
 from ...core import names, transcripts
 from ...core.details import Details
 from ...core.durations import moment
@@ -22,6 +22,7 @@ from ...system import files
 from .. import lockfile
 from ..home import Home
 from . import document
+from .folder import add_beside, listing
 from .members import Document
 
 Row = TypeVar("Row")
@@ -37,7 +38,10 @@ TRAITS = Traits()
 
 
 class FileStore:
-    """One agent's `sessions.json` and transcripts folder; `document` is what the last `read` saw."""
+    """One agent's `sessions.json` and transcripts folder.
+
+    `document` is what the last `read` saw, `made` the hash of its text, if there is one. Folded, it has no text.
+    """
 
     era = "files"
     traits = TRAITS
@@ -49,6 +53,8 @@ class FileStore:
         self.beside = home.beside(agent)
         self._own = home.has_own_indexes()
         self.document: Document[Session] | None = None
+        self.made: Hash | None = None
+        self._folded = ""
         self._listed: tuple[list[str], dict[str, str]] | None = None
         self._owned: tuple[frozenset[str], dict[str, tuple[str, ...]]] = (frozenset(), {})
 
@@ -63,13 +69,11 @@ class FileStore:
 
     def read(self) -> Snapshot:
         """Return the store as it is now; raise CorruptStore, or Refused for a link or a special file."""
-        # Read again under the lock the store is mostly as it was: the same bytes need no second scan.
-        if self.document is None or not measuring.holds(self.index, self.document.raw):
-            self.document = parse(read_index(self.index)[0], self.index, self.agent)
+        self.document = self._now()
         sessions = {key: member.row for key, member in self.document.members.items()}
-        listed = live, odd = _listing(self.folder)
+        listed = live, odd = listing(self.folder)
         if self.beside:
-            _add_beside(live, odd, self.beside, os.path.basename(self.index))
+            add_beside(live, odd, self.beside, os.path.basename(self.index))
         if listed != self._listed:
             self._listed, self._owned = listed, (frozenset(live), _by_owner([*live, *odd]))
         there, by_owner = self._owned
@@ -91,6 +95,33 @@ class FileStore:
             beside=self.beside,
             outside=_outside(sessions.values(), [folder, *filter(None, [self.beside])]),
         )
+
+    def fold(self) -> None:
+        """Keep no more of the text that was read than its hash."""
+        if self.document is not None and self.document.raw:
+            self._folded = Hash(self.document.raw).hexdigest()
+            self.document, self.made = self.document._replace(raw=b""), None
+
+    def value_bytes(self, key: str) -> bytes | None:
+        """Return an entry as the last `read` saw it, as it is now where that text is folded; None where there is none.
+
+        Raises Refused for an index that cannot be read.
+        """
+        if self.document is not None and not self.document.raw:
+            self.document = self._now()
+        return None if self.document is None else self.document.value_bytes(key)
+
+    def _now(self) -> Document[Session]:
+        """Return the index as it is now: under the lock it is mostly as it was, and needs no second scan."""
+        known = self.document
+        if known is not None and known.raw and measuring.holds(self.index, known.raw):
+            return known
+        raw = read_index(self.index)[0]
+        if known is not None and not known.raw:
+            self.made = Hash(raw)
+            if self.made.hexdigest() == self._folded:
+                return known._replace(raw=raw)
+        return parse(raw, self.index, self.agent)
 
     def sizes(self, sessions: Sequence[Session], snapshot: Snapshot) -> dict[str, int | None]:
         """Return the bytes of the sessions' live files by key, None where their names cannot be told."""
@@ -240,42 +271,3 @@ def _real_parent(path: str, real: Callable[[str], str]) -> str:
         # Half a surrogate pair: JSON may hold it, and no file system has such a name.
         return path
     return path if folder == parent else f"{folder}/{name}"
-
-
-def _add_beside(live: list[str], odd: dict[str, str], folder: str, index: str) -> None:
-    """Add what is of sessions beside an index elsewhere: there anything else may lie, too."""
-    own, other = _listing(folder)
-    live += [os.path.join(folder, name) for name in own if _is_of_session(name) or names.is_temporary(name, index)]
-    odd |= {os.path.join(folder, name): what for name, what in other.items() if _is_of_session(name)}
-
-
-def _is_of_session(name: str) -> bool:
-    return ".jsonl" in name or names.is_companion(names.archived_from(name) or name)
-
-
-def _listing(folder: str) -> tuple[list[str], dict[str, str]]:
-    """Return the regular files of a folder, and every other name with what it is."""
-    live: list[str] = []
-    odd: dict[str, str] = {}
-    try:
-        entries = os.scandir(folder)
-    except FileNotFoundError:
-        return live, odd
-    with entries:
-        for entry in entries:
-            if entry.is_file(follow_symlinks=False):
-                live.append(entry.name)
-            else:
-                odd[entry.name] = _kind(entry)
-    return live, odd
-
-
-def _kind(entry: os.DirEntry[str]) -> str:
-    try:
-        mode = entry.stat(follow_symlinks=False).st_mode
-    except OSError:
-        return "file that is gone"
-    for test, word in ((stat.S_ISLNK, "link"), (stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "pipe")):
-        if test(mode):
-            return word
-    return "special file"
