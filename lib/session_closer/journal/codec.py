@@ -39,9 +39,13 @@ def pieces(record: RunRecord) -> Iterator[bytes]:
     """Give the text of a record, a large one piece by piece: all of it once more would be a tenth of all memory."""
     held = _text(record.but(stores=())).removesuffix(STORES + END.rstrip()) + STORES
     for number, store in enumerate(record.stores):
-        held += b"," + encode_store(store) if number else encode_store(store)
-        if len(held) >= _LARGE:
+        text = encode_store(store)
+        held += b"," if number else b""
+        if len(held) + len(text) < _LARGE:
+            held += text
+        else:
             yield held
+            yield text
             held = b""
     yield held + END
 
@@ -86,13 +90,20 @@ def decode_store(raw: bytes | msgspec.Raw) -> StoreRecord:
 def check(record: RunRecord) -> int:
     """Raise Damaged for a record that could not be read again, or never have been made; return how long it is."""
     try:
-        raw = encode(record)
-        decode(raw)
+        head = encode(record.but(stores=()))
+        decode(head)
+        # One at a time, as they are the larger part.
+        return len(head) + sum(map(_checked, record.stores))
     except Damaged:
         raise
     except _NOT_ONE as problem:
         raise _damaged(problem) from None
-    return len(raw)
+
+
+def _checked(store: StoreRecord) -> int:
+    text = encode_store(store)
+    decode_store(text)
+    return len(text)
 
 
 def _opened(raw: bytes) -> tuple[RunRecord, tuple[msgspec.Raw, ...]]:

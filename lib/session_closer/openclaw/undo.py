@@ -50,32 +50,34 @@ def with_way_out(chosen: Sequence[Chosen], items: list[Item]) -> list[Item]:
 
 
 def with_files(
-    home: Home,
     folder: str,
     item: Item,
     moves: Sequence[Move],
     *,
+    kept: float | None,
     claims: Claims | None = None,
     is_kept: Callable[[str], bool] = lambda _: False,
 ) -> Item:
     """Return the item with the renames in a folder that are to be undone, or with what stands in their way.
 
-    `claims` of the sessions that are there now, None for a database, whose archives OpenClaw does not delete by age.
-    `is_kept`: whether the database itself keeps an archive, whatever has become of the file.
+    `kept`: the seconds for which OpenClaw keeps archives, None where it does not delete them by age. `claims` of the
+    sessions that are there now, None for a database. `is_kept`: whether the database itself keeps an archive, whatever
+    has become of the file.
     """
     back = []
     for move in moves:
         live, archive = os.path.join(folder, move.source), os.path.join(folder, move.target)
         shared = claims is not None and claims.cover(move.source)
-        if files.exists(live) and not files.exists(archive) and (shared or _is_what_was(folder, move)):
+        is_there = files.exists(live)
+        if is_there and not files.exists(archive) and (shared or _is_what_was(folder, move)):
             continue
         wrong = measuring.change(folder, move)
         if wrong is not None and not is_kept(move.target):
             return item._replace(status=Status.FAILED, error=f"{escape.quoted(move.target)} {wrong}")
-        if files.exists(live):
+        if is_there:
             return item._replace(status=Status.CONFLICT, error=f"{escape.quoted(move.source)} is there again")
         back.append(move)
-    return item._replace(moves=tuple(back), until=_until(home, back, keep_days=claims is not None))
+    return item._replace(moves=tuple(back), until=_until(back, kept))
 
 
 def _is_what_was(folder: str, move: Move) -> bool:
@@ -125,19 +127,27 @@ def recorded(item: Item) -> SessionRecord:
     )
 
 
-def _until(home: Home, moves: Sequence[Move], *, keep_days: bool) -> str | None:
+def _until(moves: Sequence[Move], kept: float | None) -> str | None:
     """Return until when OpenClaw keeps the archives, None where it does not delete them by age."""
-    kept = _kept_seconds(home, default=_KEPT_SECONDS if keep_days else None)
     # `.bak.` archives of companions are not aged.
-    stamps = [
-        stamp for move in moves if (stamp := names.archived_at(move.target)) and not names.is_companion(move.source)
-    ]
+    stamps = (
+        []
+        if kept is None
+        else [
+            stamp for move in moves if (stamp := names.archived_at(move.target)) and not names.is_companion(move.source)
+        ]
+    )
     if kept is None or not stamps:
         return None
     return history.iso(min(stamps) + timedelta(seconds=kept))
 
 
-def _kept_seconds(home: Home, default: float | None) -> float | None:
+def seconds_kept(home: Home, *, in_files: bool) -> float | None:
+    """Return for how long OpenClaw keeps archives, None where it does not delete them by age.
+
+    `in_files`: those of a file store, for which it has a time of its own where none is set.
+    """
+    default = _KEPT_SECONDS if in_files else None
     if home.setting("session", "maintenance", "mode") == "warn":
         return None
     own = home.setting("session", "maintenance", "resetArchiveRetention")

@@ -126,13 +126,13 @@ def _perform(
     # One that could not be finished a moment ago is an error now that the agents are known.
     if not dry_run and any(recover.pending(runtime, agent) for agent in parts):
         request.warn(*recover.recover(runtime, list(parts)))
-    items: list[Item] = []
+    returns = Returns([])
     for agent, some in parts.items():
         store = runtime.stores[agent] = runtime.receiver(agent)
-        items += store.returnable(some)
+        returns.decide(store.returnable(some))
         if dry_run and (said := store.begins_anew(some)):
             request.warn(said)
-    returns, todo = Returns(items), [item for item in items if item.is_wanted]
+    todo = [item for item in returns if item.is_wanted]
     error = None if ask.check else _refusal(request, ask, todo)
     result = nothing_to_restart(request.gateway)
     if error is None and not dry_run and todo:
@@ -151,8 +151,11 @@ def _refusal(request: Request, ask: Ask, todo: Sequence[Item]) -> CloserError | 
 
 def _written(request: Request, todo: Sequence[Item]) -> Iterator[str]:
     """Give the folders that a restore changes."""
-    for agent in dict.fromkeys(item.agent for item in todo):
-        yield from request.runtime.stores[agent].written_back([item for item in todo if item.agent == agent])
+    going: dict[str, list[Item]] = defaultdict(list)
+    for item in todo:
+        going[item.agent].append(item)
+    for agent, items in going.items():
+        yield from request.runtime.stores[agent].written_back(items)
 
 
 def _change(
@@ -183,7 +186,7 @@ def _stores_back(
     if not request.runtime.own_indexes:
         # Where they share an index, each was closed in what another had left.
         agents.sort(key=lambda agent: max(one.at for one in parts[agent]), reverse=True)
-    for agent in agents:
+    for agent in request.in_turn(agents):
         wanted = {item.key for item in returns.of(agent) if item.is_wanted}
         store = request.runtime.stores[agent]
         with locked(request.runtime, store):

@@ -89,7 +89,8 @@ class Returns:
     def decide(self, items: Iterable[Item]) -> None:
         """Note what is to become of these, which may be otherwise than before."""
         for item in items:
-            self._items[item.agent][item.key] = item
+            # Who brings back decides anew, and the entries of all stores may be large.
+            self._items[item.agent][item.key] = item._replace(entry="") if item.entry else item
 
     def back(self, item: Item) -> None:
         """Note that it is back."""

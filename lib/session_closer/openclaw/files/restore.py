@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from ...artifacts import engine
+from ...artifacts import engine, measuring
 from ...artifacts.engine import Became
 from ...core import names
 from ...core.claims import user_of
@@ -26,7 +26,7 @@ from .index import begin_anew, lost
 from .lock import store_lock
 from .members import Document
 from .share import FileShare, install
-from .store import FileStore, check, parse, read_index
+from .store import FileStore, parse, read_index
 
 _SETTLE_SECONDS = 1.0
 _ATTEMPTS = 20
@@ -49,14 +49,39 @@ def restore_store(
         return
     if any("/" not in move.source for item in todo for move in item.moves):
         make_folder(here.disk, store.folder)
-    record = _prepare(here, store, live, todo, name).but(kept=_kept(some))
+    warnings: list[str] = []
+    planned = _planned(live, todo, {one.name: one for one in some}, warnings.append)
+    record = _prepare(here, store, live, todo, name).but(kept=_kept(some), installs=_hash(planned.new))
     ledger.note_first(record)
-    share = FileShare(store=store, rows=[], record=record, note=ledger.note, hashes=ledger.hashes, planned=live)
+    share = FileShare(
+        store=store, rows=[], record=record, note=ledger.note, hashes=ledger.hashes, planned=live, warnings=warnings
+    )
     ledger.shares.append(share)
     from_bundle.put_down(disk, store.folder, todo, some[0].source.copies)
     back = _all_files_back(here, store, todo, returns)
     if back:
-        _entries_back(here, share, back, returns, {one.name: one for one in some})
+        _entries_back(here, share, back, returns, planned)
+    share.forget()
+
+
+class _Planned(NamedTuple):
+    """The store with the entries of these keys, and by key what says where they were: if nobody writes meanwhile."""
+
+    keys: tuple[str, ...]
+    new: Document[Session] | None
+    closed_in: Mapping[str, Chosen]
+
+
+def _planned(
+    live: Document[Session], todo: Sequence[Item], closed_in: Mapping[str, Chosen], warn: Callable[[str], None]
+) -> _Planned:
+    absent = [item for item in todo if not item.lone and item.key not in live.members]
+    new = _with_entries(live, absent, closed_in, warn) if absent else None
+    return _Planned(tuple(item.key for item in absent), new, closed_in)
+
+
+def _hash(new: Document[Session] | None) -> str:
+    return "" if new is None else hashlib.sha256(new.raw).hexdigest()
 
 
 def _prepare(
@@ -124,24 +149,27 @@ def _entries_back(
     share: FileShare,
     items: Sequence[Item],
     returns: Returns,
-    closed_in: Mapping[str, Chosen],
+    planned: _Planned,
 ) -> None:
-    store = share.store
+    store, live = share.store, share.planned
     settle = _SETTLE_SECONDS if here.gateway.found.life is not Life.DOWN else 0.0
     with store_lock(here.disk, store.index, clock=here.context.clock) as lock:
         for _ in range(_ATTEMPTS):
-            live = parse(read_index(store.index)[0], store.index, store.agent)
+            live = _now(store, live)
             absent = [item for item in items if item.key not in live.members]
             if not absent:
                 break
-            new = _with_entries(live, absent, closed_in, share.warnings.append)
-            share.record = share.record.but(installs=hashlib.sha256(new.raw).hexdigest())
-            share.note(share.record)
+            new = planned.new
+            if new is None or live is not share.planned or planned.keys != tuple(item.key for item in absent):
+                new = _with_entries(live, absent, planned.closed_in, share.warnings.append)
+                share.record = share.record.but(installs=_hash(new))
+                share.note(share.record)
             install(here.disk, share, live, new, lock)
-            share.edited = True
+            share.edited, live = True, new
             if settle:
                 here.context.clock.sleep(settle)
-        live = parse(read_index(store.index)[0], store.index, store.agent)
+        share.checked = measuring.stamp(store.index)
+        live = _now(store, live)
         with _root(here, store) as root:
             for item in items:
                 member = live.members.get(item.key)
@@ -155,16 +183,26 @@ def _entries_back(
                 returns.conflict(item, why)
 
 
+def _now(store: FileStore, known: Document[Session]) -> Document[Session]:
+    """Return a store as it is now; the bytes that are known need no second scan."""
+    return known if measuring.holds(store.index, known.raw) else _read(store)
+
+
+def _read(store: FileStore) -> Document[Session]:
+    return parse(read_index(store.index)[0], store.index, store.agent)
+
+
 def _with_entries(
-    live: Document[Any], items: Sequence[Item], closed_in: Mapping[str, Chosen], warn: Callable[[str], None]
-) -> Document[Any]:
+    live: Document[Session], items: Sequence[Item], closed_in: Mapping[str, Chosen], warn: Callable[[str], None]
+) -> Document[Session]:
     """Return the store with the entries: where they were if nothing else has changed since, else at the end."""
     recorded = {one.at: one.store for one in closed_in.values()}
     # What was closed last was closed in a store without the rest.
     for at, store in sorted(recorded.items(), reverse=True):
         some = [item for item in items if closed_in[item.key].at == at]
         if some:
-            live = check(_where_they_were(live, some, store, warn) or _at_the_end(live, some), store.path)
+            raw = _where_they_were(live, some, store, warn) or _at_the_end(live, some)
+            live = parse(raw, store.path, store.agent)
     return live
 
 
@@ -196,9 +234,9 @@ def _where_they_were(
 
 def look_again(share: FileShare, returns: Returns) -> None:
     """Note what a gateway that was restarted has not kept of what was brought back."""
-    if not share.edited:
+    if not share.edited or measuring.stamp(share.store.index) == share.checked:
         return
-    live = parse(read_index(share.store.index)[0], share.store.index, share.store.agent)
+    live = _read(share.store)
     for item in returns.of(share.store.agent):
         if not item.lone and item.status is Status.RESTORED and item.key not in live.members:
             returns.failed(item, "it was brought back, and the gateway has written it away since: bring it back again")

@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ...artifacts import measuring
 from ...core import names
 from ...core.claims import Claims
@@ -19,7 +21,7 @@ from ...system import files
 from ..from_bundle import is_held
 from ..home import Home
 from ..shelf import Shelf
-from ..undo import entry_of, shelf_of, with_files, with_way_out
+from ..undo import entry_of, seconds_kept, shelf_of, with_files, with_way_out
 from . import document
 from .index import live_or_empty
 from .members import Document
@@ -27,20 +29,20 @@ from .store import FileStore
 
 
 class Look(NamedTuple):
-    """A store as it is now, what its sessions use, and what was put away of it."""
+    """A store as it is now, what its sessions use, what was put away of it, and for how many seconds that is kept."""
 
-    home: Home
     store: FileStore
     live: Document[Session]
     claims: Claims
     shelf: Callable[[], Shelf]
+    kept: float | None
 
 
 def look(home: Home, store: FileStore, chosen: Sequence[Chosen]) -> tuple[Document[Session], list[Item]]:
     """Return the store as it is now, and what would become of each session and file; raise Refused."""
     live = live_or_empty(store.index, store.agent, anew=begins(chosen))
     claims = Claims.of(member.row for member in live.members.values())
-    seen = Look(home, store, live, claims, shelf_of(home, store.agent, chosen))
+    seen = Look(store, live, claims, shelf_of(home, store.agent, chosen), seconds_kept(home, in_files=True))
     items = [_file_back(seen, one) if isinstance(one, ChosenFile) else _session_back(seen, one) for one in chosen]
     return live, with_way_out(chosen, items)
 
@@ -70,9 +72,9 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
         return item._replace(status=Status.FAILED, error=problem.message)
     moves = [_as_it_is_now(seen, move) for move in session.moves]
     moves += _left_for_another(seen, entry, {move.source for move in session.moves})
-    kept = is_held(one, seen.store.folder)
+    held = is_held(one, seen.store.folder)
     entered = item._replace(entry=entry)
-    found = with_files(seen.home, seen.store.folder, entered, moves, claims=seen.claims, is_kept=kept)
+    found = with_files(seen.store.folder, entered, moves, kept=seen.kept, claims=seen.claims, is_kept=held)
     # Where it was written back by hand, or by a gateway, its files may still be put away.
     if there and not (found.is_wanted and found.moves):
         return item._replace(status=Status.ALREADY_RESTORED)
@@ -94,28 +96,47 @@ def _left_for_another(seen: Look, entry: str, known: set[str]) -> Iterator[Move]
     def lacks(name: str) -> bool:
         return name not in known and not files.exists(os.path.join(seen.store.folder, name))
 
-    value = _value(entry)
-    path, own = value.get("sessionFile"), value.get("sessionId")
-    if not names.is_session_id(own):
+    value = _named(entry)
+    if not names.is_session_id(value.own):
         return
-    named = names.parted(path)[1] if isinstance(path, str) else ""
-    transcripts = {name for name in (f"{own}.jsonl", named) if names.is_transcript(name) and lacks(name)}
+    named = names.parted(value.path)[1] if isinstance(value.path, str) else ""
+    transcripts = {name for name in (f"{value.own}.jsonl", named) if names.is_transcript(name) and lacks(name)}
     if transcripts:
         shelf = seen.shelf()
         theirs = {name for one in transcripts for name in shelf.owned.get(one.removesuffix(".jsonl"), ())}
         yield from (Move(name, shelf.latest[name]) for name in sorted(theirs) if lacks(name))
 
 
-def _value(entry: str) -> dict[str, Any]:
-    """Return the value of a member, empty where it is no object."""
+class _Named(msgspec.Struct, gc=False):
+    """What an entry calls its transcript, and its session."""
+
+    path: Any = msgspec.field(name="sessionFile", default=None)
+    own: Any = msgspec.field(name="sessionId", default=None)
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+def _named(entry: str) -> _Named:
+    """Return what a member names, nothing where its value is no object."""
+    text = document.member(entry)[1]
     try:
-        value = json.loads(document.member(entry)[1])
+        # An entry may have a megabyte, and this decodes no more of it than is asked for.
+        return _NAMED.decode(text)
     except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        # What msgspec does not take may be an entry all the same: half a surrogate pair, a number like 1e400.
+        value = _value(text)
+    return _Named(value.get("sessionFile"), value.get("sessionId")) if isinstance(value, dict) else _Named()
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _file_back(seen: Look, one: ChosenFile) -> Item:
     item = Item(one.given, seen.store.agent, one.move.source, None, Status.WOULD_RESTORE, lone=True)
-    found = with_files(seen.home, seen.store.folder, item, [one.move], claims=seen.claims)
+    found = with_files(seen.store.folder, item, [one.move], kept=seen.kept, claims=seen.claims)
     return found._replace(status=Status.ALREADY_RESTORED) if found.is_wanted and not found.moves else found

@@ -18,23 +18,23 @@ from ..files import document
 from ..from_bundle import is_held
 from ..home import Home
 from ..shelf import Shelf
-from ..undo import entry_of, shelf_of, with_files, with_way_out
+from ..undo import entry_of, seconds_kept, shelf_of, with_files, with_way_out
 from .store import Row, SqliteStore, archives_of
 
 
 class Look(NamedTuple):
-    """A database, its rows that are concerned, and what was put away of it."""
+    """A database, its rows that are concerned, what was put away of it, and for how many seconds that is kept."""
 
-    home: Home
     store: SqliteStore
     rows: Mapping[str, Row]
     shelf: Callable[[], Shelf]
+    kept: float | None
 
 
 def look(home: Home, store: SqliteStore, chosen: Sequence[Chosen]) -> list[Item]:
     """Return what would become of each session and file; raise Refused."""
     rows = store.rows([one.session.key for one in chosen if isinstance(one, ChosenSession)])
-    seen = Look(home, store, rows, shelf_of(home, store.agent, chosen))
+    seen = Look(store, rows, shelf_of(home, store.agent, chosen), seconds_kept(home, in_files=False))
     items = [_file_back(seen, one) if isinstance(one, ChosenFile) else _session_back(seen, one) for one in chosen]
     return with_way_out(chosen, items)
 
@@ -87,7 +87,7 @@ def _to_import(seen: Look, item: Item, one: ChosenSession) -> Item:
     def is_kept(archive: str) -> bool:
         return in_bundle(archive) or store.kept(archive).raw is not None
 
-    found = with_files(seen.home, store.folder, item._replace(entry=entry), moves, is_kept=is_kept)
+    found = with_files(store.folder, item._replace(entry=entry), moves, kept=seen.kept, is_kept=is_kept)
     return with_twice(found._replace(moves=transcripts)) if found.is_wanted else found
 
 
