@@ -122,6 +122,8 @@ def world(
         monkeypatch.setattr(tempfile, "tempdir", None)
         monkeypatch.setenv("XDG_CACHE_HOME", str(made / "home" / ".cache"))
         monkeypatch.setenv("PATH", os.pathsep.join(_path_without_openclaw()))
+        # What a process has written outlives it without a sync; what a power cut would leave is found in a model.
+        monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     return made
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,12 +26,6 @@ def _short_waits() -> Iterator[None]:
     """The stub writes nothing of its own accord, so nobody has to wait for what it might write."""
     with handed(Brisk()):
         yield
-
-
-@pytest.fixture
-def no_power_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare the disk where no test of a module looks at what a power cut would leave."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture

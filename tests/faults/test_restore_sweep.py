@@ -50,12 +50,6 @@ def scan(raw: bytes) -> Document[None]:
     return document.scan(raw, document.nothing)
 
 
-@pytest.fixture(autouse=True)
-def _no_power_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a process wrote outlives its kill without a sync."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
 class Sight(NamedTuple):
     """The sessions folders: bytes of each index, hash of each other file, by agent."""
 

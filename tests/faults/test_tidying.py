@@ -39,12 +39,6 @@ ORPHANS = {LEAD: ("lost.jsonl", "lost.trajectory.jsonl"), READER: ("left.jsonl",
 POLICY = Policy({Kind.CRON_RUN: DAY, Kind.SUBAGENT: DAY}, orphans=DAY, expire_archives=30 * DAY)
 
 
-@pytest.fixture(autouse=True)
-def _no_power_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a process wrote outlives its kill without a sync."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
 def stamp(days: float) -> str:
     return names.stamp(datetime.now(UTC) - timedelta(days=days))
 

@@ -16,8 +16,6 @@ from support.keys import LEAD
 from support.stores import Store, picture
 from support.trees import write
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
 
 def test_archives_and_backups_older_than_an_age_are_freed_and_nothing_younger(filled: Store) -> None:
     old = [shelve(filled, 31 * DAY), backup(filled, 31 * DAY), shelve(filled, 40 * DAY, "a", "researcher")]

@@ -9,8 +9,6 @@ from support.cleanup import unchanged
 from support.stores import Store
 from support.trees import write
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
 
 @pytest.mark.parametrize(
     "words",

@@ -6,8 +6,6 @@ import pytest
 from support.cleanup import OLD_RUN, STALE, actions, all_keys, clean, fill, gone, summary, unchanged
 from support.stores import Stage
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
 
 @pytest.mark.parametrize(
     ("life", "code"), [("down", 0), ("up", 0), ("mute", 0), ("no-openclaw", 0), ("no-delete", 0), ("unknown", 6)]

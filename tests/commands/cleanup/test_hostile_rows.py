@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from support.cleanup import (
     BARE_RUN,
@@ -32,8 +31,6 @@ from support.commands import Answer, run
 from support.keys import LEAD
 from support.stores import Store
 from support.trees import write
-
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 
 
 def test_odd_keys_and_values_neither_break_nor_go_by_mistake(filled: Store) -> None:

@@ -9,8 +9,6 @@ from support.commands import run_json
 from support.interrupted import Killed, KilledDisk
 from support.stores import Store
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
 
 def kill(store: Store, monkeypatch: pytest.MonkeyPatch, step: str, after: bool, *words: str) -> None:
     from session_closer.operations import close

@@ -24,9 +24,6 @@ from support.keys import LEAD, session_id
 from support.stores import Store
 from support.trees import write
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
-
 # Rows whose transcript is gone
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import names as archive_names
 from support.cleanup import (
@@ -29,8 +28,6 @@ from support.commands import run_json
 from support.keys import LEAD, session_id
 from support.stores import Store, picture
 from support.trees import write
-
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 
 
 def test_files_that_no_row_refers_to_are_archived_and_come_back(filled: Store) -> None:

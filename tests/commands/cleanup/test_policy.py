@@ -14,9 +14,6 @@ from support.keys import LEAD
 from support.stores import Store
 from support.trees import tree, write
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
-
 # A policy as data
 
 

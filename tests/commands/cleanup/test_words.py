@@ -30,7 +30,6 @@ from support.keys import LEAD
 from support.programs import LIB
 from support.stores import Stage, Store, picture
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 EVERYTHING = ("--stale", "cron-run=24h", "--stale", "subagent=24h", "--orphans", "--fix-missing", "--max-entries", "10",
               "--expire-archives", "30d")  # fmt: skip
 

@@ -12,8 +12,6 @@ from support.restore import KELLY, LEGACY, MANY, MANY_KEYS, READER, TOPICS, back
 from support.stores import Store, build, picture
 from support.trees import tree
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
 
 def leave_over(store: Store, *words: str) -> Path:
     """Close sessions and forget the receipt; return the backup."""

@@ -15,9 +15,6 @@ from support.restore import ALPHA, KELLY, LEGACY, MANY, MANY_KEYS, READER, REVIE
 from support.stores import Store, picture
 from support.trees import tree, write
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
-
 # What comes back
 
 

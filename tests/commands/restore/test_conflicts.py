@@ -14,8 +14,6 @@ from support.restore import ALPHA, KELLY, LEGACY, MANY, READER, REVIEW, TOPICS, 
 from support.stores import Store, picture
 from support.trees import tree, write
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
 
 def in_use_again(store: Store) -> None:
     store.add((KELLY, {"sessionId": session_id("anew"), "updatedAt": 1}))

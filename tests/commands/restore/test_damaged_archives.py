@@ -12,8 +12,6 @@ from support.restore import ALPHA, KELLY, LEGACY, READER, REVIEW, TOPICS, backup
 from support.stores import Store
 from support.trees import tree, write
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
 
 def size(store: Store) -> None:
     with ends(store)[1].open("a") as file:

@@ -33,8 +33,6 @@ from support.restore import (
 from support.sqlite import CRON_RUN, Bases, packed, reset, unpacked
 from support.trees import tree
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
 
 def test_an_archived_row_is_taken_out_of_the_archive_by_the_running_gateway(bases: Bases, stub: StubGateway) -> None:
     before = held(bases)

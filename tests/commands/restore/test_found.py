@@ -26,9 +26,6 @@ TRACKER = LEAD + "project-hydration-tracker"
 MEMBERS = {"id", "agent", "key", "sessionId", "reason", "at", "bytes", "settings", "receipt", "archive"}
 
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
-
 def found(store: Store, *words: str) -> list[dict[str, Any]]:
     answer = restore(store, "--found", *words)
     assert (answer.code, answer.data["error"]) == (0, None), answer

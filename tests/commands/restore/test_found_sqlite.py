@@ -33,9 +33,6 @@ create table if not exists session_transcript_archives (
 """
 
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
-
 class Deleted(NamedTuple):
     """What OpenClaw has deleted: the session's id, its events by then, and the archive, written as a file."""
 

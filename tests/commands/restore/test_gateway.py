@@ -14,9 +14,6 @@ from support.restore import ALPHA, KELLY, LEGACY, READER, TOPICS, close, statuse
 from support.stores import Stage, Store, picture
 from support.trees import tree
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
-
 # After a run that was cut off
 
 

@@ -17,8 +17,6 @@ from support.restore import DAY, KELLY, LEGACY, MANY, READER, TOPICS, close, pur
 from support.stores import Store
 from support.trees import tree
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
 
 @pytest.mark.parametrize("word", ["--dry-run", "--check"])
 def test_a_look_leaves_every_byte_as_it_is_and_says_what_the_real_run_does(store: Store, word: str) -> None:

@@ -16,7 +16,6 @@ from support.programs import LIB
 from support.stores import build, picture
 
 BIN = LIB.parent / "bin"
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 
 
 @pytest.mark.parametrize("name", ["state", 'it\'s a "state" dir; $HOME `x` ñ', "tab\tand\nnewline"])

@@ -29,9 +29,6 @@ KELLY, TOPICS, ALPHA, REVIEW = LEAD + "kelly-dashboard", LEAD + "topics", LEAD +
 READER = "agent:researcher:kelly-dashboard"
 
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
-
 def close(store: Store, *words: str) -> str:
     """Close sessions; return the run's id."""
     answer = run_json(CloseProjectBatch, *words, state=store.state)

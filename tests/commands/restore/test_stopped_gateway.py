@@ -17,8 +17,6 @@ from support.interrupted import Killed
 from support.restore import ALPHA, DELETED, KELLY, PUT_AWAY, ROWS, Down, held, receipt_of, statuses
 from support.trees import tree
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
 
 def test_the_gateway_is_stopped_through_its_service_and_started_again(down: Down) -> None:
     down.service.run("gateway", "start")

@@ -14,8 +14,6 @@ from support.restore import ALPHA, KELLY, LEGACY, TOPICS, close, edit_receipt, r
 from support.stores import Store, build
 from support.trees import tree, write
 
-pytestmark = pytest.mark.usefixtures("no_power_is_cut")
-
 
 def test_without_a_receipt_there_is_nothing_to_restore(store: Store) -> None:
     before = tree(store.state)
