@@ -5,7 +5,7 @@ RUN := $(PYTHON) lib/bootstrap.py --with tests/requirements.lock -m
 help:
 	@echo 'make test      the tests, without those that need a real OpenClaw; ALL=1 for all points of them'
 	@echo 'make test-any-day  the tests on other days, across the end of a year, in other zones; PART=NAME for one (needs cc)'
-	@echo 'make live      the tests against a real OpenClaw and a real Hermes; ALL=1 for all of them on all versions'
+	@echo 'make live      the tests against a real OpenClaw, Hermes and Ansible; ALL=1 for all of them on all versions'
 	@echo 'make prove     kills, errors, power cuts, races and mutants; ALL=1 for everything, PART=NAME for one part'
 	@echo 'make bench     ratios against what people would use instead; PART=NAME for one part'
 	@echo 'make record    the terminal sessions in README.md and docs/, played and written anew'
@@ -20,7 +20,7 @@ test-any-day:
 	PYTHONPATH=$(CURDIR)/tests $(RUN) anyday $(PART) $(if $(TESTS),--tests $(TESTS))
 
 live:
-	$(RUN) pytest tests/live -m live -rs -n 3 --dist loadfile $(if $(ALL),--everything)
+	$(RUN) pytest tests/live tests/ansible -m live -rs -n 3 --dist loadfile $(if $(ALL),--everything)
 
 prove:
 	PYTHONPATH=$(CURDIR)/tests $(RUN) prove $(PART) $(if $(ALL),--all)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import socket
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import plumbum
+import psutil
 import pytest
 from session_closer.openclaw.environment import state_dir_of
 from session_closer.openclaw.home import DEFAULT_PORT
+from session_closer.system import peers
 from support.clock import HandIn, handed
 from support.gateway import StubGateway, stub_gateway
 from support.homes import CALLER, CALLERS_HOME, REAL_HOMES, CallersEnviron
@@ -23,6 +26,8 @@ from support.shares import Share
 from support.stores import Store, build
 
 OURS = ("session-closer", "sessions.json.bak-*", "sessions.json.session-closer-*")
+# psutil takes the first of all processes for the one that has no parent.
+RAN_BEFORE = set(psutil.pids()[1:]) - {os.getpid()}
 # Where each event of a start has the environment.
 STARTS = {"subprocess.Popen": 3, "os.posix_spawn": 2, "os.exec": 2}
 
@@ -99,12 +104,18 @@ def _real_homes_stay_as_they_are() -> Iterator[None]:
     assert {home: traces(home) for home in REAL_HOMES} == before, "a test has touched a real home"
 
 
+@pytest.fixture(scope="session")
+def _worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """New folders, one after the other. (For a name that is free pytest would look at all that there are.)"""
+    root = tmp_path_factory.mktemp("worlds")
+    return (root / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def world(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def world(request: pytest.FixtureRequest, _worlds: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point HOME, TMPDIR, caches and PATH into an empty world; return it. Nothing of OpenClaw is in sight."""
-    made = tmp_path_factory.mktemp("world")
+    made = next(_worlds)
+    made.mkdir(mode=0o700)
     ours = [name for name in os.environ if name.startswith("SESSION_CLOSER_") and name != "SESSION_CLOSER_LIVE_CACHE"]
     for name in (*_names_of_openclaw(), *ours):
         monkeypatch.delenv(name)
@@ -130,6 +141,20 @@ def world(
 def _path_without_openclaw() -> list[str]:
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return [folder for folder in folders if shutil.which("openclaw", path=folder) is None]
+
+
+@pytest.fixture(autouse=True)
+def _nobody_else_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
+    """Let a command in this process see no process that ran before the tests, and nobody at the port that is closed.
+
+    To look through all processes and sockets of a machine takes most of a short command's time, for each of them.
+    """
+    if request.node.get_closest_marker("live") is None:
+        pids, sockets = psutil._psplatform.pids, peers._sockets
+        # What has ended may give its number to what a test starts.
+        RAN_BEFORE.intersection_update(pids())
+        monkeypatch.setattr(psutil._psplatform, "pids", lambda: [pid for pid in pids() if pid not in RAN_BEFORE])
+        monkeypatch.setattr(peers, "_sockets", lambda port: [] if port == closed_port else sockets(port))
 
 
 @pytest.fixture

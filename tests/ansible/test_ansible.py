@@ -46,6 +46,8 @@ class Played(NamedTuple):
 
 
 Play = Callable[..., Played]
+# A program of somebody else's, that is installed and takes its time: `make live`.
+PLAYED = pytest.mark.live
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +139,7 @@ def pictures(stores: dict[str, Store]) -> dict[str, Any]:
     return {host: tree(store.state) for host, store in stores.items()}
 
 
+@PLAYED
 def test_one_of_three_hosts_has_a_running_session_and_the_others_go_on(
     tmp_path: Path, stores: dict[str, Store], play: Play
 ) -> None:
@@ -173,6 +176,7 @@ def test_one_of_three_hosts_has_a_running_session_and_the_others_go_on(
     assert pictures(stores) == before
 
 
+@PLAYED
 def test_a_play_that_is_in_check_mode_by_itself_changes_nothing(
     tmp_path: Path, stores: dict[str, Store], play: Play
 ) -> None:
@@ -191,6 +195,7 @@ def test_a_play_that_is_in_check_mode_by_itself_changes_nothing(
     assert pictures(stores) == before
 
 
+@PLAYED
 def test_a_failure_is_one_line_and_a_host_may_be_changed_and_failed(
     tmp_path: Path, stores: dict[str, Store], play: Play
 ) -> None:
@@ -213,6 +218,7 @@ def test_a_failure_is_one_line_and_a_host_may_be_changed_and_failed(
     assert [receipt["reason"] for receipt in stores["one"].receipts()] == ["shipped"]
 
 
+@PLAYED
 def test_a_cleanup_has_a_policy_and_openclaws_mode_warn_is_no_change(
     tmp_path: Path, stores: dict[str, Store], play: Play
 ) -> None:
@@ -241,6 +247,7 @@ def commands_of_the_page() -> list[list[str]]:
     return [shlex.split(line) for line in lines]
 
 
+@PLAYED
 def test_the_commands_of_the_page_work(play: Play) -> None:
     first, *others = commands_of_the_page()
     done = play(*first)

@@ -18,18 +18,21 @@ NEWER = {"backports.zstd": (3, 14), "typing_extensions": (3, 13)}
 
 
 class Checkout:
-    """A copy of the tree, and how to run things in it without the settings of whoever runs the tests."""
+    """A copy of the tree, and how to run things in it without the settings of whoever runs the tests.
 
-    def __init__(self, scratch: Path, wheels: Path) -> None:
-        self.root = scratch / "checkout"
+    `byte_code`: the folder that all tests share for it, so that not each of them compiles the same files.
+    """
+
+    def __init__(self, root: Path, scratch: Path, wheels: Path, byte_code: Path) -> None:
+        self.root = root
         self.home = scratch / "home"
         self.temp = scratch / "temp"
         self.path = scratch / "path"
         self.scratch = scratch
         self.wheels = wheels
+        self._byte_code = {"PYTHONPYCACHEPREFIX": str(byte_code)}
         for directory in (self.home, self.temp, self.path):
             directory.mkdir()
-        copy_tree(self.root)
         self.put_on_path("python3", f'exec "{sys.executable}" "$@"')
 
     @property
@@ -48,8 +51,13 @@ class Checkout:
             "PIP_NO_INDEX": "1",
             "TMPDIR": str(self.temp),
             **HANDED,
+            **self._byte_code,
             **more,
         }
+
+    def keep_its_own_byte_code(self) -> None:
+        """Run things as a person does, who has no folder for it."""
+        self._byte_code = {}
 
     def run(self, *argv: str | Path, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a program there, `close-project --help` unless told, with no standard input."""
@@ -79,6 +87,20 @@ class Checkout:
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
         return program
+
+
+def no_pip(checkout: Checkout) -> Path:
+    """Return a Python without pip, in a world where uv is not on PATH either."""
+    environment = checkout.wheels.parent / "no-pip"
+    if not environment.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    return environment / "bin/python"
+
+
+def quick_uv(checkout: Checkout, site: Path) -> None:
+    """Put a uv on PATH that copies packages and writes down its arguments."""
+    until_target = 'while [ "$1" != --target ]; do shift; done'
+    checkout.put_on_path("uv", f'echo "$@" > "$HOME/arguments"; {until_target}; cp -Rp "{site}"/. "$2"')
 
 
 def copy_tree(destination: Path) -> None:

@@ -1,12 +1,13 @@
 """A checkout to run the scripts of."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from entry.checkout import ROOT, Checkout, listing
+from entry.checkout import ROOT, Checkout, copy_tree, listing
 from support.homes import CallersEnviron
 
 
@@ -37,10 +38,26 @@ def site(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Path:
     return directory
 
 
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tree, as a person would have it."""
+    root = tmp_path_factory.mktemp("clone") / "checkout"
+    copy_tree(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def _place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What has the same path in each test has the same byte code."""
+    return tmp_path_factory.mktemp("place")
+
+
 @pytest.fixture
-def checkout(tmp_path: Path, wheels: Path) -> Iterator[Checkout]:
-    """A copy of the tree that must be as it was when the test is over."""
-    copy = Checkout(tmp_path, wheels)
-    before = listing(copy.root)
-    yield copy
-    assert listing(copy.root) == before
+def checkout(clone: Path, _place: Path, wheels: Path) -> Iterator[Checkout]:
+    """A copy of the tree, in a new world; it must be as it was when the test is over."""
+    scratch = _place / "scratch"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    before = listing(clone)
+    yield Checkout(clone, scratch, wheels, _place / "byte-code")
+    assert listing(clone) == before

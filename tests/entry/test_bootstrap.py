@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from entry.checkout import FIRST_RUN, NEWER, PACKAGES, ROOT, Checkout, package_directories
+from entry.checkout import FIRST_RUN, NEWER, PACKAGES, ROOT, Checkout, no_pip, package_directories, quick_uv
 from session_closer.core.report import Report
 from session_closer.render.json import envelope
 from support.patience import PATIENCE_SECONDS
@@ -45,20 +45,6 @@ def real_old_pythons() -> tuple[str, ...]:
     )
 
 
-def no_pip(checkout: Checkout) -> Path:
-    """Return a Python without pip, in a world where uv is not on PATH either."""
-    environment = checkout.wheels.parent / "no-pip"
-    if not environment.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-    return environment / "bin/python"
-
-
-def quick_uv(checkout: Checkout, site: Path) -> None:
-    """Put a uv on PATH that copies packages and writes down its arguments."""
-    until_target = 'while [ "$1" != --target ]; do shift; done'
-    checkout.put_on_path("uv", f'echo "$@" > "$HOME/arguments"; {until_target}; cp -R "{site}"/. "$2"')
-
-
 def ends_like_missing_dependency(done: subprocess.CompletedProcess[str], reason: str) -> None:
     *_, last = done.stderr.splitlines()
     document = json.loads(done.stdout)
@@ -76,6 +62,7 @@ def ends_like_missing_dependency(done: subprocess.CompletedProcess[str], reason:
 
 
 def test_first_run_through_links(checkout: Checkout) -> None:
+    checkout.keep_its_own_byte_code()
     links = checkout.scratch / "links"
     links.mkdir()
     (links / "tree").symlink_to(checkout.root)
@@ -103,11 +90,12 @@ def test_first_run_through_links(checkout: Checkout) -> None:
     assert list(checkout.temp.iterdir()) == []
 
 
-def test_first_runs_at_once(checkout: Checkout) -> None:
-    script = checkout.root / "bin/close-project"
+def test_first_runs_at_once(checkout: Checkout, site: Path) -> None:
+    quick_uv(checkout, site)
+    command = (no_pip(checkout), checkout.root / "bin/close-project", "--help")
     runs = [
         subprocess.Popen(
-            [script, "--help"],
+            command,
             env=checkout.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -118,7 +106,7 @@ def test_first_runs_at_once(checkout: Checkout) -> None:
     ]
     outputs = [run.communicate(timeout=PATIENCE_SECONDS) for run in runs]
     assert [run.returncode for run in runs] == [0] * 4, outputs
-    assert {stdout for stdout, _ in outputs} == {checkout.run().stdout}
+    assert {stdout for stdout, _ in outputs} == {checkout.run(*command).stdout}
     assert all(stderr == "" or stderr.startswith(FIRST_RUN) for _, stderr in outputs)
     assert len(package_directories(checkout.cache)) == 1
 
@@ -127,13 +115,12 @@ def test_first_runs_at_once(checkout: Checkout) -> None:
     "unreachable",
     [
         {"PIP_FIND_LINKS": ""},
-        {"PIP_FIND_LINKS": "", "PIP_NO_INDEX": "0", "PIP_INDEX_URL": "http://127.0.0.1:9/"},
+        {"PIP_FIND_LINKS": "", "PIP_NO_INDEX": "0", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0"},
     ],
     ids=["no index", "refused"],
 )
 def test_offline(checkout: Checkout, unreachable: dict[str, str]) -> None:
-    script = checkout.root / "bin/close-project"
-    done = checkout.run(script, "x", "--json", **unreachable)
+    done = checkout.run(checkout.root / "bin/close-project", "x", "--json", **unreachable)
     ends_like_missing_dependency(done, "offline?")
     for way_out in ("pip install plumbum ", "uv", "python3-pip", "pip install ."):
         assert way_out in done.stderr
@@ -141,7 +128,9 @@ def test_offline(checkout: Checkout, unreachable: dict[str, str]) -> None:
     assert package_directories(checkout.cache) == []
     assert list(checkout.temp.iterdir()) == []
 
-    plain = checkout.run(script, "--help", **unreachable)
+
+def test_what_could_not_be_installed_is_by_the_next_run(checkout: Checkout) -> None:
+    plain = checkout.run(PIP_FIND_LINKS="")
     assert (plain.returncode, plain.stdout) == (69, "")
     assert checkout.run().returncode == 0
 
@@ -311,6 +300,7 @@ def test_an_installation_without_zstd_is_not_used(checkout: Checkout, site: Path
 
 
 def test_byte_code_is_kept_outside_the_tree(checkout: Checkout, site: Path) -> None:
+    checkout.keep_its_own_byte_code()
     done = checkout.run(PYTHONPATH=str(site), PYTHONDONTWRITEBYTECODE="1")
     assert done.returncode == 0, done.stderr
     kept = checkout.cache.joinpath("pyc", *checkout.root.resolve().parts[1:], "lib/session_closer")
@@ -318,6 +308,7 @@ def test_byte_code_is_kept_outside_the_tree(checkout: Checkout, site: Path) -> N
 
 
 def test_the_cache_can_be_named(checkout: Checkout, site: Path) -> None:
+    checkout.keep_its_own_byte_code()
     named = checkout.scratch / "named"
     xdg = checkout.scratch / "xdg"
     checkout.run(PYTHONPATH=str(site), SESSION_CLOSER_CACHE=str(named), XDG_CACHE_HOME=str(xdg))
@@ -330,6 +321,7 @@ def test_the_cache_can_be_named(checkout: Checkout, site: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
 def test_a_cache_that_others_can_write_is_not_used(checkout: Checkout, site: Path, mode: int) -> None:
+    checkout.keep_its_own_byte_code()
     named = checkout.scratch / "named"
     named.mkdir()
     named.chmod(mode)
@@ -340,6 +332,7 @@ def test_a_cache_that_others_can_write_is_not_used(checkout: Checkout, site: Pat
 
 
 def test_byte_code_that_others_can_write_is_not_used(checkout: Checkout, site: Path) -> None:
+    checkout.keep_its_own_byte_code()
     shared = checkout.cache / "pyc"
     shared.mkdir(parents=True)
     checkout.cache.chmod(0o755)
@@ -359,6 +352,7 @@ def test_no_home(checkout: Checkout) -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make a home of another user")
 def test_the_home_of_another_user(checkout: Checkout, site: Path) -> None:
+    checkout.keep_its_own_byte_code()
     os.chown(checkout.home, 12345, 12345)
     assert checkout.run(PYTHONPATH=str(site)).returncode == 0
     assert list(checkout.home.iterdir()) == []
@@ -366,6 +360,7 @@ def test_the_home_of_another_user(checkout: Checkout, site: Path) -> None:
 
 
 def test_a_link_in_the_temporary_directory_is_not_followed(checkout: Checkout, site: Path) -> None:
+    checkout.keep_its_own_byte_code()
     target = checkout.scratch / "target"
     target.mkdir(mode=0o700)
     (checkout.temp / f"session-closer-{os.getuid()}").symlink_to(target)
@@ -432,13 +427,18 @@ class TestOldPython:
             ends_like_missing_dependency(done, "needs Python 3.11 or newer")
 
     def test_it_can_read_the_file(self) -> None:
-        ast.parse((ROOT / "lib/bootstrap.py").read_text(), feature_version=(3, 7))
+        """A newer grammar would be a traceback; Python is asked about 3.7, the oldest that it still knows."""
+        text = (ROOT / "lib/bootstrap.py").read_text()
+        assert ast.parse(text, feature_version=(3, 7)).body
+        with pytest.raises(SyntaxError):
+            ast.parse(text + "if (found := 1):\n    pass\n", feature_version=(3, 7))
 
 
 class TestTools:
     """`bootstrap.py --with LOCKFILE -m MODULE` runs a tool with more packages."""
 
     def test_packages_reach_child_processes(self, checkout: Checkout, site: Path) -> None:
+        checkout.keep_its_own_byte_code()
         quick_uv(checkout, site)
         lock = checkout.scratch / "tools.lock"
         lock.write_text("json5==0 --hash=sha256:0\n")
