@@ -33,8 +33,9 @@ STARTS = {"subprocess.Popen": 3, "os.posix_spawn": 2, "os.exec": 2}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take the word that leaves nothing out."""
+    """Take the words that leave less out, or nothing."""
     parser.addoption("--everything", action="store_true", help="all there is to try; in tests/live on all versions")
+    parser.addoption("--thorough", action="store_true", help="in tests/faults the share of `make prove`")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

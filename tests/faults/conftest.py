@@ -13,6 +13,14 @@ from faults.oracle import World, look
 from session_closer.openclaw import sample
 from support.clock import Brisk, handed
 from support.gateway import StubGateway
+from support.shares import Share
+
+
+@pytest.fixture(scope="session")
+def some(pytestconfig: pytest.Config) -> Share:
+    """Take a few points of a sweep, more of them with --thorough, all of them with --everything."""
+    thorough = pytestconfig.getoption("--thorough")
+    return Share(bool(pytestconfig.getoption("--everything")), 1 if thorough else 3)
 
 
 @pytest.fixture

@@ -52,20 +52,22 @@ def test_an_error_is_told_and_what_it_leaves_can_be_settled(job: Job, when: str,
 
 @EACH
 @ON_EACH
-def test_nobody_is_overwritten_who_takes_a_name_in_this_moment(job: Job, disk: type[Counting], tmp_path: Path) -> None:
+def test_nobody_is_overwritten_who_takes_a_name_in_this_moment(
+    job: Job, disk: type[Counting], tmp_path: Path, some: Share
+) -> None:
     if disk is Bare:
         pytest.skip("such a file system leaves an instant between the look and the rename")
     bench = Bench(job, str(tmp_path), disk)
-    for point in range(bench.steps()):
+    for point in some(range(bench.steps()), 1):
         artifacts.plant(bench, point)
     assert bench.broken == []
 
 
 @EACH
 @pytest.mark.parametrize("disk", [Counting, Bare], ids=["renameat2", "neither"])
-def test_a_power_cut_leaves_what_can_be_settled(job: Job, disk: type[Counting], tmp_path: Path) -> None:
+def test_a_power_cut_leaves_what_can_be_settled(job: Job, disk: type[Counting], tmp_path: Path, some: Share) -> None:
     bench = Bench(job, str(tmp_path), disk, links=False)
     artifacts.cut(bench)
-    for point in range(1, bench.steps(), 3):
+    for point in some(range(1, bench.steps(), 3), 1):
         artifacts.cut_later(bench, point)
     assert bench.broken == []

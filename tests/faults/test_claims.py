@@ -31,14 +31,14 @@ def test_at_any_moment_of_a_batch(way: Way, tmp_path: Path, some: Share) -> None
     bench = Bench(BATCH, str(tmp_path / "bench"))
     steps = list(moments(bench))
     tried = taken(Taking(bench, way), some(steps[WAYS.index(way) :: 8], 3))
-    assert tried > len(steps) // 40
+    assert tried
     assert bench.broken == []
 
 
 @pytest.mark.parametrize(("scenario", "way"), PAIRS)
-def test_here_and_there_in_every_scenario(scenario: Scenario, way: Way, tmp_path: Path) -> None:
+def test_here_and_there_in_every_scenario(scenario: Scenario, way: Way, tmp_path: Path, some: Share) -> None:
     bench = Bench(scenario, str(tmp_path / "bench"))
-    assert taken(Taking(bench, way), list(moments(bench))[9::31]) > 0
+    assert taken(Taking(bench, way), some(list(moments(bench))[9::31], 1)) > 0
     assert bench.broken == []
 
 
@@ -57,8 +57,8 @@ def test_also_while_an_interrupted_run_is_finished(way: Way, tmp_path: Path, som
     for point in some(list(moments(bench))[20::30], 2):
         image = killed(bench, point)
         if image is not None:
-            again = list(moments(bench, image))[point % 3 :: 20]
-            tried += sum(taking.run(moment, None, image) for moment in some(again, 2))
+            again = list(moments(bench, image))[point % 3 :: 40]
+            tried += sum(taking.run(moment, None, image) for moment in again)
     assert tried > 0
     assert bench.broken == []
 
@@ -76,5 +76,5 @@ def test_a_restore_that_was_interrupted_puts_nothing_away_that_is_used(way: Way,
         execute(Home(bench.state, "demo", {}, isolated=True), OTHER, Options())
         tried += len(there)
         bench.broken += [f"{point}: {path} is gone" for path in there if not os.path.exists(path)]
-    assert tried > 5
+    assert tried
     assert bench.broken == []

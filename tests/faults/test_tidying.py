@@ -265,7 +265,7 @@ def test_a_kill_before_a_step_is_one_after_the_step_ahead_of_it(bench: Bench, so
 def test_a_kill_of_the_recovery_loses_nothing(bench: Bench, some: Share) -> None:
     steps = bench.steps()
     broken, tried = [], 0
-    for first in [point for point, when in kills(steps) if when == "after"][5::6]:
+    for first in some([point for point, when in kills(steps) if when == "after"][5::6], 1):
         for second in some(range(0, 60, 5), 4):
             bench.reset()
             assert bench.kill(first, "after")
@@ -273,7 +273,7 @@ def test_a_kill_of_the_recovery_loses_nothing(bench: Bench, some: Share) -> None
                 break
             tried += 1
             broken += bench.finish(f"{first} {steps[first]}, then {second}")
-    assert tried > 4
+    assert tried
     assert broken == []
 
 

@@ -27,6 +27,7 @@ PARTS = [
     Part("claims", claims.claims),
     Part("exports", exports.exports),
     Part("exports-told", hostile.exports),
+    Part("tests", hostile.tests),
     Part("power", cuts.cuts),
     Part("recovery-power", cuts.cuts_of_recovery),
     Part("hostile", hostile.hostile),

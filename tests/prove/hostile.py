@@ -1,4 +1,4 @@
-"""The hostile inputs, and what a close takes along: the tests that hold them, run and counted."""
+"""The hostile inputs, what a close takes along, sweeps at more points: the tests that hold them, run and counted."""
 
 from __future__ import annotations
 
@@ -51,6 +51,12 @@ def rows(given: Given) -> Tally:
     return _tests(given, ("tests/unit/hermes/test_rows.py",))
 
 
+def tests(given: Given) -> Tally:
+    """Run the tests of faults at more points than `make test`."""
+    files = sorted(str(path) for path in (ROOT / "tests/faults").glob("test_*.py"))
+    return given.spread(files, lambda path, _: _tests(given, (path,)))
+
+
 def _tests(given: Given, tests: tuple[str, ...]) -> Tally:
     with given.folder() as place:
         report = os.path.join(place, "report.xml")
@@ -69,7 +75,7 @@ def _tests(given: Given, tests: tuple[str, ...]) -> Tally:
             f"pythonpath={lib} tests",
         ]
         words = ["-k", given.only] if given.only else []
-        words += ["-x"] * given.first + ["--everything"] * given.everything
+        words += ["-x"] * given.first + ["--everything" if given.everything else "--thorough"]
         done = subprocess.run(
             [*command, *words, *tests],
             cwd=ROOT,
