@@ -15,7 +15,7 @@ class Share(NamedTuple):
     thin: int = 1
 
     def __call__(self, items: Iterable[Item], each: int, kind: Callable[[Item], object] | None = None) -> list[Item]:
-        """Return each so many-th of the items, and the first one of each kind; of a thin share none at the very start."""
+        """Return each so many-th of the items, and the first one of each kind; a thin share begins further in."""
         every = list(items)
         if self.everything:
             return every
