@@ -134,14 +134,19 @@ def world(request: pytest.FixtureRequest, _worlds: Iterator[Path], monkeypatch: 
         monkeypatch.setattr(tempfile, "tempdir", None)
         monkeypatch.setenv("XDG_CACHE_HOME", str(made / "home" / ".cache"))
         monkeypatch.setenv("PATH", os.pathsep.join(_path_without_openclaw()))
-        # What a process has written outlives it without a sync; what a power cut would leave is found in a model.
-        monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     return made
 
 
 def _path_without_openclaw() -> list[str]:
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return [folder for folder in folders if shutil.which("openclaw", path=folder) is None]
+
+
+@pytest.fixture(autouse=True)
+def no_power_is_cut(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the disk: what a process has written outlives it, and what a power cut would leave is found in a model."""
+    if request.node.get_closest_marker("live") is None:
+        monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture(autouse=True)
