@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from support.sqlite import agent_of, database, opened, packed
+from support.sqlite import agent_of, database, opened, packed, unpacked
 
 PATCH_MANY = 100
 HELD: dict[tuple[str, str], dict[str, sqlite3.Connection]] = {}
@@ -175,8 +175,10 @@ def delete(
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")[:-3] + "Z"
     path = folder / f"{row['current_session_id']}.jsonl.deleted.{stamp}.{os.urandom(16).hex()}.zst"
     if not lie:
-        query = "select event_json from transcript_events where session_id = ? order by seq"
-        events = [found[0] for found in connection.execute(query, (row["current_session_id"],))]
+        query = "select event_json, event_zstd from transcript_events where session_id = ? order by seq"
+        events = [
+            found[0] or unpacked(found[1]).decode() for found in connection.execute(query, (row["current_session_id"],))
+        ]
         head = json.dumps({"type": "session", "id": row["current_session_id"]})
         path.write_bytes(packed("".join(f"{line}\n" for line in [head, *events])))
         connection.execute("delete from session_nodes where session_key = ?", (key,))

@@ -29,7 +29,7 @@ def said(*some: dict[str, Any]) -> bytes:
     """Return a transcript of these events, one after the other."""
     linked, above = [], None
     for at, each in enumerate(some):
-        linked.append({"id": f"e{at}", "parentId": above, "timestamp": "2026-11-28T10:00:00.000Z", **each})
+        linked.append({"id": f"e{at}", "parentId": above, "timestamp": "2020-11-28T10:00:00.000Z", **each})
         above = f"e{at}"
     return lines(linked)
 
@@ -57,9 +57,9 @@ def test_a_conversation_reads_from_top_to_bottom() -> None:
     text = shown(lines(events(OWN)))
     assert text.startswith("# `agent:main:x`\n\n- label: `A *label*`\n- agent: `main`\n- session: `")
     parts = (
-        "OpenClaw: 2026.9.6", "2026-11-28 10:00:00Z to 2026-11-28 10:00:10Z", "model: `openai/gpt-5`", "tokens: 2,400",
+        "OpenClaw: 2026.9.6", "2020-11-28 10:00:00Z to 2020-11-28 10:00:10Z", "model: `openai/gpt-5`", "tokens: 2,400",
         "cost 0.0250", "left out: x: y", "other branches, which are not on this page: 1", "what the model thought is",
-        "## 1 · user · 2026-11-28 10:00:01Z", "> What is in the folder?", "> # not a heading", "## 2 · assistant",
+        "## 1 · user · 2020-11-28 10:00:01Z", "> What is in the folder?", "> # not a heading", "## 2 · assistant",
         "<summary>bash</summary>", '"command": "ls -l"', "`````\na ```` b", "*cut: 2,048 of 3,009 characters",
         "> One file.", "## compaction", "*5,000 tokens before*", "> They looked at a folder.",
         "*image image/png, 12 bytes*", f"*attachment* `{INBOUND}`", "*model_change: `anthropic/opus`",

@@ -58,7 +58,7 @@ ORDINARY = (
     "set the api_key=<your key here>",
     "https://example.org/a:b@c and git@github.com:kelly/x.git",
     "task-force, risk-averse, sk-learn, ghp_short, AKIA",
-    "2026-11-28T10:00:00Z 12345:67 commit 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
+    "2020-11-28T10:00:00Z 12345:67 commit 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
     "kelly@example.org, +49 30 1234567",
     'the JSON {"token": null, "secret": false, "password": ""}',
 )

@@ -91,11 +91,19 @@ def _live(told: Manifest, *, is_database: bool) -> Iterator[tuple[File, str]]:
     """Give each file of a bundle that has a place in a store, and its name there."""
     in_files = told.era == "files" and not is_database
     for file in told.files:
-        base = os.path.basename(file.source)
+        base = _live_name(os.path.basename(file.source))
         has_name = in_files and (names.is_transcript(base) or names.is_companion(base))
         if has_name or file.path == TRANSCRIPT:
             # In a database it has no name; the importer takes it by that of the session's id.
             yield file, base if has_name else f"{told.session_id}.jsonl"
+
+
+def _live_name(name: str) -> str:
+    """Return the live name of a file that was read where it is, or from the archive that a close had made of it."""
+    live = names.archived_from(name)
+    if live is None:
+        return name
+    return live if names.archived_how(name) == "deleted" or names.is_companion(live) else name
 
 
 def _value(where: Home, told: Manifest, path: str, live: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ from . import bundles, runtimes
 from .bundles import Whose
 
 _OTHER = "a folder of your own, outside of what OpenClaw keeps"
+HINT = "--redact takes out those that can be told by their form"
 SECRETS = "secrets that were said are in what is exported"
 
 
@@ -49,7 +50,7 @@ def execute(
     runtime = runtimes.found(where, context)
     try:
         ask = ask._replace(folder=checked_folder(runtime, ask.folder, agents))
-        warn_of(context, ask, hint="--redact takes out those that can be told by their form")
+        warn_of(context, ask, hint=HINT)
         return _perform(runtime, targets, ask)
     except OSError as problem:
         raise storage(problem, where.state) from None
@@ -133,13 +134,23 @@ def one(runtime: Runtime, ask: Export, found: Named) -> Exported | Unexported:
             return store.parts(there, snapshot, with_media=ask.media)
         return store.parts(*fresh.pop(), with_media=ask.media)
 
+    return written(runtime.context, ask, whose, found.given, given)
+
+
+def written(
+    context: Context, ask: Export, whose: Whose, name: str, given: Callable[[], AbstractContextManager[Parts]]
+) -> Exported | Unexported:
+    """Export what `given` reads, each time anew; return why it was not where that cannot be done.
+
+    `name` is what it was called by.
+    """
     try:
-        return bundles.export(runtime.context, ask, whose, given)
+        return bundles.export(context, ask, whose, given)
     except ChangedUnderneath as problem:
-        return Unexported(found.given, store.agent, session.key, Status.CAME_BACK, problem.message)
+        return Unexported(name, whose.agent, whose.key, Status.CAME_BACK, problem.message)
     except CloserError as problem:
         status = Status.REFUSED if isinstance(problem, Refused) else Status.FAILED
-        return Unexported(found.given, store.agent, session.key, status, problem.message)
+        return Unexported(name, whose.agent, whose.key, status, problem.message)
 
 
 def checked_folder(runtime: Runtime, folder: str, agents: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from ..core.model import PUT_AWAY, PlannedRow, Reason, Session, Snapshot, Status
 from ..core.report import Outcome
 from ..core.results import Results
 from ..journal.record import Damaged, RestartRecord, StoreRecord
-from ..journal.source import Chosen
+from ..journal.source import Chosen, ChosenSession
 from ..system.clock import REAL, Clock
 from .undo import Item, Returns
 
@@ -240,6 +240,10 @@ class Store(Readable, Protocol):
         The streams can be read, each again and again, until that is left. Refused where this kind of store gives none.
         """
         raise Refused(f"sessions of a store of the kind {self.era} cannot be exported", name="not_exportable")
+
+    def parts_put_away(self, chosen: ChosenSession, *, with_media: bool) -> AbstractContextManager[Parts]:  # noqa: ARG002
+        """Give the same of a session that a run has put away, from its archives; needs no hold."""
+        raise Refused(f"archives of a store of the kind {self.era} cannot be exported", name="not_exportable")
 
     def warm(self) -> None:
         """Begin what a change of what was read is going to need, beside whatever else goes on; needs no hold."""

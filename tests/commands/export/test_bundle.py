@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -13,7 +14,9 @@ import pytest
 from session_closer.cli.commands.export_sessions import ExportSessions
 from support.commands import Answer, run, run_json
 from support.keys import LEAD
-from support.said import INBOUND, KEY, Said, files_of
+from support.said import INBOUND, KEY, InDatabase, Said, files_of
+from support.sqlite import packed
+from support.stores import Store
 from support.trees import tree, write
 
 
@@ -143,6 +146,31 @@ def test_a_key_of_any_letters_gets_a_folder_of_its_own(said: Said, out: Path) ->
     paths = {Path(row["path"]) for row in answer.data["exported"]}
     assert len(paths) == 2
     assert {path.parent for path in paths} == {out / "project-lead"}
+
+
+@pytest.mark.parametrize("where", ["row", "file"])
+@pytest.mark.parametrize("wrong", ["", "hash", "size"])
+def test_what_openclaw_has_packed_as_a_whole_is_unpacked(
+    tmp_path: Path, closed_port: int, out: Path, where: str, wrong: str
+) -> None:
+    said = InDatabase(Store(tmp_path / "state", closed_port))
+    blob = packed(said.transcript.decode())
+    digest = "0" * 64 if wrong == "hash" else hashlib.sha256(blob).hexdigest()
+    size = len(said.transcript) + (wrong == "size")
+    name = f"{said.own}.cold.zst"
+    with said.bases.open("project-lead") as connection:
+        connection.execute("delete from transcript_events where session_id = ?", (said.own,))
+        columns = "session_id, archive_name, archive_sha256, event_count, raw_bytes, archive_blob"
+        connection.execute(f"create table session_transcript_cold_archives ({columns})")
+        row = (said.own, name, digest, said.transcript.count(b"\n"), size, blob if where == "row" else None)
+        connection.execute(f"insert into session_transcript_cold_archives ({columns}) values (?, ?, ?, ?, ?, ?)", row)
+    if where == "file":
+        write(said.store.folder() / name, blob)
+    answer = export(said, out)
+    if wrong:
+        assert (answer.data["exported"], len(answer.data["failed"])) == ([], 1)
+    else:
+        assert files_of(bundle(answer))["transcript.jsonl"] == said.transcript
 
 
 @pytest.mark.parametrize("name", [".git", ".git/HEAD"])

@@ -26,10 +26,11 @@ class ExportSessions(Reader):
     """
 
     OPERATION = "export-sessions"
-    POSITIONALS = "<project id | session key>..."
+    POSITIONALS = "<project id | session key>... | --from <receipt id | last> [session key...]"
 
     output = word("--output DIR", "where the folders go; it is made, and nothing in it is replaced")
     agent = word("--agent AGENT", "agent of the project ids (project-lead)")
+    closed_by = word("--from RECEIPT", "what a run has closed, from its archives: a receipt's id, or last")
     form = cli.SwitchAttr(
         "--format", one_word("--format", BUNDLE, "md"), default=BUNDLE, argname="bundle|md",
         help="a folder with everything, or the page alone (bundle)",
@@ -41,16 +42,22 @@ class ExportSessions(Reader):
 
     def main(self, *words: str) -> int:
         """Do what was asked; plumbum calls this with the positionals."""
-        no_words(words, "session")
+        if self.closed_by is None:
+            no_words(words, "session")
+        elif self.agent is not None:
+            raise UsageProblem("--from and --agent contradict each other", "give one of them")
         ask = self._ask()
-        named = targets(words, self.agent)
+        named = targets(words, self.agent) if self.closed_by is None else ()
         from ...core.wish import Options  # what touches a store is not loaded for --help
-        from ...operations.export import execute
+        from ...operations import export, export_closed
         from ...ports.context import Console
 
         options = Options(see=self.here("list-sessions"))
-        console = Console(streams.tell)
-        return self._show(execute(self.place(), named, ask, options, console=console, clock=self.clock))
+        where, console, clock = self.place(), Console(streams.tell), self.clock
+        if self.closed_by is None:
+            return self._show(export.execute(where, named, ask, options, console=console, clock=clock))
+        which = self.closed_by
+        return self._show(export_closed.execute(where, which, words, ask, options, console=console, clock=clock))
 
     def _ask(self) -> Export:
         """Return how sessions are to be exported; UsageProblem where no folder is named."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from ...artifacts import measuring
 from ...core import names, transcripts
 from ...core.errors import CloserError, Refused
 from ...core.export.parts import BESIDE, CHECKPOINTS, ENTRY, TRAJECTORY, TRANSCRIPT, WINDOWS, LeftOut, Parts, Stream
 from ...core.export.redaction import secrets_in
 from ...core.model import Session, Snapshot
+from ...journal.source import ChosenSession
 from ...system.pieces import chunks
 from .. import media
 from ..home import Home
+from ..undo import entry_of
+from . import document
 from .store import FileStore
 
 
@@ -29,6 +34,51 @@ def parts(home: Home, store: FileStore, session: Session, snapshot: Snapshot, *,
     else:
         left_out.append(LeftOut("media", "not asked for: --media"))
     yield Parts(entry, [_of_entry(store, entry), *streams], left_out, media.version(home), secrets_in(home.config))
+
+
+@contextmanager
+def put_away(home: Home, store: FileStore, chosen: ChosenSession, *, with_media: bool) -> Iterator[Parts]:
+    """Give one session as its archives have it; Refused where one of them is not what was put away."""
+    session = chosen.session
+    value = document.member(entry_of(chosen.store, session))[1]
+    for move in session.moves:
+        if wrong := measuring.change(store.folder, move):
+            raise Refused(f"{move.target} {wrong}", "restore-sessions RECEIPT --check", name="gone")
+    archives = {move.source: os.path.join(store.folder, move.target) for move in session.moves}
+    named = [*_archived(archives, session.session_id, value)]
+    streams = [_stream(name, path) for name, path in named]
+    has_transcript = any(name == TRANSCRIPT for name, _ in named)
+    left_out = [] if has_transcript else [LeftOut(TRANSCRIPT, "none was archived: it never spoke, or it stayed")]
+    if with_media:
+        streams += [_stream(name, path) for name, path in media.of(home, [path for _, path in named])]
+    else:
+        left_out.append(LeftOut("media", "not asked for: --media"))
+    entry = value.encode()
+    kept = Stream(ENTRY, chosen.store.path, len(entry), lambda: iter([entry]))
+    yield Parts(entry, [kept, *streams], left_out, media.version(home), secrets_in(home.config))
+
+
+def _archived(archives: Mapping[str, str], session_id: str | None, entry: str) -> Iterator[tuple[str, str]]:
+    """Give the path in a bundle, and the whole path, of each archive of a session; `archives` are by live name."""
+    named = json.loads(entry).get("sessionFile")
+    wanted = (names.parted(named)[1] if isinstance(named, str) else "", f"{session_id}.jsonl")
+    spoken = [live for live in archives if not names.is_companion(live)]
+    main = next((live for live in wanted if live in spoken), spoken[0] if spoken else None)
+    stem = names.base(main or "").removesuffix(".jsonl") or session_id
+    for live, path in archives.items():
+        yield _place(live, main, stem), path
+
+
+def _place(name: str, main: str | None, stem: str | None) -> str:
+    """Return the path in a bundle of a file of a session, by its live name."""
+    base = names.base(name)
+    if name == main:
+        return TRANSCRIPT
+    if not names.is_companion(name):
+        return f"{WINDOWS}/{base}"
+    if base == f"{stem}.trajectory.jsonl":
+        return TRAJECTORY
+    return f"{CHECKPOINTS if '.checkpoint.' in base else BESIDE}/{base}"
 
 
 def _entry(store: FileStore, session: Session) -> bytes:
@@ -75,16 +125,8 @@ def _named(session: Session, snapshot: Snapshot, entry: bytes) -> Iterator[tuple
         yield TRANSCRIPT, os.path.join(snapshot.folder, main)
     stem = names.base(main or "").removesuffix(".jsonl") or session.session_id
     for name in there:
-        base = names.base(name)
-        if name == main:
-            continue
-        if not names.is_companion(name):
-            yield f"{WINDOWS}/{base}", os.path.join(snapshot.folder, name)
-        elif base == f"{stem}.trajectory.jsonl":
-            yield TRAJECTORY, os.path.join(snapshot.folder, name)
-        else:
-            folder = CHECKPOINTS if ".checkpoint." in base else BESIDE
-            yield f"{folder}/{base}", os.path.join(snapshot.folder, name)
+        if name != main:
+            yield _place(name, main, stem), os.path.join(snapshot.folder, name)
     for name in sorted(_windows(spoken, snapshot, entry)):
         yield f"{WINDOWS}/{names.base(name)}", os.path.join(snapshot.folder, name)
 

@@ -11,7 +11,7 @@ from ...core import names
 from ...core.export.parts import Parts
 from ...core.model import PlannedRow, Session, Snapshot, Status
 from ...journal.record import StoreRecord
-from ...journal.source import Chosen
+from ...journal.source import Chosen, ChosenSession
 from ...ports.store import Interrupted, Ledger, Share, Store
 from ...ports.undo import Item, Returns
 from ..installation import Installation
@@ -36,6 +36,12 @@ class Files(FileStore, Store):
         from . import parts  # only an export reads whole sessions
 
         return parts.parts(self._here.home, self, session, snapshot, with_media=with_media)
+
+    def parts_put_away(self, chosen: ChosenSession, *, with_media: bool) -> AbstractContextManager[Parts]:
+        """Give a session that a run has put away: its archives, and its entry."""
+        from . import parts  # only an export reads whole sessions
+
+        return parts.put_away(self._here.home, self, chosen, with_media=with_media)
 
     def warm(self) -> None:
         """Begin to hash what was read: its backup is going to need that."""

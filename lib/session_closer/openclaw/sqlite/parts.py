@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from ...core.durable import Move
 from ...core.errors import CorruptStore, Refused
 from ...core.export.parts import ENTRY, TRAJECTORY, TRANSCRIPT, WINDOWS, LeftOut, Parts, Stream, safe
 from ...core.export.redaction import secrets_in
-from ...core.model import Session
+from ...core.model import Session, Status
+from ...journal.source import ChosenSession
 from ...system import files
 from .. import media
 from ..home import Home
+from . import returnable
 from .database import names_in, reading
-from .packed import unpacked
+from .packed import pieces, unpacked
 from .store import SqliteStore
 
 if TYPE_CHECKING:
@@ -38,12 +41,11 @@ class _Table(NamedTuple):
 
 
 class _Cold(NamedTuple):
-    """A transcript that is packed as a whole: in the row, or else in a file of this name."""
+    """A transcript that is packed as a whole: in its row, or else in a file of this name; `size` when unpacked."""
 
     name: str
     sha256: str
     size: int
-    blob: object
 
 
 @contextmanager
@@ -53,6 +55,59 @@ def parts(home: Home, store: SqliteStore, session: Session, *, with_media: bool)
         # All that is read is of one moment.
         connection.execute("begin")
         yield _parts(home, store, connection, session, with_media=with_media)
+
+
+@contextmanager
+def put_away(home: Home, store: SqliteStore, chosen: ChosenSession, *, with_media: bool) -> Iterator[Parts]:
+    """Give one session that a run has put away; Refused where it is neither hidden nor in an archive."""
+    session = store.read().sessions.get(chosen.session.key)
+    if session is not None and session.session_id == chosen.session.session_id:
+        with parts(home, store, session, with_media=with_media) as found:
+            yield found
+        return
+    entry = (chosen.session.entry or "").encode()
+    streams = [Stream(ENTRY, "the receipt", len(entry), lambda: iter([entry]))]
+    for move in _archives(home, store, chosen):
+        packed = _packed(store, move.target)
+        size = sum(map(len, _text_of(move.target, packed)))
+        read = partial(_text_of, move.target, packed)
+        streams.append(Stream(TRANSCRIPT, os.path.join(store.folder, move.target), size, read))
+    left_out = [LeftOut(TRAJECTORY, "OpenClaw has deleted it; its rows are beside the receipt")]
+    if len(streams) == 1:
+        left_out.append(LeftOut(TRANSCRIPT, "nothing was said"))
+    if with_media:
+        lines = (line for stream in streams for line in stream.chunks())
+        streams += [_of_file(name, path) for name, path in media.named(home, lines)]
+    else:
+        left_out.append(LeftOut("media", "not asked for: --media"))
+    yield Parts(entry, streams, left_out, media.version(home), secrets_in(home.config))
+
+
+def _archives(home: Home, store: SqliteStore, chosen: ChosenSession) -> Sequence[Move]:
+    """Return the archive of a session's transcript, none where nothing was said; Refused where it is gone."""
+    [item] = returnable.look(home, store, [chosen])
+    if item.status is Status.FAILED:
+        raise Refused(item.error or "its archive is gone", "restore-sessions RECEIPT --check", name="gone")
+    own = f"{chosen.session.session_id}.jsonl"
+    return item.moves or [move for move in chosen.session.moves if move.source == own]
+
+
+def _packed(store: SqliteStore, archive: str) -> bytes:
+    """Return an archive as it is; Refused where it is not what OpenClaw has archived."""
+    raw, digest = store.kept(archive)
+    if raw is None:
+        path = os.path.join(store.folder, archive)
+        try:
+            raw, _ = files.read(path, _COLD_BYTES)
+        except OSError as problem:
+            raise Refused(f"{path} cannot be read: {problem.strerror}", "check the file", name="gone") from None
+        if digest is not None and hashlib.sha256(raw).hexdigest() != digest:
+            raise Refused(f"{archive} does not hold what OpenClaw archived", _REMEDY, name="gone")
+    return raw
+
+
+def _text_of(archive: str, packed: bytes) -> Iterator[bytes]:
+    return pieces(archive, packed, remedy=_REMEDY) if archive.endswith(".zst") else iter([packed])
 
 
 def _parts(home: Home, store: SqliteStore, connection: Connection, session: Session, *, with_media: bool) -> Parts:
@@ -160,22 +215,26 @@ def _line(what: str, text: object, packed: object, counted: object) -> bytes:
 def _cold(store: SqliteStore, connection: Connection, own: str, name: str) -> Iterator[Stream]:
     """Give a transcript that OpenClaw has packed as a whole, since nobody has used it for long."""
     query = (
-        "select archive_name, archive_sha256, event_count, raw_bytes, archive_blob"  # noqa: S608
+        "select archive_name, archive_sha256, event_count, raw_bytes"  # noqa: S608
         f" from {_COLD} where session_id = ?"
     )
-    for archive, digest, count, size, blob in connection.execute(query, (own,)).fetchall():
-        read = partial(_unpacked, store, _Cold(archive, digest, size, blob))
+    for archive, digest, count, size in connection.execute(query, (own,)).fetchall():
+        read = partial(_unpacked, store, connection, own, _Cold(archive, digest, size))
         yield Stream(name, f"{store.index}: {_COLD} {own}", int(size), read, int(count))
 
 
-def _unpacked(store: SqliteStore, cold: _Cold) -> Iterator[bytes]:
-    packed = cold.blob if isinstance(cold.blob, bytes) else _packed_beside(store, cold.name)
+def _unpacked(store: SqliteStore, connection: Connection, own: str, cold: _Cold) -> Iterator[bytes]:
+    query = f"select archive_blob from {_COLD} where session_id = ? and archive_name = ?"  # noqa: S608
+    blob = connection.execute(query, (own, cold.name)).fetchone()[0]
+    packed = blob if isinstance(blob, bytes) else _packed_beside(store, cold.name)
     if hashlib.sha256(packed).hexdigest() != cold.sha256:
         raise CorruptStore(f"{cold.name} does not hold what OpenClaw has packed", _REMEDY)
-    text = unpacked(cold.name, packed, most=_COLD_BYTES, remedy=_REMEDY)
-    if len(text) != cold.size:
-        raise CorruptStore(f"{cold.name} has {len(text)} bytes, and its row says {cold.size}", _REMEDY)
-    yield text
+    size = 0
+    for piece in pieces(cold.name, packed, remedy=_REMEDY):
+        size += len(piece)
+        yield piece
+    if size != cold.size:
+        raise CorruptStore(f"{cold.name} has {size} bytes, and its row says {cold.size}", _REMEDY)
 
 
 def _packed_beside(store: SqliteStore, archive: str) -> bytes:

@@ -9,7 +9,7 @@ from ...core.effects import How
 from ...core.export.parts import Parts
 from ...core.model import PlannedRow, Session, Snapshot
 from ...journal.record import StoreRecord
-from ...journal.source import Chosen
+from ...journal.source import Chosen, ChosenSession
 from ...ports.store import Interrupted, Ledger, Share, Store
 from ...ports.undo import Item, Returns
 from ..installation import Installation
@@ -32,6 +32,12 @@ class Database(SqliteStore, Store):
         from . import parts  # only an export reads whole sessions
 
         return parts.parts(self._here.home, self, session, with_media=with_media)
+
+    def parts_put_away(self, chosen: ChosenSession, *, with_media: bool) -> AbstractContextManager[Parts]:
+        """Give a session that a run has put away: its rows where they are hidden, else what is archived of it."""
+        from . import parts  # only an export reads whole sessions
+
+        return parts.put_away(self._here.home, self, chosen, with_media=with_media)
 
     def written(self, _: Sequence[PlannedRow]) -> set[str]:
         """Return no folder: the gateway writes."""
