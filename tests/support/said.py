@@ -64,7 +64,7 @@ def events(own: str) -> list[dict[str, Any]]:
 
 def lines(some: Sequence[dict[str, Any]]) -> bytes:
     """Return events as a transcript."""
-    return b"".join(json.dumps(each, ensure_ascii=False).encode() + b"\n" for each in some)
+    return b"".join(json.dumps(each, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n" for each in some)
 
 
 class InFiles:
