@@ -8,7 +8,21 @@ import shutil
 import sys
 import time
 
-from . import artifacts, claims, cuts, databases, exports, hermes, hostile, mutants, races, sweeps, traced, wrong_clocks
+from . import (
+    artifacts,
+    claims,
+    cuts,
+    databases,
+    exports,
+    hermes,
+    homes,
+    hostile,
+    mutants,
+    races,
+    sweeps,
+    traced,
+    wrong_clocks,
+)
 from .parts import Given, Part, Skipped, Tally, say
 
 PARTS = [
@@ -36,6 +50,7 @@ PARTS = [
     Part("closers", races.closers),
     Part("writers", races.writers),
     Part("strace", traced.traced),
+    Part("hermes-homes", homes.homes),
     Part("hermes-in-use", hermes.in_use),
     Part("hermes-checkpoints", hermes.checkpoints),
     Part("hermes-races", hostile.checkpoints),

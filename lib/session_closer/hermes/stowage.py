@@ -1,4 +1,4 @@
-"""Checkpoints of version 2 as artifacts of a home: each project is one, by the path of its ref."""
+"""Checkpoints of version 2 as artifacts of a home: each project is one, by the path of its metadata."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from ..core.artifacts import Artifact
 from ..core.listed import Use
 from ..system.disk import Disk
 from . import kinds
-from .checkpoints import AWAY, STORE, Store
+from .checkpoints import AWAY, PROJECTS, STORE, Store
 from .projects import Project
 from .protection import Protection
-from .shadow import REFS
 
 NO_GIT, IN_USE = "git", "workdir"
-_PLACE = f"{STORE}/{REFS}"
-_PATH = re.compile(rf"{re.escape(_PLACE)}/(?P<id>[0-9a-f]{{16}})")
+_PLACE = f"{STORE}/{PROJECTS}"
+_PATH = re.compile(rf"{re.escape(_PLACE)}/(?P<id>[0-9a-f]{{16}})\.json")
 
 
 def is_project(path: str) -> bool:
@@ -39,7 +38,7 @@ class Stowage:
         stuck = bool(projects) and bool(self._store.objection())
         found = []
         for project in projects:
-            path = f"{_PLACE}/{project.id}"
+            path = f"{_PLACE}/{project.id}.json"
             self._seen.setdefault(path, project)
             guard = NO_GIT if stuck else IN_USE if known.holds_folder(project.workdir, age) else ""
             found.append(Artifact(kinds.V2, path, None, project.last_touch, project.size, guard=guard))

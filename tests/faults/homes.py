@@ -1,0 +1,253 @@
+"""A home of Hermes cleaned up, and what is undone, on a disk that fails: each thing is whole in one place, always."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from session_closer.core import retention
+from session_closer.core.artifacts import Limits
+from session_closer.core.errors import CloserError
+from session_closer.core.report import Report
+from session_closer.core.wish import Options
+from session_closer.hermes import entrance
+from session_closer.operations import bring_back, prune
+from session_closer.ports.context import Console
+from session_closer.system.disk import Disk
+from support.hermes import DAY
+from support.leavings import FREE, OPEN, OVER, Leavings
+
+from .injection import Counting, fail_at, in_child, kill_at, nothing
+
+YOUNG = "sessions/session_young.json"
+_OURS = "session-closer"
+# What each file holds, by its path; the names in a folder stand for it.
+Tree = dict[str, bytes]
+
+
+class Job(NamedTuple):
+    """What is done to a home; `is_away`: what goes is in an archive before, and is `brought` back or freed."""
+
+    name: str
+    is_away: bool
+    work: Callable[[str, Disk], Report]
+    brought: bool = False
+    deletes: bool = False
+
+
+def _clean(home: str, disk: Disk, *, delete: bool = False, expire: float | None = None) -> Report:
+    place = entrance.find({}, named=home, profile=None)
+    usual = retention.limits(retention.Asked(), place.rules)
+    limits = Limits(usual.ages if expire is None else {}, expire=expire)
+    return prune.perform(place, limits, Options(delete=delete), told="", console=Console(), disk=disk)
+
+
+def _bring(home: str, disk: Disk) -> Report:
+    place = entrance.find({}, named=home, profile=None)
+    first = min(Path(home, _OURS, "receipts").iterdir()).stem
+    return bring_back.perform(place, first, [], Options(), console=Console(), disk=disk)
+
+
+JOBS = (
+    Job("put-away", False, _clean),
+    Job("delete", False, lambda home, disk: _clean(home, disk, delete=True), deletes=True),
+    Job("bring-back", True, _bring, brought=True),
+    Job("expire", True, lambda home, disk: _clean(home, disk, expire=0.0), deletes=True),
+)
+
+
+def tree(root: Path) -> Tree:
+    """Return what is in the files of a folder; links are none of ours."""
+    return {
+        each.relative_to(root).as_posix(): each.read_bytes()
+        for each in sorted(root.rglob("*"))
+        if each.is_file() and not each.is_symlink()
+    }
+
+
+class Bench:
+    """One job, at every point of which something goes wrong."""
+
+    def __init__(self, job: Job, place: str, disk: type[Counting] = Counting) -> None:
+        self.job, self.disk = job, disk
+        self.tried, self.broken = 0, list[str]()
+        self.home = Path(os.path.realpath(place), "home")
+        self.copy = Path(os.path.realpath(place), "copy")
+        made = Leavings(self.home)
+        for kind, path in FREE.items():
+            made.lay_kind(kind, path)
+        for number, path in enumerate(sorted(tree(self.home))):
+            if not path.startswith("state.db"):
+                # So that where each of them is can be told.
+                with open(self.home / path, "a") as file:
+                    file.write(f" {number}")
+        for path in FREE.values():
+            made.age(path, 60 * DAY)
+        made.lay(YOUNG, age=DAY)
+        made.lay(f"sessions/session_{OPEN}.json")
+        made.close()
+        self.start = self.live()
+        if job.is_away:
+            _clean(str(self.home), Disk())
+        shutil.copytree(self.home, self.copy, symlinks=True)
+
+    def anew(self) -> None:
+        """Make the home again as it was before the job."""
+        shutil.rmtree(self.home)
+        shutil.copytree(self.copy, self.home, symlinks=True)
+
+    def live(self) -> Tree:
+        """Return what is in the home, but for what is ours or the database's."""
+        found = tree(self.home)
+        return {path: data for path, data in found.items() if not path.startswith((_OURS, "state.db"))}
+
+    def away(self) -> Tree:
+        """Return what is in archives, by its path in the home."""
+        found = tree(self.home / _OURS / "archives") if (self.home / _OURS / "archives").exists() else {}
+        return {path.partition("/")[2]: data for path, data in found.items()}
+
+    def do(self, disk: Disk) -> Report:
+        """Do the job."""
+        return self.job.work(str(self.home), disk)
+
+    def steps(self) -> int:
+        """Return how many steps the job has, and hold what it does to what is promised."""
+        self.anew()
+        disk = self.disk(nothing)
+        self.do(disk)
+        self.look("undisturbed")
+        return disk.calls
+
+    def killed(self, point: int, when: str) -> None:
+        """Kill the job at a step, and look."""
+        self.anew()
+        in_child(lambda: self.do(self.disk(kill_at(point, when))))
+        self.look(f"killed {when} step {point}")
+
+    def killed_twice(self, point: int, again: int) -> None:
+        """Kill the job after a step, and the next run before one of its own."""
+        self.anew()
+        in_child(lambda: self.do(self.disk(kill_at(point, "after"))))
+        in_child(lambda: self._next(self.disk(kill_at(again, "before"))))
+        self.look(f"killed after step {point}, then before step {again}")
+
+    def failed(self, point: int, when: str, number: int) -> None:
+        """Let one step fail."""
+        self.anew()
+        with contextlib.suppress(CloserError):
+            self.do(self.disk(fail_at(point, when, number)))
+        self.look(f"{os.strerror(number)} {when} step {point}")
+
+    def planted(self, point: int) -> None:
+        """Let somebody else write a file where one of ours was, ahead of a step: nobody may overwrite it."""
+        self.anew()
+        path = self.home / FREE["session_json"]
+        planted = b"written anew"
+
+        def at(number: int, _name: str, when: str) -> None:
+            if (number, when) == (point, "before") and not path.exists():
+                path.write_bytes(planted)
+
+        with contextlib.suppress(CloserError):
+            self.do(self.disk(at))
+        found = path.read_bytes() if path.exists() else None
+        self.tried += 1
+        if found is not None and found not in (planted, self.start[FREE["session_json"]]):
+            self._say(f"planted before step {point}", "what was written anew is another by now")
+        if found == planted and not self.job.deletes and FREE["session_json"] not in self.away():
+            self._say(f"planted before step {point}", "what was written anew has taken the place of what was there")
+
+    def meddled(self, meddle: Callable[[Path], Iterable[str]], what: str) -> None:
+        """Let somebody use or change things once the run has begun to change the home: these stay."""
+        self.anew()
+        stays: list[str] = []
+
+        def at(_number: int, name: str, when: str) -> None:
+            if not stays and name in ("make_folder_in", "unlink_in") and when == "before":
+                stays.extend(meddle(self.home))
+
+        self.do(self.disk(at))
+        self.tried += 1
+        live = self.live()
+        gone = [path for path in stays if not any(f"{one}/".startswith(f"{path}/") for one in live)]
+        # The first of them may have been asked for a moment before that.
+        if len(gone) > 1:
+            self._say(what, f"{gone} went all the same")
+
+    def look(self, what: str) -> None:
+        """Hold what there is to what is promised, finish it, and hold that, too."""
+        self.tried += 1
+        for line in self._wrong():
+            self._say(what, line)
+        self._next(Disk())
+        for line in (*self._wrong(), *self._ended()):
+            self._say(f"{what}, finished", line)
+        if not self.job.deletes:
+            self._undone(what)
+
+    def _next(self, disk: Disk) -> None:
+        """Do what the next run does."""
+        if self.job.brought:
+            with contextlib.suppress(CloserError):
+                _bring(str(self.home), disk)
+        else:
+            self.do(disk)
+
+    def _wrong(self) -> Iterator[str]:
+        live, away = self.live(), self.away()
+        for path, data in self.start.items():
+            there = [place[path] for place in (live, away) if path in place]
+            if any(one != data for one in there):
+                yield f"{path} is another"
+            if len(there) > 1:
+                yield f"{path} is in two places"
+            if not there and not (self.job.deletes and self._goes(path)):
+                yield f"{path} is nowhere"
+        for path in (live.keys() | away.keys()) - self.start.keys():
+            yield f"{path} was never there"
+
+    def _goes(self, path: str) -> bool:
+        return any(f"{path}/".startswith(f"{one}/") for one in FREE.values())
+
+    def _ended(self) -> Iterator[str]:
+        live = self.live()
+        for path in self.start:
+            if (path in live) is not (self.job.brought or not self._goes(path)):
+                yield f"{path} is {'' if path in live else 'not '}live"
+        if self.job.deletes and self.away():
+            yield "something is left in an archive"
+        if left := os.listdir(self.home / _OURS / "open"):
+            yield f"{left} has not ended"
+
+    def _undone(self, what: str) -> None:
+        place = entrance.find({}, named=str(self.home), profile=None)
+        for receipt in sorted((self.home / _OURS / "receipts").iterdir(), reverse=True):
+            with contextlib.suppress(CloserError):
+                bring_back.perform(place, receipt.stem, [], Options(), console=Console())
+        if self.live() != self.start or self.away():
+            self._say(f"{what}, undone", "is not as it was")
+
+    def _say(self, what: str, line: str) -> None:
+        self.broken.append(f"{self.job.name}: {what}: {line}")
+
+
+def used(home: Path) -> list[str]:
+    """Go on with the session that was over; return what is its own."""
+    with contextlib.closing(sqlite3.connect(home / "state.db", isolation_level=None)) as database:
+        database.execute("update sessions set ended_at = null where id = ?", (OVER,))
+    return [FREE[kind] for kind in ("session_json", "request_dump", "transcript_jsonl")]
+
+
+def changed(home: Path) -> list[str]:
+    """Write to what is about to go; return it."""
+    paths = [FREE[kind] for kind in ("session_json", "request_dump", "delegation_log", "checkpoint_v1")]
+    for path in paths:
+        target = home / path
+        target = target / "more" if target.is_dir() else target
+        target.write_text("more")
+    return paths

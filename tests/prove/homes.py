@@ -1,0 +1,40 @@
+"""Homes of Hermes, cleaned up and brought back: kills, errors, torn writes, others at it."""
+
+from __future__ import annotations
+
+import errno
+
+from faults.homes import JOBS, Bench, Job, changed, used
+from faults.injection import Counting, Plain
+
+from .parts import Given, Tally
+
+_ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS)
+
+
+def homes(given: Given) -> Tally:
+    """Disturb each job at its steps, with and without a rename that never replaces."""
+    share, errors = (1, _ERRORS) if given.everything else (3, _ERRORS[:1])
+
+    def work(item: tuple[Job, type[Counting]], place: str) -> Tally:
+        job, disk = item
+        bench = Bench(job, place, disk)
+        steps = bench.steps()
+        for point in range(steps):
+            bench.killed(point, "before")
+            if point % share == 0:
+                for number in errors:
+                    bench.failed(point, "before", number)
+                    bench.failed(point, "after", number)
+            if point % (share * share) == 0:
+                bench.killed_twice(point, point // 2)
+                if disk is Counting:
+                    bench.planted(point)
+        bench.killed(steps - 1, "after")
+        if not job.is_away:
+            bench.meddled(used, "a session is gone on with")
+            bench.meddled(changed, "files are written to")
+        return Tally(bench.tried, bench.broken)
+
+    jobs = [job for job in JOBS if given.only in ("", job.name)]
+    return given.spread([(job, disk) for job in jobs for disk in (Counting, Plain)], work)
