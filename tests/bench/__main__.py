@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import agents, cleanup, closing, sqlite, startup
+from . import agents, cleanup, closing, hermes, sqlite, startup
 
 PARTS = {
     "startup": startup.main,
@@ -12,6 +12,7 @@ PARTS = {
     "cleanup": cleanup.main,
     "agents": agents.main,
     "sqlite": sqlite.main,
+    "hermes": hermes.main,
 }
 
 

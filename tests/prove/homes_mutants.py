@@ -5,7 +5,7 @@ from __future__ import annotations
 from .mutant import Mutant, one
 
 _ASIDE, _PRUNE, _HOMES = "artifacts/aside.py", "operations/prune.py", "operations/homes.py"
-_AWAY, _DELETE, _BACK, _EXPIRE = (f"hermes-homes:{job}" for job in ("put-away", "delete", "bring-back", "expire"))
+_AWAY, _DELETE, _BACK = (f"hermes-homes:{job}" for job in ("put-away", "delete", "bring-back"))
 
 
 def _careless(name: str, file: str, old: str, new: str, *seen_by: str) -> Mutant:
@@ -20,9 +20,7 @@ MUTANTS = (
         "    run.transaction.begin()\n",
         _AWAY,
     ),
-    _careless(
-        "who uses it is not asked again", _PRUNE, "why = home.objection(artifact) or (", 'why = "" or (', _AWAY
-    ),
+    _careless("who uses it is not asked again", _PRUNE, "why = home.objection(artifact) or (", 'why = "" or (', _AWAY),
     _careless(
         "whether it is the same is not asked again",
         _PRUNE,
@@ -38,8 +36,11 @@ MUTANTS = (
         _AWAY,
     ),
     _careless(
-        "a folder is deleted where it is", _PRUNE, "if run.options.delete and not artifact.folder:",
-        "if run.options.delete:", _DELETE,
+        "a folder is deleted where it is",
+        _PRUNE,
+        "if run.options.delete and not artifact.folder:",
+        "if run.options.delete:",
+        _DELETE,
     ),
     _careless(
         "what a deletion has left aside stays",
@@ -49,13 +50,6 @@ MUTANTS = (
         _DELETE,
     ),
     _careless(
-        "old archives that were begun with stay",
-        _HOMES,
-        "            aside.remove(archive_of(run))\n",
-        "            pass\n",
-        _EXPIRE,
-    ),
-    _careless(
         "what is away is called dropped",
         _HOMES,
         'return "archived" if became in (Became.AWAY, Became.TAKEN) else "dropped"',
@@ -63,7 +57,11 @@ MUTANTS = (
         _AWAY,
     ),
     _careless(
-        "an interrupted run is not finished", _HOMES, "            if journal.take():\n", "            if False:\n", _AWAY
+        "an interrupted run is not finished",
+        _HOMES,
+        "            if journal.take():\n",
+        "            if False:\n",
+        _AWAY,
     ),
     _careless(
         "a name is taken that somebody has",
@@ -77,14 +75,7 @@ MUTANTS = (
         "operations/bring_back.py",
         "        aside.tidy()\n",
         "        pass\n",
-        "hermes-homes:bring-back",
-    ),
-    _careless(
-        "a session's own file goes while it is in use",
-        "hermes/home.py",
-        "str(known.why(name))\n        if not why and found.kind in _IN_TEXT",
-        'str("")\n        if not why and found.kind in _IN_TEXT',
-        _AWAY,
+        _BACK,
     ),
     _careless("what is young goes", "core/artifacts.py", "now - each.at <= limits.ages[each.kind]", "now < 0", _AWAY),
 )

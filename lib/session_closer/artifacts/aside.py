@@ -29,6 +29,8 @@ class Aside:
         self._open: dict[str, int] = {}
         # The folders that have got a name, and those that have lost one.
         self._gained: set[str] = set()
+        # Folders of the archive that may be empty by now: a run that was killed may have made or emptied them.
+        self._asked: set[str] = set()
         self._lost: set[str] = set()
 
     def __enter__(self) -> Aside:
@@ -50,6 +52,7 @@ class Aside:
     def stat(self, path: str) -> os.stat_result | None:
         """Return what is there now, None where nothing is, or a link stands on the way."""
         folder, _, name = path.rpartition("/")
+        self._asked.add(folder)
         try:
             return os.stat(name, dir_fd=self._folder(folder), follow_symlinks=False)
         except OSError as problem:
@@ -86,7 +89,8 @@ class Aside:
 
     def tidy(self) -> None:
         """Remove the folders of the archive that have become empty, the archive itself included."""
-        for folder in sorted({above for each in self._open for above in self._from_archive(each)}, reverse=True):
+        folders = {above for each in (*self._open, *self._asked) for above in self._from_archive(each)}
+        for folder in sorted(folders, reverse=True):
             above, _, name = folder.rpartition("/")
             try:
                 self._disk.remove_folder_in(self._folder(above), name)

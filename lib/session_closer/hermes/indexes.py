@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..core.escape import quoted
@@ -58,11 +59,15 @@ def look(home: str) -> Indexes:
 
 def stamps(home: str) -> tuple[object, ...]:
     """Return what is another value once any of the files that name sessions is another."""
-    return (
-        _stamp(os.path.join(home, GATEWAY)),
-        _stamp(os.path.join(home, _RUNNING)),
-        *(_stamp(os.path.join(folder, INDEX)) for folder in _folders(home)),
-    )
+    # Asked for ahead of each file that goes.
+    gateway = _stamp(f"{home}/{GATEWAY}")
+    return gateway, _stamp(f"{home}/{_RUNNING}"), *map(_stamp, _indexes(home, gateway))
+
+
+@lru_cache(maxsize=8)
+def _indexes(home: str, _gateway: object) -> tuple[str, ...]:
+    """Return the paths of the indexes of a home whose gateway.json has this stamp."""
+    return tuple(os.path.join(folder, INDEX) for folder in _folders(home))
 
 
 def routed_by(text: Any) -> Iterator[str]:
