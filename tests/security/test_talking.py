@@ -100,6 +100,9 @@ def test_before_its_hello_nobody_is_given_more_memory_than_that_needs(server: Se
     def boast(line: socket.socket, request: bytes) -> None:
         greet(line, request)
         line.sendall(struct.pack("!BBQ", 0x81, 127, announced) + b"x" * 1000)
+        # It is answered with a close, and whoever has closed waits for the other end to hang up.
+        assert line.recv(65536)
+        line.shutdown(socket.SHUT_WR)
 
     with pytest.raises(LinkLost, match=r"1009|too big|exceeds"):
         SocketLink(f"ws://127.0.0.1:{server(boast)}", SECRET)

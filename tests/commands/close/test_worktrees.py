@@ -136,7 +136,10 @@ def test_what_cannot_be_told_is_refused_too(
     elif how == "no git":
         monkeypatch.setenv("PATH", str(tmp_path))
     else:
-        monkeypatch.setattr(worktrees, "_GIT_SECONDS", 0)
+        (tmp_path / "slow").mkdir()
+        write(tmp_path / "slow" / "git", "#!/bin/sh\nexec sleep 60\n", mode=0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'slow'}{os.pathsep}{os.environ['PATH']}")
+        monkeypatch.setattr(worktrees, "_GIT_SECONDS", 0.1)
     answer = close(bases, "with-tree")
     assert (answer.code, the_row(answer)["reason"]) == (3, "worktree")
     assert "cannot be told" in the_row(answer)["error"]

@@ -102,8 +102,16 @@ SHOWS = [
 ]
 
 
-@pytest.mark.parametrize("words", SHOWS, ids=lambda words: " ".join(words[:3]))
-@pytest.mark.parametrize("read", [0, 1])
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        # Who reads nothing at all goes away at another moment: of each kind of output one.
+        pytest.param(words, read, marks=[] if read or words in SHOWS[1:3] + SHOWS[-2:] else [pytest.mark.depth])
+        for words in SHOWS
+        for read in (0, 1)
+    ],
+    ids=lambda each: " ".join(each[:3]) if isinstance(each, tuple) else str(each),
+)
 def test_a_reader_that_has_seen_enough_is_no_failure(store: Store, words: tuple[str, ...], read: int) -> None:
     rows = {f"{LEAD}{number}": {"sessionId": f"s{number}", "updatedAt": 10**12} for number in range(5000)}
     store.write(rows)

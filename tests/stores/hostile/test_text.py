@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 
 import pytest
@@ -195,11 +194,10 @@ def test_a_key_with_a_lone_surrogate_goes_with_keep_only(store: Store) -> None:
     assert store.listed() == [KEPT]
 
 
-def test_200000_entries_take_seconds(store: Store) -> None:
-    rows = {f"{LEAD}row-{number}": {"sessionId": f"s{number}", "updatedAt": number} for number in range(200_000)}
+def test_50000_entries_are_no_hindrance(store: Store) -> None:
+    """How long they take is measured by `make bench`."""
+    rows = {f"{LEAD}row-{number}": {"sessionId": f"s{number}", "updatedAt": number} for number in range(50_000)}
     store.index().write_text(json.dumps({**rows, TARGET: {"sessionId": "t"}}))
-    started = time.process_time()
     answer = close(store)
-    assert time.process_time() - started < 20
     assert (answer.code, answer.rows) == (0, [(TARGET, "closed")])
     assert store.entries() == rows
