@@ -80,7 +80,9 @@ def test_only_sources_that_are_named_go_and_only_where_they_are_old(home: Hermes
     assert planned(home, {"cli": DAY}) == (["other"], {})
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if 22 in way.versions and "no row" not in way.name], ids=str)
+@pytest.mark.parametrize(
+    "way", [way for way in WAYS if 22 in way.versions and "no row" not in way.name], ids=lambda way: way.name
+)
 def test_no_row_goes_that_is_in_use(home: HermesHome, way: Way) -> None:
     way.make(home, "it")
     home.database.execute("update sessions set source = 'cron'")
