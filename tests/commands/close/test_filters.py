@@ -63,7 +63,6 @@ def status(answer: Answer, named: str) -> set[str]:
         (["--label", "TEST", "--match", "*old"], {OLD}, set()),
         (["--kind", "group"], {GROUP}, set()),
     ],
-    ids=str,
 )
 def test_what_matches_goes_and_what_a_policy_may_not_take_stays(
     filled: Store, words: list[str], gone: set[str], kept: set[str]
