@@ -149,7 +149,12 @@ def _change_home(run: _Run, part: Part, now: float) -> None:
     assert run.transaction.record is not None
     if run.options.delete and len(run.transaction.record.stores) == 1:
         # A full disk gives room again only once something is gone, and what is gone has to be on record.
-        run.transaction.journal.reserve(_SPARE_BYTES)
+        try:
+            run.transaction.journal.reserve(_SPARE_BYTES)
+        except StorageFailed:
+            part.record = None
+            run.transaction.forget()
+            raise
     with Aside(run.context.disk, home.root, run.archive) as aside:
         _free_shelves(part, aside)
         for artifact, why in part.verdicts.going:

@@ -110,6 +110,10 @@ class Transaction:
         self.record = record
         self.journal.write(record)
 
+    def forget(self) -> None:
+        """Let a run that has changed nothing be none, once its record is removed."""
+        self.record = self.journal = None
+
     def owe(self, restart: RestartRecord) -> None:
         """Write what the run owes its gateway."""
         assert self.record is not None

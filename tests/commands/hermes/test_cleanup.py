@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.system.disk import Disk
 from support.clock import Ahead, handed
 from support.commands import run
 from support.hermes import DAY
@@ -146,6 +148,29 @@ def test_delete_frees_at_once_and_leaves_a_receipt_that_says_so(home: Leavings) 
     assert home.run(RestoreSessions, "last").code == 3
     listed = run(RestoreSessions, "--list", state=home.path)
     assert f"{len(free)} deleted" in listed.stdout
+
+
+def test_a_deletion_that_has_no_room_for_its_record_changes_nothing(
+    home: Leavings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = home.lay_all()
+    real = Disk.write
+
+    def full(disk: Disk, descriptor: int, data: memoryview) -> int:
+        if not any(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(disk, descriptor, data)
+
+    monkeypatch.setattr(Disk, "write", full)
+    answer = home.run(CleanupSessions, "--delete")
+    assert (answer.code, answer.error, answer.data["receipt"]) == (1, "storage", None)
+    assert answer.data["error"]["message"].startswith("nothing was changed: ")
+    assert set(by_status(answer)) == {"would_delete"}
+    assert all(map(home.has, paths))
+    monkeypatch.undo()
+    # Once it has begun, it needs no more.
+    assert not os.listdir(home.path / "session-closer" / "open")
+    assert home.run(CleanupSessions, "--delete").code == 0
 
 
 def test_old_archives_are_freed_and_young_ones_stay(home: Leavings) -> None:
