@@ -14,7 +14,7 @@ from .grid import Block, Grid, GridRow
 from .json import LIST, shared
 
 _HEADS = ("AGE", "STATE", "FILES", "SIZE", "PROTECTED", "PROFILE", "SOURCE", "ID", "TITLE")
-_USAGE = ("PROFILE", "KIND", "COUNT", "SIZE")
+_USAGE = ("AGENT", "KIND", "COUNT", "SIZE")
 _MOST = 40
 
 
@@ -63,6 +63,8 @@ def _usage(found: Inventory) -> list[Block]:
     cells = [_use_cells(use) for use in rows]
     total = durations.spelled_size(sum(use.size for use in rows if not use.within))
     notes = [f"free     {note}" for note in found.notes]
+    if not cells:
+        return ["nothing takes any room"]
     return [_table(_USAGE, cells, frozenset({2, 3})), f"total    {total}", *notes]
 
 

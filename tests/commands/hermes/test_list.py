@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
@@ -101,12 +100,6 @@ def test_words_that_mean_nothing_there_are_usage(home: Leavings, words: tuple[st
     result = run(ListSessions, *words, state=home.path)
     assert (result.code, result.stdout) == (2, "")
     assert said in result.stderr
-
-
-def test_usage_belongs_to_runtimes_that_keep_files(tmp_path: Path) -> None:
-    result = run(ListSessions, "--usage", state=tmp_path)
-    assert result.code == 2
-    assert "--usage is for runtimes that keep files" in result.stderr
 
 
 def test_a_home_that_cannot_be_read_is_said(home: Leavings) -> None:

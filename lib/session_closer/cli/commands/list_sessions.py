@@ -17,6 +17,7 @@ from ..arguments import count, one_word, word
 from ..program import start
 
 if TYPE_CHECKING:
+    from ...core.listed import Inventory
     from ...core.selection import Listing
     from ...ports.artifacts import Place as Homes
 
@@ -58,7 +59,7 @@ class ListSessions(Reader):
     )  # fmt: skip
     reverse = cli.Flag("--reverse", help="the other way round")
     limit = cli.SwitchAttr("--limit", _limit, default=100, argname="N|all", help="most sessions shown (100)")
-    usage = cli.Flag("--usage", help="of a runtime that keeps files: what takes the disk, by profile and kind")
+    usage = cli.Flag("--usage", help="what takes the disk, by agent or profile, and by kind")
 
     def main(self, *words: str) -> int:
         """Do what was asked; plumbum calls this with the positionals."""
@@ -67,7 +68,7 @@ class ListSessions(Reader):
         if (homes := self.homes()) is not None:
             return self._of_homes(homes, words)
         if self.usage:
-            raise UsageProblem("--usage is for runtimes that keep files", "--runtime hermes --usage")
+            return self._usage(words)
         if self.agent is not None:
             keys.check_agent(self.agent)
         if sum((self.agent is not None, self.all_agents, self.store is not None)) > 1:
@@ -93,14 +94,28 @@ class ListSessions(Reader):
     def _of_homes(self, where: Homes, words: tuple[str, ...]) -> int:
         """List what is in homes of files."""
         self.check_options(where, HOMES_OPTIONS)
-        if self.usage and (words or self.older_than is not None):
-            raise UsageProblem("--usage counts everything", "leave out --older-than and the words")
+        self._check_usage(words)
         from ...core.listed import Sought  # what touches a home is not loaded for --help
         from ...operations import inventory
-        from ...render import homes, text
 
         sought = Sought(words, self.older_than, None if self.limit == _ALL else self.limit, self.usage)
-        found = inventory.look(where, sought, self.clock)
+        return self._show_inventory(inventory.look(where, sought, self.clock))
+
+    def _usage(self, words: tuple[str, ...]) -> int:
+        """Say what takes the disk."""
+        self._check_usage(words)
+        from ...operations import usage  # what touches a store is not loaded for --help
+
+        return self._show_inventory(usage.look(self.place(), self.agent, self.clock))
+
+    def _check_usage(self, words: tuple[str, ...]) -> None:
+        chosen = (words, self.older_than, self.kinds, self.active, self.globs, self.label, self.store)
+        if self.usage and any(chosen):
+            raise UsageProblem("--usage counts everything", "leave out the words, and all that chooses sessions")
+
+    def _show_inventory(self, found: Inventory) -> int:
+        from ...render import homes, text
+
         self.put(
             lambda: homes.as_json(found, self.called),
             lambda: homes.listed(found),
