@@ -122,12 +122,12 @@ def test_a_list_has_each_session_what_holds_it_and_how_many_files_it_has(told: T
 
 @pytest.mark.depth(OLD)
 def test_sessions_that_are_open_for_ever_are_those_that_a_command_line_has_left(lab: Lab) -> None:
-    left, closed = lab.chat("hello"), lab.chat("hello")
-    lab.play(("store", {"call": "end_session", "with_": [closed, "cli_close"]}))
-    age(lab.home, 100)
-    fresh = lab.chat("hello")
+    turns = {name: ("turn", {"session": name, "said": ["hello"]}) for name in ("left", "closed", "fresh")}
+    ended = ("store", {"call": "end_session", "with_": ["closed", "cli_close"]})
+    lab.play(turns["left"], turns["closed"], ended, turns["fresh"])
+    age(lab.home, 100, young=("fresh",))
     answer = lab.ours("list-sessions", "--older-than", "90d")
-    assert [row["sessionId"] for row in answer.json["sessions"]] == [left], (left, closed, fresh)
+    assert [row["sessionId"] for row in answer.json["sessions"]] == ["left"]
 
 
 @pytest.mark.depth(OLD)
@@ -174,6 +174,7 @@ def listed(lab: Lab, hermes: Lab) -> set[str]:
     return {session for (session,) in lab.rows("select id from sessions") if session in done.stdout}
 
 
+@pytest.mark.depth(OLD)
 def test_hermes_goes_on_with_what_is_left_and_an_undo_leaves_that_as_it_is(told: Told) -> None:
     lab = told.lab
     newer = Lab(provide(NEW), lab.root, lab.model)
@@ -203,7 +204,7 @@ def test_hermes_goes_on_with_what_is_left_and_an_undo_leaves_that_as_it_is(told:
     assert newer.command("checkpoints", "prune", "--retention-days", "14", "--keep-orphans").returncode == 0
 
 
-@pytest.mark.depth(OLD, NEW)
+@pytest.mark.depth
 def test_agents_that_talk_all_the_while_lose_nothing(told: Told) -> None:
     lab = told.lab
     names = [f"busy-{number}" for number in range(12)]
