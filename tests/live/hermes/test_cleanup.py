@@ -49,14 +49,6 @@ def paths(lab: Lab, answer: Answer, status: str) -> dict[str, str]:
     return {str(Path(row["path"]).relative_to(lab.home)): str(row["kind"]) for row in rows}
 
 
-def due(told: Told) -> dict[str, str]:
-    """Return the rows of all that goes by age: path below the home -> kind; of a project it is its ref."""
-    return {
-        f"checkpoints/store/refs/hermes/{Path(path).stem}" if kind == "checkpoint_v2" else path: kind
-        for path, kind in told.goes.items()
-    }
-
-
 def gone(told: Told, before: Picture) -> Picture:
     """Return a picture without what goes by age."""
     projects = {Path(path).stem for path, kind in told.goes.items() if kind == "checkpoint_v2"}
@@ -73,16 +65,16 @@ def test_what_is_old_goes_and_nothing_else_and_comes_back_as_it_was(told: Told) 
     lab = told.lab
     before = picture(lab)
     files = {str(path.relative_to(lab.home)) for path in lab.home.rglob("*")}
-    assert paths(lab, cleanup(lab, "--dry-run"), "would_archive") == due(told)
+    assert paths(lab, cleanup(lab, "--dry-run"), "would_archive") == told.goes
     assert differences(before, picture(lab)) == {}
     new = {str(path.relative_to(lab.home)) for path in lab.home.rglob("*")} - files
     assert new <= {"state.db-wal", "state.db-shm"}
     answer = cleanup(lab)
-    assert paths(lab, answer, "archived") == due(told)
+    assert paths(lab, answer, "archived") == told.goes
     assert differences(gone(told, before), picture(lab)) == {}
     assert answer.json["freed"]["bytes"] == 0
     back = lab.ours("restore-sessions", "last")
-    assert (back.code, paths(lab, back, "restored")) == (0, due(told)), back
+    assert (back.code, paths(lab, back, "restored")) == (0, told.goes), back
     assert differences(before, picture(lab)) == {}
 
 
@@ -136,7 +128,7 @@ def test_what_is_deleted_is_what_would_have_been_put_away_and_its_room_is_free(t
     before = picture(lab)
     plan = cleanup(lab, "--dry-run")
     answer = cleanup(lab, "--delete")
-    assert paths(lab, answer, "deleted") == due(told)
+    assert paths(lab, answer, "deleted") == told.goes
     assert differences(gone(told, before), picture(lab)) == {}
     assert answer.json["freed"] == plan.json["putAway"]
     assert lab.ours("restore-sessions", "last").code == 3
@@ -195,7 +187,7 @@ def test_hermes_goes_on_with_what_is_left_and_an_undo_leaves_that_as_it_is(told:
     after = picture(lab)
     back = lab.ours("restore-sessions", "last")
     again = {f"sessions/session_{session}.json": "session_json" for session in (story.OVER, story.CRON)}
-    again |= {path: kind for path, kind in due(told).items() if Path(path).name == project(told, "old")}
+    again |= {path: kind for path, kind in told.goes.items() if Path(path).stem == project(told, "old")}
     again = {path: kind for path, kind in again.items() if path in after or kind == "checkpoint_v2"}
     assert paths(lab, back, "conflict") == again, back
     assert {place for place, (now, _) in differences(after, picture(lab)).items() if now is not None} == set()
