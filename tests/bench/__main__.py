@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import agents, cleanup, closing, hermes, sqlite, startup
+from . import agents, cleanup, closing, exports, hermes, sqlite, startup
 
 PARTS = {
     "startup": startup.main,
@@ -13,6 +13,7 @@ PARTS = {
     "agents": agents.main,
     "sqlite": sqlite.main,
     "hermes": hermes.main,
+    "exports": exports.main,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from typing import Any
@@ -181,6 +182,19 @@ def test_whatever_a_line_holds_makes_a_page(line: bytes) -> None:
 def test_any_event_makes_a_page(value: Any) -> None:
     for each in ({"type": "message", "message": value}, {"type": value}, value, message("user", value)):
         shown(json.dumps(each).encode() + b"\n")
+
+
+def test_a_page_leaves_nothing_that_has_to_be_collected() -> None:
+    """A command collects nothing while it runs, and a transcript may be larger than the memory."""
+    call = message("assistant", [{"type": "toolCall", "id": "a", "name": "bash", "arguments": {"of": ["a", {}]}}])
+    transcript = said(*[call, message("toolResult", "done", toolCallId="a")] * 50)
+    gc.collect()
+    gc.disable()
+    try:
+        shown(transcript)
+        assert gc.collect() < 50
+    finally:
+        gc.enable()
 
 
 def test_totals_are_those_of_all_branches() -> None:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import msgspec
+
 from .events import KNOWN, Survey, Totals, event
 from .markdown import END, code, fenced, fold, quoted, word
 
@@ -265,6 +267,9 @@ def _named(found: dict[str, Any], *names: str) -> str:
 
 def _json(value: object) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, indent=2)
+        # The other one leaves circles behind, which nothing collects while a command runs.
+        return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     except RecursionError:
         return "nested too deeply to be shown"
+    except (UnicodeEncodeError, OverflowError):
+        return json.dumps(value, ensure_ascii=False, indent=2)
