@@ -25,6 +25,7 @@ from ..ports.context import Context
 from ..system.disk import Disk
 
 TRIES = 3
+TAKEN = "is there already: move it away, or name another folder"
 REDACTED, REDACTED_PAGE = "transcript.redacted.jsonl", "transcript.redacted.md"
 # What is written besides: a page is shorter than its transcript, but for the quotes.
 _ROOM = 2
@@ -113,7 +114,7 @@ def _make_way(making: _Making, folder: str, name: str, taken: Parts) -> None:
     """Make the folder; Refused where the name is taken, or the disk has too little room."""
     _make_folders(making.context.disk, folder)
     if os.path.lexists(os.path.join(folder, name)):
-        raise Refused(f"{os.path.join(folder, name)} is there already", "another --output", name="exists")
+        raise Refused(f"{os.path.join(folder, name)} {TAKEN}", "another folder", name="exists")
     needed = sum(stream.size for stream in _wanted(making.ask, taken)) * _ROOM + _SPARE
     there = os.statvfs(folder)
     free = there.f_bavail * there.f_frsize

@@ -11,7 +11,7 @@ from ..core.export.exported import Exported, mark
 from ..core.export.result import Export, Unexported
 from ..core.model import Plan, PlannedRow, Reason, Snapshot, Status
 from ..ports.store import Store
-from . import export
+from . import bundles, export
 from .request import Request
 
 _WRITTEN_TO = "it was written to after it was exported"
@@ -46,7 +46,7 @@ def _looked_at(ask: Export, row: PlannedRow) -> Unexported | None:
     path = os.path.join(ask.folder, *parts.path(row.agent, row.key, row.session.session_id))
     if not os.path.lexists(path):
         return None
-    return Unexported(row.given, row.agent, row.key, Status.REFUSED, f"{path} is there already")
+    return Unexported(row.given, row.agent, row.key, Status.REFUSED, f"{path} {bundles.TAKEN}")
 
 
 def _exported(request: Request, ask: Export, row: PlannedRow) -> Exported | Unexported:

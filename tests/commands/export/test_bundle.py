@@ -148,6 +148,30 @@ def test_a_key_of_any_letters_gets_a_folder_of_its_own(said: Said, out: Path) ->
     assert {path.parent for path in paths} == {out / "project-lead"}
 
 
+def test_what_openclaw_has_archived_of_a_key_at_a_reset_is_a_window_of_it(
+    tmp_path: Path, closed_port: int, out: Path
+) -> None:
+    said = InDatabase(Store(tmp_path / "state", closed_port))
+    texts = [f'{{"type":"session","id":"older"}}\n{{"n":{at}}}\n' for at in range(4)]
+    with said.bases.open("project-lead") as connection:
+        columns = "archive_name, session_key, session_id, reason, created_at, archive_blob, archive_sha256"
+        connection.execute(f"create table session_transcript_archives ({columns})")
+        for at, (reason, key) in enumerate((("reset", KEY), ("reset", KEY), ("deleted", KEY), ("reset", LEAD + "x"))):
+            blob = packed(texts[at])
+            row = (f"older.jsonl.{at}.zst", key, "older", reason, at, blob, hashlib.sha256(blob).hexdigest())
+            connection.execute(f"insert into session_transcript_archives values ({', '.join('?' * 7)})", row)
+        gone = ("lost.jsonl.zst", KEY, "lost", "reset", 9, None, "0" * 64)
+        connection.execute("insert into session_transcript_archives values (?, ?, ?, ?, ?, ?, ?)", gone)
+    found = files_of(bundle(export(said, out)))
+    windows = {name: text.decode() for name, text in found.items() if name.startswith("windows/")}
+    assert windows == {
+        **{name: text.decode() for name, text in said.beside.items() if name.startswith("windows/")},
+        "windows/older.jsonl": texts[0],
+        "windows/older.1.jsonl": texts[1],
+    }
+    assert "windows/lost.jsonl" in [each["what"] for each in json.loads(found["manifest.json"])["leftOut"]]
+
+
 @pytest.mark.parametrize("where", ["row", "file"])
 @pytest.mark.parametrize("wrong", ["", "hash", "size"])
 def test_what_openclaw_has_packed_as_a_whole_is_unpacked(

@@ -105,7 +105,7 @@ def test_what_cannot_be_exported_stays_and_the_others_go(said: Said, out: Path) 
     assert statuses(answer)[OTHER][0] in ("closed", "archived")
     assert before - live(said) == {OTHER}
     [refused] = [found for found in answer.data["results"] if found["key"] == KEY]
-    assert refused["error"] == f"{taken} is there already"
+    assert refused["error"] == f"{taken} is there already: move it away, or name another folder"
     assert list(taken.iterdir()) == []
 
 

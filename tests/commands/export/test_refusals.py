@@ -40,7 +40,9 @@ def names(out: Path) -> list[str]:
 def test_what_is_there_is_never_replaced(said: Said, out: Path, form: str) -> None:
     assert export(said, out, "--format", form).code == 0
     before = tree(out)
-    assert refused(export(said, out, "--format", form)).endswith(" is there already")
+    assert refused(export(said, out, "--format", form)).endswith(
+        " is there already: move it away, or name another folder"
+    )
     assert tree(out) == before
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,7 +22,7 @@ from ..home import Home
 from . import returnable
 from .database import names_in, reading
 from .packed import pieces, unpacked
-from .store import SqliteStore
+from .store import SqliteStore, has_archives
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -67,11 +68,7 @@ def put_away(home: Home, store: SqliteStore, chosen: ChosenSession, *, with_medi
         return
     entry = (chosen.session.entry or "").encode()
     streams = [Stream(ENTRY, "the receipt", len(entry), lambda: iter([entry]))]
-    for move in _archives(home, store, chosen):
-        packed = _packed(store, move.target)
-        size = sum(map(len, _text_of(move.target, packed)))
-        read = partial(_text_of, move.target, packed)
-        streams.append(Stream(TRANSCRIPT, os.path.join(store.folder, move.target), size, read))
+    streams += [_of_archive(store, TRANSCRIPT, move.target) for move in _archives(home, store, chosen)]
     left_out = [LeftOut(TRAJECTORY, "OpenClaw has deleted it; its rows are beside the receipt")]
     if len(streams) == 1:
         left_out.append(LeftOut(TRANSCRIPT, "nothing was said"))
@@ -106,6 +103,29 @@ def _packed(store: SqliteStore, archive: str) -> bytes:
     return raw
 
 
+def _of_archive(store: SqliteStore, name: str, archive: str) -> Stream:
+    """Return what OpenClaw has archived as a file of a bundle; Refused where it is gone, or not what it was."""
+    packed = _packed(store, archive)
+    size = sum(map(len, _text_of(archive, packed)))
+    return Stream(name, os.path.join(store.folder, archive), size, partial(_text_of, archive, packed))
+
+
+def _reset(connection: Connection, session: Session, taken: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Give the name in a bundle, and the archive, of each transcript that a key had before a reset."""
+    if not has_archives(connection):
+        return
+    query = (
+        "select session_id, archive_name from session_transcript_archives"
+        " where session_key = ? and reason = 'reset' order by created_at"
+    )
+    known = set(taken)
+    for own, archive in connection.execute(query, (session.key,)).fetchall():
+        tries = (f"{WINDOWS}/{safe(str(own))}{f'.{at}' if at else ''}.jsonl" for at in itertools.count())
+        name = next(each for each in tries if each not in known)
+        known.add(name)
+        yield name, str(archive)
+
+
 def _text_of(archive: str, packed: bytes) -> Iterator[bytes]:
     return pieces(archive, packed, remedy=_REMEDY) if archive.endswith(".zst") else iter([packed])
 
@@ -124,6 +144,11 @@ def _parts(home: Home, store: SqliteStore, connection: Connection, session: Sess
         streams += found
         if name == TRANSCRIPT and not any(stream.name == TRANSCRIPT for stream in found):
             left_out.append(LeftOut(TRANSCRIPT, "nothing was said"))
+    for name, archive in _reset(connection, session, {stream.name for stream in streams}):
+        try:
+            streams.append(_of_archive(store, name, archive))
+        except Refused as problem:
+            left_out.append(LeftOut(name, problem.message))
     if with_media:
         lines = (line for stream in streams for line in stream.chunks())
         streams += [_of_file(name, path) for name, path in media.named(home, lines)]

@@ -203,7 +203,7 @@ class SqliteStore:
             " from session_transcript_archives"
         )
         with reading(self.index) as connection:
-            if not _has_archives(connection):
+            if not has_archives(connection):
                 return []
             return [Archive(*row) for row in _told(self.index, connection.execute(query))]
 
@@ -211,14 +211,14 @@ class SqliteStore:
         """Return an archive as the database keeps it; raise Refused where it cannot be read."""
         query = "select archive_blob, archive_sha256 from session_transcript_archives where archive_name = ?"
         with reading(self.index) as connection:
-            rows = connection.execute(query, (archive,)).fetchall() if _has_archives(connection) else []
+            rows = connection.execute(query, (archive,)).fetchall() if has_archives(connection) else []
         for blob, digest in rows:
             is_whole = isinstance(blob, bytes) and hashlib.sha256(blob).hexdigest() == digest
             return Kept(blob if is_whole else None, digest)
         return Kept(None, None)
 
 
-def _has_archives(connection: Connection) -> bool:
+def has_archives(connection: Connection) -> bool:
     """Tell whether there is a table of archives that we can read: OpenClaw makes it with the first."""
     return names_in(connection, "select name from pragma_table_info('session_transcript_archives')") >= _ARCHIVE_COLUMNS
 
