@@ -1,0 +1,219 @@
+"""What every runtime that keeps files promises, however it does it: ports.artifacts.Home."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from contract.toy_home import BUSY, DAY, ToyPlace
+from session_closer.core import retention
+from session_closer.core.listed import Sought
+from session_closer.core.model import Status
+from session_closer.core.report import Report
+from session_closer.core.wish import Options
+from session_closer.hermes import entrance
+from session_closer.operations import bring_back, inventory, prune
+from session_closer.ports.artifacts import Place
+from session_closer.ports.context import Console
+from session_closer.system.disk import Disk
+from support.interrupted import Killed
+from support.leavings import FREE, OPEN, OVER, Leavings
+from support.shares import Share
+
+OURS = "session-closer"
+
+
+class DiesAt(Disk):
+    """A disk whose process is killed before its step number `at`: from then on nothing takes effect."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.steps = at, 0
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name not in vars(Disk) or name.startswith("_"):
+            return found
+
+        def step(*arguments: Any) -> Any:
+            self.steps += 1
+            if self.steps > self.at:
+                raise Killed
+            return found(*arguments)
+
+        return step
+
+
+class Kit(NamedTuple):
+    """A home: `old` is what goes by its age, `busy` what is as old and in use; `use` makes that of `old` busy."""
+
+    place: Place
+    root: Path
+    old: tuple[str, ...]
+    busy: tuple[str, ...]
+    owner: str
+
+    def facts(self) -> Mapping[str, bytes]:
+        """Return all that is there, but for what is ours or a database's."""
+        return {
+            path: each.read_bytes()
+            for each in sorted(self.root.rglob("*"))
+            if each.is_file() and not (path := each.relative_to(self.root).as_posix()).startswith((OURS, "state.db"))
+        }
+
+    def archived(self) -> list[str]:
+        """Return the names in the archives."""
+        archives = self.root / OURS / "archives"
+        return sorted(os.listdir(archives)) if archives.exists() else []
+
+    def clean(self, disk: Disk | None = None, *, delete: bool = False, dry_run: bool = False) -> Report:
+        """Clean up by the default ages."""
+        limits = retention.limits(retention.Asked(), self.place.rules)
+        options = Options(delete=delete, dry_run=dry_run)
+        return prune.perform(self.place, limits, options, told="", console=Console(), disk=disk)
+
+    def bring(self, which: str = "last", disk: Disk | None = None) -> Report:
+        """Undo a cleanup."""
+        return bring_back.perform(self.place, which, [], Options(), console=Console(), disk=disk)
+
+    def forget(self) -> None:
+        """Remove all receipts."""
+        for receipt in (self.root / OURS / "receipts").iterdir():
+            receipt.unlink()
+
+    def first(self) -> str:
+        """Return the first run."""
+        return min((self.root / OURS / "receipts").iterdir()).stem
+
+
+def toy(root: Path) -> Kit:
+    """Return the shortest home."""
+    old = ("notes/over.note", "pages/x/over", "boxes/over.box")
+    busy = ("notes/used.note", "pages/x/used", "boxes/used.box")
+    for path in (*old, *busy, "notes/no.txt", "other/over.note"):
+        made = root / path
+        if path.startswith("pages/"):
+            made = made / "one" / "two"
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.write_text(path)
+    (root / BUSY).write_text("used\n")
+    at = time.time() - 60 * DAY
+    for each in root.rglob("*"):
+        os.utime(each, (at, at))
+    return Kit(ToyPlace(os.path.realpath(root)), root, old, busy, "over")
+
+
+def hermes(root: Path) -> Kit:
+    """Return a home of Hermes."""
+    home = Leavings(root)
+    home.lay_all()
+    busy = (f"sessions/session_{OPEN}.json", f"sessions/{OPEN}.jsonl")
+    for path in busy:
+        home.lay(path)
+    home.close()
+    place = entrance.find({}, named=str(root), profile=None)
+    return Kit(place, root, tuple(FREE.values()), busy, OVER)
+
+
+@pytest.fixture(params=[toy, hermes], ids=["toy", "hermes"])
+def kit(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kit]:
+    """A home of each runtime."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    return request.param(tmp_path / "home")
+
+
+def told(report: Report, kit: Kit) -> dict[str, set[str]]:
+    """Return the paths of each status, but for what stays."""
+    found: dict[str, set[str]] = {}
+    for row in report.artifacts or ():
+        if row.status is Status.KEPT:
+            continue
+        found.setdefault(str(row.status), set()).add(os.path.relpath(row.path, os.path.realpath(kit.root)))
+    return found
+
+
+def test_a_look_changes_nothing_and_tells_what_goes(kit: Kit) -> None:
+    before = kit.facts()
+    report = kit.clean(dry_run=True)
+    assert told(report, kit) == {"would_archive": set(kit.old)}
+    assert report.totals is not None
+    assert sum(report.totals.spared.values()) == len(kit.busy)
+    assert kit.facts() == before
+    assert not (kit.root / OURS).exists()
+
+
+def test_what_is_old_goes_what_is_busy_stays_and_an_undo_is_the_identity(kit: Kit) -> None:
+    before = kit.facts()
+    assert told(kit.clean(), kit) == {"archived": set(kit.old)}
+    stays = {path for path in before if not any(f"{path}/".startswith(f"{one}/") for one in kit.old)}
+    assert set(kit.facts()) == stays
+    assert told(kit.bring(), kit) == {"restored": set(kit.old)}
+    assert (kit.facts(), kit.archived()) == (before, [])
+    assert told(kit.bring(kit.first()), kit) == {"already_restored": set(kit.old)}
+
+
+def test_a_deletion_frees_and_leaves_no_archive(kit: Kit) -> None:
+    before = kit.facts()
+    assert told(kit.clean(delete=True), kit) == {"deleted": set(kit.old)}
+    stays = {path for path in before if not any(f"{path}/".startswith(f"{one}/") for one in kit.old)}
+    assert (set(kit.facts()), kit.archived()) == (stays, [])
+
+
+def test_what_is_there_again_is_a_conflict_and_nothing_is_overwritten(kit: Kit) -> None:
+    kit.clean()
+    path = kit.root / kit.old[0]
+    path.write_bytes(b"anew")
+    assert told(kit.bring(), kit)["conflict"] == {kit.old[0]}
+    assert path.read_bytes() == b"anew"
+    assert kit.archived()
+
+
+@pytest.mark.parametrize("delete", [False, True])
+def test_a_cleanup_that_is_killed_anywhere_is_finished_by_the_next(kit: Kit, some: Share, delete: bool) -> None:
+    before = kit.facts()
+    stays = {path for path in before if not any(f"{path}/".startswith(f"{one}/") for one in kit.old)}
+    # The home goes on from point to point: what a killed run has left is what the next one begins with.
+    for point in some(range(300), each=5):
+        try:
+            kit.clean(DiesAt(point), delete=delete)
+            hit = False
+        except Killed:
+            hit = True
+        report = kit.clean(delete=delete)
+        assert report.error is None, point
+        assert set(kit.facts()) == stays, point
+        assert not os.listdir(kit.root / OURS / "open"), point
+        if delete or not hit:
+            return
+        for receipt in sorted((kit.root / OURS / "receipts").iterdir(), reverse=True):
+            kit.bring(receipt.stem)
+        kit.forget()
+        assert (kit.facts(), kit.archived()) == (before, []), point
+    pytest.fail("the run never ended")
+
+
+def test_an_undo_that_is_killed_anywhere_is_finished_by_the_next(kit: Kit, some: Share) -> None:
+    before = kit.facts()
+    for point in some(range(300), each=5):
+        kit.clean()
+        run = max((kit.root / OURS / "receipts").iterdir()).stem
+        try:
+            kit.bring(run, DiesAt(point))
+            hit = False
+        except Killed:
+            hit = True
+        assert set(told(kit.bring(run), kit)) <= {"restored", "already_restored"}, point
+        assert (kit.facts(), kit.archived()) == (before, []), point
+        if not hit:
+            return
+        kit.forget()
+    pytest.fail("the run never ended")
+
+
+def test_a_list_knows_every_session_and_whose_all_of_it_is(kit: Kit) -> None:
+    found = inventory.look(kit.place, Sought(usage=True))
+    assert found.total > 0
+    assert {use.kind for use in found.usage or ()} >= {rule.name for rule in kit.place.rules if rule.on and rule.plain}

@@ -1,0 +1,137 @@
+"""The shortest runtime that keeps files: notes, which a rename moves, and boxes, which it puts away itself."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from session_closer.artifacts import scan
+from session_closer.artifacts.scan import Pattern
+from session_closer.core.artifacts import Artifact, KindRule, Limits
+from session_closer.core.errors import Refused
+from session_closer.core.listed import OPEN, Held, SessionLine, Use
+from session_closer.ports.artifacts import Home, Profile
+from session_closer.system.clock import Clock
+from session_closer.system.disk import Disk
+
+DAY = 86400.0
+RULES = (KindRule("note", 30 * DAY), KindRule("page", 30 * DAY), KindRule("box", 30 * DAY, plain=False))
+_ID = re.compile(r"(?P<id>[a-z]+)\.note")
+PATTERNS = (
+    Pattern("note", "notes", _ID),
+    Pattern("page", "pages/*", re.compile(r"(?P<id>[a-z]+)"), is_folder=True),
+    Pattern("box", "boxes", re.compile(r"(?P<id>[a-z]+)\.box")),
+)
+# Whoever is named there, one a line, is in use.
+BUSY = "busy"
+
+
+@dataclass(frozen=True)
+class ToyPlace:
+    """One home, in one folder."""
+
+    state: str
+    runtime: ClassVar[str] = "toy"
+    rules: ClassVar[tuple[KindRule, ...]] = RULES
+
+    def profiles(self) -> tuple[Profile, ...]:
+        return (Profile("toy", self.state),)
+
+    def opened(self, profile: Profile, disk: Disk, clock: Clock) -> Home:
+        return ToyHome(profile, disk)
+
+    def meant_by(self, profile: str | None) -> tuple[list[str], list[str]]:
+        return [], ["--runtime", self.runtime, "--home", self.state]
+
+
+class ToyHome:
+    """What lies there, and who is busy."""
+
+    rules: Sequence[KindRule] = RULES
+
+    def __init__(self, profile: Profile, disk: Disk) -> None:
+        self.agent, self.root, self._disk = profile.agent, profile.root, disk
+        self._stamps: Mapping[str, tuple[int, ...]] = {}
+
+    def _busy(self) -> set[str]:
+        try:
+            with open(f"{self.root}/{BUSY}") as file:
+                return set(file.read().split())
+        except FileNotFoundError:
+            raise Refused("nobody knows who is busy", name="no_database") from None
+
+    def look(self, limits: Limits) -> list[Artifact]:
+        busy = self._busy()
+        found = [one for one in scan.found(self.root, PATTERNS) if one.kind in limits.ages]
+        self._stamps = {one.path: one.stamp for one in found}
+        return [
+            Artifact(
+                one.kind,
+                one.path,
+                one.said,
+                one.at,
+                one.size,
+                one.folder,
+                "busy" if one.said in busy else "",
+                one.stamp,
+                not one.same_disk,
+                one.weight,
+            )
+            for one in found
+        ]
+
+    def objection(self, artifact: Artifact) -> str:
+        return "busy" if artifact.owner in self._busy() else ""
+
+    def is_of(self, kind: str, path: str) -> bool:
+        return scan.is_of(path, PATTERNS, kind)
+
+    def stow(self, artifact: Artifact, folder: str) -> bool:
+        source = f"{self.root}/{artifact.path}"
+        if not os.path.exists(source) or scan.stamp_of(os.lstat(source)) != artifact.stamp:
+            return False
+        self._disk.rename(source, f"{folder}/it")
+        self._disk.sync_folder(folder)
+        return True
+
+    def restow(self, path: str, folder: str) -> str:
+        there = self.whereabouts(path, folder)
+        if there == "away":
+            if self.is_live(path):
+                return "taken"
+            self._disk.rename(f"{folder}/it", f"{self.root}/{path}")
+            return "live"
+        return there
+
+    def whereabouts(self, path: str, folder: str) -> str:
+        if os.path.exists(f"{folder}/it"):
+            return "away"
+        return "live" if self.is_live(path) else "gone"
+
+    def is_live(self, path: str) -> bool:
+        return os.path.lexists(f"{self.root}/{path}")
+
+    def discard(self, artifact: Artifact) -> bool:
+        source = f"{self.root}/{artifact.path}"
+        if not os.path.exists(source) or scan.stamp_of(os.lstat(source)) != artifact.stamp:
+            return False
+        self._disk.unlink(source)
+        return True
+
+    def end(self) -> list[str]:
+        return []
+
+    def sessions(self) -> list[SessionLine]:
+        return [SessionLine(self.agent, name, "", "", OPEN, None, "busy") for name in sorted(self._busy())]
+
+    def holdings(self) -> list[Held]:
+        return [Held(one.kind, one.said, one.size) for one in scan.found(self.root, PATTERNS)]
+
+    def usage(self) -> tuple[list[Use], list[str]]:
+        return [], []
+
+    def close(self) -> None:
+        pass
