@@ -128,6 +128,24 @@ _OF_ROWS = (
         "if not said:",
     ),
 )
+_OF_ROWS += (
+    _rash(
+        "a full disk takes young ones", "core/artifacts.py", "why == YOUNG and not each.guard and", "why == YOUNG and"
+    ),
+    _rash("the newest stay", "core/artifacts.py", "        if each.kind != ROW:\n", "        if each.kind:\n"),
+    _rash(
+        "what is read is put among archives",
+        "operations/homes.py",
+        "archive_of(run) if returns(home, kind) else",
+        "archive_of(run) if run else",
+    ),
+    _rash(
+        "what a kill has left of them stays",
+        "hermes/removal.py",
+        "    if not is_gone:\n        _drop(place, disk)\n",
+        "",
+    ),
+)
 MUTANTS = (
     *_IN_CHECKPOINTS,
     *_OF_ROWS,

@@ -48,7 +48,7 @@ def checkpoints(given: Given) -> Tally:
 
 def rows(given: Given) -> Tally:
     """Delete rows through a Hermes that is another home's, fails, lies, or says more meanwhile; kill what does it."""
-    return _tests(given, ("tests/unit/hermes/test_rows.py",))
+    return _tests(given, ("tests/unit/hermes/test_rows.py", "tests/commands/hermes/test_rows.py"))
 
 
 def tests(given: Given) -> Tally:

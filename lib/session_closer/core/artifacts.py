@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from .durations import AHEAD
@@ -11,6 +12,8 @@ from .durations import AHEAD
 # What was written to so short a time ago is taken by no limit: it may be about to be written to again.
 FRESH_SECONDS = 600.0
 STALE, BUDGET = "stale", "over_budget"
+# The kind of what is in a database, and no file.
+ROW = "row"
 YOUNG, NEWEST, ELSEWHERE = "young", "newest", "other_filesystem"
 
 
@@ -18,6 +21,7 @@ class KindRule(NamedTuple):
     """One kind of artifact: from which age on, in seconds, it goes, and whether it does where nobody names it.
 
     `family` is a name that stands for several kinds. `plain`: it is put away by a rename; else its runtime does it.
+    What does not return (`returns`) is deleted, and only kept to be read.
     """
 
     name: str
@@ -25,6 +29,7 @@ class KindRule(NamedTuple):
     on: bool = True
     family: str = ""
     plain: bool = True
+    returns: bool = True
 
 
 class Artifact(NamedTuple):
@@ -50,13 +55,15 @@ class Artifact(NamedTuple):
 class Limits(NamedTuple):
     """Which kinds go and from which age on, in seconds; `max_disk`: the bytes that may stay of them.
 
-    So many of each kind stay as `keep_last` says. `expire`: what was put away before so many seconds is freed.
+    So many of each kind stay as `keep_last` says. `expire`: what was put away before so many seconds is freed. `rows`
+    are the ages of sessions whose rows go, too, by source.
     """
 
     ages: Mapping[str, float]
     max_disk: int | None = None
     keep_last: int | None = None
     expire: float | None = None
+    rows: Mapping[str, float] = MappingProxyType({})
 
 
 class Verdicts(NamedTuple):
@@ -101,7 +108,8 @@ def _newest(found: Iterable[Artifact], count: int) -> frozenset[str]:
     """Return the paths of the newest of each kind."""
     kinds: dict[str, list[Artifact]] = defaultdict(list)
     for each in found:
-        kinds[each.kind].append(each)
+        if each.kind != ROW:
+            kinds[each.kind].append(each)
     ordered = (sorted(some, key=lambda each: each.at, reverse=True)[:count] for some in kinds.values())
     return frozenset(each.path for some in ordered for each in some)
 
@@ -112,7 +120,7 @@ def _within(
     """Take the oldest of what is only too young until no more than `most` bytes stay, as far as that can be."""
     left = sum(each.size for each, _ in kept)
     taken: set[str] = set()
-    free = [each for each, why in kept if why == YOUNG and now - each.at > FRESH_SECONDS]
+    free = [each for each, why in kept if why == YOUNG and not each.guard and now - each.at > FRESH_SECONDS]
     for each in sorted(free, key=lambda each: each.at):
         if left <= most:
             break

@@ -39,7 +39,8 @@ class Outcome(NamedTuple):
 class ArtifactRow(NamedTuple):
     """One file or folder of a home, by its whole path; a folder stands for all that is in it.
 
-    `session_id` is its owner, `why` the reason of what became of it in a word, `age` in seconds, `size` in bytes.
+    `session_id` is its owner, `why` the reason of what became of it in a word, `age` in seconds, `size` in bytes,
+    `export` the folder in which what is deleted can be read.
     """
 
     agent: str
@@ -51,6 +52,7 @@ class ArtifactRow(NamedTuple):
     age: float | None = None
     size: int | None = None
     error: str | None = None
+    export: str | None = None
 
 
 class Totals(NamedTuple):

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from . import durations
-from .artifacts import KindRule, Limits, named
+from .artifacts import ROW, KindRule, Limits, named
 from .errors import UsageProblem
 from .escape import plain, quoted
 from .policy import archive_age, disk_size
@@ -28,6 +28,7 @@ class Asked(NamedTuple):
     max_disk: str | None = None
     keep_last: int | None = None
     expire: str | None = None
+    rows: tuple[str, ...] = ()
 
 
 class _File(NamedTuple):
@@ -54,13 +55,25 @@ def limits(asked: Asked, rules: Sequence[KindRule]) -> Limits:
         if beyond:
             raise UsageProblem(f"--stale {beyond[0]} is not among --kind {','.join(only)}", "leave out one of them")
         ages = {**({} if asked.file is None and not only and asked.older_than is None else ages), **stale}
-    disk, expire = asked.max_disk, asked.expire
+    disk, expire, rows = asked.max_disk, asked.expire, _sources(asked.rows)
     return Limits(
-        ages,
+        ages | ({ROW: 0.0} if rows else {}),
         file.settings.get("max_disk") if disk is None else disk_size(disk),
         file.settings.get("keep_last") if asked.keep_last is None else asked.keep_last,
         file.settings.get("expire") if expire is None else archive_age(expire),
+        rows,
     )
+
+
+def _sources(given: Sequence[str]) -> dict[str, float]:
+    """Return the ages of rows by the source of their session; UsageProblem."""
+    found = {}
+    for rule in (rule for rules in given for rule in rules.split(",")):
+        source, equals, of = rule.partition("=")
+        if not equals or not source.strip():
+            raise UsageProblem(f"{quoted(rule)} is no rule", "--rows SOURCE=AGE, as in --rows cron=7d,cli=30d")
+        found[source.strip()] = age(of.strip(), "--rows SOURCE=AGE")
+    return found
 
 
 def _base(asked: Asked, file: _File, rules: Sequence[KindRule], only: Sequence[str]) -> dict[str, float]:
@@ -130,8 +143,10 @@ def told(asked: Asked, holding: Limits) -> str:
     """Return one line: where the rules come from, and which they are."""
     origins = [f"policy file {plain(asked.path)}" if asked.path is not None else ""]
     named_options = {"--older-than": asked.older_than, "--stale": asked.stale, "--kind": asked.kinds}
+    named_options["--rows"] = asked.rows
     origins += [name for name, value in named_options.items() if value]
-    rules = [f"{kind} {durations.exact(of)}" for kind, of in holding.ages.items()]
+    rules = [f"{kind} {durations.exact(of)}" for kind, of in holding.ages.items() if kind != ROW]
+    rules += [f"rows of {plain(source)} {durations.exact(of)}" for source, of in holding.rows.items()]
     more = {
         "keep-last": holding.keep_last,
         "max-disk": None if holding.max_disk is None else durations.shown_size(holding.max_disk),

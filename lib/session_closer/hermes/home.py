@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from ..artifacts import scan
 from ..artifacts.scan import Found
 from ..core import durations
-from ..core.artifacts import Artifact, KindRule, Limits
+from ..core.artifacts import ROW, Artifact, KindRule, Limits
 from ..core.listed import OPEN, Held, SessionLine, Use
 from ..system.clock import Clock
 from ..system.disk import Disk
 from ..system.files import read
-from . import kinds, names, stowage
+from . import kinds, names, rowstock, stowage
+from .rowstock import RowStock
 
 if TYPE_CHECKING:
     from .protection import Protection
@@ -31,12 +32,13 @@ UNREADABLE, UNSAVED = "unreadable", "unsaved"
 class HermesHome:
     """One profile's home; `look` opens its database, `close` lets go of it."""
 
-    rules: Sequence[KindRule] = kinds.RULES
+    rules: Sequence[KindRule] = (*kinds.RULES, kinds.ROWS)
 
     def __init__(self, agent: str, root: str, disk: Disk, clock: Clock) -> None:
         self.agent, self.root = agent, root
         self._disk, self._clock = disk, clock
         self._stowage = stowage.Stowage(root, disk)
+        self._rows = RowStock(root, disk, clock)
         self._known: Protection | None = None
         self._limits = Limits({})
         # What each file was asked by: the name in its own, and the sessions in its text.
@@ -59,7 +61,7 @@ class HermesHome:
         found = [self._artifact(known, one) for one in scan.found(self.root, patterns) if self._is_one(one)]
         if kinds.V2 in limits.ages:
             found += self._stowage.artifacts(known, limits.ages[kinds.V2])
-        return found
+        return found + (self._rows.artifacts(known, limits.rows) if limits.rows else [])
 
     def _is_one(self, found: Found) -> bool:
         if found.kind != kinds.V1:
@@ -143,10 +145,14 @@ class HermesHome:
 
     def is_of(self, kind: str, path: str) -> bool:
         """Tell whether a path below it could be one of a kind."""
+        if kind == ROW:
+            return rowstock.is_row(path)
         return stowage.is_project(path) if kind == kinds.V2 else scan.is_of(path, kinds.PATTERNS, kind)
 
     def stow(self, artifact: Artifact, folder: str) -> bool:
-        """Put checkpoints away; False, and nothing done, where they have changed; Refused: no git."""
+        """Put checkpoints, or rows, away; False, and nothing done, where they have changed; Refused: it cannot be."""
+        if artifact.kind == ROW:
+            return self._rows.stow(self._protection(), artifact.path, folder)
         return self._stowage.stow(artifact.path, folder)
 
     def restow(self, path: str, folder: str) -> str:
@@ -154,8 +160,8 @@ class HermesHome:
         return self._stowage.restow(path, folder)
 
     def whereabouts(self, path: str, folder: str) -> str:
-        """Finish what a kill has cut short of checkpoints; Refused: no git."""
-        return self._stowage.whereabouts(path, folder)
+        """Finish what a kill has cut short of checkpoints, or rows; Refused: no git."""
+        return (self._rows if rowstock.is_row(path) else self._stowage).whereabouts(path, folder)
 
     def is_live(self, path: str) -> bool:
         """Tell whether checkpoints are there now."""
@@ -166,8 +172,8 @@ class HermesHome:
         return self._stowage.discard(artifact.path)
 
     def end(self) -> list[str]:
-        """Free what no checkpoint needs any more, once."""
-        return self._stowage.end()
+        """Free what no checkpoint needs any more, once; return what is to be said of that, and of rows."""
+        return [*self._stowage.end(), *self._rows.end()]
 
     def sessions(self) -> Iterator[SessionLine]:
         """Return a line for each session that is known here; CloserError."""

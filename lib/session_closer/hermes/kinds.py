@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..artifacts.scan import Pattern
-from ..core.artifacts import KindRule
+from ..core.artifacts import ROW, KindRule
 from ..core.durations import SECONDS
 
 DAY = SECONDS["d"]
@@ -23,6 +23,8 @@ RULES = (
     KindRule("moa_trace", 30 * DAY, on=False),
     KindRule("hook_output", 30 * DAY, on=False),
 )
+# Only where --rows names their sources.
+ROWS = KindRule(ROW, 0.0, on=False, plain=False, returns=False)
 DATABASE, SESSIONS = "state.db", "sessions"
 _LIVE = re.compile(r"(?P<id>deleg_[0-9a-f]{8})")
 _ANY = re.compile(r"(?P<id>[^.].*)", re.DOTALL)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import NamedTuple
 
@@ -55,7 +56,7 @@ class Removal:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._database.close()
 
-    def plan(self, ages: dict[str, float]) -> rows.Plan:
+    def plan(self, ages: Mapping[str, float]) -> rows.Plan:
         """Return what goes by source and age in seconds, and why the rest of those stay."""
         return rows.plan(self._known, self._database, ages, self._clock.seconds(), self._is_unsaved)
 
@@ -65,21 +66,19 @@ class Removal:
         if not looking:
             self._hermes.check_home()
 
-    def remove(self, session: Session, folder: str) -> Removed:
-        """Keep all of a session in a new folder within this one, and have Hermes delete it.
+    def remove(self, session: Session, place: str) -> Removed:
+        """Keep all of a session in an empty folder of ours, and have Hermes delete it.
 
-        Where it stays nothing has changed, and no folder is left.
+        Where it stays nothing has changed, and the folder is empty again.
         """
-        place = os.path.join(folder, names.safe(session.id))
-        self._disk.make_folder(place)
         try:
             kept = self._kept(session.id, place)
         except (Untold, Refused) as problem:
-            self._drop(place)
+            _drop(place, self._disk)
             return Removed(False, EXPORT, str(problem))
         before = self._database.ids()
         if why := self._objection(session.id, kept, before):
-            self._drop(place)
+            _drop(place, self._disk)
             return Removed(False, why)
         try:
             self._hermes.delete(session.id)
@@ -88,16 +87,9 @@ class Removal:
             said = str(problem)
         gone = before - self._database.ids()
         if session.id not in gone:
-            self._drop(place)
+            _drop(place, self._disk)
             return Removed(False, STILL, said)
         return Removed(True, "", said, place, tuple(sorted(gone - {session.id})))
-
-    def settle(self, session_id: str, folder: str) -> bool:
-        """Tell after a kill whether the rows of a session are gone; where they are not, nothing is kept of it."""
-        is_gone = session_id not in self._database.ids()
-        if not is_gone:
-            self._drop(os.path.join(folder, names.safe(session_id)))
-        return is_gone
 
     def _kept(self, session_id: str, place: str) -> str:
         """Keep rows, export and files of a session, durable; return what tells its rows from later ones; Refused."""
@@ -154,15 +146,22 @@ class Removal:
         with opened_file(path) as file:
             return sum(1 for _ in file) > (self._known.messages(session.id) or 0)
 
-    def _drop(self, place: str) -> None:
-        """Remove what was kept of a session that stays."""
-        beside = os.path.join(place, _FILES)
-        files.remove(
-            self._disk, [*files.listed_whole(beside), *(os.path.join(place, each) for each in (_OWN, _HERMES))]
-        )
-        for folder in (beside, place):
-            if files.is_folder(folder):
-                self._disk.remove_folder(folder)
+
+def settle(home: str, session_id: str, place: str, disk: Disk, clock: Clock) -> bool:
+    """Tell after a kill whether the rows of a session are gone; where they are not, nothing is kept of it."""
+    with contextlib.closing(opened(home, clock)) as database:
+        is_gone = session_id not in database.ids()
+    if not is_gone:
+        _drop(place, disk)
+    return is_gone
+
+
+def _drop(place: str, disk: Disk) -> None:
+    """Remove what was kept of a session that stays."""
+    beside = os.path.join(place, _FILES)
+    files.remove(disk, [*files.listed_whole(beside), *(os.path.join(place, each) for each in (_OWN, _HERMES))])
+    if files.is_folder(beside):
+        disk.remove_folder(beside)
 
 
 def _is_dump(name: str, begins: str) -> bool:

@@ -19,7 +19,7 @@ from .tables import Session
 YOUNG, UNDATED, NAME, PREFIX, CHILDREN = "young", "unknown_age", "name", "prefix", "children"
 UNSAVED = "unsaved"
 # Anything else could be an option of a command, lead to another folder, or stand for other files.
-_PLAIN = re.compile(r"\w[\w.@:+=-]*")
+_PLAIN = re.compile(r"\w[\w.@:+=-]{0,199}")
 
 
 class Row(NamedTuple):

@@ -90,7 +90,8 @@ class SessionRecord(Durable, frozen=True):
 class ArtifactRecord(Durable, frozen=True):
     """One artifact by its path below its home; `session_id` is its owner, `size` its bytes.
 
-    `status` is PLANNED, then archived, deleted, restored, or "dropped": it is where it was before the run.
+    `status` is PLANNED, then archived, deleted, restored, or "dropped": it is where it was before the run. `export` is
+    the folder in which what is deleted can be read.
     """
 
     kind: str
@@ -99,6 +100,7 @@ class ArtifactRecord(Durable, frozen=True):
     size: Count = 0
     folder: bool = False
     status: str = PLANNED
+    export: str = ""
 
 
 class StoreRecord(Durable, frozen=True):

@@ -19,6 +19,8 @@ from ..system import files, flock, owned, trust
 
 # Where a run lays what it puts away: one folder a run.
 ARCHIVES = f"{history.ROOT}/archives"
+# What is deleted for good can be read there; no run frees that.
+EXPORTS = f"{history.ROOT}/exports"
 
 
 def archive_of(run: str) -> str:
@@ -31,11 +33,21 @@ def check(where: Place) -> None:
     if not os.path.isdir(where.state):
         raise Refused(f"there is no folder {where.state}", "--home DIR", name="no_home")
     roots = [profile.root for profile in where.profiles()]
-    own = [folder for root in (where.state, *roots) for folder in (*history.folders(root), f"{root}/{ARCHIVES}")]
+    own = [folder for root in (where.state, *roots) for folder in _folders(root)]
     owned.check([where.state, *roots, *own])
     for folder in own:
         if os.path.islink(folder):
             raise Refused(f"{folder} is a link to {os.path.realpath(folder)}", "replace it by a folder", name="link")
+
+
+def _folders(root: str) -> list[str]:
+    """Return the folders of ours in a home."""
+    return [*history.folders(root), f"{root}/{ARCHIVES}", f"{root}/{EXPORTS}"]
+
+
+def folder_of(home: Home, run: str, kind: str, path: str) -> str:
+    """Return the folder in which a home itself may lay what a run takes, by its path below the home."""
+    return f"{archive_of(run) if returns(home, kind) else f'{EXPORTS}/{run}'}/{path}"
 
 
 def exposure(where: Place) -> list[str]:
@@ -113,29 +125,44 @@ def check_record(home: Home, store: StoreRecord) -> None:
 def settled(home: Home, store: StoreRecord, record: RunRecord, context: Context) -> StoreRecord:
     """Return a store's part of an interrupted run with what became of each artifact, each in one place."""
     check_record(home, store)
-    archive = archive_of(store.archive or record.id)
+    run = store.archive or record.id
+    archive = archive_of(run)
     with Aside(context.disk, home.root, archive) as aside:
-        made = tuple(one.but(status=_status(store, _whereabouts(home, aside, archive, one))) for one in store.artifacts)
+        made = tuple(_settled(home, store, one, _whereabouts(home, aside, run, one)) for one in store.artifacts)
         if store.deletes:
             for one in store.artifacts:
-                aside.remove(f"{archive}/{one.path}")
-        for run in store.removes:
-            aside.remove(archive_of(run))
+                if returns(home, one.kind):
+                    aside.remove(f"{archive}/{one.path}")
+        for old in store.removes:
+            aside.remove(archive_of(old))
         aside.tidy()
     home.end()
     return store.but(artifacts=made)
 
 
-def _whereabouts(home: Home, aside: Aside, archive: str, one: ArtifactRecord) -> Became:
-    by_hand = home.whereabouts(one.path, f"{home.root}/{archive}/{one.path}") if not is_plain(home, one.kind) else ""
-    if by_hand:
-        return {"away": Became.AWAY, "live": Became.LIVE, "gone": Became.GONE}[by_hand]
-    return aside.place_of(one.path)
+def _settled(home: Home, store: StoreRecord, one: ArtifactRecord, became: Became) -> ArtifactRecord:
+    if returns(home, one.kind):
+        return one.but(status=_status(store, became))
+    return one.but(status="deleted" if became is Became.AWAY else "dropped")
+
+
+def _whereabouts(home: Home, aside: Aside, run: str, one: ArtifactRecord) -> Became:
+    if is_plain(home, one.kind):
+        return aside.place_of(one.path)
+    folder = folder_of(home, run, one.kind, one.path)
+    return {"away": Became.AWAY, "live": Became.LIVE, "gone": Became.GONE}[
+        home.whereabouts(one.path, f"{home.root}/{folder}")
+    ]
 
 
 def is_plain(home: Home, kind: str) -> bool:
     """Tell whether artifacts of a kind are moved by a rename."""
     return next((rule.plain for rule in home.rules if rule.name == kind), True)
+
+
+def returns(home: Home, kind: str) -> bool:
+    """Tell whether artifacts of a kind can be brought back."""
+    return next((rule.returns for rule in home.rules if rule.name == kind), True)
 
 
 def _status(store: StoreRecord, became: Became) -> str:

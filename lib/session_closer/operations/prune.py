@@ -12,7 +12,7 @@ from ..core import artifacts
 from ..core.artifacts import ELSEWHERE, Artifact, Limits
 from ..core.errors import CloserError, Refused, StorageFailed
 from ..core.model import Status
-from ..core.report import Report
+from ..core.report import ArtifactRow, Report
 from ..core.wish import Options
 from ..journal.record import HOME, ArtifactRecord, StoreRecord
 from ..journal.stopped import STOPPING, stopped, storage
@@ -159,13 +159,23 @@ def _change_home(run: _Run, part: Part, now: float) -> None:
         _free_shelves(part, aside)
         for artifact, why in part.verdicts.going:
             status, stays = _take(run, home, aside, artifact)
-            part.rows.append(pruned.row(home, artifact, status, stays or why, now))
+            row = pruned.row(home, artifact, status, stays or why, now)
+            if status is Status.DELETED and not homes.returns(home, artifact.kind):
+                row = row._replace(export=f"{home.root}/{_folder(run, home, artifact)}")
+            part.rows.append(row)
             run.context.console.watch(len(part.rows), len(going))
         aside.tidy()
     run.context.console.warn(*home.end())
-    ended = {row.path: str(row.status) for row in part.rows if row.status is not Status.KEPT}
-    made = (one.but(status=ended.get(f"{home.root}/{one.path}", "dropped")) for one in part.record.artifacts)
+    ended = {row.path: row for row in part.rows if row.status is not Status.KEPT}
+    made = (_ended(one, ended.get(f"{home.root}/{one.path}")) for one in part.record.artifacts)
     part.record = part.record.but(artifacts=tuple(made))
+
+
+def _ended(one: ArtifactRecord, row: ArtifactRow | None) -> ArtifactRecord:
+    """Return the record of an artifact with what became of it."""
+    if row is None:
+        return one.but(status="dropped")
+    return one.but(status=str(row.status), export=row.export or "")
 
 
 def _take(run: _Run, home: Home, aside: Aside, artifact: Artifact) -> tuple[Status, str]:
@@ -190,13 +200,19 @@ def _take(run: _Run, home: Home, aside: Aside, artifact: Artifact) -> tuple[Stat
 def _taken_by_hand(run: _Run, home: Home, aside: Aside, artifact: Artifact) -> tuple[Status, str]:
     """Have a home put away, or delete, what no rename can."""
     try:
-        if run.options.delete:
+        comes_back = homes.returns(home, artifact.kind)
+        if run.options.delete and comes_back:
             return (Status.DELETED, "") if home.discard(artifact) else (Status.KEPT, CHANGED)
-        folder = aside.make(f"{run.archive}/{artifact.path}")
-        return (Status.ARCHIVED, "") if home.stow(artifact, folder) else (Status.KEPT, CHANGED)
+        folder = aside.make(_folder(run, home, artifact))
+        done = Status.ARCHIVED if comes_back else Status.DELETED
+        return (done, "") if home.stow(artifact, folder) else (Status.KEPT, CHANGED)
     except Refused as problem:
         run.context.console.warn(problem.message)
         return Status.KEPT, problem.name
+
+
+def _folder(run: _Run, home: Home, artifact: Artifact) -> str:
+    return homes.folder_of(home, run.transaction.id, artifact.kind, artifact.path)
 
 
 def _difference(aside: Aside, artifact: Artifact) -> str:

@@ -81,10 +81,11 @@ def _rows(part: Part, options: Options, now: float) -> Iterator[ArtifactRow]:
     yield from (one for one in part.rows if every or one.status is not Status.KEPT)
     if part.record is None:
         yield from (shelf_row(part.home, shelf, Status.WOULD_EXPIRE) for shelf in part.shelves)
-    planned = Status.WOULD_DELETE if options.delete else Status.WOULD_ARCHIVE
     done = {one.path for one in part.rows}
     for artifact, why in part.verdicts.going:
         if part.record is None:
+            goes = options.delete or not homes.returns(part.home, artifact.kind)
+            planned = Status.WOULD_DELETE if goes else Status.WOULD_ARCHIVE
             yield row(part.home, artifact, planned, why, now)
         elif f"{part.home.root}/{artifact.path}" not in done:
             yield row(part.home, artifact, Status.FAILED, NOT_REACHED, now)

@@ -119,4 +119,5 @@ def _result(row: ArtifactRow) -> dict[str, Any]:
         "ageSeconds": None if row.age is None else int(row.age),
         "bytes": row.size,
         "error": row.error,
+        "export": row.export,
     }

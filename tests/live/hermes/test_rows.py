@@ -38,13 +38,19 @@ def files(lab: Lab) -> set[str]:
     return set(os.listdir(lab.sessions))
 
 
+def _place(folder: Path, name: str) -> str:
+    place = folder / name
+    place.mkdir()
+    return str(place)
+
+
 def cleaned(lab: Lab, folder: Path) -> tuple[dict[str, Removed], dict[str, str]]:
     """Remove the rows of all sources; what became of each, and why the rest stays."""
     known = protection.look(str(lab.home), REAL)
     with Removal(str(lab.home), known, Disk(), REAL) as removal:
         plan = removal.plan({str(row.source): OLDER for row in known.sessions})
         removal.check(looking=False)
-        done = {row.id: removal.remove(row, str(folder)) for row in plan.going}
+        done = {row.id: removal.remove(row, _place(folder, row.id)) for row in plan.going}
     known.close()
     return done, {row.id: why for row, why in plan.kept}
 
@@ -99,7 +105,7 @@ def test_what_hermes_deletes_was_kept_and_is_all_that_changes(told: Told, remova
     kept: Counter[str] = Counter()
     beside = set()
     for row in asked:
-        done = removal.remove(row, str(folder))
+        done = removal.remove(row, _place(folder, row.id))
         assert (done.is_gone, done.why, done.others) == (True, "", ()), done
         place = Path(done.export)
         said = [json.loads(line) for line in (place / "rows.jsonl").read_bytes().splitlines()]
@@ -169,3 +175,14 @@ def test_a_sticky_profile_leads_to_no_other_home(told: Told, folder: Path, monke
     done, _ = cleaned(lab, folder)
     assert done[OVER].is_gone
     assert not (lab.home / "profiles" / "other" / "state.db").exists()
+
+
+@pytest.mark.depth(OLD)
+def test_the_command_deletes_rows_of_the_source_that_is_named_alone(told: Told) -> None:
+    lab, there = told.lab, upstream.sessions(told)
+    answer = lab.ours("cleanup-sessions", "--profile", "default", "--kind", "moa_trace", "--rows", "cron=30d")
+    assert answer.code == 0, answer
+    (row,) = (one for one in answer.json["results"] if one["kind"] == "row")
+    assert (row["sessionId"], row["status"]) == (story.CRON, "deleted")
+    assert (Path(row["export"]) / "session.jsonl").is_file()
+    assert upstream.sessions(told) == there - {story.CRON}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from faults.injection import Counting, in_child, kill_at
 from session_closer.core.errors import Refused
 from session_closer.hermes import protection, rows
-from session_closer.hermes.removal import Removal, Removed
+from session_closer.hermes.removal import Removal, Removed, settle
 from session_closer.system.disk import Disk
 from support import fake_hermes
 from support.clock import Brisk
@@ -25,12 +24,7 @@ AGES = {"cron": 7 * DAY}
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HermesHome]:
     """A home, and the command of its Hermes on PATH."""
-    shims = tmp_path / "bin"
-    shims.mkdir()
-    command = shims / "hermes"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{fake_hermes.__file__}" "$@"\n')
-    command.chmod(0o700)
-    monkeypatch.setenv("PATH", f"{shims}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", fake_hermes.install(tmp_path / "bin"))
     made = HermesHome(tmp_path / "home")
     yield made
     made.close()
@@ -59,6 +53,11 @@ def removed(home: HermesHome, name: str, folder: str, disk: Disk | None = None) 
     with Removal(str(home.path), known, disk or Disk(), Brisk()) as removal:
         removal.check(looking=False)
         return removal.remove(known.rows[name], folder)
+
+
+def settled(home: HermesHome, name: str, folder: str) -> bool:
+    """Tell after a kill whether the rows of an id are gone."""
+    return settle(str(home.path), name, folder, Disk(), Brisk())
 
 
 def there(home: HermesHome) -> set[str]:
@@ -156,14 +155,14 @@ def test_what_goes_is_kept_with_its_files(home: HermesHome, folder: str) -> None
         (home.path / "sessions" / name).write_text(text)
     before = read(home, "it")
     done = removed(home, "it", folder)
-    assert (done.is_gone, done.others, done.export) == (True, (), os.path.join(folder, "it"))
+    assert (done.is_gone, done.others, done.export) == (True, (), folder)
     assert there(home) == {"other"}
     place = Path(done.export)
     lines = [json.loads(line) for line in (place / "rows.jsonl").read_text().splitlines()]
     assert [(line["table"], line["row"]) for line in lines] == before
     assert json.loads((place / "session.jsonl").read_text())["id"] == "it"
     assert {path.name: path.read_text() for path in (place / "files").iterdir()} == files
-    assert {path.stat().st_mode & 0o077 for path in (place, place / "rows.jsonl", place / "session.jsonl")} == {0}
+    assert {path.stat().st_mode & 0o077 for path in (place / "rows.jsonl", place / "session.jsonl")} == {0}
 
 
 @pytest.mark.parametrize(
@@ -205,16 +204,12 @@ def test_what_goes_at_the_same_moment_is_named(home: HermesHome, folder: str) ->
 
 def test_after_a_kill_the_row_says_what_became_of_it(home: HermesHome, folder: str) -> None:
     home.session("it", source="cron")
-    known = protection.look(str(home.path), Brisk())
-    with Removal(str(home.path), known, Disk(), Brisk()) as removal:
-        place = Path(folder, "it")
-        place.mkdir()
-        (place / "rows.jsonl").write_text("{")
-        assert not removal.settle("it", folder)
-        assert not place.exists()
-        done = removal.remove(known.rows["it"], folder)
-        assert removal.settle("it", folder)
-        assert Path(done.export, "rows.jsonl").exists()
+    Path(folder, "rows.jsonl").write_text("{")
+    assert not settled(home, "it", folder)
+    assert os.listdir(folder) == []
+    done = removed(home, "it", folder)
+    assert settled(home, "it", folder)
+    assert Path(done.export, "rows.jsonl").exists()
 
 
 def test_whenever_it_is_killed_a_session_is_there_or_kept_whole(home: HermesHome, folder: str) -> None:
@@ -224,10 +219,7 @@ def test_whenever_it_is_killed_a_session_is_there_or_kept_whole(home: HermesHome
     ends = set()
     for point in range(40):
         in_child(lambda point=point: removed(home, "it", folder, Counting(kill_at(point, "before"))))  # type: ignore[misc]
-        known = protection.look(str(home.path), Brisk())
-        with Removal(str(home.path), known, Disk(), Brisk()) as removal:
-            is_gone = removal.settle("it", folder)
-        known.close()
+        is_gone = settled(home, "it", folder)
         ends.add(is_gone)
         if is_gone:
             break
@@ -235,7 +227,7 @@ def test_whenever_it_is_killed_a_session_is_there_or_kept_whole(home: HermesHome
         assert [json.dumps(one) for one in read(home, "it")] == before
         assert (home.path / "sessions" / "it.json").exists()
     assert ends == {True, False}
-    place = Path(folder, "it")
+    place = Path(folder)
     assert [json.loads(line)["table"] for line in (place / "rows.jsonl").read_text().splitlines()][1:] == [
         "messages"
     ] * 2

@@ -27,7 +27,7 @@ _POLICY_BYTES = 1 << 20
 # What means something for a runtime that keeps files.
 HOMES_OPTIONS = frozenset({
     "--dry-run", "--reason", "--yes", "--max", "--delete", "--stale", "--older-than", "--kind", "--keep-last",
-    "--max-disk", "--expire-archives", "--policy", "--quiet",
+    "--max-disk", "--expire-archives", "--policy", "--quiet", "--rows",
 })  # fmt: skip
 
 
@@ -67,6 +67,7 @@ class CleanupSessions(Closing):
     free_for = word("--free-for AGE", "the longest that a run frees what it has archived (5m)")
     active_key = word("--active-key KEY", "a session that stays, whatever the policy says", many=True)
     kinds = word("--kind KIND[,KIND...]", "of a runtime that keeps files: only these kinds of file", many=True)
+    rows = word("--rows SOURCE=AGE", "of Hermes: delete the rows of sessions that are over for longer", many=True)
     quiet = cli.Flag("--quiet", help="print nothing where nothing was to be done")
 
     def main(self, *words: str) -> int:
@@ -75,8 +76,9 @@ class CleanupSessions(Closing):
             raise UsageProblem(f"{quoted(words[0])} is one word too many", "--agent AGENT, --active-key KEY or --help")
         if (homes := self.homes()) is not None:
             return self._clean(homes)
-        if self.kinds:
-            raise UsageProblem("--kind says which files of another runtime go", "--stale KIND=AGE names sessions")
+        if self.kinds or self.rows:
+            given = "--kind says which files" if self.kinds else "--rows says which rows"
+            raise UsageProblem(f"{given} of another runtime go", "--stale KIND=AGE names sessions")
         where = self.place_of(self.store)
         if self.print_policy and self.as_json:
             raise UsageProblem("--print-policy prints TOML, not JSON", "leave out --json")
@@ -118,6 +120,7 @@ class CleanupSessions(Closing):
             self.max_disk,
             self.keep_last,
             self.expire_archives,
+            tuple(self.rows),
         )
         limits = retention.limits(asked, where.rules)
         # One that is not there is a slip of the words, and no run has begun.
