@@ -128,7 +128,7 @@ def _decided(request: Request, found: Look, first: Plan, store: Store, stamp: st
     snapshot = store.read()
     # Where the gateway is asked anew, and of an absent name a receipt may say something new, nothing is the same.
     may_hold = all(Route.FILES in each.traits.writers for each in found.stores.values()) and not any(
-        row.status in (Status.NOT_FOUND, Status.ALREADY_CLOSED) for row in first.rows
+        row.status in (Status.NOT_FOUND, Status.ALREADY_CLOSED) for row in first.staying
     )
     if may_hold and snapshot == found.snapshots[agent] and request.runtime.is_lent_as_before(agent):
         return replace(first, rows=tuple(first.by_agent[agent]), findings={}), found.stamp
