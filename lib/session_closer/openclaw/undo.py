@@ -54,22 +54,22 @@ def with_files(
     item: Item,
     moves: Sequence[Move],
     *,
+    has: Callable[[str], bool],
     kept: float | None,
     claims: Claims | None = None,
     is_kept: Callable[[str], bool] = lambda _: False,
 ) -> Item:
     """Return the item with the renames in a folder that are to be undone, or with what stands in their way.
 
-    `kept`: the seconds for which OpenClaw keeps archives, None where it does not delete them by age. `claims` of the
-    sessions that are there now, None for a database. `is_kept`: whether the database itself keeps an archive, whatever
-    has become of the file.
+    `has`: whether a name is there. `kept`: the seconds for which OpenClaw keeps archives, None where it does not delete
+    them by age. `claims` of the sessions that are there now, None for a database. `is_kept`: whether the database
+    itself keeps an archive, whatever has become of the file.
     """
     back = []
     for move in moves:
-        live, archive = os.path.join(folder, move.source), os.path.join(folder, move.target)
         shared = claims is not None and claims.cover(move.source)
-        is_there = files.exists(live)
-        if is_there and not files.exists(archive) and (shared or _is_what_was(folder, move)):
+        is_there = has(move.source)
+        if is_there and not has(move.target) and (shared or _is_what_was(folder, move)):
             continue
         wrong = measuring.change(folder, move)
         if wrong is not None and not is_kept(move.target):

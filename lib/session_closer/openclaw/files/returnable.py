@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -29,20 +28,25 @@ from .store import FileStore
 
 
 class Look(NamedTuple):
-    """A store as it is now, what its sessions use, what was put away of it, and for how many seconds that is kept."""
+    """A store as it is now, what its sessions use, what was put away of it, and for how many seconds that is kept.
+
+    `has` tells whether a name was in its folder.
+    """
 
     store: FileStore
     live: Document[Session]
     claims: Claims
     shelf: Callable[[], Shelf]
     kept: float | None
+    has: Callable[[str], bool]
 
 
 def look(home: Home, store: FileStore, chosen: Sequence[Chosen]) -> tuple[Document[Session], list[Item]]:
     """Return the store as it is now, and what would become of each session and file; raise Refused."""
     live = live_or_empty(store.index, store.agent, anew=begins(chosen))
     claims = Claims.of(member.row for member in live.members.values())
-    seen = Look(store, live, claims, shelf_of(home, store.agent, chosen), seconds_kept(home, in_files=True))
+    shelf, kept = shelf_of(home, store.agent, chosen), seconds_kept(home, in_files=True)
+    seen = Look(store, live, claims, shelf, kept, _there(store.folder))
     items = [_file_back(seen, one) if isinstance(one, ChosenFile) else _session_back(seen, one) for one in chosen]
     return live, with_way_out(chosen, items)
 
@@ -50,6 +54,12 @@ def look(home: Home, store: FileStore, chosen: Sequence[Chosen]) -> tuple[Docume
 def begins(chosen: Sequence[Chosen]) -> bool:
     """Tell whether an index that holds no sessions any more may be begun anew: this may be all that is left of it."""
     return chosen[0].source.origin is not Origin.RECEIPT
+
+
+def _there(folder: str) -> Callable[[str], bool]:
+    """Return what tells whether a name is in a folder: one look at it, and not one at each file."""
+    there = frozenset(files.listed(folder))
+    return lambda name: files.exists(name) if "/" in name else name in there
 
 
 def _session_back(seen: Look, one: ChosenSession) -> Item:
@@ -74,7 +84,9 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
     moves += _left_for_another(seen, entry, {move.source for move in session.moves})
     held = is_held(one, seen.store.folder)
     entered = item._replace(entry=entry)
-    found = with_files(seen.store.folder, entered, moves, kept=seen.kept, claims=seen.claims, is_kept=held)
+    found = with_files(
+        seen.store.folder, entered, moves, has=seen.has, kept=seen.kept, claims=seen.claims, is_kept=held
+    )
     # Where it was written back by hand, or by a gateway, its files may still be put away.
     if there and not (found.is_wanted and found.moves):
         return item._replace(status=Status.ALREADY_RESTORED)
@@ -84,7 +96,7 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
 def _as_it_is_now(seen: Look, move: Move) -> Move:
     """Return a rename with the archive's present name: a session that shared it may have been back in between."""
     folder = seen.store.folder
-    if files.exists(os.path.join(folder, move.target)):
+    if seen.has(move.target):
         return move
     later = move.but(target=seen.shelf().latest.get(move.source, move.target))
     return move if measuring.change(folder, later) else later
@@ -94,7 +106,7 @@ def _left_for_another(seen: Look, entry: str, known: set[str]) -> Iterator[Move]
     """Give the renames of files that stayed as another session used them, which a later run has closed."""
 
     def lacks(name: str) -> bool:
-        return name not in known and not files.exists(os.path.join(seen.store.folder, name))
+        return name not in known and not seen.has(name)
 
     value = _named(entry)
     if not names.is_session_id(value.own):
@@ -138,5 +150,5 @@ def _value(text: str) -> Any:
 
 def _file_back(seen: Look, one: ChosenFile) -> Item:
     item = Item(one.given, seen.store.agent, one.move.source, None, Status.WOULD_RESTORE, lone=True)
-    found = with_files(seen.store.folder, item, [one.move], kept=seen.kept, claims=seen.claims)
+    found = with_files(seen.store.folder, item, [one.move], has=seen.has, kept=seen.kept, claims=seen.claims)
     return found._replace(status=Status.ALREADY_RESTORED) if found.is_wanted and not found.moves else found

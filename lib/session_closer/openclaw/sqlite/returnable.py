@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ from ...core.model import Status
 from ...journal import history
 from ...journal.source import Chosen, ChosenFile, ChosenSession
 from ...ports.undo import Item
+from ...system import files
 from ..files import document
 from ..from_bundle import is_held
 from ..home import Home
@@ -87,8 +90,13 @@ def _to_import(seen: Look, item: Item, one: ChosenSession) -> Item:
     def is_kept(archive: str) -> bool:
         return in_bundle(archive) or store.kept(archive).raw is not None
 
-    found = with_files(store.folder, item._replace(entry=entry), moves, kept=seen.kept, is_kept=is_kept)
+    has = partial(_is_in, store.folder)
+    found = with_files(store.folder, item._replace(entry=entry), moves, has=has, kept=seen.kept, is_kept=is_kept)
     return with_twice(found._replace(moves=transcripts)) if found.is_wanted else found
+
+
+def _is_in(folder: str, name: str) -> bool:
+    return files.exists(os.path.join(folder, name))
 
 
 def _archived_later(seen: Look, one: ChosenSession) -> tuple[Move, ...]:
