@@ -124,6 +124,12 @@ def test_all_branches_but_the_active_one_are_counted() -> None:
     assert "> right" in shown(said(*some[:3]))
 
 
+def test_a_reset_is_on_the_branch_and_what_came_before_it_too() -> None:
+    text = shown(said(message("user", "before"), {"type": "reset"}, message("user", "behind")))
+    assert text.index("> before") < text.index("## reset · 2020-11-28 10:00:00Z") < text.index("> behind")
+    assert "other branches" not in text
+
+
 def test_what_has_lost_its_beginning_is_shown_as_it_stands() -> None:
     text = shown(said({**message("user", "later"), "parentId": "gone"}, message("user", "on")))
     assert "> later" in text

@@ -20,7 +20,7 @@ import msgspec
 LINKED = frozenset(
     {
         "message", "thinking_level_change", "model_change", "compaction", "branch_summary", "custom", "custom_message",
-        "label", "session_info",
+        "label", "session_info", "reset",
     }
 )  # fmt: skip
 KNOWN = LINKED | {"session", "leaf"}

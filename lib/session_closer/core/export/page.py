@@ -203,6 +203,8 @@ class _Writer:
             yield from quoted(summary) if isinstance(summary, str) else self._folded("no summary", _json(found))
         elif kind == "model_change":
             yield f"*{shown}: {code(_named(found, 'provider', 'modelId', 'model'))} · {when}*\n\n"
+        elif kind == "reset":
+            yield f"## {shown} · {when}\n\n*what follows began without what came before*\n\n"
         elif kind == "thinking_level_change":
             yield f"*{shown}: {code(_named(found, 'thinkingLevel', 'level'))} · {when}*\n\n"
         elif isinstance(kind, str) and kind in KNOWN:
