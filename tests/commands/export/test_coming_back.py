@@ -163,6 +163,15 @@ def _as_link(path: Path) -> None:
     path.symlink_to(moved)
 
 
+def _with_more(folder: Path) -> None:
+    """Have a file of elsewhere listed as one of the bundle, its hash right."""
+    write(folder.parent / "outside.jsonl", "somebody's\n")
+    own = {"path": "../outside.jsonl", "bytes": 11, "source": "/x/outside.jsonl"}
+    own["sha256"] = hashlib.sha256(b"somebody's\n").hexdigest()
+    _add(folder / "SHA256SUMS", f"{own['sha256']}  ../outside.jsonl\n")
+    _with_manifest(folder, lambda told: told["files"].append(own))
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "a changed transcript": lambda folder: _add(folder / "transcript.jsonl", "x"),
     "a changed row": lambda folder: write(folder / "entry.json", "{}"),
@@ -175,6 +184,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a hash of elsewhere": lambda folder: _add(folder / "SHA256SUMS", f"{'0' * 64}  ../x\n"),
     "a file that is not listed": lambda folder: _with_manifest(folder, lambda told: told["files"].pop()),
     "another row": lambda folder: (write(folder / "entry.json", OTHER_ROW), _with_manifest(folder, _with_row)),
+    "a file of elsewhere": _with_more,
     "a later format": lambda folder: _with_manifest(folder, lambda told: told.update(format=2)),
     "no time": lambda folder: _with_manifest(folder, lambda told: told.update(exportedAt="once")),
 }  # fmt: skip
