@@ -29,8 +29,12 @@ _BUSY_SECONDS = 3.0
 _PAUSES = (0.1, 0.3, 1.0)
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _PASSING = _LOCKED | {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL}
+_ROOMLESS = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL})
 _PRIMARY = 0xFF
 _NO_HOME = "name the home of a Hermes: --home DIR; nothing is touched before its database is there"
+# What SQLite takes beside a database that it reads.
+_LEAST_ROOM = 64 << 10
+_ROOM = "free 64 KB, of its logs/ for instance, and run the same command again"
 _LOOK = "look at it with: hermes doctor; nothing of this home is touched before it can be read"
 
 
@@ -258,4 +262,15 @@ def _code(problem: sqlite3.Error) -> int:
 def _said(path: str, problem: sqlite3.Error) -> CloserError:
     if _code(problem) in _LOCKED:
         return Busy(f"{path} is locked: {problem}", "run the same command again", name="locked_database")
+    if _code(problem) in _ROOMLESS and _is_full(path):
+        # SQLite reads nothing before it has made the small file in which readers and writers agree.
+        return Refused(f"{path} cannot be read: the disk is full", _ROOM, name="no_room")
     return Refused(f"{path} cannot be read: {problem}", _LOOK, name="damaged_database")
+
+
+def _is_full(path: str) -> bool:
+    try:
+        found = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _LEAST_ROOM

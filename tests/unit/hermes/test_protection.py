@@ -7,10 +7,11 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from session_closer.core.errors import CloserError
+from session_closer.core.errors import CloserError, Refused
 from session_closer.hermes import protection
 from session_closer.hermes.protection import Protection, Terms
 from support.clock import Brisk
@@ -299,3 +300,24 @@ def test_the_size_of_a_database_and_its_free_pages_are_told(home: HermesHome) ->
     assert (figures.size, figures.command) == (sizes, "hermes sessions optimize")
     assert figures.free == home.database.execute("pragma freelist_count").fetchone()[0] * 4096 > 0
     seen.close()
+
+
+@pytest.mark.parametrize(("room", "name"), [(0, "no_room"), (1 << 30, "damaged_database")])
+def test_a_database_that_cannot_be_read_on_a_full_disk_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, name: str
+) -> None:
+    home = HermesHome(tmp_path)
+    home.session("one")
+    home.close()
+
+    def failed(*_: object, **__: object) -> None:
+        problem = sqlite3.OperationalError("disk I/O error")
+        problem.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise problem
+
+    monkeypatch.setattr(sqlite3, "connect", failed)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=room // 4096, f_frsize=4096))
+    with pytest.raises(Refused) as refused:
+        protection.look(str(tmp_path), Brisk())
+    assert refused.value.name == name
+    assert ("disk is full" in refused.value.message) == (name == "no_room")
