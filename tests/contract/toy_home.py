@@ -83,6 +83,9 @@ class ToyHome:
             for one in found
         ]
 
+    def doubts(self) -> list[str]:
+        return []
+
     def objection(self, artifact: Artifact) -> str:
         return "busy" if artifact.owner in self._busy() else ""
 

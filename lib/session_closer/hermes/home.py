@@ -61,7 +61,14 @@ class HermesHome:
         found = [self._artifact(known, one) for one in scan.found(self.root, patterns) if self._is_one(one)]
         if kinds.V2 in limits.ages:
             found += self._stowage.artifacts(known, limits.ages[kinds.V2])
-        return found + (self._rows.artifacts(known, limits.rows) if limits.rows else [])
+        found += self._rows.artifacts(known, limits.rows) if limits.rows else []
+        # Where nobody knows what is in use, checkpoints and logs stay, too.
+        return [one._replace(guard=known.why("")) for one in found] if known.unreadable else found
+
+    def doubts(self) -> list[str]:
+        """Return what is to be said of what was looked at."""
+        why = self._known.unreadable if self._known is not None else ""
+        return [f"all of {self.root} counts as in use: {why}"] if why else []
 
     def _is_one(self, found: Found) -> bool:
         if found.kind != kinds.V1:

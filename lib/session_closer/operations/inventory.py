@@ -19,7 +19,7 @@ from ..ports.context import Context
 from ..system.clock import REAL, Clock
 from . import homes
 
-ORPHANS, ARCHIVES, RECEIPTS = "orphans", "archives", "receipts"
+ORPHANS, ARCHIVES, EXPORTS, RECEIPTS = "orphans", "archives", "exports", "receipts"
 
 
 def look(where: Place, sought: Sought, clock: Clock = REAL) -> Inventory:
@@ -94,12 +94,12 @@ def _by_kind(agent: str, held: Iterable[Held]) -> Iterator[Use]:
 
 
 def _archives(home: Home) -> Iterator[Use]:
-    """Give what runs of ours have put away of a home."""
-    with scan.opened(home.root, homes.ARCHIVES) as folder:
-        if folder is not None:
-            names = os.listdir(folder)
-            if names:
-                yield Use(home.agent, ARCHIVES, len(names), sum(scan.weighed(folder, name)[0] for name in names))
+    """Give what runs of ours have put away of a home, and what they have kept of what they have deleted."""
+    for kind, place in ((ARCHIVES, homes.ARCHIVES), (EXPORTS, homes.EXPORTS)):
+        with scan.opened(home.root, place) as folder:
+            names = os.listdir(folder) if folder is not None else []
+            if folder is not None and names:
+                yield Use(home.agent, kind, len(names), sum(scan.weighed(folder, name)[0] for name in names))
 
 
 def _receipts(where: Place) -> Iterator[Use]:

@@ -83,6 +83,7 @@ def _looked_at(run: _Run, home: Home, now: float) -> Part:
         verdicts = artifacts.decided(home.look(run.limits), run.limits, now, moves=not run.options.delete)
     except CloserError as problem:
         return Part(home, problem=problem)
+    run.context.console.warn(*home.doubts())
     return Part(home, verdicts)
 
 

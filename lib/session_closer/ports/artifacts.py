@@ -37,6 +37,9 @@ class Home(Protocol):
         CloserError where that cannot be told: then nothing is touched.
         """
 
+    def doubts(self) -> Sequence[str]:
+        """Return what is to be said of what was looked at, in lines."""
+
     def objection(self, artifact: Artifact) -> str:
         """Return why an artifact may not go after all, since it was looked at: in a word, "" where it may."""
 

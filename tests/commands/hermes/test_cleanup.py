@@ -87,6 +87,16 @@ def test_what_a_session_in_use_has_stays_by_its_name_and_by_what_is_in_it(home: 
     assert answer.data["receipt"] is None
 
 
+def test_an_index_that_cannot_be_read_keeps_everything_and_is_said(home: Leavings) -> None:
+    paths = home.lay_all()
+    home.lay("sessions/sessions.json", "{")
+    answer = home.run(CleanupSessions, "--verbose")
+    assert by_status(answer) == {"kept": sorted(paths)}
+    assert answer.data["spared"] == {"index": len(paths)}
+    assert "sessions.json is no JSON" in "".join(answer.data["warnings"])
+    assert answer.code == 0
+
+
 def test_a_transcript_that_has_more_than_its_row_stays(home: Leavings) -> None:
     path = FREE["transcript_jsonl"]
     home.lay(path, "{}\n" * 3)
