@@ -115,6 +115,10 @@ class Lab:
         (session,) = {line.split()[1] for line in said.splitlines() if line.startswith("session_id:")}
         return session
 
+    def answered(self) -> str:
+        """Return what the tool that was called last has answered the agent."""
+        return next(str(one["content"]) for one in reversed(self.model.asked[-1]["messages"]) if one["role"] == "tool")
+
     def play(self, *steps: Step, home: Path | None = None) -> list[Any]:
         """Have Hermes' own modules do these steps in one process; what each gave."""
         answers = self.root / "tmp" / "played.json"

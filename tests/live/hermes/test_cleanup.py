@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from ..install import cache_root
 from ..lab import REPOSITORY
 from . import story, upstream
 from .age import age
@@ -214,12 +216,20 @@ def test_agents_that_talk_all_the_while_lose_nothing(told: Told) -> None:
 
 
 @pytest.mark.hermes(NEW)
-def test_an_agent_of_hermes_has_the_skill_in_its_list(lab: Lab) -> None:
+def test_an_agent_of_hermes_has_the_skill_is_told_its_folder_and_can_do_what_it_says(lab: Lab) -> None:
     folder = lab.home / "skills" / "session-closer"
     folder.mkdir(parents=True)
-    (folder / "SKILL.md").write_bytes((REPOSITORY / "SKILL.md").read_bytes())
-    done = lab.command("skills", "list")
-    assert "session-closer" in done.stdout, done
+    shutil.copy(REPOSITORY / "SKILL.md", folder)
+    for name in ("bin", "lib"):
+        shutil.copytree(REPOSITORY / name, folder / name)
+    assert "session-closer" in lab.command("skills", "list").stdout
+    lab.chat(f"call skill_view {json.dumps({'name': 'session-closer'})}")
+    assert f"in Hermes it is `{folder}`" in lab.answered()
+    command = f"SESSION_CLOSER_CACHE={cache_root() / 'closer'} {folder}/bin/list-sessions --json --runtime hermes"
+    session = lab.chat(f"call terminal {json.dumps({'command': command})}")
+    listed = json.loads(json.loads(lab.answered())["output"])
+    assert (listed["ok"], listed["stores"][0]["path"]) == (True, str(lab.home))
+    assert [row["protected"] for row in listed["sessions"] if row["sessionId"] == session] == ["open"]
 
 
 @pytest.mark.hermes(NEW)
