@@ -14,7 +14,7 @@ help:
 	@echo 'make coverage  branch coverage of the unit tests'
 
 test:
-	$(RUN) pytest -n 2 --dist worksteal $(if $(ALL),--everything)
+	$(RUN) pytest -n 2 --dist worksteal $(if $(ALL),--everything,--brief)
 
 test-any-day:
 	PYTHONPATH=$(CURDIR)/tests $(RUN) anyday $(PART) $(if $(TESTS),--tests $(TESTS))

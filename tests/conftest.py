@@ -9,6 +9,7 @@ import shutil
 import socket
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,31 +23,49 @@ from session_closer.system import peers
 from support.clock import HandIn, handed
 from support.gateway import StubGateway, stub_gateway
 from support.homes import CALLER, CALLERS_HOME, REAL_HOMES, CallersEnviron
+from support.programs import TESTS
 from support.shares import Share
 from support.stores import Store, build
 
 OURS = ("session-closer", "sessions.json.bak-*", "sessions.json.session-closer-*")
 # psutil takes the first of all processes for the one that has no parent.
 RAN_BEFORE = set(psutil.pids()[1:]) - {os.getpid()}
+LONG = ("commands", "stores", "security")
+FIRST_ROWS = 6
 # Where each event of a start has the environment.
 STARTS = {"subprocess.Popen": 3, "os.posix_spawn": 2, "os.exec": 2}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take the words that leave less out, or nothing."""
+    """Take the words that leave nothing out, or more."""
     parser.addoption("--everything", action="store_true", help="all there is to try; in tests/live on all versions")
-    parser.addoption("--thorough", action="store_true", help="in tests/faults the share of `make prove`")
+    parser.addoption("--brief", action="store_true", help="of long tables some rows, of sweeps a few points")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what --everything adds."""
+    """Leave out what --everything adds, and with --brief many rows of long tables."""
     if config.getoption("--everything"):
         return
     depths = ((item, item.get_closest_marker("depth")) for item in items)
-    left_out = [item for item, depth in depths if depth is not None and not depth.args]
+    left_out = {item for item, depth in depths if depth is not None and not depth.args}
+    if config.getoption("--brief"):
+        left_out |= set(_rows_of_long_tables([item for item in items if item not in left_out]))
     if left_out:
-        config.hook.pytest_deselected(items=left_out)
+        config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
+
+
+def _rows_of_long_tables(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """Yield of each test whose commands take their time, and that has many rows, two thirds of all but the first."""
+    counted: Counter[tuple[Path, str]] = Counter()
+    for item in items:
+        if isinstance(item, pytest.Function) and item.path.relative_to(TESTS).parts[0] in LONG:
+            table = (item.path, item.nodeid.partition("[")[0])
+            row = counted[table]
+            counted[table] += 1
+            # By a prime, so that of each column each value is met.
+            if row >= FIRST_ROWS and row * 7 % 11 > 3:
+                yield item
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -18,9 +18,8 @@ from support.shares import Share
 
 @pytest.fixture(scope="session")
 def some(pytestconfig: pytest.Config) -> Share:
-    """Take a few points of a sweep, more of them with --thorough, all of them with --everything."""
-    thorough = pytestconfig.getoption("--thorough")
-    return Share(bool(pytestconfig.getoption("--everything")), 1 if thorough else 3)
+    """Take a share of the points of a sweep, a few of them with --brief, all of them with --everything."""
+    return Share(bool(pytestconfig.getoption("--everything")), 4 if pytestconfig.getoption("--brief") else 1)
 
 
 @pytest.fixture

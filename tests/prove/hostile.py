@@ -23,6 +23,8 @@ _TESTS = (
 
 
 _EXPORTS = ("tests/commands/export", "tests/unit/test_redaction.py", "tests/unit/test_export_page.py")
+# What --brief shortens.
+_SOME = ("faults", "commands", "stores", "security")
 _EFFECTS = ("tests/commands/close/test_effects.py", "tests/commands/close/test_effects_in_files.py")
 
 
@@ -52,8 +54,8 @@ def rows(given: Given) -> Tally:
 
 
 def tests(given: Given) -> Tally:
-    """Run the tests of faults at more points than `make test`."""
-    files = sorted(str(path) for path in (ROOT / "tests/faults").glob("test_*.py"))
+    """Run at all their points and rows the tests of which `make test` takes some."""
+    files = sorted(str(path) for place in _SOME for path in (ROOT / "tests" / place).rglob("test_*.py"))
     return given.spread(files, lambda path, _: _tests(given, (path,)))
 
 
@@ -75,7 +77,7 @@ def _tests(given: Given, tests: tuple[str, ...]) -> Tally:
             f"pythonpath={lib} tests",
         ]
         words = ["-k", given.only] if given.only else []
-        words += ["-x"] * given.first + ["--everything" if given.everything else "--thorough"]
+        words += ["-x"] * given.first + ["--everything"] * given.everything
         done = subprocess.run(
             [*command, *words, *tests],
             cwd=ROOT,

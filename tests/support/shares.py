@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 
 
 class Share(NamedTuple):
-    """Takes a share of the points of a sweep; where `make prove` takes that, each `thin`-th of it."""
+    """Takes a share of the points of a sweep, or each `thin`-th of that."""
 
     everything: bool
     thin: int = 1
