@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from faults.injection import Counting, in_child, kill_at
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.operations import prune
 from support import fake_hermes
@@ -100,6 +101,12 @@ def test_other_limits_neither_take_rows_nor_keep_them(home: Leavings, words: tup
     assert rows(answer) == {OVER: ("deleted", "stale")}
     assert ids(home) == {OPEN, "young"}
     assert exports(home) == [OVER]
+
+
+def test_what_is_kept_of_rows_is_said_where_it_takes_the_disk(home: Leavings) -> None:
+    home.run(CleanupSessions, "--rows", "cli=30d")
+    used = {one["kind"]: one for one in home.run(ListSessions, "--usage").data["usage"]}
+    assert (used["exports"]["count"], used["exports"]["bytes"] > 100) == (1, True)
 
 
 def test_no_run_frees_what_is_all_that_there_is(home: Leavings) -> None:
