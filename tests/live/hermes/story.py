@@ -227,10 +227,10 @@ def _plant(lab: Lab, told: Told) -> None:
     (sessions / "session_folder.json").mkdir()
     told.kept_paths["sessions/session_folder.json"] = "a folder"
     checkpoints = home / "checkpoints"
-    old = checkpoints / "0123456789abcdef"
-    old.mkdir()
-    (old / "HEAD").write_text("ref: refs/heads/main\n")
-    (old / "HERMES_WORKDIR").write_text(f"{lab.project('older')}\n")
+    for name, project in (("0123456789abcdef", "older"), ("00112233445566aa", "held")):
+        (checkpoints / name).mkdir()
+        (checkpoints / name / "HEAD").write_text("ref: refs/heads/main\n")
+        (checkpoints / name / "HERMES_WORKDIR").write_text(f"{lab.project(project)}\n")
     (checkpoints / "legacy-20200101-101010").mkdir()
     (checkpoints / "legacy-20200101-101010" / "HEAD").write_text("ref: refs/heads/main\n")
     (checkpoints / "fedcba9876543210").mkdir()
@@ -252,6 +252,10 @@ def _plant(lab: Lab, told: Told) -> None:
         told.kept_paths[name] = "only when asked for"
     # Before 0.16 no session says where it works.
     held = [("held", "an open session works there")] if lab.hermes.is_new else []
+    if held:
+        told.kept_paths["checkpoints/00112233445566aa"] = held[0][1]
+    else:
+        told.free_paths["checkpoints/00112233445566aa"] = "checkpoint_v1"
     for project, why in [("young", "young"), *held]:
         told.kept_paths[f"checkpoints/store/projects/{_hash(lab, project)}.json"] = why
     for project in ["old"] if held else ["old", "held"]:
