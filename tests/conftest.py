@@ -31,7 +31,7 @@ OURS = ("session-closer", "sessions.json.bak-*", "sessions.json.session-closer-*
 # psutil takes the first of all processes for the one that has no parent.
 RAN_BEFORE = set(psutil.pids()[1:]) - {os.getpid()}
 LONG = ("commands", "stores", "security")
-FIRST_ROWS = 6
+FIRST_ROWS = 4
 # Where each event of a start has the environment.
 STARTS = {"subprocess.Popen": 3, "os.posix_spawn": 2, "os.exec": 2}
 
@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _rows_of_long_tables(items: list[pytest.Item]) -> Iterator[pytest.Item]:
-    """Yield of each test whose commands take their time, and that has many rows, two thirds of all but the first."""
+    """Yield of each test of commands that has many rows three quarters of them, but for the first."""
     counted: Counter[tuple[Path, str]] = Counter()
     for item in items:
         if isinstance(item, pytest.Function) and item.path.relative_to(TESTS).parts[0] in LONG:
@@ -64,7 +64,7 @@ def _rows_of_long_tables(items: list[pytest.Item]) -> Iterator[pytest.Item]:
             row = counted[table]
             counted[table] += 1
             # By a prime, so that of each column each value is met.
-            if row >= FIRST_ROWS and row * 7 % 11 > 3:
+            if row >= FIRST_ROWS and row * 7 % 11 > 2:
                 yield item
 
 
