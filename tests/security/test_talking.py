@@ -16,6 +16,8 @@ import pytest
 import websockets.sync.client
 from session_closer.openclaw.gateway import restart
 from session_closer.openclaw.gateway.link import LinkLost, SocketLink
+from session_closer.system import peers
+from support.patience import PATIENCE_SECONDS
 from support.stores import TOKEN
 from websockets.sync.server import ServerConnection, serve
 
@@ -96,14 +98,26 @@ def test_no_proxy_is_asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("announced", [5 << 20, 1 << 40])
-def test_before_its_hello_nobody_is_given_more_memory_than_that_needs(server: Server, announced: int) -> None:
+def test_before_its_hello_nobody_is_given_more_memory_than_that_needs(
+    server: Server, announced: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, objection = threading.Event(), peers.objection
+
+    def look(*line: Any, **more: Any) -> str:
+        why = objection(*line, **more)
+        looked.set()
+        return why
+
     def boast(line: socket.socket, request: bytes) -> None:
         greet(line, request)
+        # Such a frame ends the connection, and whose a connection was that has ended is not to be seen.
+        assert looked.wait(PATIENCE_SECONDS)
         line.sendall(struct.pack("!BBQ", 0x81, 127, announced) + b"x" * 1000)
         # It is answered with a close, and whoever has closed waits for the other end to hang up.
         assert line.recv(65536)
         line.shutdown(socket.SHUT_WR)
 
+    monkeypatch.setattr(peers, "objection", look)
     with pytest.raises(LinkLost, match=r"1009|too big|exceeds"):
         SocketLink(f"ws://127.0.0.1:{server(boast)}", SECRET)
 
