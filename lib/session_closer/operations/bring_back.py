@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..artifacts.aside import Aside
 from ..artifacts.engine import Became
 from ..core.errors import CloserError, Ours, Refused, StorageFailed
+from ..core.escape import shell_word
 from ..core.model import Status
 from ..core.report import ArtifactRow, Report, StoreResult
 from ..core.wish import Options
@@ -63,7 +64,7 @@ def perform(
     console.warn(*homes.exposure(where))
     try:
         with homes.opened(where, context) as found:
-            source = journal.choose(where.state, which, _of_home, looking=options.dry_run)
+            source = _chosen(where, which, looking=options.dry_run)
             if source.restores:
                 what = f"run {source.run} brought things back: what is old enough the next cleanup puts away again"
                 raise Refused(what, "name a run that put something away", name="no_receipt")
@@ -73,6 +74,17 @@ def perform(
         raise storage(problem, where.state) from None
     finally:
         transaction.release()
+
+
+def _chosen(where: Place, which: str, *, looking: bool) -> Source:
+    """Return what a run has put away; Refused, with the command that lists the runs of this place."""
+    try:
+        return journal.choose(where.state, which, _of_home, looking=looking)
+    except Refused as problem:
+        if problem.name != "no_receipt":
+            raise
+        place = map(shell_word, where.meant_by(None)[1])
+        raise Refused(problem.message, (_US, *place, "--list"), name=problem.name) from None
 
 
 def receipts(where: Place, report: Report) -> Report:

@@ -300,6 +300,13 @@ def test_a_receipt_that_names_what_is_no_artifact_is_refused(home: Leavings) -> 
     assert not home.has("config.yaml")
 
 
+def test_a_receipt_that_is_not_there_comes_with_the_command_that_lists_those_of_this_home(home: Leavings) -> None:
+    for which in ("last", "nope"):
+        result = run(RestoreSessions, which, state=home.path)
+        assert result.code == 3
+        assert result.stderr.endswith(f"restore-sessions --runtime hermes --home {home.path} --list\n")
+
+
 def test_the_printed_commands_mean_the_same_home(home: Leavings) -> None:
     home.lay("sessions/session_x.json", age=40 * DAY)
     answer = home.run(CleanupSessions)
