@@ -428,7 +428,7 @@ MUTANTS = (
         "operations/apply.py",
         "            if store.is_lent(share):\n",
         "            if False:\n",
-        "claims:shared transcripts",
+        "claims:batch",
     ),
     _one(
         "recovery does not ask who uses a file by now",
