@@ -74,7 +74,7 @@ def obey(lab: Lab, skill: Path, asked: Asked) -> Generator[Call | str, Asked, No
     assert listed[1] == str(skill)
     asked = yield asked.call("read", path=listed[1])
     page = asked.result
-    preview, close = re.findall(r"`(python3 \{baseDir\}/bin/close-project-batch [^`]*)`", page)
+    preview, close, *_ = re.findall(r"`(python3 \{baseDir\}/bin/close-project-batch [^`]*)`", page)
     (show,) = re.findall(r"`(python3 \{baseDir\}/bin/list-sessions --json)[^`]*`", page)
     assert {"`session_status`", "`--self KEY`"} <= set(re.findall(r"`[^`]+`", page)), "how to spare the own session"
 
@@ -203,7 +203,7 @@ def ask_about_jobs(skill: Path, asked: Asked) -> Generator[Call | str, Asked, No
     """Do what the page says of jobs: preview, tell and ask, and close as the person has answered."""
     asked = yield asked.call("read", path=str(skill))
     page = " ".join(asked.result.split())
-    preview, close = re.findall(r"`(python3 \{baseDir\}/bin/close-project-batch [^`]*)`", page)
+    preview, close, *_ = re.findall(r"`(python3 \{baseDir\}/bin/close-project-batch [^`]*)`", page)
     (option,) = re.findall(r"kind `cron-job`: tell them each job's name and `note`, and ask: .*?`(--[a-z-]+)`", page)
 
     def run(command: str, words: str) -> Call:
