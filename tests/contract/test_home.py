@@ -22,9 +22,13 @@ from session_closer.ports.context import Console
 from session_closer.system.disk import Disk
 from support.interrupted import Killed
 from support.leavings import FREE, OPEN, OVER, Leavings
+from support.nanoclaw import OVER as OVER_THERE
+from support.nanoclaw import V1Home, V2Home
 from support.shares import Share
 
 OURS = "session-closer"
+# What a look may write to is a database that others write to at the same time.
+DATABASES = ("state.db", "data/v2.db")
 
 
 class DiesAt(Disk):
@@ -61,7 +65,7 @@ class Kit(NamedTuple):
         return {
             path: each.read_bytes()
             for each in sorted(self.root.rglob("*"))
-            if each.is_file() and not (path := each.relative_to(self.root).as_posix()).startswith((OURS, "state.db"))
+            if each.is_file() and not (path := each.relative_to(self.root).as_posix()).startswith((OURS, *DATABASES))
         }
 
     def archived(self) -> list[str]:
@@ -118,7 +122,24 @@ def hermes(root: Path) -> Kit:
     return Kit(place, root, tuple(FREE.values()), busy, OVER)
 
 
-@pytest.fixture(params=[toy, hermes], ids=["toy", "hermes"])
+def nanoclaw_1(root: Path) -> Kit:
+    """Return a home of NanoClaw's first version."""
+    return _nanoclaw(V1Home(root))
+
+
+def nanoclaw_2(root: Path) -> Kit:
+    """Return a home of NanoClaw's second version."""
+    return _nanoclaw(V2Home(root))
+
+
+def _nanoclaw(home: V1Home | V2Home) -> Kit:
+    old, busy = tuple(home.lay_free().values()), tuple(home.lay_used().values())
+    # Nobody has it open: a side file that is removed at the end is no change of ours.
+    home.close()
+    return Kit(home.place(), home.path, old, busy, OVER_THERE)
+
+
+@pytest.fixture(params=[toy, hermes, nanoclaw_1, nanoclaw_2], ids=["toy", "hermes", "nanoclaw-1", "nanoclaw-2"])
 def kit(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kit]:
     """A home of each runtime."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.leavings import Leavings
+from support.nanoclaw import V2Home
 
 from .pages import section, text
 from .recording import PAGES, World, blocks, normal, played, renewed
@@ -74,6 +75,9 @@ def test_a_line_for_cron_can_be_run(world: Callable[..., World], page: str) -> N
             if "--runtime hermes" in match[1]:
                 state = there.home / ".hermes"
                 Leavings(state).lay_all()
+            if "~/nanoclaw" in match[1]:
+                state = there.home / "nanoclaw"
+                V2Home(state).lay_free()
             done = there.run(match[1].replace("/path/to/session-closer", str(there.root)))
             assert done.returncode == 0, done.stdout
             assert len(list(state.glob("session-closer/receipts/*.json"))) == 1

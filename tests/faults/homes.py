@@ -1,4 +1,4 @@
-"""A home of Hermes cleaned up, and what is undone, on a disk that fails: each thing is whole in one place, always."""
+"""A home of files cleaned up, and what is undone, on a disk that fails: each thing is whole in one place, always."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,11 +16,15 @@ from session_closer.core.errors import CloserError
 from session_closer.core.report import Report
 from session_closer.core.wish import Options
 from session_closer.hermes import entrance
+from session_closer.nanoclaw import entrance as nanoclaw_entrance
 from session_closer.operations import bring_back, prune
+from session_closer.ports.artifacts import Place
 from session_closer.ports.context import Console
 from session_closer.system.disk import Disk
 from support.hermes import DAY
 from support.leavings import FREE, OPEN, OVER, Leavings
+from support.nanoclaw import CLOSED, GROUP, OUTBOUND, V1Home, V2Home
+from support.nanoclaw import OVER as OVER_THERE
 
 from .injection import Counting, fail_at, in_child, kill_at, nothing
 
@@ -30,34 +34,47 @@ _OURS = "session-closer"
 Tree = dict[str, bytes]
 
 
+class Trial(NamedTuple):
+    """Whose home is tried: `make` lays it and gives what goes, by kind; `databases` are no files of ours or its own.
+
+    `used` has a session gone on with and gives what is its own, `changed` the kinds that are written to.
+    """
+
+    name: str
+    find: Callable[[str], Place]
+    make: Callable[[Path], Mapping[str, str]]
+    databases: str
+    planted: str
+    used: Callable[[Path], Iterable[str]]
+    changed: tuple[str, ...]
+
+
 class Job(NamedTuple):
     """What is done to a home; `is_away`: what goes is in an archive before, and is `brought` back or freed."""
 
     name: str
     is_away: bool
-    work: Callable[[str, Disk], Report]
+    work: Callable[[Place, Disk], Report]
     brought: bool = False
     deletes: bool = False
 
 
-def _clean(home: str, disk: Disk, *, delete: bool = False, expire: float | None = None) -> Report:
-    place = entrance.find({}, named=home, profile=None)
+def _clean(place: Place, disk: Disk, *, delete: bool = False, expire: float | None = None) -> Report:
     usual = retention.limits(retention.Asked(), place.rules)
     limits = Limits(usual.ages if expire is None else {}, expire=expire)
     return prune.perform(place, limits, Options(delete=delete), told="", console=Console(), disk=disk)
 
 
-def _bring(home: str, disk: Disk) -> Report:
-    place = entrance.find({}, named=home, profile=None)
-    first = min(Path(home, _OURS, "receipts").iterdir()).stem
+def _bring(place: Place, disk: Disk) -> Report:
+    first = min(Path(place.state, _OURS, "receipts").iterdir()).stem
     return bring_back.perform(place, first, [], Options(), console=Console(), disk=disk)
 
 
 JOBS = (
     Job("put-away", False, _clean),
-    Job("delete", False, lambda home, disk: _clean(home, disk, delete=True), deletes=True),
+    Job("delete", False, lambda place, disk: _clean(place, disk, delete=True), deletes=True),
     Job("bring-back", True, _bring, brought=True),
-    Job("expire", True, lambda home, disk: _clean(home, disk, expire=0.0), deletes=True),
+    Job("expire", True, lambda place, disk: _clean(place, disk, expire=0.0), deletes=True),
 )
 
 
@@ -73,27 +90,15 @@ def tree(root: Path) -> Tree:
 class Bench:
     """One job, at every point of which something goes wrong."""
 
-    def __init__(self, job: Job, place: str, disk: type[Counting] = Counting) -> None:
-        self.job, self.disk = job, disk
+    def __init__(self, job: Job, place: str, disk: type[Counting] = Counting, trial: Trial | None = None) -> None:
+        self.job, self.disk, self.trial = job, disk, trial or HERMES
         self.tried, self.broken = 0, list[str]()
         self.home = Path(os.path.realpath(place), "home")
         self.copy = Path(os.path.realpath(place), "copy")
-        made = Leavings(self.home)
-        for kind, path in FREE.items():
-            made.lay_kind(kind, path)
-        for number, path in enumerate(sorted(tree(self.home))):
-            if not path.startswith("state.db"):
-                # So that where each of them is can be told.
-                with open(self.home / path, "a") as file:
-                    file.write(f" {number}")
-        for path in FREE.values():
-            made.age(path, 60 * DAY)
-        made.lay(YOUNG, age=DAY)
-        made.lay(f"sessions/session_{OPEN}.json")
-        made.close()
+        self.free = self.trial.make(self.home)
         self.start = self.live()
         if job.is_away:
-            _clean(str(self.home), Disk())
+            _clean(self.trial.find(str(self.home)), Disk())
         shutil.copytree(self.home, self.copy, symlinks=True)
 
     def anew(self) -> None:
@@ -104,7 +109,7 @@ class Bench:
     def live(self) -> Tree:
         """Return what is in the home, but for what is ours or the database's."""
         found = tree(self.home)
-        return {path: data for path, data in found.items() if not path.startswith((_OURS, "state.db"))}
+        return {path: data for path, data in found.items() if not path.startswith((_OURS, self.trial.databases))}
 
     def away(self) -> Tree:
         """Return what is in archives, by its path in the home."""
@@ -113,7 +118,7 @@ class Bench:
 
     def do(self, disk: Disk) -> Report:
         """Do the job."""
-        return self.job.work(str(self.home), disk)
+        return self.job.work(self.trial.find(str(self.home)), disk)
 
     def steps(self) -> int:
         """Return how many steps the job has, and hold what it does to what is promised."""
@@ -146,7 +151,7 @@ class Bench:
     def planted(self, point: int) -> None:
         """Let somebody else write a file where one of ours was, ahead of a step: nobody may overwrite it."""
         self.anew()
-        path = self.home / FREE["session_json"]
+        path = self.home / self.free[self.trial.planted]
         planted, was_planted = b"written anew", list[bool]()
 
         def at(number: int, _name: str, when: str) -> None:
@@ -160,7 +165,7 @@ class Bench:
         self.tried += 1
         if was_planted and found != planted:
             self._say(f"planted before step {point}", "what was written anew is another by now")
-        if found == planted and not self.job.deletes and FREE["session_json"] not in self.away():
+        if found == planted and not self.job.deletes and self.free[self.trial.planted] not in self.away():
             self._say(f"planted before step {point}", "what was written anew has taken the place of what was there")
 
     def meddled(self, meddle: Callable[[Path], Iterable[str]], what: str) -> None:
@@ -195,7 +200,7 @@ class Bench:
         """Do what the next run does."""
         if self.job.brought:
             with contextlib.suppress(CloserError):
-                _bring(str(self.home), disk)
+                _bring(self.trial.find(str(self.home)), disk)
         else:
             self.do(disk)
 
@@ -213,7 +218,7 @@ class Bench:
             yield f"{path} was never there"
 
     def _goes(self, path: str) -> bool:
-        return any(f"{path}/".startswith(f"{one}/") for one in FREE.values())
+        return any(f"{path}/".startswith(f"{one}/") for one in self.free.values())
 
     def _ended(self) -> Iterator[str]:
         live = self.live()
@@ -227,7 +232,7 @@ class Bench:
             yield f"{left} has not ended"
 
     def _undone(self, what: str) -> None:
-        place = entrance.find({}, named=str(self.home), profile=None)
+        place = self.trial.find(str(self.home))
         for receipt in sorted((self.home / _OURS / "receipts").iterdir(), reverse=True):
             with contextlib.suppress(CloserError):
                 bring_back.perform(place, receipt.stem, [], Options(), console=Console())
@@ -238,6 +243,65 @@ class Bench:
         self.broken.append(f"{self.job.name}: {what}: {line}")
 
 
+def _of_hermes(home: Path) -> Mapping[str, str]:
+    """Lay a home of Hermes."""
+    made = Leavings(home)
+    for kind, path in FREE.items():
+        made.lay_kind(kind, path)
+    _number(home, "state.db")
+    for path in FREE.values():
+        made.age(path, 60 * DAY)
+    made.lay(YOUNG, age=DAY)
+    made.lay(f"sessions/session_{OPEN}.json")
+    made.close()
+    return FREE
+
+
+def _of_nanoclaw(make: type[V1Home] | type[V2Home]) -> Callable[[Path], Mapping[str, str]]:
+    def lay(home: Path) -> Mapping[str, str]:
+        made = make(home)
+        free = made.lay_free()
+        made.lay_used()
+        _number(home, made.database)
+        for path in free.values():
+            made.age(path, 60 * DAY)
+        made.close()
+        return free
+
+    return lay
+
+
+def _number(home: Path, database: str) -> None:
+    """Have each file hold something else, so that where each of them is can be told."""
+    for number, path in enumerate(sorted(tree(home))):
+        if not path.endswith(".db") and not path.startswith(database):
+            with open(home / path, "a") as file:
+                file.write(f" {number}")
+
+
+def _used_1(home: Path) -> list[str]:
+    """Let the group have the session that was over."""
+    _tell(home / V1Home.database, "update sessions set session_id = ?", OVER_THERE)
+    return sorted(path for path in tree(home) if OVER_THERE in path and not path.startswith(_OURS))
+
+
+def _used_2(home: Path) -> list[str]:
+    """Have the session that was closed be active again, and the other one go on with what was nobody's."""
+    _tell(home / V2Home.database, "update sessions set status = 'active' where id = ?", CLOSED)
+    folder = home / "data/v2-sessions" / GROUP / "sess-3-new"
+    folder.mkdir()
+    with contextlib.closing(sqlite3.connect(folder / "outbound.db", isolation_level=None)) as database:
+        database.executescript(OUTBOUND)
+        database.execute("insert into session_state values ('continuation:claude', ?, '')", (OVER_THERE,))
+    live = (path for path in tree(home) if not path.startswith(_OURS))
+    return [f"data/v2-sessions/{GROUP}/{CLOSED}", *sorted(path for path in live if OVER_THERE in path)]
+
+
+def _tell(path: Path, query: str, *given: str) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute(query, given)
+
+
 def used(home: Path) -> list[str]:
     """Go on with the session that was over; return what is its own."""
     with contextlib.closing(sqlite3.connect(home / "state.db", isolation_level=None)) as database:
@@ -245,9 +309,8 @@ def used(home: Path) -> list[str]:
     return [FREE[kind] for kind in ("session_json", "request_dump", "transcript_jsonl")]
 
 
-def changed(home: Path) -> list[str]:
+def changed(home: Path, paths: Iterable[str]) -> Iterable[str]:
     """Write to what is about to go; return it."""
-    paths = [FREE[kind] for kind in ("session_json", "request_dump", "delegation_log", "checkpoint_v1")]
     for path in paths:
         target = home / path
         if target.is_dir():
@@ -255,3 +318,26 @@ def changed(home: Path) -> list[str]:
             target = next(each for each in sorted(target.rglob("*"), reverse=True) if each.is_file())
         target.write_text("more")
     return paths
+
+
+HERMES = Trial(
+    "hermes",
+    lambda home: entrance.find({}, named=home, profile=None),
+    _of_hermes,
+    "state.db",
+    "session_json",
+    used,
+    ("session_json", "request_dump", "delegation_log", "checkpoint_v1"),
+)
+NANOCLAW = tuple(
+    Trial(
+        f"nanoclaw-{number}",
+        lambda home: nanoclaw_entrance.find({}, named=home, profile=None),
+        _of_nanoclaw(make),
+        make.database,
+        "transcript",
+        goes_on,
+        ("transcript", "debug", "todo", "tool_results"),
+    )
+    for number, make, goes_on in ((1, V1Home, _used_1), (2, V2Home, _used_2))
+)

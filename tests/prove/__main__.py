@@ -18,6 +18,7 @@ from . import (
     homes,
     hostile,
     mutants,
+    nanoclaw,
     races,
     sweeps,
     traced,
@@ -50,11 +51,13 @@ PARTS = [
     Part("closers", races.closers),
     Part("writers", races.writers),
     Part("strace", traced.traced),
-    Part("hermes-homes", homes.homes),
+    Part("hermes-homes", homes.hermes),
     Part("hermes-in-use", hermes.in_use),
     Part("hermes-checkpoints", hermes.checkpoints),
     Part("hermes-races", hostile.checkpoints),
     Part("hermes-rows", hostile.rows),
+    Part("nanoclaw-homes", homes.nanoclaw),
+    Part("nanoclaw-in-use", nanoclaw.in_use),
     Part("mutants", mutants.mutants),
 ]
 _SHOWN = 20

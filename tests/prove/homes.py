@@ -1,10 +1,11 @@
-"""Homes of Hermes, cleaned up and brought back: kills, errors, torn writes, others at it."""
+"""Homes of files, cleaned up and brought back: kills, errors, torn writes, others at it."""
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
-from faults.homes import JOBS, Bench, Job, changed, used
+from faults.homes import HERMES, JOBS, NANOCLAW, Bench, Job, Trial, changed
 from faults.injection import Counting, Plain
 
 from .parts import Given, Tally
@@ -12,13 +13,23 @@ from .parts import Given, Tally
 _ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS)
 
 
-def homes(given: Given) -> Tally:
+def hermes(given: Given) -> Tally:
+    """Disturb each job over a home of Hermes."""
+    return _homes(given, (HERMES,))
+
+
+def nanoclaw(given: Given) -> Tally:
+    """Disturb each job over homes of both versions of NanoClaw."""
+    return _homes(given, NANOCLAW)
+
+
+def _homes(given: Given, trials: Sequence[Trial]) -> Tally:
     """Disturb each job at its steps, with and without a rename that never replaces."""
     share, errors = (1, _ERRORS) if given.everything else (3, _ERRORS[:1])
 
-    def work(item: tuple[Job, type[Counting]], place: str) -> Tally:
-        job, disk = item
-        bench = Bench(job, place, disk)
+    def work(item: tuple[Job, type[Counting], Trial], place: str) -> Tally:
+        job, disk, trial = item
+        bench = Bench(job, place, disk, trial)
         steps = bench.steps()
         for point in range(steps):
             bench.killed(point, "before")
@@ -32,9 +43,10 @@ def homes(given: Given) -> Tally:
                     bench.planted(point)
         bench.killed(steps - 1, "after")
         if not job.is_away:
-            bench.meddled(used, "a session is gone on with")
-            bench.meddled(changed, "files are written to")
+            bench.meddled(trial.used, "a session is gone on with")
+            paths = [bench.free[kind] for kind in trial.changed]
+            bench.meddled(lambda home: changed(home, paths), "files are written to")
         return Tally(bench.tried, bench.broken)
 
     jobs = [job for job in JOBS if given.only in ("", job.name)]
-    return given.spread([(job, disk) for job in jobs for disk in (Counting, Plain)], work)
+    return given.spread([(job, disk, trial) for job in jobs for disk in (Counting, Plain) for trial in trials], work)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import session_closer
 
-from . import export_mutants, hermes_mutants, homes_mutants
+from . import export_mutants, hermes_mutants, homes_mutants, nanoclaw_mutants
 from .mutant import Mutant
 from .mutant import one as _one
 from .parts import Given, Tally, say
@@ -474,6 +474,7 @@ MUTANTS = (
     ),
     *export_mutants.MUTANTS,
     *hermes_mutants.MUTANTS,
+    *nanoclaw_mutants.MUTANTS,
     *homes_mutants.MUTANTS,
 )
 

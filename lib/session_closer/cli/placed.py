@@ -23,7 +23,9 @@ _ANY = (*_PLACE, "--json", "--verbose", "--version", "-h", "--help")
 class Placed(Grammar):
     """What the options say of a place, and what they mean together with the environment."""
 
-    runtime = word("--runtime NAME", "openclaw or hermes: whose sessions (told by what the named folder holds)")
+    runtime = word(
+        "--runtime NAME", "openclaw, hermes or nanoclaw: whose sessions (told by what the named folder holds)"
+    )
     state_dir = word("--state-dir DIR", "OpenClaw's state directory, or another runtime's home", also="--home")
     profile = word("--profile NAME", "stands for ~/.openclaw-NAME; of Hermes one profile (all)")
     url = cli.SwitchAttr("--url", address, argname="URL", help="the gateway, where it is not found by itself")

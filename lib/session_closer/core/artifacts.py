@@ -21,7 +21,8 @@ class KindRule(NamedTuple):
     """One kind of artifact: from which age on, in seconds, it goes, and whether it does where nobody names it.
 
     `family` is a name that stands for several kinds. `plain`: it is put away by a rename; else its runtime does it.
-    What does not return (`returns`) is deleted, and only kept to be read.
+    What does not return (`returns`) is deleted, and only kept to be read. `note`: what is to be known of it once it is
+    back.
     """
 
     name: str
@@ -30,6 +31,7 @@ class KindRule(NamedTuple):
     family: str = ""
     plain: bool = True
     returns: bool = True
+    note: str = ""
 
 
 class Artifact(NamedTuple):

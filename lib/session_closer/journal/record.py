@@ -91,7 +91,7 @@ class ArtifactRecord(Durable, frozen=True):
     """One artifact by its path below its home; `session_id` is its owner, `size` its bytes.
 
     `status` is PLANNED, then archived, deleted, restored, or "dropped": it is where it was before the run. `export` is
-    the folder in which what is deleted can be read.
+    the folder in which what is deleted can be read, `note` what is to be known of it once it is back.
     """
 
     kind: str
@@ -101,6 +101,7 @@ class ArtifactRecord(Durable, frozen=True):
     folder: bool = False
     status: str = PLANNED
     export: str = ""
+    note: str = ""
 
 
 class StoreRecord(Durable, frozen=True):

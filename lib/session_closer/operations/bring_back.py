@@ -134,6 +134,8 @@ def _performed(
         rows += [row for part in parts for row in _looked_at(context, part)]
     else:
         error = _change(where, context, transaction, parts, rows)
+    notes = {homes.note(part.home, one.kind) for part in parts for one in part.wanted}
+    context.console.warn(*sorted(notes - {""}))
     unfinished = transaction.journal if error is not None else None
     return Report(
         RESTORE,

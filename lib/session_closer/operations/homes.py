@@ -165,6 +165,11 @@ def returns(home: Home, kind: str) -> bool:
     return next((rule.returns for rule in home.rules if rule.name == kind), True)
 
 
+def note(home: Home, kind: str) -> str:
+    """Return what is to be known of artifacts of a kind once they are back, "": nothing."""
+    return next((rule.note for rule in home.rules if rule.name == kind), "")
+
+
 def _status(store: StoreRecord, became: Became) -> str:
     if store.restores:
         return "restored" if became is Became.LIVE else "dropped"

@@ -142,7 +142,7 @@ def _change_home(run: _Run, part: Part, now: float) -> None:
         path=home.root,
         roots={HOME: home.root},
         removes=tuple(shelf.run for shelf in part.shelves),
-        artifacts=tuple(ArtifactRecord(one.kind, one.path, one.owner, one.size, one.folder) for one in going),
+        artifacts=tuple(_planned(home, one) for one in going),
         deletes=run.options.delete,
     )
     run.transaction.note_first(part.record)
@@ -170,6 +170,11 @@ def _change_home(run: _Run, part: Part, now: float) -> None:
     ended = {row.path: row for row in part.rows if row.status is not Status.KEPT}
     made = (_ended(one, ended.get(f"{home.root}/{one.path}")) for one in part.record.artifacts)
     part.record = part.record.but(artifacts=tuple(made))
+
+
+def _planned(home: Home, one: Artifact) -> ArtifactRecord:
+    note = homes.note(home, one.kind)
+    return ArtifactRecord(one.kind, one.path, one.owner, one.size, one.folder, note=note)
 
 
 def _ended(one: ArtifactRecord, row: ArtifactRow | None) -> ArtifactRecord:

@@ -28,7 +28,12 @@ class Files(NamedTuple):
     marks: tuple[str, ...]
 
 
-FILES: Mapping[str, Files] = MappingProxyType({"hermes": Files("session_closer.hermes", ("state.db",))})
+FILES: Mapping[str, Files] = MappingProxyType(
+    {
+        "hermes": Files("session_closer.hermes", ("state.db",)),
+        "nanoclaw": Files("session_closer.nanoclaw", ("data/v2.db", "store/messages.db")),
+    }
+)
 
 
 def homes(

@@ -77,6 +77,34 @@ class Home(Protocol):
         """Let go of what is open."""
 
 
+class PlainHome:
+    """What a home has to say of kinds that a rename cannot move, where it has none: it is never asked."""
+
+    def stow(self, artifact: Artifact, folder: str) -> bool:
+        """See Home."""
+        raise NotImplementedError(artifact.path, folder)
+
+    def restow(self, path: str, folder: str) -> str:
+        """See Home."""
+        raise NotImplementedError(path, folder)
+
+    def whereabouts(self, path: str, folder: str) -> str:
+        """See Home."""
+        raise NotImplementedError(path, folder)
+
+    def is_live(self, path: str) -> bool:
+        """See Home."""
+        raise NotImplementedError(path)
+
+    def discard(self, artifact: Artifact) -> bool:
+        """See Home."""
+        raise NotImplementedError(artifact.path)
+
+    def end(self) -> Sequence[str]:
+        """Return nothing: nothing is owed."""
+        return ()
+
+
 class Place(Protocol):
     """Where a runtime of this kind keeps things, as a command line names it: not looked at yet."""
 
