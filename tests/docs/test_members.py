@@ -16,6 +16,7 @@ from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from support.commands import run_json
+from support.gateway import StubOpenClaw
 from support.keys import LEAD
 from support.stores import Store
 
@@ -61,6 +62,8 @@ LIST, SESSION = tables("list-sessions")
 EXPORT, EXPORTED = tables("export-sessions")
 # Where it was asked for, of any command that closes.
 COPIES = ENVELOPE.pop("exported")
+# Where it was asked for.
+TRAJECTORIES = EXPORT.pop("trajectories")
 # Of one command each, and so it says.
 LISTED_ONLY, FOUND_ONLY = {"receipts"}, {"found", "foundTotal"}
 # Of a restore that left something out, or that can be made until some day.
@@ -189,6 +192,17 @@ def test_an_export(store: Store, tmp_path: Path) -> None:
             assert set(row) == set(EXPORTED)
     assert [len(documents[0][name]) for name in ("exported", "failed")] == [2, 1]
     assert documents[1]["error"]["name"] == "usage"
+
+
+def test_an_export_for_support(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    openclaw = StubOpenClaw(tmp_path / "bin")
+    openclaw.answers("export-trajectory", {"outputDir": str(tmp_path)})
+    monkeypatch.setenv("PATH", f"{openclaw.folder}{os.pathsep}{os.environ['PATH']}")
+    words_ = ("--trajectory", "--workspace", str(tmp_path), "kelly-dashboard")
+    document = run_json(ExportSessions, *words_, state=store.state).data
+    assert set(document) - set(ENVELOPE) - set(EXPORT) == {"trajectories"}
+    check({"trajectories": TRAJECTORIES}, {"trajectories": document["trajectories"]})
+    assert [len(document[name]) for name in ("exported", "trajectories")] == [0, 2]
 
 
 def test_a_list(store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 from ..core.claims import Claims
 from ..core.errors import CloserError
@@ -210,6 +211,12 @@ class OpenClawRuntime:
         from .attached import jobs  # only a restore needs it
 
         jobs.switch_on(self.here, returns)
+
+    def trajectory(self, agent: str, key: str, workspace: str, name: str | None) -> tuple[str, Mapping[str, Any]]:
+        """Have OpenClaw make its own bundle of a session; return its folder, and what OpenClaw says of it."""
+        from . import trajectory  # few exports ask for it
+
+        return trajectory.made(self.here, agent, key, workspace, name)
 
     def task(self) -> Mapping[str, str]:
         """Return by what a process that outlives this one finds the same state directory."""

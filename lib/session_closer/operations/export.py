@@ -61,7 +61,7 @@ def execute(
 def _perform(runtime: Runtime, targets: Sequence[Target], ask: Export) -> ExportReport:
     exported: list[Exported] = []
     failed: list[Unexported] = []
-    for found in _found(runtime, targets):
+    for found in named(runtime, targets):
         if isinstance(found, Unexported):
             failed.append(found)
             continue
@@ -84,8 +84,8 @@ class Named(NamedTuple):
     snapshot: Snapshot
 
 
-def _found(runtime: Runtime, targets: Sequence[Target]) -> Iterator[Named | Unexported]:
-    """Give each session that a target stands for, once."""
+def named(runtime: Runtime, targets: Sequence[Target]) -> Iterator[Named | Unexported]:
+    """Give each session that a target stands for, once; why there is none where it stands for none."""
     seen: set[tuple[str, str]] = set()
     for target in targets:
         store = _store(runtime, target.agent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..core.claims import Claims
 from ..core.errors import CloserError
@@ -215,6 +215,12 @@ class Runtime(Protocol):
 
     def switch_on(self, returns: Returns) -> None:
         """Switch on what the close of sessions that are back had switched off; note what stays off."""
+
+    def trajectory(self, agent: str, key: str, workspace: str, name: str | None) -> tuple[str, Mapping[str, Any]]:
+        """Have the runtime make its own bundle of a session, for its support; return its folder, and what it says.
+
+        It goes below a workspace, under a name, or the runtime's own. Raises CloserError where there is none.
+        """
 
     def task(self) -> Mapping[str, str]:
         """Return by what a process that outlives this one finds the same runtime."""

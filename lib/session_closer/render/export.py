@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 from ..core import durations
-from ..core.escape import plain
-from ..core.export.result import ExportReport
+from ..core.escape import plain, shown
+from ..core.export.result import ExportReport, Trajectory
 from ..core.report import Report
 from .grid import Block
 from .json import exported, shared
@@ -27,15 +28,21 @@ def as_json(report: ExportReport, called: Callable[[str], str] = str) -> str:
                 {"input": row.given, "agent": row.agent, "key": row.key, "status": str(row.status), "error": row.error}
                 for row in report.failed
             ],
+            **({} if report.trajectories is None else {"trajectories": list(map(_trajectory, report.trajectories))}),
         }
     )
+
+
+def _trajectory(row: Trajectory) -> dict[str, Any]:
+    return {"agent": row.agent, "key": row.key, "path": row.path, "openclaw": row.answer}
 
 
 def lines(report: ExportReport, *, verbose: bool) -> list[Block]:
     """Return what a person reads on stdout."""
     if report.error is not None:
         return []
-    count = f"{len(report.exported)} exported"
+    made = report.trajectories
+    count = f"{len(report.exported)} exported" if made is None else f"{len(made)} for support, no copies"
     more = f", {len(report.failed)} not" if report.failed else ""
     out: list[Block] = [f"{count}{more}"]
     for left in report.failed:
@@ -46,6 +53,9 @@ def lines(report: ExportReport, *, verbose: bool) -> list[Block]:
         out += [f"  exported  {plain(row.key)}  {events}, {kept}", f"            {plain(row.path)}"]
         if verbose:
             out.append(f"            sha256 {row.sha256}")
+    for each in made or ():
+        out += [f"  trajectory  {plain(each.key)}", f"              {plain(each.path)}"]
+        out += [f"              {shown(json.dumps(each.answer))}"] if verbose else []
     if any(row.files > 1 for row in report.exported):
         out.append("check    sha256sum -c SHA256SUMS, in each of these folders")
     return out

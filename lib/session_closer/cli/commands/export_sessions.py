@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from plumbum import cli
 
 from ...core.errors import CloserError, UsageProblem
+from ...core.escape import quoted
 from .. import streams
 from ..app import Reader
 from ..arguments import no_words, one_word, targets, word
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
     from ...core.export.result import Export, ExportReport
 
 BUNDLE = "bundle"
+# What means nothing for a bundle that OpenClaw makes itself.
+_OURS = ("--output", "--from", "--format", "--media", "--thinking", "--redact", "--max-bytes")
+# OpenClaw refuses what leads anywhere else.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 class ExportSessions(Reader):
@@ -26,7 +33,10 @@ class ExportSessions(Reader):
     """
 
     OPERATION = "export-sessions"
-    POSITIONALS = "<project id | session key>... | --from <receipt id | last> [session key...]"
+    POSITIONALS = (
+        "<project id | session key>... | --from <receipt id | last> [session key...] | "
+        "--trajectory <project id | session key>..."
+    )
 
     output = word("--output DIR", "where the folders go; it is made, and nothing in it is replaced")
     agent = word("--agent AGENT", "agent of the project ids (project-lead)")
@@ -39,9 +49,16 @@ class ExportSessions(Reader):
     thinking = cli.Flag("--thinking", help="what the model has thought is on the page, too")
     redact = cli.Flag("--redact", help="without secrets: the transcript and the page alone, not to be brought back")
     most = word("--max-bytes SIZE", "the most that one session may take: 500M, 2G (no limit)")
+    trajectory = cli.Flag("--trajectory", help="OpenClaw's own bundles for its support, by its command; no copies")
+    workspace = word("--workspace DIR", "where --trajectory has them written: DIR/.openclaw/trajectory-exports")
+    called_there = word("--name NAME", "what the bundle of --trajectory is called there (as OpenClaw calls it)")
 
     def main(self, *words: str) -> int:
         """Do what was asked; plumbum calls this with the positionals."""
+        if self.trajectory:
+            return self._trajectories(words)
+        if self.workspace is not None or self.called_there is not None:
+            raise UsageProblem("--workspace and --name belong to --trajectory", "--trajectory, or leave them out")
         if self.closed_by is None:
             no_words(words, "session")
         elif self.agent is not None:
@@ -58,6 +75,36 @@ class ExportSessions(Reader):
             return self._show(export.execute(where, named, ask, options, console=console, clock=clock))
         which = self.closed_by
         return self._show(export_closed.execute(where, which, words, ask, options, console=console, clock=clock))
+
+    def _trajectories(self, words: Sequence[str]) -> int:
+        """Have OpenClaw make its own bundles."""
+        no_words(words, "session")
+        workspace = self._workspace(len(words))
+        named = targets(words, self.agent)
+        from ...core.wish import Options  # what touches a store is not loaded for --help
+        from ...operations import trajectory
+        from ...ports.context import Console
+
+        options = Options(see=self.here("list-sessions"))
+        console, wanted = Console(streams.tell), trajectory.Wanted(workspace, self.called_there)
+        return self._show(trajectory.execute(self.place(), named, wanted, options, console=console, clock=self.clock))
+
+    def _workspace(self, sessions: int) -> str:
+        """Return the folder that bundles of so many sessions go below; UsageProblem where the words make no sense."""
+        given = [word.partition("=")[0] for word in self.switches(self.given)]
+        if other := [name for name in given if name in _OURS]:
+            raise UsageProblem(f"{other[0]} and --trajectory contradict each other", f"leave out {other[0]}")
+        workspace: str | None = self.workspace
+        name: str | None = self.called_there
+        if workspace is None:
+            raise UsageProblem("no workspace was given", "--workspace DIR")
+        if not os.path.isdir(workspace):
+            raise UsageProblem(f"{quoted(workspace)} is no folder", "--workspace DIR, which is there")
+        if name is not None and not _NAME.fullmatch(name):
+            raise UsageProblem(f"{quoted(name)} is no name for a bundle", "--name NAME: letters, digits, and . _ -")
+        if name is not None and sessions > 1:
+            raise UsageProblem(f"--name is for one bundle, and {sessions} sessions were given", "leave it out")
+        return workspace
 
     def _ask(self) -> Export:
         """Return how sessions are to be exported; UsageProblem where no folder is named."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from ..errors import CloserError, ExitCode
 from ..model import Status
@@ -33,14 +34,30 @@ class Unexported(NamedTuple):
     error: str
 
 
+class Trajectory(NamedTuple):
+    """A bundle for a runtime's support that the runtime has made itself: `path` is its folder, `answer` what it says.
+
+    It is no copy of the session, and nothing of it was compared.
+    """
+
+    agent: str
+    key: str
+    path: str
+    answer: Mapping[str, Any]
+
+
 class ExportReport(NamedTuple):
-    """What an export has to say; `error` is set where the whole of it ended early. `output` is where it went."""
+    """What an export has to say; `error` is set where the whole of it ended early. `output` is where it went.
+
+    `trajectories` is None where those were not asked for.
+    """
 
     output: str = ""
     exported: tuple[Exported, ...] = ()
     failed: tuple[Unexported, ...] = ()
     warnings: tuple[str, ...] = ()
     error: CloserError | None = None
+    trajectories: tuple[Trajectory, ...] | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -49,5 +66,6 @@ class ExportReport(NamedTuple):
             return self.error.code
         if not self.failed:
             return ExitCode.OK
-        refused = not self.exported and all(row.status is Status.REFUSED for row in self.failed)
+        is_refused = all(row.status is Status.REFUSED for row in self.failed)
+        refused = is_refused and not self.exported and not self.trajectories
         return ExitCode.REFUSED if refused else ExitCode.SOME_FAILED
