@@ -124,6 +124,9 @@ def checked(folder: str) -> Manifest:
     listed = {file.path: file.sha256 for file in found.files}
     if {**listed, manifest.MANIFEST: sums.get(manifest.MANIFEST)} != sums:
         raise _damaged(f"{folder}: {manifest.SUMS} and {manifest.MANIFEST} do not list the same files")
+    if not found.importable and not found.redacted:
+        what = f"{folder} is of {found.runtime}, which takes no session back"
+        raise Refused(what, "read it where it is", name="no_copy")
     if not found.importable or ENTRY not in listed:
         raise Refused(f"{folder} has no secrets any more, nor all else", "a bundle without --redact", name="no_copy")
     return found

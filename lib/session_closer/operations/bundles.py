@@ -134,8 +134,8 @@ def _make_folders(disk: Disk, folder: str) -> None:
 
 
 def _wanted(ask: Export, taken: Parts) -> list[Stream]:
-    """Return what is written as it is: for a page alone the transcript that it is made from."""
-    return [stream for stream in taken.streams if ask.bundle or stream.name in (TRANSCRIPT, ENTRY)]
+    """Return what is written as it is: for a page alone what it is made from."""
+    return [stream for stream in taken.streams if ask.bundle or stream.name in (taken.said_in, ENTRY)]
 
 
 def _page_name(ask: Export) -> str:
@@ -192,31 +192,34 @@ def _is_same(making: _Making, bundle: Bundle, hashed: str, now: Parts) -> bool:
 def _finished(making: _Making, bundle: Bundle, taken: Parts, redactor: Redactor | None) -> Exported:
     """Add what is made from the copy: the page, the manifest, the hashes."""
     ask, whose = making.ask, making.whose
-    source = TRANSCRIPT if redactor is None else REDACTED
-    has_lines = source in bundle.files
-    seen = survey(bundle.lines(source) if has_lines else ())
+    source = taken.said_in if redactor is None else REDACTED
+
+    def said() -> Iterable[bytes]:
+        return taken.events(bundle.lines(source)) if source in bundle.files else ()
+
+    seen = survey(said())
     events = seen.totals.events + seen.totals.broken
     for stream in taken.streams:
-        if stream.name == TRANSCRIPT and stream.events not in (None, events):
+        if stream.name == taken.said_in and stream.events not in (None, events):
             raise CorruptStore(f"its store counts {stream.events} events, and {events} were read", "look again")
     clean = redactor.text if redactor is not None else str
-    label = _label(taken.entry)
+    label = taken.label or _label(taken.entry)
     label = clean(label) if label is not None else None
     left_out = _left_out(ask, taken)
     notes = [f"left out: {left.what}: {left.why}" for left in left_out if left.what != "media"]
     heading = Heading(clean(whose.key), whose.agent, whose.session_id, label, taken.version, notes)
-    text = page(bundle.lines(source) if has_lines else (), seen, heading, thinking=ask.thinking)
+    text = page(said(), seen, heading, thinking=ask.thinking)
     file = bundle.add(_page_name(ask), (part.encode() for part in text))
     if not ask.bundle:
         return Exported(whose.agent, whose.key, "", 1, file.bytes, file.sha256, events)
-    bundle.add(manifest.MANIFEST, [_manifest(making, bundle, seen, heading, left_out)])
+    bundle.add(manifest.MANIFEST, [_manifest(making, bundle, seen, heading, taken)])
     listed = [file for _, file in sorted(bundle.files.items())]
     last = bundle.add(manifest.SUMS, [manifest.sums(listed)])
     size = sum(each.bytes for each in (*listed, last))
     return Exported(whose.agent, heading.key, "", len(listed) + 1, size, last.sha256, events)
 
 
-def _manifest(making: _Making, bundle: Bundle, seen: Survey, heading: Heading, left_out: list[LeftOut]) -> bytes:
+def _manifest(making: _Making, bundle: Bundle, seen: Survey, heading: Heading, taken: Parts) -> bytes:
     whose, ask = making.whose, making.ask
     made = manifest.Manifest(
         tool=f"session-closer {__version__}",
@@ -229,14 +232,14 @@ def _manifest(making: _Making, bundle: Bundle, seen: Survey, heading: Heading, l
         session_id=whose.session_id,
         label=heading.label,
         redacted=ask.redact,
-        importable=not ask.redact,
+        importable=taken.importable and not ask.redact,
         events=seen.totals.events,
         broken=seen.totals.broken,
         kinds=dict(seen.totals.kinds.most_common()),
         other_branches=seen.aside,
         last_id=seen.totals.last_id,
         files=tuple(file for _, file in sorted(bundle.files.items())),
-        left_out=tuple(manifest.Missing(*left) for left in left_out),
+        left_out=tuple(manifest.Missing(*left) for left in _left_out(ask, taken)),
     )
     return manifest.encoded(made)
 
@@ -246,7 +249,8 @@ def _left_out(ask: Export, taken: Parts) -> list[LeftOut]:
     if ask.redact:
         found += [LeftOut(stream.name, "redacted") for stream in taken.streams if stream.name != TRANSCRIPT]
     elif not ask.bundle:
-        found += [LeftOut(one.name, "a page alone") for one in taken.streams if one.name not in (TRANSCRIPT, ENTRY)]
+        others = (one.name for one in taken.streams if one.name not in (taken.said_in, ENTRY))
+        found += [LeftOut(name, "a page alone") for name in others]
     return found
 
 

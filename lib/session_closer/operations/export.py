@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -158,27 +158,38 @@ def checked_folder(runtime: Runtime, folder: str, agents: Sequence[str]) -> str:
 
     `agents` are those whose sessions are exported.
     """
+    real = own_folder(folder, _OTHER)
+    stores = [_store(runtime, agent) for agent in agents]
+    places = {runtime.folder(agent) for agent in {*agents, *runtime.agents()}}
+    places |= {place for store in stores if store is not None for place in (store.place, store.folder)}
+    check_outside(folder, (*places, history.root(runtime.root)), _OTHER)
+    return real
+
+
+def own_folder(folder: str, remedy: str) -> str:
+    """Return a folder as a whole path without links; Refused, with a remedy, where it is not, or will not be, ours."""
     path = os.path.abspath(folder)
     if (link := trust.foreign_link(path)) is not None:
-        raise Refused(f"{quoted(link)} is a link of somebody else", _OTHER, name="output")
+        raise Refused(f"{quoted(link)} is a link of somebody else", remedy, name="output")
     there = path
     while not os.path.lexists(there):
         there = os.path.dirname(there)
     if not os.path.isdir(there):
-        raise Refused(f"{quoted(there)} is no folder", _OTHER, name="output")
+        raise Refused(f"{quoted(there)} is no folder", remedy, name="output")
     status = os.stat(there)
     # Where anybody may make files, but nobody may rename those of others, a folder of our own is ours.
     is_shared = there != path and bool(status.st_mode & stat.S_ISVTX) and trust.is_trusted(status.st_uid)
     if not is_shared and (why := trust.objection(status)):
-        raise Refused(f"{quoted(there)}: {why}", _OTHER, name="output")
-    real = os.path.realpath(path)
-    stores = [_store(runtime, agent) for agent in agents]
-    places = {runtime.folder(agent) for agent in {*agents, *runtime.agents()}}
-    places |= {place for store in stores if store is not None for place in (store.place, store.folder)}
-    for place in sorted(map(files.real, (*places, history.root(runtime.root)))):
+        raise Refused(f"{quoted(there)}: {why}", remedy, name="output")
+    return os.path.realpath(path)
+
+
+def check_outside(folder: str, places: Iterable[str], remedy: str) -> None:
+    """Refuse a folder that is within one of these places, wherever links lead."""
+    path, real = os.path.abspath(folder), os.path.realpath(folder)
+    for place in sorted(map(files.real, places)):
         if real == place or real.startswith(place.rstrip("/") + "/"):
-            raise Refused(f"{quoted(path)} is within {place}, where sessions are", _OTHER, name="output")
-    return real
+            raise Refused(f"{quoted(path)} is within {place}, where sessions are", remedy, name="output")
 
 
 def warn_of(context: Context, ask: Export, *, hint: str = "") -> None:

@@ -22,15 +22,19 @@ RUNTIMES: Mapping[str, str] = MappingProxyType({OPENCLAW: "session_closer.opencl
 
 
 class Files(NamedTuple):
-    """A runtime that keeps files: its package, and what lies in a home of it and of no other runtime."""
+    """A runtime that keeps files: its package, and what lies in a home of it and of no other runtime.
+
+    `exports`: its sessions can be exported.
+    """
 
     package: str
     marks: tuple[str, ...]
+    exports: bool = False
 
 
 FILES: Mapping[str, Files] = MappingProxyType(
     {
-        "hermes": Files("session_closer.hermes", ("state.db",)),
+        "hermes": Files("session_closer.hermes", ("state.db",), exports=True),
         "nanoclaw": Files("session_closer.nanoclaw", ("data/v2.db", "store/messages.db")),
     }
 )
@@ -51,6 +55,11 @@ def homes(
         raise UsageProblem(f"{quoted(runtime)} is no runtime", f"--runtime {'|'.join((*RUNTIMES, *FILES))}")
     found = cast(artifacts.Entrance, import_module(f"{FILES[runtime].package}.entrance"))
     return found.find(environ, named=named, profile=profile)
+
+
+def exporting(name: str) -> artifacts.Exporting | None:
+    """Return what exports sessions of a runtime that keeps files, None where nothing does."""
+    return cast(artifacts.Exporting, import_module(f"{FILES[name].package}.parts")) if FILES[name].exports else None
 
 
 def _has_one(folder: str, marks: Sequence[str]) -> bool:

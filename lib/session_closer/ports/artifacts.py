@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ..core.artifacts import Artifact, KindRule, Limits
+from ..core.export.parts import Parts
 from ..core.listed import Held, SessionLine, Use
 from ..system.clock import Clock
 from ..system.disk import Disk
@@ -128,6 +129,13 @@ class Place(Protocol):
 
     def meant_by(self, profile: str | None) -> tuple[list[str], list[str]]:
         """Return the words of a command line that mean it: those ahead of the command, and options."""
+
+
+class Exporting(Protocol):
+    """What the module `parts` of such a runtime's package has, where its sessions can be exported."""
+
+    def parts(self, home: str, session_id: str, clock: Clock) -> Parts | None:
+        """Return one session as a home has it now, None where it has nothing of it; CloserError."""
 
 
 class Entrance(Protocol):

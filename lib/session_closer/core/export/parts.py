@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 TRANSCRIPT, TRAJECTORY, ENTRY, PAGE = "transcript.jsonl", "trajectory.jsonl", "entry.json", "transcript.md"
@@ -40,7 +40,9 @@ class LeftOut(NamedTuple):
 class Parts(NamedTuple):
     """One session as its store has it at one moment; `entry` is its row, `version` that of the runtime, if known.
 
-    `secrets` are values that the runtime's configuration calls so: to be taken out, and told nobody.
+    `secrets` are values that the runtime's configuration calls so: to be taken out, and told nobody. What was said is
+    in the stream `said_in`, and `events` makes events for a page of its lines. `label` is what the session is called,
+    None: its row may say. `importable`: it can be brought back.
     """
 
     entry: bytes
@@ -48,6 +50,10 @@ class Parts(NamedTuple):
     left_out: Sequence[LeftOut] = ()
     version: str | None = None
     secrets: Collection[str] = ()
+    said_in: str = TRANSCRIPT
+    events: Callable[[Iterable[bytes]], Iterable[bytes]] = iter
+    label: str | None = None
+    importable: bool = True
 
 
 def path(agent: str, key: str, session_id: str | None) -> tuple[str, str]:
