@@ -11,8 +11,8 @@ import pytest
 from session_closer.cli.commands.export_sessions import ExportSessions
 from support.commands import Answer, run, run_json
 from support.gateway import StubGateway, StubOpenClaw
-from support.said import KEY, Said
-from support.stores import TOKEN
+from support.said import KEY, InFiles, Said
+from support.stores import TOKEN, Store
 from support.trees import tree
 
 WORD = "export-trajectory"
@@ -174,3 +174,30 @@ def test_a_workspace_that_others_may_write_to_is_none(said: Said, workspace: Pat
     assert (answer.code, answer.error) == (3, "output")
     assert openclaw.calls(WORD) == []
     assert asked(said, said.store.folder(), KEY).error == "output"
+
+
+def test_a_folder_that_is_there_of_a_command_that_failed_is_no_bundle(
+    said: Said, workspace: Path, openclaw: StubOpenClaw
+) -> None:
+    openclaw.answers(WORD, bundle(workspace), code=1)
+    answer = asked(said, workspace, KEY)
+    assert (answer.code, answer.data["trajectories"], len(answer.data["failed"])) == (1, [], 1)
+
+
+def test_a_work_tree_of_git_is_warned_of(said: Said, workspace: Path, openclaw: StubOpenClaw) -> None:
+    (workspace / ".git").mkdir()
+    openclaw.answers(WORD, bundle(workspace))
+    assert any("git work tree" in warning for warning in asked(said, workspace, KEY).data["warnings"])
+
+
+def test_what_was_made_before_the_command_went_is_reported(
+    tmp_path: Path, closed_port: int, workspace: Path, openclaw: StubOpenClaw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = InFiles(Store(tmp_path / "state", closed_port))
+    said.store.add((KEY + "-2", said.store.session("second")))
+    openclaw.answers(WORD, bundle(workspace))
+    openclaw.path.write_text(openclaw.path.read_text().replace("#!/bin/sh\n", '#!/bin/sh\nrm "$0"\n'))
+    monkeypatch.setenv("PATH", f"{openclaw.folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    answer = asked(said, workspace, KEY, KEY + "-2")
+    assert (answer.code, [row["key"] for row in answer.data["trajectories"]]) == (1, [KEY]), answer
+    assert [row["status"] for row in answer.data["failed"]] == ["refused"]

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from session_closer.cli.commands.export_sessions import ExportSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.hermes import names
 from session_closer.operations import bundles
 from support.commands import run, run_json
 from support.hermes import HermesHome
 from support.leavings import OPEN, OVER, Leavings
+from support.stores import Store
 
 SNAPSHOT = f"session_{OVER}.json"
 DUMP = f"request_dump_{OVER}_20200101_000000_abcdef.json"
@@ -142,8 +144,6 @@ def test_the_manifest_says_whose_it_is_and_that_nothing_takes_it_back(home: Leav
     assert said["events"] == 7
     left = {each["what"] for each in said["leftOut"]}
     assert left == {f"spawn-trees/{OVER}", f"moa-traces/{OVER}.jsonl", f"hook_outputs/{OVER}"}
-    back = run_json(RestoreSessions, str(folder), state=home.path.parent / "openclaw")
-    assert back.code == 3, back
 
 
 def test_a_file_that_says_it_is_of_another_session_is_left_out(home: Leavings, out: Path) -> None:
@@ -280,3 +280,79 @@ def test_bad_words_are_one_line(home: Leavings, words: list[str], message: str |
     assert (result.code, result.stdout, result.stderr.count("\n")) == (2, "", 1), result
     assert message is None or result.stderr.startswith(f"error: {message}"), result
     assert not out.exists()
+
+
+def test_what_has_the_name_of_another_session_is_not_in_its_folder(home: Leavings, out: Path) -> None:
+    home.lay(f"sessions/{OPEN}.jsonl")
+    home.lay(f"sessions/{OVER}0.jsonl")
+    home.lay("sessions/sessions.json", "{}")
+    assert not (exported(home, out) / "files").exists()
+
+
+def test_files_of_an_id_that_is_no_name_are_found_by_the_name_that_hermes_makes_of_it(
+    home: Leavings, out: Path
+) -> None:
+    odd = "cron:a/../b\n"
+    home.session(odd)
+    name = f"session_{names.safe(odd)}.json"
+    home.lay(f"sessions/{name}", json.dumps({"session_id": odd}))
+    answer = home.run(ExportSessions, odd, "--output", str(out))
+    [row] = answer.data["exported"]
+    assert Path(row["path"]).parent == out / "default"
+    assert (Path(row["path"]) / "files" / name).exists()
+
+
+def test_a_name_that_no_list_of_hashes_can_have_is_left_out(home: Leavings, out: Path) -> None:
+    odd = "a\nb"
+    home.session(odd)
+    home.lay(f"sessions/{odd}.jsonl")
+    answer = home.run(ExportSessions, odd, "--output", str(out))
+    folder = Path(answer.data["exported"][0]["path"])
+    subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=folder, check=True)
+    [left] = json.loads((folder / "manifest.json").read_text())["leftOut"]
+    assert left == {"what": "sessions/a-b.jsonl", "why": "no list of hashes can have its name"}
+
+
+def test_a_folder_of_sessions_that_is_a_link_is_not_followed(home: Leavings, tmp_path: Path, out: Path) -> None:
+    home.lay(f"sessions/{OVER}.jsonl")
+    (home.path / "sessions").rename(tmp_path / "elsewhere")
+    (home.path / "sessions").symlink_to(tmp_path / "elsewhere")
+    folder = exported(home, out)
+    assert not (folder / "files").exists()
+    assert {"what": "sessions/", "why": "it is a link"} in json.loads((folder / "manifest.json").read_text())["leftOut"]
+
+
+def test_a_page_says_when(home: Leavings, out: Path) -> None:
+    home.database.execute("update messages set timestamp = 1600000000.5")
+    page = (exported(home, out) / "transcript.md").read_text()
+    assert "- from: 2020-09-13 12:26:40Z to 2020-09-13 12:26:40Z\n" in page
+    assert "## 1 · user · 2020-09-13 12:26:40Z\n" in page
+
+
+def test_what_is_in_no_form_that_is_known_is_shown_as_it_is(home: Leavings, out: Path) -> None:
+    home.database.execute("update messages set timestamp = 9e999 where session_id = ?", (OVER,))
+    say(home, OVER, "assistant", "\x00json:{broken", tool_calls="no list")
+    say(home, OVER, "assistant", b"\xff\x00", tool_calls='[7, {"function": 7}]')
+    say(home, OVER, "user", '\x00json:{"an": "object"}')
+    page = (exported(home, out) / "transcript.md").read_text()
+    for shown in ("{broken", "no list", "/wA=", '"function": 7', '"an": "object"', "no time"):
+        assert shown in page
+
+
+def test_a_session_that_is_named_twice_is_exported_once(home: Leavings, out: Path) -> None:
+    answer = home.run(ExportSessions, OVER, OVER, "--output", str(out))
+    assert (answer.code, len(answer.data["exported"])) == (0, 1), answer
+
+
+def test_a_folder_that_others_may_write_to_is_none(home: Leavings, out: Path) -> None:
+    out.mkdir()
+    out.chmod(0o777)
+    answer = home.run(ExportSessions, OVER, "--output", str(out))
+    assert (answer.code, answer.error, list(out.iterdir())) == (3, "output", [])
+
+
+def test_a_folder_of_hermes_is_not_taken_back_into_another_runtime(home: Leavings, out: Path, store: Store) -> None:
+    folder = exported(home, out)
+    result = run(RestoreSessions, str(folder), state=store.state)
+    said = f"error: {folder} is of hermes, which takes no session back; next: read it where it is\n"
+    assert (result.code, result.stderr) == (3, said)
