@@ -201,3 +201,10 @@ def test_what_was_made_before_the_command_went_is_reported(
     answer = asked(said, workspace, KEY, KEY + "-2")
     assert (answer.code, [row["key"] for row in answer.data["trajectories"]]) == (1, [KEY]), answer
     assert [row["status"] for row in answer.data["failed"]] == ["refused"]
+
+
+def test_a_workspace_within_the_state_directory_is_one(said: Said, openclaw: StubOpenClaw) -> None:
+    workspace = said.store.state / "workspace"
+    workspace.mkdir(mode=0o700)
+    openclaw.answers(WORD, bundle(workspace))
+    assert asked(said, workspace, KEY).code == 0
