@@ -166,6 +166,15 @@ def test_a_span_of_code_is_on_one_line_and_ends_where_it_should(text: str) -> No
     assert all(len(run) != len(ticks[0]) for run in re.findall("`+", inside))
 
 
+@pytest.mark.parametrize("half", ["\ud800", "\udfff", "a\ud83db"])
+def test_half_a_surrogate_pair_is_shown_as_an_escape(half: str) -> None:
+    # As bytes, which is no UTF-8, in a text and in what is passed over.
+    text = shown(said(message("user", half, more=half), message(half, "on"), {"type": "label", half: half}))
+    assert "\\ud" in text
+    assert "> on" in text
+    assert "no event" not in text
+
+
 @given(st.binary(max_size=80))
 def test_whatever_a_line_holds_makes_a_page(line: bytes) -> None:
     shown(line.replace(b"\n", b" ") + b"\n")

@@ -258,7 +258,7 @@ def _label(entry: bytes) -> str | None:
     """Return what a session's row calls it, None where it has no name."""
     try:
         row = msgspec.json.decode(entry)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     named = [row.get(name) for name in ("label", "displayName")] if isinstance(row, dict) else []
     return next((name for name in named if isinstance(name, str) and name), None)

@@ -34,7 +34,7 @@ def event(line: bytes) -> dict[str, Any] | None:
     """Return the event of a line, None where the line holds none."""
     try:
         found = msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         try:
             # Half a surrogate pair is no error to OpenClaw.
             found = json.loads(line)
@@ -69,7 +69,7 @@ _DECODER = msgspec.json.Decoder(_Brief)
 def _brief(line: bytes) -> _Brief | None:
     try:
         return _DECODER.decode(line)
-    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     found = event(line)
     if found is None:

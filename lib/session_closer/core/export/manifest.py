@@ -66,7 +66,7 @@ def decoded(raw: bytes) -> Manifest:
     """Return the manifest of a text; ValueError where it is none, or of a later format."""
     try:
         found = msgspec.json.decode(raw, type=Manifest)
-    except msgspec.DecodeError as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise ValueError(f"is no manifest: {problem}") from None
     if found.format != FORMAT:
         raise ValueError(f"has format {found.format}, and this version knows {FORMAT}")
