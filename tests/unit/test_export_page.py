@@ -166,7 +166,7 @@ def test_a_span_of_code_is_on_one_line_and_ends_where_it_should(text: str) -> No
     assert all(len(run) != len(ticks[0]) for run in re.findall("`+", inside))
 
 
-@pytest.mark.parametrize("half", map(chr, (0xD800, 0xD83D, 0xDFFF)), ids=ascii)
+@pytest.mark.parametrize("half", [*map(chr, (0xD800, 0xD83D, 0xDFFF))], ids=ascii)
 def test_half_a_surrogate_pair_is_shown_as_an_escape(half: str) -> None:
     # As bytes, which is no UTF-8, in a text and in what is passed over.
     text = shown(said(message("user", half, more=half), message(half, "on"), {"type": "label", half: half}))
