@@ -64,6 +64,8 @@ class Given:
     def folder(self) -> Iterator[str]:
         """Make an empty folder for one part, and remove it."""
         path = tempfile.mkdtemp(dir=self.root)
+        # Tests of other users' files work below it as those users.
+        os.chmod(path, 0o711)
         try:
             yield path
         finally:

@@ -234,4 +234,6 @@ def _tearing(at: At, *, point: int, share: float, then: Callable[[], None]) -> T
 def folder_for_the_sweeps() -> str:
     """Return a folder in memory where there is one, else in the temporary directory."""
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    return tempfile.mkdtemp(prefix="session-closer-prove-", dir=place)
+    path = tempfile.mkdtemp(prefix="session-closer-prove-", dir=place)
+    os.chmod(path, 0o711)
+    return path
