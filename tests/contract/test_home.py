@@ -16,9 +16,11 @@ from session_closer.core.model import Status
 from session_closer.core.report import Report
 from session_closer.core.wish import Options
 from session_closer.hermes import entrance
-from session_closer.operations import bring_back, inventory, prune
+from session_closer.journal.record import HOME, PLANNED, ArtifactRecord, Damaged, StoreRecord
+from session_closer.operations import bring_back, homes, inventory, prune
 from session_closer.ports.artifacts import Place
 from session_closer.ports.context import Console
+from session_closer.system.clock import REAL
 from session_closer.system.disk import Disk
 from support.interrupted import Killed
 from support.leavings import FREE, OPEN, OVER, Leavings
@@ -237,4 +239,29 @@ def test_an_undo_that_is_killed_anywhere_is_finished_by_the_next(kit: Kit, some:
 def test_a_list_knows_every_session_and_whose_all_of_it_is(kit: Kit) -> None:
     found = inventory.look(kit.place, Sought(usage=True))
     assert found.total > 0
-    assert {use.kind for use in found.usage or ()} >= {rule.name for rule in kit.place.rules if rule.on and rule.plain}
+    [home] = [kit.place.opened(profile, Disk(), REAL) for profile in kit.place.profiles()]
+    renamed = {rule.name for rule in kit.place.rules if rule.on and home.disposal(rule.name) is None}
+    going = {row.kind for row in kit.clean(dry_run=True).artifacts or ()}
+    assert {use.kind for use in found.usage or ()} >= renamed | going
+
+
+def test_what_returns_is_brought_back_by_what_took_it_away(kit: Kit) -> None:
+    [home] = [kit.place.opened(profile, Disk(), REAL) for profile in kit.place.profiles()]
+    for rule in home.rules:
+        taken = home.disposal(rule.name)
+        assert home.stowage(rule.name) is (taken if rule.returns else None), rule
+
+
+@pytest.mark.parametrize("restores", [False, True])
+def test_a_record_that_brings_back_what_nothing_brings_back_is_damaged(kit: Kit, restores: bool) -> None:
+    [home] = [kit.place.opened(profile, Disk(), REAL) for profile in kit.place.profiles()]
+    final = [rule.name for rule in home.rules if not rule.returns]
+    for kind in final:
+        one = ArtifactRecord(kind, "state.db/x", "x", 0, status=PLANNED if restores else "archived")
+        store = StoreRecord(
+            home.agent, kit.place.runtime, home.root, {HOME: home.root}, artifacts=(one,), restores=restores
+        )
+        with pytest.raises(Damaged):
+            homes.check_record(home, store)
+        homes.check_record(home, store.but(artifacts=(one.but(status="deleted"),), restores=False))
+    assert bool(final) is (kit.place.runtime == "hermes")

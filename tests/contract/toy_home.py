@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,12 +13,12 @@ from session_closer.artifacts.scan import Pattern
 from session_closer.core.artifacts import Artifact, KindRule, Limits
 from session_closer.core.errors import Refused
 from session_closer.core.listed import OPEN, Held, SessionLine, Use
-from session_closer.ports.artifacts import Home, Profile
+from session_closer.ports.artifacts import Home, Profile, Stowage
 from session_closer.system.clock import Clock
 from session_closer.system.disk import Disk
 
 DAY = 86400.0
-RULES = (KindRule("note", 30 * DAY), KindRule("page", 30 * DAY), KindRule("box", 30 * DAY, plain=False))
+RULES = (KindRule("note", 30 * DAY), KindRule("page", 30 * DAY), KindRule("box", 30 * DAY))
 _ID = re.compile(r"(?P<id>[a-z]+)\.note")
 PATTERNS = (
     Pattern("note", "notes", _ID),
@@ -53,8 +53,8 @@ class ToyHome:
     rules: Sequence[KindRule] = RULES
 
     def __init__(self, profile: Profile, disk: Disk) -> None:
-        self.agent, self.root, self._disk = profile.agent, profile.root, disk
-        self._stamps: Mapping[str, tuple[int, ...]] = {}
+        self.agent, self.root = profile.agent, profile.root
+        self._boxes = Boxes(profile.root, disk)
 
     def _busy(self) -> set[str]:
         try:
@@ -66,7 +66,6 @@ class ToyHome:
     def look(self, limits: Limits) -> list[Artifact]:
         busy = self._busy()
         found = [one for one in scan.found(self.root, PATTERNS) if one.kind in limits.ages]
-        self._stamps = {one.path: one.stamp for one in found}
         return [
             Artifact(
                 one.kind,
@@ -92,37 +91,11 @@ class ToyHome:
     def is_of(self, kind: str, path: str) -> bool:
         return scan.is_of(path, PATTERNS, kind)
 
-    def stow(self, artifact: Artifact, folder: str) -> bool:
-        source = f"{self.root}/{artifact.path}"
-        if not os.path.exists(source) or scan.stamp_of(os.lstat(source)) != artifact.stamp:
-            return False
-        self._disk.rename(source, f"{folder}/it")
-        self._disk.sync_folder(folder)
-        return True
+    def disposal(self, kind: str) -> Stowage | None:
+        return self.stowage(kind)
 
-    def restow(self, path: str, folder: str) -> str:
-        there = self.whereabouts(path, folder)
-        if there == "away":
-            if self.is_live(path):
-                return "taken"
-            self._disk.rename(f"{folder}/it", f"{self.root}/{path}")
-            return "live"
-        return there
-
-    def whereabouts(self, path: str, folder: str) -> str:
-        if os.path.exists(f"{folder}/it"):
-            return "away"
-        return "live" if self.is_live(path) else "gone"
-
-    def is_live(self, path: str) -> bool:
-        return os.path.lexists(f"{self.root}/{path}")
-
-    def discard(self, artifact: Artifact) -> bool:
-        source = f"{self.root}/{artifact.path}"
-        if not os.path.exists(source) or scan.stamp_of(os.lstat(source)) != artifact.stamp:
-            return False
-        self._disk.unlink(source)
-        return True
+    def stowage(self, kind: str) -> Stowage | None:
+        return self._boxes if kind == "box" else None
 
     def end(self) -> list[str]:
         return []
@@ -138,3 +111,42 @@ class ToyHome:
 
     def close(self) -> None:
         pass
+
+
+class Boxes:
+    """What puts boxes away, and brings them back."""
+
+    def __init__(self, root: str, disk: Disk) -> None:
+        self._root, self._disk = root, disk
+
+    def stow(self, artifact: Artifact, folder: str) -> bool:
+        source = f"{self._root}/{artifact.path}"
+        if not os.path.exists(source) or scan.stamp_of(os.lstat(source)) != artifact.stamp:
+            return False
+        self._disk.rename(source, f"{folder}/it")
+        self._disk.sync_folder(folder)
+        return True
+
+    def restow(self, path: str, folder: str) -> str:
+        there = self.whereabouts(path, folder)
+        if there == "away":
+            if self.is_live(path):
+                return "taken"
+            self._disk.rename(f"{folder}/it", f"{self._root}/{path}")
+            return "live"
+        return there
+
+    def whereabouts(self, path: str, folder: str) -> str:
+        if os.path.exists(f"{folder}/it"):
+            return "away"
+        return "live" if self.is_live(path) else "gone"
+
+    def is_live(self, path: str) -> bool:
+        return os.path.lexists(f"{self._root}/{path}")
+
+    def discard(self, artifact: Artifact) -> bool:
+        source = f"{self._root}/{artifact.path}"
+        if not os.path.exists(source) or scan.stamp_of(os.lstat(source)) != artifact.stamp:
+            return False
+        self._disk.unlink(source)
+        return True

@@ -20,16 +20,14 @@ YOUNG, NEWEST, ELSEWHERE = "young", "newest", "other_filesystem"
 class KindRule(NamedTuple):
     """One kind of artifact: from which age on, in seconds, it goes, and whether it does where nobody names it.
 
-    `family` is a name that stands for several kinds. `plain`: it is put away by a rename; else its runtime does it.
-    What does not return (`returns`) is deleted, and only kept to be read. `note`: what is to be known of it once it is
-    back.
+    `family` is a name that stands for several kinds. What does not return (`returns`) is deleted, and only kept to be
+    read. `note`: what is to be known of it once it is back.
     """
 
     name: str
     age: float
     on: bool = True
     family: str = ""
-    plain: bool = True
     returns: bool = True
     note: str = ""
 

@@ -15,8 +15,9 @@ from ..core.listed import OPEN, Held, SessionLine, Use
 from ..system.clock import Clock
 from ..system.disk import Disk
 from ..system.files import read
-from . import kinds, names, rowstock, stowage
+from . import kinds, names, rowstock
 from .rowstock import RowStock
+from .stowage import IN_USE, Stowage, is_project
 
 if TYPE_CHECKING:
     from .protection import Protection
@@ -37,8 +38,8 @@ class HermesHome:
     def __init__(self, agent: str, root: str, disk: Disk, clock: Clock) -> None:
         self.agent, self.root = agent, root
         self._disk, self._clock = disk, clock
-        self._stowage = stowage.Stowage(root, disk)
-        self._rows = RowStock(root, disk, clock)
+        self._stowage = Stowage(root, disk)
+        self._rows = RowStock(root, disk, clock, self._protection)
         self._known: Protection | None = None
         self._limits = Limits({})
         # What each file was asked by: the name in its own, and the sessions in its text.
@@ -123,7 +124,7 @@ class HermesHome:
             folder = os.fsdecode(read(path, _PATH_BYTES)[0]).strip()
         except OSError:
             return UNREADABLE
-        return stowage.IN_USE if known.holds_folder(folder, self._limits.ages[found.kind]) else ""
+        return IN_USE if known.holds_folder(folder, self._limits.ages[found.kind]) else ""
 
     def _unsaved(self, known: Protection, found: Found, owner: str) -> str:
         """Return why a transcript stays that has more lines than its row has messages: up to 0.14 it is the truth."""
@@ -154,29 +155,15 @@ class HermesHome:
         """Tell whether a path below it could be one of a kind."""
         if kind == ROW:
             return rowstock.is_row(path)
-        return stowage.is_project(path) if kind == kinds.V2 else scan.is_of(path, kinds.PATTERNS, kind)
+        return is_project(path) if kind == kinds.V2 else scan.is_of(path, kinds.PATTERNS, kind)
 
-    def stow(self, artifact: Artifact, folder: str) -> bool:
-        """Put checkpoints, or rows, away; False, and nothing done, where they have changed; Refused: it cannot be."""
-        if artifact.kind == ROW:
-            return self._rows.stow(self._protection(), artifact.path, folder)
-        return self._stowage.stow(artifact.path, folder)
+    def disposal(self, kind: str) -> Stowage | RowStock | None:
+        """Return what takes away checkpoints of the repository, or rows; None where a rename does."""
+        return self._rows if kind == ROW else self.stowage(kind)
 
-    def restow(self, path: str, folder: str) -> str:
-        """Bring checkpoints back; Refused: no git."""
-        return self._stowage.restow(path, folder)
-
-    def whereabouts(self, path: str, folder: str) -> str:
-        """Finish what a kill has cut short of checkpoints, or rows; Refused: no git."""
-        return (self._rows if rowstock.is_row(path) else self._stowage).whereabouts(path, folder)
-
-    def is_live(self, path: str) -> bool:
-        """Tell whether checkpoints are there now."""
-        return self._stowage.is_live(path)
-
-    def discard(self, artifact: Artifact) -> bool:
-        """Delete checkpoints for good; False, and nothing done, where they have changed; Refused: no git."""
-        return self._stowage.discard(artifact.path)
+    def stowage(self, kind: str) -> Stowage | None:
+        """Return what brings checkpoints of the repository back, too."""
+        return self._stowage if kind == kinds.V2 else None
 
     def end(self) -> list[str]:
         """Free what no checkpoint needs any more, once; return what is to be said of that, and of rows."""

@@ -16,7 +16,7 @@ RULES = (
     KindRule(DUMP, 30 * DAY),
     KindRule(TRANSCRIPT, 30 * DAY),
     KindRule(V1, 14 * DAY, family="checkpoint"),
-    KindRule(V2, 14 * DAY, family="checkpoint", plain=False),
+    KindRule(V2, 14 * DAY, family="checkpoint"),
     KindRule(LEGACY, 14 * DAY, family="checkpoint"),
     KindRule(DELEGATION, 7 * DAY),
     KindRule("spawn_tree", 30 * DAY, on=False),
@@ -24,7 +24,7 @@ RULES = (
     KindRule("hook_output", 30 * DAY, on=False),
 )
 # Only where --rows names their sources.
-ROWS = KindRule(ROW, 0.0, on=False, plain=False, returns=False)
+ROWS = KindRule(ROW, 0.0, on=False, returns=False)
 DATABASE, SESSIONS = "state.db", "sessions"
 _LIVE = re.compile(r"(?P<id>deleg_[0-9a-f]{8})")
 _ANY = re.compile(r"(?P<id>[^.].*)", re.DOTALL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ..core.artifacts import ROW, Artifact
@@ -26,10 +26,10 @@ def is_row(path: str) -> bool:
 
 
 class RowStock:
-    """The rows of one home; nothing of it is loaded before rows are asked for."""
+    """The rows of one home, `known` what is in use there; nothing of it is loaded before rows are asked for."""
 
-    def __init__(self, root: str, disk: Disk, clock: Clock) -> None:
-        self._root, self._disk, self._clock = root, disk, clock
+    def __init__(self, root: str, disk: Disk, clock: Clock, known: Callable[[], Protection]) -> None:
+        self._root, self._disk, self._clock, self._known = root, disk, clock, known
         self._refused: Refused | None = None
         self._is_checked = False
         self._kept: list[str] = []
@@ -48,12 +48,13 @@ class RowStock:
         rows = [*((row, "") for row in plan.going), *plan.kept]
         return [Artifact(ROW, f"state.db/{row.id}", row.id, known.last(row) or now, 0, guard=why) for row, why in rows]
 
-    def stow(self, known: Protection, path: str, folder: str) -> bool:
+    def stow(self, artifact: Artifact, folder: str) -> bool:
         """Keep all of a session in a folder, and have Hermes delete its rows; Refused where they stay."""
         from .removal import Removal
 
         self._tried.add(folder)
-        session = known.rows.get(_id(path))
+        known = self._known()
+        session = known.rows.get(_id(artifact.path))
         if session is None:
             return False
         with Removal(self._root, known, self._disk, self._clock) as removal:

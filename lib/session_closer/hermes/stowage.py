@@ -44,15 +44,15 @@ class Stowage:
             found.append(Artifact(kinds.V2, path, None, project.last_touch, project.size, guard=guard))
         return found
 
-    def stow(self, path: str, folder: str) -> bool:
+    def stow(self, artifact: Artifact, folder: str) -> bool:
         """Put a project away; False, and nothing done, where it has changed; Refused: no git."""
-        went = self._store.put_away(self._seen[path], folder)
+        went = self._store.put_away(self._seen[artifact.path], folder)
         self._is_owed |= went
         return went
 
-    def discard(self, path: str) -> bool:
+    def discard(self, artifact: Artifact) -> bool:
         """Delete a project for good; False, and nothing done, where it has changed; Refused: no git."""
-        went = self._store.delete(self._seen[path])
+        went = self._store.delete(self._seen[artifact.path])
         self._is_owed |= went
         return went
 

@@ -11,7 +11,6 @@ from ..artifacts.scan import Found
 from ..core.artifacts import Artifact, KindRule, Limits
 from ..core.errors import CloserError
 from ..core.listed import OPEN, Held, SessionLine, Use
-from ..ports.artifacts import PlainHome
 from ..system.clock import Clock
 from . import kinds
 from .central import Central, Row
@@ -21,7 +20,7 @@ _BEATS_SECONDS = 1800.0
 _PAIR = frozenset({kinds.TRANSCRIPT, kinds.RESULTS})
 
 
-class NanoclawHome(PlainHome):
+class NanoclawHome:
     """The folder of one NanoClaw; `look` opens its central database, `close` lets go of it."""
 
     def __init__(self, agent: str, root: str, clock: Clock) -> None:
@@ -173,6 +172,16 @@ class NanoclawHome(PlainHome):
         """Tell whether a path below it could be one of a kind."""
         # What was put away of the first version may come back beside the second.
         return scan.is_of(path, (*kinds.V1.patterns, *kinds.V2.patterns), kind)
+
+    def disposal(self, _: str) -> None:
+        """Return nothing: a rename takes away all that is left here."""
+
+    def stowage(self, _: str) -> None:
+        """Return nothing: so a rename brings it back."""
+
+    def end(self) -> list[str]:
+        """Return nothing: nothing is owed."""
+        return []
 
     def sessions(self) -> Iterator[SessionLine]:
         """Return a line for each session of the central database; CloserError."""

@@ -37,7 +37,7 @@ _LOOKS = {
     Became.TAKEN: _ENDS[Became.TAKEN],
     Became.GONE: _ENDS[Became.GONE],
 }
-_BY_HAND = {"away": Became.AWAY, "live": Became.LIVE, "taken": Became.TAKEN, "gone": Became.GONE}
+_STOWED = {"away": Became.AWAY, "live": Became.LIVE, "taken": Became.TAKEN, "gone": Became.GONE}
 
 
 class _Part(NamedTuple):
@@ -181,19 +181,21 @@ def _brought_one(part: _Part, aside: Aside, one: ArtifactRecord) -> tuple[Status
     """Bring one back; return what became of it, and why."""
     if _place_of(part, aside, one) is Became.LIVE:
         return _LOOKS[Became.LIVE]
-    if homes.is_plain(part.home, one.kind):
+    stowage = part.home.stowage(one.kind)
+    if stowage is None:
         return _ENDS[aside.bring_back(one.path)]
     try:
-        return _ENDS[_BY_HAND[part.home.restow(one.path, aside.make(f"{part.archive}/{one.path}"))]]
+        return _ENDS[_STOWED[stowage.restow(one.path, aside.make(f"{part.archive}/{one.path}"))]]
     except Refused as problem:
         return Status.FAILED, problem.message
 
 
 def _place_of(part: _Part, aside: Aside, one: ArtifactRecord) -> Became:
     """Tell where it is: TAKEN in two places."""
-    if homes.is_plain(part.home, one.kind):
+    stowage = part.home.stowage(one.kind)
+    if stowage is None:
         return aside.place_of(one.path)
-    live, away = part.home.is_live(one.path), aside.stat(f"{part.archive}/{one.path}") is not None
+    live, away = stowage.is_live(one.path), aside.stat(f"{part.archive}/{one.path}") is not None
     if live:
         return Became.TAKEN if away else Became.LIVE
     return Became.AWAY if away else Became.GONE

@@ -120,6 +120,8 @@ def check_record(home: Home, store: StoreRecord) -> None:
     """Raise Damaged for a record of things that cannot be artifacts of a home."""
     if store.roots != {HOME: home.root} or not all(home.is_of(one.kind, one.path) for one in store.artifacts):
         raise Damaged("names what is no artifact of this home")
+    if any(not returns(home, one.kind) and (store.restores or one.status == "archived") for one in store.artifacts):
+        raise Damaged("brings back what nothing brings back")
 
 
 def settled(home: Home, store: StoreRecord, record: RunRecord, context: Context) -> StoreRecord:
@@ -147,17 +149,13 @@ def _settled(home: Home, store: StoreRecord, one: ArtifactRecord, became: Became
 
 
 def _whereabouts(home: Home, aside: Aside, run: str, one: ArtifactRecord) -> Became:
-    if is_plain(home, one.kind):
+    disposal = home.disposal(one.kind)
+    if disposal is None:
         return aside.place_of(one.path)
     folder = folder_of(home, run, one.kind, one.path)
     return {"away": Became.AWAY, "live": Became.LIVE, "gone": Became.GONE}[
-        home.whereabouts(one.path, f"{home.root}/{folder}")
+        disposal.whereabouts(one.path, f"{home.root}/{folder}")
     ]
-
-
-def is_plain(home: Home, kind: str) -> bool:
-    """Tell whether artifacts of a kind are moved by a rename."""
-    return next((rule.plain for rule in home.rules if rule.name == kind), True)
 
 
 def returns(home: Home, kind: str) -> bool:

@@ -16,7 +16,7 @@ from ..core.report import ArtifactRow, Report
 from ..core.wish import Options
 from ..journal.record import HOME, ArtifactRecord, StoreRecord
 from ..journal.stopped import STOPPING, stopped, storage
-from ..ports.artifacts import Home, Place
+from ..ports.artifacts import Disposal, Home, Place
 from ..ports.context import Console, Context
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
@@ -186,11 +186,12 @@ def _ended(one: ArtifactRecord, row: ArtifactRow | None) -> ArtifactRecord:
 
 def _take(run: _Run, home: Home, aside: Aside, artifact: Artifact) -> tuple[Status, str]:
     """Put one artifact away, or delete it, if it is still as it was; return what became of it, and why it stayed."""
-    why = home.objection(artifact) or (_difference(aside, artifact) if homes.is_plain(home, artifact.kind) else "")
+    disposal = home.disposal(artifact.kind)
+    why = home.objection(artifact) or (_difference(aside, artifact) if disposal is None else "")
     if why:
         return Status.KEPT, why
-    if not homes.is_plain(home, artifact.kind):
-        return _taken_by_hand(run, home, aside, artifact)
+    if disposal is not None:
+        return _stowed(run, home, disposal, aside, artifact)
     if run.options.delete and not artifact.folder:
         became, done = aside.remove(artifact.path), Status.DELETED
     else:
@@ -203,15 +204,15 @@ def _take(run: _Run, home: Home, aside: Aside, artifact: Artifact) -> tuple[Stat
     return Status.KEPT, ELSEWHERE if became is Became.ELSEWHERE else GONE
 
 
-def _taken_by_hand(run: _Run, home: Home, aside: Aside, artifact: Artifact) -> tuple[Status, str]:
-    """Have a home put away, or delete, what no rename can."""
+def _stowed(run: _Run, home: Home, disposal: Disposal, aside: Aside, artifact: Artifact) -> tuple[Status, str]:
+    """Have put away, or deleted, what no rename can move."""
+    stowage = home.stowage(artifact.kind)
+    done = Status.DELETED if stowage is None else Status.ARCHIVED
     try:
-        comes_back = homes.returns(home, artifact.kind)
-        if run.options.delete and comes_back:
-            return (Status.DELETED, "") if home.discard(artifact) else (Status.KEPT, CHANGED)
+        if run.options.delete and stowage is not None:
+            return (Status.DELETED, "") if stowage.discard(artifact) else (Status.KEPT, CHANGED)
         folder = aside.make(_folder(run, home, artifact))
-        done = Status.ARCHIVED if comes_back else Status.DELETED
-        return (done, "") if home.stow(artifact, folder) else (Status.KEPT, CHANGED)
+        return (done, "") if disposal.stow(artifact, folder) else (Status.KEPT, CHANGED)
     except Refused as problem:
         run.context.console.warn(problem.message)
         return Status.KEPT, problem.name

@@ -19,11 +19,31 @@ class Profile(NamedTuple):
     root: str
 
 
+class Disposal(Protocol):
+    """What takes away artifacts of a kind that no rename can move; `folder` is one of ours, for what is kept of one."""
+
+    def stow(self, artifact: Artifact, folder: str) -> bool:
+        """Take one away; False, and nothing done, where it has changed; Refused where it cannot be."""
+
+    def whereabouts(self, path: str, folder: str) -> str:
+        """Finish what a kill has cut short: "away", "live" or "gone"; asked again it changes nothing; Refused."""
+
+
+class Stowage(Disposal, Protocol):
+    """What brings them back from that folder, too."""
+
+    def restow(self, path: str, folder: str) -> str:
+        """Bring one back: "live", "taken" where it is there again, "gone": its archive is not whole; Refused."""
+
+    def is_live(self, path: str) -> bool:
+        """Tell whether it is there now."""
+
+    def discard(self, artifact: Artifact) -> bool:
+        """Delete one for good; False, and nothing done, where it has changed; Refused where it cannot be."""
+
+
 class Home(Protocol):
     """One home as a run sees it; what it has read is kept until `close`.
-
-    A kind whose rule is not `plain` is put away by the home itself: `stow`, `restow`, `whereabouts`, `discard` are
-    asked of no other. `folder` is a private folder of ours, below which it may lay what brings the thing back.
 
     `agent` is its name, `root` the folder below which all of it is, without links, `rules` the kinds that there can be.
     """
@@ -47,20 +67,11 @@ class Home(Protocol):
     def is_of(self, kind: str, path: str) -> bool:
         """Tell whether a path below it could be one of a kind: a record may say anything."""
 
-    def stow(self, artifact: Artifact, folder: str) -> bool:
-        """Put away what no rename can; False, and nothing done, where it has changed; Refused where it cannot be."""
+    def disposal(self, kind: str) -> Disposal | None:
+        """Return what takes away artifacts of a kind, None where a rename does."""
 
-    def restow(self, path: str, folder: str) -> str:
-        """Bring that back: "live", "taken" where it is there again, "gone": its archive is not whole; Refused."""
-
-    def whereabouts(self, path: str, folder: str) -> str:
-        """Finish what a kill has cut short: "away", "live" or "gone"; asked again it changes nothing; Refused."""
-
-    def is_live(self, path: str) -> bool:
-        """Tell whether it is there now."""
-
-    def discard(self, artifact: Artifact) -> bool:
-        """Delete it for good; False, and nothing done, where it has changed; Refused where it cannot be."""
+    def stowage(self, kind: str) -> Stowage | None:
+        """Return the same where it brings them back, too: of each such kind whose rule says that it returns."""
 
     def end(self) -> Sequence[str]:
         """Do what is owed once when all is put away; return a line for each thing that went otherwise."""
@@ -76,34 +87,6 @@ class Home(Protocol):
 
     def close(self) -> None:
         """Let go of what is open."""
-
-
-class PlainHome:
-    """What a home has to say of kinds that a rename cannot move, where it has none: it is never asked."""
-
-    def stow(self, artifact: Artifact, folder: str) -> bool:
-        """See Home."""
-        raise NotImplementedError(artifact.path, folder)
-
-    def restow(self, path: str, folder: str) -> str:
-        """See Home."""
-        raise NotImplementedError(path, folder)
-
-    def whereabouts(self, path: str, folder: str) -> str:
-        """See Home."""
-        raise NotImplementedError(path, folder)
-
-    def is_live(self, path: str) -> bool:
-        """See Home."""
-        raise NotImplementedError(path)
-
-    def discard(self, artifact: Artifact) -> bool:
-        """See Home."""
-        raise NotImplementedError(artifact.path)
-
-    def end(self) -> Sequence[str]:
-        """Return nothing: nothing is owed."""
-        return ()
 
 
 class Place(Protocol):
