@@ -51,5 +51,5 @@ MUTANTS = (
     _blind("what a session has written since", _MAIL, "if known is None or known[0] != stamp:", "if known is None:"),
     _blind("what has changed since", _HOME, "        self._seen.clear()\n        try:\n", "        try:\n"),
     _blind("what is in the database since", _CENTRAL, "if version == self._version:", "if self._version >= 0:"),
-    _blind("what only the -wal has", _CENTRAL, "?mode=ro", "?mode=ro&immutable=1"),
+    _blind("what only the -wal has", "artifacts/database.py", "?mode=ro", "?mode=ro&immutable=1"),
 )

@@ -7,10 +7,9 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import quote
 
-from ..core.errors import Busy, CloserError, Refused
-from ..system import trust
+from ..artifacts.database import File, Steps
+from ..core.errors import Refused
 from ..system.clock import Clock
 from .tables import DELEGATION, SESSION, Delegation, Session
 
@@ -24,18 +23,11 @@ _NEEDED = {
 }
 # What indexes a text is no table of its own.
 _TABLES = "select name from sqlite_master where type = 'table' and sql not like 'create virtual%'"
-_BUSY_SECONDS = 3.0
-# Beside a writer a reader may get short errors of the disk, too.
-_PAUSES = (0.1, 0.3, 1.0)
-_LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_PASSING = _LOCKED | {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL}
-_ROOMLESS = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL})
-_PRIMARY = 0xFF
-_NO_HOME = "name the home of a Hermes: --home DIR; nothing is touched before its database is there"
-# What SQLite takes beside a database that it reads.
-_LEAST_ROOM = 64 << 10
-_ROOM = "free 64 KB, of its logs/ for instance, and run the same command again"
-_LOOK = "look at it with: hermes doctor; nothing of this home is touched before it can be read"
+_STEPS = Steps(
+    "name the home of a Hermes: --home DIR; nothing is touched before its database is there",
+    "look at it with: hermes doctor; nothing of this home is touched before it can be read",
+    "free 64 KB, of its logs/ for instance, and run the same command again",
+)
 
 
 class Activity(NamedTuple):
@@ -57,10 +49,9 @@ class Figures(NamedTuple):
 class Database:
     """A database that was found to be one of Hermes' sessions; it is to be closed."""
 
-    def __init__(self, path: str, connection: sqlite3.Connection, clock: Clock) -> None:
-        self.path = path
-        self._connection = connection
-        self._clock = clock
+    def __init__(self, file: File, connection: sqlite3.Connection) -> None:
+        self.path = file.path
+        self._file, self._connection = file, connection
         tables = {name for (name,) in connection.execute(_TABLES)}
         self._columns: Mapping[str, frozenset[str]] = {table: self._columns_of(table) for table in tables}
 
@@ -89,7 +80,7 @@ class Database:
             finally:
                 self._connection.rollback()
 
-        return _patiently(self.path, self._clock, look)
+        return self._file.asked(look)
 
     def has(self, table: str, *columns: str) -> bool:
         """Tell whether there is a table with these columns."""
@@ -97,7 +88,7 @@ class Database:
 
     def version(self) -> int:
         """Return a number that is another one after each change that anybody has made since it was opened."""
-        return _patiently(self.path, self._clock, lambda: int(self._one("pragma data_version")))
+        return self._file.asked(lambda: int(self._one("pragma data_version")))
 
     def schema(self) -> int | None:
         """Return the version of its schema in Hermes' own count, None where it says none."""
@@ -177,7 +168,7 @@ class Database:
                 columns = [name for name, *_ in found.description]
                 yield from ((table, dict(zip(columns, values, strict=True))) for values in found)
         except sqlite3.Error as problem:
-            raise _said(self.path, problem) from None
+            raise self._file.said(problem) from None
         finally:
             self._connection.rollback()
 
@@ -217,60 +208,17 @@ def _number(value: object) -> float | None:
 
 def opened(home: str, clock: Clock) -> Database:
     """Open the database of a home; CloserError, in one line, where it is not there, not readable or not Hermes'."""
-    path = os.path.join(home, NAME)
-    try:
-        found = os.stat(path)
-    except OSError as problem:
-        raise Refused(f"{path} cannot be read: {problem.strerror}", _NO_HOME, name="no_database") from None
-    if not found.st_size:
-        raise Refused(f"{path} is empty", _LOOK, name="empty_database")
-    if not trust.is_trusted(found.st_uid):
-        raise Refused(f"{path} belongs to uid {found.st_uid}", "run this as that user", name="foreign_database")
-    return _patiently(path, clock, lambda: _open(path, clock))
+    file = File(os.path.join(home, NAME), _STEPS, clock)
+    file.check(lambda: os.stat(file.path))
+    return file.asked(lambda: _open(file))
 
 
-def _open(path: str, clock: Clock) -> Database:
-    # What was committed may be in the -wal alone, which `immutable` does not see.
-    connection = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+def _open(file: File) -> Database:
+    connection = file.connected()
     try:
-        database = Database(path, connection, clock)
+        database = Database(file, connection)
         database.check()
     except BaseException:
         connection.close()
         raise
     return database
-
-
-def _patiently(path: str, clock: Clock, work: Callable[[], Answer]) -> Answer:
-    for pause in _PAUSES:
-        try:
-            return work()
-        except sqlite3.Error as problem:
-            if _code(problem) not in _PASSING:
-                raise _said(path, problem) from None
-            clock.sleep(pause)
-    try:
-        return work()
-    except sqlite3.Error as problem:
-        raise _said(path, problem) from None
-
-
-def _code(problem: sqlite3.Error) -> int:
-    return getattr(problem, "sqlite_errorcode", 0) & _PRIMARY
-
-
-def _said(path: str, problem: sqlite3.Error) -> CloserError:
-    if _code(problem) in _LOCKED:
-        return Busy(f"{path} is locked: {problem}", "run the same command again", name="locked_database")
-    if _code(problem) in _ROOMLESS and _is_full(path):
-        # SQLite reads nothing before it has made the small file in which readers and writers agree.
-        return Refused(f"{path} cannot be read: the disk is full", _ROOM, name="no_room")
-    return Refused(f"{path} cannot be read: {problem}", _LOOK, name="damaged_database")
-
-
-def _is_full(path: str) -> bool:
-    try:
-        found = os.statvfs(os.path.dirname(path))
-    except OSError:
-        return False
-    return found.f_bavail * found.f_frsize < _LEAST_ROOM

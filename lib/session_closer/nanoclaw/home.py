@@ -34,7 +34,7 @@ class NanoclawHome:
 
     def _central(self) -> Central:
         if self._opened is None:
-            self._opened = Central(self.root, self._layout)
+            self._opened = Central(self.root, self._layout, self._clock)
         self._opened.look()
         return self._opened
 

@@ -159,7 +159,10 @@ def test_where_the_database_cannot_be_read_nothing_goes(
     assert not home.archived()
 
 
-def test_a_database_that_stays_locked_is_waited_for_and_then_left(home: Leavings) -> None:
+def test_a_database_that_stays_locked_is_waited_for_and_then_left(
+    home: Leavings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("session_closer.artifacts.database._BUSY_SECONDS", 0.01)
     paths = home.lay_all()
     home.database.execute("pragma journal_mode = delete")
     home.database.execute("begin exclusive")

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
@@ -258,13 +259,33 @@ def test_a_central_database_that_cannot_be_read_keeps_everything(
     assert home.tree() == before
 
 
-def test_a_central_database_that_is_locked_keeps_everything(first: V1Home) -> None:
+def test_a_central_database_that_is_locked_keeps_everything(first: V1Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("session_closer.artifacts.database._BUSY_SECONDS", 0.01)
     first.lay_free()
     before = first.tree()
     first.central.execute("begin exclusive")
     answer = run_json(CleanupSessions, state=first.path)
     first.central.execute("rollback")
     assert (answer.code, answer.error, first.tree()) == (4, "locked_database", before)
+
+
+@pytest.mark.parametrize(("times", "error"), [(2, None), (9, "damaged_database")])
+def test_a_short_error_of_the_disk_beside_a_writer_is_waited_for(
+    second: V2Home, monkeypatch: pytest.MonkeyPatch, times: int, error: str | None
+) -> None:
+    second.lay_free()
+    connect, left = sqlite3.connect, [sqlite3.SQLITE_IOERR_SHORT_READ] * times
+
+    def failing(*arguments: Any, **more: Any) -> sqlite3.Connection:
+        if left and "mode=ro" in str(arguments[0]):
+            problem = sqlite3.OperationalError("beside a writer")
+            problem.sqlite_errorcode = left.pop()
+            raise problem
+        return connect(*arguments, **more)
+
+    monkeypatch.setattr(sqlite3, "connect", failing)
+    answer = run_json(CleanupSessions, "--dry-run", state=second.path)
+    assert (answer.code, answer.error) == (3 if error else 0, error)
 
 
 def test_a_session_folder_that_is_back_is_said_to_wait_for_its_row(second: V2Home) -> None:

@@ -261,7 +261,7 @@ def test_a_database_that_tells_nothing_is_an_error_in_one_line(unreadable: Path)
 
 
 def test_a_database_that_somebody_keeps_to_himself_is_locked(home: HermesHome, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("session_closer.hermes.database._BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("session_closer.artifacts.database._BUSY_SECONDS", 0.01)
     home.session("x")
     home.close()
     other = sqlite3.connect(home.path / "state.db", isolation_level=None)
