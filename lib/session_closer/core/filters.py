@@ -55,7 +55,7 @@ def choose(wish: Wish, scene: Scene) -> Filtered:
         session = snapshot.sessions[key]
         why = _protected(session, snapshot, wanted, scene)
         if why is None:
-            targets.append(Target(key, wish.agent, (key,), session.session_id))
+            targets.append(Target(key, wish.agent, (key,)))
         else:
             rows.append(_kept(key, wish.agent, session, Reason.PROTECTED, f"{why}: no filter takes it"))
     if not targets and not rows:
@@ -77,7 +77,7 @@ def _among(targets: Collection[Target], wanted: Wanted, scene: Scene) -> Filtere
         for key in there:
             session = scene.snapshots[target.agent].sessions[key]
             if key in matching[target.agent]:
-                found.append(target._replace(candidates=(key,), session_id=session.session_id))
+                found.append(target._replace(candidates=(key,)))
             else:
                 rows.append(_kept(target.given, target.agent, session, Reason.FILTER, f"not {told(wanted)}"))
     return Filtered(tuple(found), tuple(rows))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .words import Kind, Sort
-
-LIMIT = 100
+from .words import LIMIT, Kind, Sort
 
 
 class Wanted(NamedTuple):

@@ -28,6 +28,10 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
+# So many sessions a list shows where nobody says.
+LIMIT = 100
+
+
 class Sort(StrEnum):
     """The orders of a list: newest, largest, most tokens first; keys from a on."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -13,7 +14,8 @@ from support.commands import Answer, run, run_json
 from support.keys import LEAD, RESEARCHER, session_id
 from support.listing import DAY, HOUR
 from support.stores import Store
-from support.trees import tree
+from support.trees import tree, write
+from support.worker import Between
 
 KELLY, OLD, RUN, CRON = LEAD + "kelly", LEAD + "project-old", LEAD + "cron:n:run:1", LEAD + "cron:n"
 GROUP, PINNED, MAIN = LEAD + "telegram:group:-1", LEAD + "pinned", LEAD + "main"
@@ -129,3 +131,55 @@ def test_neither_name_nor_filter_is_wrong(filled: Store, command: Any) -> None:
 
 def test_what_is_kept_is_not_named_by_a_filter(filled: Store) -> None:
     assert run(KeepOnlySessions, "--kind", "project", state=filled.state).code == 2
+
+
+def test_what_does_not_match_any_more_under_the_lock_stays_and_that_is_said(filled: Store, between: Between) -> None:
+    now = int(time.time() * 1000)
+    between(lambda: filled.add((OLD, {**filled.entries()[OLD], "updatedAt": now})))
+    answer = run_json(CloseProjectBatch, "--kind", "project,cron-run", "--older-than", "2d", state=filled.state)
+    assert (answer.code, dict(answer.rows)) == (0, {RUN: "closed", OLD: "kept", PINNED: "kept"})
+    (row,) = [row for row in answer.data["results"] if row["key"] == OLD]
+    assert (row["reason"], row["error"]) == ("filter", "it does not match any more")
+    assert OLD in filled.entries()
+
+
+def test_what_is_named_and_does_not_match_any_more_stays(filled: Store, between: Between) -> None:
+    now = int(time.time() * 1000)
+    between(lambda: filled.add((OLD, {**filled.entries()[OLD], "updatedAt": now})))
+    answer = run_json(CloseProjectBatch, "old", RUN, "--older-than", "2d", state=filled.state)
+    assert (answer.code, dict(answer.rows)) == (0, {RUN: "closed", OLD: "kept"})
+    assert OLD in filled.entries()
+
+
+def test_a_session_that_was_begun_anew_under_the_lock_stays(filled: Store, between: Between) -> None:
+    anew = {"sessionId": session_id("anew"), "updatedAt": int(time.time() * 1000)}
+    between(lambda: filled.add((OLD, anew)))
+    answer = run_json(CloseProjectBatch, "--match", "*old", "--older-than", "1d", state=filled.state)
+    assert (answer.code, answer.rows) == (0, [(OLD, "kept")])
+    assert filled.entries()[OLD] == anew
+
+
+def test_in_a_file_for_all_agents_a_filter_means_one_agent_s_own(filled: Store) -> None:
+    index = filled.state / "all.json"
+    rows = {**filled.entries(), **filled.entries("researcher"), "global": {}, "bare": {"updatedAt": 1600000000000}}
+    write(index, json.dumps(rows))
+    for agent in ("project-lead", "researcher", "main"):
+        filled.index(agent).unlink(missing_ok=True)
+    filled.configure(session={"store": str(index)})
+    answer = close(filled, "--older-than", "8d", "--kind", "project,other")
+    assert (status(answer, "closed"), status(answer, "kept")) == ({OLD}, {PINNED})
+    assert set(json.loads(index.read_bytes())) == set(rows) - {OLD}
+
+
+def test_the_own_session_that_a_filter_matches_goes_last(filled: Store) -> None:
+    (filled.folder() / f"{session_id(KELLY)}.jsonl").write_text("{}")
+    filled.lock_transcript(KELLY)
+    answer = run_json(CloseProjectBatch, "--dry-run", "--kind", "project", "--self", KELLY, state=filled.state)
+    assert dict(answer.rows) == {KELLY: "would_defer", OLD: "would_close", PINNED: "kept"}
+
+
+def test_the_session_of_a_job_that_is_gone_is_a_kind_that_may_go(filled: Store) -> None:
+    jobs = filled.state / "cron" / "jobs.json"
+    jobs.parent.mkdir(exist_ok=True)
+    jobs.write_text(json.dumps({"version": 1, "jobs": [{"id": "another"}]}))
+    assert close(filled, "--match", "*:cron:n").rows == [(CRON, "closed")]

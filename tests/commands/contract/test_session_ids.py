@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
@@ -90,3 +92,17 @@ def test_a_session_of_a_run_is_brought_back_by_its_id(known: Store) -> None:
     one = run_json(RestoreSessions, receipt, "3f2b8c1d-bbbb", state=known.state)
     assert (one.code, one.rows) == (0, [(TWO, "restored")])
     assert set(known.entries()) == {TWO, ODD}
+
+
+def test_an_id_that_a_run_did_not_close_is_not_found(known: Store) -> None:
+    run_json(CloseProject, IDS[ONE], state=known.state)
+    (receipt,) = (known.state / "session-closer" / "receipts").iterdir()
+    data = json.loads(receipt.read_bytes())
+    (session,) = data["stores"][0]["sessions"]
+    assert session["status"] == "closed"
+    session["status"] = "failed"
+    receipt.write_text(json.dumps(data))
+    # Another one of that key was.
+    known.add((ONE, {"sessionId": "99999999-aaaa-4000-8000-000000000009"}))
+    assert run_json(CloseProject, ONE, state=known.state).code == 0
+    assert [status for _, status in run_json(CloseProject, IDS[ONE], state=known.state).rows] == ["not_found"]

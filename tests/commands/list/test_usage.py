@@ -55,8 +55,20 @@ def test_what_a_close_leaves_is_counted_by_its_kind(store: Store) -> None:
     assert after[None, "receipts"] == 1
 
 
-@pytest.mark.parametrize("words", [("kelly",), ("--older-than", "3d"), ("--kind", "cron"), ("--label", "x")])
-def test_what_chooses_sessions_means_nothing_there(store: Store, words: tuple[str, ...]) -> None:
-    result = run(ListSessions, "--usage", *words, state=store.state)
+USELESS = [
+    "kelly",
+    "--older-than 0s",
+    "--kind cron",
+    "--label x",
+    "--sort size",
+    "--limit 5",
+    "--limit all",
+    "--reverse",
+]
+
+
+@pytest.mark.parametrize("words", USELESS)
+def test_what_chooses_or_orders_sessions_means_nothing_there(store: Store, words: str) -> None:
+    result = run(ListSessions, "--usage", *words.split(), state=store.state)
     assert (result.code, result.stdout) == (2, "")
     assert "--usage counts everything" in result.stderr

@@ -10,7 +10,7 @@ from plumbum import cli
 
 from ...core import durations, keys
 from ...core.errors import CloserError, UsageProblem
-from ...core.words import Kind, Sort
+from ...core.words import LIMIT, Kind, Sort
 from .. import arguments, streams
 from ..app import Reader
 from ..arguments import count, one_word, word
@@ -58,7 +58,7 @@ class ListSessions(Reader):
         help="newest, largest, most tokens first; keys from a on (age)",
     )  # fmt: skip
     reverse = cli.Flag("--reverse", help="the other way round")
-    limit = cli.SwitchAttr("--limit", _limit, default=100, argname="N|all", help="most sessions shown (100)")
+    limit = cli.SwitchAttr("--limit", _limit, default=LIMIT, argname="N|all", help=f"most sessions shown ({LIMIT})")
     usage = cli.Flag("--usage", help="what takes the disk, by agent or profile, and by kind")
 
     def main(self, *words: str) -> int:
@@ -109,9 +109,10 @@ class ListSessions(Reader):
         return self._show_inventory(usage.look(self.place(), self.agent, self.clock))
 
     def _check_usage(self, words: tuple[str, ...]) -> None:
-        chosen = (words, self.older_than, self.kinds, self.active, self.globs, self.label, self.store)
-        if self.usage and any(chosen):
-            raise UsageProblem("--usage counts everything", "leave out the words, and all that chooses sessions")
+        chosen = (words, self.kinds, self.active, self.globs, self.label, self.store, self.reverse)
+        ordered = self.older_than is not None or self.sort != Sort.AGE or self.limit != LIMIT
+        if self.usage and (ordered or any(chosen)):
+            raise UsageProblem("--usage counts everything", "leave out the words, and all that chooses or orders")
 
     def _show_inventory(self, found: Inventory) -> int:
         from ...render import homes, text
