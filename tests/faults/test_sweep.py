@@ -61,7 +61,7 @@ def test_a_kill_of_the_recovery_at_any_of_its_steps_loses_nothing(
             broken += [f"{first}/{second}: {line}" for line in violations(before, CLOSING, ended=False)]
             assert in_child(lambda: batch(state, Counting(lambda *_: None))) == 0
             broken += [f"{first}/{second}, next: {line}" for line in violations(before, CLOSING, ended=True)]
-    assert tried
+    assert tried >= some.least(7)
     assert broken == []
 
 
@@ -110,5 +110,5 @@ def test_a_kill_here_and_there_in_every_scenario_loses_nothing(scenario: Scenari
     for point in some(range(0, len(names), 11), 2):
         assert bench.kill(point, "after")
         bench.finish(f"killed after step {point} ({names[point]})")
-    assert bench.tried
+    assert bench.tried >= some.least(3)
     assert bench.broken == []

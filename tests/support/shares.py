@@ -23,3 +23,7 @@ class Share(NamedTuple):
             return every[min(each * self.thin, len(every)) // 3 :: each * self.thin]
         first = {} if kind is None else {kind(item): number for number, item in reversed(list(enumerate(every)))}
         return [item for number, item in enumerate(every) if number % each == 0 or number in first.values()]
+
+    def least(self, points: int) -> int:
+        """Return how many points of a sweep must have been tried: so many, and of a thin share one."""
+        return points if self.thin == 1 else 1
