@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from contract.toy_home import BUSY, DAY, ToyPlace
@@ -22,7 +22,7 @@ from session_closer.ports.artifacts import Place
 from session_closer.ports.context import Console
 from session_closer.system.clock import REAL
 from session_closer.system.disk import Disk
-from support.interrupted import Killed
+from support.interrupted import DiesAt, Killed
 from support.leavings import FREE, OPEN, OVER, Leavings
 from support.nanoclaw import OVER as OVER_THERE
 from support.nanoclaw import V1Home, V2Home
@@ -31,26 +31,6 @@ from support.shares import Share
 OURS = "session-closer"
 # What a look may write to is a database that others write to at the same time.
 DATABASES = ("state.db", "data/v2.db")
-
-
-class DiesAt(Disk):
-    """A disk whose process is killed before its step number `at`: from then on nothing takes effect."""
-
-    def __init__(self, at: int) -> None:
-        self.at, self.steps = at, 0
-
-    def __getattribute__(self, name: str) -> Any:
-        found = super().__getattribute__(name)
-        if name not in vars(Disk) or name.startswith("_"):
-            return found
-
-        def step(*arguments: Any) -> Any:
-            self.steps += 1
-            if self.steps > self.at:
-                raise Killed
-            return found(*arguments)
-
-        return step
 
 
 class Kit(NamedTuple):

@@ -25,30 +25,10 @@ from session_closer.ports.store import Interrupted, Store
 from session_closer.ports.undo import Returns
 from session_closer.system.disk import Disk
 from support.gateway import StubGateway
-from support.interrupted import Killed
+from support.interrupted import DiesAt, Killed
 
 STAMP = "2020-01-02T03-04-05.678Z"
 ARCHIVED = frozenset({Status.CLOSED, Status.ARCHIVED})
-
-
-class DiesAt(Disk):
-    """A disk whose process is killed before its step number `at`: from then on nothing takes effect."""
-
-    def __init__(self, at: float = math.inf) -> None:
-        self.at, self.steps = at, 0
-
-    def __getattribute__(self, name: str) -> Any:
-        found = super().__getattribute__(name)
-        if name not in vars(Disk) or name.startswith("_"):
-            return found
-
-        def step(*arguments: Any) -> Any:
-            self.steps += 1
-            if self.steps > self.at:
-                raise Killed
-            return found(*arguments)
-
-        return step
 
 
 @pytest.fixture(params=KITS)

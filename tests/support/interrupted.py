@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -23,6 +24,26 @@ def perform(store: Store, *words: str, disk: Disk | None = None, **options: Any)
 
 class Killed(BaseException):
     """Stands for SIGKILL."""
+
+
+class DiesAt(Disk):
+    """A disk whose process is killed before its step number `at`: from then on nothing takes effect."""
+
+    def __init__(self, at: float = math.inf) -> None:
+        self.at, self.steps = at, 0
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name not in vars(Disk) or name.startswith("_"):
+            return found
+
+        def step(*arguments: Any) -> Any:
+            self.steps += 1
+            if self.steps > self.at:
+                raise Killed
+            return found(*arguments)
+
+        return step
 
 
 class KilledDisk(Disk):

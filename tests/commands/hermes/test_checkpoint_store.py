@@ -17,11 +17,9 @@ from session_closer.operations import prune
 from session_closer.ports.context import Console
 from support.checkpoints import NOTHING, Checkpoints
 from support.hermes import DAY
-from support.interrupted import Killed
+from support.interrupted import DiesAt, Killed
 from support.leavings import Leavings, by_status
 from support.shares import Share
-
-from .test_recovery import DiesAt
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 

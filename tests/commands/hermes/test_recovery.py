@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
@@ -17,32 +15,12 @@ from session_closer.operations import bring_back, prune
 from session_closer.ports.context import Console
 from session_closer.system.disk import Disk
 from support.hermes import DAY
-from support.interrupted import Killed
+from support.interrupted import DiesAt, Killed
 from support.leavings import FREE, Leavings, by_status
 from support.shares import Share
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 YOUNG = "sessions/session_young.json"
-
-
-class DiesAt(Disk):
-    """A disk whose process is killed before its step number `at`: from then on nothing takes effect."""
-
-    def __init__(self, at: float = math.inf) -> None:
-        self.at, self.steps = at, 0
-
-    def __getattribute__(self, name: str) -> Any:
-        found = super().__getattribute__(name)
-        if name not in vars(Disk) or name.startswith("_"):
-            return found
-
-        def step(*arguments: Any) -> Any:
-            self.steps += 1
-            if self.steps > self.at:
-                raise Killed
-            return found(*arguments)
-
-        return step
 
 
 def clean(home: Leavings, disk: Disk, *, delete: bool = False) -> None:
