@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import psutil
 from session_closer.system import processes
 
-DAY = 86400.0
+from support.aged import DAY
+
 _SESSIONS_0_13 = """
     id TEXT PRIMARY KEY, source TEXT NOT NULL, user_id TEXT, model TEXT, model_config TEXT, system_prompt TEXT,
     parent_session_id TEXT, started_at REAL NOT NULL, ended_at REAL, end_reason TEXT, message_count INTEGER DEFAULT 0,

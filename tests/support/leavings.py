@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from support.aged import Aged
 from support.commands import Answer, run_json
 from support.hermes import DAY, HermesHome
 
@@ -37,28 +37,13 @@ class Entry(NamedTuple):
     at: int
 
 
-class Leavings(HermesHome):
+class Leavings(HermesHome, Aged):
     """A home with a session that is over and one that is open, and with files; ages in seconds."""
 
     def __init__(self, path: Path, version: int = 22) -> None:
         super().__init__(path, version)
         self.session(OVER, messages=2)
         self.session(OPEN, ended_at=None, end_reason=None)
-
-    def lay(self, path: str, text: str = "x\n", *, age: float = 60 * DAY) -> Path:
-        """Write a file of such an age."""
-        made = self.path / path
-        made.parent.mkdir(parents=True, exist_ok=True)
-        made.write_text(text)
-        self.age(path, age)
-        return made
-
-    def age(self, path: str, age: float) -> None:
-        """Make what is there as old as that, with all that is in it."""
-        at = self.now - age
-        made = self.path / path
-        for each in (*made.rglob("*"), made):
-            os.utime(each, (at, at), follow_symlinks=False)
 
     def lay_kind(self, kind: str, path: str, *, age: float = 60 * DAY) -> None:
         """Leave one of a kind."""
@@ -103,10 +88,6 @@ class Leavings(HermesHome):
             data = json.loads(path.read_text())
             data["finishedAt"] = datetime.fromtimestamp(self.now - age, UTC).isoformat()
             path.write_text(json.dumps(data))
-
-    def has(self, path: str) -> bool:
-        """Tell whether something is there."""
-        return os.path.lexists(self.path / path)
 
     def run(self, command: type, *words: str) -> Answer:
         """Run a command over this home."""

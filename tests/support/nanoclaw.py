@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import time
 from datetime import UTC, datetime
@@ -12,7 +11,8 @@ from typing import Any
 
 from session_closer.nanoclaw import entrance
 
-DAY = 86400.0
+from support.aged import DAY, Aged
+
 _V1 = "create table sessions (group_folder text primary key, session_id text not null)"
 _V2 = """
 create table agent_groups (id text primary key, name text not null, folder text not null unique, created_at text);
@@ -49,7 +49,7 @@ def of_claude(folder: str, projects: str, sid: str) -> dict[str, str]:
     }
 
 
-class NanoclawHome:
+class NanoclawHome(Aged):
     """A root with what lies in it; the central database of version 2 stays open: its newest rows are in its -wal."""
 
     database = ""
@@ -66,21 +66,6 @@ class NanoclawHome:
         """Add a row to the central database."""
         insert(self.central, table, **columns)
 
-    def lay(self, path: str, text: str = "x\n", *, age: float = 60 * DAY) -> Path:
-        """Write a file of such an age in seconds."""
-        made = self.path / path
-        made.parent.mkdir(parents=True, exist_ok=True)
-        made.write_text(text)
-        self.age(path, age)
-        return made
-
-    def age(self, path: str, age: float) -> None:
-        """Make what is there as old as that, with all that is in it."""
-        at = self.now - age
-        made = self.path / path
-        for each in (*made.rglob("*"), made):
-            os.utime(each, (at, at), follow_symlinks=False)
-
     def lay_all_of(self, folder: str, projects: str, sid: str, *, age: float = 60 * DAY) -> dict[str, str]:
         """Leave one of each kind that Claude Code leaves of a session."""
         found = of_claude(folder, projects, sid)
@@ -92,10 +77,6 @@ class NanoclawHome:
     def place(self) -> entrance.NanoclawPlace:
         """Return it as a command line names it."""
         return entrance.find({}, named=str(self.path), profile=None)
-
-    def has(self, path: str) -> bool:
-        """Tell whether something is there."""
-        return os.path.lexists(self.path / path)
 
     def tree(self) -> dict[str, bytes]:
         """Return all that is there but for what is ours, and but for the side files of the central database."""
