@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from .install import BETWEEN, ERAS, Install, Unavailable, provide
-from .lab import Lab, laboratory, prepare_commands
+from .install import BETWEEN, ERAS, Install, provide
+from .lab import Lab, laboratory, provided
 
 # What is tried on a version in between, too: an undo, and what an agent does by SKILL.md.
 SPOT_CHECKS = (
@@ -39,21 +39,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def install(request: pytest.FixtureRequest) -> Install:
     """One version of OpenClaw; without it, and without our own dependencies, the tests are skipped."""
-    return _provided(request.param)
+    return provided("OpenClaw", request.param, provide)
 
 
 @pytest.fixture(scope="session")
 def older() -> Install:
     """A version of OpenClaw that keeps its sessions in files, for a test of what comes after it."""
-    return _provided(next(version for version, era in ERAS.items() if era == "files"))
-
-
-def _provided(version: str) -> Install:
-    try:
-        prepare_commands()
-        return provide(version)
-    except Unavailable as reason:
-        pytest.skip(f"no OpenClaw {version} to test with: {reason}")
+    version = next(version for version, era in ERAS.items() if era == "files")
+    return provided("OpenClaw", version, provide)
 
 
 @pytest.fixture

@@ -12,17 +12,19 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import pytest
 from support.homes import CallersEnviron
 
 from .gateway import Gateway, Rpc, free_port, wait_until
 from .install import Install, Unavailable, cache_root
 from .stores import Database, Files, Store
 
+Provided = TypeVar("Provided")
 REPOSITORY = Path(__file__).resolve().parents[2]
 AGENTS = ("main", "project-lead")
 TOKEN = {"mode": "token", "token": "live-suite-token"}
@@ -379,3 +381,12 @@ def prepare_commands() -> None:
     if done.returncode == MISSING_DEPENDENCY:
         raise Unavailable(f"our dependencies cannot be installed: {done.stderr.strip().splitlines()[-1]}")
     assert done.returncode == 0, f"--help ends with {done.returncode}: {done.stderr}"
+
+
+def provided(product: str, version: str, provide: Callable[[str], Provided]) -> Provided:
+    """Return what is installed of a version; without it, and without our own dependencies, the tests are skipped."""
+    try:
+        prepare_commands()
+        return provide(version)
+    except Unavailable as reason:
+        pytest.skip(f"no {product} {version} to test with: {reason}")

@@ -6,9 +6,10 @@ import json
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from .loopback import Loopback, events
 
 NAME = "scripted"
 PATH = "/v1/chat/completions"
@@ -64,7 +65,7 @@ def _joined(parts: list[dict[str, Any]]) -> str:
 Script = Callable[[Asked], Generator[Call | str, Asked, None]]
 
 
-class Model:
+class Model(Loopback):
     """The server; what went wrong while the script was played is raised by `finish`."""
 
     def __init__(self, script: Script) -> None:
@@ -74,25 +75,12 @@ class Model:
         self._answer: Call | str | None = None
         self._failure: Exception | None = None
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(self._handler())
 
     def provider(self) -> dict[str, Any]:
         """Return the provider's entry in OpenClaw's configuration."""
         model = {"id": NAME, "name": NAME, "input": ["text"], "contextWindow": 200_000, "maxTokens": 4000}
-        address = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-        return {"baseUrl": address, "apiKey": "none", "api": "openai-completions", "models": [model]}
+        return {"baseUrl": self.address, "apiKey": "none", "api": "openai-completions", "models": [model]}
 
     def finish(self) -> None:
         """Raise what failed in the script; AssertionError if the model has not said its last word."""
@@ -159,9 +147,4 @@ def _stream(answer: Call | str) -> str:
         function = {"name": answer.tool, "arguments": json.dumps(answer.arguments)}
         call = {"index": 0, "id": f"call_{id(answer)}", "type": "function", "function": function}
         said, reason = {"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls"
-    common = {"id": "answer", "object": "chat.completion.chunk", "created": 1, "model": NAME}
-    events = [
-        {**common, "choices": [{"index": 0, "delta": said, "finish_reason": None}]},
-        {**common, "choices": [{"index": 0, "delta": {}, "finish_reason": reason}], "usage": USAGE},
-    ]
-    return "".join(f"data: {event}\n\n" for event in [*map(json.dumps, events), "[DONE]"])
+    return events(NAME, said, reason, USAGE)

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ..install import Unavailable
-from ..lab import prepare_commands
+from ..lab import provided
 from .install import VERSIONS, Hermes, provide
 from .lab import Lab, laboratory
 from .story import Told, tell
@@ -31,11 +30,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def hermes(request: pytest.FixtureRequest) -> Hermes:
     """One version of Hermes; without it, and without our own dependencies, the tests are skipped."""
-    try:
-        prepare_commands()
-        return provide(request.param)
-    except Unavailable as reason:
-        pytest.skip(f"no Hermes {request.param} to test with: {reason}")
+    return provided("Hermes", request.param, provide)
 
 
 @pytest.fixture

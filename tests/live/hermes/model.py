@@ -9,42 +9,31 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from ..loopback import Loopback, events
 
 NAME = "obedient"
 CONTEXT = 200_000
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
 
 
-class Model:
+class Model(Loopback):
     """The server; `asked` holds the bodies of all requests, `pause` holds every answer back while it is clear."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.pause = threading.Event()
         self.pause.set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+        super().__init__(_handler(self))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.pause.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def address(self) -> str:
-        """The base of the API."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        super().__exit__(kind, error, trace)
 
 
 def _handler(model: Model) -> type[BaseHTTPRequestHandler]:
@@ -121,9 +110,4 @@ def _whole(said: str) -> dict[str, Any]:
 
 def _stream(said: str) -> str:
     message, reason = _message(said)
-    common = {"id": "answer", "object": "chat.completion.chunk", "created": 1, "model": NAME}
-    events = [
-        {**common, "choices": [{"index": 0, "delta": message, "finish_reason": None}]},
-        {**common, "choices": [{"index": 0, "delta": {}, "finish_reason": reason}], "usage": USAGE},
-    ]
-    return "".join(f"data: {event}\n\n" for event in [*map(json.dumps, events), "[DONE]"])
+    return events(NAME, message, reason, USAGE)
