@@ -178,13 +178,13 @@ def test_messages_are_counted_where_there_is_a_row(home: HermesHome) -> None:
 
 @pytest.mark.parametrize("column", ["cwd", "git_repo_root"])
 def test_an_open_session_holds_its_folder_what_is_above_it_and_below_it(home: HermesHome, column: str) -> None:
-    home.session("here", ended_at=None, age=2 * DAY, **{column: "/work/project"})
+    home.session("here", ended_at=None, age=2 * DAY, **{column: "/srv/project"})
     home.session("over", age=2 * DAY, **{column: "/finished"})
     seen = look(home)
-    for place in ("/work/project", "/work/project/", "/work", "/", "/work/project/below"):
+    for place in ("/srv/project", "/srv/project/", "/srv", "/", "/srv/project/below"):
         assert seen.holds_folder(place, 3 * DAY), place
         assert not seen.holds_folder(place, DAY), place
-    for place in ("/work/projec", "/work/project2", "/work/other", "/finished"):
+    for place in ("/srv/projec", "/srv/project2", "/srv/other", "/finished"):
         assert not seen.holds_folder(place, 3 * DAY), place
     seen.close()
 
