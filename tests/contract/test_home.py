@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from contract.toy_home import BUSY, DAY, ToyPlace
+from faults.homes import changed, used, used_1, used_2
 from session_closer.core import retention
 from session_closer.core.listed import Sought
 from session_closer.core.model import Status
@@ -18,14 +19,14 @@ from session_closer.core.wish import Options
 from session_closer.hermes import entrance
 from session_closer.journal.record import HOME, PLANNED, ArtifactRecord, Damaged, StoreRecord
 from session_closer.operations import bring_back, homes, inventory, prune
+from session_closer.operations.transaction import Transaction
 from session_closer.ports.artifacts import Place
 from session_closer.ports.context import Console
 from session_closer.system.clock import REAL
 from session_closer.system.disk import Disk
-from support.interrupted import DiesAt, Killed
+from support.interrupted import killed
 from support.leavings import FREE, OPEN, OVER, Leavings
-from support.nanoclaw import OVER as OVER_THERE
-from support.nanoclaw import V1Home, V2Home
+from support.nanoclaw import ACTIVE, CLOSED, USED, V1Home, V2Home
 from support.shares import Share
 
 OURS = "session-closer"
@@ -34,13 +35,17 @@ DATABASES = ("state.db", "data/v2.db")
 
 
 class Kit(NamedTuple):
-    """A home: `old` is what goes by its age, `busy` what is as old and in use; `use` makes that of `old` busy."""
+    """A home: `old` is what goes by its age, `busy` what is as old and in use; `has` counts what each session has.
+
+    `use` has somebody go on with a session that has left some of `old`, and gives the paths of that.
+    """
 
     place: Place
     root: Path
     old: tuple[str, ...]
     busy: tuple[str, ...]
-    owner: str
+    has: Mapping[str, int]
+    use: Callable[[Path], list[str]]
 
     def facts(self) -> Mapping[str, bytes]:
         """Return all that is there, but for what is ours or a database's."""
@@ -49,6 +54,10 @@ class Kit(NamedTuple):
             for each in sorted(self.root.rglob("*"))
             if each.is_file() and not (path := each.relative_to(self.root).as_posix()).startswith((OURS, *DATABASES))
         }
+
+    def stays(self, before: Mapping[str, bytes]) -> set[str]:
+        """Return the paths that no cleanup takes."""
+        return {path for path in before if not any(f"{path}/".startswith(f"{one}/") for one in self.old)}
 
     def archived(self) -> list[str]:
         """Return the names in the archives."""
@@ -86,10 +95,15 @@ def toy(root: Path) -> Kit:
         made.parent.mkdir(parents=True, exist_ok=True)
         made.write_text(path)
     (root / BUSY).write_text("used\n")
+
+    def use(home: Path) -> list[str]:
+        (home / BUSY).write_text("used\nover\n")
+        return [*old]
+
     at = time.time() - 60 * DAY
     for each in root.rglob("*"):
         os.utime(each, (at, at))
-    return Kit(ToyPlace(os.path.realpath(root)), root, old, busy, "over")
+    return Kit(ToyPlace(os.path.realpath(root)), root, old, busy, {"used": 3}, use)
 
 
 def hermes(root: Path) -> Kit:
@@ -101,24 +115,24 @@ def hermes(root: Path) -> Kit:
         home.lay(path)
     home.close()
     place = entrance.find({}, named=str(root), profile=None)
-    return Kit(place, root, tuple(FREE.values()), busy, OVER)
+    return Kit(place, root, tuple(FREE.values()), busy, {OVER: 3, OPEN: 2}, used)
 
 
 def nanoclaw_1(root: Path) -> Kit:
     """Return a home of NanoClaw's first version."""
-    return _nanoclaw(V1Home(root))
+    return _nanoclaw(V1Home(root), {USED: 5}, used_1)
 
 
 def nanoclaw_2(root: Path) -> Kit:
     """Return a home of NanoClaw's second version."""
-    return _nanoclaw(V2Home(root))
+    return _nanoclaw(V2Home(root), {ACTIVE: 7, CLOSED: 1}, used_2)
 
 
-def _nanoclaw(home: V1Home | V2Home) -> Kit:
+def _nanoclaw(home: V1Home | V2Home, has: Mapping[str, int], use: Callable[[Path], list[str]]) -> Kit:
     old, busy = tuple(home.lay_free().values()), tuple(home.lay_used().values())
     # Nobody has it open: a side file that is removed at the end is no change of ours.
     home.close()
-    return Kit(home.place(), home.path, old, busy, OVER_THERE)
+    return Kit(home.place(), home.path, old, busy, has, use)
 
 
 @pytest.fixture(params=[toy, hermes, nanoclaw_1, nanoclaw_2], ids=["toy", "hermes", "nanoclaw-1", "nanoclaw-2"])
@@ -126,6 +140,13 @@ def kit(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     """A home of each runtime."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     return request.param(tmp_path / "home")
+
+
+@pytest.fixture
+def fresh(kit: Kit, request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[int], Kit]:
+    """Another home of the same runtime, for each number."""
+    make = request.node.callspec.params["kit"]
+    return lambda number: make(tmp_path / "fresh" / str(number))
 
 
 def told(report: Report, kit: Kit) -> dict[str, set[str]]:
@@ -151,18 +172,52 @@ def test_a_look_changes_nothing_and_tells_what_goes(kit: Kit) -> None:
 def test_what_is_old_goes_what_is_busy_stays_and_an_undo_is_the_identity(kit: Kit) -> None:
     before = kit.facts()
     assert told(kit.clean(), kit) == {"archived": set(kit.old)}
-    stays = {path for path in before if not any(f"{path}/".startswith(f"{one}/") for one in kit.old)}
-    assert set(kit.facts()) == stays
+    assert set(kit.facts()) == kit.stays(before)
     assert told(kit.bring(), kit) == {"restored": set(kit.old)}
     assert (kit.facts(), kit.archived()) == (before, [])
     assert told(kit.bring(kit.first()), kit) == {"already_restored": set(kit.old)}
 
 
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Let something happen once all was looked at, and before any of it goes."""
+    real = Transaction.note_first
+
+    def let(work: Callable[[], object]) -> None:
+        def note(transaction: Transaction, store: StoreRecord) -> None:
+            real(transaction, store)
+            work()
+
+        monkeypatch.setattr(Transaction, "note_first", note)
+
+    return let
+
+
+@pytest.mark.parametrize("delete", [False, True])
+def test_what_has_come_into_use_since_the_look_stays(
+    kit: Kit, meanwhile: Callable[[Callable[[], object]], None], delete: bool
+) -> None:
+    stays: list[str] = []
+    meanwhile(lambda: stays.extend(kit.use(kit.root)))
+    gone = told(kit.clean(delete=delete), kit).get("deleted" if delete else "archived", set())
+    assert stays
+    assert all((kit.root / path).exists() for path in stays)
+    assert gone == {one for one in kit.old if not any(f"{path}/".startswith(f"{one}/") for path in stays)}
+
+
+@pytest.mark.parametrize("delete", [False, True])
+def test_what_was_written_to_since_the_look_stays(
+    kit: Kit, meanwhile: Callable[[Callable[[], object]], None], delete: bool
+) -> None:
+    meanwhile(lambda: changed(kit.root, kit.old))
+    assert told(kit.clean(delete=delete), kit) == {}
+    assert all((kit.root / path).exists() for path in kit.old)
+
+
 def test_a_deletion_frees_and_leaves_no_archive(kit: Kit) -> None:
     before = kit.facts()
     assert told(kit.clean(delete=True), kit) == {"deleted": set(kit.old)}
-    stays = {path for path in before if not any(f"{path}/".startswith(f"{one}/") for one in kit.old)}
-    assert (set(kit.facts()), kit.archived()) == (stays, [])
+    assert (set(kit.facts()), kit.archived()) == (kit.stays(before), [])
 
 
 def test_what_is_there_again_is_a_conflict_and_nothing_is_overwritten(kit: Kit) -> None:
@@ -174,22 +229,17 @@ def test_what_is_there_again_is_a_conflict_and_nothing_is_overwritten(kit: Kit) 
     assert kit.archived()
 
 
-@pytest.mark.parametrize("delete", [False, True])
-def test_a_cleanup_that_is_killed_anywhere_is_finished_by_the_next(kit: Kit, some: Share, delete: bool) -> None:
+def test_a_cleanup_that_is_killed_anywhere_is_finished_by_the_next(kit: Kit, some: Share) -> None:
     before = kit.facts()
-    stays = {path for path in before if not any(f"{path}/".startswith(f"{one}/") for one in kit.old)}
+    stays = kit.stays(before)
     # The home goes on from point to point: what a killed run has left is what the next one begins with.
     for point in some(range(300), each=5):
-        try:
-            kit.clean(DiesAt(point), delete=delete)
-            hit = False
-        except Killed:
-            hit = True
-        report = kit.clean(delete=delete)
+        hit = killed(kit.clean, point)
+        report = kit.clean()
         assert report.error is None, point
         assert set(kit.facts()) == stays, point
         assert not os.listdir(kit.root / OURS / "open"), point
-        if delete or not hit:
+        if not hit:
             return
         for receipt in sorted((kit.root / OURS / "receipts").iterdir(), reverse=True):
             kit.bring(receipt.stem)
@@ -198,16 +248,27 @@ def test_a_cleanup_that_is_killed_anywhere_is_finished_by_the_next(kit: Kit, som
     pytest.fail("the run never ended")
 
 
+def test_a_deletion_that_is_killed_anywhere_is_finished_by_the_next(fresh: Callable[[int], Kit], some: Share) -> None:
+    for point in some(range(300), each=5):
+        kit = fresh(point)
+        before = kit.facts()
+        hit = killed(lambda disk, kit=kit: kit.clean(disk, delete=True), point)
+        assert {path: before[path] for path in kit.stays(before)}.items() <= kit.facts().items(), point
+        report = kit.clean(delete=True)
+        assert report.error is None, point
+        assert (set(kit.facts()), kit.archived()) == (kit.stays(before), []), point
+        assert not os.listdir(kit.root / OURS / "open"), point
+        if not hit:
+            return
+    pytest.fail("the run never ended")
+
+
 def test_an_undo_that_is_killed_anywhere_is_finished_by_the_next(kit: Kit, some: Share) -> None:
     before = kit.facts()
     for point in some(range(300), each=5):
         kit.clean()
         run = max((kit.root / OURS / "receipts").iterdir()).stem
-        try:
-            kit.bring(run, DiesAt(point))
-            hit = False
-        except Killed:
-            hit = True
+        hit = killed(lambda disk, run=run: kit.bring(run, disk), point)
         assert set(told(kit.bring(run), kit)) <= {"restored", "already_restored"}, point
         assert (kit.facts(), kit.archived()) == (before, []), point
         if not hit:
@@ -218,7 +279,9 @@ def test_an_undo_that_is_killed_anywhere_is_finished_by_the_next(kit: Kit, some:
 
 def test_a_list_knows_every_session_and_whose_all_of_it_is(kit: Kit) -> None:
     found = inventory.look(kit.place, Sought(usage=True))
-    assert found.total > 0
+    assert {line.id: line.number for line in found.rows} == kit.has
+    assert found.total == len(kit.has)
+    assert all(line.size for line in found.rows)
     [home] = [kit.place.opened(profile, Disk(), REAL) for profile in kit.place.profiles()]
     renamed = {rule.name for rule in kit.place.rules if rule.on and home.disposal(rule.name) is None}
     going = {row.kind for row in kit.clean(dry_run=True).artifacts or ()}

@@ -279,13 +279,13 @@ def _number(home: Path, database: str) -> None:
                 file.write(f" {number}")
 
 
-def _used_1(home: Path) -> list[str]:
+def used_1(home: Path) -> list[str]:
     """Let the group have the session that was over."""
     _tell(home / V1Home.database, "update sessions set session_id = ?", OVER_THERE)
     return sorted(path for path in tree(home) if OVER_THERE in path and not path.startswith(_OURS))
 
 
-def _used_2(home: Path) -> list[str]:
+def used_2(home: Path) -> list[str]:
     """Have the session that was closed be active again, and the other one go on with what was nobody's."""
     _tell(home / V2Home.database, "update sessions set status = 'active' where id = ?", CLOSED)
     folder = home / "data/v2-sessions" / GROUP / "sess-3-new"
@@ -339,5 +339,5 @@ NANOCLAW = tuple(
         goes_on,
         ("transcript", "debug", "todo", "tool_results"),
     )
-    for number, make, goes_on in ((1, V1Home, _used_1), (2, V2Home, _used_2))
+    for number, make, goes_on in ((1, V1Home, used_1), (2, V2Home, used_2))
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from typing import Any
 
 from session_closer.core import keys
@@ -44,6 +45,15 @@ class DiesAt(Disk):
             return found(*arguments)
 
         return step
+
+
+def killed(run: Callable[[Disk], object], point: int) -> bool:
+    """Run something and kill it before a step; tell whether it came to that."""
+    try:
+        run(DiesAt(point))
+    except Killed:
+        return True
+    return False
 
 
 class KilledDisk(Disk):

@@ -7,6 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from session_closer.core import retention
+from session_closer.core.wish import Options
+from session_closer.hermes import entrance
+from session_closer.operations import prune
+from session_closer.ports.context import Console
+from session_closer.system.disk import Disk
+
 from support.aged import Aged
 from support.commands import Answer, run_json
 from support.hermes import DAY, HermesHome
@@ -88,6 +95,12 @@ class Leavings(HermesHome, Aged):
             data = json.loads(path.read_text())
             data["finishedAt"] = datetime.fromtimestamp(self.now - age, UTC).isoformat()
             path.write_text(json.dumps(data))
+
+    def clean(self, disk: Disk, *, delete: bool = False, expire: float | None = None) -> None:
+        """Clean up below the command line, on a disk of the test's choice."""
+        place = entrance.find({}, named=str(self.path), profile=None)
+        limits = retention.limits(retention.Asked(), place.rules)._replace(expire=expire)
+        prune.perform(place, limits, Options(yes=True, delete=delete), told="", console=Console(), disk=disk)
 
     def run(self, command: type, *words: str) -> Answer:
         """Run a command over this home."""

@@ -10,14 +10,10 @@ import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from session_closer.core import retention
-from session_closer.core.wish import Options
-from session_closer.hermes import entrance
 from session_closer.operations import prune
-from session_closer.ports.context import Console
-from support.checkpoints import NOTHING, Checkpoints
+from support.checkpoints import NOTHING, Checkpoints, git
 from support.hermes import DAY
-from support.interrupted import DiesAt, Killed
+from support.interrupted import killed
 from support.leavings import Leavings, by_status
 from support.shares import Share
 
@@ -105,6 +101,18 @@ def test_delete_frees_a_project_for_good(home: Leavings, store: Checkpoints) -> 
     assert (home.archived(), store.is_whole()) == ([], True)
 
 
+@pytest.mark.parametrize("words", [(), ("--delete",)])
+def test_what_no_project_needs_any_more_is_freed_once_it_is_old(
+    home: Leavings, store: Checkpoints, words: tuple[str, ...]
+) -> None:
+    tip, kept = store.history(store.id("old"))[0], store.history(store.id("young"))[0]
+    for each in (store.store / "objects").rglob("*"):
+        os.utime(each, (home.now - DAY, home.now - DAY))
+    home.run(CleanupSessions, *words)
+    assert git(store.store, "cat-file", "-t", tip, check=False) == ""
+    assert git(store.store, "cat-file", "-t", kept) == "commit"
+
+
 def test_without_git_projects_stay_and_all_else_goes(
     home: Leavings, store: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,13 +146,7 @@ def test_a_cleanup_that_is_killed_anywhere_is_finished(tmp_path: Path, some: Sha
     for point in some(range(400), each=6):
         shutil.rmtree(home.path)
         shutil.copytree(tmp_path / "as it was", home.path)
-        place = entrance.find({}, named=str(home.path), profile=None)
-        limits = retention.limits(retention.Asked(), place.rules)
-        hit = False
-        try:
-            prune.perform(place, limits, Options(delete=delete), told="", console=Console(), disk=DiesAt(point))
-        except Killed:
-            hit = True
+        hit = killed(lambda disk: home.clean(disk, delete=delete), point)
         answer = home.run(CleanupSessions, *(["--delete"] if delete else []))
         assert answer.code == 0, point
         assert (store.facts(old), store.facts(young)) == (NOTHING, facts[1]), point

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.operations import prune
 from session_closer.system.disk import Disk
 from support.clock import Ahead, handed
-from support.commands import run
+from support.commands import run, run_json
 from support.hermes import DAY
 from support.leavings import FREE, OPEN, OPTIONAL, OVER, Leavings, by_status
 
@@ -113,12 +115,28 @@ def test_a_checkpoint_of_a_folder_that_an_open_session_works_in_stays(home: Leav
     assert [(row["status"], row["reason"]) for row in answer.data["results"]] == [("kept", "workdir")]
 
 
+def test_the_database_of_a_hermes_that_was_killed_is_read_and_stays_as_it_is(home: Leavings, tmp_path: Path) -> None:
+    home.lay_all()
+    home.session("late", ended_at=None)
+    kept = home.lay("sessions/late.jsonl")
+    # Its newest rows are in the -wal alone, and nobody has it open.
+    left = tmp_path / "left"
+    shutil.copytree(home.path, left)
+    before = [(left / f"state.db{side}").read_bytes() for side in ("", "-wal")]
+    answer = run_json(CleanupSessions, state=left)
+    assert by_status(answer) == {"archived": sorted(FREE.values())}
+    assert (left / kept.relative_to(home.path)).exists()
+    assert [(left / f"state.db{side}").read_bytes() for side in ("", "-wal")] == before
+    assert before[1]
+
+
 def test_names_that_are_no_sessions_are_never_touched(home: Leavings) -> None:
     never = [
         "sessions/sessions.json", "sessions/SESSION_x.json", "sessions/session_x.json.bak",
         "sessions/saved/session_x.json", "sessions/.sessions_x.tmp", "sessions/.hidden.jsonl",
         "sessions/request_dump_x.json_", "session_x.json",
-        "checkpoints/0123456789abcde/HEAD", "checkpoints/0123456789abcdef/HEAD", "checkpoints/legacy-1/x",
+        "checkpoints/0123456789abcde/HEAD", "checkpoints/0123456789abcdef/HEAD",
+        "checkpoints/0123456789abcdee/HERMES_WORKDIR", "checkpoints/legacy-1/x",
         "cache/delegation/live/deleg_XYZ/log", "cache/delegation/deleg_01234567/log", "memories/m.md",
         "skills/s/SKILL.md", "cron/jobs.json", "logs/a.log", "backups/b.zip", "state-snapshots/s/state.db",
         "config.yaml", "processes.json",
@@ -129,7 +147,7 @@ def test_names_that_are_no_sessions_are_never_touched(home: Leavings) -> None:
     (home.path / "sessions" / "session_link.json").symlink_to(home.path / "memories" / "m.md")
     home.age("", 60 * DAY)
     before = home.tree()
-    options = ("--older-than", "1d", "--max-disk", "1b")
+    options = ("--older-than", "1d", "--max-disk", "1b", "--verbose")
     assert by_status(home.run(CleanupSessions, *options)) == {}
     assert home.tree() == before
 
@@ -212,10 +230,14 @@ def test_the_oldest_go_until_no_more_stays_than_may(home: Leavings) -> None:
 
 
 def test_what_was_written_to_a_moment_ago_is_taken_by_no_limit(home: Leavings) -> None:
-    home.lay("sessions/session_fresh.json", "x", age=60)
-    assert by_status(home.run(CleanupSessions, "--max-disk", "1b", "--verbose")) == {
-        "kept": ["sessions/session_fresh.json"]
+    home.lay("sessions/session_fresh.json", "x" * 100, age=9 * 60)
+    home.lay("sessions/session_young.json", "x" * 100, age=11 * 60)
+    answer = home.run(CleanupSessions, "--max-disk", "1b", "--verbose")
+    assert by_status(answer) == {
+        "archived": ["sessions/session_young.json"],
+        "kept": ["sessions/session_fresh.json"],
     }
+    assert answer.data["overBudget"] is True
 
 
 def test_the_newest_of_each_kind_stay(home: Leavings) -> None:
@@ -258,10 +280,9 @@ def test_a_quiet_run_says_nothing_where_nothing_was_to_be_done(home: Leavings) -
 def test_what_has_come_into_use_or_changed_since_it_was_looked_at_stays(
     home: Leavings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from session_closer.operations import prune
-
     home.lay_all()
     other = home.lay("sessions/session_changed.json")
+    home.lay("sessions/session_copy.json", json.dumps({"session_id": OVER}))
     folder = home.path / FREE["checkpoint_v1"]
     real = prune._change_home
 
@@ -279,10 +300,29 @@ def test_what_has_come_into_use_or_changed_since_it_was_looked_at_stays(
         f"session_{OVER}.json": "open",
         f"request_dump_{OVER}_20200101_000000_abcdef.json": "open",
         f"{OVER}.jsonl": "open",
+        "session_copy.json": "open",
         "session_changed.json": "changed",
         "0123456789abcdef": "changed",
     }
     assert answer.code == 0
+
+
+@pytest.mark.parametrize(("kind", "why"), [("checkpoint_v1", "workdir"), ("delegation_log", "pending")])
+def test_what_somebody_works_in_or_waits_for_since_it_was_looked_at_stays(
+    home: Leavings, monkeypatch: pytest.MonkeyPatch, kind: str, why: str
+) -> None:
+    home.lay_kind(kind, FREE[kind])
+    real = prune._change_home
+
+    def meanwhile(*words: object) -> None:
+        home.session("at-work", ended_at=None, age=DAY, cwd="/nowhere/at")
+        home.delegate("01234567", parent_session_id="at-work", delivery_state="pending")
+        real(*words)
+
+    monkeypatch.setattr(prune, "_change_home", meanwhile)
+    answer = home.run(CleanupSessions, "--verbose")
+    assert [(row["kind"], row["status"], row["reason"]) for row in answer.data["results"]] == [(kind, "kept", why)]
+    assert home.has(FREE[kind])
 
 
 def test_rows_name_the_owner_where_it_is_known(home: Leavings) -> None:

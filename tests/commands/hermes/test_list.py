@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 
+import psutil
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.list_sessions import ListSessions
@@ -32,6 +34,13 @@ def test_every_session_has_a_row_with_what_it_has_left_and_why_that_stays(home: 
     assert (answer.data["totalCount"], answer.data["hasMore"], answer.data["orphans"]) == (3, False, [])
     assert home.tree() == before
     assert not home.has("session-closer")
+
+
+def test_a_session_that_a_living_process_has_open_is_running(home: Leavings) -> None:
+    home.running(OVER, os.getpid(), psutil.Process().create_time())
+    rows = {row["sessionId"]: row for row in home.run(ListSessions).data["sessions"]}
+    assert (rows[OVER]["protected"], rows[OVER]["running"]) == ("running", True)
+    assert (rows[OPEN]["protected"], rows[OPEN]["running"]) == ("open", False)
 
 
 def test_what_no_session_has_is_counted_in_one_row(home: Leavings) -> None:

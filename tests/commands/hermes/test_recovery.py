@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from session_closer.core import retention
 from session_closer.core.wish import Options
 from session_closer.hermes import entrance
-from session_closer.operations import bring_back, prune
+from session_closer.operations import bring_back
 from session_closer.ports.context import Console
 from session_closer.system.disk import Disk
 from support.hermes import DAY
-from support.interrupted import DiesAt, Killed
+from support.interrupted import killed
 from support.leavings import FREE, Leavings, by_status
 from support.shares import Share
 
@@ -23,24 +21,9 @@ pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 YOUNG = "sessions/session_young.json"
 
 
-def clean(home: Leavings, disk: Disk, *, delete: bool = False) -> None:
-    place = entrance.find({}, named=str(home.path), profile=None)
-    limits = retention.limits(retention.Asked(), place.rules)
-    prune.perform(place, limits, Options(yes=True, delete=delete), told="", console=Console(), disk=disk)
-
-
 def bring(home: Leavings, disk: Disk) -> None:
     place = entrance.find({}, named=str(home.path), profile=None)
     bring_back.perform(place, "last", [], Options(), console=Console(), disk=disk)
-
-
-def killed(run: Callable[[Disk], None], point: int) -> bool:
-    """Run something and kill it before a step; tell whether it came to that."""
-    try:
-        run(DiesAt(point))
-    except Killed:
-        return True
-    return False
 
 
 def filled(path: Path) -> Leavings:
@@ -64,7 +47,7 @@ def test_a_cleanup_that_is_killed_anywhere_is_finished_and_can_be_undone(tmp_pat
     for point, path in each_point(tmp_path, some):
         home = filled(path)
         before = home.tree()
-        hit = killed(lambda disk, home=home: clean(home, disk), point)
+        hit = killed(lambda disk, home=home: home.clean(disk), point)
         assert places(home, paths) == [1] * len(paths), point
         answer = home.run(CleanupSessions, "--yes")
         assert answer.code == 0, point
@@ -85,7 +68,7 @@ def test_an_undo_that_is_killed_anywhere_is_finished(tmp_path: Path, some: Share
     for point, path in each_point(tmp_path, some):
         home = filled(path)
         before = home.tree()
-        clean(home, Disk())
+        home.clean(Disk())
         hit = killed(lambda disk, home=home: bring(home, disk), point)
         assert places(home, paths) == [1] * len(paths), point
         first = next(iter(sorted((home.path / "session-closer" / "receipts").iterdir())))
@@ -103,7 +86,7 @@ def test_a_deletion_that_is_killed_anywhere_is_finished_and_touches_nothing_else
     for point, path in each_point(tmp_path, some):
         home = filled(path)
         before = home.tree()
-        hit = killed(lambda disk, home=home: clean(home, disk, delete=True), point)
+        hit = killed(lambda disk, home=home: home.clean(disk, delete=True), point)
         assert home.run(CleanupSessions, "--delete", "--yes").code == 0, point
         stays = {name for name in before if not any(f"{name}/".startswith(f"{one}/") for one in FREE.values())}
         assert set(home.tree()) == stays, point
@@ -114,9 +97,30 @@ def test_a_deletion_that_is_killed_anywhere_is_finished_and_touches_nothing_else
     pytest.fail("the run never ended")
 
 
+def test_freeing_that_is_killed_anywhere_is_finished_by_any_run(tmp_path: Path, some: Share) -> None:
+    finished = 0
+    for point, path in each_point(tmp_path, some):
+        home = filled(path)
+        home.clean(Disk())
+        put_away = home.archived()
+        home.age_receipts(8 * DAY)
+        hit = killed(lambda disk, home=home: home.clean(disk, expire=7 * DAY), point)
+        is_open = any(not one.name.startswith("new-") for one in (home.path / "session-closer" / "open").iterdir())
+        assert home.run(CleanupSessions).code == 0, point
+        # All of it or nothing; what has begun ends, also where nobody asks for it again.
+        assert home.archived() in ([], [] if is_open else put_away), point
+        finished += is_open
+        home.close()
+        if not hit:
+            break
+    else:
+        pytest.fail("the run never ended")
+    assert finished > 2
+
+
 def test_a_dry_run_says_that_a_run_was_interrupted_and_leaves_it(tmp_path: Path) -> None:
     home = filled(tmp_path / "home")
-    assert killed(lambda disk: clean(home, disk), 25)
+    assert killed(home.clean, 25)
     before = home.tree()
     answer = home.run(CleanupSessions, "--dry-run")
     assert "was interrupted: the next changing command finishes it" in "".join(answer.data["warnings"])

@@ -16,7 +16,7 @@ from session_closer.system import flock
 from support.clock import Brisk, handed
 from support.commands import run, run_json
 from support.hermes import DAY
-from support.leavings import FREE, Leavings, by_status
+from support.leavings import FREE, OVER, Leavings, by_status
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 
@@ -195,7 +195,9 @@ def root(home: Leavings) -> Leavings:
 def agents(root: Leavings, *words: str) -> set[str]:
     answer = root.run(CleanupSessions, "--dry-run", *words)
     assert answer.code == 0
-    return {row["agent"] for row in answer.data["results"]}
+    found = {row["agent"] for row in answer.data["results"]}
+    assert found == {store["agent"] for store in answer.data["stores"]}
+    return found
 
 
 def test_all_profiles_are_meant_or_the_one_that_is_named(root: Leavings, tmp_path: Path) -> None:
@@ -285,8 +287,13 @@ def test_an_undo_takes_sessions_kinds_and_paths(home: Leavings) -> None:
     home.lay_all()
     home.run(CleanupSessions)
     assert by_status(home.run(RestoreSessions, "last", "session_json")) == {"restored": [FREE["session_json"]]}
+    of_it = sorted(FREE[kind] for kind in ("request_dump", "transcript_jsonl"))
+    answer = home.run(RestoreSessions, first_run(home), OVER)
+    assert by_status(answer) == {"restored": of_it, "already_restored": [FREE["session_json"]]}
     one = FREE["checkpoint_v1"]
     assert by_status(home.run(RestoreSessions, first_run(home), one)) == {"restored": [one]}
+    whole = str(home.path / FREE["delegation_log"])
+    assert by_status(home.run(RestoreSessions, first_run(home), whole)) == {"restored": [FREE["delegation_log"]]}
     answer = home.run(RestoreSessions, first_run(home), "nothing of it")
     assert (answer.code, by_status(answer)) == (1, {"not_found": ["nothing of it"]})
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,20 @@ def test_of_two_rows_the_one_that_only_the_wal_has_counts(second: V2Home) -> Non
     alone.close()
     run_json(CleanupSessions, "--older-than", "1d", state=second.path)
     assert all(map(second.has, used.values()))
+
+
+def test_the_database_of_a_host_that_was_killed_is_read_and_stays_as_it_is(second: V2Home, tmp_path: Path) -> None:
+    used = second.lay_used()
+    free = second.lay_free()
+    # Its newest rows are in the -wal alone, and nobody has it open.
+    left = tmp_path / "left"
+    shutil.copytree(second.path, left)
+    before = [(left / f"data/v2.db{side}").read_bytes() for side in ("", "-wal")]
+    answer = run_json(CleanupSessions, state=left)
+    assert {row["path"].removeprefix(f"{left}/") for row in answer.data["results"]} == set(free.values())
+    assert all((left / path).exists() for path in used.values())
+    assert [(left / f"data/v2.db{side}").read_bytes() for side in ("", "-wal")] == before
+    assert before[1]
 
 
 NEVER = (
@@ -317,10 +333,35 @@ def test_a_list_of_the_first_version_has_the_current_sessions(first: V1Home) -> 
 def test_a_list_of_the_second_version_has_all_rows_of_the_database(second: V2Home) -> None:
     second.lay_used()
     second.lay_free()
+    second.row("sess-3-runs", age=2 * DAY, container_status="running")
+    second.row("sess-4-undated", last_active="never")
+    second.session("sess-4-undated")
     found = run_json(ListSessions, "--runtime", "nanoclaw", state=second.path).data
     said = {row["sessionId"]: (row["state"], row["protected"], row["artifacts"]) for row in found["sessions"]}
-    assert said == {ACTIVE: ("open", "active", 7), CLOSED: ("closed", None, 1)}
+    assert said == {
+        ACTIVE: ("open", "active", 7),
+        CLOSED: ("closed", None, 1),
+        "sess-3-runs": ("closed", "container", 0),
+        "sess-4-undated": ("closed", None, 1),
+    }
+    assert [row["sessionId"] for row in found["sessions"] if row["running"]] == ["sess-3-runs"]
+    days = {row["sessionId"]: row["ageSeconds"] and row["ageSeconds"] // DAY for row in found["sessions"]}
+    assert days == {ACTIVE: 60, CLOSED: 60, "sess-3-runs": 2, "sess-4-undated": None}
+    assert {row["source"] for row in found["sessions"]} == {GROUP}
     assert found["orphans"][0]["count"] == 5
+
+
+@pytest.mark.parametrize("make", [V1Home, V2Home])
+def test_usage_has_each_kind_and_the_central_database(tmp_path: Path, make: type[V1Home] | type[V2Home]) -> None:
+    home = make(tmp_path / "home")
+    free = home.lay_free()
+    used = run_json(ListSessions, "--runtime", "nanoclaw", "--usage", state=home.path).data["usage"]
+    assert {row["kind"]: row["count"] for row in used} == dict.fromkeys((*free, home.database), 1)
+    sides = [home.path / f"{home.database}{side}" for side in ("", "-wal")]
+    sizes = {row["kind"]: row["bytes"] for row in used}
+    assert sizes[home.database] == sum(each.stat().st_size for each in sides if each.exists()) > 0
+    assert sizes["transcript"] == (home.path / free["transcript"]).stat().st_size
+    home.close()
 
 
 def test_the_folder_of_a_group_that_is_there_by_now_stays(second: V2Home) -> None:
@@ -333,6 +374,19 @@ def test_the_folder_of_a_group_that_is_there_by_now_stays(second: V2Home) -> Non
     assert home.objection(going) == "group"
     second.central.execute("drop table agent_groups")
     assert home.objection(going) == "unreadable"
+    home.close()
+
+
+def test_a_session_that_was_active_since_it_was_looked_at_stays(second: V2Home) -> None:
+    free = second.lay_free()
+    place = second.place()
+    home = place.opened(place.profiles()[0], Disk(), REAL)
+    [going] = home.look(Limits({"session_dir": DAY}))
+    assert (going.path, home.objection(going)) == (free["session_dir"], "")
+    # It is closed again by now.
+    now = datetime.fromtimestamp(second.now, UTC).isoformat()
+    second.central.execute("update sessions set last_active = ? where id = ?", (now, CLOSED))
+    assert home.objection(going) == "active"
     home.close()
 
 
