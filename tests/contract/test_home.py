@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -73,6 +74,11 @@ class Kit(NamedTuple):
     def bring(self, which: str = "last", disk: Disk | None = None) -> Report:
         """Undo a cleanup."""
         return bring_back.perform(self.place, which, [], Options(), console=Console(), disk=disk)
+
+    def said(self, receipt: str) -> set[str]:
+        """Return what a receipt says of all that it names."""
+        text = (self.root / OURS / "receipts" / receipt).read_text()
+        return {one["status"] for store in json.loads(text)["stores"] for one in store["artifacts"]}
 
     def forget(self) -> None:
         """Remove all receipts."""
@@ -270,6 +276,9 @@ def test_an_undo_that_is_killed_anywhere_is_finished_by_the_next(kit: Kit, some:
         run = max((kit.root / OURS / "receipts").iterdir()).stem
         hit = killed(lambda disk, run=run: kit.bring(run, disk), point)
         assert set(told(kit.bring(run), kit)) <= {"restored", "already_restored"}, point
+        # Nothing that is undone counts as put away.
+        said = [kit.said(name) for name in sorted(os.listdir(kit.root / OURS / "receipts")) if run not in name]
+        assert set().union(*said) <= {"restored", "dropped"}, point
         assert (kit.facts(), kit.archived()) == (before, []), point
         if not hit:
             return
