@@ -67,6 +67,10 @@ def lines(some: Sequence[dict[str, Any]]) -> bytes:
     return b"".join(json.dumps(each, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n" for each in some)
 
 
+def _more(text: str) -> str:
+    return json.dumps({"type": "message", "id": "more", "message": {"role": "user", "content": text}})
+
+
 class InFiles:
     """A session in files: `transcript` is its text, `beside` what else it has, by the path in a bundle."""
 
@@ -89,10 +93,10 @@ class InFiles:
         write(self.store.folder() / name, text)
         return text
 
-    def grow(self) -> None:
+    def grow(self, text: str = "more") -> None:
         """Let somebody say more."""
         with self.path.open("ab") as file:
-            file.write(b'{"type":"message","id":"more","message":{"role":"user","content":"more"}}\n')
+            file.write(_more(text).encode() + b"\n")
 
 
 class InDatabase:
@@ -126,14 +130,13 @@ class InDatabase:
                 connection.execute(f"insert into transcript_events ({columns}) values (?, ?, ?, ?, ?, ?)", row)
         return text
 
-    def grow(self) -> None:
+    def grow(self, text: str = "more") -> None:
         """Let somebody say more."""
         with self.bases.open("project-lead") as connection:
             connection.execute(
                 "insert into transcript_events (session_id, seq, event_json, created_at)"
-                ' select session_id, max(seq) + 1, \'{"type":"custom"}\', 0 from transcript_events'
-                " where session_id = ?",
-                (self.own,),
+                " select session_id, max(seq) + 1, ?, 0 from transcript_events where session_id = ?",
+                (_more(text), self.own),
             )
 
 

@@ -8,11 +8,10 @@ import os
 from collections.abc import Iterator
 from itertools import chain
 
-from ..core.errors import CloserError, Refused
+from ..artifacts.streams import of_file, unreadable
 from ..core.export.parts import LeftOut, Parts, Stream, safe
 from ..system import files
 from ..system.clock import Clock
-from ..system.pieces import chunks
 from . import database, kinds, names, rows
 from .said import events
 
@@ -79,27 +78,12 @@ def _files(home: str, session_id: str) -> Iterator[Stream | LeftOut]:
             continue
         try:
             said = names.inside(path) if parsed.kind != names.TRANSCRIPT else frozenset()
-            found = os.lstat(path)
         except OSError as problem:
-            raise _unreadable(path, problem) from None
+            raise unreadable(path, problem) from None
         if said and session_id not in said:
             yield LeftOut(shown, "what is in it is of another session")
         else:
-            yield _stream(f"{FILES}/{name}", path, found)
-
-
-def _stream(name: str, path: str, found: os.stat_result) -> Stream:
-    def pieces() -> Iterator[bytes]:
-        try:
-            yield from chunks(path)
-        except OSError as problem:
-            raise _unreadable(path, problem) from None
-
-    return Stream(name, path, found.st_size, pieces, stamp=f"{found.st_ino} {found.st_mtime_ns}")
-
-
-def _unreadable(path: str, problem: OSError) -> CloserError:
-    return Refused(f"{path} cannot be read: {problem.strerror}", "check the file", name="unreadable")
+            yield of_file(f"{FILES}/{name}", path)
 
 
 def _beside(home: str, session_id: str) -> Iterator[str]:

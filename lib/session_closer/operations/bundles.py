@@ -85,7 +85,7 @@ def _attempt(making: _Making) -> Exported | None:
         _make_way(making, folder, name, taken)
         bundle = Bundle(making.context.disk, folder, most=ask.most)
         try:
-            hashed = _add_redacted(bundle, taken, redactor) if redactor is not None else _add(bundle, ask, taken)
+            hashed = _add_redacted(bundle, ask, taken, redactor) if redactor is not None else _add(bundle, ask, taken)
             done = _finished(making, bundle, taken, redactor)
             as_compared = _as_it_was(making, bundle, hashed)
             if not as_compared:
@@ -134,7 +134,9 @@ def _make_folders(disk: Disk, folder: str) -> None:
 
 
 def _wanted(ask: Export, taken: Parts) -> list[Stream]:
-    """Return what is written as it is: for a page alone what it is made from."""
+    """Return what is read: without secrets the transcript alone, for a page alone what it is made from."""
+    if ask.redact:
+        return [stream for stream in taken.streams if stream.name == TRANSCRIPT]
     return [stream for stream in taken.streams if ask.bundle or stream.name in (taken.said_in, ENTRY)]
 
 
@@ -142,12 +144,11 @@ def _page_name(ask: Export) -> str:
     return REDACTED_PAGE if ask.redact else PAGE
 
 
-def _add_redacted(bundle: Bundle, taken: Parts, redactor: Redactor) -> str:
+def _add_redacted(bundle: Bundle, ask: Export, taken: Parts, redactor: Redactor) -> str:
     """Write the transcript without secrets; return the hash of what was read."""
     digest = hashlib.sha256()
-    for stream in taken.streams:
-        if stream.name == TRANSCRIPT:
-            bundle.add(REDACTED, map(redactor.line, _lines(_hashed(stream.chunks(), digest.update))))
+    for stream in _wanted(ask, taken):
+        bundle.add(REDACTED, map(redactor.line, parts.lines(_hashed(stream.chunks(), digest.update))))
     return digest.hexdigest()
 
 
@@ -157,19 +158,6 @@ def _hashed(pieces: Iterable[bytes], update: Callable[[bytes], None]) -> Iterato
         yield piece
 
 
-def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Give the lines of pieces, each with its newline."""
-    begun: list[bytes] = []
-    for piece in pieces:
-        first, *others = piece.split(b"\n")
-        begun.append(first)
-        for line in others:
-            yield b"".join([*begun, b"\n"])
-            begun = [line]
-    if any(begun):
-        yield b"".join(begun)
-
-
 def _as_it_was(making: _Making, bundle: Bundle, hashed: str) -> str:
     """Return the mark of the session, "" where it is not what was exported of it: both are read again."""
     with making.given() as now:
@@ -177,14 +165,12 @@ def _as_it_was(making: _Making, bundle: Bundle, hashed: str) -> str:
 
 
 def _is_same(making: _Making, bundle: Bundle, hashed: str, now: Parts) -> bool:
+    streams = _wanted(making.ask, now)
     if making.ask.redact:
         digest = hashlib.sha256()
-        for stream in now.streams:
-            if stream.name == TRANSCRIPT:
-                for piece in stream.chunks():
-                    digest.update(piece)
+        for piece in (piece for stream in streams for piece in stream.chunks()):
+            digest.update(piece)
         return digest.hexdigest() == hashed
-    streams = _wanted(making.ask, now)
     read = {file.path for file in bundle.files.values() if file.source}
     return {stream.name for stream in streams} == read and all(map(bundle.holds, streams))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from session_closer.cli.commands.export_sessions import ExportSessions
+from session_closer.system.pieces import PIECE
 from support.commands import Answer, run, run_json
 from support.keys import LEAD
 from support.said import INBOUND, KEY, InDatabase, Said, files_of
@@ -50,8 +51,11 @@ def test_anybody_can_check_the_hashes_of_all_files(said: Said, out: Path) -> Non
 
 
 def test_nobody_else_can_read_it(said: Said, out: Path) -> None:
-    os.umask(os.umask(0))
-    folder = bundle(export(said, out))
+    before = os.umask(0)
+    try:
+        folder = bundle(export(said, out))
+    finally:
+        os.umask(before)
     for path in [out, folder.parent, folder, *folder.rglob("*")]:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
@@ -79,6 +83,39 @@ def test_media_come_along_where_they_are_asked_for(said: Said, out: Path) -> Non
     found = files_of(bundle(export(said, out, "--media")))
     assert found[f"media/{INBOUND}"] == b"the image"
     assert [name for name in found if name.startswith("media/")] == [f"media/{INBOUND}"]
+
+
+def test_a_link_among_media_is_not_followed(said: Said, tmp_path: Path, out: Path) -> None:
+    path = said.store.state / "media" / "inbound" / INBOUND
+    path.rename(tmp_path / "elsewhere.png")
+    path.symlink_to(tmp_path / "elsewhere.png")
+    assert not (bundle(export(said, out, "--media")) / "media").exists()
+
+
+def test_media_are_found_wherever_a_packed_transcript_names_them(tmp_path: Path, closed_port: int, out: Path) -> None:
+    said = InDatabase(Store(tmp_path / "state", closed_port))
+    # Unpacked, it comes in pieces of this size, and its name is in two of them.
+    begin = b'{"type":"custom","text":"'
+    text = (
+        begin + b"x" * (PIECE - len(begin) - len(f"media/inbound/{INBOUND}") // 2) + f"media/inbound/{INBOUND}".encode()
+    )
+    pack_whole(said, text + b'"}\n')
+    assert (bundle(export(said, out, "--media")) / "media" / INBOUND).read_bytes() == b"the image"
+
+
+def test_without_secrets_there_is_none_in_any_file_and_nothing_besides(said: Said, out: Path) -> None:
+    secret = "ghp_" + "A1b2C3d4E5f6G7h8J9k0L1m2N3p4Q5r6abcd"
+    said.grow(f"take {secret} and go")
+    folder = bundle(export(said, out, "--redact"))
+    found = files_of(folder)
+    assert set(found) == {"transcript.redacted.jsonl", "transcript.redacted.md", "manifest.json", "SHA256SUMS"}
+    assert [name for name, text in found.items() if secret.encode() in text] == []
+    for name in ("transcript.redacted.jsonl", "transcript.redacted.md"):
+        assert b"take [redacted] and go" in found[name]
+    told = json.loads(found["manifest.json"])
+    assert (told["importable"], told["redacted"]) == (False, True)
+    left = {each["what"] for each in told["leftOut"] if each["why"] == "redacted"}
+    assert left == {"entry.json", *said.beside}
 
 
 def test_the_document_says_where_each_is_and_what_it_has(said: Said, out: Path) -> None:
@@ -160,6 +197,9 @@ def test_what_openclaw_has_archived_of_a_key_at_a_reset_is_a_window_of_it(
             blob = packed(texts[at])
             row = (f"older.jsonl.{at}.zst", key, "older", reason, at, blob, hashlib.sha256(blob).hexdigest())
             connection.execute(f"insert into session_transcript_archives values ({', '.join('?' * 7)})", row)
+        wrong = ("wrong.jsonl.zst", KEY, "wrong", "reset", 8, None, "0" * 64)
+        connection.execute("insert into session_transcript_archives values (?, ?, ?, ?, ?, ?, ?)", wrong)
+        write(said.store.folder() / "wrong.jsonl.zst", packed("{}\n"))
         gone = ("lost.jsonl.zst", KEY, "lost", "reset", 9, None, "0" * 64)
         connection.execute("insert into session_transcript_archives values (?, ?, ?, ?, ?, ?, ?)", gone)
     found = files_of(bundle(export(said, out)))
@@ -169,7 +209,23 @@ def test_what_openclaw_has_archived_of_a_key_at_a_reset_is_a_window_of_it(
         "windows/older.jsonl": texts[0],
         "windows/older.1.jsonl": texts[1],
     }
-    assert "windows/lost.jsonl" in [each["what"] for each in json.loads(found["manifest.json"])["leftOut"]]
+    left = [each["what"] for each in json.loads(found["manifest.json"])["leftOut"]]
+    assert left[:2] == ["windows/wrong.jsonl", "windows/lost.jsonl"]
+
+
+def pack_whole(said: InDatabase, text: bytes, *, where: str = "row", wrong: str = "") -> None:
+    """Pack a transcript as OpenClaw does once nobody has used it for long; `wrong`: its hash or its size is."""
+    blob = packed(text.decode())
+    digest = "0" * 64 if wrong == "hash" else hashlib.sha256(blob).hexdigest()
+    name, size = f"{said.own}.cold.zst", len(text) + (wrong == "size")
+    with said.bases.open("project-lead") as connection:
+        connection.execute("delete from transcript_events where session_id = ?", (said.own,))
+        columns = "session_id, archive_name, archive_sha256, event_count, raw_bytes, archive_blob"
+        connection.execute(f"create table session_transcript_cold_archives ({columns})")
+        row = (said.own, name, digest, text.count(b"\n"), size, blob if where == "row" else None)
+        connection.execute(f"insert into session_transcript_cold_archives ({columns}) values (?, ?, ?, ?, ?, ?)", row)
+    if where == "file":
+        write(said.store.folder() / name, blob)
 
 
 @pytest.mark.parametrize("where", ["row", "file"])
@@ -178,18 +234,7 @@ def test_what_openclaw_has_packed_as_a_whole_is_unpacked(
     tmp_path: Path, closed_port: int, out: Path, where: str, wrong: str
 ) -> None:
     said = InDatabase(Store(tmp_path / "state", closed_port))
-    blob = packed(said.transcript.decode())
-    digest = "0" * 64 if wrong == "hash" else hashlib.sha256(blob).hexdigest()
-    size = len(said.transcript) + (wrong == "size")
-    name = f"{said.own}.cold.zst"
-    with said.bases.open("project-lead") as connection:
-        connection.execute("delete from transcript_events where session_id = ?", (said.own,))
-        columns = "session_id, archive_name, archive_sha256, event_count, raw_bytes, archive_blob"
-        connection.execute(f"create table session_transcript_cold_archives ({columns})")
-        row = (said.own, name, digest, said.transcript.count(b"\n"), size, blob if where == "row" else None)
-        connection.execute(f"insert into session_transcript_cold_archives ({columns}) values (?, ?, ?, ?, ?, ?)", row)
-    if where == "file":
-        write(said.store.folder() / name, blob)
+    pack_whole(said, said.transcript, where=where, wrong=wrong)
     answer = export(said, out)
     if wrong:
         assert (answer.data["exported"], len(answer.data["failed"])) == ([], 1)

@@ -56,6 +56,19 @@ class Parts(NamedTuple):
     importable: bool = True
 
 
+def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Give the lines of pieces, each with its newline."""
+    begun: list[bytes] = []
+    for piece in pieces:
+        first, *others = piece.split(b"\n")
+        begun.append(first)
+        for line in others:
+            yield b"".join([*begun, b"\n"])
+            begun = [line]
+    if any(begun):
+        yield b"".join(begun)
+
+
 def path(agent: str, key: str, session_id: str | None) -> tuple[str, str]:
     """Return the names of the folder of an agent's bundles and of one bundle in it: safe in any file system."""
     tail = key.removeprefix(f"agent:{agent}:")

@@ -8,15 +8,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from ...artifacts import measuring
+from ...artifacts.streams import of_file
 from ...core import names, transcripts
-from ...core.errors import CloserError, Refused
+from ...core.errors import Refused
 from ...core.export.parts import BESIDE, CHECKPOINTS, ENTRY, TRAJECTORY, TRANSCRIPT, WINDOWS, LeftOut, Parts, Stream
-from ...core.export.redaction import secrets_in
 from ...core.model import Session, Snapshot
 from ...journal.source import ChosenSession
-from ...system.pieces import chunks
-from .. import media
 from ..home import Home
+from ..taken import taken
 from ..undo import entry_of
 from . import document
 from .store import FileStore
@@ -27,13 +26,9 @@ def parts(home: Home, store: FileStore, session: Session, snapshot: Snapshot, *,
     """Give one session as it is now; Refused where a file of it is none that may be read."""
     entry = _entry(store, session)
     named = list(_named(session, snapshot, entry))
-    streams = [_stream(name, path) for name, path in named]
+    streams = [_of_entry(store.index, entry), *(of_file(name, path) for name, path in named)]
     left_out = [] if any(name == TRANSCRIPT for name, _ in named) else [LeftOut(TRANSCRIPT, "there is none")]
-    if with_media:
-        streams += [_stream(name, path) for name, path in media.of(home, [path for _, path in named])]
-    else:
-        left_out.append(LeftOut("media", "not asked for: --media"))
-    yield Parts(entry, [_of_entry(store, entry), *streams], left_out, media.version(home), secrets_in(home.config))
+    yield taken(home, entry, streams, left_out, with_media=with_media)
 
 
 @contextmanager
@@ -46,16 +41,11 @@ def put_away(home: Home, store: FileStore, chosen: ChosenSession, *, with_media:
             raise Refused(f"{move.target} {wrong}", "restore-sessions RECEIPT --check", name="gone")
     archives = {move.source: os.path.join(store.folder, move.target) for move in session.moves}
     named = [*_archived(archives, session.session_id, value)]
-    streams = [_stream(name, path) for name, path in named]
+    entry = value.encode()
+    streams = [_of_entry(chosen.store.path, entry), *(of_file(name, path) for name, path in named)]
     has_transcript = any(name == TRANSCRIPT for name, _ in named)
     left_out = [] if has_transcript else [LeftOut(TRANSCRIPT, "none was archived: it never spoke, or it stayed")]
-    if with_media:
-        streams += [_stream(name, path) for name, path in media.of(home, [path for _, path in named])]
-    else:
-        left_out.append(LeftOut("media", "not asked for: --media"))
-    entry = value.encode()
-    kept = Stream(ENTRY, chosen.store.path, len(entry), lambda: iter([entry]))
-    yield Parts(entry, [kept, *streams], left_out, media.version(home), secrets_in(home.config))
+    yield taken(home, entry, streams, left_out, with_media=with_media)
 
 
 def _archived(archives: Mapping[str, str], session_id: str | None, entry: str) -> Iterator[tuple[str, str]]:
@@ -88,27 +78,8 @@ def _entry(store: FileStore, session: Session) -> bytes:
     return entry
 
 
-def _of_entry(store: FileStore, entry: bytes) -> Stream:
-    return Stream(ENTRY, store.index, len(entry), lambda: iter([entry]))
-
-
-def _stream(name: str, path: str) -> Stream:
-    try:
-        found = os.lstat(path)
-    except OSError as problem:
-        raise _unreadable(path, problem) from None
-    return Stream(name, path, found.st_size, lambda: _read(path), stamp=f"{found.st_ino} {found.st_mtime_ns}")
-
-
-def _read(path: str) -> Iterator[bytes]:
-    try:
-        yield from chunks(path)
-    except OSError as problem:
-        raise _unreadable(path, problem) from None
-
-
-def _unreadable(path: str, problem: OSError) -> CloserError:
-    return Refused(f"{path} cannot be read: {problem.strerror}", "check the file", name="unreadable")
+def _of_entry(index: str, entry: bytes) -> Stream:
+    return Stream(ENTRY, index, len(entry), lambda: iter([entry]))
 
 
 def _named(session: Session, snapshot: Snapshot, entry: bytes) -> Iterator[tuple[str, str]]:

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...core.durable import Move
 from ...core.errors import CorruptStore, Refused
 from ...core.export.parts import ENTRY, TRAJECTORY, TRANSCRIPT, WINDOWS, LeftOut, Parts, Stream, safe
-from ...core.export.redaction import secrets_in
 from ...core.model import Session, Status
 from ...journal.source import ChosenSession
 from ...system import files
-from .. import media
 from ..home import Home
+from ..taken import taken
 from . import returnable
 from .database import names_in, reading
 from .packed import pieces, unpacked
@@ -72,12 +71,7 @@ def put_away(home: Home, store: SqliteStore, chosen: ChosenSession, *, with_medi
     left_out = [LeftOut(TRAJECTORY, "OpenClaw has deleted it; its rows are beside the receipt")]
     if len(streams) == 1:
         left_out.append(LeftOut(TRANSCRIPT, "nothing was said"))
-    if with_media:
-        lines = (line for stream in streams for line in stream.chunks())
-        streams += [_of_file(name, path) for name, path in media.named(home, lines)]
-    else:
-        left_out.append(LeftOut("media", "not asked for: --media"))
-    yield Parts(entry, streams, left_out, media.version(home), secrets_in(home.config))
+    yield taken(home, entry, streams, left_out, with_media=with_media)
 
 
 def _archives(home: Home, store: SqliteStore, chosen: ChosenSession) -> Sequence[Move]:
@@ -149,12 +143,7 @@ def _parts(home: Home, store: SqliteStore, connection: Connection, session: Sess
             streams.append(_of_archive(store, name, archive))
         except Refused as problem:
             left_out.append(LeftOut(name, problem.message))
-    if with_media:
-        lines = (line for stream in streams for line in stream.chunks())
-        streams += [_of_file(name, path) for name, path in media.named(home, lines)]
-    else:
-        left_out.append(LeftOut("media", "not asked for: --media"))
-    return Parts(entry, streams, left_out, media.version(home), secrets_in(home.config))
+    return taken(home, entry, streams, left_out, with_media=with_media)
 
 
 def _windows(connection: Connection, session: Session) -> Iterator[tuple[str, str]]:
@@ -268,9 +257,3 @@ def _packed_beside(store: SqliteStore, archive: str) -> bytes:
         if files.is_file(path):
             return files.read(path, _COLD_BYTES)[0]
     raise Refused(f"{archive} is neither in {store.folder} nor in {store.place}", _REMEDY, name="unreadable")
-
-
-def _of_file(name: str, path: str) -> Stream:
-    from ...system.pieces import chunks
-
-    return Stream(name, path, os.stat(path).st_size, lambda: chunks(path))
