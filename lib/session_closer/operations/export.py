@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 from ..core.errors import ChangedUnderneath, CloserError, Refused
@@ -45,13 +45,20 @@ def execute(
 ) -> ExportReport:
     """Return what became of each session; CloserError where nothing could be begun."""
     agents = sorted({target.agent for target in targets})
-    runtimes.check_place(where, agents)
     context = Context(options, disk or Disk(), console or Console(), clock)
-    runtime = runtimes.found(where, context)
-    try:
+    with looked_at(where, context, agents) as runtime:
         ask = ask._replace(folder=checked_folder(runtime, ask.folder, agents))
         warn_of(context, ask, hint=HINT)
         return _perform(runtime, targets, ask)
+
+
+@contextmanager
+def looked_at(where: Place, context: Context, agents: Sequence[str]) -> Iterator[Runtime]:
+    """Give the runtime of a place that these agents have stores in; StorageFailed where the file system fails."""
+    runtimes.check_place(where, agents)
+    runtime = runtimes.found(where, context)
+    try:
+        yield runtime
     except OSError as problem:
         raise storage(problem, where.state) from None
     finally:
@@ -62,14 +69,11 @@ def _perform(runtime: Runtime, targets: Sequence[Target], ask: Export) -> Export
     exported: list[Exported] = []
     failed: list[Unexported] = []
     for found in named(runtime, targets):
-        if isinstance(found, Unexported):
-            failed.append(found)
-            continue
-        done = one(runtime, ask, found)
-        if isinstance(done, Unexported):
-            failed.append(done)
-        else:
+        done = found if isinstance(found, Unexported) else one(runtime, ask, found)
+        if isinstance(done, Exported):
             exported.append(done)
+        else:
+            failed.append(done)
         runtime.context.console.progress(len(exported) + len(failed), len(targets))
     context = runtime.context
     return ExportReport(ask.folder, tuple(exported), tuple(failed), tuple(context.console.warnings))

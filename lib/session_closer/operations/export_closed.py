@@ -14,7 +14,6 @@ from ..core.model import Status
 from ..core.wish import Options
 from ..journal import receipts
 from ..journal.source import ChosenSession, Origin, Source
-from ..journal.stopped import storage
 from ..ports.context import Console, Context
 from ..ports.runtime import Place, Runtime
 from ..system.clock import REAL, Clock
@@ -37,21 +36,14 @@ def execute(
     clock: Clock = REAL,
 ) -> ExportReport:
     """Return what became of each session that a run has closed, or of those of these names; CloserError."""
-    runtimes.check_place(where, [])
     context = Context(options, disk or Disk(), console or Console(), clock)
-    try:
+    with export.looked_at(where, context, []) as runtime:
         source, notes = runtimes.past(where, clock).source(which, None, looking=True)
         if source.origin is not Origin.RECEIPT or source.restores:
             what = f"{which} is no receipt of a run that closed sessions"
             raise Refused(what, (Ours("restore-sessions"), "--list shows them"), name="no_receipt")
         context.console.warn(*notes)
-        runtime = runtimes.found(where, context)
-        try:
-            return _perform(runtime, source, names, ask)
-        finally:
-            runtime.close()
-    except OSError as problem:
-        raise storage(problem, where.state) from None
+        return _perform(runtime, source, names, ask)
 
 
 def _perform(runtime: Runtime, source: Source, names: Sequence[str], ask: Export) -> ExportReport:

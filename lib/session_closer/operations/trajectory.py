@@ -10,11 +10,10 @@ from ..core.export.result import Export, ExportReport, Trajectory, Unexported
 from ..core.keys import Target
 from ..core.model import Status
 from ..core.wish import Options
-from ..journal.stopped import storage
 from ..ports.context import Console, Context
 from ..ports.runtime import Place, Runtime
 from ..system.clock import REAL, Clock
-from . import export, runtimes
+from . import export
 from .export import Named
 
 NO_COPY = "a trajectory is for OpenClaw's support, and no backup: masked, the active branch alone, never compared"
@@ -39,18 +38,12 @@ def execute(
 ) -> ExportReport:
     """Return what became of each session; CloserError where nothing could be begun."""
     agents = sorted({target.agent for target in targets})
-    runtimes.check_place(where, agents)
     context = Context(options, console=console or Console(), clock=clock)
-    runtime = runtimes.found(where, context)
-    try:
+    with export.looked_at(where, context, agents) as runtime:
         folder = export.checked_folder(runtime, wanted.workspace, agents)
         context.console.warn(NO_COPY, _SECRETS)
         export.warn_of(context, Export(folder, redact=True))
         return _perform(runtime, targets, wanted._replace(workspace=folder))
-    except OSError as problem:
-        raise storage(problem, where.state) from None
-    finally:
-        runtime.close()
 
 
 def _perform(runtime: Runtime, targets: Sequence[Target], wanted: Wanted) -> ExportReport:

@@ -112,7 +112,7 @@ class Redactor:
 
 def _assigned(found: re.Match[str]) -> str:
     value = found[3] if found[3] is not None else found[5]
-    if _NO_VALUE.fullmatch(value) or value == GONE:
+    if _NO_VALUE.fullmatch(value):
         return found[0]
     return f"{found[1]}{found[2] or ''}{GONE}{found[4] or ''}"
 
