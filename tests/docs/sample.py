@@ -15,7 +15,7 @@ HOUR = 3600
 DAY = 24 * HOUR
 KIB = 1024
 LEAD = "agent:project-lead:"
-_NAMES = uuid.UUID("0b0d4c1e-2f5e-4f53-9a52-6b1f0f6f7d2a")
+NAMES = uuid.UUID("0b0d4c1e-2f5e-4f53-9a52-6b1f0f6f7d2a")
 
 # agent -> key -> (idle for so long, size of the transcript, more of the row). No age is near the edge of its unit: a
 # slow machine may take minutes between making the store and listing it.
@@ -39,8 +39,8 @@ _SESSIONS: dict[str, dict[str, tuple[float, int, dict[str, Any]]]] = {
 }
 _TRAJECTORY_OF = LEAD + "kelly-dashboard"
 # Of one session is known how it began.
-_TALK_OF = LEAD + "hydration-tracker"
-_TALK: tuple[dict[str, Any], ...] = (
+TALK_OF = LEAD + "hydration-tracker"
+TALK: tuple[dict[str, Any], ...] = (
     {"role": "user", "content": "Remind me to drink a glass of water every two hours, and note each one."},
     {
         "role": "assistant", "provider": "openai", "model": "gpt-5", "usage": {"input": 1840, "output": 52},
@@ -61,22 +61,22 @@ def build(state: Path, port: int) -> None:
         folder.mkdir(mode=0o700, parents=True)
         entries = {}
         for key, (idle, size, more) in rows.items():
-            session_id = str(uuid.uuid5(_NAMES, key))
+            session_id = str(uuid.uuid5(NAMES, key))
             path = folder / f"{session_id}.jsonl"
-            _transcript(path, session_id, size, now - idle, _TALK if key == _TALK_OF else ())
+            _transcript(path, session_id, size, now - idle, TALK if key == TALK_OF else ())
             if key == _TRAJECTORY_OF:
                 _transcript(folder / f"{session_id}.trajectory.jsonl", session_id, 4 * KIB, now - idle)
             updated = {"updatedAt": int((now - idle) * 1000), "status": "done"}
             entries[key] = {"sessionId": session_id, "sessionFile": str(path), **updated, **more}
         _write(folder / "sessions.json", json.dumps(entries, indent=2, ensure_ascii=False))
     _delete(state / "agents/project-lead/sessions", LEAD + "budget-2027", 29 * KIB, now - 2 * DAY)
-    stray = str(uuid.uuid5(_NAMES, "stray"))
+    stray = str(uuid.uuid5(NAMES, "stray"))
     _transcript(state / "agents/project-lead/sessions" / f"{stray}.jsonl", stray, 31 * KIB, now - 15 * DAY)
 
 
 def _delete(folder: Path, key: str, size: int, when: float) -> None:
     """Leave what OpenClaw does of a session that was deleted in its UI, and a copy of its index from before."""
-    session_id, index = str(uuid.uuid5(_NAMES, key)), folder / "sessions.json"
+    session_id, index = str(uuid.uuid5(NAMES, key)), folder / "sessions.json"
     moment = datetime.fromtimestamp(when, UTC)
     _transcript(folder / f"{session_id}.jsonl.deleted.{moment:%Y-%m-%dT%H-%M-%S}.000Z", session_id, size, when)
     entry = {"sessionId": session_id, "updatedAt": int((when - HOUR) * 1000), "status": "done", "label": "Budget"}
