@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.openclaw.files import close
-from session_closer.operations import apply
+from session_closer.operations import apply, bundles
 from session_closer.system import processes
 from support.clock import Brisk, handed
 from support.commands import run_json
 from support.gateway import StubGateway, StubOpenClaw
 from support.sqlite import Bases, Delete
 from support.stores import TOKEN, Stage, Store, build
-from support.worker import Between, Left
+from support.worker import BeforeComparing, Between, Left
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +107,22 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Between:
     def set_up(happens: Callable[[], object]) -> None:
         for module in (apply,):
             monkeypatch.setattr(module, "locked", _preceded(module.locked, happens))
+
+    return set_up
+
+
+@pytest.fixture
+def before_comparing(monkeypatch: pytest.MonkeyPatch) -> BeforeComparing:
+    """Do something each time all of a session's export is written, before it is compared: given is its key."""
+
+    def set_up(happens: Callable[[str], object]) -> None:
+        real = bundles._as_it_was
+
+        def compared(making: Any, *words: Any) -> str:
+            happens(making.whose.key)
+            return real(making, *words)
+
+        monkeypatch.setattr(bundles, "_as_it_was", compared)
 
     return set_up
 

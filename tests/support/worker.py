@@ -24,6 +24,8 @@ ME, OTHER = LEAD + "alpha", LEAD + "topics"
 NOBODY = 2**31 - 5
 # Does something when all is planned and the lock is about to be taken.
 Between = Callable[[Callable[[], object]], None]
+# Does something when all of an export is written and about to be compared; given is the key of its session.
+BeforeComparing = Callable[[Callable[[str], object]], None]
 
 
 class Left:

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from session_closer.core.export import markdown
 from session_closer.core.export.events import event, survey
@@ -17,7 +17,11 @@ from support.said import IMAGE, INBOUND, ODD, events, lines
 
 OWN = "11111111-2222-4333-8444-555555555555"
 HEADING = Heading("agent:main:x", "main", OWN, "A *label*", "2026.9.6", ["left out: x: y"])
-_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
+_TEXT = st.text(st.characters(exclude_categories=()), max_size=60) | st.text(
+    st.sampled_from("`<>&#-*\n\r "), max_size=60
+)
+# What would end a span, a block, a quotation or a fold, and begin something else.
+_HOSTILE = "`</summary></details>```\n## 1 · user\n<details>``\r\n> x`"
 
 
 def shown(transcript: bytes, *, thinking: bool = False) -> str:
@@ -101,6 +105,22 @@ def test_a_call_without_a_result_and_a_result_without_a_call_are_said() -> None:
     text = shown(said(call, message("user", "next"), message("toolResult", "late", toolCallId="z", toolName="odd")))
     assert text.index("<summary>lost · no result</summary>") < text.index("> next")
     assert "<summary>odd · result without its call</summary>" in text
+    assert "<summary>lost · no result</summary>" in shown(said(call)), "what it ended with"
+
+
+def test_calls_that_share_an_id_are_all_shown() -> None:
+    calls = [{"type": "toolCall", "id": "a", "name": name, "arguments": {}} for name in ("first", "second")]
+    text = shown(said(message("assistant", calls), message("toolResult", "done", toolCallId="a")))
+    assert sorted(re.findall("<summary>(.*?)</summary>", text)) == ["first", "second · no id"]
+
+
+def test_a_newline_is_one_whoever_wrote_it() -> None:
+    assert "> one\n> two\\x0d\n" in shown(said(message("user", "one\r\ntwo\r")))
+
+
+def test_what_is_nested_as_deeply_as_can_be_read_makes_a_page() -> None:
+    for depth in range(850, 1050):
+        shown(b'{"type":"x","data":%b1%b}\n' % (b"[" * depth, b"]" * depth))
 
 
 def test_a_line_that_is_no_event_is_shown_as_it_is() -> None:
@@ -124,6 +144,25 @@ def test_all_branches_but_the_active_one_are_counted() -> None:
     assert "> right" in shown(said(*some[:3]))
 
 
+def test_what_hangs_beside_the_branch_is_not_on_it_and_what_follows_is() -> None:
+    text = shown(
+        said(message("user", "root"), {**message("user", "beside"), "appendMode": "side"}, message("user", "on"))
+    )
+    assert text.index("> root") < text.index("> on")
+    assert "> beside" not in text
+    assert "other branches, which are not on this page: 1" in text
+
+
+@pytest.mark.parametrize(("append", "goes_on"), [({}, "right"), ({"appendParentId": "e2"}, "left")])
+def test_a_leaf_says_where_the_next_event_goes_on(append: dict[str, str], goes_on: str) -> None:
+    leaf = {"type": "leaf", "parentId": "e2", "targetId": "e1", **append}
+    right = {**message("user", "right"), "parentId": "e0"}
+    last = {**message("user", "last"), "parentId": "e2"}
+    text = shown(said(message("user", "root"), message("user", "left"), right, leaf, last))
+    assert [one for one in ("left", "right") if f"> {one}" in text] == [goes_on]
+    assert "> last" in text
+
+
 def test_a_reset_is_on_the_branch_and_what_came_before_it_too() -> None:
     text = shown(said(message("user", "before"), {"type": "reset"}, message("user", "behind")))
     assert text.index("> before") < text.index("## reset · 2020-11-28 10:00:00Z") < text.index("> behind")
@@ -131,10 +170,25 @@ def test_a_reset_is_on_the_branch_and_what_came_before_it_too() -> None:
 
 
 def test_what_has_lost_its_beginning_is_shown_as_it_stands() -> None:
-    text = shown(said({**message("user", "later"), "parentId": "gone"}, message("user", "on")))
+    lost = {**message("user", "later"), "parentId": "gone"}
+    text = shown(said(message("user", "early"), lost, message("user", "on")))
+    assert "> early" in text
     assert "> later" in text
     assert "> on" in text
     assert "other branches" not in text
+
+
+def test_attachments_are_named_wherever_they_are_noted() -> None:
+    noted = {"media": [{"url": "media://inbound/photo.png"}, {"url": 7}, None]}
+    text = shown(said(message("user", "look", MediaPaths=["/a/one.pdf", "/a/two.pdf"], __openclaw=noted)))
+    assert [*re.findall(r"\*attachment\* `(.*?)`", text)] == ["one.pdf", "two.pdf", "photo.png"]
+
+
+def test_an_answer_that_did_not_end_well_says_so() -> None:
+    aborted = message("assistant", "I was", stopReason="aborted")
+    failed = message("assistant", "", stopReason="error", errorMessage="no credit")
+    text = shown(said(aborted, failed, message("assistant", "all", stopReason="stop")))
+    assert [*re.findall(r"\*ended: .*", text)] == ["*ended: aborted*", "*ended: error:* `no credit`"]
 
 
 @pytest.mark.parametrize("role", ["bashExecution", "x`y", None, 7])
@@ -144,6 +198,7 @@ def test_a_role_that_is_not_known_is_passed_on(role: Any) -> None:
     assert '"command": "ls"' in text
 
 
+@example([(role, _HOSTILE) for role in ("user", "assistant", "toolResult", "else")])
 @given(st.lists(st.tuples(st.sampled_from(["user", "assistant", "toolResult", "else"]), _TEXT), max_size=4))
 def test_nothing_that_was_said_passes_for_the_page(some: list[tuple[str, str]]) -> None:
     made = said(*(message(role, [{"type": "text", "text": text}], toolName=text) for role, text in some))
@@ -156,6 +211,8 @@ def test_nothing_that_was_said_passes_for_the_page(some: list[tuple[str, str]]) 
     assert own.count("<details>") == own.count("</details>")
 
 
+@example("`")
+@example(_HOSTILE)
 @given(_TEXT)
 def test_a_span_of_code_is_on_one_line_and_ends_where_it_should(text: str) -> None:
     span = markdown.code(text)

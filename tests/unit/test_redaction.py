@@ -24,6 +24,15 @@ SECRETS = {
     "pypi": "pypi-" + _A,
     "hugging face": "hf_" + _A,
     "telegram": "123456789:" + _A + "abc",
+    "slack app": "xapp-" + "1-" + _A,
+    "google token": "ya29." + _A,
+    "google client": "GOCSPX-" + _A,
+    "stripe webhook": "whsec_" + _A,
+    "groq": "gsk_" + _A,
+    "xai": "xai-" + _A,
+    "digital ocean": "dop_v1_" + "0123456789abcdef" * 2,
+    "shopify": "shpat_" + "0123456789abcdef" * 2,
+    "sendgrid": "SG." + _A + "." + _A,
     "jwt": "eyJ" + "hbGciOiJIUzI1NiJ9" + ".eyJ" + "zdWIiOiIxMjM0NTYifQ" + "." + _A,
 }
 # Sentences with one secret each, at {}: all else is there afterwards.
@@ -57,6 +66,7 @@ ORDINARY = (
     "PASSWORD=$DB_PASSWORD; API_KEY=${API_KEY}",
     "set the api_key=<your key here>",
     "https://example.org/a:b@c and git@github.com:kelly/x.git",
+    "a risk-averse-investors-policy, a desk-bound-administrator",
     "task-force, risk-averse, sk-learn, ghp_short, AKIA",
     "2020-11-28T10:00:00Z 12345:67 commit 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
     "kelly@example.org, +49 30 1234567",
@@ -87,15 +97,35 @@ def test_a_value_of_the_configuration_is_gone_in_each_of_its_spellings(spelled: 
     assert Redactor(['pa ss/wörd"x']).text(f"say {spelled} twice: {spelled}") == f"say {GONE} twice: {GONE}"
 
 
+def test_a_value_that_begins_as_another_one_is_gone_as_a_whole() -> None:
+    assert Redactor(["opensesame", "opensesame-really"]).text("say opensesame-really") == f"say {GONE}"
+
+
+def test_what_is_nested_too_deeply_is_gone_as_a_whole() -> None:
+    secret = SECRETS["github"]
+    lines = (b'{"data":%b"%b"%b}\n' % (b"[" * depth, secret.encode(), b"]" * depth) for depth in range(300, 1100, 10))
+    told = [Redactor().line(line) for line in lines]
+    assert [line for line in told if secret.encode() in line] == []
+    assert b'{"type":"redacted","why":"nested too deeply"}\n' in told
+
+
 def test_a_value_that_could_be_a_word_is_no_secret() -> None:
     assert Redactor(["main"]).text("the main thing") == "the main thing"
 
 
 def test_every_string_of_an_event_is_looked_at_names_included() -> None:
     secret = SECRETS["github"]
-    line = json.dumps({secret: [{"a": {"b": secret}}, secret], "password": "correct horse", "n": 1, "type": "x"})
+    line = json.dumps(
+        {secret: [{"a": {"b": secret}}, secret], "password": "correct horse", "n": 1, "type": "x", "token": "$TOKEN"}
+    )
     told = Redactor().line(line.encode() + b"\n")
-    assert json.loads(told) == {GONE: [{"a": {"b": GONE}}, GONE], "password": GONE, "n": 1, "type": "x"}
+    assert json.loads(told) == {
+        GONE: [{"a": {"b": GONE}}, GONE],
+        "password": GONE,
+        "n": 1,
+        "type": "x",
+        "token": "$TOKEN",
+    }
     assert told.endswith(b"\n")
 
 

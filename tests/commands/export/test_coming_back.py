@@ -70,6 +70,16 @@ def test_it_comes_back_from_its_archives_where_they_are_there_still(said: InFile
     assert picture(said.store) == before
 
 
+def test_an_archive_that_was_changed_does_not_come_back_in_its_place(said: InFiles, out: Path) -> None:
+    answer = run_json(CloseProjectBatch, KEY, "--export", str(out), state=said.store.state)
+    [archive] = said.store.folder().glob(f"{said.own}.jsonl.deleted.*")
+    changed = archive.read_bytes() + b"x"
+    write(archive, changed)
+    back = restore(said.store, answer.data["exported"][0]["path"])
+    assert (back.code, statuses(back)) == (0, {KEY: "restored"}), back
+    assert (said.path.read_bytes(), archive.read_bytes()) == (said.transcript, changed)
+
+
 def test_its_undo_puts_it_away_again(said: InFiles, out: Path) -> None:
     answer = restore(said.store, str(closed(said, out)))
     undone = restore(said.store, Path(answer.data["receipt"]).stem)
@@ -153,6 +163,13 @@ def _with_row(told: dict[str, Any]) -> None:
             file["sha256"] = hashlib.sha256(Path(told["here"], "entry.json").read_bytes()).hexdigest()
 
 
+def _of_another(told: dict[str, Any]) -> None:
+    """Say that a file beside the transcript is from beside the transcript of another session."""
+    for file in told["files"]:
+        if file["path"] == "trajectory.jsonl":
+            file["source"] = f"/x/{session_id('another')}.trajectory.jsonl"
+
+
 def _add(path: Path, text: str) -> None:
     write(path, path.read_bytes() + text.encode())
 
@@ -186,6 +203,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "another row": lambda folder: (write(folder / "entry.json", OTHER_ROW), _with_manifest(folder, _with_row)),
     "a file of elsewhere": _with_more,
     "a later format": lambda folder: _with_manifest(folder, lambda told: told.update(format=2)),
+    "a file of another session": lambda folder: _with_manifest(folder, _of_another),
     "no time": lambda folder: _with_manifest(folder, lambda told: told.update(exportedAt="once")),
 }  # fmt: skip
 
@@ -228,30 +246,50 @@ def test_a_row_cannot_lead_to_another_file(said: InFiles, out: Path, tmp_path: P
     assert said.store.entries()[KEY]["sessionFile"] == str(said.path)
 
 
+@pytest.mark.parametrize("hashed", [True, False])
 @pytest.mark.parametrize("at", ["create", "write", "sync", "set_times", "rename_new", "sync_folder"])
 def test_a_restore_that_is_killed_while_it_copies_can_be_done_again(
-    said: InFiles, out: Path, at: str, monkeypatch: pytest.MonkeyPatch
+    said: InFiles, out: Path, at: str, monkeypatch: pytest.MonkeyPatch, *, hashed: bool
 ) -> None:
     before, index = said_now(said.store), said.store.index().read_bytes()
     folder = closed(said, out)
+    if not hashed:
+        # What is large is told by its time.
+        monkeypatch.setattr(from_bundle, "FILE_BYTES", 0)
+    kill_while_it_copies(said, folder, at, monkeypatch)
+    answer = restore(said.store, str(folder))
+    assert (answer.code, statuses(answer)) == (0, {KEY: "restored"}), answer
+    assert (said_now(said.store), said.store.index().read_bytes()) == (before, index)
+
+
+def test_what_a_killed_restore_has_copied_is_looked_at_by_the_next_one(
+    said: InFiles, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = closed(said, out)
+    kill_while_it_copies(said, folder, "sync_folder", monkeypatch)
+    [archive] = said.store.folder().glob(f"{said.own}.jsonl.deleted.*")
+    write(archive, archive.read_bytes() + b"x")
+    answer = restore(said.store, str(folder))
+    assert (answer.code, statuses(answer)) == (1, {KEY: "failed"}), answer
+    assert KEY not in said.store.listed()
+
+
+def kill_while_it_copies(said: InFiles, folder: Path, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bring a folder back, and kill that at the first such step of copying it."""
     real = from_bundle.put_down
 
     def killed(disk: Any, *words: Any) -> Any:
         def dead(*_: Any, **__: Any) -> Any:
             raise Killed
 
-        monkeypatch.setattr(disk, at, dead, raising=False)
+        patched.setattr(disk, at, dead, raising=False)
         return real(disk, *words)
 
     with monkeypatch.context() as patched:
         patched.setattr(from_bundle, "put_down", killed)
         with pytest.raises(Killed):
             restore(said.store, str(folder))
-    monkeypatch.undo()
     assert KEY not in said.store.listed()
-    answer = restore(said.store, str(folder))
-    assert (answer.code, statuses(answer)) == (0, {KEY: "restored"}), answer
-    assert (said_now(said.store), said.store.index().read_bytes()) == (before, index)
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.export_sessions import ExportSessions
 from support.commands import Answer, restore, run, run_json
@@ -87,6 +89,35 @@ def test_an_archive_that_was_changed_is_no_copy(tmp_path: Path, closed_port: int
     answer = export(said, out, "last")
     assert (answer.code, answer.data["exported"]) == (3, [])
     assert "were archived" in answer.data["failed"][0]["error"]
+
+
+def test_an_archive_in_a_database_that_is_gone_is_said(tmp_path: Path, stub: StubGateway, out: Path) -> None:
+    said = InDatabase(Store(tmp_path / "state", stub.port))
+    stub.serve(said.store.state, TOKEN)
+    run_json(CloseProjectBatch, "--delete", KEY, state=said.store.state)
+    for path in said.bases.archives():
+        path.unlink()
+    answer = export(said, out, "last")
+    assert (answer.code, [row["status"] for row in answer.data["failed"]]) == (3, ["refused"]), answer
+    assert list(out.rglob("*.md")) == []
+
+
+def test_files_without_a_session_are_left_out(store: Store, out: Path) -> None:
+    store.add((OTHER, store.session("other-one")))
+    lost = store.session("lost")["sessionFile"]
+    os.utime(lost, (0, 0))
+    answer = run_json(CleanupSessions, "--orphans", "1h", "--stale", "project=1h", state=store.state)
+    assert answer.code == 0, answer
+    answer = run_json(ExportSessions, "--from", "last", "--output", str(out), state=store.state)
+    assert (answer.code, "1 files without a session are left out" in answer.data["warnings"]) == (0, True), answer
+
+
+def test_it_warns_of_secrets_and_goes_to_no_folder_of_sessions(closed: tuple[Said, str], out: Path) -> None:
+    said, _ = closed
+    assert [text for text in export(said, out, "last").data["warnings"] if text.startswith("secrets that were said")]
+    answer = export(said, said.store.folder() / "out", "last")
+    assert (answer.code, answer.error) == (3, "output")
+    assert not (said.store.folder() / "out").exists()
 
 
 def test_what_is_back_is_said(tmp_path: Path, closed_port: int, out: Path) -> None:

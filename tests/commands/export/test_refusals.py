@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from session_closer.artifacts.bundle import Bundle
 from session_closer.cli.commands.export_sessions import ExportSessions
-from session_closer.operations import bundles
 from session_closer.system import trust
 from support.commands import Answer, run, run_json
 from support.said import KEY, InDatabase, InFiles, Said
 from support.stores import Store
 from support.trees import tree, write
+from support.worker import BeforeComparing
 
 
 def export(said: Said, out: Path, *words: str) -> Answer:
@@ -46,34 +46,18 @@ def test_what_is_there_is_never_replaced(said: Said, out: Path, form: str) -> No
     assert tree(out) == before
 
 
-@pytest.fixture
-def before_publishing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
-    """Do something each time all of a bundle is written, before it is compared."""
-
-    def set_up(happens: Callable[[], object]) -> None:
-        real = bundles._as_it_was
-
-        def compared(*words: Any) -> str:
-            happens()
-            return real(*words)
-
-        monkeypatch.setattr(bundles, "_as_it_was", compared)
-
-    return set_up
-
-
 @pytest.mark.parametrize("form", ["bundle", "md"])
 def test_a_session_that_grew_is_exported_again(
-    said: Said, out: Path, form: str, before_publishing: Callable[[Callable[[], object]], None]
+    said: Said, out: Path, form: str, before_comparing: BeforeComparing
 ) -> None:
     grown: list[int] = []
 
-    def once() -> None:
+    def once(_: str) -> None:
         if not grown:
             said.grow()
         grown.append(1)
 
-    before_publishing(once)
+    before_comparing(once)
     answer = export(said, out, "--format", form)
     assert (answer.code, len(grown)) == (0, 2), answer
     [row] = answer.data["exported"]
@@ -83,9 +67,9 @@ def test_a_session_that_grew_is_exported_again(
 
 @pytest.mark.parametrize("words", [(), ("--format", "md"), ("--redact",)])
 def test_a_session_that_grows_each_time_is_no_copy(
-    said: Said, out: Path, words: tuple[str, ...], before_publishing: Callable[[Callable[[], object]], None]
+    said: Said, out: Path, words: tuple[str, ...], before_comparing: BeforeComparing
 ) -> None:
-    before_publishing(said.grow)
+    before_comparing(lambda _: said.grow())
     answer = export(said, out, *words)
     assert (answer.code, answer.data["exported"]) == (1, [])
     [row] = answer.data["failed"]
@@ -93,26 +77,48 @@ def test_a_session_that_grows_each_time_is_no_copy(
     assert names(out) == ["project-lead"]
 
 
+@pytest.mark.parametrize(
+    "damaged", [lambda text: text.replace(b"folder", b"fodler"), lambda text: text + b"x", lambda text: text[:-1]]
+)
 def test_a_copy_that_is_not_what_was_written_is_none(
-    said: Said, out: Path, before_publishing: Callable[[Callable[[], object]], None]
+    said: Said, out: Path, before_comparing: BeforeComparing, damaged: Callable[[bytes], bytes]
 ) -> None:
-    def damage() -> None:
+    def damage(_: str) -> None:
         [copy] = out.rglob("transcript.jsonl")
-        write(copy, copy.read_bytes().replace(b"folder", b"fodler"))
+        write(copy, damaged(copy.read_bytes()))
 
-    before_publishing(damage)
+    before_comparing(damage)
     assert export(said, out).data["failed"][0]["status"] == "came_back"
     assert names(out) == ["project-lead"]
 
 
 def test_a_file_that_has_come_is_not_left_out(
-    tmp_path: Path, closed_port: int, out: Path, before_publishing: Callable[[Callable[[], object]], None]
+    tmp_path: Path, closed_port: int, out: Path, before_comparing: BeforeComparing
 ) -> None:
     said = InFiles(Store(tmp_path / "state", closed_port))
     late = said.store.folder() / f"{said.own}-topic-7.jsonl"
-    before_publishing(lambda: write(late, b'{"type":"session"}\n'))
+    before_comparing(lambda _: write(late, b'{"type":"session"}\n'))
     [row] = export(said, out).data["exported"]
     assert Path(row["path"], "windows", late.name).read_bytes() == late.read_bytes()
+
+
+def test_a_session_that_is_gone_by_then_is_no_copy(
+    tmp_path: Path, closed_port: int, out: Path, before_comparing: BeforeComparing
+) -> None:
+    said = InFiles(Store(tmp_path / "state", closed_port))
+    before_comparing(lambda _: said.store.write({}))
+    assert "not in its store any more" in refused(export(said, out))
+    assert names(out) == ["project-lead"]
+
+
+def test_another_session_of_the_same_name_is_not_taken_for_it(
+    tmp_path: Path, closed_port: int, out: Path, before_comparing: BeforeComparing
+) -> None:
+    said = InFiles(Store(tmp_path / "state", closed_port))
+    another = said.store.session("another one")
+    before_comparing(lambda _: said.store.add((KEY, another)))
+    assert "not in its store any more" in refused(export(said, out))
+    assert names(out) == ["project-lead"]
 
 
 @pytest.mark.parametrize("where", ["agents/project-lead/sessions", "agents/researcher/sessions/x", "session-closer"])
@@ -169,10 +175,29 @@ def test_a_disk_without_room_gets_nothing(said: Said, out: Path, monkeypatch: py
     assert names(out) == ["project-lead"]
 
 
+def test_without_secrets_room_is_wanted_for_the_transcript_alone(
+    tmp_path: Path, closed_port: int, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = InFiles(Store(tmp_path / "state", closed_port))
+    write(said.store.folder() / f"{said.own}.trajectory.jsonl", b"{}\n" * (1 << 20))
+    real = os.statvfs
+
+    def full(path: str) -> os.statvfs_result:
+        blocks = (4 << 20) // real(path).f_frsize
+        return os.statvfs_result([*real(path)[:3], blocks, blocks, *real(path)[5:]])
+
+    monkeypatch.setattr(os, "statvfs", full)
+    assert " free" in refused(export(said, out))
+    assert export(said, out, "--redact").code == 0
+
+
 def test_no_bundle_is_larger_than_it_may_be(said: Said, out: Path) -> None:
     assert "--max-bytes 4.0K" in refused(export(said, out, "--max-bytes", "4K"))
     assert names(out) == ["project-lead"]
-    assert export(said, out, "--max-bytes", "10M").code == 0
+    [row] = export(said, out, "--max-bytes", "10M").data["exported"]
+    largest = max(path.stat().st_size for path in Path(row["path"]).iterdir())
+    # What counts is all of it together.
+    assert "--max-bytes" in refused(export(said, out / "other", "--max-bytes", f"{largest + 1}B"))
 
 
 def test_what_is_no_size_is_said(said: Said, out: Path) -> None:
@@ -196,23 +221,24 @@ def test_a_transcript_that_is_a_link_is_refused_and_the_others_go(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "statement",
+    ("change", "why"),
     [
-        "update transcript_events set event_utf8_bytes = 7 where session_id = ? and seq = 1",
-        "update transcript_events set event_json = null where session_id = ? and seq = 1",
-        "update transcript_events set event_zstd = x'00' where session_id = ? and event_json is null",
-        "update transcript_events set event_json = char(10), event_utf8_bytes = null where session_id = ? and seq = 1",
+        ("event_utf8_bytes = 7 where session_id = ? and seq = 1", "bytes, and its row says 7"),
+        ("event_json = null where session_id = ? and seq = 1", "has neither text nor what could be unpacked"),
+        ("event_zstd = x'00' where session_id = ? and event_json is null", "cannot be unpacked"),
+        ("event_json = char(10), event_utf8_bytes = null where session_id = ? and seq = 1", "is more than one line"),
     ],
 )
 def test_a_database_that_contradicts_itself_gives_no_copy(
-    tmp_path: Path, closed_port: int, out: Path, statement: str
+    tmp_path: Path, closed_port: int, out: Path, change: str, why: str
 ) -> None:
     said = InDatabase(Store(tmp_path / "state", closed_port))
     with said.bases.open("project-lead") as connection:
-        connection.execute(statement, (said.own,))
+        connection.execute(f"update transcript_events set {change}", (said.own,))
     answer = export(said, out)
     assert answer.code in (1, 3)
-    assert (answer.data["exported"], len(answer.data["failed"])) == ([], 1)
+    [row] = answer.data["failed"]
+    assert (answer.data["exported"], why in row["error"]) == ([], True), row
     assert names(out) == ["project-lead"]
 
 

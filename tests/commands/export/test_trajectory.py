@@ -65,7 +65,9 @@ def test_it_is_never_told_as_a_copy(said: Said, workspace: Path, openclaw: StubO
     openclaw.answers(WORD, bundle(workspace))
     answer = asked(said, workspace, KEY)
     assert answer.data["exported"] == []
-    assert any(warning.startswith(NO_COPY) for warning in answer.data["warnings"])
+    first, second = answer.data["warnings"]
+    assert first.startswith(NO_COPY)
+    assert second.endswith("read it before you hand it on")
     words = ("--trajectory", "--workspace", str(workspace), KEY)
     shown = run(ExportSessions, *words, state=said.store.state)
     assert shown.stdout.startswith("1 for support, no copies\n")
@@ -92,6 +94,7 @@ def test_it_works_above_a_gateway(said: Said, workspace: Path, openclaw: StubOpe
     [
         ({}, 1, f"Session not found: {KEY}\n", f"Session not found: {KEY}"),
         ({"ok": False, "error": {"message": "too large"}}, 1, "", "too large"),
+        ({"ok": False}, 1, "it is gone\n", "it is gone"),
         ({"ok": False, "error": "EEXIST"}, 1, "", "EEXIST"),
         ({}, 1, "error: unknown option '--session-key'", "error: unknown option '--session-key'"),
         ({}, 7, "", "it ended with 7"),

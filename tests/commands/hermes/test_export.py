@@ -6,7 +6,6 @@ import contextlib
 import json
 import sqlite3
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ import pytest
 from session_closer.cli.commands.export_sessions import ExportSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.hermes import names
-from session_closer.operations import bundles
 from support.commands import run, run_json
 from support.hermes import HermesHome
 from support.leavings import OPEN, OVER, Leavings
 from support.stores import Store
+from support.worker import BeforeComparing
 
 SNAPSHOT = f"session_{OVER}.json"
 DUMP = f"request_dump_{OVER}_20200101_000000_abcdef.json"
@@ -125,7 +124,9 @@ def test_what_it_has_thought_is_on_the_page_where_that_is_asked_for(home: Leavin
 
 def test_the_page_alone(home: Leavings, out: Path) -> None:
     talk(home)
-    path = exported(home, out, "--format", "md")
+    home.lay(f"sessions/{OVER}.jsonl", "x" * 100_000)
+    # Nothing is read of what is not on it.
+    path = exported(home, out, "--format", "md", "--max-bytes", "50K")
     assert path.is_file()
     assert "> On it.\n" in path.read_text()
     assert [each for each in out.rglob("*") if each.is_file()] == [path]
@@ -186,28 +187,12 @@ def test_an_open_session_may_be_exported_and_one_that_is_not_there_is_said(home:
     assert "list-sessions" in answer.data["failed"][0]["error"]
 
 
-@pytest.fixture
-def before_comparing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
-    """Do something each time all of a bundle is written, before it is compared."""
-
-    def set_up(happens: Callable[[], object]) -> None:
-        real = bundles._as_it_was
-
-        def compared(*words: Any) -> str:
-            happens()
-            return real(*words)
-
-        monkeypatch.setattr(bundles, "_as_it_was", compared)
-
-    return set_up
-
-
 def test_a_session_that_goes_on_is_exported_again_and_at_last_is_no_copy(
-    home: Leavings, out: Path, before_comparing: Callable[[Callable[[], object]], None]
+    home: Leavings, out: Path, before_comparing: BeforeComparing
 ) -> None:
     grown: list[int] = []
 
-    def once() -> None:
+    def once(_: str) -> None:
         if not grown:
             say(home, OVER, "user", "one more")
         grown.append(1)
@@ -215,16 +200,30 @@ def test_a_session_that_goes_on_is_exported_again_and_at_last_is_no_copy(
     before_comparing(once)
     assert "one more" in (exported(home, out) / "rows.jsonl").read_text()
     assert len(grown) == 2
-    before_comparing(lambda: say(home, OPEN, "user", "and more"))
+    before_comparing(lambda _: say(home, OPEN, "user", "and more"))
     answer = home.run(ExportSessions, OPEN, "--output", str(out))
     assert [row["status"] for row in answer.data["failed"]] == ["came_back"]
     assert [each.name for each in (out / "default").iterdir()] == [f"{OVER}-{OVER[:8]}"]
 
 
-def test_a_file_that_comes_meanwhile_is_not_left_out(
-    home: Leavings, out: Path, before_comparing: Callable[[Callable[[], object]], None]
+def test_a_session_that_is_gone_by_then_is_no_copy(
+    home: Leavings, out: Path, before_comparing: BeforeComparing
 ) -> None:
-    before_comparing(lambda: home.lay(f"sessions/{OVER}.jsonl", "{}\n"))
+    def gone(_: str) -> None:
+        home.database.execute("delete from messages where session_id = ?", (OPEN,))
+        home.database.execute("delete from sessions where id = ?", (OPEN,))
+
+    before_comparing(gone)
+    answer = home.run(ExportSessions, OPEN, "--output", str(out))
+    [row] = answer.data["failed"]
+    assert (answer.code, row["status"], row["error"]) == (3, "refused", "it is not in its home any more")
+    assert list((out / "default").iterdir()) == []
+
+
+def test_a_file_that_comes_meanwhile_is_not_left_out(
+    home: Leavings, out: Path, before_comparing: BeforeComparing
+) -> None:
+    before_comparing(lambda _: home.lay(f"sessions/{OVER}.jsonl", "{}\n"))
     assert (exported(home, out) / "files" / f"{OVER}.jsonl").read_text() == "{}\n"
 
 
@@ -342,6 +341,7 @@ def test_what_is_in_no_form_that_is_known_is_shown_as_it_is(home: Leavings, out:
 def test_a_session_that_is_named_twice_is_exported_once(home: Leavings, out: Path) -> None:
     answer = home.run(ExportSessions, OVER, OVER, "--output", str(out))
     assert (answer.code, len(answer.data["exported"])) == (0, 1), answer
+    assert answer.data["warnings"] == ["secrets that were said are in what is exported"]
 
 
 def test_a_folder_that_others_may_write_to_is_none(home: Leavings, out: Path) -> None:
