@@ -10,6 +10,8 @@ from ..install import Unavailable, cache_root, cached, install_wheels
 
 NEW, OLD = "0.19.0", "0.13.0"
 VERSIONS = (NEW, OLD)
+# Brings what the HTTP server of a gateway needs, and nothing of a messenger.
+EXTRA = "sms"
 # Pythons that a version runs on: from the first on, below the second.
 PYTHONS = {NEW: ((3, 11), (3, 14)), OLD: ((3, 11), (3, 15))}
 
@@ -42,12 +44,12 @@ def provide(version: str) -> Hermes:
     oldest, above = PYTHONS[version]
     if not oldest <= sys.version_info[:2] < above:
         raise Unavailable(f"hermes-agent {version} does not run on Python {sys.version_info[0]}.{sys.version_info[1]}")
-    name = f"hermes-{version}-py{sys.version_info[0]}.{sys.version_info[1]}"
+    name = f"hermes-{version}-http-py{sys.version_info[0]}.{sys.version_info[1]}"
 
     def install(target: Path) -> None:
         packages = target / "packages"
         packages.mkdir()
-        install_wheels(packages, f"hermes-agent=={version}")
+        install_wheels(packages, f"hermes-agent[{EXTRA}]=={version}")
         _write_command(target / "bin")
 
     return Hermes(version, cached(cache_root(), name, install))
