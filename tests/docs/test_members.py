@@ -66,8 +66,8 @@ COPIES = ENVELOPE.pop("exported")
 TRAJECTORIES = EXPORT.pop("trajectories")
 # Of one command each, and so it says.
 LISTED_ONLY, FOUND_ONLY = {"receipts"}, {"found", "foundTotal"}
-# Of a restore that left something out, or that can be made until some day.
-RESTORED_ONLY = {"notRestored", "until"}
+# Of a restore that left something out, or that can be made until some day; and of a child that goes with its parent.
+RESTORED_ONLY = {"notRestored", "until", "parentKey"}
 
 
 def check(documented: dict[str, Member], found: dict[str, Any]) -> None:

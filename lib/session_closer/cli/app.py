@@ -235,6 +235,7 @@ class Command(Closing):
     agent = word("--agent AGENT", "agent of the project ids (project-lead)")
     force = cli.Flag("--force", help="close sessions that are running, too")
     missing_ok = cli.Flag("--missing-ok", help="a target that is not found is no failure")
+    with_children = cli.Flag("--with-children", help="close the subagents of what is closed, too, of all agents")
     own = word("--self KEY", "your own session: it is closed when your turn has ended", many=True)
     demo = cli.Flag("--demo", help="the same on a throw-away sample store")
 
@@ -265,5 +266,9 @@ class Command(Closing):
         found = super().options()
         own = tuple(keys.named(given, self.agent) for given in self.own)
         return found._replace(
-            force=self.force, missing_ok=self.missing_ok, own=own, undo="" if self.demo else found.undo
+            force=self.force,
+            missing_ok=self.missing_ok,
+            own=own,
+            undo="" if self.demo else found.undo,
+            with_children=self.with_children,
         )

@@ -59,6 +59,7 @@ class Effect:
 
 
 DISABLED, REMOVED, KEPT = "disabled", "removed", "kept"
+CHILD = "child"
 EXACT, AGAIN, NONE = "exact", "again", "none"
 
 # What each kind is, in words for one and for many; an unknown one is `table:NAME` or `file:PATH`.
@@ -69,7 +70,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "board": ("board part", "board parts"),
     "worktree": ("worktree", "worktrees"),
     "pin": ("pin", "pins"),
-    "child": ("child session", "child sessions"),
+    CHILD: ("child session", "child sessions"),
     "watcher": ("watcher", "watchers"),
     "participant": ("participant", "participants"),
     "question": ("open question", "open questions"),
@@ -90,7 +91,7 @@ _OTHERWISE: Mapping[tuple[str, How], tuple[str, str]] = {
     ("ignored-file", How.DELETE): (REMOVED, NONE),
 }
 # Named to people although the close leaves them as they are: they go on without the session.
-_GO_ON = frozenset({"cron-job", "child", "watcher", "binding", "question", "delivery"})
+_GO_ON = frozenset({"cron-job", CHILD, "watcher", "binding", "question", "delivery"})
 
 
 def of(attached: Iterable[Attached], how: How) -> tuple[Effect, ...]:

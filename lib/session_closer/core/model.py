@@ -61,7 +61,8 @@ FINE = CHANGED | {Status.ALREADY_CLOSED, Status.ALREADY_RESTORED, Status.KEPT}
 class Reason(StrEnum):
     """Why a session was refused or kept; `pending`: a run that ended early has begun it, and the next one finishes it.
 
-    `filter`: the filters do not match it; `protected`: they alone did, and no policy may take it either.
+    `filter`: the filters do not match it; `protected`: they alone did, or its
+    parent goes, and no policy may take it either. `child`: its parent goes, or did when it was planned.
     """
 
     MAIN = "main"
@@ -74,6 +75,7 @@ class Reason(StrEnum):
     EXPORT = "export"
     FILTER = "filter"
     PROTECTED = "protected"
+    CHILD = "child"
 
 
 class Route(StrEnum):
@@ -174,7 +176,8 @@ class PlannedRow(NamedTuple):
     """The decision about one session, or about a name for which there is none.
 
     `frees`: its key can be used again afterwards; else the session is archived, which keeps all of it. `attached` is
-    what refers to it or belongs to it, besides its files, `left` the whole paths of its files that stay where they are.
+    what refers to it or belongs to it, besides its files, `left` the whole paths of its files that stay where they are,
+    `parent` the key of the session that it goes along with.
     """
 
     given: str
@@ -191,6 +194,7 @@ class PlannedRow(NamedTuple):
     frees: bool = True
     attached: tuple[Attached, ...] = ()
     left: tuple[str, ...] = ()
+    parent: str = ""
 
     def effects(self, traits: Traits, *, archived: bool = False) -> tuple[Effect, ...]:
         """Return what closing it changes besides its row and files; `archived`: it was not deleted after all."""

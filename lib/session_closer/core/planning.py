@@ -117,6 +117,13 @@ def spared(plan: Plan, snapshots: Mapping[str, Snapshot], view: GatewayView, cho
     return replace(_finish(plan.rows, snapshots, view, choices), kept=plan.kept, findings=plan.findings)
 
 
+def together(
+    rows: Sequence[PlannedRow], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices
+) -> Plan:
+    """Return the plan of rows that were decided apart: whose files go depends on all that goes."""
+    return _finish(rows, snapshots, view, choices)
+
+
 def spoken_of(plan: Plan, *, named: bool) -> list[str]:
     """Return what is to be said of sessions that go although no policy may take them; of `named` ones what is pinned.
 

@@ -16,7 +16,8 @@ class Outcome(NamedTuple):
     """One row of the result; `key_free`: whether its key can be used again, None where nothing was put away.
 
     `effects`: what the close changes besides the row and its files; `not_restored`: what an undo left out.
-    `left` are the whole paths of the session's files that stay where they are.
+    `left` are the whole paths of the session's files that stay where they are, `parent` is the key of the session that
+    it goes along with.
     """
 
     given: str
@@ -34,6 +35,7 @@ class Outcome(NamedTuple):
     effects: tuple[Effect, ...] = ()
     not_restored: tuple[Lost, ...] = ()
     left: tuple[str, ...] = ()
+    parent: str = ""
 
 
 class ArtifactRow(NamedTuple):
@@ -163,7 +165,8 @@ class Report(NamedTuple):
     `free`: the command that frees keys which are not free. `most_rows`: how many of the rows that went well are shown,
     of `found` how many rows at all, None for all of them. `rules`: where the rules of a cleanup come from, in one line.
     `back` is the command that takes an id of `found`. `exported` are copies that were made first, None: not asked for.
-    `artifacts` and `totals` are those of a runtime that keeps files.
+    `artifacts` and `totals` are those of a runtime that keeps files. `children`: how many sessions stay that those that
+    go have spawned, None of a cleanup.
     """
 
     operation: str
@@ -187,6 +190,7 @@ class Report(NamedTuple):
     back: str = "restore-sessions"
     artifacts: tuple[ArtifactRow, ...] | None = None
     totals: Totals | None = None
+    children: int | None = None
 
     @property
     def is_idle(self) -> bool:

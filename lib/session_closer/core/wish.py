@@ -43,7 +43,8 @@ class Options(NamedTuple):
     """How it was asked.
 
     `archive`: keep what a cleanup would free; `delete`: free each key, where archiving does not. `lose_ignored`: close
-    what has files in its worktree that git ignores; `with_jobs`: switch off the cron jobs that are bound to it.
+    what has files in its worktree that git ignores; `with_jobs`: switch off the cron jobs that are bound to it;
+    `with_children`: close what it has spawned, too.
     `free_for`: seconds that a cleanup may free. `export`: a folder for copies of what is closed, made first. `own`: the
     caller's own session. `most_rows`: how many rows that went well are shown.
     `again` is the same command line with --yes, `free` one that frees what this one archives, None where there is
@@ -72,3 +73,4 @@ class Options(NamedTuple):
     undo: str = "restore-sessions"
     see: str = "list-sessions"
     late: bool = False
+    with_children: bool = False

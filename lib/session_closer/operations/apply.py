@@ -44,6 +44,7 @@ def change(request: Request, found: Look, plan: Plan, transaction: Transaction) 
     for share in transaction.shares:
         share.give_up()
     reached = {(row.agent, row.key) for share in transaction.shares for row in share.rows}
+    reached.update((row.agent, row.key) for row in done.plan.rows)
     lost = [row for row in (*plan.closing, *plan.deferred) if (row.agent, row.key) not in reached]
     rows = tuple(row._replace(status=Status.FAILED, hint="not reached") for row in lost)
     ended = replace(done.plan, rows=(*done.plan.rows, *rows))
@@ -77,8 +78,18 @@ def _changed(request: Request, found: Look, plan: Plan, transaction: Transaction
     free_for = request.options.free_for
     until = math.inf if free_for is None else request.clock.monotonic() + free_for
     going = {agent: {row.key for row in rows} for agent, rows in plan.by_agent.items()}
-    for agent in request.in_turn(sorted(going)):
-        yield _change_store(request, found, plan, transaction, agent=agent, until=until)
+    # Parents ahead of their children, as far as these are of other agents.
+    order = sorted(going) if not request.options.with_children else list(plan.by_agent)
+    for agent in request.in_turn(order):
+        if agent not in plan.by_agent:
+            continue
+        part = _change_store(request, found, plan, transaction, agent=agent, until=until)
+        yield part
+        if request.options.with_children:
+            from . import children  # few runs take them along
+
+            plan, staying = children.after(plan, agent, part, transaction.shares)
+            yield staying
         # What is there now stays, so what it uses stays, too.
         del going[agent]
         request.runtime.going(going)
@@ -124,7 +135,7 @@ def _decided(request: Request, found: Look, first: Plan, store: Store, stamp: st
     agent, view = store.agent, found.view
     if Route.FILES not in store.traits.writers:
         # A run may have begun since the first look, and archiving would end it.
-        view = request.gateway.view(request.wish.agents(), by_command=True)
+        view = request.gateway.view(sorted({*request.wish.agents(), agent}), by_command=True)
     snapshot = store.read()
     # Where the gateway is asked anew, and of an absent name a receipt may say something new, nothing is the same.
     may_hold = all(Route.FILES in each.traits.writers for each in found.stores.values()) and not any(

@@ -64,6 +64,10 @@ def _perform(request: Request, transaction: Transaction) -> Report:
         _put_away_leftovers(request, found)
     _note_absent(request, found)
     plan = decide(request, found)
+    if request.options.with_children:
+        from . import children  # few runs take them along
+
+        found = children.concerned(request, found, plan)
     found = replace(found, sizes=planned_sizes(request, found, plan))
     plan = replace(plan, chores=_chores(request, found))
     error = _refusal(request, found, plan)

@@ -16,6 +16,7 @@ from ..core.planning import Choices
 from ..core.policy import Rules
 from ..core.words import AUTOMATION, Kind
 from ..journal import clocks, closed, history
+from . import children
 from .request import Look, Request
 
 
@@ -23,6 +24,9 @@ def decide(request: Request, found: Look) -> Plan:
     """Return what is to be done with what was found."""
     plan, choices = _planned(request, found, Choices(stamp=found.stamp))
     plan = _without_losses(request, plan, warns=True)
+    if request.options.with_children:
+        plan = children.with_their_parents(found, plan, choices)
+        children.warn(request, found, plan)
     # Once, and not again under the lock.
     plan = replace(plan, rows=_hinted(request, found, plan.rows))
     if request.rules is None:
@@ -40,7 +44,11 @@ def decide_again(request: Request, found: Look, first: Plan) -> Plan:
     before = first.by_agent.get(agent, ())
     only = frozenset((row.agent, row.key) for row in before)
     plan, choices = _planned(request, found, Choices(stamp=found.stamp, only=only), first)
-    plan = _finished(request, found, _without_losses(request, plan, warns=False), choices)
+    plan = _without_losses(request, plan, warns=False)
+    if request.options.with_children:
+        plan = children.with_their_parents(found, plan, choices, first)
+        children.warn(request, found, plan, first)
+    plan = _finished(request, found, plan, choices)
     if request.wish.keep and any(row.status is Status.NOT_FOUND for row in plan.rows):
         lost = "a session to keep has gone in this moment: look again"
         return replace(plan, rows=tuple(row._replace(status=Status.FAILED, hint=lost, moves=()) for row in before))
@@ -52,7 +60,9 @@ def decide_again(request: Request, found: Look, first: Plan) -> Plan:
     )
     told = {row.key for row in (*rows, *vanished)}
     unlike = tuple(
-        row._replace(status=Status.KEPT, reason=Reason.FILTER, hint="it does not match any more", moves=())
+        children.no_more(row)
+        if row.parent
+        else row._replace(status=Status.KEPT, reason=Reason.FILTER, hint="it does not match any more", moves=())
         for row in before
         if row.key not in told
     )
@@ -92,21 +102,31 @@ def _planned(request: Request, found: Look, choices: Choices, first: Plan | None
     if wish.rules is not None:
         return _by_policy(request, wish.rules, found, choices, first), choices
     if wish.keep:
-        assert wish.agent is not None
-        snapshot = snapshots[wish.agent]
-        if options.delete:
-            hidden = [one for one in snapshot.sessions.values() if one.archived]
-            choices = choices._replace(freeing=frozenset(_archived_by_us(request, snapshot.agent, hidden)))
-        return planning.keep_only(wish.targets, snapshot, found.view, choices), choices
+        return _keeping(request, found, choices)
     request, kept = _filtered(request, found, choices)
-    targets = [target for target in request.wish.targets if target.agent in snapshots]
-    plan = planning.close(targets, snapshots, found.view, choices)
+    named = {agent: snapshots[agent] for agent in wish.agents() if agent in snapshots}
+    targets = [target for target in request.wish.targets if target.agent in named]
+    plan = planning.close(targets, named, found.view, choices)
     plan = replace(plan, rows=(*plan.rows, *kept))
     absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
     absent = [row for row in absent if row.reason is not Reason.FILTER]
     wanted = [(row.agent, key) for row in absent for key in request.wish.candidates(row.given, row.agent)]
     before = closed.closed_before(request.runtime.root, wanted) if wanted else {}
-    return replace(plan, rows=tuple(_remembered(request, row, before) for row in plan.rows)), choices
+    plan = replace(plan, rows=tuple(_remembered(request, row, before) for row in plan.rows))
+    if options.with_children:
+        plan = children.added(request, found, plan, choices, first)
+    return plan, choices
+
+
+def _keeping(request: Request, found: Look, choices: Choices) -> tuple[Plan, Choices]:
+    """Return the plan that keeps the named sessions, and how it was chosen."""
+    wish = request.wish
+    assert wish.agent is not None
+    snapshot = found.snapshots[wish.agent]
+    if request.options.delete:
+        hidden = [one for one in snapshot.sessions.values() if one.archived]
+        choices = choices._replace(freeing=frozenset(_archived_by_us(request, snapshot.agent, hidden)))
+    return planning.keep_only(wish.targets, snapshot, found.view, choices), choices
 
 
 def _filtered(request: Request, found: Look, choices: Choices) -> tuple[Request, tuple[PlannedRow, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from ..core import names
 from ..core.errors import CloserError
@@ -35,8 +36,13 @@ def look(request: Request, settle: Callable[[str], None] | None) -> Look:
                 request.warn(f"{problem.message}: left out")
             else:
                 unread[agent] = problem
+    if runtime.context.options.with_children:
+        from . import children  # few runs take them along
+
+        children.look(request, partial(_read, request), settle)
     by_command = any(Route.FILES not in store.traits.writers for store in stores.values())
-    view = request.gateway.view(wish.agents(), by_command=by_command)
+    agents = wish.agents() if not runtime.context.options.with_children else sorted(snapshots)
+    view = request.gateway.view(agents, by_command=by_command)
     stamp = names.free_stamp(
         runtime.context.clock.now(), (name for found in snapshots.values() for name in found.taken)
     )
@@ -54,7 +60,7 @@ def _read(request: Request, agent: str) -> None:
         return
     snapshot = store.read()
     runtime.stores[agent], runtime.snapshots[agent] = store, snapshot
-    if len(request.wish.agents()) > 1:
+    if len(request.wish.agents()) > 1 or request.options.with_children:
         store.rest()
     elif not request.options.dry_run:
         store.warm()

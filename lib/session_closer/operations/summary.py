@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..core import filerows
+from ..core import effects, filerows
 from ..core.ending import is_fine, shown_rows
 from ..core.errors import CloserError
 from ..core.model import CHANGED, FINE, GOING, Plan, PlannedRow, Status, Traits
@@ -56,8 +56,14 @@ def of(
         missing_ok=request.options.missing_ok,
         most_rows=request.options.most_rows,
         error=error,
+        children=_children(rows) if request.rules is None else None,
         exported=tuple(plan.copies.values()) if request.options.export is not None else None,
     )
+
+
+def _children(rows: Sequence[Outcome]) -> int:
+    """Return how many sessions that what goes has spawned stay."""
+    return sum(one.count for row in rows for one in row.effects if one.kind == effects.CHILD)
 
 
 def _told(
@@ -180,6 +186,7 @@ def _outcome(request: Request, found: Look, row: PlannedRow) -> Outcome:
         key_free=_key_free(row),
         effects=row.effects(found.stores[row.agent].traits) if row.status in GOING else (),
         left=row.left if row.status is Status.WOULD_CLOSE else (),
+        parent=row.parent,
     )
 
 

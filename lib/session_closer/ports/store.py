@@ -132,6 +132,7 @@ class Share:
             key_free={Status.CLOSED: True, Status.ARCHIVED: False}.get(became) if became is not None else None,
             effects=row.effects(self.store.traits, archived=became is Status.ARCHIVED) if became in PUT_AWAY else (),
             left=row.left if became is Status.CLOSED else (),
+            parent=row.parent,
         )
 
     def _effects(self, row: PlannedRow, became: Status | None) -> tuple[Effect, ...]:

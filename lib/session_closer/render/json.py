@@ -35,6 +35,7 @@ def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, An
         "stores": [_store(store) for store in report.stores],
         "results": [result(row, missing_ok=report.missing_ok) for row in shown_rows(report.results, report.most_rows)],
         "kept": report.kept,
+        "children": report.children,
         "gateway": _gateway(report.gateway),
         "restart": _restart(report.restart),
         "receipt": report.receipt,
@@ -101,6 +102,7 @@ def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
         "effects": effects.as_json(row.effects),
         "error": row.error,
         **({"notRestored": effects.as_json(row.not_restored)} if row.not_restored else {}),
+        **({"parentKey": row.parent} if row.parent else {}),
         **({"until": row.until} if row.until is not None else {}),
         **(_why(row.why) if row.why is not None else {}),
     }

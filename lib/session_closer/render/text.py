@@ -19,6 +19,7 @@ SHOWN_ROWS = 20
 # How the state of a run is shown; any other is wrong with it.
 _RUNS: dict[str, Tone] = {"done": "good", "open": "busy"}
 _SHOWN_EFFECTS = 5
+_TAKING_CHILDREN = ("close-project", "close-project-batch")
 _PLANNED = (Status.WOULD_CLOSE, Status.WOULD_ARCHIVE, Status.WOULD_RESTORE, Status.WOULD_EXPIRE)
 _VERBS = {"restore-sessions": "restore", "cleanup-sessions": "clean up"}
 
@@ -140,6 +141,11 @@ def _name(row: Outcome) -> str:
 
 
 def _detail(row: Outcome, *, in_files: bool) -> str:
+    whose = f"child of {plain(row.parent)}" if row.parent else ""
+    return ", ".join(filter(None, (_became(row, in_files=in_files), whose)))
+
+
+def _became(row: Outcome, *, in_files: bool) -> str:
     if row.error:
         return f"{row.reason}: {row.error}" if row.status is Status.REFUSED and row.reason else row.error
     if row.why is not None:
@@ -176,7 +182,10 @@ def _footer(report: Report, *, verbose: bool) -> list[str]:
         out.append(f"gateway  {_gateway_line(report)}")
         if verbose:
             out += [f"         {line}" for line in report.gateway.evidence]
-    out += _also(report.results)
+    taking = report.operation in _TAKING_CHILDREN
+    out += _also(report.results, but=(effects.CHILD, effects.KEPT) if taking else None)
+    if report.children and taking:
+        out.append(f"children {report.children} kept: --with-children closes what is spawned, too")
     out += _memory(report.results)
     out += [f"exported {plain(copy.path)}" for copy in report.exported or ()]
     out += [f"backup   {store.backup}" for store in report.stores if store.backup]
@@ -190,14 +199,19 @@ def _footer(report: Report, *, verbose: bool) -> list[str]:
     return out
 
 
-def _also(results: Sequence[Outcome]) -> list[str]:
-    """Return a line with what a run changes besides sessions and files, or has left out of an undo, counted."""
+def _also(results: Sequence[Outcome], *, but: tuple[str, str] | None) -> list[str]:
+    """Return a line with what a run changes besides sessions and files, or has left out of an undo, counted.
+
+    `but`: the kind of effect, and its action, that has a line of its own.
+    """
     counted: Counter[tuple[str, str]] = Counter()
     for row in results:
         for one in effects.spoken_of(row.effects):
             counted[one.kind, one.action] += one.count
         for left in row.not_restored:
             counted[left.kind, "not restored"] += left.count
+    if but is not None:
+        del counted[but]
     words = [f"{effects.named(kind, count)} {action}" for (kind, action), count in sorted(counted.items())]
     return [f"also     {', '.join(words)}"] if words else []
 

@@ -41,8 +41,8 @@ class KeepOnlySessions(Command):
         return Wish(self.OPERATION, found, keep=True, agent=agent)
 
 
-# Each name must be there.
-KeepOnlySessions.unbind_switches("--missing-ok")
+# Each name must be there; and all sessions of the agent go, whoever has spawned them.
+KeepOnlySessions.unbind_switches("--missing-ok", "--with-children")
 
 
 def main() -> int:

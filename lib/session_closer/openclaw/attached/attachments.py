@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ...core.effects import Attached
@@ -60,14 +61,15 @@ def attach(here: Installation, plan: Plan) -> Plan:
 
 def _found(here: Installation, going: Mapping[str, Sequence[Session]]) -> dict[tuple[str, str], list[Attached]]:
     """Return by agent and key what is attached to these sessions of each agent."""
+    goes = frozenset(chain.from_iterable(here.neighbours.going.values()))
     found: dict[tuple[str, str], list[Attached]] = {}
     for agent, sessions in going.items():
-        named, problems = look(here.home, agent, sessions)
+        named, problems = look(here.home, agent, sessions, goes)
         found.update({(agent, key): of_it for key, of_it in named.items()})
         for problem in problems:
             here.warn(f"what else refers to the sessions of agent {agent} was not all looked up: {problem.message}")
         if isinstance(here.stores.get(agent), FileStore):
-            for key, one in _children_in_files(here, agent, sessions):
+            for key, one in _children_in_files(here, agent, sessions, goes):
                 found.setdefault((agent, key), []).append(one)
     for place, ones in _in_files(here, going).items():
         found.setdefault(place, []).extend(ones)
@@ -76,8 +78,8 @@ def _found(here: Installation, going: Mapping[str, Sequence[Session]]) -> dict[t
     return found
 
 
-def _children_in_files(here: Installation, agent: str, sessions: Sequence[Session]) -> Found:
-    """Give the sessions of file stores that name one of these as their parent."""
+def _children_in_files(here: Installation, agent: str, sessions: Sequence[Session], goes: Collection[str]) -> Found:
+    """Give the sessions of file stores that name one of these as their parent, without those that go themselves."""
     keys = {session.key for session in sessions}
     store = here.stores[agent]
     assert isinstance(store, FileStore)
@@ -85,7 +87,8 @@ def _children_in_files(here: Installation, agent: str, sessions: Sequence[Sessio
     children: dict[str, list[str]] = defaultdict(list)
     rows = (member.row for member in store.document.members.values())
     for parent, child in (*neighbours.spawned(rows, keys), *here.neighbours.spawned_elsewhere(agent, keys)):
-        children[parent].append(child)
+        if child not in goes:
+            children[parent].append(child)
     for parent, of_it in children.items():
         yield parent, _listed("child", of_it)
 
@@ -116,12 +119,17 @@ def _with(row: PlannedRow, found: Sequence[Attached] | None) -> PlannedRow:
     return row._replace(attached=tuple(found)) if found and row.status in GOING else row
 
 
-def look(home: Home, agent: str, sessions: Sequence[Session]) -> tuple[dict[str, list[Attached]], list[CloserError]]:
-    """Return what is attached to each of an agent's sessions, by key, and why a place was not looked at."""
+def look(
+    home: Home, agent: str, sessions: Sequence[Session], goes: Collection[str] = ()
+) -> tuple[dict[str, list[Attached]], list[CloserError]]:
+    """Return what is attached to each of an agent's sessions, by key, and why a place was not looked at.
+
+    `goes`: keys of sessions that are closed, too, so that they are no children that stay.
+    """
     owners = _words(sessions)
     found: dict[str, list[Attached]] = defaultdict(list)
     problems: list[CloserError] = []
-    for place in _places(home, agent, sessions, owners):
+    for place in _places(home, agent, sessions, owners, goes):
         # What one place does not tell hides nothing of what another one does.
         try:
             for key, one in place:
@@ -131,10 +139,12 @@ def look(home: Home, agent: str, sessions: Sequence[Session]) -> tuple[dict[str,
     return {key: _merged(of_it) for key, of_it in found.items()}, problems
 
 
-def _places(home: Home, agent: str, sessions: Sequence[Session], owners: Mapping[str, str]) -> Iterator[Found]:
+def _places(
+    home: Home, agent: str, sessions: Sequence[Session], owners: Mapping[str, str], goes: Collection[str]
+) -> Iterator[Found]:
     yield ((session.key, Attached("pin")) for session in sessions if session.pinned)
     for path in databases(home, agent):
-        yield _in_database(path, owners, home)
+        yield _in_database(path, owners, home, goes)
     yield _jobs_in_files(home, owners)
     yield memory.look(home, agent, sessions)
     yield _bindings_in_files(home, owners)
@@ -147,13 +157,13 @@ def _bindings_in_files(home: Home, owners: Mapping[str, str]) -> Found:
             yield owners[target], mentions.binding(record)
 
 
-def _in_database(path: str, owners: Mapping[str, str], home: Home) -> Found:
+def _in_database(path: str, owners: Mapping[str, str], home: Home, goes: Collection[str]) -> Found:
     with tables.looking(path, owners) as connection:
+        yield from _children(connection, owners, goes)
         yield from _in_tables(connection, owners, home)
 
 
 def _in_tables(connection: Connection, owners: Mapping[str, str], home: Home) -> Found:
-    yield from _children(connection, owners)
     for table in tables.tables(connection):
         special = _SPECIAL.get(table.name)
         if special is not None:
@@ -171,8 +181,8 @@ def _in_tables(connection: Connection, owners: Mapping[str, str], home: Home) ->
             yield key, Attached(kind, count=count, destroyed=table.destroyed)
 
 
-def _children(connection: Connection, owners: Mapping[str, str]) -> Found:
-    """Give the sessions that a session has spawned; they go on without it."""
+def _children(connection: Connection, owners: Mapping[str, str], goes: Collection[str]) -> Found:
+    """Give the sessions that a session has spawned and that go on without it."""
     known = tables.columns(connection, "session_nodes")
     children: dict[str, dict[str, None]] = defaultdict(dict)
     for column in _CHILD_COLUMNS:
@@ -181,7 +191,7 @@ def _children(connection: Connection, owners: Mapping[str, str]) -> Found:
             for parent, child in connection.execute(query):
                 children[owners[parent]][str(child)] = None
     for parent, of_it in children.items():
-        names = [child for child in of_it if child != parent]
+        names = [child for child in of_it if child != parent and child not in goes]
         if names:
             yield parent, _listed("child", names)
 

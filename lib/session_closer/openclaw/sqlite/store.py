@@ -92,7 +92,7 @@ class SqliteStore:
             "select session_key, current_session_id, status, pinned_at, archived_at, updated_at,"  # noqa: S608
             f" {_TEXT.format('$.chatType')}, {_TEXT.format('$.model')},"
             f" {_TEXT.format('$.worktree.id')},"
-            f" coalesce({_TEXT.format('$.spawnedBy')}, {_TEXT.format('$.parentSessionKey')}) from session_nodes"
+            f" {_TEXT.format('$.spawnedBy')}, {_TEXT.format('$.parentSessionKey')} from session_nodes"
         )
         with reading(self.index) as connection:
             sessions = {
@@ -110,9 +110,9 @@ class SqliteStore:
                     model=model,
                     archived_at=archived if isinstance(archived, int) else None,
                     worktree=worktree,
-                    parents=(parent,) if parent else (),
+                    parents=tuple(dict.fromkeys(filter(None, parents))),
                 )
-                for key, session_id, status, pinned, archived, updated, chat_type, model, worktree, parent in _told(
+                for key, session_id, status, pinned, archived, updated, chat_type, model, worktree, *parents in _told(
                     self.index, connection.execute(query)
                 )
             }

@@ -1,0 +1,241 @@
+"""--with-children closes what a session has spawned, in all stores; without it what stays is counted."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from session_closer.cli.commands.close_project import CloseProject
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from support.commands import Answer, run, run_json
+from support.gateway import StubGateway
+from support.keys import LEAD, RESEARCHER
+from support.sqlite import Bases, build_sqlite
+from support.stores import TOKEN, Store, picture
+from support.worker import Between
+
+PARENT, ONE, TWO = LEAD + "parent", LEAD + "subagent:one", LEAD + "subagent:two"
+FAR, OTHER = RESEARCHER + "subagent:far", LEAD + "subagent:of-another"
+# Each with its parent: PARENT -> ONE -> FAR (another agent's) -> TWO (back here).
+PARENTS = {PARENT: None, ONE: PARENT, FAR: ONE, TWO: FAR, OTHER: LEAD + "paren"}
+
+
+def put(store: Store, key: str, parent: str | None, **more: Any) -> None:
+    agent = key.split(":")[1]
+    if parent is not None:
+        more = {"parentSessionKey" if key == FAR else "spawnedBy": parent, **more}
+    store.add((key, store.session(key.rpartition(":")[2], agent=agent, **more)), agent=agent)
+
+
+@pytest.fixture
+def family(store: Store) -> Store:
+    """A store of each agent: a session, its child, a child of that in another agent's store, one of that here."""
+    store.write({})
+    store.write({}, agent="researcher")
+    for key, parent in PARENTS.items():
+        put(store, key, parent)
+    return store
+
+
+def close(store: Store, *words: str) -> Answer:
+    """Close; what a dry run says before is the same."""
+    dry = run_json(CloseProjectBatch, "--dry-run", *words, state=store.state)
+    answer = run_json(CloseProjectBatch, *words, state=store.state)
+    assert {(key, status.replace("would_close", "closed")) for key, status in dry.rows} == set(answer.rows)
+    assert dry.data["children"] == answer.data["children"]
+    assert {text for text in dry.data["warnings"] if "stays" in text} <= set(answer.data["warnings"])
+    return answer
+
+
+def whose(answer: Answer) -> dict[str, str | None]:
+    return {row["key"]: row.get("parentKey") for row in answer.data["results"]}
+
+
+def test_children_go_along_at_every_depth_in_every_store_and_come_back(family: Store) -> None:
+    before = picture(family)
+    answer = close(family, "parent", "--with-children")
+    assert (answer.code, answer.data["children"]) == (0, 0)
+    assert dict(answer.rows) == dict.fromkeys((PARENT, ONE, FAR, TWO), "closed")
+    assert whose(answer) == {PARENT: None, ONE: PARENT, FAR: ONE, TWO: FAR}
+    assert {row["input"] for row in answer.data["results"]} == {"parent", ONE, FAR, TWO}
+    assert not any(one["kind"] == "child" for row in answer.data["results"] for one in row["effects"])
+    assert (set(family.entries()), family.entries("researcher")) == ({OTHER}, {})
+    undone = run_json(RestoreSessions, "last", state=family.state)
+    assert {key for key, status in undone.rows if status == "restored"} == {PARENT, ONE, FAR, TWO}
+    after = picture(family)
+    assert {name: after[name] for name in before if not name.endswith("sessions.json")} == {
+        name: shown for name, shown in before.items() if not name.endswith("sessions.json")
+    }
+    assert set(family.entries()) == {PARENT, ONE, TWO, OTHER}
+
+
+def test_without_it_they_are_counted_and_nothing_else_is_read(family: Store) -> None:
+    answer = close(family, "parent")
+    assert (answer.rows, answer.data["children"]) == ([(PARENT, "closed")], 1)
+    assert [store["agent"] for store in answer.data["stores"]] == ["project-lead"]
+    text = run(CloseProject, "--dry-run", ONE, state=family.state).stdout
+    assert "children 1 kept: --with-children closes what is spawned, too" in text.splitlines()
+    assert not any(line.startswith("children") for line in _text(family, ONE, "--with-children"))
+
+
+def _text(store: Store, *words: str) -> list[str]:
+    return run(CloseProject, "--dry-run", *words, state=store.state).stdout.splitlines()
+
+
+def test_only_stores_that_children_are_in_are_told(family: Store) -> None:
+    for agent in ("main", "third"):
+        family.write({f"agent:{agent}:x": family.session("x", agent=agent)}, agent=agent)
+    answer = close(family, ONE, "--with-children")
+    assert {store["agent"] for store in answer.data["stores"]} == {"project-lead", "researcher"}
+    assert answer.data["kept"] == 2
+
+
+def test_a_circle_harms_nobody(family: Store) -> None:
+    put(family, PARENT, TWO)
+    put(family, ONE, ONE, parentSessionKey=PARENT)
+    assert {key for key, _ in close(family, "parent", "--with-children").rows} == {PARENT, ONE, FAR, TWO}
+
+
+@pytest.mark.parametrize("more", [{"pinnedAt": int(time.time() * 1000)}, "running"])
+def test_a_protected_child_stays_with_all_that_it_has_spawned_and_is_said(family: Store, more: Any) -> None:
+    if more == "running":
+        family.lock_transcript(ONE)
+    else:
+        put(family, ONE, PARENT, **more)
+    answer = close(family, "parent", "--with-children")
+    assert (answer.code, answer.rows) == (0, [(PARENT, "closed"), (ONE, "kept")])
+    (row,) = [row for row in answer.data["results"] if row["key"] == ONE]
+    assert (row["reason"], row["ok"], row["parentKey"]) == ("protected", True, PARENT)
+    assert [text for text in answer.data["warnings"] if text.startswith(f"{ONE} stays, though its parent {PARENT}")]
+    assert answer.data["children"] == 1
+    assert set(family.entries("researcher")) == {FAR}
+
+
+def test_where_people_talk_is_no_child_that_goes(family: Store) -> None:
+    thread = LEAD + "slack:channel:c1:thread:1"
+    put(family, thread, PARENT)
+    answer = close(family, "parent", "--with-children")
+    assert dict(answer.rows)[thread] == "kept"
+    assert thread in family.entries()
+
+
+def test_force_closes_a_running_child_too(family: Store) -> None:
+    family.lock_transcript(ONE)
+    assert (ONE, "closed") in close(family, "parent", "--with-children", "--force").rows
+
+
+def test_of_a_session_that_stays_no_child_goes(family: Store) -> None:
+    family.lock_transcript(PARENT)
+    answer = close(family, "parent", "--with-children")
+    assert (answer.code, answer.rows) == (3, [(PARENT, "refused")])
+    assert set(family.entries()) == {PARENT, ONE, TWO, OTHER}
+
+
+def test_children_of_what_was_closed_before_can_still_go(family: Store) -> None:
+    close(family, "parent")
+    answer = close(family, "parent", "--with-children")
+    assert dict(answer.rows) == {PARENT: "already_closed", **dict.fromkeys((ONE, FAR, TWO), "closed")}
+
+
+def test_children_count_for_max(family: Store) -> None:
+    answer = run_json(CloseProjectBatch, "parent", "--with-children", "--max", "3", state=family.state)
+    assert (answer.code, answer.error) == (3, "too_many")
+    assert "4 sessions would be closed" in answer.data["error"]["message"]
+
+
+def test_filters_choose_parents_and_not_their_children(family: Store) -> None:
+    answer = close(family, "--match", "*:parent", "--kind", "project", "--with-children")
+    assert {key for key, status in answer.rows if status == "closed"} == {PARENT, ONE, FAR, TWO}
+    assert "by kind: 3 subagent, 1 project" in answer.data["warnings"]
+
+
+def test_a_child_that_appears_before_the_lock_stays_since_nobody_saw_it_planned(
+    family: Store, between: Between
+) -> None:
+    new = LEAD + "subagent:new"
+    between(lambda: put(family, new, ONE))
+    answer = run_json(CloseProjectBatch, "parent", "--with-children", state=family.state)
+    assert (answer.code, dict(answer.rows)[new]) == (0, "kept")
+    (row,) = [row for row in answer.data["results"] if row["key"] == new]
+    assert (row["reason"], row["error"]) == ("child", "it has appeared in this moment: look again")
+    assert set(family.entries()) == {new, OTHER}
+    assert [text for text in answer.data["warnings"] if text.startswith(f"{new} stays")]
+
+
+def test_a_child_stays_whose_parent_turns_out_to_be_running_under_the_lock(family: Store, between: Between) -> None:
+    between(lambda: family.lock_transcript(PARENT))
+    answer = run_json(CloseProjectBatch, "parent", "--with-children", state=family.state)
+    assert dict(answer.rows) == {PARENT: "refused", ONE: "kept", FAR: "kept", TWO: "kept"}
+    assert all(row["reason"] == "child" for row in answer.data["results"] if row["status"] == "kept")
+    assert set(family.entries()) == {PARENT, ONE, TWO, OTHER}
+    assert set(family.entries("researcher")) == {FAR}
+
+
+def test_what_is_no_child_any_more_under_the_lock_stays(family: Store, between: Between) -> None:
+    between(lambda: put(family, ONE, LEAD + "another"))
+    answer = run_json(CloseProjectBatch, "parent", "--with-children", state=family.state)
+    assert dict(answer.rows)[ONE] == "kept"
+    assert ONE in family.entries()
+    assert FAR in family.entries("researcher")
+
+
+def test_a_bare_key_is_a_parent_in_its_own_store_alone(family: Store) -> None:
+    family.add(("lonely", family.session("lonely")))
+    put(family, LEAD + "subagent:here", "lonely")
+    put(family, RESEARCHER + "subagent:there", "lonely")
+    answer = close(family, "lonely", "--with-children")
+    assert {key for key, _ in answer.rows} == {"lonely", LEAD + "subagent:here"}
+
+
+def test_a_store_that_cannot_be_read_is_said_and_the_others_are_searched(family: Store) -> None:
+    (family.state / "agents" / "third" / "sessions").mkdir(parents=True)
+    family.index("third").write_text("{")
+    answer = close(family, "parent", "--with-children")
+    assert (answer.code, len(answer.rows)) == (0, 4)
+    assert [text for text in answer.data["warnings"] if "children among the sessions of agent third" in text]
+
+
+def test_in_a_file_for_all_agents_children_are_their_own_agent_s(family: Store) -> None:
+    rows = {**family.entries(), **family.entries("researcher")}
+    index = family.state / "all.json"
+    index.write_text(json.dumps(rows))
+    for agent in ("project-lead", "researcher", "main"):
+        family.index(agent).unlink(missing_ok=True)
+    family.configure(session={"store": str(index)})
+    answer = close(family, "parent", "--with-children")
+    assert {key for key, _ in answer.rows} == {PARENT, ONE, FAR, TWO}
+    assert set(json.loads(index.read_bytes())) == {OTHER}
+
+
+def test_keep_only_takes_no_such_option(family: Store) -> None:
+    answer = run_json(KeepOnlySessions, "parent", "--with-children", state=family.state)
+    assert answer.code == 2
+    kept = run_json(KeepOnlySessions, "parent", "--dry-run", state=family.state)
+    assert dict(kept.rows) == dict.fromkeys((ONE, TWO, OTHER), "would_close")
+    assert kept.data["children"] == 1
+
+
+@pytest.fixture
+def bases(store: Store, stub: StubGateway) -> Bases:
+    """The same family in databases."""
+    made = build_sqlite(Store(store.state.parent / "packed", stub.port))
+    for key, parent in PARENTS.items():
+        more = {} if parent is None else {"parentSessionKey" if key == FAR else "spawnedBy": parent}
+        made.add(key, **more)
+    stub.serve(made.store.state, TOKEN)
+    return made
+
+
+@pytest.mark.parametrize("words", [(), ("--delete",)])
+def test_children_in_databases_go_along_too(bases: Bases, words: tuple[str, ...]) -> None:
+    named = (PARENT, "--with-children", *words)
+    answer = run_json(CloseProjectBatch, *named, state=bases.store.state)
+    status = "closed" if words else "archived"
+    assert (answer.code, dict(answer.rows)) == (0, dict.fromkeys((PARENT, ONE, FAR, TWO), status))
+    again = run_json(CloseProjectBatch, *named, state=bases.store.state)
+    assert (again.code, again.rows) == (0, [(PARENT, "already_closed")])
+    assert OTHER in bases.listed()
