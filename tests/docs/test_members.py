@@ -62,6 +62,8 @@ LIST, SESSION = tables("list-sessions")
 EXPORT, EXPORTED = tables("export-sessions")
 # Where it was asked for, of any command that closes.
 COPIES = ENVELOPE.pop("exported")
+# Where rows are left out of a long document.
+SHORT = [ENVELOPE.pop(name) for name in ("counts", "resultsOmitted")]
 # Where it was asked for.
 TRAJECTORIES = EXPORT.pop("trajectories")
 # Of one command each, and so it says.
@@ -159,6 +161,13 @@ def test_a_cleanup(store: Store, look: bool) -> None:
     assert {row["action"] for row in document["results"]} == {"prune-stale", "archive-orphan", "expire-archive"}
     for row in document["results"]:
         assert set(row) == (set(ROW) - RESTORED_ONLY) | set(CLEANED)
+
+
+def test_a_document_that_leaves_rows_out(store: Store) -> None:
+    store.add(*((f"{LEAD}many-{at}", store.session(f"many-{at}")) for at in range(200)))
+    document = run_json(KeepOnlySessions, "kelly-dashboard", "--yes", state=store.state).data
+    assert set(document) - (set(ENVELOPE) - LISTED_ONLY - FOUND_ONLY) == {"counts", "resultsOmitted"}
+    assert [type(document[name]) for name in ("counts", "resultsOmitted")] == [TYPES[str(one.kind)][0] for one in SHORT]
 
 
 def test_a_cleanup_that_ended_before_it_looked(store: Store) -> None:

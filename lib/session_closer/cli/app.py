@@ -170,7 +170,7 @@ class Base(Reader):
 
         self._progress.clear()
         self.put(
-            lambda: json.as_json(found, self.called),
+            lambda: json.as_json(found, self.called, whole=self.verbose),
             lambda: text.blocks(found, verbose=self.verbose),
             text.complaints(found.warnings, found.error, self.called),
         )

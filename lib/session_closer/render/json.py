@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core import durations, effects
@@ -11,17 +12,32 @@ from ..core.effects import MESSAGE
 from ..core.ending import exit_code, is_fine, shown_rows
 from ..core.errors import CloserError, ExitCode
 from ..core.export.exported import Exported
-from ..core.report import Found, GatewayResult, Outcome, ReceiptRow, Report, RestartResult, StoreResult, Why
+from ..core.report import (
+    ArtifactRow,
+    Found,
+    GatewayResult,
+    Outcome,
+    ReceiptRow,
+    Report,
+    RestartResult,
+    StoreResult,
+    Why,
+)
 from ..core.selection import Listing, Row
-from . import artifacts
+from . import artifacts, excerpt
 
 LIST = "list-sessions"
 _SHARED_MEMBERS = ("ok", "exitCode", "operation", "dryRun", "gateway", "warnings", "error")
 
 
-def as_json(report: Report, called: Callable[[str], str] = str) -> str:
-    """Return the envelope (docs/json.md) as one line of JSON; `called` tells how a command of ours is called."""
-    return json.dumps(envelope(report, called))
+def as_json(report: Report, called: Callable[[str], str] = str, *, whole: bool = False) -> str:
+    """Return the envelope (docs/json.md) as one line of JSON; `called` tells how a command of ours is called.
+
+    Unless `whole`, rows that would make it long are left out.
+    """
+    rows: Sequence[Outcome | ArtifactRow] = report.results if report.artifacts is None else report.artifacts
+    counts = Counter(str(row.status) for row in rows)
+    return excerpt.encoded(envelope(report, called), counts, whole=whole)
 
 
 def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, Any]:

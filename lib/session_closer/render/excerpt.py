@@ -1,0 +1,64 @@
+"""A document of JSON that stays short: of rows that went as wanted some are left out, and counted ahead (pure)."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..core.model import Status
+
+# Of a whole document, encoded, with the end of its line.
+MOST_BYTES = 32 * 1024
+# Somebody has to see to these, whatever they are to who called.
+_ALWAYS = frozenset({Status.REFUSED, Status.FAILED, Status.CAME_BACK, Status.CONFLICT})
+_BETWEEN = len(", ")
+
+
+def encoded(members: Mapping[str, Any], counts: Mapping[str, int], *, whole: bool) -> str:
+    """Return an envelope as one line of JSON: unless `whole`, so many of its rows that it stays below MOST_BYTES.
+
+    `counts`: how many rows of each status the run had. Rows of the commonest status are left out first; never one that
+    is not as it was wanted, nor the first of its status.
+    """
+    text = json.dumps(members)
+    total = sum(counts.values())
+    if whole or (len(text) < MOST_BYTES and len(members["results"]) == total):
+        return text
+    ahead = {"counts": dict(counts), "resultsOmitted": total}
+    over = len(text) + len(json.dumps(ahead)) + 1 - MOST_BYTES
+    rows = _without(members["results"], members.get("exported", ()), over)
+    ahead["resultsOmitted"] = total - len(rows)
+    if not ahead["resultsOmitted"]:
+        return text
+    told = {**ahead, **members, "results": rows}
+    if "exported" in members:
+        told["exported"] = _of(rows, members["results"], members["exported"])
+    return json.dumps(told)
+
+
+def _without(rows: Sequence[Mapping[str, Any]], copies: Sequence[Mapping[str, Any]], over: int) -> list[Any]:
+    """Return rows without so many that their text, and that of the `copies` of them, is shorter by `over` bytes."""
+    sizes = {_session(copy): len(json.dumps(copy)) + _BETWEEN for copy in copies}
+    spare: dict[str, list[int]] = defaultdict(list)
+    for at, row in enumerate(rows):
+        if row["ok"] and row["status"] not in _ALWAYS:
+            spare[row["status"]].append(at)
+    left_out: set[int] = set()
+    # The first of each status stays.
+    while over > 0 and (commonest := max(spare.values(), key=len, default=[])) and len(commonest) > 1:
+        at = commonest.pop()
+        left_out.add(at)
+        over -= len(json.dumps(rows[at])) + _BETWEEN + sizes.get(_session(rows[at]), 0)
+    return [row for at, row in enumerate(rows) if at not in left_out]
+
+
+def _of(rows: Sequence[Mapping[str, Any]], every: Sequence[Mapping[str, Any]], copies: Sequence[Any]) -> list[Any]:
+    """Return the copies of sessions whose rows are told, and those that no row is about."""
+    gone = {_session(row) for row in every} - {_session(row) for row in rows}
+    return [copy for copy in copies if _session(copy) not in gone]
+
+
+def _session(row: Mapping[str, Any]) -> tuple[Any, Any]:
+    return row.get("agent"), row.get("key")
