@@ -16,12 +16,13 @@ from session_closer.artifacts import bundle
 from session_closer.core import keys
 from session_closer.core.errors import CloserError, Refused
 from session_closer.core.export import manifest
+from session_closer.core.export.parts import TRANSCRIPT
 from session_closer.core.export.result import Export, ExportReport
 from session_closer.core.report import Report
 from session_closer.core.wish import Options, Wish
 from session_closer.openclaw.home import Home
 from session_closer.operations import close, export, restore
-from session_closer.operations.bundles import REDACTED, REDACTED_PAGE
+from session_closer.operations.bundles import REDACTED_PAGE, redacted
 from session_closer.system.disk import Disk
 from support.clock import Brisk
 from support.keys import LEAD
@@ -160,7 +161,8 @@ class Bench:
             return "a folder without hashes"
         found = {name: hashlib.sha256(text).hexdigest() for name, text in files_of(path).items()}
         found.pop(manifest.SUMS)
-        return "" if found == sums and {REDACTED, REDACTED_PAGE, manifest.MANIFEST} == set(sums) else "half a folder"
+        names = {redacted(TRANSCRIPT), REDACTED_PAGE, manifest.MANIFEST}
+        return "" if found == sums and names == set(sums) else "half a folder"
 
     def _wrong_in_store(self, finals: list[Path], *, done: bool) -> str:
         what, said = self.scenario.what, self.said

@@ -6,14 +6,51 @@ from .mutant import Mutant, one
 
 _ONE, _CLOSE, _WHERE = "operations/bundles.py", "operations/copies.py", "operations/export.py"
 _FOLDER, _BACK, _ROWS = "artifacts/bundle.py", "openclaw/from_bundle.py", "openclaw/sqlite/parts.py"
-_TOLD = "exports-told"
+_HOMES, _TAKEN, _BELOW = "operations/export_homes.py", "nanoclaw/parts.py", "artifacts/scan.py"
+_TOLD, _OF_HOMES = "exports-told", "exports-homes-told"
 
 
 def _blind(name: str, file: str, old: str, new: str, *seen_by: str) -> Mutant:
     return one(f"exports: {name}", file, old, new, *(seen_by or (_TOLD,)))
 
 
+def _of_homes(name: str, file: str, old: str, new: str) -> Mutant:
+    return _blind(f"of homes: {name}", file, old, new, _OF_HOMES)
+
+
+_FROM_HOMES = (
+    _of_homes("secrets of the settings stay", _HOMES, "found._replace(secrets=secrets) if secrets else found", "found"),
+    _of_homes(
+        "settings that cannot be read hold none",
+        "artifacts/settings.py",
+        'raise Refused(what, "make it readable, or export without --redact", name="unreadable") from None',
+        "continue",
+    ),
+    _of_homes("a name keeps its secret", _ONE, "return whose._replace(key=", "return whose or whose._replace(key="),
+    _of_homes(
+        "a file of another session", "hermes/parts.py", "if said and session_id not in said:", "if said and not said:"
+    ),
+    _of_homes("another folder of sessions", "hermes/parts.py", "if os.path.realpath(folder) != folder:", "if False:"),
+    _of_homes(
+        "a link behind a look",
+        "artifacts/streams.py",
+        "    descriptor = open_within(root, path)\n    try:\n        if not",
+        '    descriptor = os.open(f"{root}/{path}", os.O_RDONLY)\n    try:\n        if not',
+    ),
+    _of_homes("a link to a file", _BELOW, "    if entry.is_symlink():\n        return LINK\n", ""),
+    _of_homes("what another group has", _TAKEN, "if group in (None, kinds.group_of(one.path))", "if group != 0"),
+    _of_homes(
+        "a session folder of another group", _TAKEN, "if row is None or kinds.group_of(one)", "if one or str(one)"
+    ),
+    _of_homes("a folder that is no session's", _TAKEN, 'rf"(?!\\.){re', 'rf"{re'),
+    _of_homes("names that no list can have", _TAKEN, "if why or not name.isprintable():", "if why:"),
+    _of_homes(
+        "the last transcript", _TAKEN, "key=lambda one: (one.at, one.path)", "key=lambda one: (-one.at, one.path)"
+    ),
+    _of_homes("text that is none", _TAKEN, "            one.text_factory = rows.text\n", "            pass\n"),
+)
 MUTANTS = (
+    *_FROM_HOMES,
     _blind("a copy is not held against its source", _FOLDER, "return all(copy.read", "return True or all(copy.read"),
     _blind("what has come meanwhile is left out", _ONE, "{stream.name for stream in streams} == read and", ""),
     _blind("a redacted copy is not compared", _ONE, "return digest.hexdigest() == hashed", "return True"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from faults import exports_of_homes
 from faults.exports import SCENARIOS, Bench, Scenario, sweep
 
 from .parts import Given, Tally
@@ -18,3 +20,14 @@ def exports(given: Given) -> Tally:
         return Tally(bench.tried, bench.broken)
 
     return given.spread([one for one in SCENARIOS if given.only in ("", one.name)], work)
+
+
+def of_homes(given: Given) -> Tally:
+    """Disturb each export from a home of files at every step."""
+
+    def work(scenario: exports_of_homes.Scenario, place: str) -> Tally:
+        bench = exports_of_homes.Bench(scenario, Path(place))
+        exports_of_homes.sweep(bench, lambda steps: list(range(steps)))
+        return Tally(bench.tried, bench.broken)
+
+    return given.spread([one for one in exports_of_homes.SCENARIOS if given.only in ("", one.name)], work)

@@ -43,6 +43,11 @@ def exports(given: Given) -> Tally:
     return _tests(given, _EXPORTS)
 
 
+def exports_of_homes(given: Given) -> Tally:
+    """Export sessions of Hermes and NanoClaw that go on, lie elsewhere, or hold what containers have planted."""
+    return _tests(given, ("tests/commands/hermes/test_export.py", "tests/commands/nanoclaw/test_export.py"))
+
+
 def checkpoints(given: Given) -> Tally:
     """Put Hermes' checkpoints away while others commit, with what git may find, and with archives that are damaged."""
     return _tests(given, ("tests/unit/hermes/test_checkpoints.py",))

@@ -30,7 +30,7 @@ MUTANTS = (
         "        if any(one.sources is None for one in others):\n            return UNREADABLE\n",
         "",
     ),
-    _blind("a link", _HOME, 'return "link" if self._has_link(path) else ""', 'return ""'),
+    _blind("a link", _HOME, "any(why == scan.LINK for", "any(False for"),
     _blind("what is gone on with", _MAIL, "key like 'continuation:%' or key =", "key ="),
     _blind("what is gone on with, by the old name", _MAIL, " or key = 'sdk_session_id'", ""),
     _blind(

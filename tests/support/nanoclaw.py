@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import time
 from datetime import UTC, datetime
@@ -66,6 +67,12 @@ class NanoclawHome(Aged):
         """Add a row to the central database."""
         insert(self.central, table, **columns)
 
+    def values(self, table: str, **known: Any) -> dict[str, Any]:
+        """Return a row of the central database by what is known of it."""
+        wanted = " and ".join(f"{name} = ?" for name in known)
+        found = self.central.execute(f"select * from {table} where {wanted}", tuple(known.values()))
+        return dict(zip([name for name, *_ in found.description], found.fetchone(), strict=True))
+
     def lay_all_of(self, folder: str, projects: str, sid: str, *, age: float = 60 * DAY) -> dict[str, str]:
         """Leave one of each kind that Claude Code leaves of a session."""
         found = of_claude(folder, projects, sid)
@@ -73,6 +80,16 @@ class NanoclawHome(Aged):
             self.lay(f"{path}/tool-results/one.txt" if kind == "tool_results" else path, sid, age=age)
             self.age(path, age)
         return found
+
+    def dig(self, path: str) -> None:
+        """Make a folder in a folder, and so on, deeper than anybody would."""
+        here = os.open(self.path / path, os.O_RDONLY)
+        for _ in range(300):
+            os.mkdir("deep", dir_fd=here)
+            inner = os.open("deep", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = inner
+        os.close(here)
 
     def place(self) -> entrance.NanoclawPlace:
         """Return it as a command line names it."""

@@ -12,6 +12,9 @@ from typing import NamedTuple
 from ..system.files import is_no_file, open_within
 
 _EVERY = "*"
+LINK, _DEEP = "it is a link", "it lies too deep"
+# A path that is longer than any that the system takes can be made, folder by folder.
+_LONGEST, _DEEPEST = 1024, 200
 
 
 class Pattern(NamedTuple):
@@ -140,6 +143,31 @@ def _found(pattern: Pattern, place: _Place, match: re.Match[str], status: os.sta
     return Found(pattern.kind, path, said, at, size, pattern.is_folder, stamp_of(status), same_disk, weight)
 
 
+def below(root: str, folder: str) -> Iterator[tuple[str, str]]:
+    """Give the path below a folder of a home of all in it that is no folder, and "", or why it is not to be read.
+
+    OSError where a folder cannot be read.
+    """
+    left = [""]
+    while left:
+        above = left.pop()
+        with opened(root, f"{folder}/{above}".rstrip("/")) as descriptor:
+            if descriptor is None:
+                yield above.rstrip("/"), LINK
+                continue
+            with os.scandir(descriptor) as entries:
+                found = sorted((each.name, each.is_dir(follow_symlinks=False), _odd(each)) for each in entries)
+        left += [f"{above}{name}/" for name, is_folder, _ in found if is_folder and len(above) < _LONGEST]
+        yield from ((f"{above}{name}", why) for name, is_folder, why in found if not is_folder)
+        yield from ((f"{above}{name}", _DEEP) for name, is_folder, _ in found if is_folder and len(above) >= _LONGEST)
+
+
+def _odd(entry: os.DirEntry[str]) -> str:
+    if entry.is_symlink():
+        return LINK
+    return "" if entry.is_file(follow_symlinks=False) else "it is no file"
+
+
 def stamp_of(status: os.stat_result) -> tuple[int, ...]:
     """Return what tells that a file or folder is still the one that was looked at."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode
@@ -153,9 +181,14 @@ def is_folder(folder: int, name: str) -> bool:
         return False
 
 
-def weighed(folder: int, name: str) -> tuple[int, float]:
-    """Return the bytes of all files in a folder within an open one, and the time of the newest; 0.0: there is none."""
+def weighed(folder: int, name: str, depth: int = 0) -> tuple[int, float]:
+    """Return the bytes of all files in a folder within an open one, and the time of the newest; 0.0: there is none.
+
+    Where it is deeper than any that is made in earnest, the time is infinite: nobody knows how old the rest is.
+    """
     total, newest = 0, 0.0
+    if depth > _DEEPEST:
+        return total, float("inf")
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
@@ -168,7 +201,7 @@ def weighed(folder: int, name: str) -> tuple[int, float]:
                 except FileNotFoundError:
                     continue
                 if stat.S_ISDIR(status.st_mode):
-                    size, at = weighed(descriptor, entry.name)
+                    size, at = weighed(descriptor, entry.name, depth + 1)
                     total, newest = total + size, max(newest, at)
                 else:
                     total, newest = total + status.st_size, max(newest, status.st_mtime)

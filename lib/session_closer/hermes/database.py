@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from ..artifacts import rows
 from ..artifacts.database import File, Steps
 from ..core.errors import Refused
 from ..system.clock import Clock
@@ -21,8 +22,6 @@ _NEEDED = {
     "sessions": frozenset({"id", "ended_at", "parent_session_id"}),
     "messages": frozenset({"session_id"}),
 }
-# What indexes a text is no table of its own.
-_TABLES = "select name from sqlite_master where type = 'table' and sql not like 'create virtual%'"
 _STEPS = Steps(
     "name the home of a Hermes: --home DIR; nothing is touched before its database is there",
     "look at it with: hermes doctor; nothing of this home is touched before it can be read",
@@ -52,12 +51,7 @@ class Database:
     def __init__(self, file: File, connection: sqlite3.Connection) -> None:
         self.path = file.path
         self._file, self._connection = file, connection
-        tables = {name for (name,) in connection.execute(_TABLES)}
-        self._columns: Mapping[str, frozenset[str]] = {table: self._columns_of(table) for table in tables}
-
-    def _columns_of(self, table: str) -> frozenset[str]:
-        query = "select name from pragma_table_info(?)"
-        return frozenset(name for (name,) in self._connection.execute(query, (table,)))
+        self._columns: Mapping[str, frozenset[str]] = rows.tables(connection)
 
     def check(self) -> None:
         """Refuse a database that lacks what tells which sessions are in use; a newer one with it is as good."""
@@ -157,20 +151,9 @@ class Database:
         query = f"select id, {by} as above from sessions where above is not null"  # noqa: S608
         return {name: above for name, above in self._connection.execute(query) if isinstance(above, str)}
 
-    def belongings(self, session_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Give each row of a session and its table, its own first, as they are at one moment; CloserError."""
-        tables = sorted(table for table in self._columns if self.has(table, "session_id"))
-        try:
-            self._connection.execute("begin")
-            for table, column in (("sessions", "id"), *((table, "session_id") for table in tables)):
-                ordered = "order by id" if self.has(table, "id") else ""
-                found = self._connection.execute(f'select * from "{table}" where {column} = ? {ordered}', (session_id,))  # noqa: S608
-                columns = [name for name, *_ in found.description]
-                yield from ((table, dict(zip(columns, values, strict=True))) for values in found)
-        except sqlite3.Error as problem:
-            raise self._file.said(problem) from None
-        finally:
-            self._connection.rollback()
+    def belongings(self, session_id: str) -> Iterator[rows.Row]:
+        """Give each row of a session, its own first, as they are at one moment; CloserError."""
+        return rows.of_session(self._file, self._connection, "id", session_id)
 
     def figures(self) -> Figures:
         """Return what it takes on disk, with what waits beside it to be written into it."""

@@ -2,58 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
 from itertools import chain
 
+from ..artifacts.rows import stream as of_rows
 from ..artifacts.streams import of_file, unreadable
-from ..core.export.parts import LeftOut, Parts, Stream, safe
+from ..core.export.parts import UNLISTED, LeftOut, Parts, Stream, is_text, safe
 from ..system import files
 from ..system.clock import Clock
 from . import database, kinds, names, rows
 from .said import events
 
+SETTINGS = (".env", "config.yaml", "gateway.json", "auth.json")
 ROWS, FILES = "rows.jsonl", "files"
 _NONE = "there are none"
 
 
 def parts(home: str, session_id: str, clock: Clock) -> Parts | None:
     """Return one session as a home has it now, None where it has neither rows nor files of it; CloserError."""
-    if not _is_text(session_id):
+    if not is_text(session_id):
         return None
-    found = list(_rows(home, session_id, clock))
+    path = os.path.join(home, database.NAME)
+    found = of_rows(ROWS, path, lambda: rows.read(home, session_id, clock))
     own = list(_files(home, session_id))
-    streams = [*(stream for _, stream in found), *(one for one in own if isinstance(one, Stream))]
+    streams = [*(found[1:] if found else ()), *(one for one in own if isinstance(one, Stream))]
     if not streams:
         return None
     left_out = [one for one in own if isinstance(one, LeftOut)]
     left_out += [] if found else [LeftOut(ROWS, _NONE)]
     left_out += [LeftOut(path, "not of what was said") for path in _beside(home, session_id)]
-    entry = found[0][0] if found else b""
+    entry = found[0] if found else b""
     return Parts(entry, streams, left_out, said_in=ROWS, events=events, label=_title(entry), importable=False)
-
-
-def _is_text(word: str) -> bool:
-    """Tell whether a word of a command line is text, and so may be in a database."""
-    return not any("\ud800" <= each <= "\udfff" for each in word)
-
-
-def _rows(home: str, session_id: str, clock: Clock) -> Iterator[tuple[bytes, Stream]]:
-    """Give a session's own row, and all of its rows as a stream, where it has any."""
-    digest, size, entry = hashlib.sha256(), 0, b""
-    for row in rows.read(home, session_id, clock):
-        line = row.line
-        entry = entry or line
-        digest.update(line)
-        size += len(line)
-
-    def lines() -> Iterator[bytes]:
-        return (row.line for row in rows.read(home, session_id, clock))
-
-    if entry:
-        yield entry, Stream(ROWS, os.path.join(home, database.NAME), size, lines, stamp=digest.hexdigest())
 
 
 def _title(entry: bytes) -> str | None:
@@ -74,7 +55,7 @@ def _files(home: str, session_id: str) -> Iterator[Stream | LeftOut]:
             continue
         shown, path = f"{kinds.SESSIONS}/{safe(name)}", os.path.join(folder, name)
         if not name.isprintable():
-            yield LeftOut(shown, "no list of hashes can have its name")
+            yield LeftOut(shown, UNLISTED)
             continue
         try:
             said = names.inside(path) if parsed.kind != names.TRANSCRIPT else frozenset()

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import NamedTuple
 
+from ..artifacts.rows import Row
 from ..core.errors import Refused
 from ..core.escape import quoted
 from ..system import files
@@ -110,7 +111,7 @@ class Removal:
             self._disk.sync_folder(each)
         return own.digest
 
-    def _read(self, session_id: str) -> Iterator[rows.Row]:
+    def _read(self, session_id: str) -> Iterator[Row]:
         return rows.read(self._home, session_id, self._clock)
 
     def _beside(self, session_id: str) -> list[str]:
@@ -186,7 +187,7 @@ class _Own:
         """What tells these rows from others."""
         return self._hash.hexdigest()
 
-    def lines(self, found: Iterable[rows.Row]) -> Iterator[bytes]:
+    def lines(self, found: Iterable[Row]) -> Iterator[bytes]:
         """Give the rows as lines."""
         for row in found:
             line = row.line

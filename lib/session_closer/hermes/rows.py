@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from ..artifacts.rows import Row
 from ..system.clock import Clock
 from .database import Database, opened
 from .protection import Protection
@@ -20,19 +19,6 @@ YOUNG, UNDATED, NAME, PREFIX, CHILDREN = "young", "unknown_age", "name", "prefix
 UNSAVED = "unsaved"
 # Anything else could be an option of a command, lead to another folder, or stand for other files.
 _PLAIN = re.compile(r"\w[\w.@:+=-]{0,199}")
-
-
-class Row(NamedTuple):
-    """One row of a table, its values by column; what is no text and no number is bytes."""
-
-    table: str
-    values: Mapping[str, Any]
-
-    @property
-    def line(self) -> bytes:
-        """The row as a line of JSON: {"table": ..., "row": {...}}, bytes as {"base64": ...}."""
-        text = json.dumps({"table": self.table, "row": self.values}, default=_encoded, allow_nan=True)
-        return text.encode() + b"\n"
 
 
 class Plan(NamedTuple):
@@ -48,8 +34,7 @@ def read(home: str, session_id: str, clock: Clock) -> Iterator[Row]:
     Nothing is held in memory but one row; CloserError where the database cannot be read.
     """
     with contextlib.closing(opened(home, clock)) as database:
-        for table, values in database.belongings(session_id):
-            yield Row(table, values)
+        yield from database.belongings(session_id)
 
 
 def plan(
@@ -114,7 +99,3 @@ def _from_below(asked: Sequence[str], parents: Mapping[str, set[str]]) -> dict[s
             if not left[above] and above in wanted:
                 ready.append(above)
     return found
-
-
-def _encoded(value: object) -> object:
-    return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else str(value)

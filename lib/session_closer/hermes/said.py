@@ -18,9 +18,10 @@ def events(lines: Iterable[bytes]) -> Iterator[bytes]:
     model: Any = None
     for line in lines:
         found = json.loads(line)
-        if found["table"] == "sessions":
+        table = found.get("table")
+        if table == "sessions":
             model = found["row"].get("model")
-        elif found["table"] == "messages":
+        elif table == "messages":
             yield json.dumps(_event(found["row"], model)).encode()
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from ..artifacts import rows
 from ..artifacts.database import File, Steps
 from ..core.errors import Refused
 from ..system.clock import Clock
@@ -78,6 +79,10 @@ class Central:
             questions = self._table("pending_questions", "session_id", needed=False)
             asked = {session for session, status in approvals if status not in _SETTLED}
             self.asked = frozenset(asked.union(session for (session,) in questions))
+
+    def belongings(self, session_id: str) -> Iterator[rows.Row]:
+        """Give each row of a session, its own first, as they are at one moment; CloserError."""
+        return rows.of_session(self._file, self._connection, "id" if self._is_v2 else "session_id", session_id)
 
     def _table(self, name: str, *columns: str, needed: bool = True) -> list[Any]:
         there = {column for (column,) in self._rows("select name from pragma_table_info(?)", (name,))}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Sequence
 
 from ..artifacts import scan
@@ -64,7 +63,7 @@ class NanoclawHome:
         ]
         for one in scan.found(self.root, patterns):
             is_inside = self._layout is kinds.V2 and one.kind != kinds.GROUP
-            if is_inside and _group(one.path) not in central.groups:
+            if is_inside and kinds.group_of(one.path) not in central.groups:
                 continue
             if one.kind != kinds.SESSION or self._mail.has_one(one.path):
                 yield one
@@ -98,7 +97,7 @@ class NanoclawHome:
         named = kinds.ids(_name(path))
         if self._layout is kinds.V1:
             return "current" if any(named & kinds.ids(str(each)) for each in central.sessions) else ""
-        found = self._mails(_group(path)).values()
+        found = self._mails(kinds.group_of(path)).values()
         if any(named & one.continued for one in found):
             return "continued"
         return UNREADABLE if any(one.trouble for one in found) else ""
@@ -127,19 +126,9 @@ class NanoclawHome:
         if any(one.sources is None for one in others):
             return UNREADABLE
         try:
-            return "link" if self._has_link(path) else ""
+            return "link" if any(why == scan.LINK for _, why in scan.below(self.root, path)) else ""
         except OSError:
             return UNREADABLE
-
-    def _has_link(self, path: str) -> bool:
-        with scan.opened(self.root, path) as folder:
-            if folder is None:
-                return True
-            for _, folders, files, inner in os.fwalk(".", dir_fd=folder, onerror=_fail):
-                for name in (*folders, *files):
-                    if stat.S_ISLNK(os.stat(name, dir_fd=inner, follow_symlinks=False).st_mode):
-                        return True
-        return False
 
     def _mails(self, group: str) -> dict[str, Mail]:
         """Return what the databases in each folder of a group say."""
@@ -208,7 +197,7 @@ class NanoclawHome:
         named = kinds.ids(_name(path))
         if self._layout is kinds.V1:
             return next((str(each) for each in central.sessions if named & kinds.ids(str(each))), None)
-        mails = self._mails(_group(path)) if named else {}
+        mails = self._mails(kinds.group_of(path)) if named else {}
         users = (_name(each) for each, mail in mails.items() if named & mail.continued)
         return next((each for each in users if each in central.sessions), None)
 
@@ -236,11 +225,6 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _group(path: str) -> str:
-    """Return the group of what lies below the folder of sessions."""
-    return path.removeprefix(f"{kinds.SESSIONS}/").partition("/")[0]
-
-
 def _stem(found: Found) -> str:
     """Return what a transcript and its folder have in common; of all else its path."""
     return found.path.removesuffix(".jsonl") if found.kind in _PAIR else found.path
@@ -252,7 +236,3 @@ def _beat(folder: str) -> float:
         return os.lstat(f"{folder}/.heartbeat").st_mtime
     except FileNotFoundError:
         return 0.0
-
-
-def _fail(problem: OSError) -> None:
-    raise problem

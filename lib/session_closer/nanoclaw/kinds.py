@@ -15,6 +15,7 @@ DAY = SECONDS["d"]
 TRANSCRIPT, RESULTS, ROTATED, LOG = "transcript", "tool_results", "rotated", "group_log"
 SESSION, GROUP = "session_dir", "group_dir"
 SESSIONS = "data/v2-sessions"
+CLAUDES = frozenset({TRANSCRIPT, RESULTS, ROTATED, "debug", "todo", "telemetry"})
 INERT = "a session folder that is back is not used before its row is active again: NanoClaw does that, not we"
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _ID = f"(?P<id>{_UUID})"
@@ -75,6 +76,11 @@ V2 = Layout(
 def layout_of(root: str) -> Layout:
     """Return the version whose central database is there: the second, also beside what the first has left."""
     return V2 if os.path.lexists(os.path.join(root, V2.database)) else V1
+
+
+def group_of(path: str) -> str:
+    """Return the group in whose folder something lies, by its path below the root."""
+    return path.split("/")[2]
 
 
 def but_for(groups: Iterable[str]) -> re.Pattern[str]:

@@ -18,7 +18,7 @@ from ..core.export import manifest, parts
 from ..core.export.events import Survey, survey
 from ..core.export.exported import Exported, mark
 from ..core.export.page import Heading, page
-from ..core.export.parts import ENTRY, PAGE, TRANSCRIPT, LeftOut, Parts, Stream
+from ..core.export.parts import ENTRY, PAGE, LeftOut, Parts, Stream
 from ..core.export.redaction import Redactor
 from ..core.export.result import Export
 from ..ports.context import Context
@@ -26,7 +26,7 @@ from ..system.disk import Disk
 
 TRIES = 3
 TAKEN = "is there already: move it away, or name another folder"
-REDACTED, REDACTED_PAGE = "transcript.redacted.jsonl", "transcript.redacted.md"
+REDACTED_PAGE = "transcript.redacted.md"
 # What is written besides: a page is shorter than its transcript, but for the quotes.
 _ROOM = 2
 _SPARE = 1 << 20
@@ -41,6 +41,12 @@ class Whose(NamedTuple):
     session_id: str | None
     runtime: str
     era: str
+
+
+def redacted(name: str) -> str:
+    """Return the name of what is left of a stream without secrets."""
+    stem, dot, form = name.rpartition(".")
+    return f"{stem}.redacted{dot}{form}"
 
 
 def export(context: Context, ask: Export, whose: Whose, given: Given) -> Exported:
@@ -105,9 +111,17 @@ def _add(bundle: Bundle, ask: Export, taken: Parts) -> str:
 
 def _names(making: _Making, redactor: Redactor | None) -> tuple[str, str]:
     """Return the folder that gets the bundle, and the bundle's name."""
-    key = making.whose.key if redactor is None else redactor.text(making.whose.key)
-    agent, name = parts.path(making.whose.agent, key, making.whose.session_id)
+    whose = _shown(making.whose, redactor)
+    agent, name = parts.path(whose.agent, whose.key, whose.session_id)
     return os.path.join(making.ask.folder, agent), name if making.ask.bundle else f"{name}.md"
+
+
+def _shown(whose: Whose, redactor: Redactor | None) -> Whose:
+    """Return whose session it is, as far as that may be read where it goes."""
+    if redactor is None:
+        return whose
+    own = whose.session_id
+    return whose._replace(key=redactor.text(whose.key), session_id=redactor.text(own) if own is not None else None)
 
 
 def _make_way(making: _Making, folder: str, name: str, taken: Parts) -> None:
@@ -134,9 +148,9 @@ def _make_folders(disk: Disk, folder: str) -> None:
 
 
 def _wanted(ask: Export, taken: Parts) -> list[Stream]:
-    """Return what is read: without secrets the transcript alone, for a page alone what it is made from."""
+    """Return what is read: without secrets what was said alone, for a page alone what it is made from."""
     if ask.redact:
-        return [stream for stream in taken.streams if stream.name == TRANSCRIPT]
+        return [stream for stream in taken.streams if stream.name == taken.said_in]
     return [stream for stream in taken.streams if ask.bundle or stream.name in (taken.said_in, ENTRY)]
 
 
@@ -145,10 +159,10 @@ def _page_name(ask: Export) -> str:
 
 
 def _add_redacted(bundle: Bundle, ask: Export, taken: Parts, redactor: Redactor) -> str:
-    """Write the transcript without secrets; return the hash of what was read."""
+    """Write what was said without secrets; return the hash of what was read."""
     digest = hashlib.sha256()
     for stream in _wanted(ask, taken):
-        bundle.add(REDACTED, map(redactor.line, parts.lines(_hashed(stream.chunks(), digest.update))))
+        bundle.add(redacted(stream.name), map(redactor.line, parts.lines(_hashed(stream.chunks(), digest.update))))
     return digest.hexdigest()
 
 
@@ -178,7 +192,7 @@ def _is_same(making: _Making, bundle: Bundle, hashed: str, now: Parts) -> bool:
 def _finished(making: _Making, bundle: Bundle, taken: Parts, redactor: Redactor | None) -> Exported:
     """Add what is made from the copy: the page, the manifest, the hashes."""
     ask, whose = making.ask, making.whose
-    source = taken.said_in if redactor is None else REDACTED
+    source = taken.said_in if redactor is None else redacted(taken.said_in)
 
     def said() -> Iterable[bytes]:
         return taken.events(bundle.lines(source)) if source in bundle.files else ()
@@ -188,12 +202,12 @@ def _finished(making: _Making, bundle: Bundle, taken: Parts, redactor: Redactor 
     for stream in taken.streams:
         if stream.name == taken.said_in and stream.events not in (None, events):
             raise CorruptStore(f"its store counts {stream.events} events, and {events} were read", "look again")
-    clean = redactor.text if redactor is not None else str
+    clean, shown = redactor.text if redactor is not None else str, _shown(whose, redactor)
     label = taken.label or _label(taken.entry)
     label = clean(label) if label is not None else None
-    left_out = _left_out(ask, taken)
-    notes = [f"left out: {left.what}: {left.why}" for left in left_out if left.what != "media"]
-    heading = Heading(clean(whose.key), whose.agent, whose.session_id, label, taken.version, notes)
+    taken = taken._replace(left_out=[LeftOut(clean(left.what), left.why) for left in _left_out(ask, taken)])
+    notes = [f"left out: {left.what}: {left.why}" for left in taken.left_out if left.what != "media"]
+    heading = Heading(shown.key, shown.agent, shown.session_id, label, taken.version, notes)
     text = page(said(), seen, heading, thinking=ask.thinking)
     file = bundle.add(_page_name(ask), (part.encode() for part in text))
     if not ask.bundle:
@@ -215,7 +229,7 @@ def _manifest(making: _Making, bundle: Bundle, seen: Survey, heading: Heading, t
         era=whose.era,
         agent=whose.agent,
         key=heading.key,
-        session_id=whose.session_id,
+        session_id=heading.session_id,
         label=heading.label,
         redacted=ask.redact,
         importable=taken.importable and not ask.redact,
@@ -225,7 +239,7 @@ def _manifest(making: _Making, bundle: Bundle, seen: Survey, heading: Heading, t
         other_branches=seen.aside,
         last_id=seen.totals.last_id,
         files=tuple(file for _, file in sorted(bundle.files.items())),
-        left_out=tuple(manifest.Missing(*left) for left in _left_out(ask, taken)),
+        left_out=tuple(manifest.Missing(*left) for left in taken.left_out),
     )
     return manifest.encoded(made)
 
@@ -233,7 +247,7 @@ def _manifest(making: _Making, bundle: Bundle, seen: Survey, heading: Heading, t
 def _left_out(ask: Export, taken: Parts) -> list[LeftOut]:
     found = list(taken.left_out)
     if ask.redact:
-        found += [LeftOut(stream.name, "redacted") for stream in taken.streams if stream.name != TRANSCRIPT]
+        found += [LeftOut(stream.name, "redacted") for stream in taken.streams if stream.name != taken.said_in]
     elif not ask.bundle:
         others = (one.name for one in taken.streams if one.name not in (taken.said_in, ENTRY))
         found += [LeftOut(name, "a page alone") for name in others]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from ..artifacts import settings
 from ..core.errors import CloserError, Refused
 from ..core.export.exported import Exported
 from ..core.export.parts import Parts
@@ -43,7 +44,7 @@ def execute(
         folder = export.own_folder(ask.folder, _OTHER)
         export.check_outside(ask.folder, [where.state, *(profile.root for profile in profiles)], _OTHER)
         work = _Work(context, where, exporting, ask._replace(folder=folder))
-        export.warn_of(context, work.ask)
+        export.warn_of(context, work.ask, hint=export.HINT)
         rows = [row for given in dict.fromkeys(ids) for row in work.all_of(given)]
     except OSError as problem:
         raise storage(problem, where.state) from None
@@ -76,12 +77,18 @@ class _Work(NamedTuple):
             yield Unexported(given, "", given, Status.NOT_FOUND, why)
 
     def _one(self, profile: Profile, given: str) -> Exported | Unexported:
+        names = self.exporting.SETTINGS if self.ask.redact else ()
+        try:
+            secrets = settings.secrets(profile.root, names)
+        except Refused as problem:
+            return Unexported(given, profile.agent, given, Status.REFUSED, problem.message)
+
         @contextmanager
         def read() -> Iterator[Parts]:
             found = self.exporting.parts(profile.root, given, self.context.clock)
             if found is None:
                 raise Refused("it is not in its home any more", "look again with list-sessions", name="gone")
-            yield found
+            yield found._replace(secrets=secrets) if secrets else found
 
         whose = Whose(profile.agent, given, given, self.where.runtime, self.where.runtime)
         return export.written(self.context, self.ask, whose, given, read)

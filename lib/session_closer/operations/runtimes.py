@@ -22,19 +22,15 @@ RUNTIMES: Mapping[str, str] = MappingProxyType({OPENCLAW: "session_closer.opencl
 
 
 class Files(NamedTuple):
-    """A runtime that keeps files: its package, and what lies in a home of it and of no other runtime.
-
-    `exports`: its sessions can be exported.
-    """
+    """A runtime that keeps files: its package, and what lies in a home of it and of no other runtime."""
 
     package: str
     marks: tuple[str, ...]
-    exports: bool = False
 
 
 FILES: Mapping[str, Files] = MappingProxyType(
     {
-        "hermes": Files("session_closer.hermes", ("state.db",), exports=True),
+        "hermes": Files("session_closer.hermes", ("state.db",)),
         "nanoclaw": Files("session_closer.nanoclaw", ("data/v2.db", "store/messages.db")),
     }
 )
@@ -57,9 +53,9 @@ def homes(
     return found.find(environ, named=named, profile=profile)
 
 
-def exporting(name: str) -> artifacts.Exporting | None:
-    """Return what exports sessions of a runtime that keeps files, None where nothing does."""
-    return cast(artifacts.Exporting, import_module(f"{FILES[name].package}.parts")) if FILES[name].exports else None
+def exporting(name: str) -> artifacts.Exporting:
+    """Return what exports sessions of a runtime that keeps files."""
+    return cast(artifacts.Exporting, import_module(f"{FILES[name].package}.parts"))
 
 
 def _has_one(folder: str, marks: Sequence[str]) -> bool:

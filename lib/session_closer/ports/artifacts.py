@@ -115,7 +115,12 @@ class Place(Protocol):
 
 
 class Exporting(Protocol):
-    """What the module `parts` of such a runtime's package has, where its sessions can be exported."""
+    """What the module `parts` of such a runtime's package has.
+
+    `SETTINGS` are the files of a home that may hold secrets, some of which may not be there.
+    """
+
+    SETTINGS: Sequence[str]
 
     def parts(self, home: str, session_id: str, clock: Clock) -> Parts | None:
         """Return one session as a home has it now, None where it has nothing of it; CloserError."""

@@ -26,6 +26,7 @@ def opened(root: str, path: str) -> Iterator[sqlite3.Connection | None]:
         return
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.deserialize(raw)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
         connection.set_progress_handler(lambda: 1, _MOST_STEPS)
         yield connection
 

@@ -15,10 +15,15 @@ def chunks(path: str) -> Iterator[bytes]:
     """Give the bytes of a regular file, a MiB at a time, up to where it ends by then."""
     descriptor = _opened(path)
     try:
-        while piece := os.read(descriptor, PIECE):
-            yield piece
+        yield from rest(descriptor)
     finally:
         os.close(descriptor)
+
+
+def rest(descriptor: int) -> Iterator[bytes]:
+    """Give what is left to be read of an open file, a MiB at a time."""
+    while piece := os.read(descriptor, PIECE):
+        yield piece
 
 
 def opened(path: str) -> BinaryIO:

@@ -267,7 +267,7 @@ def test_without_its_database_a_session_is_refused(home: Leavings, out: Path) ->
         ([OVER], "no folder was given; next: --output DIR"),
         *(
             ([OVER, "--output", "x", *more], f"{more[0]} means nothing for hermes; next: leave it out;")
-            for more in (["--redact"], ["--media"], ["--from", "last"], ["--agent", "x"], ["--trajectory"])
+            for more in (["--media"], ["--from", "last"], ["--agent", "x"], ["--trajectory"])
         ),
         ([OVER, "--output", "x", "--profile", "nobody"], None),
         ([OVER, "--output", "x", "--format", "html"], None),
@@ -341,7 +341,8 @@ def test_what_is_in_no_form_that_is_known_is_shown_as_it_is(home: Leavings, out:
 def test_a_session_that_is_named_twice_is_exported_once(home: Leavings, out: Path) -> None:
     answer = home.run(ExportSessions, OVER, OVER, "--output", str(out))
     assert (answer.code, len(answer.data["exported"])) == (0, 1), answer
-    assert answer.data["warnings"] == ["secrets that were said are in what is exported"]
+    [warning] = answer.data["warnings"]
+    assert warning.startswith("secrets that were said are in what is exported; --redact")
 
 
 def test_a_folder_that_others_may_write_to_is_none(home: Leavings, out: Path) -> None:
@@ -356,3 +357,37 @@ def test_a_folder_of_hermes_is_not_taken_back_into_another_runtime(home: Leaving
     result = run(RestoreSessions, str(folder), state=store.state)
     said = f"error: {folder} is of hermes, which takes no session back; next: read it where it is\n"
     assert (result.code, result.stderr) == (3, said)
+
+
+def test_without_secrets_those_of_the_settings_are_gone_from_rows_page_names_and_manifest(
+    home: Leavings, out: Path
+) -> None:
+    secret = "watering-can-9"
+    (home.path / ".env").write_text(f"export OPENROUTER_API_KEY={secret}  # mine\nHERMES_MODEL=gpt-5\n")
+    (home.path / "config.yaml").write_text('model: gpt-5\nproviders:\n  - name: one\n    api_key: "rain-barrel-10"\n')
+    named = f"chat-{secret}"
+    home.session(named)
+    home.database.execute("update sessions set title = ? where id = ?", (f"About {secret}", named))
+    calls = [{"id": "1", "function": {"name": "curl", "arguments": json.dumps({"header": "X-Key: rain-barrel-10"})}}]
+    say(home, named, "assistant", f"I used {secret} and sk-proj-{'a' * 40}.", tool_calls=json.dumps(calls))
+    home.lay(f"sessions/{named}.jsonl")
+    answer = home.run(ExportSessions, named, "--output", str(out), "--redact")
+    [row] = answer.data["exported"]
+    folder = Path(row["path"])
+    names = {"rows.redacted.jsonl", "transcript.redacted.md", "manifest.json", "SHA256SUMS"}
+    assert {path.name for path in folder.rglob("*")} == names
+    subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=folder, check=True)
+    told = "".join([str(folder.relative_to(out)), *((folder / name).read_text() for name in names)])
+    assert [each for each in (secret, secret[:8], "rain-barrel-10", "sk-proj-") if each in told] == []
+    assert "> I used [redacted] and [redacted].\n" in told
+    assert "- label: `About [redacted]`\n" in told
+    assert answer.data["warnings"] == []
+
+
+def test_where_settings_cannot_be_read_nothing_is_exported_without_secrets(home: Leavings, out: Path) -> None:
+    (home.path / ".env").mkdir()
+    answer = home.run(ExportSessions, OVER, "--output", str(out), "--redact")
+    [row] = answer.data["failed"]
+    assert (answer.code, row["status"]) == (3, "refused")
+    assert ".env cannot be read, and may hold secrets" in row["error"]
+    assert home.run(ExportSessions, OVER, "--output", str(out)).code == 0

@@ -31,6 +31,14 @@ def gone(answer: Answer, home: NanoclawHome) -> set[str]:
     return {os.path.relpath(row["path"], root) for row in answer.data["results"] if row["status"] == "archived"}
 
 
+def test_a_folder_that_is_too_deep_stays_and_all_else_goes(second: V2Home) -> None:
+    free = second.lay_free()
+    second.dig(free["session_dir"])
+    second.age(free["session_dir"], 60 * DAY)
+    answer = run_json(CleanupSessions, state=second.path)
+    assert (answer.code, gone(answer, second)) == (0, set(free.values()) - {free["session_dir"]}), answer
+
+
 def test_a_folder_with_its_database_is_a_nanoclaws_without_a_word(first: V1Home) -> None:
     free = first.lay_free()
     answer = run_json(CleanupSessions, state=first.path)

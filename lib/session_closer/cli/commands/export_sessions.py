@@ -18,14 +18,13 @@ from ..program import start
 
 if TYPE_CHECKING:
     from ...core.export.result import Export, ExportReport
-    from ...ports.artifacts import Exporting
     from ...ports.artifacts import Place as Homes
 
 BUNDLE = "bundle"
 # What means nothing for a bundle that OpenClaw makes itself.
 _OURS = ("--output", "--from", "--format", "--media", "--thinking", "--redact", "--max-bytes")
 # What means something for a runtime that keeps files.
-HOMES_OPTIONS = frozenset({"--output", "--format", "--thinking", "--max-bytes"})
+HOMES_OPTIONS = frozenset({"--output", "--format", "--thinking", "--redact", "--max-bytes"})
 # OpenClaw refuses what leads anywhere else.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
@@ -60,8 +59,8 @@ class ExportSessions(Reader):
     def main(self, *words: str) -> int:
         """Do what was asked; plumbum calls this with the positionals."""
         homes = self.homes()
-        if homes is not None and (exporting := _exporting(homes)) is not None:
-            return self._of_homes(homes, exporting, words)
+        if homes is not None:
+            return self._of_homes(homes, words)
         if self.trajectory:
             return self._trajectories(words)
         if self.workspace is not None or self.called_there is not None:
@@ -83,20 +82,19 @@ class ExportSessions(Reader):
         which = self.closed_by
         return self._show(export_closed.execute(where, which, words, ask, options, console=console, clock=clock))
 
-    def _of_homes(self, where: Homes, exporting: Exporting, words: Sequence[str]) -> int:
+    def _of_homes(self, where: Homes, words: Sequence[str]) -> int:
         """Export sessions of a runtime that keeps files, by their ids."""
         self.check_options(where, HOMES_OPTIONS)
         if not all(words) or not words:
             raise UsageProblem("no session was given", (Ours("list-sessions"), f"--runtime {where.runtime}"))
         ask = self._ask()
         from ...core.wish import Options  # what touches a home is not loaded for --help
-        from ...operations import export_homes
+        from ...operations import export_homes, runtimes
         from ...ports.context import Console
 
         options, console = Options(see=self.here("list-sessions")), Console(streams.tell)
-        return self._show(
-            export_homes.execute(where, exporting, words, ask, options, console=console, clock=self.clock)
-        )
+        taking = runtimes.exporting(where.runtime)
+        return self._show(export_homes.execute(where, taking, words, ask, options, console=console, clock=self.clock))
 
     def _trajectories(self, words: Sequence[str]) -> int:
         """Have OpenClaw make its own bundles."""
@@ -157,12 +155,6 @@ class ExportSessions(Reader):
             text.complaints(found.warnings, found.error, self.called),
         )
         return int(found.exit_code)
-
-
-def _exporting(where: Homes) -> Exporting | None:
-    from ...operations import runtimes  # what touches a home is not loaded for --help
-
-    return runtimes.exporting(where.runtime)
 
 
 # No gateway is asked.

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 TRANSCRIPT, TRAJECTORY, ENTRY, PAGE = "transcript.jsonl", "trajectory.jsonl", "entry.json", "transcript.md"
 WINDOWS, CHECKPOINTS, BESIDE, MEDIA = "windows", "checkpoints", "beside", "media"
+UNLISTED = "no list of hashes can have its name"
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST = 80
 _ID = 8
@@ -74,6 +75,11 @@ def path(agent: str, key: str, session_id: str | None) -> tuple[str, str]:
     tail = key.removeprefix(f"agent:{agent}:")
     own = session_id or hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
     return safe(agent), f"{safe(tail)}-{safe(own)[:_ID]}"
+
+
+def is_text(word: str) -> bool:
+    """Tell whether a word of a command line is text, and so may be in a database, or in a list of hashes."""
+    return not any("\ud800" <= each <= "\udfff" for each in word)
 
 
 def safe(text: str) -> str:

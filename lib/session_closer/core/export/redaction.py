@@ -63,6 +63,12 @@ _NO_VALUE = re.compile(
     r"(?i)\$\{?[A-Za-z_].*|null|none|true|false|undefined|string|str|required|optional|\*+|<.*|\.{3}"
 )
 
+# A line that gives a name its value, in quotes or up to a comment.
+_SET = re.compile(
+    r"""(?m)^[ \t]*(?:-[ \t]+)?(?:export[ \t]+)?["']?([\w.-]+)["']?[ \t]*[:=][ \t]*"""
+    r"""(?:(["'])((?:(?!\2).)+)\2|([^\s"'](?:(?![ \t]#)[^\r\n])*?)[ \t]*(?:#|\r?$))"""
+)
+
 
 class Redactor:
     """Takes secrets out of text and of JSON; `values` are secrets that are known, in any of their spellings."""
@@ -124,6 +130,14 @@ def _spellings(value: str) -> set[str]:
         chr(byte) if chr(byte) in _UNRESERVED else f"%{byte:02X}" for byte in value.encode("utf-8", "replace")
     )
     return {value, in_url, in_url.replace("%2F", "/"), *in_json}
+
+
+def secrets_of(text: str) -> set[str]:
+    """Return the values that a text of settings calls secret: JSON, or lines of YAML or of an environment."""
+    try:
+        return secrets_in(json.loads(text))
+    except (ValueError, RecursionError):
+        return set[str]().union(*(secrets_in({found[1]: found[3] or found[4]}) for found in _SET.finditer(text)))
 
 
 def secrets_in(settings: Any) -> set[str]:
