@@ -62,6 +62,7 @@ LIST, SESSION = tables("list-sessions")
 EXPORT, EXPORTED = tables("export-sessions")
 # Where it was asked for, of any command that closes.
 COPIES = ENVELOPE.pop("exported")
+REHEARSED = ENVELOPE.pop("rehearsal")
 # Where rows are left out of a long document.
 SHORT = [ENVELOPE.pop(name) for name in ("counts", "resultsOmitted")]
 # Where it was asked for.
@@ -174,6 +175,12 @@ def test_a_cleanup_that_ended_before_it_looked(store: Store) -> None:
     document = run_json(CleanupSessions, "--stale", "main=1d", state=store.state).data
     assert document["error"]["name"] == "usage"
     assert set(document) == set(ENVELOPE) - LISTED_ONLY - FOUND_ONLY
+
+
+def test_a_rehearsal(store: Store) -> None:
+    document = run_json(CloseProjectBatch, "--rehearse", "kelly-dashboard", state=store.state).data
+    assert set(document) == (set(ENVELOPE) | {"rehearsal"}) - LISTED_ONLY - FOUND_ONLY
+    check({"rehearsal": REHEARSED}, {"rehearsal": document["rehearsal"]})
 
 
 def test_a_close_with_an_export(store: Store, tmp_path: Path) -> None:

@@ -82,6 +82,8 @@ def test_only_disk_py_changes_files() -> None:
         "system.pieces": {"open"},
         # A look at a whole store, read only.
         "artifacts.measuring": {"open"},
+        # What is copied, read only, and folders of copies, for flock.
+        "system.replica": {"open"},
         # Folders below a home, and what lies in them, read only.
         "artifacts.scan": {"open"},
         "artifacts.aside": {"open"},

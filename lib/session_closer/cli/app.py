@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from plumbum import cli
@@ -15,6 +16,7 @@ from ..system.clock import REAL, Clock
 from . import calls, streams
 from .arguments import count, one_word, word
 from .placed import Placed
+from .rehearsal import Rehearsed
 
 if TYPE_CHECKING:
     from ..core.report import Report
@@ -180,10 +182,11 @@ class Base(Reader):
         """Print why a run ended early; `switches` are its words as far as they can be switches."""
         from ..core.report import Report
 
-        self.show(Report(self.OPERATION, dry_run="--dry-run" in switches, rules=self.rules, error=problem))
+        looking = bool({"--dry-run", "--rehearse"}.intersection(switches))
+        self.show(Report(self.OPERATION, dry_run=looking, rules=self.rules, error=problem))
 
 
-class Closing(Base):
+class Closing(Rehearsed, Base):
     """What the commands share that close sessions, named or by a policy."""
 
     yes = cli.Flag("--yes", help="close more than --max at once")
@@ -210,10 +213,9 @@ class Closing(Base):
         """Return the switches as data."""
         if self.archive and self.delete:
             raise UsageProblem("--archive and --delete contradict each other", "give one of them")
-        return (
-            super()
-            .options()
-            ._replace(
+        found = super().options()
+        return self.rehearsed(
+            found._replace(
                 yes=self.yes,
                 limit=self.limit,
                 via=self.via,
@@ -227,6 +229,10 @@ class Closing(Base):
                 free=self.again("--delete", without=("--dry-run", "--archive")),
             )
         )
+
+    def only_shows(self) -> bool:
+        """Tell whether what is printed is all that this does, and no account of what was done."""
+        return bool(self.dry_run or self.rehearse)
 
 
 class Command(Closing):
@@ -251,6 +257,7 @@ class Command(Closing):
         """Run a wish, print its report, return its exit code."""
         from ..operations.close import execute  # what touches a store is not loaded for --help
 
+        close = partial(execute, rehearse=self.rehearsing() if self.rehearse else None)
         if self.demo:
             elsewhere = (self.runtime, self.state_dir, self.profile, self.url, self.token_file, self.gateway_state)
             if any(given is not None for given in elsewhere):
@@ -258,8 +265,8 @@ class Command(Closing):
                 raise UsageProblem(what, f"leave out {', '.join(calls.PLACE)}")
             from . import demo
 
-            return demo.perform(wish, self.options(), self, execute)
-        return self.show(execute(self.place(), wish, self.options(), console=self.console(), clock=self.clock))
+            return demo.perform(wish, self.options(), self, close)
+        return self.show(close(self.place(), wish, self.options(), console=self.console(), clock=self.clock))
 
     def options(self) -> Options:
         """Return the switches as data."""

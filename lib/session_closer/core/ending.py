@@ -26,6 +26,8 @@ def exit_code(report: Report) -> ExitCode:
     """Return the exit code of a run; a dry run has the code of the real one."""
     if report.error is not None:
         return report.error.code
+    if report.rehearsal is not None and report.rehearsal.differences:
+        return ExitCode.SOME_FAILED
     rows: list[Outcome | ArtifactRow] = [*report.results, *(report.artifacts or ())]
     bad = [row for row in rows if not is_fine(row, missing_ok=report.missing_ok)]
     if not bad:

@@ -84,6 +84,19 @@ class Why(NamedTuple):
     openclaw: str | None = None
 
 
+class Rehearsal(NamedTuple):
+    """How a rehearsal ended: how many sessions and files were closed and brought back in a copy, of so many bytes.
+
+    `differences` are lines, none: all was as before. `left_out`: lines, what no copy can show.
+    """
+
+    sessions: int
+    files: int
+    size: int
+    differences: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
 class StoreResult(NamedTuple):
     """One store of the result; `backup` is None where nothing was changed, `summary` what a cleanup counted.
 
@@ -191,6 +204,7 @@ class Report(NamedTuple):
     artifacts: tuple[ArtifactRow, ...] | None = None
     totals: Totals | None = None
     children: int | None = None
+    rehearsal: Rehearsal | None = None
 
     @property
     def is_idle(self) -> bool:

@@ -44,7 +44,7 @@ class Options(NamedTuple):
 
     `archive`: keep what a cleanup would free; `delete`: free each key, where archiving does not. `lose_ignored`: close
     what has files in its worktree that git ignores; `with_jobs`: switch off the cron jobs that are bound to it;
-    `with_children`: close what it has spawned, too.
+    `with_children`: close what it has spawned, too. `rehearse`: close and restore in a copy of so many bytes at most.
     `free_for`: seconds that a cleanup may free. `export`: a folder for copies of what is closed, made first. `own`: the
     caller's own session. `most_rows`: how many rows that went well are shown.
     `again` is the same command line with --yes, `free` one that frees what this one archives, None where there is
@@ -74,3 +74,4 @@ class Options(NamedTuple):
     see: str = "list-sessions"
     late: bool = False
     with_children: bool = False
+    rehearse: int | None = None

@@ -42,6 +42,11 @@ def sample(state: str) -> Home:
     return Home(state, "demo", {}, isolated=True)
 
 
+def apart(where: Home) -> Home:
+    """Return a state directory whose gateway is neither looked for nor asked."""
+    return replace(where, isolated=True)
+
+
 def past(where: Home, clock: Clock) -> Past:
     """Return what was put away below a state directory, as far as it is known without a gateway."""
     from .past import OpenClawPast

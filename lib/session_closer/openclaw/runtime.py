@@ -15,7 +15,7 @@ from ..journal import history
 from ..journal.record import StoreRecord
 from ..journal.source import Chosen
 from ..ports.context import Context
-from ..ports.runtime import Part
+from ..ports.runtime import Double, Part
 from ..ports.store import Readable, Store
 from ..ports.undo import Item, Returns
 from . import access, owner, refusals, registers, stores, writable
@@ -155,6 +155,12 @@ class OpenClawRuntime:
         from .attached import attachments
 
         return attachments.attach(self.here, plan)
+
+    def double(self, plan: Plan, root: str) -> Double:
+        """Return what a copy below a folder is made of; UsageProblem for sessions in databases."""
+        from . import double  # only a rehearsal copies
+
+        return double.of(self.here, plan, root)
 
     def going(self, keys: Mapping[str, Collection[str]]) -> None:
         """Note which sessions, by agent, this run is still to close."""

@@ -13,6 +13,7 @@ from ..ports.runtime import Place
 from ..system.clock import Clock
 from . import sources
 from .close import execute
+from .request import Rehearse
 
 OPERATION = "cleanup-sessions"
 
@@ -64,8 +65,12 @@ def perform(
     enforce: bool,
     console: Console,
     clock: Clock,
+    rehearse: Rehearse | None = None,
 ) -> Report:
-    """Clean up by a policy, or tell what would become of it where the configuration only warns."""
+    """Clean up by a policy, or tell what would become of it where the configuration only warns.
+
+    `rehearse`: as of a close.
+    """
     warned = rules.only_warns(enforce=enforce)
     agents, notes = scope.agents(where)
     dm_scope = where.dm_scope()
@@ -79,5 +84,5 @@ def perform(
         options = options._replace(dry_run=True, yes=True)
     only = agents[0] if scope.agent is not None or scope.store is not None else None
     wish = Wish(OPERATION, (), agent=only, rules=found, among=tuple(agents))
-    report = execute(where, wish, options, console=console, clock=clock)
+    report = execute(where, wish, options, console=console, clock=clock, rehearse=rehearse)
     return report._replace(warnings=(*notes, *report.warnings), rules=rules.told)

@@ -22,7 +22,7 @@ from ..system.disk import Disk
 from . import runtimes, summary
 from .decide import decide
 from .look import look, planned_sizes
-from .request import Look, Request
+from .request import Look, Rehearse, Request
 from .restart import nothing_to_restart
 from .transaction import Transaction
 
@@ -35,15 +35,19 @@ def execute(
     disk: Disk | None = None,
     console: Console | None = None,
     clock: Clock = REAL,
+    rehearse: Rehearse | None = None,
 ) -> Report:
-    """Return the report of a run; CloserError where it ends before there is a plan."""
+    """Return the report of a run; CloserError where it ends before there is a plan.
+
+    `rehearse` does in a copy what a dry run has planned.
+    """
     # One store of all that cannot be read must not keep the others from being cleaned.
     runtimes.check_place(where, wish.agents() if wish.rules is None or wish.agent else [])
     context = Context(options, disk or Disk(), console or Console(), clock)
-    runtime = runtimes.opened(where, context)
+    runtime = runtimes.opened(where if rehearse is None else runtimes.apart(where), context)
     transaction = Transaction(context.disk, runtime.root, wish.operation, options.reason, clock)
     try:
-        return _perform(Request(runtime, wish), transaction)
+        return _perform(Request(runtime, wish), transaction, rehearse)
     except OSError as problem:
         raise storage(problem, where.state) from None
     finally:
@@ -51,7 +55,7 @@ def execute(
         transaction.release()
 
 
-def _perform(request: Request, transaction: Transaction) -> Report:
+def _perform(request: Request, transaction: Transaction, rehearse: Rehearse | None) -> Report:
     request.warn(*request.runtime.exposure())
     left = _finish_interrupted(request)
     found = look(request, partial(_settle, request) if left else None)
@@ -71,6 +75,8 @@ def _perform(request: Request, transaction: Transaction) -> Report:
     found = replace(found, sizes=planned_sizes(request, found, plan))
     plan = replace(plan, chores=_chores(request, found))
     error = _refusal(request, found, plan)
+    if rehearse is not None:
+        return _rehearsed(request, found, plan, transaction, rehearse=rehearse, error=error)
     if error is None and request.options.export is not None:
         from . import copies  # only where what goes is exported first
 
@@ -80,6 +86,22 @@ def _perform(request: Request, transaction: Transaction) -> Report:
     from . import apply  # what changes a store is not loaded to look at one
 
     return apply.change(request, found, plan, transaction)
+
+
+def _rehearsed(
+    request: Request,
+    found: Look,
+    plan: Plan,
+    transaction: Transaction,
+    *,
+    rehearse: Rehearse,
+    error: CloserError | None,
+) -> Report:
+    """Return the report of a dry run that asked no gateway, with how the rehearsal of its plan ended."""
+    ended = rehearse(request, plan) if error is None else None
+    restart = nothing_to_restart(request.gateway)
+    report = summary.of(request, found, plan, transaction, restart=restart, error=error)
+    return report._replace(rehearsal=ended, gateway=None)
 
 
 def _resolved(request: Request, found: Look) -> Wish:
@@ -193,8 +215,8 @@ def _refusal(request: Request, found: Look, plan: Plan) -> CloserError | None:
         # Not the bare command: whoever types what an error ends with is to read this first.
         remedy = f"if all of them are meant: {request.options.again}"
         return Refused(f"{what}, more than --max {request.options.limit}", remedy, name="too_many")
-    # Where openclaw.json says warn nothing is going to be changed, so nothing can be in the way.
-    if count + files == 0 or request.wish.only_warns():
+    # Where openclaw.json says warn nothing is going to be changed here, nor by a rehearsal: nothing can be in the way.
+    if count + files == 0 or request.wish.only_warns() or request.options.rehearse is not None:
         return None
     closing = [found.stores[agent] for agent in dict.fromkeys(row.agent for row in (*plan.closing, *plan.deferred))]
     problem = request.runtime.refusal(closing) if count else None

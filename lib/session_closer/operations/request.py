@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core.errors import CloserError
-from ..core.model import GatewayView, Snapshot
+from ..core.model import GatewayView, Plan, Snapshot
 from ..core.policy import Rules
+from ..core.report import Rehearsal
 from ..core.wish import Options, Wish
 from ..ports.gateway import Gateway
 from ..ports.runtime import Runtime
@@ -71,3 +72,7 @@ class Look:
     sizes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     unread: Mapping[str, CloserError] = field(default_factory=dict)
     stamp: str = ""
+
+
+# Does in a copy what is planned, and takes it back.
+Rehearse = Callable[[Request, Plan], Rehearsal]

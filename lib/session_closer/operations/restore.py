@@ -75,6 +75,11 @@ def execute(
         raise storage(problem, where.state) from None
 
 
+def of_run(where: Place, run: str, context: Context) -> Report:
+    """Return the report of a restore of all that a run has closed."""
+    return execute(where, Ask(run), context.options, disk=context.disk, console=context.console, clock=context.clock)
+
+
 def _meant(where: Place, past: Past, ask: Ask, context: Context) -> _Meant:
     """Return what is meant, once no run is left half done that it could be; a dry run only says which are."""
     looking, said = context.options.dry_run, []

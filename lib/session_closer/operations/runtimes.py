@@ -91,6 +91,11 @@ def check_place(place: Place, agents: Sequence[str]) -> None:
     entrance(place.runtime).check_place(place, agents)
 
 
+def apart(place: Place) -> Place:
+    """Return a place whose gateway is neither looked for nor asked."""
+    return entrance(place.runtime).apart(place)
+
+
 def past(place: Place, clock: Clock = REAL) -> Past:
     """Return what was put away below a place, as far as it is known without a gateway."""
     return entrance(place.runtime).past(place, clock)

@@ -61,6 +61,20 @@ class Part(NamedTuple):
     snapshot: Snapshot
 
 
+class Double(NamedTuple):
+    """What a copy of what a plan concerns is made of, and what is meant there by place and plan.
+
+    `files`: whole paths of files and folders, by those of their copies; `texts`: what is written in place of an index,
+    and whose mode that has, by its path. `sessions`: what it is about.
+    """
+
+    files: Mapping[str, str]
+    texts: Mapping[str, tuple[bytes, str]]
+    place: Place
+    plan: Plan
+    sessions: int
+
+
 class Entrance(Protocol):
     """What the module `entrance` of a runtime's package has."""
 
@@ -84,6 +98,9 @@ class Entrance(Protocol):
 
     def place_of(self, task: Mapping[str, str]) -> Place:
         """Return the place that `Runtime.task` was asked for."""
+
+    def apart(self, place: Place) -> Place:
+        """Return a place whose gateway is neither looked for nor asked."""
 
     def past(self, place: Place, clock: Clock) -> Past:
         """Return what was put away below a place, as far as it is known without a gateway."""
@@ -178,6 +195,9 @@ class Runtime(Protocol):
 
     def attach(self, plan: Plan) -> Plan:
         """Return the plan with what refers to each session that goes, or belongs to it."""
+
+    def double(self, plan: Plan, root: str) -> Double:
+        """Return what a copy below a folder is made of; UsageProblem where none could show what a run would do."""
 
     def going(self, keys: Mapping[str, Collection[str]]) -> None:
         """Note which sessions, by agent, this run is still to close: what only they use is nobody else's."""

@@ -24,7 +24,7 @@ from ..core.report import (
     Why,
 )
 from ..core.selection import Listing, Row
-from . import artifacts, excerpt
+from . import artifacts, excerpt, rehearsal
 
 LIST = "list-sessions"
 _SHARED_MEMBERS = ("ok", "exitCode", "operation", "dryRun", "gateway", "warnings", "error")
@@ -66,6 +66,8 @@ def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, An
         members["resultsTotal"] = len(report.results if report.artifacts is None else report.artifacts)
     if report.rules is not None:
         members["rules"] = report.rules
+    if report.rehearsal is not None:
+        members["rehearsal"] = rehearsal.members(report.rehearsal)
     if report.exported is not None:
         members["exported"] = [exported(row) for row in report.exported]
     if report.receipts is not None:

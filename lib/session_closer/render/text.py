@@ -12,7 +12,7 @@ from ..core.errors import CloserError
 from ..core.escape import plain, quoted
 from ..core.model import Life, Status
 from ..core.report import Outcome, ReceiptRow, Report, Why
-from . import artifacts, table
+from . import artifacts, rehearsal, table
 from .grid import Block, Grid, GridRow, Tone
 
 SHOWN_ROWS = 20
@@ -27,8 +27,9 @@ _VERBS = {"restore-sessions": "restore", "cleanup-sessions": "clean up"}
 def blocks(report: Report, *, verbose: bool = False) -> list[Block]:
     """Return what a person reads on stdout; bounded unless `verbose`."""
     if report.artifacts is not None and report.receipts is None:
-        return artifacts.blocks(report, verbose=verbose)
-    out: list[Block] = [f"rules    {report.rules}"] if report.rules is not None else []
+        return [*rehearsal.lines(report.rehearsal, verbose=verbose), *artifacts.blocks(report, verbose=verbose)]
+    out: list[Block] = rehearsal.lines(report.rehearsal, verbose=verbose)
+    out += [f"rules    {report.rules}"] if report.rules is not None else []
     if report.receipts is not None and report.error is None:
         return _receipts(report.receipts, verbose=verbose)
     if report.found is not None and report.error is None:

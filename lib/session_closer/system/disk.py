@@ -14,6 +14,8 @@ Answer = TypeVar("Answer")
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 _SWAP = 2
+# FICLONE.
+_CLONE = 0x40049409
 ACL = "system.posix_acl_access"
 _EXCLUSIVE = 4 if sys.platform == "darwin" else 1
 # The folder that a path begins in where no open one is named (AT_FDCWD).
@@ -69,6 +71,28 @@ class Disk:
     def set_mode(self, descriptor: int, mode: int) -> None:
         """Set a file's mode."""
         os.fchmod(descriptor, mode)
+
+    def set_mode_of(self, path: str, mode: int) -> None:
+        """Set the mode of a file or folder of ours, by its path."""
+        os.chmod(path, mode)
+
+    def make_link(self, text: str, path: str) -> None:
+        """Create a symbolic link."""
+        os.symlink(text, path)
+
+    def clone(self, source: int, target: int) -> bool:
+        """Let an empty file share the blocks of another until one is written to; False where that cannot be (Linux)."""
+        if sys.platform != "linux":
+            return False
+        import fcntl
+
+        try:
+            fcntl.ioctl(target, _CLONE, source)
+        except OSError as problem:
+            if problem.errno not in UNKNOWN | {errno.EXDEV, errno.ENOTTY, errno.EPERM, errno.EBADF, errno.ETXTBSY}:
+                raise
+            return False
+        return True
 
     def set_owner(self, descriptor: int, uid: int, gid: int) -> None:
         """Set a file's owner and group."""

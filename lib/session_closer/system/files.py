@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from .disk import ACL, NO_RIGHTS, PRIVATE_FILE, UNKNOWN, Disk
 
-_PIECE = 8 << 20
+PIECE = 8 << 20
 _MORE = 64 << 10
 _BLOCK = 4096
 _LARGE = 16 << 20
@@ -83,7 +83,7 @@ def _acl(file: str | int) -> bytes | None:
 
 def _write(disk: Disk, descriptor: int, view: memoryview, path: str) -> None:
     while view:
-        written = disk.write(descriptor, view[:_PIECE])
+        written = disk.write(descriptor, view[:PIECE])
         if written <= 0:
             raise OSError(errno.EIO, "nothing was written", path)
         view = view[written:]
@@ -97,11 +97,11 @@ def _past_the_cache(disk: Disk, descriptor: int, view: memoryview) -> int:
     if not _set_direct(descriptor, on=True):
         return 0
     # Such writes start at a whole block on the disk and in memory, where the bytes of an object do not.
-    room = memoryview(mmap.mmap(-1, _PIECE))
+    room = memoryview(mmap.mmap(-1, PIECE))
     at, whole = 0, len(view) - len(view) % _BLOCK
     try:
         while at < whole:
-            piece = view[at : min(at + _PIECE, whole)]
+            piece = view[at : min(at + PIECE, whole)]
             room[: len(piece)] = piece
             written = disk.write(descriptor, room[: len(piece)])
             if written <= 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from plumbum import cli
@@ -18,6 +19,7 @@ from ..program import start
 if TYPE_CHECKING:
     from ...core.report import Report
     from ...core.wish import Options
+    from ...operations.request import Rehearse
     from ...ports.artifacts import Place as Homes
 
 OPERATION = "cleanup-sessions"
@@ -27,7 +29,7 @@ _POLICY_BYTES = 1 << 20
 # What means something for a runtime that keeps files.
 HOMES_OPTIONS = frozenset({
     "--dry-run", "--reason", "--yes", "--max", "--delete", "--stale", "--older-than", "--kind", "--keep-last",
-    "--max-disk", "--expire-archives", "--policy", "--quiet", "--rows",
+    "--max-disk", "--expire-archives", "--policy", "--quiet", "--rows", "--rehearse", "--rehearse-max",
 })  # fmt: skip
 
 
@@ -102,6 +104,7 @@ class CleanupSessions(Closing):
             enforce=self.enforce,
             console=self.console(),
             clock=self.clock,
+            rehearse=self.rehearsing() if self.rehearse else None,
         )
         return self.show(found)
 
@@ -109,7 +112,7 @@ class CleanupSessions(Closing):
         """Clean up homes of files."""
         self.check_options(where, HOMES_OPTIONS)
         from ...core import retention
-        from ...operations import prune  # what touches a home is not loaded for --help
+        from ...operations import prune, rehearse_homes  # what touches a home is not loaded for --help
 
         asked = retention.Asked(
             self.policy_file,
@@ -127,7 +130,8 @@ class CleanupSessions(Closing):
         where.profiles()
         self.rules = retention.told(asked, limits)
         options = self.options()._replace(most_rows=None if self.verbose else SHOWN)
-        found = prune.perform(where, limits, options, told=self.rules, console=self.console(), clock=self.clock)
+        perform = prune.perform if options.rehearse is None else rehearse_homes.perform
+        found = perform(where, limits, options, told=self.rules, console=self.console(), clock=self.clock)
         return self.show(found)
 
     def show(self, found: Report) -> int:
@@ -135,6 +139,12 @@ class CleanupSessions(Closing):
         if self.quiet and not self.as_json and found.is_idle:
             return 0
         return super().show(found)
+
+    def rehearsing(self) -> Rehearse:
+        """Return what does in a copy what is planned, and takes it back."""
+        from ...operations import rehearse, restore  # only a rehearsal does both
+
+        return partial(rehearse.perform, take_back=restore.of_run)
 
     def _asked(self) -> Any:
         from ...core import durations, policy

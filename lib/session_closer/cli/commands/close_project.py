@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...core.errors import Ours, UsageProblem
@@ -13,6 +14,7 @@ from ..program import start
 
 if TYPE_CHECKING:
     from ...core.wish import Wish
+    from ...operations.request import Rehearse
 
 
 class CloseProject(Filtered, Command):
@@ -38,6 +40,12 @@ class CloseProject(Filtered, Command):
                 several if self.session_key is None else "leave out one of them",
             )
         return self.filtered(given)
+
+    def rehearsing(self) -> Rehearse:
+        """Return what does in a copy what is planned, and takes it back."""
+        from ...operations import rehearse, restore  # only a rehearsal does both
+
+        return partial(rehearse.perform, take_back=restore.of_run)
 
 
 def main() -> int:

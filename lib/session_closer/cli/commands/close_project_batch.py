@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..app import Command
@@ -11,6 +12,7 @@ from ..program import start
 
 if TYPE_CHECKING:
     from ...core.wish import Wish
+    from ...operations.request import Rehearse
 
 
 class CloseProjectBatch(Filtered, Command):
@@ -27,6 +29,12 @@ class CloseProjectBatch(Filtered, Command):
     def wish(self, words: Sequence[str]) -> Wish:
         """Return all targets."""
         return self.filtered(list(words))
+
+    def rehearsing(self) -> Rehearse:
+        """Return what does in a copy what is planned, and takes it back."""
+        from ...operations import rehearse, restore  # only a rehearsal does both
+
+        return partial(rehearse.perform, take_back=restore.of_run)
 
 
 def main() -> int:

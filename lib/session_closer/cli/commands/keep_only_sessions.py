@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...core.errors import UsageProblem
@@ -14,6 +15,7 @@ from ..program import start
 
 if TYPE_CHECKING:
     from ...core.wish import Wish
+    from ...operations.request import Rehearse
 
 
 class KeepOnlySessions(Command):
@@ -39,6 +41,12 @@ class KeepOnlySessions(Command):
         from ...core.wish import Wish  # not loaded for --help
 
         return Wish(self.OPERATION, found, keep=True, agent=agent)
+
+    def rehearsing(self) -> Rehearse:
+        """Return what does in a copy what is planned, and takes it back."""
+        from ...operations import rehearse, restore  # only a rehearsal does both
+
+        return partial(rehearse.perform, take_back=restore.of_run)
 
 
 # Each name must be there; and all sessions of the agent go, whoever has spawned them.

@@ -54,7 +54,7 @@ class _Traces:
 def find(home: Home) -> Found:
     """Return what lock files, listeners and processes say; down only where all of them say no."""
     if home.isolated:
-        return Found(Life.DOWN, evidence=("a demonstration never looks for a gateway",))
+        return Found(Life.DOWN, evidence=("no gateway is looked for in a demonstration, or for a rehearsal",))
     if not processes.are_visible():
         what = "no process can be looked at: /proc is not there, or that of another namespace"
         return Found(Life.UNKNOWN, evidence=(what,), far=True)
