@@ -9,6 +9,7 @@ help:
 	@echo 'make prove     kills, errors, power cuts, races and mutants; ALL=1 for everything, PART=NAME for one part'
 	@echo 'make bench     ratios against what people would use instead; PART=NAME for one part'
 	@echo 'make record    the terminal sessions in README.md and docs/, played and written anew'
+	@echo 'make skill     the skill as it is published: dist/session-closer and an archive of it'
 	@echo 'make check     ruff and mypy'
 	@echo 'make format    format the sources'
 	@echo 'make coverage  branch coverage of the unit tests'
@@ -31,10 +32,13 @@ bench:
 record:
 	PYTHONPATH=$(CURDIR)/tests $(RUN) docs
 
+skill:
+	$(PYTHON) -B -m publish
+
 check:
 	$(RUN) ruff check
 	$(RUN) ruff format --check
-	$(RUN) mypy lib/session_closer lib/bootstrap.py lib/first_run.py
+	$(RUN) mypy lib/session_closer lib/bootstrap.py lib/first_run.py publish
 
 format:
 	$(RUN) ruff check --fix
@@ -44,4 +48,4 @@ coverage:
 	$(RUN) coverage run -m pytest tests/unit
 	$(RUN) coverage report
 
-.PHONY: help test test-any-day live prove bench record check format coverage
+.PHONY: help test test-any-day live prove bench record skill check format coverage

@@ -72,13 +72,13 @@ def run_tool(lock: str, module: str) -> None:
     """Run a module as `python -m` does, with the packages of `lock` importable, in child processes too."""
     sites = [site for site in (provide(LOCK, PACKAGES), provide(lock, [])) if site]
     sys.path[1:1] = sites
-    inherited = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([*sites, inherited] if inherited else sites)
+    inherited, environ = os.environ.get("PYTHONPATH"), os.environ
+    environ["PYTHONPATH"] = os.pathsep.join([*sites, inherited] if inherited else sites)
     if sys.pycache_prefix:
-        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for variable in TOOL_CACHES:
-        os.environ.setdefault(variable, os.path.join(os.path.dirname(sites[-1]), "tools", variable.lower()))
+        environ.setdefault(variable, os.path.join(os.path.dirname(sites[-1]), "tools", variable.lower()))
     import runpy
 
     runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -86,7 +86,7 @@ def run_tool(lock: str, module: str) -> None:
 
 def require_python() -> None:
     """Go on in a newer Python from PATH if this one is too old; exit 69 if there is none."""
-    restarted = os.environ.pop(RESTARTED, None)
+    restarted, environ = os.environ.pop(RESTARTED, None), os.environ
     if sys.version_info >= MINIMUM:
         return
     import shutil
@@ -103,7 +103,7 @@ def require_python() -> None:
             and os.path.isabs(python)
             and subprocess.call([python, "-c", check], stdin=null, stdout=null, stderr=null) == 0
         ):
-            os.execve(python, [python, *sys.argv], dict(os.environ, **{RESTARTED: "1"}))
+            os.execve(python, [python, *sys.argv], dict(environ, **{RESTARTED: "1"}))
     raise failure(
         "needs Python 3.11 or newer, this is {}.{}.{}".format(*sys.version_info[:3]),
         "put python3.11 or a later one on PATH",
@@ -174,7 +174,7 @@ def cache_candidates() -> "Iterator[str]":
     if os.path.isabs(caches):
         yield os.path.realpath(os.path.join(caches, "session-closer"))
     home = os.path.expanduser("~")
-    # Under sudo HOME can be another user's, who could not use a cache directory that we made there.
+    # Of one who acts for another user HOME can be that user's, who could not use a cache directory that we made there.
     if os.path.isdir(home) and os.stat(home).st_uid == os.getuid():
         caches = "Library/Caches" if sys.platform == "darwin" else ".cache"
         yield os.path.realpath(os.path.join(home, caches, "session-closer"))
@@ -286,7 +286,7 @@ def envelope(operation: str, error: "dict[str, object]") -> "dict[str, object]":
         members.update(output=None, exported=[], failed=[])
     else:
         restart = {"needed": False, "ok": None, "result": "not-needed", "detail": None}  # type: dict[str, object]
-        members.update(stores=[], results=[], kept=None, restart=restart, receipt=None, undo=None, free=None)
+        members.update(dict.fromkeys(("kept", "children", "receipt", "undo", "free")), stores=[], results=[], restart=restart)
     return members
 
 
