@@ -285,8 +285,8 @@ def envelope(operation: str, error: "dict[str, object]") -> "dict[str, object]":
     elif operation == "export-sessions":
         members.update(output=None, exported=[], failed=[])
     else:
-        restart = {"needed": False, "ok": None, "result": "not-needed", "detail": None}  # type: dict[str, object]
-        members.update(dict.fromkeys(("kept", "children", "receipt", "undo", "free")), stores=[], results=[], restart=restart)
+        off = {"needed": False, "ok": None, "result": "not-needed", "detail": None}  # type: dict[str, object]
+        members.update(stores=[], results=[], kept=None, children=None, restart=off, receipt=None, undo=None, free=None)
     return members
 
 
