@@ -23,6 +23,7 @@ from session_closer.system import peers
 from support.clock import HandIn, handed
 from support.gateway import StubGateway, stub_gateway
 from support.homes import CALLER, CALLERS_HOME, REAL_HOMES, CallersEnviron
+from support.memory import folder_in_memory
 from support.programs import TESTS
 from support.shares import Share
 from support.stores import Store, build
@@ -72,7 +73,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give all that is started from here on a home of its own, workers included: a real command looks at processes."""
     if hasattr(config, "workerinput"):
         return
-    home = tempfile.TemporaryDirectory(prefix="session-closer-tests-")
+    memory = None if os.environ.get("TMPDIR") else folder_in_memory()
+    if memory is not None:
+        # A disk takes most of the time of tests that put thousands of small folders there and away again.
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)
+    home = tempfile.TemporaryDirectory(prefix="session-closer-tests-", dir=memory)
     config.add_cleanup(home.cleanup)
     os.environ.update({CALLER: CALLERS_HOME, "HOME": home.name})
     for name in _names_of_openclaw():
@@ -158,6 +163,8 @@ def world(request: pytest.FixtureRequest, _worlds: Iterator[Path], monkeypatch: 
 
 def _path_without_openclaw() -> list[str]:
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    # A version manager's `python3` is a script that takes longer to start than what it starts.
+    folders = [os.path.dirname(sys.executable), *folders]
     return [folder for folder in folders if shutil.which("openclaw", path=folder) is None]
 
 

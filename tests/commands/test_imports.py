@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from support.commands import run_process
+from support.programs import BARE
 from support.stores import Store
 from support.terminal import on_terminal
 
@@ -36,7 +37,7 @@ WORK = {"psutil", "ctypes", "uuid", "difflib", "hashlib", "socket", "tempfile", 
 def unavoidable() -> set[str]:
     """What plumbum.cli imports itself, whatever we do."""
     program = "import json, sys; import plumbum.cli; print(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    done = subprocess.run([sys.executable, *BARE, "-c", program], capture_output=True, check=True)
     found = set(json.loads(done.stdout))
     assert found.isdisjoint({"websockets", "json5", "sqlite3", "asyncio", "psutil", "ctypes"})
     return found

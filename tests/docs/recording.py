@@ -6,13 +6,13 @@ import os
 import re
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from anyday.clock import HANDED
 from entry.checkout import ROOT, copy_tree
 from support.patience import PATIENCE_SECONDS
+from support.programs import importable, put_python
 
 from .sample import build
 
@@ -84,9 +84,7 @@ class World:
         for folder in (self.home, self.temp, path):
             folder.mkdir(mode=0o700)
         copy_tree(self.root)
-        python = path / "python3"
-        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-        python.chmod(0o755)
+        put_python(path)
         # Bound and not listening: nobody else can come to listen there.
         self._held = socket.socket()
         self._held.bind(("127.0.0.1", 0))
@@ -100,7 +98,8 @@ class World:
             "LC_ALL": "C.UTF-8",
             **HANDED,
             # The packages of whoever runs this: the first run of all is what tests/entry is about.
-            **{name: os.environ[name] for name in ("PYTHONPATH", "PYTHONPYCACHEPREFIX") if name in os.environ},
+            "PYTHONPATH": importable(),
+            **{name: os.environ[name] for name in ("PYTHONPYCACHEPREFIX",) if name in os.environ},
         }
         if state != ".openclaw":
             self.environment["OPENCLAW_STATE_DIR"] = str(self.state)

@@ -24,7 +24,7 @@ from session_closer.system import clock, files, processes
 from session_closer.system.disk import Disk
 from support.commands import run_json
 from support.interrupted import perform
-from support.programs import LIB
+from support.programs import BARE, LIB, importable
 from support.stores import Store
 from support.trees import tree
 
@@ -104,8 +104,8 @@ def test_a_close_and_its_undo_work_where_the_kernel_has_no_such_call(
 ) -> None:
     def run(program: str, *words: str) -> Any:
         lacking = {name: str(number) for name, number in kind.items()}
-        place = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENCLAW_STATE_DIR": str(store.state)}
-        line = [sys.executable, str(LIB.parent / "bin" / program), "--json", *words]
+        place = {"PYTHONPATH": importable(), "OPENCLAW_STATE_DIR": str(store.state)}
+        line = [sys.executable, *BARE, str(LIB.parent / "bin" / program), "--json", *words]
         environ = {**os.environ, **place, **lacking, "LD_PRELOAD": shim}
         done = subprocess.run(line, env=environ, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -39,7 +39,7 @@ from session_closer.openclaw.gateway.link import SocketLink
 from session_closer.system.disk import Disk
 from support.keys import LEAD
 from support.patience import PATIENCE_SECONDS
-from support.programs import LIB
+from support.programs import BARE, importable
 from support.shares import Share
 from support.sqlite import CRON_RUN
 from support.stores import TOKEN
@@ -259,8 +259,8 @@ def test_ctrl_c_while_the_gateway_deletes_ends_in_130_and_leaves_the_rest_to_the
     words = ["--json", "--delete", "--state-dir", scene.state, "--token-file", str(lab.folder / "token"),
              "--url", f"ws://127.0.0.1:{lab.stub.port}", *TARGETS]  # fmt: skip
     process = subprocess.Popen(
-        [sys.executable, "-B", "-c", program, *words],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)])},
+        [sys.executable, *BARE, "-B", "-c", program, *words],
+        env={**os.environ, "PYTHONPATH": importable()},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         stdin=subprocess.DEVNULL,

@@ -15,6 +15,7 @@ from faults.looks import OPENS, STATS, watched
 from faults.oracle import Written
 from faults.scenarios import SCENARIOS, Scenario
 from faults.sweep import Bench, first_kills
+from support.memory import folder_in_memory
 
 from .parts import Given, Tally
 
@@ -233,7 +234,6 @@ def _tearing(at: At, *, point: int, share: float, then: Callable[[], None]) -> T
 
 def folder_for_the_sweeps() -> str:
     """Return a folder in memory where there is one, else in the temporary directory."""
-    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    path = tempfile.mkdtemp(prefix="session-closer-prove-", dir=place)
+    path = tempfile.mkdtemp(prefix="session-closer-prove-", dir=folder_in_memory())
     os.chmod(path, 0o711)
     return path

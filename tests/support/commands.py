@@ -18,7 +18,7 @@ from session_closer.cli.commands.restore_sessions import RestoreSessions
 
 from support.clock import current
 from support.patience import PATIENCE_SECONDS
-from support.programs import LIB
+from support.programs import BARE, importable
 
 
 class Place(Protocol):
@@ -119,8 +119,8 @@ def run_process(
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     shell = ["sh", "-c", f'exec "$@" {closed}', "sh"]
     done = subprocess.run(
-        [*shell, sys.executable, "-B", "-c", program, *place, *words],
-        env={**environ, "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)]), **(env or {})},
+        [*shell, sys.executable, *BARE, "-B", "-c", program, *place, *words],
+        env={**environ, "PYTHONPATH": importable(), **(env or {})},
         capture_output=True,
         timeout=seconds,
         start_new_session=True,

@@ -15,7 +15,7 @@ def install(folder: Path) -> str:
     """Make a command of it; return a PATH on which it is first."""
     folder.mkdir()
     command = folder / "hermes"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{__file__}" "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{__file__}" "$@"\n')
     command.chmod(0o700)
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import json
 import sqlite3
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,11 +61,7 @@ class Bases:
         path = database(self.store.state, agent)
         path.parent.mkdir(mode=0o700, parents=True)
         self.store.folder(agent).mkdir(mode=0o700, exist_ok=True)
-        with contextlib.closing(opened(path)) as connection:
-            connection.execute("pragma journal_mode = wal")
-            connection.executescript(SCHEMA)
-            connection.execute(f"pragma user_version = {version}")
-            connection.execute("insert into auth_profile_store values ('default', '{}')")
+        path.write_bytes(_empty(version))
         path.chmod(0o600)
 
     @contextlib.contextmanager
@@ -123,6 +121,19 @@ class Bases:
 
 # Deletes sessions of databases through a gateway that is gone again afterwards; returns the id of the receipt.
 Delete = Callable[..., str]
+
+
+@functools.cache
+def _empty(version: int) -> bytes:
+    """Return a database without sessions."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "empty.sqlite")
+        with contextlib.closing(opened(path)) as connection:
+            connection.execute("pragma journal_mode = wal")
+            connection.executescript(SCHEMA)
+            connection.execute(f"pragma user_version = {version}")
+            connection.execute("insert into auth_profile_store values ('default', '{}')")
+        return path.read_bytes()
 
 
 def build_sqlite(store: Store) -> Bases:

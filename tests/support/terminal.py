@@ -14,7 +14,7 @@ import termios
 from pathlib import Path
 from typing import NamedTuple
 
-from support.programs import LIB
+from support.programs import BARE, importable
 
 # C0 but the newline that ends a line, DEL, C1.
 RAW = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
@@ -41,11 +41,11 @@ def on_terminal(
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     environ = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
-    environ.update(PYTHONPATH=os.pathsep.join([str(LIB), *filter(None, sys.path)]), TERM="xterm-256color")
+    environ.update(PYTHONPATH=importable(), TERM="xterm-256color")
     module = name.replace("-", "_")
     program = f"import sys; from session_closer.cli.commands.{module} import main\n{before}\nsys.exit(main())"
     place = [] if state is None else ["--state-dir", str(state)]
-    command = [sys.executable, "-B", "-c", program, *place, *words]
+    command = [sys.executable, *BARE, "-B", "-c", program, *place, *words]
     seen = b""
     try:
         with subprocess.Popen(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.commands import one_document, run_process
 from support.keys import LEAD
-from support.programs import LIB
+from support.programs import BARE, importable
 from support.stores import Store
 
 # The signal comes just before the new store takes the place of the old one.
@@ -119,8 +119,8 @@ def test_what_the_caller_ignores_stops_nothing(store: Store, name: str) -> None:
 def test_a_terminal_that_is_closed_in_the_middle_is_an_interrupt(store: Store) -> None:
     ours, theirs = pty.openpty()
     program = f"{TERMINAL}\nfrom session_closer.cli.commands.close_project import main\n{WAITS}\nsys.exit(main())"
-    words = [sys.executable, "-B", "-c", program, "--state-dir", str(store.state), "topics"]
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)])}
+    words = [sys.executable, *BARE, "-B", "-c", program, "--state-dir", str(store.state), "topics"]
+    environ = {**os.environ, "PYTHONPATH": importable()}
     with subprocess.Popen(
         words, env=environ, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
     ) as process:

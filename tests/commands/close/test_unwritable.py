@@ -18,7 +18,7 @@ from session_closer.cli.commands.restore_sessions import RestoreSessions
 from support.commands import Answer, one_document, run_json
 from support.interrupted import interrupt
 from support.keys import LEAD
-from support.programs import LIB
+from support.programs import BARE, importable
 from support.stores import Store
 from support.trees import tree
 
@@ -135,11 +135,11 @@ def test_a_mount_that_is_read_only_is_refused_to_root_too(store: Store) -> None:
     program = "import sys; from session_closer.cli.commands.close_project import main; sys.exit(main())"
     for words in (["--dry-run"], []):
         done = subprocess.run(
-            [*unshare, str(store.state), sys.executable, "-B", "-c", program, "--json", "topics", *words],
+            [*unshare, str(store.state), sys.executable, *BARE, "-B", "-c", program, "--json", "topics", *words],
             env={
                 **os.environ,
                 "OPENCLAW_STATE_DIR": str(store.state),
-                "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)]),
+                "PYTHONPATH": importable(),
             },
             capture_output=True,
             text=True,

@@ -7,12 +7,11 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from support.keys import LEAD
-from support.programs import LIB
+from support.programs import LIB, importable, put_python
 from support.stores import Store
 
 CLONE = LIB.parent / "bin"
@@ -32,11 +31,10 @@ CALLS = {
 def called(store: Store, place: Path, program: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a line of shell, with the Python of whoever runs the tests and its packages."""
     (place / "path").mkdir(exist_ok=True)
-    if not (place / "path/python3").exists():
-        (place / "path/python3").symlink_to(sys.executable)
+    put_python(place / "path")
     environ = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONPATH": importable(),
         "PATH": os.pathsep.join([str(place / "path"), os.environ["PATH"]]),
         "OPENCLAW_STATE_DIR": str(store.state),
     }

@@ -12,7 +12,7 @@ import pytest
 from support.commands import run_process
 from support.contract import words_of_shell
 from support.keys import LEAD
-from support.programs import LIB
+from support.programs import BARE, importable
 from support.stores import Store
 
 
@@ -49,8 +49,8 @@ def test_a_stream_that_the_caller_has_closed_changes_nothing_but_what_is_said(st
 def test_a_child_gets_the_streams_that_were_closed() -> None:
     program = "import sys; from session_closer.cli import streams; streams.prepare()"
     child = "import subprocess; sys.exit(subprocess.call(['sh', '-c', 'echo x && echo x >&2 && ! read -r line']))"
-    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", f"{program}; {child}"]
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)])}
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, *BARE, "-c", f"{program}; {child}"]
+    environ = {**os.environ, "PYTHONPATH": importable()}
     assert subprocess.run(closed, env=environ, check=False).returncode == 0
 
 

@@ -14,7 +14,7 @@ from session_closer.core.words import Kind
 from support.commands import run, run_process
 from support.keys import LEAD
 from support.listing import listed
-from support.programs import LIB
+from support.programs import BARE, importable
 from support.stores import Store
 from support.trees import tree
 
@@ -126,11 +126,11 @@ def test_a_reader_of_an_account_that_goes_away_is_a_failure(store: Store) -> Non
 
 def cut_short(store: Store, name: str, *words: str, read: int) -> tuple[int, bytes]:
     """Return exit code and stderr of a command whose stdout nobody reads any more after so many lines."""
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIB), *filter(None, sys.path)])}
+    environ = {**os.environ, "PYTHONPATH": importable()}
     # A buffer is what fails at the end.
     environ.pop("PYTHONUNBUFFERED", None)
     program = f"import sys; from session_closer.cli.commands.{name} import main; sys.exit(main())"
-    command = [sys.executable, "-B", "-c", program, "--state-dir", str(store.state), *words]
+    command = [sys.executable, *BARE, "-B", "-c", program, "--state-dir", str(store.state), *words]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import one_document, run_process
-from support.programs import LIB
+from support.programs import BARE, LIB, importable, put_python
 from support.stores import build, picture
 
 BIN = LIB.parent / "bin"
@@ -22,16 +22,17 @@ BIN = LIB.parent / "bin"
 def test_the_undo_that_a_close_prints_works_in_a_shell(tmp_path: Path, closed_port: int, name: str) -> None:
     store = build(tmp_path / name, closed_port)
     before = picture(store)
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    words = [sys.executable, "-B", str(BIN / "close-project"), "--json", "--state-dir", str(store.state), "topics"]
-    closed = subprocess.run(words, env=environ, capture_output=True, text=True, check=True)
+    environ = {**os.environ, "PYTHONPATH": importable()}
+    words = ["--json", "--state-dir", str(store.state), "topics"]
+    program = [sys.executable, *BARE, "-B", str(BIN / "close-project")]
+    closed = subprocess.run([*program, *words], env=environ, capture_output=True, text=True, check=True)
     undo = json.loads(closed.stdout)["undo"]
     assert undo.isprintable()
     assert shlex.split(undo)[0] == str(BIN / "restore-sessions")
     # A script of the checkout is started by the Python on PATH, which has our dependencies here.
     place = tmp_path / "path"
     place.mkdir()
-    (place / "python3").symlink_to(sys.executable)
+    put_python(place)
     environ["PATH"] = os.pathsep.join([str(place), environ["PATH"]])
     shell = shutil.which("bash") or "/bin/bash"
     done = subprocess.run([shell, "-c", undo], env=environ, capture_output=True, text=True, cwd="/", check=False)

@@ -16,7 +16,7 @@ from support.commands import Result, one_document
 from support.gateway import StubGateway
 from support.keys import LEAD
 from support.patience import PATIENCE_SECONDS
-from support.programs import ROOT
+from support.programs import ROOT, importable, put_python
 from support.sqlite import build_sqlite
 from support.stores import Stage, Store
 from support.trees import tree
@@ -39,6 +39,16 @@ LEVELLED = (
     (re.compile(r"port \d+"), "port PORT"),
     (re.compile(r"/\S*/openclaw-\d+/gateway"), "TMP/gateway"),
 )
+
+
+@pytest.fixture(autouse=True)
+def _python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python of the scripts."""
+    folder = tmp_path / "python"
+    folder.mkdir()
+    put_python(folder)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", importable())
 
 
 def level(value: Any, state: str, closer: str) -> Any:
