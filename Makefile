@@ -10,6 +10,7 @@ help:
 	@echo 'make bench     ratios against what people would use instead; PART=NAME for one part'
 	@echo 'make record    the terminal sessions in README.md and docs/, played and written anew'
 	@echo 'make skill     the skill as it is published: dist/session-closer and an archive of it'
+	@echo 'make evals     tasks in the words of people, done by MODEL=NAME of OPENAI_BASE_URL with SKILL.md and without'
 	@echo 'make check     ruff and mypy'
 	@echo 'make format    format the sources'
 	@echo 'make coverage  branch coverage of the unit tests'
@@ -21,7 +22,7 @@ test-any-day:
 	PYTHONPATH=$(CURDIR)/tests $(RUN) anyday $(PART) $(if $(TESTS),--tests $(TESTS))
 
 live:
-	$(RUN) pytest tests/live tests/ansible -m live -rs -n 3 --dist loadfile $(if $(ALL),--everything)
+	$(RUN) pytest tests/live tests/ansible tests/evals -m live -rs -n 3 --dist loadfile $(if $(ALL),--everything)
 
 prove:
 	PYTHONPATH=$(CURDIR)/tests $(RUN) prove $(PART) $(if $(ALL),--all)
@@ -34,6 +35,9 @@ record:
 
 skill:
 	$(PYTHON) -B -m publish
+
+evals:
+	PYTHONPATH=$(CURDIR)/tests $(RUN) evals $(MODEL) $(TASKS)
 
 check:
 	$(RUN) ruff check
@@ -48,4 +52,4 @@ coverage:
 	$(RUN) coverage run -m pytest tests/unit
 	$(RUN) coverage report
 
-.PHONY: help test test-any-day live prove bench record skill check format coverage
+.PHONY: help test test-any-day live prove bench record skill evals check format coverage

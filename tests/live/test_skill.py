@@ -1,4 +1,4 @@
-"""The repository as a skill: OpenClaw finds it, and an agent that follows it closes what it was asked to."""
+"""The skill as it is published: OpenClaw finds it, and an agent that follows it closes what it was asked to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import uuid
 from collections.abc import Generator, Mapping
@@ -23,8 +24,6 @@ from .snapshots import rows, tree, without
 pytestmark = pytest.mark.live
 
 NAME = "session-closer"
-# What a checkout may hold besides the skill; OpenClaw caps a skill's files.
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".hypothesis")
 
 ME = "agent:project-lead:project-me"
 OTHERS = {"agent:project-lead:project-kelly": "kelly", "agent:project-lead:hydration": "hydration"}
@@ -39,7 +38,7 @@ YIELD_MS = 60_000
 def install(lab: Lab, *where: str, folder: Path) -> None:
     """Install the skill as its page says: by OpenClaw itself, else by a copy."""
     copy = lab.root / NAME
-    shutil.copytree(REPOSITORY, copy, ignore=LEFT_OUT, symlinks=True)
+    published(copy)
     if lab.install.version == "2026.5.7":
         # It installs from its own registry only: the folder goes where later versions put it.
         copy.replace(folder)
@@ -47,6 +46,15 @@ def install(lab: Lab, *where: str, folder: Path) -> None:
     done = lab.openclaw("skills", "install", str(copy), *where)
     assert done.returncode == 0, done.stdout + done.stderr
     shutil.rmtree(copy)
+
+
+def published(copy: Path) -> None:
+    """Write the skill as it is published, and as an installer leaves it that takes execute bits away."""
+    words = [sys.executable, "-B", "-m", "publish", str(copy.parent / "dist")]
+    subprocess.run(words, cwd=REPOSITORY, check=True, capture_output=True)
+    (copy.parent / "dist" / NAME).replace(copy)
+    for path in (copy / "bin").iterdir():
+        path.chmod(0o644)
 
 
 def found(rpc: Rpc, agent: str) -> tuple[bool, str]:
