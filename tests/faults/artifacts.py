@@ -15,7 +15,7 @@ from functools import partial
 
 from faults.image import Image
 from faults.injection import Bare, Counting, Plain, fail_at, in_child, kill_at, nothing
-from faults.power import BareRecorder, Recorder
+from faults.power import BareDying, Dying, Killed
 from session_closer.artifacts.engine import Names, Root, latest
 from session_closer.core import names
 from session_closer.core.durable import Move
@@ -435,25 +435,6 @@ def _names_of(bench: Bench) -> list[str]:
     return [*lives, *map(away, lives)]
 
 
-class Killed(BaseException):
-    """A process that ends where nothing catches it; its disk goes on to be modelled."""
-
-
-class Dying(Recorder):
-    """A model of a disk whose user is killed after a step."""
-
-    point = -1
-
-    def _moment(self, step: str, path: str) -> None:
-        super()._moment(step, path)
-        if self.steps == self.point:
-            raise Killed
-
-
-class BareDying(Dying, BareRecorder):
-    """One without links, and without a rename that never replaces."""
-
-
 def cut(bench: Bench) -> None:
     """Cut the power at every step of a run: what is left can be settled; when it has ended, all of it is durable."""
     bench.reset()
@@ -483,6 +464,5 @@ def _recorder(bench: Bench) -> Dying:
 
 
 def _check_durable(bench: Bench, recorder: Dying, what: str) -> None:
-    states = {image.mark for image in recorder._states()}
-    if states != {Image.of(bench.place).mark}:
+    if not recorder.is_durable():
         bench.broken.append(f"{bench.job.name}: {what}, and a power cut takes some of it back")

@@ -26,7 +26,9 @@ from support.leavings import FREE, OPEN, OVER, Leavings
 from support.nanoclaw import CLOSED, GROUP, OUTBOUND, V1Home, V2Home
 from support.nanoclaw import OVER as OVER_THERE
 
+from .image import Image
 from .injection import Counting, fail_at, in_child, kill_at, nothing
+from .power import BareDying, Dying, Killed
 
 YOUNG = "sessions/session_young.json"
 _OURS = "session-closer"
@@ -97,6 +99,8 @@ class Bench:
         self.copy = Path(os.path.realpath(place), "copy")
         self.free = self.trial.make(self.home)
         self.start = self.live()
+        found = sorted(self.home.rglob("*"), reverse=True)
+        self.times = {each.relative_to(self.home).as_posix(): each.lstat().st_mtime_ns for each in found}
         if job.is_away:
             _clean(self.trial.find(str(self.home)), Disk())
         shutil.copytree(self.home, self.copy, symlinks=True)
@@ -133,6 +137,48 @@ class Bench:
         self.anew()
         in_child(lambda: self.do(self.disk(kill_at(point, when))))
         self.look(f"killed {when} step {point}")
+
+    def cuts(self) -> Iterator[Callable[[], None]]:
+        """Give each state that a power cut during the job could leave, as what puts it on disk and looks."""
+        self.anew()
+        recorder = self._recorder()
+        self.do(recorder)
+        for what, image in recorder.seen.values():
+            yield lambda what=what, image=image: self._cut(what, image)
+
+    def cut_later(self, point: int) -> None:
+        """Kill the job after a step, have the next run finish it: then no power cut takes any of it back."""
+        self.anew()
+        recorder = self._recorder()
+        recorder.looks, recorder.point = False, point
+        with contextlib.suppress(Killed):
+            self.do(recorder)
+        recorder.point = -1
+        self._next(recorder)
+        self.tried += 1
+        if not recorder.is_durable(self._is_kept):
+            self._say(f"killed after step {point}, and finished", "a power cut takes some of it back")
+
+    def _is_kept(self, path: str) -> bool:
+        """Tell whether what has a path is live or in an archive, and no database's own."""
+        ours = path.startswith(_OURS) and not path.startswith(f"{_OURS}/archives")
+        return not ours and not path.startswith(self.trial.databases)
+
+    def _recorder(self) -> Dying:
+        return (Dying if self.disk is Counting else BareDying)(str(self.home), Image.of(str(self.home)))
+
+    def _cut(self, what: str, image: Image) -> None:
+        image.put(str(self.home))
+        self._age()
+        self.look(what)
+
+    def _age(self) -> None:
+        """Give what was there its time, which the model does not keep."""
+        for each in self.home.rglob("*"):
+            path = each.relative_to(self.home).as_posix()
+            known = path.split("/", 3)[3] if path.startswith(f"{_OURS}/archives/") and path.count("/") > 2 else path
+            if known in self.times:
+                os.utime(each, ns=(self.times[known], self.times[known]))
 
     def killed_twice(self, point: int, again: int) -> None:
         """Kill the job after a step, and the next run before one of its own."""
@@ -210,19 +256,26 @@ class Bench:
             there = [place[path] for place in (live, away) if path in place]
             if any(one != data for one in there):
                 yield f"{path} is another"
-            if len(there) > 1:
+            if len(there) > 1 and not self._is_one(path):
                 yield f"{path} is in two places"
             if not there and not (self.job.deletes and self._goes(path)):
                 yield f"{path} is nowhere"
         for path in (live.keys() | away.keys()) - self.start.keys():
             yield f"{path} was never there"
 
+    def _is_one(self, path: str) -> bool:
+        """Tell whether a file has but two names, as a power cut can leave it."""
+        one = self.home / path
+        return any(one.samefile(other) for other in (self.home / _OURS / "archives").glob(f"*/{path}"))
+
     def _goes(self, path: str) -> bool:
         return any(f"{path}/".startswith(f"{one}/") for one in self.free.values())
 
     def _ended(self) -> Iterator[str]:
-        live = self.live()
+        live, away = self.live(), self.away()
         for path in self.start:
+            if path in live and path in away:
+                yield f"{path} still has two names"
             if (path in live) is not (self.job.brought or not self._goes(path)):
                 yield f"{path} is {'' if path in live else 'not '}live"
         archives = self.home / _OURS / "archives"

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import stat
+from collections.abc import Callable
 
 
 class Image:
@@ -36,6 +37,11 @@ class Image:
     def mark(self) -> str:
         """What tells this tree from others."""
         return hashlib.sha256(repr((sorted(self.nodes.items()), sorted(self.links.items()))).encode()).hexdigest()
+
+    def only(self, of: Callable[[str], bool]) -> Image:
+        """Return what has these paths of it."""
+        nodes = {path: node for path, node in self.nodes.items() if of(path)}
+        return Image(nodes, {path: other for path, other in self.links.items() if of(path)})
 
     def content(self, root: str, path: str) -> bytes | None:
         """Return the bytes of a file below the tree's root."""

@@ -4,15 +4,15 @@ The model is a file system that keeps no promise but the ones of fsync:
 
 - a file that was not synced is empty, torn in half, full of NUL bytes, or whole;
 - a folder that was not synced shows the changes of its names up to any point, or without any one of them;
-- a rename within a folder happens or does not; between two folders the new name may be there with the old one, but
-  the old one never goes before the new one comes.
+- a rename within a folder happens or does not; between two folders the new name of a file may be there with the old
+  one, but the old one never goes before the new one comes; a folder has one name.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from faults.image import Image
@@ -109,8 +109,10 @@ class Recorder(Disk):
         super().sync(descriptor)
         node = self.open.get(descriptor)
         if node is None:
-            # A file that somebody else has written: found by its name.
-            node = self._node(os.path.realpath(f"/proc/self/fd/{descriptor}"))
+            # A folder, or a file that somebody else has written: found by its name.
+            node = self._find(os.path.relpath(os.path.realpath(f"/proc/self/fd/{descriptor}"), self.root))
+        if node.is_folder:
+            self._settle(node)
         node.durable, node.durable_mode = node.content, node.mode
         self._moment("sync", "")
 
@@ -156,11 +158,47 @@ class Recorder(Disk):
             self._moment("link", target)
         return done
 
+    def make_folder_in(self, folder: int, name: str) -> None:
+        super().make_folder_in(folder, name)
+        self._change(_below(folder, name), Node(PRIVATE_FOLDER, None))
+        self._moment("make_folder_in", name)
+
+    def remove_folder_in(self, folder: int, name: str) -> None:
+        super().remove_folder_in(folder, name)
+        self._change(_below(folder, name), None)
+        self._moment("remove_folder_in", name)
+
+    def unlink_in(self, folder: int, name: str) -> None:
+        super().unlink_in(folder, name)
+        self._change(_below(folder, name), None)
+        self._moment("unlink_in", name)
+
+    def move_exclusive(self, folder: int, source: str, target: int, name: str) -> bool:
+        done = super().move_exclusive(folder, source, target, name)
+        if done:
+            self._renamed(_below(folder, source), _below(target, name))
+            self._moment("move_exclusive", name)
+        return done
+
+    def move(self, folder: int, source: str, target: int, name: str) -> None:
+        super().move(folder, source, target, name)
+        self._renamed(_below(folder, source), _below(target, name))
+        self._moment("move", name)
+
     def sync_folder(self, path: str) -> None:
         super().sync_folder(path)
         folder = self._find(os.path.relpath(os.path.realpath(path), self.root))
-        folder.names, folder.pending = folder.now(), []
+        self._settle(folder)
         self._moment("sync_folder", path)
+
+    def _settle(self, folder: Node) -> None:
+        """Make the changes of a folder durable, and with the new name of a folder that the old one is gone."""
+        kept = {change.first for change in folder.pending}
+        folder.names, folder.pending = folder.now(), []
+        for other in self._all_folders() if kept - {None} else ():
+            moved = [change for change in other.pending if change in kept]
+            other.names = _applied(other.names, moved)
+            other.pending = [change for change in other.pending if change not in kept]
 
     def _renamed(self, source: str, target: str) -> None:
         node, old, new = self._node(source), os.path.basename(source), os.path.basename(target)
@@ -168,8 +206,12 @@ class Recorder(Disk):
             self._parent(source).pending.append(Change(((old, None), (new, node))))
             return
         added = Change(((new, node),))
+        gone = Change(((old, None),), first=added)
+        if node.is_folder:
+            # No file system gives a folder two names.
+            added.first = gone
         self._parent(target).pending.append(added)
-        self._parent(source).pending.append(Change(((old, None),), first=added))
+        self._parent(source).pending.append(gone)
 
     def _change(self, path: str, node: Node | None) -> None:
         self._parent(path).pending.append(Change(((os.path.basename(path), node),)))
@@ -192,6 +234,11 @@ class Recorder(Disk):
         what = f"cut after step {self.steps} ({step} {os.path.basename(path)})"
         for image in self._states():
             self.seen.setdefault(image.mark, (what, image))
+
+    def is_durable(self, of: Callable[[str], bool] = lambda _path: True) -> bool:
+        """Tell whether a power cut would leave what has these paths as it is on the disk."""
+        there = Image.of(self.root).only(of).mark
+        return all(image.only(of).mark == there for image in self._states())
 
     def _states(self) -> Iterator[Image]:
         pending = [node for node in self._all_folders() if node.pending]
@@ -246,6 +293,10 @@ class Recorder(Disk):
             yield Image({**nodes, **lost}, links)
 
 
+def _below(folder: int, name: str) -> str:
+    return os.path.join(os.path.realpath(f"/proc/self/fd/{folder}"), name)
+
+
 def _torn(node: Node) -> list[bytes]:
     assert node.content is not None
     return [node.durable or b"", node.content[: len(node.content) // 2], b"\0" * len(node.content)]
@@ -270,11 +321,37 @@ class BareRecorder(Recorder):
     def rename_exclusive(self, source: str, target: str) -> bool:
         return False
 
+    def move_exclusive(self, folder: int, source: str, target: int, name: str) -> bool:
+        return False
+
     def exchange(self, one: str, other: str) -> bool:
         return False
 
     def link(self, source: str, target: str) -> bool:
         return False
+
+
+class Killed(BaseException):
+    """A process that ends where nothing catches it; its disk goes on to be modelled."""
+
+
+class Dying(Recorder):
+    """A model of a disk whose user is killed after a step; where it `looks`, all that a cut could leave is kept."""
+
+    point = -1
+    looks = True
+
+    def _moment(self, step: str, path: str) -> None:
+        if self.looks:
+            super()._moment(step, path)
+        else:
+            self.steps += 1
+        if self.steps == self.point:
+            raise Killed
+
+
+class BareDying(Dying, BareRecorder):
+    """One without links, and without a rename that never replaces."""
 
 
 def states(bench: Bench, image: Image | None = None) -> list[tuple[str, Image]]:

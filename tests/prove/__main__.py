@@ -59,6 +59,7 @@ PARTS = [
     Part("hermes-races", hostile.checkpoints),
     Part("hermes-rows", hostile.rows),
     Part("nanoclaw-homes", homes.nanoclaw),
+    Part("homes-power", homes.cuts),
     Part("nanoclaw-in-use", nanoclaw.in_use),
     Part("mutants", mutants.mutants),
 ]

@@ -1,4 +1,4 @@
-"""Homes of files, cleaned up and brought back: kills, errors, torn writes, others at it."""
+"""Homes of files, cleaned up and brought back: kills, errors, torn writes, power cuts, others at it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from faults.injection import Counting, Plain
 from .parts import Given, Tally
 
 _ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS)
+# In CI each so many-th cut.
+_SHARE = 5
 
 
 def hermes(given: Given) -> Tally:
@@ -49,4 +51,23 @@ def _homes(given: Given, trials: Sequence[Trial]) -> Tally:
         return Tally(bench.tried, bench.broken)
 
     jobs = [job for job in JOBS if given.only in ("", job.name)]
+    return given.spread([(job, disk, trial) for job in jobs for disk in (Counting, Plain) for trial in trials], work)
+
+
+def cuts(given: Given) -> Tally:
+    """Cut the power at steps of each job, and after a run that finishes what a killed one has left."""
+    share = 1 if given.everything else _SHARE
+
+    def work(item: tuple[Job, type[Counting], Trial], place: str) -> Tally:
+        job, disk, trial = item
+        bench = Bench(job, place, disk, trial)
+        every = list(bench.cuts())
+        for cut in every[::share]:
+            cut()
+        for point in range(1, bench.steps() + 1, share):
+            bench.cut_later(point)
+        return Tally(bench.tried, bench.broken)
+
+    jobs = [job for job in JOBS if given.only in ("", job.name)]
+    trials = (HERMES, *NANOCLAW)
     return given.spread([(job, disk, trial) for job in jobs for disk in (Counting, Plain) for trial in trials], work)

@@ -1,7 +1,9 @@
 """Move what lies below a home into an archive of ours within it, bring it back, remove it: by open folders only.
 
 Each keeps its path: `sessions/x.json` lies in the archive as `sessions/x.json`. No link is followed, on no component of
-a path, nothing is overwritten, nothing is copied, and all is durable once the `with` has ended.
+a path, nothing is overwritten, nothing is copied, and all is durable once the `with` has ended. Until then a power cut
+may undo any of it, or leave a file with both of its names, and never with none: a folder is durable before anything is
+moved into it, and what was moved out of one before that is removed.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ class Aside:
         # Folders of the archive that may be empty by now: a run that was killed may have made or emptied them.
         self._asked: set[str] = set()
         self._lost: set[str] = set()
+        # What is removed once nothing can bring it back into the home.
+        self._condemned: list[str] = []
 
     def __enter__(self) -> Aside:
         return self
@@ -40,14 +44,19 @@ class Aside:
         try:
             # Where an error ends the run, the next one settles what this one has moved.
             if kind is None:
-                # A power cut may then leave two names, and never none.
-                for folder in (*sorted(self._gained), *sorted(self._lost - self._gained)):
-                    if folder in self._open:
-                        self._disk.sync(self._open[folder])
+                self.secure()
         finally:
             for descriptor in self._open.values():
                 os.close(descriptor)
             self._open.clear()
+
+    def secure(self) -> None:
+        """Make all moves so far durable, the new names before the old ones go."""
+        for folder in (*sorted(self._gained), *sorted(self._lost - self._gained)):
+            if folder in self._open:
+                self._disk.sync(self._open[folder])
+        self._gained.clear()
+        self._lost.clear()
 
     def stat(self, path: str) -> os.stat_result | None:
         """Return what is there now, None where nothing is, or a link stands on the way."""
@@ -74,28 +83,60 @@ class Aside:
         return self._moved(f"{self._archive}/{path}", path, Became.LIVE)
 
     def place_of(self, path: str) -> Became:
-        """Tell where a file or folder is: a move is one step, so it has one place, TAKEN: two of them have one each."""
-        live, away = self.stat(path) is not None, self.stat(f"{self._archive}/{path}") is not None
-        if live:
-            return Became.TAKEN if away else Became.LIVE
-        return Became.AWAY if away else Became.GONE
+        """Tell where a file or folder is: with both names it is LIVE, TAKEN where each is another's."""
+        live, away = self.stat(path), self.stat(f"{self._archive}/{path}")
+        if live is None:
+            return Became.AWAY if away is not None else Became.GONE
+        return Became.TAKEN if away is not None and not os.path.samestat(live, away) else Became.LIVE
+
+    def settle(self, path: str) -> Became:
+        """Tell where it is, and make that durable; a file that has both names keeps the one in the home."""
+        became, archived = self.place_of(path), f"{self._archive}/{path}"
+        self._gained.add(archived.rpartition("/")[0])
+        self._lost.add(path.rpartition("/")[0])
+        double = self.stat(archived) if became is Became.LIVE else None
+        if double is not None and not stat.S_ISDIR(double.st_mode):
+            self._removed(archived)
+        return became
+
+    def discard(self, path: str) -> Became:
+        """Move it into the archive, from where `tidy` removes it for good; ELSEWHERE where that would be a copy.
+
+        A folder that is half removed is none that its runtime knows what to do with.
+        """
+        became = self.put_away(path)
+        if became is Became.AWAY:
+            self.condemn(path)
+        return became
+
+    def condemn(self, path: str) -> None:
+        """Have `tidy` remove what an archive has of it, for good."""
+        self._condemned.append(f"{self._archive}/{path}")
 
     def remove(self, path: str) -> Became:
         """Remove a file, or a folder with all that is in it, for good; no link is followed, one is removed."""
         if self.stat(path) is None:
+            # A run that was killed may have removed it.
+            self._lost.add(path.rpartition("/")[0])
             return Became.GONE
         self._removed(path)
         return Became.AWAY
 
     def tidy(self) -> None:
-        """Remove the folders of the archive that have become empty, the archive itself included."""
+        """Remove what is condemned, and the folders of the archive that have become empty, itself included."""
+        self.secure()
+        for path in self._condemned:
+            self.remove(path)
         folders = {above for each in (*self._open, *self._asked) for above in self._from_archive(each)}
         for folder in sorted(folders, reverse=True):
             above, _, name = folder.rpartition("/")
             try:
                 self._disk.remove_folder_in(self._folder(above), name)
+            except FileNotFoundError:
+                # A run that was killed may have removed it, and a power cut may still bring it back.
+                pass
             except OSError as problem:
-                if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
                 continue
             if (descriptor := self._open.pop(folder, None)) is not None:
@@ -167,5 +208,6 @@ class Aside:
         parent = self._folder(above, make=True)
         with contextlib.suppress(FileExistsError):
             self._disk.make_folder_in(parent, name)
-            self._gained.add(above)
+        # It may be there since a run that was killed, and no longer be after a power cut.
+        self._disk.sync(parent)
         return os.open(name, _FOLDER, dir_fd=parent)

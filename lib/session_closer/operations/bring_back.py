@@ -179,9 +179,9 @@ def _change(
 
 def _brought_one(part: _Part, aside: Aside, one: ArtifactRecord) -> tuple[Status, str | None]:
     """Bring one back; return what became of it, and why."""
-    if _place_of(part, aside, one) is Became.LIVE:
-        return _LOOKS[Became.LIVE]
     stowage = part.home.stowage(one.kind)
+    if (_place_of(part, aside, one) if stowage is not None else aside.settle(one.path)) is Became.LIVE:
+        return _LOOKS[Became.LIVE]
     if stowage is None:
         return _ENDS[aside.bring_back(one.path)]
     try:

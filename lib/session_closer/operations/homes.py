@@ -134,7 +134,7 @@ def settled(home: Home, store: StoreRecord, record: RunRecord, context: Context)
         if store.deletes:
             for one in store.artifacts:
                 if returns(home, one.kind):
-                    aside.remove(f"{archive}/{one.path}")
+                    aside.condemn(one.path)
         for old in store.removes:
             aside.remove(archive_of(old))
         aside.tidy()
@@ -151,7 +151,7 @@ def _settled(home: Home, store: StoreRecord, one: ArtifactRecord, became: Became
 def _whereabouts(home: Home, aside: Aside, run: str, one: ArtifactRecord) -> Became:
     disposal = home.disposal(one.kind)
     if disposal is None:
-        return aside.place_of(one.path)
+        return aside.settle(one.path)
     folder = folder_of(home, run, one.kind, one.path)
     return {"away": Became.AWAY, "live": Became.LIVE, "gone": Became.GONE}[
         disposal.whereabouts(one.path, f"{home.root}/{folder}")

@@ -122,7 +122,7 @@ def _change(run: _Run, parts: Sequence[Part], now: float) -> CloserError | None:
                 _change_home(run, part, now)
     except (*STOPPING, StorageFailed) as problem:
         # The record stays open: the next changing command finishes the run.
-        return stopped(problem, run.where.state, has_changed=any(part.rows for part in parts))
+        return stopped(problem, run.where.state, has_changed=any(part.rows or part.condemned for part in parts))
     assert transaction.journal is not None
     assert transaction.record is not None
     ended = transaction.record.but(
@@ -163,9 +163,10 @@ def _change_home(run: _Run, part: Part, now: float) -> None:
             row = pruned.row(home, artifact, status, stays or why, now)
             if status is Status.DELETED and not homes.returns(home, artifact.kind):
                 row = row._replace(export=f"{home.root}/{_folder(run, home, artifact)}")
-            part.rows.append(row)
-            run.context.console.watch(len(part.rows), len(going))
+            (part.condemned if status is Status.DELETED and artifact.folder else part.rows).append(row)
+            run.context.console.watch(len(part.rows) + len(part.condemned), len(going))
         aside.tidy()
+    part.rows += part.condemned
     run.context.console.warn(*home.end())
     ended = {row.path: row for row in part.rows if row.status is not Status.KEPT}
     made = (_ended(one, ended.get(f"{home.root}/{one.path}")) for one in part.record.artifacts)
@@ -192,13 +193,10 @@ def _take(run: _Run, home: Home, aside: Aside, artifact: Artifact) -> tuple[Stat
         return Status.KEPT, why
     if disposal is not None:
         return _stowed(run, home, disposal, aside, artifact)
-    if run.options.delete and not artifact.folder:
-        became, done = aside.remove(artifact.path), Status.DELETED
+    if run.options.delete:
+        done, became = Status.DELETED, (aside.discard if artifact.folder else aside.remove)(artifact.path)
     else:
-        # A folder that is half deleted is none that its runtime knows what to do with.
-        became, done = aside.put_away(artifact.path), Status.ARCHIVED
-        if run.options.delete and became is Became.AWAY:
-            became, done = aside.remove(f"{run.archive}/{artifact.path}"), Status.DELETED
+        done, became = Status.ARCHIVED, aside.put_away(artifact.path)
     if became is Became.AWAY:
         return done, ""
     return Status.KEPT, ELSEWHERE if became is Became.ELSEWHERE else GONE

@@ -30,6 +30,8 @@ class Part:
     problem: CloserError | None = None
     record: StoreRecord | None = None
     rows: list[ArtifactRow] = field(default_factory=list)
+    # Of folders that lie aside until they are deleted.
+    condemned: list[ArtifactRow] = field(default_factory=list)
     freed: list[ArtifactRow] = field(default_factory=list)
 
     @property
