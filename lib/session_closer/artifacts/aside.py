@@ -149,6 +149,10 @@ class Aside:
             yield folder
             folder = folder.rpartition("/")[0]
 
+    def ask(self, folder: str) -> None:
+        """Have `tidy` remove a folder of the archive, too, if it is there and empty."""
+        self._asked.add(folder)
+
     def make(self, folder: str) -> str:
         """Make a folder below the home unless it is there, and those above it; return its whole path."""
         self._folder(folder, make=True)

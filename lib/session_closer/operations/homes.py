@@ -153,6 +153,8 @@ def _whereabouts(home: Home, aside: Aside, run: str, one: ArtifactRecord) -> Bec
     if disposal is None:
         return aside.settle(one.path)
     folder = folder_of(home, run, one.kind, one.path)
+    # It may have been made, and be empty yet.
+    aside.ask(folder)
     return {"away": Became.AWAY, "live": Became.LIVE, "gone": Became.GONE}[
         disposal.whereabouts(one.path, f"{home.root}/{folder}")
     ]
