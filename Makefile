@@ -10,6 +10,7 @@ help:
 	@echo 'make bench     ratios against what people would use instead; PART=NAME for one part'
 	@echo 'make record    the terminal sessions in README.md and docs/, played and written anew'
 	@echo 'make skill     the skill as it is published: dist/session-closer and an archive of it'
+	@echo 'make manual    manual pages and shell completions, as the wheel has them: dist/share'
 	@echo 'make evals     tasks in the words of people, done by MODEL=NAME of OPENAI_BASE_URL with SKILL.md and without'
 	@echo 'make check     ruff and mypy'
 	@echo 'make format    format the sources'
@@ -36,13 +37,16 @@ record:
 skill:
 	$(PYTHON) -B -m publish
 
+manual:
+	PYTHONPATH=$(CURDIR) $(RUN) publish.manual
+
 evals:
 	PYTHONPATH=$(CURDIR)/tests $(RUN) evals $(MODEL) $(TASKS)
 
 check:
 	$(RUN) ruff check
 	$(RUN) ruff format --check
-	$(RUN) mypy lib/session_closer lib/bootstrap.py lib/first_run.py publish
+	$(RUN) mypy lib/session_closer lib/bootstrap.py lib/first_run.py publish hatch_build.py
 
 format:
 	$(RUN) ruff check --fix
@@ -52,4 +56,4 @@ coverage:
 	$(RUN) coverage run -m pytest tests/unit
 	$(RUN) coverage report
 
-.PHONY: help test test-any-day live prove bench record skill evals check format coverage
+.PHONY: help test test-any-day live prove bench record skill manual evals check format coverage

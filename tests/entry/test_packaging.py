@@ -106,12 +106,15 @@ def test_pip_install(checkout: Checkout, site: Path) -> None:
 
     new = {path.name for path in target.iterdir()}
     [metadata] = [name for name in new if name.endswith(".dist-info")]
-    assert new == {"bin", "session_closer", metadata}
+    assert new == {"bin", "session_closer", "share", metadata}
     assert (
         f"Version: {importlib.import_module('session_closer').__version__}\n"
         in (target / metadata / "METADATA").read_text()
     )
     assert (target / metadata / "licenses/LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    for command in PROJECT["scripts"]:
+        assert f".TH {command.upper()} 1" in (target / f"share/man/man1/{command}.1").read_text()
+        assert (target / f"share/bash-completion/completions/{command}").is_file()
     for command in COMMANDS:
         installed = checkout.run(target / "bin" / command, "--help", PYTHONPATH=f"{target}:{site}")
         script = checkout.run(checkout.root / "bin" / command, "--help", PYTHONPATH=str(site))
