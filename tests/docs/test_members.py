@@ -63,6 +63,7 @@ EXPORT, EXPORTED = tables("export-sessions")
 # Where it was asked for, of any command that closes.
 COPIES = ENVELOPE.pop("exported")
 REHEARSED = ENVELOPE.pop("rehearsal")
+ENVELOPE.pop("report")
 # Where rows are left out of a long document.
 SHORT = [ENVELOPE.pop(name) for name in ("counts", "resultsOmitted")]
 # Where it was asked for.

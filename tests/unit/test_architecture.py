@@ -152,6 +152,7 @@ def test_a_file_gets_a_name_that_nobody_has_in_few_places() -> None:
         "openclaw.sqlite.restore",
         "openclaw.from_bundle",
         "hermes.checkpoints",
+        "operations.pages",
     }
     called = {
         name

@@ -15,6 +15,7 @@ from ..core.errors import CloserError, ExitCode, Interrupted, UsageProblem
 from ..system.clock import REAL, Clock
 from . import calls, streams
 from .arguments import count, one_word, word
+from .paged import PlanPaged
 from .placed import Placed
 from .rehearsal import Rehearsed
 
@@ -186,7 +187,7 @@ class Base(Reader):
         self.show(Report(self.OPERATION, dry_run=looking, rules=self.rules, error=problem))
 
 
-class Closing(Rehearsed, Base):
+class Closing(Rehearsed, PlanPaged, Base):
     """What the commands share that close sessions, named or by a policy."""
 
     yes = cli.Flag("--yes", help="close more than --max at once")
@@ -213,6 +214,7 @@ class Closing(Rehearsed, Base):
         """Return the switches as data."""
         if self.archive and self.delete:
             raise UsageProblem("--archive and --delete contradict each other", "give one of them")
+        self.check_plan_page()
         found = super().options()
         return self.rehearsed(
             found._replace(
@@ -233,6 +235,10 @@ class Closing(Rehearsed, Base):
     def only_shows(self) -> bool:
         """Tell whether what is printed is all that this does, and no account of what was done."""
         return bool(self.dry_run or self.rehearse)
+
+    def show(self, found: Report) -> int:
+        """Print a report, once its page is written; return its exit code."""
+        return super().show(self.paged(found, self.place))
 
 
 class Command(Closing):
@@ -259,6 +265,8 @@ class Command(Closing):
 
         close = partial(execute, rehearse=self.rehearsing() if self.rehearse else None)
         if self.demo:
+            if self.page is not None:
+                raise UsageProblem("--demo keeps nothing", "leave out --report")
             elsewhere = (self.runtime, self.state_dir, self.profile, self.url, self.token_file, self.gateway_state)
             if any(given is not None for given in elsewhere):
                 what = "--demo works on a sample store of its own"

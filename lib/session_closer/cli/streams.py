@@ -178,7 +178,7 @@ def _lines(block: Block) -> Iterable[str]:
         return map(shown, block.lines)
     from . import terminal
 
-    return terminal.lines(block, columns)
+    return terminal.lines(block, columns, sys.stdout.encoding)
 
 
 def _columns(stream: Any) -> int:

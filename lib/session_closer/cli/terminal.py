@@ -21,11 +21,14 @@ _MOST_ROWS = 500
 _LEAST_ROOM = 24
 _MOST_OF_A_NAME = 64
 _GAP = 2
+_SHORTEST_BAR, _LONGEST_BAR = 8, 40
 _STYLES = {"": "", "good": "green", "ahead": "cyan", "bad": "bold red", "busy": "yellow", "quiet": "dim"}
 
 
-def lines(grid: Grid, width: int) -> Iterator[str]:
+def lines(grid: Grid, width: int, encoding: str = "utf-8") -> Iterator[str]:
     """Yield a table as lines of a terminal of so many columns, styled, with nothing of the data in control."""
+    if grid.shares and len(grid.rows) <= _MOST_ROWS:
+        grid = _with_bars(grid, width, encoding)
     widths = _widths(grid, width)
     if widths is None:
         yield from map(shown, grid.lines)
@@ -42,6 +45,28 @@ def lines(grid: Grid, width: int) -> Iterator[str]:
             yield from _below(console, row.below, grid.indent + widths[0] + 2 * _GAP, width)
     if together:
         yield from _drawn(console, grid, widths, together)
+
+
+def _with_bars(grid: Grid, width: int, encoding: str) -> Grid:
+    """Return a table with a bar behind each row, as long as its share of the room that is left; as it is: none is."""
+    used = max(cell_len(shown(line)) for line in grid.lines)
+    room = min(width - used - 2 * _GAP, _LONGEST_BAR)
+    if room < _SHORTEST_BAR:
+        return grid
+    mark = _bar_mark(encoding)
+    bars = [mark * max(1, round(share * room)) if share else "" for share in grid.shares]
+    rows = tuple(row._replace(cells=(*row.cells, bar)) for row, bar in zip(grid.rows, bars, strict=True))
+    lines = tuple(f"{line}  {bar}".rstrip() for line, bar in zip(grid.lines, ("", *bars), strict=True))
+    return grid._replace(rows=rows, lines=lines, heads=(*grid.heads, ""))
+
+
+def _bar_mark(encoding: str) -> str:
+    """Return what bars are made of, in an encoding that may not have blocks."""
+    try:
+        "\u2588".encode(encoding)
+    except UnicodeEncodeError:
+        return "#"
+    return "\u2588"
 
 
 def progress(done: int, total: int, rate: float, width: int, encoding: str, *, ahead: str = "") -> str:

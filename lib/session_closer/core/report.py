@@ -179,7 +179,7 @@ class Report(NamedTuple):
     of `found` how many rows at all, None for all of them. `rules`: where the rules of a cleanup come from, in one line.
     `back` is the command that takes an id of `found`. `exported` are copies that were made first, None: not asked for.
     `artifacts` and `totals` are those of a runtime that keeps files. `children`: how many sessions stay that those that
-    go have spawned, None of a cleanup.
+    go have spawned, None of a cleanup. `page`: the path of a page that was written of it.
     """
 
     operation: str
@@ -205,6 +205,7 @@ class Report(NamedTuple):
     totals: Totals | None = None
     children: int | None = None
     rehearsal: Rehearsal | None = None
+    page: str | None = None
 
     @property
     def is_idle(self) -> bool:

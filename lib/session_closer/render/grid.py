@@ -21,6 +21,7 @@ class Grid(NamedTuple):
 
     `right`: the columns whose cells stand at their right; `toned`: the one that shows a row's tone; `wraps`: what has
     no room goes on in the next line, where else it is cut off; `indent` is so many blanks ahead of each line.
+    `shares`: a number from 0 to 1 for each row, which a terminal shows as a bar behind it.
     """
 
     rows: tuple[GridRow, ...]
@@ -30,6 +31,7 @@ class Grid(NamedTuple):
     toned: int = 0
     wraps: bool = False
     indent: int = 0
+    shares: tuple[float, ...] = ()
 
 
 # What is printed: a line, or many that belong together.

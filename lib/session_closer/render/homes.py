@@ -65,7 +65,9 @@ def _usage(found: Inventory) -> list[Block]:
     notes = [f"free     {note}" for note in found.notes]
     if not cells:
         return ["nothing takes any room"]
-    return [_table(_USAGE, cells, frozenset({2, 3})), f"total    {total}", *notes]
+    most = max(use.size for use in rows) or 1
+    table = _table(_USAGE, cells, frozenset({2, 3}))._replace(shares=tuple(use.size / most for use in rows))
+    return [table, f"total    {total}", *notes]
 
 
 def _use_cells(use: Use) -> tuple[str, ...]:
@@ -84,10 +86,12 @@ def _table(heads: Sequence[str], cells: Sequence[tuple[str, ...]], right: frozen
     return Grid(tuple(map(GridRow, cells)), tuple(lines), tuple(heads), right)
 
 
-def as_json(found: Inventory, called: Callable[[str], str] = str) -> str:
+def as_json(found: Inventory, called: Callable[[str], str] = str, page: str | None = None) -> str:
     """Return the envelope (docs/json.md) as one line of JSON: what is missing of the list comes first."""
     envelope = shared(Report(LIST, warnings=found.warnings, error=found.error), found.exit_code, called)
     stores = [{"agent": home.agent, "path": home.path, "era": home.era} for home in found.homes]
+    if page is not None:
+        envelope["report"] = page
     if found.usage is not None:
         usage = [_use(use) for use in found.usage]
         return json.dumps({**envelope, "stores": stores, "usage": usage, "notes": list(found.notes)})

@@ -66,6 +66,8 @@ def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, An
         members["resultsTotal"] = len(report.results if report.artifacts is None else report.artifacts)
     if report.rules is not None:
         members["rules"] = report.rules
+    if report.page is not None:
+        members["report"] = report.page
     if report.rehearsal is not None:
         members["rehearsal"] = rehearsal.members(report.rehearsal)
     if report.exported is not None:
@@ -185,7 +187,7 @@ def shared(report: Report, code: ExitCode, called: Callable[[str], str]) -> dict
     return {**found, "ok": code is ExitCode.OK, "exitCode": int(code)}
 
 
-def list_as_json(listing: Listing, called: Callable[[str], str] = str) -> str:
+def list_as_json(listing: Listing, called: Callable[[str], str] = str, page: str | None = None) -> str:
     """Return the envelope (docs/json.md) as one line of JSON: what is missing of the list comes first.
 
     `path`, `allAgents`, `count` and `activeMinutes` are those of `openclaw sessions --json`.
@@ -203,6 +205,7 @@ def list_as_json(listing: Listing, called: Callable[[str], str] = str) -> str:
             "allAgents": not is_one,
             "path": listing.stores[0].path if is_one and len(listing.stores) == 1 else None,
             **shared(report, listing.exit_code, called),
+            **({"report": page} if page is not None else {}),
             "stores": [
                 {"agent": each.agent, "agentId": each.agent, "path": each.path, "era": each.era}
                 for each in listing.stores

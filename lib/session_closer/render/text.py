@@ -26,6 +26,11 @@ _VERBS = {"restore-sessions": "restore", "cleanup-sessions": "clean up"}
 
 def blocks(report: Report, *, verbose: bool = False) -> list[Block]:
     """Return what a person reads on stdout; bounded unless `verbose`."""
+    out = _blocks(report, verbose=verbose)
+    return out if report.page is None else [*out, f"report   {plain(report.page)}"]
+
+
+def _blocks(report: Report, *, verbose: bool) -> list[Block]:
     if report.artifacts is not None and report.receipts is None:
         return [*rehearsal.lines(report.rehearsal, verbose=verbose), *artifacts.blocks(report, verbose=verbose)]
     out: list[Block] = rehearsal.lines(report.rehearsal, verbose=verbose)

@@ -29,7 +29,7 @@ _POLICY_BYTES = 1 << 20
 # What means something for a runtime that keeps files.
 HOMES_OPTIONS = frozenset({
     "--dry-run", "--reason", "--yes", "--max", "--delete", "--stale", "--older-than", "--kind", "--keep-last",
-    "--max-disk", "--expire-archives", "--policy", "--quiet", "--rows", "--rehearse", "--rehearse-max",
+    "--max-disk", "--expire-archives", "--policy", "--quiet", "--rows", "--rehearse", "--rehearse-max", "--report",
 })  # fmt: skip
 
 
@@ -129,7 +129,8 @@ class CleanupSessions(Closing):
         # One that is not there is a slip of the words, and no run has begun.
         where.profiles()
         self.rules = retention.told(asked, limits)
-        options = self.options()._replace(most_rows=None if self.verbose else SHOWN)
+        # A page shows what stays, too.
+        options = self.options()._replace(most_rows=None if self.verbose or self.page else SHOWN)
         perform = prune.perform if options.rehearse is None else rehearse_homes.perform
         found = perform(where, limits, options, told=self.rules, console=self.console(), clock=self.clock)
         return self.show(found)

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from plumbum import cli
 
 from ...core import durations, keys
 from ...core.errors import CloserError, UsageProblem
+from ...core.escape import plain
 from ...core.words import LIMIT, Kind, Sort
 from .. import arguments, streams
 from ..app import Reader
 from ..arguments import count, one_word, word
+from ..paged import Paged
 from ..program import start
 
 if TYPE_CHECKING:
     from ...core.listed import Inventory
     from ...core.selection import Listing
     from ...ports.artifacts import Place as Homes
+    from ...render.page import Page
 
 # What means something for a runtime that keeps files.
-HOMES_OPTIONS = frozenset({"--older-than", "--limit", "--usage"})
+HOMES_OPTIONS = frozenset({"--older-than", "--limit", "--usage", "--report"})
 # No limit; plumbum takes None for an option that was not given.
 _ALL = 0
 
@@ -31,7 +34,7 @@ def _limit(value: str) -> int:
     return _ALL if value == "all" else int(count("--limit all|N", 50)(value))
 
 
-class ListSessions(Reader):
+class ListSessions(Paged, Reader):
     """List sessions, newest first: age, kind, status, size of the transcript, and why no policy may remove it.
 
     WORD finds by key, beginning of the session id, label, name, title and channel, ignoring case; all words hold.
@@ -65,6 +68,7 @@ class ListSessions(Reader):
         """Do what was asked; plumbum calls this with the positionals."""
         if "" in words:
             raise UsageProblem("a word to look for is empty", "leave it out")
+        self.check_page()
         if (homes := self.homes()) is not None:
             return self._of_homes(homes, words)
         if self.usage:
@@ -82,7 +86,7 @@ class ListSessions(Reader):
             frozenset(itertools.chain.from_iterable(self.kinds)),
             None if self.active is None else self.active * durations.SECONDS["m"],
             self.older_than,
-            None if self.limit == _ALL else self.limit,
+            self._most(),
             words,
             tuple(self.globs),
             self.label,
@@ -91,6 +95,10 @@ class ListSessions(Reader):
         )
         return self._show(look(self.place_of(self.store), wanted, self.clock))
 
+    def _most(self) -> int | None:
+        """Return how many are shown at most: of a page all, where nobody says otherwise."""
+        return None if self.limit == _ALL or (self.page is not None and self.limit == LIMIT) else self.limit
+
     def _of_homes(self, where: Homes, words: tuple[str, ...]) -> int:
         """List what is in homes of files."""
         self.check_options(where, HOMES_OPTIONS)
@@ -98,7 +106,7 @@ class ListSessions(Reader):
         from ...core.listed import Sought  # what touches a home is not loaded for --help
         from ...operations import inventory
 
-        sought = Sought(words, self.older_than, None if self.limit == _ALL else self.limit, self.usage)
+        sought = Sought(words, self.older_than, self._most(), self.usage)
         return self._show_inventory(inventory.look(where, sought, self.clock))
 
     def _usage(self, words: tuple[str, ...]) -> int:
@@ -115,11 +123,12 @@ class ListSessions(Reader):
             raise UsageProblem("--usage counts everything", "leave out the words, and all that chooses or orders")
 
     def _show_inventory(self, found: Inventory) -> int:
-        from ...render import homes, text
+        from ...render import homes, pages, text
 
+        path = self._written(lambda: pages.of_inventory(found, self.made()), found.error)
         self.put(
-            lambda: homes.as_json(found, self.called),
-            lambda: homes.listed(found),
+            lambda: homes.as_json(found, self.called, path),
+            lambda: homes.listed(found) if path is None else [*homes.listed(found)[:1], *_told(path)],
             text.complaints(found.warnings, found.error, self.called),
         )
         return int(found.exit_code)
@@ -131,14 +140,27 @@ class ListSessions(Reader):
         self._show(Listing(error=problem))
 
     def _show(self, found: Listing) -> int:
-        from ...render import json, table, text
+        from ...render import json, pages, table, text
 
+        path = self._written(lambda: pages.of_list(found, self.made()), found.error)
         self.put(
-            lambda: json.list_as_json(found, self.called),
-            lambda: table.listed(found, verbose=self.verbose, width=streams.width()),
+            lambda: json.list_as_json(found, self.called, path),
+            lambda: (
+                table.listed(found, verbose=self.verbose, width=streams.width())
+                if path is None
+                else [*table.listed(found)[:1], *_told(path)]
+            ),
             text.complaints(found.warnings, found.error, self.called),
         )
         return int(found.exit_code)
+
+    def _written(self, page: Callable[[], Page], error: CloserError | None) -> str | None:
+        """Write a page where one is wanted, and there is something to show; return its path."""
+        return None if self.page is None or error is not None else self.write(page())
+
+
+def _told(path: str) -> list[str]:
+    return [f"report   {plain(path)}"]
 
 
 def main() -> int:
