@@ -7,6 +7,8 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from ..system.files import is_no_file, open_within
@@ -57,11 +59,15 @@ class _Place(NamedTuple):
 
 
 def found(root: str, patterns: Sequence[Pattern]) -> Iterator[Found]:
-    """Give what matches below a home, pattern by pattern, by name; OSError where a folder cannot be read."""
+    """Give what matches below a home, pattern by pattern; OSError where a folder cannot be read."""
     device = os.stat(root).st_dev
-    for pattern in patterns:
-        for place in _folders(root, pattern.folder):
-            yield from _matching(root, place, pattern, device)
+    for folder, some in groupby(patterns, key=attrgetter("folder")):
+        # One look at a folder for all patterns of it: there may be very many names.
+        wanted = [(pattern, list[Found]()) for pattern in some]
+        for place in _folders(root, folder):
+            _match(root, place, wanted, device)
+        for _, matches in wanted:
+            yield from matches
 
 
 def is_of(path: str, patterns: Sequence[Pattern], kind: str) -> bool:
@@ -114,23 +120,28 @@ def opened(root: str, folder: str) -> Iterator[int | None]:
         os.close(descriptor)
 
 
-def _matching(root: str, folder: str, pattern: Pattern, device: int) -> Iterator[Found]:
+def _match(root: str, folder: str, wanted: Sequence[tuple[Pattern, list[Found]]], device: int) -> None:
+    """Add to the list of each pattern what matches it in a folder."""
     with opened(root, folder) as descriptor:
         if descriptor is None:
             return
         place = _Place(folder, descriptor, device)
+        ways = [(pattern.name.fullmatch, pattern, matches.append) for pattern, matches in wanted]
         with os.scandir(descriptor) as entries:
             for entry in entries:
-                match = pattern.name.fullmatch(entry.name)
-                if match is None:
-                    continue
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                if not (stat.S_ISDIR if pattern.is_folder else stat.S_ISREG)(status.st_mode):
-                    continue
-                yield _found(pattern, place, match, status)
+                name = entry.name
+                for fits, pattern, add in ways:
+                    if (match := fits(name)) is not None and (status := _status(entry, pattern)) is not None:
+                        add(_found(pattern, place, match, status))
+
+
+def _status(entry: os.DirEntry[str], pattern: Pattern) -> os.stat_result | None:
+    """Return the stat of an entry that is what a pattern is of, a folder or a file; None where it is not."""
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return status if (stat.S_ISDIR if pattern.is_folder else stat.S_ISREG)(status.st_mode) else None
 
 
 def _found(pattern: Pattern, place: _Place, match: re.Match[str], status: os.stat_result) -> Found:

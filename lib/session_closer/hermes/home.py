@@ -101,12 +101,13 @@ class HermesHome:
         owner, why = known.owners.get(name), str(known.why(name))
         if not why and found.kind in _IN_TEXT and self._may_go(found):
             try:
-                said = names.inside(os.path.join(self.root, found.path))
+                said = names.others(f"{self.root}/{found.path}", name)
             except OSError:
                 return owner, UNREADABLE
-            self._asked[found.path] = (name, *said)
-            why = next((str(known.why(each)) for each in sorted(said) if known.why(each)), "")
-            owner = owner or next((each for each in sorted(said) if each in known.known), None)
+            if said:
+                self._asked[found.path] = (name, *said)
+                why = next((str(known.why(each)) for each in sorted(said) if known.why(each)), "")
+                owner = owner or next((each for each in sorted(said) if each in known.known), None)
         if not why and found.kind == kinds.TRANSCRIPT and owner is not None and self._may_go(found):
             why = self._unsaved(known, found, owner)
         return owner, why

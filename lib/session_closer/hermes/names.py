@@ -13,7 +13,8 @@ from ..system import files
 
 SNAPSHOT, DUMP, TRANSCRIPT = "session_json", "request_dump", "transcript_jsonl"
 _LONGEST = 96
-_SAFE = re.compile(r"[\w-]{1,96}")
+# What is safe as it is: the underscores at both ends would be taken away.
+_SAFE = re.compile(r"(?!_)[\w-]{1,96}(?<!_)")
 _UNSAFE = re.compile(r"[^\w-]")
 _PATTERNS = (
     (DUMP, re.compile(r"request_dump_(.+)_[0-9]{8}_[0-9]{6}_\w{6}\.json", re.DOTALL)),
@@ -22,6 +23,7 @@ _PATTERNS = (
 )
 # Where Hermes writes a snapshot or a dump, the id stands in its first lines.
 _HEAD, _WHOLE = 4 << 10, 64 << 20
+_NEEDLE = b'"session_id"'
 _INSIDE = re.compile(rb'"session_id"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 
 
@@ -51,18 +53,33 @@ def parse(name: str) -> Named | None:
 
 def names_of(session_id: str) -> Collection[str]:
     """Return all names that a session's files may have: versions before 0.18 take the id as it is."""
-    if _SAFE.fullmatch(session_id) and session_id.strip("_") == session_id:
+    if _SAFE.fullmatch(session_id):
         return (session_id,)
     return {session_id, session_id.strip(), safe(session_id)}
 
 
 def owners(protected: Iterable[str], others: Iterable[str]) -> dict[str, str]:
     """Return whose each name is; of several ids with one name the first protected one, else the first at all."""
+    ids = dict.fromkeys((*protected, *others))
+    odd = {each for each in ids if not _SAFE.fullmatch(each)}
+    if not odd:
+        return {each: each for each in ids}
     found: dict[str, str] = {}
-    for session_id in (*protected, *others):
-        for name in names_of(session_id):
+    for session_id in ids:
+        for name in names_of(session_id) if session_id in odd else (session_id,):
             found.setdefault(name, session_id)
     return found
+
+
+def others(path: str, name: str) -> frozenset[str]:
+    """Return the session ids besides a name that a snapshot or a dump says it is of; OSError."""
+    head = files.piece(path, 0, _HEAD)
+    at = head.find(_NEEDLE)
+    # So Hermes writes it, and so do nearly all: nothing has to be parsed.
+    usual = b'%b: "%b"' % (_NEEDLE, name.encode("utf-8", "surrogatepass"))
+    if at >= 0 and head.startswith(usual, at) and _SAFE.fullmatch(name) and head.find(_NEEDLE, at + len(usual)) < 0:
+        return frozenset()
+    return inside(path) - {name}
 
 
 def inside(path: str) -> frozenset[str]:
@@ -77,7 +94,17 @@ def inside(path: str) -> frozenset[str]:
 
 def _ids(text: bytes) -> frozenset[str]:
     found = set()
-    for each in _INSIDE.findall(text):
-        with contextlib.suppress(ValueError):
-            found.add(json.loads(each.decode("utf-8", "surrogatepass")))
+    # Far less of a large text is looked at than by a search for the pattern.
+    at = text.find(_NEEDLE)
+    while at >= 0:
+        if match := _INSIDE.match(text, at):
+            with contextlib.suppress(ValueError):
+                found.add(_string(match[1]))
+        at = text.find(_NEEDLE, match.end() if match else at + 1)
     return frozenset(found)
+
+
+def _string(text: bytes) -> str:
+    """Return a string of JSON as what it stands for; ValueError where it is none."""
+    plain = text[1:-1].decode("utf-8", "surrogatepass")
+    return plain if plain.isprintable() and "\\" not in plain else json.loads(f'"{plain}"')
