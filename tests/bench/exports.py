@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import msgspec
+
 from .page import put, table
 from .side_by_side import REPOSITORY, Case, Taken, closer_environ, measure
 
@@ -24,17 +26,19 @@ def main() -> int:
     for count in (SMALL, EVENTS):
         with tempfile.TemporaryDirectory(prefix="session-closer-bench-") as scratch:
             size, took = _taken(Path(scratch), count)
-        whole, page, copy = took["bundle"], took["page"], took["copy"]
+        whole, page, copy, parsed = (took[name] for name in ("bundle", "page", "copy", "parsed"))
         rows.append([
             f"{count:,}", f"{size >> 20} MiB", f"{copy.median:.2f} s", f"{whole.median:.2f} s",
-            f"{whole.against(copy):.1f}", f"{page.median:.2f} s", f"{whole.peak >> 20} MiB",
+            f"{whole.against(copy):.1f}", f"{parsed.median:.2f} s", f"{whole.against(parsed):.1f}",
+            f"{page.median:.2f} s", f"{whole.peak >> 20} MiB",
         ])  # fmt: skip
     goals = [
         (f"{EVENTS:,} events: a bundle ≤ {MOST} of a copy with its hash", whole.against(copy), MOST),
         (f"{EVENTS:,} events: memory ≤ {MOST_MIB} MiB", whole.peak >> 20, MOST_MIB),
     ]
     lines = [[goal, f"{value:.3g}", "met" if value <= most else "missed"] for goal, value, most in goals]
-    head = ["events", "transcript", "copy and hash", "bundle", "against that", "page alone", "memory"]
+    head = ["events", "transcript", "copy and hash", "bundle", "against that", "taken apart once", "against that"]
+    head += ["page alone", "memory"]
     put("exports", f"{table(head, rows)}\n{table(['goal', 'measured', ''], lines)}")
     return 0
 
@@ -47,14 +51,18 @@ def _taken(scratch: Path, count: int) -> tuple[int, dict[str, Taken]]:
 
     def prepare() -> None:
         shutil.rmtree(out, ignore_errors=True)
-        (scratch / "copy").unlink(missing_ok=True)
+        for name in ("copy", "parsed", "parsed.md"):
+            (scratch / name).unlink(missing_ok=True)
 
     def copied() -> None:
-        assert (scratch / "copy").stat().st_size == path.stat().st_size
+        made = [name for name in ("copy", "parsed") if (scratch / name).exists()]
+        assert made
+        assert all((scratch / name).stat().st_size == path.stat().st_size for name in made)
 
     def exported() -> None:
         assert any(out.rglob("transcript.jsonl")) or any(out.rglob("*.md"))
 
+    parsed = [str(path), str(scratch / "parsed"), str(Path(msgspec.__file__).parents[1])]
     cases = [
         Case(
             "copy",
@@ -62,6 +70,7 @@ def _taken(scratch: Path, count: int) -> tuple[int, dict[str, Taken]]:
             prepare,
             copied,
         ),
+        Case("parsed", [sys.executable, str(HERE / "parsed.py"), *parsed], prepare, copied),
         Case("bundle", [sys.executable, *export], prepare, exported),
         Case("page", [sys.executable, *export, "--format", "md"], prepare, exported),
     ]

@@ -11,9 +11,11 @@ from ..artifacts.engine import Became
 from ..core import artifacts
 from ..core.artifacts import ELSEWHERE, Artifact, Limits
 from ..core.errors import CloserError, Refused, StorageFailed
+from ..core.findings import Doubt
 from ..core.model import Status
 from ..core.report import ArtifactRow, Report
 from ..core.wish import Options
+from ..journal import clocks, history
 from ..journal.record import HOME, ArtifactRecord, StoreRecord
 from ..journal.stopped import STOPPING, stopped, storage
 from ..ports.artifacts import Disposal, Home, Place
@@ -70,7 +72,8 @@ def perform(
 
 def _performed(run: _Run, found: Sequence[Home]) -> Report:
     now = run.context.clock.seconds()
-    parts = [_looked_at(run, home, now) for home in found]
+    doubt = clocks.doubt(now, history.beginnings(run.where.state))
+    parts = [_looked_at(run, home, now, doubt) for home in found]
     _find_shelves(run, parts, now)
     error = _refusal(run, parts)
     if error is None and not run.options.dry_run and any(part.count for part in parts):
@@ -78,13 +81,22 @@ def _performed(run: _Run, found: Sequence[Home]) -> Report:
     return _report(run, parts, now, error)
 
 
-def _looked_at(run: _Run, home: Home, now: float) -> Part:
+def _looked_at(run: _Run, home: Home, now: float, doubt: Doubt | None) -> Part:
+    limits, moves = run.limits, not run.options.delete
     try:
-        verdicts = artifacts.decided(home.look(run.limits), run.limits, now, moves=not run.options.delete)
+        found = home.look(limits)
     except CloserError as problem:
         return Part(home, problem=problem)
     run.context.console.warn(*home.doubts())
-    return Part(home, verdicts)
+    verdicts = artifacts.decided(found, limits, now, moves=moves)
+    if doubt is None:
+        return Part(home, verdicts)
+    # What is old by a clock that was set ahead alone may have been written to a minute ago.
+    certain = artifacts.decided(found, limits, now - doubt.seconds, moves=moves)
+    if count := len(verdicts.going) - len(certain.going):
+        what = "1 file or folder stays" if count == 1 else f"{count} files and folders stay"
+        run.context.console.warn(shelves.staying(what, doubt))
+    return Part(home, certain)
 
 
 def _find_shelves(run: _Run, parts: Sequence[Part], now: float) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ..artifacts import scan
 from ..core import durations
+from ..core.findings import Doubt
 from ..journal import clocks, history
 from ..journal.codec import scan as read_record
 from ..journal.record import HOME, Damaged
@@ -59,6 +60,10 @@ def old(state: str, age: float, now: float) -> tuple[list[Shelf], str]:
     certain = [shelf for shelf in found if shelf.age - doubt.seconds > age]
     if len(certain) == len(found):
         return found, ""
-    count, ahead = len(found) - len(certain), durations.shown(doubt.seconds)
-    said = f"the clock was set ahead by {ahead} since run {doubt.run}, without a restart of the machine"
-    return certain, f"{count} archives stay, which only that makes old enough: {said}"
+    return certain, staying(f"{len(found) - len(certain)} archives stay", doubt)
+
+
+def staying(what: str, doubt: Doubt) -> str:
+    """Return what is said where something stays that is old by a clock that was set ahead, and by nothing else."""
+    said = f"the clock was set ahead by {durations.shown(doubt.seconds)} since run {doubt.run}"
+    return f"{what}, which only that makes old enough: {said}, without a restart of the machine"

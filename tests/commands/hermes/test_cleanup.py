@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.journal import clocks
 from session_closer.operations import prune
 from session_closer.system.disk import Disk
 from support.clock import Ahead, handed
@@ -59,6 +60,23 @@ def test_each_kind_goes_at_its_age_and_not_before(home: Leavings, kind: str) -> 
     assert answer.data["spared"] == {"young": 1}
     with handed(Ahead(seconds=120)):
         assert by_status(home.run(CleanupSessions)) == {"archived": [FREE[kind]]}
+
+
+@pytest.mark.skipif(not clocks.uptime().boot, reason="nobody says how long the machine has been up")
+def test_what_a_clock_that_was_set_ahead_alone_makes_old_stays(home: Leavings) -> None:
+    home.lay_kind("request_dump", FREE["request_dump"])
+    assert by_status(home.run(CleanupSessions)) == {"archived": [FREE["request_dump"]]}
+    home.lay_kind("request_dump", FREE["request_dump"])
+    home.lay_kind("session_json", FREE["session_json"], age=0.0)
+    with handed(Ahead(days=40)):
+        dry, answer = home.run(CleanupSessions, "--dry-run"), home.run(CleanupSessions)
+    assert (dry.code, by_status(dry)) == (0, {"would_archive": [FREE["request_dump"]]})
+    assert (answer.code, by_status(answer)) == (0, {"archived": [FREE["request_dump"]]})
+    assert home.has(FREE["session_json"])
+    [said] = answer.data["warnings"]
+    assert said.startswith("1 file or folder stays, which only that makes old enough: the clock was set ahead by ")
+    with handed(Ahead(days=80)):
+        assert by_status(home.run(CleanupSessions)) == {}
 
 
 @pytest.mark.parametrize("kind", OPTIONAL)

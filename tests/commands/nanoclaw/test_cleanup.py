@@ -16,9 +16,11 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core.artifacts import Limits
+from session_closer.journal import clocks
 from session_closer.nanoclaw import kinds
 from session_closer.system.clock import REAL
 from session_closer.system.disk import Disk
+from support.clock import Ahead, handed
 from support.commands import Answer, run, run_json
 from support.nanoclaw import ACTIVE, CLOSED, DAY, GROUP, LOST, OVER, USED, NanoclawHome, V1Home, V2Home
 
@@ -29,6 +31,17 @@ def gone(answer: Answer, home: NanoclawHome) -> set[str]:
     """Return the paths below the home of all that went."""
     root = os.path.realpath(home.path)
     return {os.path.relpath(row["path"], root) for row in answer.data["results"] if row["status"] == "archived"}
+
+
+@pytest.mark.skipif(not clocks.uptime().boot, reason="nobody says how long the machine has been up")
+def test_what_a_clock_that_was_set_ahead_alone_makes_old_stays(first: V1Home) -> None:
+    first.lay_free()
+    assert run_json(CleanupSessions, state=first.path).code == 0
+    young = first.lay_all_of(first.claude, first.projects, OVER, age=0.0)
+    with handed(Ahead(days=40)):
+        answer = run_json(CleanupSessions, state=first.path)
+    assert (answer.code, gone(answer, first)) == (0, set()), answer
+    assert all(map(first.has, young.values()))
 
 
 def test_a_folder_that_is_too_deep_stays_and_all_else_goes(second: V2Home) -> None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from functools import lru_cache
 
 # So many characters of what a tool was given, or gave, are on a page.
 MOST = 2048
 # Control characters, what turns the direction of a line or ends one, and halves of surrogate pairs.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CUT = f"*cut: {MOST:,} of {{:,}} characters; the transcript has all of it*\n\n"
 _TICKS = re.compile("`+")
 _PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .:/@+-]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))*")
 
 
 def visible(text: str) -> str:
     """Return text whose control characters are escapes, but for tab and newline; each newline is one of UNIX."""
+    if text.isprintable():
+        return text
     if "\r" in text:
         text = text.replace("\r\n", "\n")
-    return _UNSEEN.sub(_escape, text) if _UNSEEN.search(text) else text
+    return _UNSEEN.sub(_escape, text)
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -33,26 +36,30 @@ def code(text: str) -> str:
     return f"{ticks} {shown} {ticks}" if shown[:1] == "`" or shown[-1:] == "`" else f"{ticks}{shown or ' '}{ticks}"
 
 
+@lru_cache(maxsize=256)
 def word(text: str) -> str:
     """Return text as it is where Markdown and HTML have nothing to say of it, else as a span of code."""
     return text if _PLAIN.fullmatch(text) else code(text)
 
 
-def quoted(text: str) -> Iterator[str]:
-    """Give the lines of a quotation, all of the text: whatever is left open in it ends with the quotation."""
-    yield "".join([f"> {line}\n" if line else ">\n" for line in visible(text).split("\n")])
-    yield "\n"
+def quoted(text: str) -> str:
+    """Return the lines of a quotation, all of the text: whatever is left open in it ends with the quotation."""
+    shown = visible(text)
+    if "\n" not in shown:
+        return f"> {shown}\n\n" if shown else ">\n\n"
+    return "".join([*(f"> {line}\n" if line else ">\n" for line in shown.split("\n")), "\n"])
 
 
-def fenced(text: str, language: str = "") -> Iterator[str]:
-    """Give a block of code that nothing in the text can end, and where the text is long, its beginning and a note."""
+def fenced(text: str, language: str = "") -> str:
+    """Return a block of code that nothing in the text can end, and where the text is long, its beginning and a note."""
     shown = visible(text[:MOST])
     fence = "`" * max(3, _longest(shown) + 1)
-    yield f"{fence}{language}\n{shown}{'' if shown.endswith(chr(10)) else chr(10)}{fence}\n\n"
-    if len(text) > MOST:
-        yield f"*cut: {MOST:,} of {len(text):,} characters; the transcript has all of it*\n\n"
+    end = "" if shown.endswith("\n") else "\n"
+    note = "" if len(text) <= MOST else _CUT.format(len(text))
+    return f"{fence}{language}\n{shown}{end}{fence}\n\n{note}"
 
 
+@lru_cache(maxsize=256)
 def fold(title: str) -> str:
     """Return what begins a part that is folded; `END` ends it."""
     line = visible(title).replace("\n", " ")

@@ -7,7 +7,7 @@ pass for a part of the page.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -19,6 +19,9 @@ from .markdown import END, code, fenced, fold, quoted, word
 _MILLISECONDS = 1000
 _LATEST_MS = 253402300799999
 _NAMED = 80
+# So many parts are held, and of a line that is as large none.
+_TOGETHER, _LARGE = 256, 64 << 10
+_ATTACHED = frozenset({"MediaPaths", "MediaPath", "__openclaw"})
 # Data of an image is not text, and not for a page.
 _BASE64 = 3 / 4
 
@@ -40,11 +43,16 @@ class Heading(NamedTuple):
 def page(lines: Iterable[bytes], seen: Survey, heading: Heading, *, thinking: bool = False) -> Iterator[str]:
     """Give the page of a transcript that was looked through before: its active branch, in the order of the file."""
     yield from _top(heading, seen, thinking=thinking)
-    writer = _Writer(thinking=thinking)
+    parts: list[str] = []
+    writer = _Writer(parts.append, thinking=thinking)
     for line, is_active in zip(lines, seen.active, strict=True):
         if is_active:
-            yield from writer.line(line)
-    yield from writer.end()
+            writer.line(line)
+            if len(parts) > _TOGETHER or len(line) > _LARGE:
+                yield "".join(parts)
+                parts.clear()
+    writer.end()
+    yield "".join(parts)
 
 
 def _top(heading: Heading, seen: Survey, *, thinking: bool) -> Iterator[str]:
@@ -93,138 +101,153 @@ def _moment(value: object) -> str:
 
 
 class _Writer:
-    """Writes one event after the other; a tool call waits for its result, as far as it will be shown."""
+    """Puts one event after the other into parts of a page; a tool call waits for its result, as far as it is shown."""
 
-    def __init__(self, *, thinking: bool) -> None:
+    def __init__(self, put: Callable[[str], None], *, thinking: bool) -> None:
+        self._put = put
         self._thinking = thinking
         self._number = 0
         self._waiting: dict[str, tuple[str, str]] = {}
 
-    def line(self, line: bytes) -> Iterator[str]:
+    def line(self, line: bytes) -> None:
         """Write a line of the transcript."""
         found = event(line)
         if found is None:
             if line.strip():
-                yield from self._folded("a line that holds no event", line.decode("utf-8", "backslashreplace"))
+                self._folded("a line that holds no event", line.decode("utf-8", "backslashreplace"))
             return
         kind = found.get("type")
         if kind == "message" and isinstance(found.get("message"), dict):
-            yield from self._message(found, found["message"])
+            self._message(found, found["message"])
         elif kind not in ("session", "leaf", "message"):
-            yield from self.end()
-            yield from self._other(found, kind)
+            self.end()
+            self._other(found, kind)
         elif kind == "message":
-            yield from self._folded("a message without content", _json(found))
+            self._folded("a message without content", _json(found))
 
-    def end(self) -> Iterator[str]:
+    def end(self) -> None:
         """Write the calls that no result has come for."""
         for name, given in self._waiting.values():
-            yield from _call(name, given, None, "no result")
+            self._call(name, given, None, "no result")
         self._waiting.clear()
 
-    def _message(self, found: dict[str, Any], message: dict[str, Any]) -> Iterator[str]:
+    def _message(self, found: dict[str, Any], message: dict[str, Any]) -> None:
         role = message.get("role")
         if role == "toolResult":
-            yield from self._result(message)
+            self._result(message)
             return
-        yield from self.end()
+        self.end()
         self._number += 1
         shown = word(role[:_NAMED]) if isinstance(role, str) else "unknown role"
         when = found.get("timestamp")
-        yield f"## {self._number} · {shown} · {_moment(message.get('timestamp') if when is None else when)}\n\n"
-        yield from self._content(message.get("content"))
-        yield from _attached(message)
+        self._put(f"## {self._number} · {shown} · {_moment(message.get('timestamp') if when is None else when)}\n\n")
+        self._content(message.get("content"))
+        self._attached(message)
         stop = message.get("stopReason")
         if stop in ("error", "aborted"):
             why = message.get("errorMessage")
-            yield f"*ended: {stop}*\n\n" if not isinstance(why, str) else f"*ended: {stop}:* {code(why[:_NAMED])}\n\n"
+            self._put(f"*ended: {stop}:* {code(why[:_NAMED])}\n\n" if isinstance(why, str) else f"*ended: {stop}*\n\n")
         if role not in ("user", "assistant"):
             rest = {name: value for name, value in message.items() if name not in ("role", "content", "timestamp")}
-            yield from self._folded(f"the rest of this {role} message", _json(rest)) if rest else ()
+            if rest:
+                self._folded(f"the rest of this {role} message", _json(rest))
 
-    def _content(self, content: object) -> Iterator[str]:
+    def _content(self, content: object) -> None:
         if isinstance(content, str):
-            content = [{"type": "text", "text": content}]
-        if content is None:
-            return
-        if not isinstance(content, list):
-            yield from self._folded("content of an unknown kind", _json(content))
-            return
-        for block in content:
-            yield from self._block(block)
+            self._text(content)
+        elif isinstance(content, list):
+            for block in content:
+                self._block(block)
+        elif content is not None:
+            self._folded("content of an unknown kind", _json(content))
 
-    def _block(self, block: object) -> Iterator[str]:
+    def _text(self, text: str) -> None:
+        if text:
+            self._put(quoted(text))
+
+    def _block(self, block: object) -> None:
         kind = block.get("type") if isinstance(block, dict) else None
         if not isinstance(block, dict):
-            yield from self._folded("a block of an unknown kind", _json(block))
+            self._folded("a block of an unknown kind", _json(block))
         elif kind == "text" and isinstance(block.get("text"), str):
-            yield from quoted(block["text"]) if block["text"] else ()
+            self._text(block["text"])
         elif kind == "thinking":
             if self._thinking:
                 said = block.get("thinking")
-                yield "*thinking*\n\n"
-                yield from quoted(said if isinstance(said, str) else _json(block))
+                self._put(f"*thinking*\n\n{quoted(said if isinstance(said, str) else _json(block))}")
         elif kind == "image":
-            yield f"*image {_image(block)}*\n\n"
+            self._put(f"*image {_image(block)}*\n\n")
         elif kind == "toolCall":
-            yield from self._called(block)
+            self._called(block)
         else:
-            yield from self._folded(f"block {kind}", _json(block))
+            self._folded(f"block {kind}", _json(block))
 
-    def _called(self, block: dict[str, Any]) -> Iterator[str]:
+    def _called(self, block: dict[str, Any]) -> None:
         name, own = block.get("name"), block.get("id")
         arguments = block.get("arguments", block.get("partialArgs"))
         given = arguments if isinstance(arguments, str) else _json(arguments)
         shown = name[:_NAMED] if isinstance(name, str) else "unknown tool"
         if not isinstance(own, str) or own in self._waiting:
-            yield from _call(shown, given, None, "no id")
+            self._call(shown, given, None, "no id")
             return
         self._waiting[own] = shown, given
 
-    def _result(self, message: dict[str, Any]) -> Iterator[str]:
+    def _result(self, message: dict[str, Any]) -> None:
         own, tool = message.get("toolCallId"), message.get("toolName")
         called = self._waiting.pop(own, None) if isinstance(own, str) else None
         name = called[0] if called else tool[:_NAMED] if isinstance(tool, str) else "unknown tool"
         failed = "failed" if message.get("isError") is True else ""
         if called is None:
             failed = f"{failed} result without its call".strip()
-        yield from _call(name, called[1] if called else None, _given_back(message), failed)
-        yield from _attached(message)
+        self._call(name, called[1] if called else None, _given_back(message), failed)
+        self._attached(message)
 
-    def _other(self, found: dict[str, Any], kind: object) -> Iterator[str]:
+    def _other(self, found: dict[str, Any], kind: object) -> None:
         when = _moment(found.get("timestamp"))
         shown = word(kind[:_NAMED]) if isinstance(kind, str) else "event without a type"
         if kind in ("compaction", "branch_summary"):
             before = found.get("tokensBefore")
-            yield f"## {shown} · {when}\n\n"
+            self._put(f"## {shown} · {when}\n\n")
             if isinstance(before, int):
-                yield f"*{before:,} tokens before*\n\n"
+                self._put(f"*{before:,} tokens before*\n\n")
             summary = found.get("summary")
-            yield from quoted(summary) if isinstance(summary, str) else self._folded("no summary", _json(found))
+            if isinstance(summary, str):
+                self._put(quoted(summary))
+            else:
+                self._folded("no summary", _json(found))
         elif kind == "model_change":
-            yield f"*{shown}: {code(_named(found, 'provider', 'modelId', 'model'))} · {when}*\n\n"
+            self._put(f"*{shown}: {code(_named(found, 'provider', 'modelId', 'model'))} · {when}*\n\n")
         elif kind == "reset":
-            yield f"## {shown} · {when}\n\n*what follows began without what came before*\n\n"
+            self._put(f"## {shown} · {when}\n\n*what follows began without what came before*\n\n")
         elif kind == "thinking_level_change":
-            yield f"*{shown}: {code(_named(found, 'thinkingLevel', 'level'))} · {when}*\n\n"
+            self._put(f"*{shown}: {code(_named(found, 'thinkingLevel', 'level'))} · {when}*\n\n")
         elif isinstance(kind, str) and kind in KNOWN:
-            yield from self._folded(f"{kind} · {when}", _json(found))
+            self._folded(f"{kind} · {when}", _json(found))
         else:
-            yield f"*unknown event {shown} · {when}*\n\n"
-            yield from self._folded("as it is", _json(found))
+            self._put(f"*unknown event {shown} · {when}*\n\n")
+            self._folded("as it is", _json(found))
 
-    def _folded(self, title: str, text: str) -> Iterator[str]:
-        yield fold(title)
-        yield from fenced(text)
-        yield END
+    def _call(self, name: str, given: str | None, result: Sequence[str] | None, note: str) -> None:
+        self._put(fold(f"{name} · {note}" if note else name))
+        if given is not None:
+            self._put(fenced(given, "json"))
+        self._put("".join([*(result or ()), END]))
 
+    def _folded(self, title: str, text: str) -> None:
+        self._put(f"{fold(title)}{fenced(text)}{END}")
 
-def _call(name: str, given: str | None, result: Sequence[str] | None, note: str) -> Iterator[str]:
-    yield fold(f"{name}{f' · {note}' if note else ''}")
-    if given is not None:
-        yield from fenced(given, "json")
-    yield from result or ()
-    yield END
+    def _attached(self, message: dict[str, Any]) -> None:
+        """Name the attachments of a message, wherever OpenClaw notes them."""
+        if message.keys().isdisjoint(_ATTACHED):
+            return
+        paths = message.get("MediaPaths") or message.get("MediaPath") or []
+        named = [paths] if isinstance(paths, str) else paths if isinstance(paths, list) else []
+        own = message.get("__openclaw")
+        media = own.get("media") if isinstance(own, dict) else None
+        urls = [each.get("url") for each in media if isinstance(each, dict)] if isinstance(media, list) else []
+        for name in [*named, *urls]:
+            if isinstance(name, str):
+                self._put(f"*attachment* {code(name.rpartition('/')[2][:_NAMED] or name[:_NAMED])}\n\n")
 
 
 def _given_back(message: dict[str, Any]) -> list[str]:
@@ -235,13 +258,13 @@ def _given_back(message: dict[str, Any]) -> list[str]:
     for block in blocks if isinstance(blocks, list) else [blocks]:
         kind = block.get("type") if isinstance(block, dict) else None
         if not isinstance(block, dict):
-            found += fenced(_json(block))
+            found.append(fenced(_json(block)))
         elif kind == "image":
             found.append(f"*image {_image(block)}*\n\n")
         elif kind == "text" and isinstance(block.get("text"), str):
-            found += fenced(block["text"])
+            found.append(fenced(block["text"]))
         else:
-            found += fenced(_json(block))
+            found.append(fenced(_json(block)))
     return found
 
 
@@ -249,18 +272,6 @@ def _image(block: dict[str, Any]) -> str:
     kind, data = block.get("mimeType"), block.get("data")
     size = f"{int(len(data) * _BASE64):,} bytes" if isinstance(data, str) else "size unknown"
     return f"{word(kind[:_NAMED]) if isinstance(kind, str) else 'of an unknown kind'}, {size}"
-
-
-def _attached(message: dict[str, Any]) -> Iterator[str]:
-    """Name the attachments of a message, wherever OpenClaw notes them."""
-    paths = message.get("MediaPaths") or message.get("MediaPath") or []
-    named = [paths] if isinstance(paths, str) else paths if isinstance(paths, list) else []
-    own = message.get("__openclaw")
-    media = own.get("media") if isinstance(own, dict) else None
-    urls = [each.get("url") for each in media if isinstance(each, dict)] if isinstance(media, list) else []
-    for name in [*named, *urls]:
-        if isinstance(name, str):
-            yield f"*attachment* {code(name.rpartition('/')[2][:_NAMED] or name[:_NAMED])}\n\n"
 
 
 def _named(found: dict[str, Any], *names: str) -> str:
