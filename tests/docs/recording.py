@@ -21,10 +21,12 @@ PAGES = ("README.md", "docs/commands.md", "docs/terminal-session.md")
 PROMPT = "$ "
 HOME = "/home/kelly"
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# What differs from run to run: stamps in names, ids of runs, days, the temporary directory of --demo.
+# What differs from run to run: stamps in names, ids of runs and their ages, days, the temporary directory of --demo.
 _CHANGING = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z"), "STAMP"),
     (re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}"), "RUN"),
+    # Behind a run is its age, to the right of its column.
+    (re.compile(r"(?<=^RUN) +\d+[smh](?=  )", re.MULTILINE), "  AGE"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"), "MOMENT"),
     (re.compile(r"(?<=session-closer-demo-)\w{8}"), "RANDOM"),

@@ -64,12 +64,13 @@ EXPORT, EXPORTED = tables("export-sessions")
 COPIES = ENVELOPE.pop("exported")
 REHEARSED = ENVELOPE.pop("rehearsal")
 ENVELOPE.pop("report")
+SHOWN, UNDONE = ENVELOPE.pop("run"), ENVELOPE.pop("runs")
 # Where rows are left out of a long document.
 SHORT = [ENVELOPE.pop(name) for name in ("counts", "resultsOmitted")]
 # Where it was asked for.
 TRAJECTORIES = EXPORT.pop("trajectories")
 # Of one command each, and so it says.
-LISTED_ONLY, FOUND_ONLY = {"receipts"}, {"found", "foundTotal"}
+LISTED_ONLY, FOUND_ONLY = {"receipts", "receiptsTotal", "hasMore"}, {"found", "foundTotal"}
 # Of a restore that left something out, or that can be made until some day; and of a child that goes with its parent.
 RESTORED_ONLY = {"notRestored", "until", "parentKey"}
 
@@ -124,6 +125,30 @@ def test_the_list_of_receipts(store: Store) -> None:
     assert set(document) == set(ENVELOPE) - FOUND_ONLY
     assert len(document["receipts"]) == 2
     check(ENVELOPE, document)
+    documented = {name for part in tables_of_runs() for row in part for name in spans(row[0])}
+    shown = run_json(RestoreSessions, "--show", "last", state=store.state).data
+    assert {type(shown["run"])} == set(TYPES[str(SHOWN.kind)])
+    assert set(shown["run"]) == documented
+    assert all(set(row) < documented for row in document["receipts"])
+    inside = NESTED.findall(section(JSON, "Runs"))
+    assert [set(one) for one in (shown["run"]["by"], shown["run"]["parts"][0])] == [set(x.split(", ")) for x in inside]
+
+
+def tables_of_runs() -> list[list[list[str]]]:
+    """Return the rows of the tables in the section about runs."""
+    return [
+        rows(part) for part in re.split(r"\n\s*\n", section(JSON, "Runs")) if part.lstrip().startswith("| of a run")
+    ]
+
+
+def test_several_runs(store: Store) -> None:
+    names = [
+        Path(run_json(CloseProjectBatch, word, state=store.state).data["receipt"]).stem for word in ("topics", "alpha")
+    ]
+    document = run_json(RestoreSessions, *names, state=store.state).data
+    assert set(document) == (set(ENVELOPE) - LISTED_ONLY - FOUND_ONLY) | {"runs"}
+    check({"runs": UNDONE}, {"runs": document["runs"]})
+    assert {"run"} == set(document["results"][0]) - set(ROW)
 
 
 def test_the_list_of_what_was_found(store: Store) -> None:

@@ -37,6 +37,15 @@ def count(spelled: str, such: int) -> Any:
     return check
 
 
+# No limit; plumbum takes None for an option that was not given.
+ALL = 0
+
+
+def most(value: str) -> int:
+    """Take the number of --limit: so many, or all."""
+    return ALL if value == "all" else int(count("--limit all|N", 50)(value))
+
+
 def word(spelled: str, about: str, *, many: bool = False, also: str = "") -> Any:
     """Return an option that takes any word but another option; `spelled` as in its help, `many`: given repeatedly.
 
@@ -102,6 +111,11 @@ def file_of_token(value: str) -> str:
 def age(value: str) -> float:
     """Take the age of --older-than."""
     return durations.age(value, "--older-than")
+
+
+def since(value: str) -> float:
+    """Take the age of --since."""
+    return durations.age(value, "--since")
 
 
 def kinds(value: str) -> Any:

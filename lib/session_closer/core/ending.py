@@ -28,6 +28,8 @@ def exit_code(report: Report) -> ExitCode:
         return report.error.code
     if report.rehearsal is not None and report.rehearsal.differences:
         return ExitCode.SOME_FAILED
+    if report.undone is not None:
+        return _of_several({exit_code(each) for _, each in report.undone})
     rows: list[Outcome | ArtifactRow] = [*report.results, *(report.artifacts or ())]
     bad = [row for row in rows if not is_fine(row, missing_ok=report.missing_ok)]
     if not bad:
@@ -36,6 +38,13 @@ def exit_code(report: Report) -> ExitCode:
     if not changed and all(row.status is Status.REFUSED for row in bad):
         return ExitCode.REFUSED
     return ExitCode.SOME_FAILED
+
+
+def _of_several(codes: set[ExitCode]) -> ExitCode:
+    """Return the exit code of runs that were undone together: theirs where they agree, interrupted if one was."""
+    if ExitCode.INTERRUPTED in codes:
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK if not codes else codes.pop() if len(codes) == 1 else ExitCode.SOME_FAILED
 
 
 def shown_rows(results: Sequence[Row], most: int | None) -> list[Row]:

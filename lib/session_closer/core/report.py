@@ -17,7 +17,7 @@ class Outcome(NamedTuple):
 
     `effects`: what the close changes besides the row and its files; `not_restored`: what an undo left out.
     `left` are the whole paths of the session's files that stay where they are, `parent` is the key of the session that
-    it goes along with.
+    it goes along with, `run` the run that is undone, where there are several.
     """
 
     given: str
@@ -36,13 +36,14 @@ class Outcome(NamedTuple):
     not_restored: tuple[Lost, ...] = ()
     left: tuple[str, ...] = ()
     parent: str = ""
+    run: str | None = None
 
 
 class ArtifactRow(NamedTuple):
     """One file or folder of a home, by its whole path; a folder stands for all that is in it.
 
     `session_id` is its owner, `why` the reason of what became of it in a word, `age` in seconds, `size` in bytes,
-    `export` the folder in which what is deleted can be read.
+    `export` the folder in which what is deleted can be read, `run` the run that is undone, where there are several.
     """
 
     agent: str
@@ -55,6 +56,7 @@ class ArtifactRow(NamedTuple):
     size: int | None = None
     error: str | None = None
     export: str | None = None
+    run: str | None = None
 
 
 class Totals(NamedTuple):
@@ -135,7 +137,9 @@ class ReceiptRow(NamedTuple):
     """One receipt of a list: `sessions` that it was about, `closed` those that it closed or archived.
 
     `restored`: of a restore those that it brought back, else those of `closed` that are back since. `state` is done,
-    open (a process is at it), interrupted or damaged (then nothing else is known). `verb` says what `closed` were.
+    open (a process is at it), interrupted or damaged (then nothing else is known). `verb` says what became of them.
+    `expired`: those of `closed` whose archive a later run has deleted; `freed`: archives that this run has deleted for
+    good. `age` is in seconds, None where it is not known.
     """
 
     id: str
@@ -149,6 +153,44 @@ class ReceiptRow(NamedTuple):
     restored: int
     path: str
     verb: str = "closed"
+    expired: int = 0
+    freed: int = 0
+    age: float | None = None
+
+
+class RunPart(NamedTuple):
+    """What a run was about: a session, or a file by its whole path and `kind`; `size` in bytes, None: not recorded.
+
+    `status` is how it ended then, `now` what a restore would make of it, with its `error`; None: nobody can tell now.
+    """
+
+    agent: str
+    key: str | None
+    path: str | None
+    session_id: str | None
+    status: str
+    kind: str | None = None
+    size: int | None = None
+    archives: tuple[str, ...] = ()
+    now: str | None = None
+    error: str | None = None
+
+
+class RunShown(NamedTuple):
+    """One run in full: what a list shows of it, when it ended, who began it, and each thing that it was about.
+
+    `by` are the uid, process and machine, "" and -1 where no record has them; `why` is why `now` of its parts is not
+    known.
+    """
+
+    row: ReceiptRow
+    finished_at: str | None
+    tool: str
+    uid: int
+    pid: int
+    host: str
+    parts: tuple[RunPart, ...]
+    why: str | None = None
 
 
 class Found(NamedTuple):
@@ -179,7 +221,8 @@ class Report(NamedTuple):
     of `found` how many rows at all, None for all of them. `rules`: where the rules of a cleanup come from, in one line.
     `back` is the command that takes an id of `found`. `exported` are copies that were made first, None: not asked for.
     `artifacts` and `totals` are those of a runtime that keeps files. `children`: how many sessions stay that those that
-    go have spawned, None of a cleanup. `page`: the path of a page that was written of it.
+    go have spawned, None of a cleanup. `page`: the path of a page that was written of it. `receipts` are the first of
+    `receipts_total`, `undone` the runs that were undone together, newest first, each with the report of that.
     """
 
     operation: str
@@ -196,6 +239,9 @@ class Report(NamedTuple):
     missing_ok: bool = False
     error: CloserError | None = None
     receipts: tuple[ReceiptRow, ...] | None = None
+    receipts_total: int = 0
+    run: RunShown | None = None
+    undone: tuple[tuple[str, Report], ...] | None = None
     most_rows: int | None = None
     rules: str | None = None
     found: tuple[Found, ...] | None = None

@@ -85,6 +85,11 @@ def _receipts(state: str) -> list[str]:
     return [name[:-5] for name in found if name.endswith(".json") and names.is_run_id(name[:-5])]
 
 
+def all_runs(state: str) -> list[str]:
+    """Return the ids of all runs, in no order."""
+    return list({*open_runs(state), *_receipts(state)})
+
+
 def beginnings(state: str) -> list[Beginning]:
     """Return when each run began, the first one first; those without a sequence are from before the others.
 

@@ -1,4 +1,4 @@
-"""Which receipt is meant, and what of it: all of them as a list shows them, one by a word, its sessions by name."""
+"""Which receipt is meant, and what of it: one by a word, its sessions by name."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from ..core import escape, ids, keys, names
 from ..core.errors import Busy, Ours, Refused
 from ..core.model import PUT_AWAY, Status
 from ..core.report import ReceiptRow
-from . import history
+from . import history, runs
 from .codec import decode
 from .record import Damaged, RunRecord, StoreRecord
+from .runs import Listed
 from .source import Chosen, ChosenFile, ChosenSession, Source, restores
 from .written import read_record
 
@@ -20,105 +21,14 @@ LAST = "last"
 Places = Callable[[StoreRecord], tuple[str, Mapping[str, str]]]
 
 
-_Listed = tuple[ReceiptRow, RunRecord | None]
-_Back = set[tuple[str, str, str | None]]
-_MOVED = frozenset({"restored", *PUT_AWAY})
-
-
-def listed(state: str) -> list[ReceiptRow]:
-    """Return every receipt, newest first, those of runs that have not ended among them."""
-    return [row for row, _ in _records(state)]
-
-
-def _records(state: str) -> list[_Listed]:
-    """Return each receipt with what it says, None where that cannot be read; newest first."""
-    found: dict[str, _Listed] = {}
-    back: _Back = set()
-    # Newest first: what a restore has brought back was closed before it, and may have been closed again since.
-    for run, path, raw in history.named_records(state):
-        # A run that ends meanwhile is found twice, at last as a receipt.
-        try:
-            record = decode(raw)
-        except Damaged:
-            found[run] = ReceiptRow(run, "", "damaged", "", None, (), 0, 0, 0, path), None
-            continue
-        # All receipts together may be larger than the memory.
-        bare = tuple(store.but(sessions=(), orphans=(), artifacts=()) for store in record.stores)
-        found[run] = _row(state, record, path, back), record.but(stores=bare)
-        if restores(record.stores):
-            back |= _changed(record)
-        else:
-            back -= _changed(record)
-    by_path = {row.path: row.restored for row, _ in found.values()}
-    # One that has begun in this moment is the newest.
-    place = {begun.run: number for number, begun in enumerate(history.beginnings(state))}
-    newest_first = sorted(found, key=lambda run: (place.get(run, len(place)), run), reverse=True)
-    return [(_with_later(row, record, by_path), record) for row, record in map(found.__getitem__, newest_first)]
-
-
-def _changed(record: RunRecord) -> _Back:
-    return {(agent, name, session) for agent, name, session, status in _parts(record) if status in _MOVED}
-
-
-def _parts(record: RunRecord) -> Iterator[tuple[str, str, str | None, str]]:
-    """Give what a run was about: its agent, key or path, session id and status."""
-    for store in record.stores:
-        for session in store.sessions:
-            yield store.agent, session.key, session.session_id, session.status
-        for artifact in store.artifacts:
-            yield store.agent, artifact.path, artifact.session_id, artifact.status
-
-
-def _with_later(row: ReceiptRow, record: RunRecord | None, restored: Mapping[str, int]) -> ReceiptRow:
-    """Return the row with what is back of the caller's own session, which a run of its own has closed."""
-    results = record.results if record is not None else ()
-    return row._replace(restored=row.restored + sum(restored.get(str(result.receipt), 0) for result in results))
-
-
-def _row(state: str, record: RunRecord, path: str, back: _Back) -> ReceiptRow:
-    """Return what a list shows of a receipt; `back`: the sessions that later restores have brought back."""
-    parts = list(_parts(record))
-    lone = sum(len(store.orphans) for store in record.stores)
-    restore = restores(record.stores)
-    closed = [(agent, name, session) for agent, name, session, status in parts if status in PUT_AWAY]
-    # The caller's own session was closed by a run of its own, for this one.
-    later = [result for result in record.results if result.late]
-    agents = (*(store.agent for store in record.stores), *(result.agent for result in later))
-    return ReceiptRow(
-        record.id,
-        record.operation,
-        "done" if record.state == "done" else "interrupted" if history.is_left(state, record.id) else "open",
-        record.started_at,
-        record.reason,
-        tuple(dict.fromkeys(agents)),
-        len(parts) + len(later) + lone,
-        0 if restore else len(closed) + sum(result.status in PUT_AWAY for result in later) + lone,
-        sum(status == "restored" for *_, status in parts) if restore else sum(one in back for one in closed),
-        path,
-        _verb(record),
-    )
-
-
-def _verb(record: RunRecord) -> str:
-    """Return what a run has done to what it has put away, and what it has deleted."""
-    artifacts = [one for store in record.stores for one in store.artifacts]
-    deleted = sum(one.status == "deleted" for one in artifacts)
-    if deleted:
-        return f"put away, {deleted} deleted"
-    return "put away" if artifacts else "closed"
-
-
 def choose(state: str, which: str, places: Places, *, looking: bool) -> Source:
     """Return what a run has put away: of `last` that closed something, of an id or the beginning of one, of its path.
 
     Busy where that run has not ended; Refused where it was interrupted, where its receipt cannot be read, or speaks of
     a store that `places` does not have there. `looking`: interrupted runs have not been finished ahead of this.
     """
-    wanted = os.path.basename(which).removesuffix(".json")
-    if wanted != which and history.receipt_path(state, wanted) != os.path.realpath(which):
-        raise _no_receipt(f"{escape.quoted(which)} is no receipt of {state}")
-    records = _records(state)
-    row = _latest(state, records, looking=looking) if which == LAST else _named(state, records, wanted)
+    records = runs.records(state)
+    row = meant(state, records, which, looking=looking)
     if row.state == "open":
         raise Busy(f"run {row.id} has not ended: {_waiting_for(row, records)}", "run the same command again then")
     if row.state == "interrupted":
@@ -132,16 +42,33 @@ def choose(state: str, which: str, places: Places, *, looking: bool) -> Source:
     return Source(stores, run=record.id, sequence=record.sequence, began=record.started_at)
 
 
-def _latest(state: str, records: Sequence[_Listed], *, looking: bool) -> ReceiptRow:
+def named(state: str, which: str) -> tuple[ReceiptRow, RunRecord | None]:
+    """Return the run that a word means and what its record says, None where that cannot be read."""
+    row = meant(state, runs.records(state), which, looking=True)
+    try:
+        return row, decode(read_record(row.path).raw)
+    except (OSError, Damaged):
+        return row, None
+
+
+def meant(state: str, records: Sequence[Listed], which: str, *, looking: bool) -> ReceiptRow:
+    """Return the run that a word means among these; Refused where none or several are meant."""
+    wanted = os.path.basename(which).removesuffix(".json")
+    if wanted != which and history.receipt_path(state, wanted) != os.path.realpath(which):
+        raise _no_receipt(f"{escape.quoted(which)} is no receipt of {state}")
+    return _latest(state, records, looking=looking) if which == LAST else _named(state, records, wanted)
+
+
+def _latest(state: str, records: Sequence[Listed], *, looking: bool) -> ReceiptRow:
     # One that has not ended, or cannot be read, may be the run that is meant.
     others = ("open", "damaged", "interrupted") if looking else ("open", "damaged")
     for row, record in records:
         if row.closed or (row.state in others and not (record is not None and restores(record.stores))):
-            return _asking(records, row)
+            return asking(records, row)
     raise _no_receipt(f"no run has closed anything in {state} yet")
 
 
-def _named(state: str, records: Sequence[_Listed], wanted: str) -> ReceiptRow:
+def _named(state: str, records: Sequence[Listed], wanted: str) -> ReceiptRow:
     rows = [row for row, _ in records if row.id == wanted] or [
         row for row, _ in records if wanted and row.id.startswith(wanted)
     ]
@@ -151,7 +78,7 @@ def _named(state: str, records: Sequence[_Listed], wanted: str) -> ReceiptRow:
     return rows[0]
 
 
-def _asking(records: Sequence[_Listed], row: ReceiptRow) -> ReceiptRow:
+def asking(records: Sequence[Listed], row: ReceiptRow) -> ReceiptRow:
     """Return the run that left this one to the process which outlived it, else the row itself."""
     for other, record in records:
         if record is not None and any(result.receipt == row.path for result in record.results):
@@ -159,7 +86,7 @@ def _asking(records: Sequence[_Listed], row: ReceiptRow) -> ReceiptRow:
     return row
 
 
-def _waiting_for(row: ReceiptRow, records: Sequence[_Listed]) -> str:
+def _waiting_for(row: ReceiptRow, records: Sequence[Listed]) -> str:
     record = next(record for other, record in records if other is row)
     results = record.results if record is not None else ()
     own = [result.key for result in results if result.status == Status.DEFERRED]

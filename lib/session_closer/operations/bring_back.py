@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from ..artifacts.aside import Aside
@@ -20,7 +21,7 @@ from ..ports.artifacts import Home, Place
 from ..ports.context import Console, Context
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
-from . import homes
+from . import homes, runs, several
 from .transaction import Transaction
 
 RESTORE = "restore-sessions"
@@ -69,7 +70,12 @@ def perform(
                 what = f"run {source.run} brought things back: what is old enough the next cleanup puts away again"
                 raise Refused(what, "name a run that put something away", name="no_receipt")
             parts, missing = _meant(source, found, words)
-            return _performed(where, context, transaction, parts, missing)
+            report = _performed(where, context, transaction, parts, missing)
+            statuses = {row.status for row in report.artifacts or ()}
+            if which == journal.LAST and not words and statuses == {Status.ALREADY_RESTORED}:
+                said = runs.before(where.state, source.run, options)
+                report = report._replace(warnings=(*report.warnings, said))
+            return report
     except OSError as problem:
         raise storage(problem, where.state) from None
     finally:
@@ -87,10 +93,34 @@ def _chosen(where: Place, which: str, *, looking: bool) -> Source:
         raise Refused(problem.message, (_US, *place, "--list"), name=problem.name) from None
 
 
-def receipts(where: Place, report: Report) -> Report:
-    """Return a report with the receipts of a place."""
+def receipts(where: Place, report: Report, most: int | None, clock: Clock) -> Report:
+    """Return a report with the first `most` receipts of a place, None: all of them."""
     homes.check(where)
-    return report._replace(receipts=tuple(journal.listed(where.state)))
+    return runs.listed(where.state, report, most, clock)
+
+
+def way(where: Place, options: Options, *, console: Console, clock: Clock) -> several.Way:
+    """Return how one of several runs that put files away is undone."""
+    homes.check(where)
+
+    def finish() -> list[str]:
+        # What was interrupted is finished when the homes are open.
+        own = replace(console, warnings={})
+        with homes.opened(where, Context(options, Disk(), own, clock)):
+            return list(own.warnings)
+
+    def one(run: str, words: tuple[str, ...]) -> Report:
+        return perform(where, run, words, options, console=replace(console, warnings={}), clock=clock)
+
+    return several.Way(where.state, finish, one)
+
+
+def shown(where: Place, which: str, report: Report, clock: Clock) -> Report:
+    """Return a report with one run in full."""
+    homes.check(where)
+    return runs.shown(
+        where.state, which, report, lambda run: perform(where, run, (), Options(dry_run=True), console=Console()), clock
+    )
 
 
 def _of_home(store: StoreRecord) -> tuple[str, Mapping[str, str]]:

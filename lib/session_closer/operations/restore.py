@@ -21,7 +21,7 @@ from ..ports.runtime import Place
 from ..ports.undo import Item, Past, Returns
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
-from . import close, close_again, handoff, recover, runtimes, summary
+from . import close, close_again, handoff, recover, runs, runtimes, several, summary
 from .hold import locked
 from .request import Request
 from .restart import not_begun, nothing_to_restart, restart_once
@@ -78,6 +78,27 @@ def execute(
 def of_run(where: Place, run: str, context: Context) -> Report:
     """Return the report of a restore of all that a run has closed."""
     return execute(where, Ask(run), context.options, disk=context.disk, console=context.console, clock=context.clock)
+
+
+def way(where: Place, ask: Ask, options: Options, *, console: Console, clock: Clock) -> several.Way:
+    """Return how one of several runs that closed sessions is undone; all of `ask` but what is meant holds for each."""
+
+    def finish() -> list[str]:
+        return _recover(where, Context(options, Disk(), console, clock))
+
+    def one(run: str, words: tuple[str, ...]) -> Report:
+        # What one run has to say is not said of the next.
+        own = replace(console, warnings={})
+        return execute(where, ask._replace(which=run, keys=words), options, console=own, clock=clock)
+
+    return several.Way(where.state, finish, one)
+
+
+def shown(where: Place, which: str, report: Report, clock: Clock) -> Report:
+    """Return a report with one run in full."""
+    runtimes.check_place(where, [])
+    look = Options(dry_run=True, limit=10**9)
+    return runs.shown(where.state, which, report, lambda run: execute(where, Ask(run, check=True), look), clock)
 
 
 def _meant(where: Place, past: Past, ask: Ask, context: Context) -> _Meant:
@@ -138,6 +159,8 @@ def _perform(
         if dry_run and (said := store.begins_anew(some)):
             request.warn(said)
     todo = [item for item in returns if item.is_wanted]
+    if ask.which == receipts.LAST and not ask.keys and _are_back(returns):
+        request.warn(runs.before(request.runtime.root, chosen[0].source.run, request.options))
     error = None if ask.check else _refusal(request, ask, todo)
     result = nothing_to_restart(request.gateway)
     if error is None and not dry_run and todo:
@@ -146,6 +169,10 @@ def _perform(
         runtime.switch_on(returns)
     report = _report(request, transaction, returns, missing, restart=result, error=error)
     return report if error is not None else _ended(request, transaction, returns, report)
+
+
+def _are_back(returns: Returns) -> bool:
+    return {item.status for item in returns} == {Status.ALREADY_RESTORED}
 
 
 def _refusal(request: Request, ask: Ask, todo: Sequence[Item]) -> CloserError | None:

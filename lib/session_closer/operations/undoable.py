@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from ..core.report import Report
 from ..journal import history
-from ..journal import receipts as journal
 from ..ports.runtime import Place
-from . import runtimes
+from ..system.clock import Clock
+from . import runs, runtimes
 
 
-def receipts(where: Place, report: Report) -> Report:
-    """Return a report with the receipts of a place."""
+def receipts(where: Place, report: Report, most: int | None, clock: Clock) -> Report:
+    """Return a report with the first `most` receipts of a place, None: all of them."""
     runtimes.check_place(where, [])
-    return report._replace(receipts=tuple(journal.listed(where.state)))
+    return runs.listed(where.state, report, most, clock)
 
 
 def deleted(where: Place, report: Report, words: Sequence[str], most: int | None) -> Report:

@@ -120,4 +120,5 @@ def _result(row: ArtifactRow) -> dict[str, Any]:
         "bytes": row.size,
         "error": row.error,
         "export": row.export,
+        **({"run": row.run} if row.run is not None else {}),
     }

@@ -17,14 +17,13 @@ from ..core.report import (
     Found,
     GatewayResult,
     Outcome,
-    ReceiptRow,
     Report,
     RestartResult,
     StoreResult,
     Why,
 )
 from ..core.selection import Listing, Row
-from . import artifacts, excerpt, rehearsal
+from . import artifacts, excerpt, rehearsal, runs
 
 LIST = "list-sessions"
 _SHARED_MEMBERS = ("ok", "exitCode", "operation", "dryRun", "gateway", "warnings", "error")
@@ -37,7 +36,10 @@ def as_json(report: Report, called: Callable[[str], str] = str, *, whole: bool =
     """
     rows: Sequence[Outcome | ArtifactRow] = report.results if report.artifacts is None else report.artifacts
     counts = Counter(str(row.status) for row in rows)
-    return excerpt.encoded(envelope(report, called), counts, whole=whole)
+    members = envelope(report, called)
+    if report.receipts is not None:
+        members = {"hasMore": len(report.receipts) < report.receipts_total, **members}
+    return excerpt.encoded(members, counts, whole=whole)
 
 
 def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, Any]:
@@ -72,12 +74,29 @@ def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, An
         members["rehearsal"] = rehearsal.members(report.rehearsal)
     if report.exported is not None:
         members["exported"] = [exported(row) for row in report.exported]
-    if report.receipts is not None:
-        members["receipts"] = [_receipt(row) for row in report.receipts]
+    members |= runs.members(report)
+    if report.undone is not None:
+        members["runs"] = [_undone(run, each, called) for run, each in report.undone]
     if report.found is not None:
         members["found"] = [_found(row) for row in report.found[: report.most_rows]]
         members["foundTotal"] = len(report.found)
     return members
+
+
+def _undone(run: str, report: Report, called: Callable[[str], str]) -> dict[str, Any]:
+    """Return what became of one of the runs that were undone together."""
+    code = exit_code(report)
+    rows: list[Outcome | ArtifactRow] = [*report.results, *(report.artifacts or ())]
+    return {
+        "id": run,
+        "ok": code is ExitCode.OK,
+        "exitCode": int(code),
+        "counts": Counter(str(row.status) for row in rows),
+        "restart": _restart(report.restart),
+        "receipt": report.receipt,
+        "undo": report.undo,
+        "error": _error(report.error, called),
+    }
 
 
 def _store(store: StoreResult) -> dict[str, Any]:
@@ -121,6 +140,7 @@ def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
         "message": MESSAGE if row.key_free is False else None,
         "effects": effects.as_json(row.effects),
         "error": row.error,
+        **({"run": row.run} if row.run is not None else {}),
         **({"notRestored": effects.as_json(row.not_restored)} if row.not_restored else {}),
         **({"parentKey": row.parent} if row.parent else {}),
         **({"until": row.until} if row.until is not None else {}),
@@ -131,21 +151,6 @@ def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
 def _why(why: Why) -> dict[str, Any]:
     age = None if why.age is None else int(why.age)
     return {"action": why.action, "kind": why.kind, "ageSeconds": age, "bytes": why.size, "openclaw": why.openclaw}
-
-
-def _receipt(row: ReceiptRow) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "operation": row.operation,
-        "state": row.state,
-        "startedAt": row.started_at,
-        "reason": row.reason,
-        "agents": list(row.agents),
-        "sessions": row.sessions,
-        "closed": row.closed,
-        "restored": row.restored,
-        "path": row.path,
-    }
 
 
 def _gateway(gateway: GatewayResult | None) -> dict[str, Any] | None:

@@ -9,15 +9,13 @@ from ..core import durations, effects
 from ..core.effects import MESSAGE
 from ..core.ending import is_fine
 from ..core.errors import CloserError
-from ..core.escape import plain, quoted
+from ..core.escape import plain
 from ..core.model import Life, Status
-from ..core.report import Outcome, ReceiptRow, Report, Why
-from . import artifacts, rehearsal, table
+from ..core.report import ArtifactRow, Outcome, Report, Why
+from . import artifacts, rehearsal, runs, table
 from .grid import Block, Grid, GridRow, Tone
 
 SHOWN_ROWS = 20
-# How the state of a run is shown; any other is wrong with it.
-_RUNS: dict[str, Tone] = {"done": "good", "open": "busy"}
 _SHOWN_EFFECTS = 5
 _TAKING_CHILDREN = ("close-project", "close-project-batch")
 _PLANNED = (Status.WOULD_CLOSE, Status.WOULD_ARCHIVE, Status.WOULD_RESTORE, Status.WOULD_EXPIRE)
@@ -31,12 +29,16 @@ def blocks(report: Report, *, verbose: bool = False) -> list[Block]:
 
 
 def _blocks(report: Report, *, verbose: bool) -> list[Block]:
+    if report.undone is not None and report.error is None:
+        return _undone(report, report.undone, verbose=verbose)
     if report.artifacts is not None and report.receipts is None:
         return [*rehearsal.lines(report.rehearsal, verbose=verbose), *artifacts.blocks(report, verbose=verbose)]
     out: list[Block] = rehearsal.lines(report.rehearsal, verbose=verbose)
     out += [f"rules    {report.rules}"] if report.rules is not None else []
     if report.receipts is not None and report.error is None:
-        return _receipts(report.receipts, verbose=verbose)
+        return runs.listed(report.receipts, report.receipts_total)
+    if report.run is not None:
+        return runs.in_full(report.run, verbose=verbose, most=SHOWN_ROWS)
     if report.found is not None and report.error is None:
         return table.found(report.found, SHOWN_ROWS, report.back, verbose=verbose)
     if report.results:
@@ -51,34 +53,21 @@ def _blocks(report: Report, *, verbose: bool) -> list[Block]:
     return out
 
 
-def _receipts(receipts: Sequence[ReceiptRow], *, verbose: bool) -> list[Block]:
-    shown = receipts if verbose else receipts[:SHOWN_ROWS]
-    if not shown:
-        return ["no receipts"]
-    width = max(len(row.operation) for row in shown)
-    rows = [_receipt(row) for row in shown]
-    lines = [
-        f"{run}  {operation:<{width}}  {ended:<22}  {whose}".rstrip()
-        for run, operation, ended, whose in (row.cells for row in rows)
-    ]
-    out: list[Block] = [Grid(tuple(rows), tuple(lines), toned=2, wraps=True)]
-    if len(receipts) > len(shown):
-        out.append(f"… and {len(receipts) - len(shown)} more (--verbose shows all)")
-    return out
-
-
-def _receipt(row: ReceiptRow) -> GridRow:
-    whose = f"{', '.join(map(plain, row.agents))}{'  ' + quoted(row.reason) if row.reason else ''}"
-    return GridRow((row.id, row.operation, _ended(row), whose), tone=_RUNS.get(row.state, "bad"))
-
-
-def _ended(row: ReceiptRow) -> str:
-    """Return what a run came to: how many it closed and how many of them are back, or how many it brought back."""
-    if row.state != "done":
-        return "has not ended" if row.state == "open" else row.state
-    if row.restored and not row.closed:
-        return f"{row.restored} restored"
-    return f"{row.closed} of {row.sessions} {row.verb}{f', {row.restored} back' if row.restored else ''}"
+def _undone(report: Report, undone: Sequence[tuple[str, Report]], *, verbose: bool) -> list[Block]:
+    """Return what became of each of the runs that were undone together, and ahead of it all of that in one line."""
+    if not undone:
+        return ["nothing to restore: no run of that time has put away what is not back"]
+    rows: list[Outcome | ArtifactRow] = [*report.results, *(report.artifacts or ())]
+    count = Counter(row.status for row in rows)
+    words = [f"{count[status]:,} {status.replace('_', ' ')}" for status in Status if count[status]]
+    failed = sum(each.error is not None for _, each in undone)
+    words += [f"{failed} run{'' if failed == 1 else 's'} failed"] if failed else []
+    ahead = "dry run, nothing changed: " if report.dry_run else ""
+    out: list[Block] = [f"{ahead}{len(undone)} run{'' if len(undone) == 1 else 's'}: {', '.join(words) or 'nothing'}"]
+    for run, each in undone:
+        out += ["", f"run      {run}"]
+        out += blocks(each, verbose=verbose) if each.error is None or each.results else [error_line(each.error)]
+    return [*out, "", f"undo     {report.undo}"] if report.undo is not None else out
 
 
 def _headline(report: Report) -> str:
@@ -242,6 +231,12 @@ def _gateway_line(report: Report) -> str:
     pid, port = report.gateway.pid, report.gateway.port
     where = f"running{f', process {pid}' if pid is not None else f' at port {port}' if port is not None else ''}"
     return f"{where}: not restarted" if restart.needed else f"{where}: no restart needed"
+
+
+def failures(report: Report, called: Callable[[str], str] = str) -> list[str]:
+    """Return a line for stderr for each of the runs undone together that ended early."""
+    undone = [(run, each.error) for run, each in report.undone or () if each.error is not None]
+    return [f"run {run}: {error_line(problem, called)}" for run, problem in undone]
 
 
 def complaints(warnings: Sequence[str], error: CloserError | None, called: Callable[[str], str] = str) -> list[str]:

@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 
 # What means something for a runtime that keeps files.
 HOMES_OPTIONS = frozenset({"--older-than", "--limit", "--usage", "--report"})
-# No limit; plumbum takes None for an option that was not given.
-_ALL = 0
-
-
-def _limit(value: str) -> int:
-    return _ALL if value == "all" else int(count("--limit all|N", 50)(value))
 
 
 class ListSessions(Paged, Reader):
@@ -61,7 +55,9 @@ class ListSessions(Paged, Reader):
         help="newest, largest, most tokens first; keys from a on (age)",
     )  # fmt: skip
     reverse = cli.Flag("--reverse", help="the other way round")
-    limit = cli.SwitchAttr("--limit", _limit, default=LIMIT, argname="N|all", help=f"most sessions shown ({LIMIT})")
+    limit = cli.SwitchAttr(
+        "--limit", arguments.most, default=LIMIT, argname="N|all", help=f"most sessions shown ({LIMIT})"
+    )
     usage = cli.Flag("--usage", help="what takes the disk, by agent or profile, and by kind")
 
     def main(self, *words: str) -> int:
@@ -97,7 +93,7 @@ class ListSessions(Paged, Reader):
 
     def _most(self) -> int | None:
         """Return how many are shown at most: of a page all, where nobody says otherwise."""
-        return None if self.limit == _ALL or (self.page is not None and self.limit == LIMIT) else self.limit
+        return None if self.limit == arguments.ALL or (self.page is not None and self.limit == LIMIT) else self.limit
 
     def _of_homes(self, where: Homes, words: tuple[str, ...]) -> int:
         """List what is in homes of files."""
