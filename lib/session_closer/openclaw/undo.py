@@ -6,7 +6,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from ..artifacts import measuring
 from ..core import durations, escape, names
@@ -84,20 +84,23 @@ def _is_what_was(folder: str, move: Move) -> bool:
     return measuring.change(folder, move.but(target=move.source)) is None
 
 
-def entry_of(recorded: StoreRecord, session: SessionRecord) -> str:
-    """Return the member that a file store had for a session; Refused where its backup is not what it was."""
+def entry_of(recorded: StoreRecord, session: SessionRecord, held: files.Pieces | None = None) -> str:
+    """Return the member that a file store had for a session; Refused where its backup is not what it was.
+
+    `held` keeps the backup open for the next one.
+    """
     if session.entry is not None:
         return session.entry
     assert recorded.backup is not None
     path = os.path.join(os.path.dirname(recorded.path), recorded.backup)
     try:
-        raw = files.piece(path, session.offset, session.length)
+        raw = (held.of if held is not None else files.piece)(path, session.offset, session.length)
     except OSError as problem:
         raise Refused(f"its backup {path} cannot be read: {problem.strerror}") from None
     if hashlib.sha256(raw).hexdigest() != session.sha256:
         raise Refused(f"its backup {path} is not what it was")
     entry = raw.decode("utf-8")
-    if document.member(entry)[0] != session.key:
+    if document.value_of(entry, session.key) is None:
         raise Refused(f"what {path} has there is another session's")
     return entry
 
@@ -139,7 +142,12 @@ def _until(moves: Sequence[Move], kept: float | None) -> str | None:
     )
     if kept is None or not stamps:
         return None
-    return history.iso(min(stamps) + timedelta(seconds=kept))
+    return _later(min(stamps), kept)
+
+
+@functools.lru_cache(maxsize=1024)  # what one run has put away has one stamp
+def _later(moment: datetime, seconds: float) -> str:
+    return history.iso(moment + timedelta(seconds=seconds))
 
 
 def seconds_kept(home: Home, *, in_files: bool) -> float | None:

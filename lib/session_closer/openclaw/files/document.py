@@ -232,6 +232,18 @@ def member(text: str) -> tuple[str, str]:
     return key, text[colon.end() :]
 
 
+def value_of(text: str, key: str) -> str | None:
+    """Return the value of the member of this key as text, None where a text is another's; raise CorruptStore."""
+    spelled = f'"{key}"'
+    # Hardly a key has an escape, and of many members this takes the longest.
+    if text.startswith(spelled) and "\\" not in key and '"' not in key and key.isprintable():
+        colon = _COLON_IN_TEXT.match(text, len(spelled))
+        if colon is not None:
+            return text[colon.end() :]
+    found, value = member(text)
+    return value if found == key else None
+
+
 def same_value(one: bytes | None, other: bytes | None) -> bool:
     """Tell whether two values are equal: as bytes, or as JSON (a gateway writes its own layout)."""
     if one == other:

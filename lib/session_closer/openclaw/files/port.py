@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from ...artifacts.measuring import Hash
 from ...core import names
@@ -17,6 +18,9 @@ from ...ports.undo import Item, Returns
 from ..installation import Installation
 from .store import FileStore
 
+if TYPE_CHECKING:
+    from .returnable import Before
+
 
 class Files(FileStore, Store):
     """One agent's `sessions.json` and transcripts, in an installation that a run works on."""
@@ -24,6 +28,7 @@ class Files(FileStore, Store):
     def __init__(self, here: Installation, agent: str) -> None:
         super().__init__(here.home, agent)
         self._here = here
+        self._before: Before | None = None
 
     def written(self, rows: Sequence[PlannedRow]) -> set[str]:
         """Return the folders that closing these sessions writes to."""
@@ -120,7 +125,8 @@ class Files(FileStore, Store):
         """Return what would become of each of these if it were brought back now."""
         from . import returnable
 
-        return returnable.look(self._here.home, self, chosen)[1]
+        self._before = returnable.look(self._here.home, self, chosen).before
+        return list(self._before.items.values())
 
     def begins_anew(self, chosen: Sequence[Chosen]) -> str:
         """Return what is to be said where bringing these back begins the index anew, else ""."""
@@ -137,7 +143,8 @@ class Files(FileStore, Store):
         """Bring files back, then entries."""
         from . import restore
 
-        restore.restore_store(self._here, ledger, self, chosen, returns)
+        restore.restore_store(self._here, ledger, self, chosen, returns, before=self._before)
+        self._before = None
 
     def check_back(self, share: Share, returns: Returns) -> None:
         """Note what a gateway that was restarted has written away again."""

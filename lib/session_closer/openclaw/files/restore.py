@@ -33,13 +33,22 @@ _ATTEMPTS = 20
 
 
 def restore_store(
-    here: Installation, ledger: Ledger, store: FileStore, some: Sequence[Chosen], returns: Returns
+    here: Installation,
+    ledger: Ledger,
+    store: FileStore,
+    some: Sequence[Chosen],
+    returns: Returns,
+    *,
+    before: returnable.Before | None,
 ) -> None:
-    """Bring an agent's sessions back into its `sessions.json`: their files first (I6), then their entries."""
+    """Bring an agent's sessions back into its `sessions.json`: their files first (I6), then their entries.
+
+    `before`: what the look ahead of the lock has come to.
+    """
     disk, clock = here.disk, here.context.clock
     if returnable.begins(some) and lost(store.index) is not None and (said := begin_anew(disk, store.index, clock)):
         here.warn(said)
-    live, items = returnable.look(here.home, store, some)
+    live, items, _ = returnable.look(here.home, store, some, before)
     returns.decide(items)
     stamp = names.free_stamp(clock.now(), os.listdir(store.place))
     name = names.backup_name(os.path.basename(store.index), stamp)

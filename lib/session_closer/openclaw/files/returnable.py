@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,7 +31,7 @@ from .store import FileStore
 class Look(NamedTuple):
     """A store as it is now, what its sessions use, what was put away of it, and for how many seconds that is kept.
 
-    `has` tells whether a name was in its folder.
+    `names` were in its folder; `held` keeps the backup open that entries are read from.
     """
 
     store: FileStore
@@ -38,28 +39,74 @@ class Look(NamedTuple):
     claims: Claims
     shelf: Callable[[], Shelf]
     kept: float | None
-    has: Callable[[str], bool]
+    names: frozenset[str]
+    held: files.Pieces
+
+    def has(self, name: str) -> bool:
+        """Tell whether a name is there: one look at the folder, and not one at each file."""
+        return files.exists(name) if "/" in name else name in self.names
 
 
-def look(home: Home, store: FileStore, chosen: Sequence[Chosen]) -> tuple[Document[Session], list[Item]]:
-    """Return the store as it is now, and what would become of each session and file; raise Refused."""
+class Before(NamedTuple):
+    """What a look has come to: the hash of the index, the names in the folder, and each item without its entry.
+
+    An item is found by its store's place among the source's, and its name.
+    """
+
+    text: str
+    names: frozenset[str]
+    items: Mapping[tuple[int, str], Item]
+
+
+class Found(NamedTuple):
+    """A store as it is now, what would become of each session and file, and the same for the next look."""
+
+    live: Document[Session]
+    items: list[Item]
+    before: Before
+
+
+def look(home: Home, store: FileStore, chosen: Sequence[Chosen], before: Before | None = None) -> Found:
+    """Return the store as it is now, and what would become of each session and file; raise Refused.
+
+    `before`: what the last look has come to, which holds for whatever is still the same.
+    """
     live = live_or_empty(store.index, store.agent, anew=begins(chosen))
-    claims = Claims.of(member.row for member in live.members.values())
-    shelf, kept = shelf_of(home, store.agent, chosen), seconds_kept(home, in_files=True)
-    seen = Look(store, live, claims, shelf, kept, _there(store.folder))
-    items = [_file_back(seen, one) if isinstance(one, ChosenFile) else _session_back(seen, one) for one in chosen]
-    return live, with_way_out(chosen, items)
+    there, text = frozenset(files.listed(store.folder)), hashlib.sha256(live.raw).hexdigest()
+    known = before.items if before is not None and (before.text, before.names) == (text, there) else {}
+    with files.Pieces() as held:
+        claims = Claims.of(member.row for member in live.members.values())
+        shelf, kept = shelf_of(home, store.agent, chosen), seconds_kept(home, in_files=True)
+        seen = Look(store, live, claims, shelf, kept, there, held)
+        again = (_as_before(seen, one, known.get((one.at, one.name))) or _back(seen, one) for one in chosen)
+        items = with_way_out(chosen, list(again))
+    bare = {(one.at, one.name): item._replace(entry="") for one, item in zip(chosen, items, strict=True)}
+    return Found(live, items, Before(text, there, bare))
+
+
+def _as_before(seen: Look, one: Chosen, item: Item | None) -> Item | None:
+    """Return what was decided before, where index, folder, archives and backup are what they were then."""
+    if item is None or isinstance(one, ChosenFile) or not item.is_wanted or item.given != one.given:
+        return None
+    moves = one.session.moves
+    # What other stores of ours or a shelf had a say in is decided anew.
+    if item.moves != moves or item.key in seen.live.members or any("/" in move.source for move in moves):
+        return None
+    if any(measuring.change(seen.store.folder, move) is not None for move in moves):
+        return None
+    try:
+        return item._replace(entry=entry_of(one.store, one.session, seen.held))
+    except CloserError:
+        return None
+
+
+def _back(seen: Look, one: Chosen) -> Item:
+    return _file_back(seen, one) if isinstance(one, ChosenFile) else _session_back(seen, one)
 
 
 def begins(chosen: Sequence[Chosen]) -> bool:
     """Tell whether an index that holds no sessions any more may be begun anew: this may be all that is left of it."""
     return chosen[0].source.origin is not Origin.RECEIPT
-
-
-def _there(folder: str) -> Callable[[str], bool]:
-    """Return what tells whether a name is in a folder: one look at it, and not one at each file."""
-    there = frozenset(files.listed(folder))
-    return lambda name: files.exists(name) if "/" in name else name in there
 
 
 def _session_back(seen: Look, one: ChosenSession) -> Item:
@@ -77,11 +124,11 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
             return item._replace(status=Status.ALREADY_RESTORED)
         return item._replace(status=Status.FAILED, error="it was closed in a database, and the agent has files now")
     try:
-        entry = live.member_bytes(session.key).decode("utf-8") if there else entry_of(recorded, session)
+        entry = live.member_bytes(session.key).decode("utf-8") if there else entry_of(recorded, session, seen.held)
     except CloserError as problem:
         return item._replace(status=Status.FAILED, error=problem.message)
     moves = [_as_it_is_now(seen, move) for move in session.moves]
-    moves += _left_for_another(seen, entry, {move.source for move in session.moves})
+    moves += _left_for_another(seen, entry, session.key, {move.source for move in session.moves})
     held = is_held(one, seen.store.folder)
     entered = item._replace(entry=entry)
     found = with_files(
@@ -102,13 +149,13 @@ def _as_it_is_now(seen: Look, move: Move) -> Move:
     return move if measuring.change(folder, later) else later
 
 
-def _left_for_another(seen: Look, entry: str, known: set[str]) -> Iterator[Move]:
+def _left_for_another(seen: Look, entry: str, key: str, known: set[str]) -> Iterator[Move]:
     """Give the renames of files that stayed as another session used them, which a later run has closed."""
 
     def lacks(name: str) -> bool:
         return name not in known and not seen.has(name)
 
-    value = _named(entry)
+    value = _named(entry, key)
     if not names.is_session_id(value.own):
         return
     named = names.parted(value.path)[1] if isinstance(value.path, str) else ""
@@ -129,9 +176,9 @@ class _Named(msgspec.Struct, gc=False):
 _NAMED = msgspec.json.Decoder(_Named)
 
 
-def _named(entry: str) -> _Named:
-    """Return what a member names, nothing where its value is no object."""
-    text = document.member(entry)[1]
+def _named(entry: str, key: str) -> _Named:
+    """Return what the member of a key names, nothing where its value is no object."""
+    text = document.value_of(entry, key) or ""
     try:
         # An entry may have a megabyte, and this decodes no more of it than is asked for.
         return _NAMED.decode(text)
