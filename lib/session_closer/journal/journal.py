@@ -13,8 +13,8 @@ from datetime import datetime
 from ..core.errors import Busy, Refused, StorageFailed
 from ..system import flock, trust
 from ..system.disk import Disk
-from ..system.files import exists, is_no_file, put, remove
-from .codec import agents_named, check, decode, encode_store, pieces
+from ..system.files import exists, is_no_file, put, read, remove
+from .codec import agents_named, check, decode, decode_store, encode_store, pieces
 from .history import OPEN, UNBORN, receipt_path, root, unborn_runs
 from .record import Damaged, RunRecord, StoreRecord
 from .written import LIMIT, RECORD, part_name, parts, read_record
@@ -42,6 +42,8 @@ class Journal:
         # What the disk has where the stores are beside the record: the run without them, and each of them.
         self._head: RunRecord | None = None
         self._stores: list[StoreRecord] = []
+        # Those of which the memory holds no more than it has to, by number.
+        self._rested: dict[int, StoreRecord] = {}
         self._size = 0
         self.descriptor = -1
 
@@ -184,14 +186,36 @@ class Journal:
         """Return when the record was written last, in seconds since 1970; raise OSError."""
         return max(os.stat(os.path.join(self._folder, name)).st_mtime for name in (RECORD, *parts(self._folder)))
 
-    def finish(self, last: RunRecord) -> str:
-        """Turn the record into the receipt, in one rename; return the receipt's path."""
+    def rest(self, store: StoreRecord) -> StoreRecord:
+        """Return what is enough in memory of a store whose part the disk has as it is: `whole` reads it again."""
+        for number, known in enumerate(self._stores):
+            if known is store:
+                self._stores[number] = store = store.but(sessions=())
+                self._rested[number] = store
+        return store
+
+    def whole(self, store: StoreRecord) -> StoreRecord:
+        """Return all of a store's part of the record; raise OSError, or StorageFailed where it is not as it was."""
+        number = next((number for number, known in self._rested.items() if known is store), None)
+        if number is None:
+            return store
+        path = os.path.join(self._folder, part_name(number))
+        try:
+            return decode_store(read(path, LIMIT)[0])
+        except Damaged as problem:
+            raise StorageFailed(f"{path} {problem}", "look at the disk, then run the same command again") from None
+
+    def finish(self, last: RunRecord, stores: Iterable[StoreRecord] | None = None) -> str:
+        """Turn the record into the receipt, in one rename; return the receipt's path.
+
+        `stores`: what it says of them, made one at a time, in place of what stands in the record.
+        """
         target = receipt_path(self._state, self._run)
         folder = os.path.dirname(target)
         with contextlib.suppress(FileExistsError):
             self._disk.make_folder(folder)
             self._disk.sync_folder(root(self._state))
-        self._replace(RECORD, pieces(last))
+        self._replace(RECORD, pieces(last, stores))
         self._disk.rename(os.path.join(self._folder, RECORD), target)
         self._disk.sync_folder(folder)
         self.drop()

@@ -11,7 +11,7 @@ from ..core.errors import CloserError, GatewayNeeded
 from ..core.findings import Chores
 from ..core.model import GOING, Plan, Route, Status
 from ..core.report import Report, RestartResult
-from ..journal.record import RestartRecord, with_store
+from ..journal.record import RestartRecord, StoreRecord
 from ..journal.stopped import STOPPING, stopped
 from ..ports.store import Store
 from ..system.files import listed
@@ -177,14 +177,18 @@ def _end(request: Request, found: Look, plan: Plan, transaction: Transaction, re
     report = summary.of(request, found, plan, transaction, restart=result, error=_locked_out(request, transaction))
     if transaction.record is None or transaction.journal is None:
         return report
-    last = transaction.record
-    for share in transaction.shares:
-        last = with_store(last, found.stores[share.store.agent].settled(share))
-    recorded = {(store.agent, session.key) for store in last.stores for session in store.sessions}
+    shares = {(share.record.path, share.record.agent): share for share in transaction.shares}
+
+    def settled(store: StoreRecord) -> StoreRecord:
+        share = shares.get((store.path, store.agent))
+        return store if share is None else found.stores[store.agent].settled(share)
+
+    recorded = transaction.recorded()
     others = [row for row in report.results if (row.agent, row.key) not in recorded]
     rows = tuple(summary.ended(row, missing_ok=request.options.missing_ok) for row in others)
-    last = last.but(results=rows)
+    last = transaction.record.but(results=rows)
     if result.result == "handed-off" or any(row.status is Status.DEFERRED for row in plan.rows):
+        last = last.but(stores=tuple(map(settled, last.stores)))
         transaction.journal.write(last.but(restart=RestartRecord(result.needed, bool(result.ok), result.result)))
         why = handoff.start(request.runtime, transaction.journal, last.id, request.options)
         return (
@@ -193,7 +197,8 @@ def _end(request: Request, found: Look, plan: Plan, transaction: Transaction, re
             else _end(request, found, _left_undone(plan, why), transaction, _not_restarted(request, result, why))
         )
     owed = RestartRecord(result.needed, bool(result.ok), result.result, result.detail)
-    transaction.journal.finish(last.but(restart=owed, state="done", finished_at=request.clock.iso_now()))
+    last = last.but(restart=owed, state="done", finished_at=request.clock.iso_now())
+    transaction.journal.finish(last, map(settled, last.stores))
     return report
 
 

@@ -13,7 +13,7 @@ from ..core.model import Status
 from ..core.report import Outcome, Report, RestartResult, StoreResult
 from ..core.wish import Options, Wish
 from ..journal import history, receipts
-from ..journal.record import RestartRecord
+from ..journal.record import RestartRecord, StoreRecord
 from ..journal.source import Chosen, Source
 from ..journal.stopped import STOPPING, stopped, storage
 from ..ports.context import Console, Context
@@ -231,23 +231,24 @@ def _ended(request: Request, transaction: Transaction, returns: Returns, report:
     if record is None or journal is None:
         return report
     status = {(item.agent, item.key): str(item.status) for item in returns}
-    stores = tuple(
-        store.but(sessions=tuple(s.but(status=status.get((store.agent, s.key), s.status)) for s in store.sessions))
-        for store in record.stores
-    )
-    recorded = {(store.agent, session.key) for store in stores for session in store.sessions}
+
+    def ended(store: StoreRecord) -> StoreRecord:
+        sessions = journal.whole(store).sessions
+        return store.but(sessions=tuple(s.but(status=status.get((store.agent, s.key), s.status)) for s in sessions))
+
+    recorded = transaction.recorded()
     others = [row for row in report.results if (row.agent, row.key) not in recorded]
     rows = tuple(summary.ended(row, missing_ok=False) for row in others)
-    last = record.but(stores=stores, results=rows, restart=_owed(report.restart))
+    last = record.but(results=rows, restart=_owed(report.restart))
     if report.restart.result == "handed-off":
+        last = last.but(stores=tuple(map(ended, last.stores)))
         journal.write(last)
         why = handoff.start(request.runtime, journal, last.id, request.options)
         if not why:
             return report
         report = report._replace(restart=not_begun(request.gateway, why))
-    journal.finish(
-        last.but(state="done", finished_at=request.runtime.context.clock.iso_now(), restart=_owed(report.restart))
-    )
+    last = last.but(state="done", finished_at=request.runtime.context.clock.iso_now(), restart=_owed(report.restart))
+    journal.finish(last, map(ended, last.stores))
     return report
 
 

@@ -30,6 +30,7 @@ class Transaction:
     journal: Journal | None = None
     shares: list[Share] = field(default_factory=list)
     hashes: HashBudget = field(default_factory=HashBudget)
+    _keys: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def id(self) -> str:
@@ -109,6 +110,21 @@ class Transaction:
             self.journal.check(record)
         self.record = record
         self.journal.write(record)
+
+    def rest(self, share: Share) -> None:
+        """Keep no more of a store's sessions than their keys: it is finished, and the disk has what the record says."""
+        if self.record is None or self.journal is None:
+            return
+        bare = self.journal.rest(share.record)
+        if bare is not share.record:
+            self._keys.update((share.record.agent, session.key) for session in share.record.sessions)
+            self.record = with_store(self.record, bare)
+            share.record = bare
+
+    def recorded(self) -> set[tuple[str, str]]:
+        """Return agent and key of each session that the record speaks of."""
+        stores = self.record.stores if self.record is not None else ()
+        return self._keys.union((store.agent, session.key) for store in stores for session in store.sessions)
 
     def forget(self) -> None:
         """Let a run that has changed nothing be none, once its record is removed."""

@@ -170,6 +170,9 @@ class Ledger(Protocol):
     def note_first(self, store: StoreRecord) -> None:
         """Write it ahead of the first change of a store; where that fails, its backup goes again."""
 
+    def rest(self, share: Share) -> None:
+        """Let go of what the record says of a store's sessions, which is durable: there may be many stores."""
+
     def owe(self, restart: RestartRecord) -> None:
         """Write what the run owes its gateway."""
 

@@ -71,6 +71,7 @@ def restore_store(
     if back:
         _entries_back(here, share, back, returns, planned)
     share.forget()
+    ledger.rest(share)
 
 
 class _Planned(NamedTuple):
