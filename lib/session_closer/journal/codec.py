@@ -35,14 +35,13 @@ def encode_store(store: StoreRecord) -> bytes:
     return _text(store)
 
 
-def pieces(record: RunRecord, stores: Iterable[StoreRecord] | None = None) -> Iterator[bytes]:
+def pieces(record: RunRecord, stores: Iterable[bytes] | None = None) -> Iterator[bytes]:
     """Give the text of a record, a large one piece by piece: all of it once more would be a tenth of all memory.
 
-    `stores`: what stands in it in place of the record's own, made when their turn comes.
+    `stores`: the texts that stand in it in place of the record's own stores, made when their turn comes.
     """
     held = _text(record.but(stores=())).removesuffix(STORES + END.rstrip()) + STORES
-    for number, store in enumerate(record.stores if stores is None else stores):
-        text = encode_store(store)
+    for number, text in enumerate(map(encode_store, record.stores) if stores is None else stores):
         held += b"," if number else b""
         if len(held) + len(text) < _LARGE:
             held += text
@@ -90,23 +89,23 @@ def decode_store(raw: bytes | msgspec.Raw) -> StoreRecord:
     return store
 
 
-def check(record: RunRecord) -> int:
-    """Raise Damaged for a record that could not be read again, or never have been made; return how long it is."""
+def check(record: RunRecord) -> bytes:
+    """Raise Damaged for a record that could not be read again, or never have been made; return its last store's text.
+
+    That is b"" where it has no store.
+    """
     try:
-        head = encode(record.but(stores=()))
-        decode(head)
+        text = b""
+        decode(encode(record.but(stores=())))
         # One at a time, as they are the larger part.
-        return len(head) + sum(map(_checked, record.stores))
+        for store in record.stores:
+            text = encode_store(store)
+            decode_store(text)
     except Damaged:
         raise
     except _NOT_ONE as problem:
         raise _damaged(problem) from None
-
-
-def _checked(store: StoreRecord) -> int:
-    text = encode_store(store)
-    decode_store(text)
-    return len(text)
+    return text
 
 
 def _opened(raw: bytes) -> tuple[RunRecord, tuple[msgspec.Raw, ...]]:

@@ -100,7 +100,7 @@ def entry_of(recorded: StoreRecord, session: SessionRecord, held: files.Pieces |
     if hashlib.sha256(raw).hexdigest() != session.sha256:
         raise Refused(f"its backup {path} is not what it was")
     entry = raw.decode("utf-8")
-    if document.value_of(entry, session.key) is None:
+    if not document.is_member(entry, session.key):
         raise Refused(f"what {path} has there is another session's")
     return entry
 

@@ -90,7 +90,8 @@ def _changed(request: Request, found: Look, plan: Plan, transaction: Transaction
 
             plan, staying = children.after(plan, agent, part, transaction.shares)
             yield staying
-        # What is there now stays, so what it uses stays, too.
+        # Of many stores each is let go of; what is there now stays, so what it uses stays, too.
+        request.runtime.snapshots.pop(agent, None)
         del going[agent]
         request.runtime.going(going)
 

@@ -232,16 +232,13 @@ def member(text: str) -> tuple[str, str]:
     return key, text[colon.end() :]
 
 
-def value_of(text: str, key: str) -> str | None:
-    """Return the value of the member of this key as text, None where a text is another's; raise CorruptStore."""
+def is_member(text: str, key: str) -> bool:
+    """Tell whether a text is the member of this key; raise CorruptStore for what is none."""
     spelled = f'"{key}"'
-    # Hardly a key has an escape, and of many members this takes the longest.
+    # Hardly a key has an escape, and a value may be large.
     if text.startswith(spelled) and "\\" not in key and '"' not in key and key.isprintable():
-        colon = _COLON_IN_TEXT.match(text, len(spelled))
-        if colon is not None:
-            return text[colon.end() :]
-    found, value = member(text)
-    return value if found == key else None
+        return _COLON_IN_TEXT.match(text, len(spelled)) is not None
+    return member(text)[0] == key
 
 
 def same_value(one: bytes | None, other: bytes | None) -> bool:

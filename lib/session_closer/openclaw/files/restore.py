@@ -211,18 +211,18 @@ def _with_entries(
     for at, store in sorted(recorded.items(), reverse=True):
         some = [item for item in items if closed_in[item.key].at == at]
         if some:
-            raw = _where_they_were(live, some, store, warn) or _at_the_end(live, some)
-            live = parse(raw, store.path, store.agent)
+            live = _where_they_were(live, some, store, warn) or _at_the_end(live, some, store)
     return live
 
 
-def _at_the_end(live: Document[Any], items: Sequence[Item]) -> bytes:
-    return document.edit(live, append=[item.entry.encode("utf-8") for item in items])
+def _at_the_end(live: Document[Any], items: Sequence[Item], closed_in: StoreRecord) -> Document[Session]:
+    raw = document.edit(live, append=[item.entry.encode("utf-8") for item in items])
+    return parse(raw, closed_in.path, closed_in.agent)
 
 
 def _where_they_were(
     live: Document[Any], items: Sequence[Item], closed_in: StoreRecord, warn: Callable[[str], None]
-) -> bytes | None:
+) -> Document[Session] | None:
     """Return the store that they were taken out of, without what is still gone; None if anything else is new in it.
 
     None, too, where no backup is of that store.
@@ -239,7 +239,7 @@ def _where_they_were(
     # In an empty one there is nothing else.
     if live.members and document.edit(before, remove=gone) != live.raw:
         return None
-    return document.edit(before, remove=gone - {item.key for item in items})
+    return document.without(before, gone - {item.key for item in items})
 
 
 def look_again(share: FileShare, returns: Returns) -> None:

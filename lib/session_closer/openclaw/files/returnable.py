@@ -128,7 +128,7 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
     except CloserError as problem:
         return item._replace(status=Status.FAILED, error=problem.message)
     moves = [_as_it_is_now(seen, move) for move in session.moves]
-    moves += _left_for_another(seen, entry, session.key, {move.source for move in session.moves})
+    moves += _left_for_another(seen, entry, {move.source for move in session.moves})
     held = is_held(one, seen.store.folder)
     entered = item._replace(entry=entry)
     found = with_files(
@@ -149,13 +149,13 @@ def _as_it_is_now(seen: Look, move: Move) -> Move:
     return move if measuring.change(folder, later) else later
 
 
-def _left_for_another(seen: Look, entry: str, key: str, known: set[str]) -> Iterator[Move]:
+def _left_for_another(seen: Look, entry: str, known: set[str]) -> Iterator[Move]:
     """Give the renames of files that stayed as another session used them, which a later run has closed."""
 
     def lacks(name: str) -> bool:
         return name not in known and not seen.has(name)
 
-    value = _named(entry, key)
+    value = _named(entry)
     if not names.is_session_id(value.own):
         return
     named = names.parted(value.path)[1] if isinstance(value.path, str) else ""
@@ -176,9 +176,9 @@ class _Named(msgspec.Struct, gc=False):
 _NAMED = msgspec.json.Decoder(_Named)
 
 
-def _named(entry: str, key: str) -> _Named:
-    """Return what the member of a key names, nothing where its value is no object."""
-    text = document.value_of(entry, key) or ""
+def _named(entry: str) -> _Named:
+    """Return what a member names, nothing where its value is no object."""
+    text = document.member(entry)[1]
     try:
         # An entry may have a megabyte, and this decodes no more of it than is asked for.
         return _NAMED.decode(text)
