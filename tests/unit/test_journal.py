@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from session_closer.core.durable import SESSIONS, Move
-from session_closer.core.errors import Refused
+from session_closer.core.errors import Refused, StorageFailed
 from session_closer.journal import history, written
 from session_closer.journal.codec import decode, encode
 from session_closer.journal.journal import Journal
@@ -243,6 +243,35 @@ def test_a_run_writes_each_store_when_it_is_noted_and_once_more_in_its_receipt(s
     journal.finish(last := record(state, *stores).but(state="done"))
     # The first one is in the record itself, until there is a second.
     assert disk.written < 2.2 * len(encode(last))
+
+
+def test_what_the_memory_has_let_go_of_is_whole_in_the_receipt(state: str) -> None:
+    journal, stores = at_work(state), [store(number, 3, "closed") for number in range(3)]
+    journal.begin(record(state, stores[0]))
+    # While there is one store it is in the record itself, so the memory keeps it.
+    assert journal.rest(stores[0]) is stores[0]
+    journal.write(record(state, *stores))
+    bare = [journal.rest(one) for one in stores]
+    assert [one.sessions for one in bare] == [(), (), ()]
+    changed = bare[1].but(orphans=(Move("s9.jsonl", f"s9.jsonl.deleted.{STAMP}"),))
+    # What is no more as the disk has it is what it is.
+    assert journal.whole(changed) is changed
+    receipt = journal.finish(record(state, *bare).but(state="done"), map(journal.whole, bare))
+    assert decode(Path(receipt).read_bytes()) == record(state, *stores).but(state="done")
+    assert not Path(journal.path).parent.exists()
+
+
+def test_a_part_that_is_not_what_was_written_makes_no_receipt(state: str) -> None:
+    journal, stores = at_work(state), [store(number) for number in range(2)]
+    journal.begin(record(state, *stores))
+    bare = [journal.rest(one) for one in stores]
+    part = Path(journal.path).with_name("store-000001.json")
+    part.write_bytes(part.read_bytes()[:-9])
+    with pytest.raises(StorageFailed, match=r"store-000001\.json"):
+        journal.finish(record(state, *bare).but(state="done"), map(journal.whole, bare))
+    journal.release()
+    assert history.open_runs(state) == [RUN]
+    assert not Path(history.receipt_path(state, RUN)).exists()
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EMFILE], ids=lambda number: errno.errorcode[number])

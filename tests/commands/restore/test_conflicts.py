@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ from session_closer.operations import restore as restoring
 from session_closer.system.disk import Disk
 from support.commands import restore
 from support.keys import LEAD, session_id
-from support.restore import ALPHA, KELLY, LEGACY, MANY, READER, REVIEW, TOPICS, close, ends, rows, statuses
+from support.restore import ALPHA, KELLY, LEGACY, MANY, READER, REVIEW, TOPICS, backup_of, close, ends, rows, statuses
 from support.stores import Store, picture
 from support.trees import tree, write
 
@@ -140,6 +143,56 @@ def test_a_key_that_is_taken_into_use_in_the_last_moment_keeps_what_it_has(
     for ending in (".jsonl", ".trajectory.jsonl"):
         live, archive = ends(store, ending=ending)
         assert (live.exists(), archive.is_file()) == (False, True)
+
+
+def archive_is_written_to(store: Store) -> None:
+    archive = ends(store)[1]
+    raw, times = archive.read_bytes(), archive.stat()
+    archive.write_bytes(raw[:-1] + b"#")
+    os.utime(archive, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def archive_goes(store: Store) -> None:
+    ends(store)[1].unlink()
+
+
+def backup_is_written_to(store: Store) -> None:
+    backup = backup_of(store)
+    backup.write_bytes(backup.read_bytes().replace(KELLY.encode(), KELLY.upper().encode()))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "ended", "says"),
+    [
+        (in_use_again, "conflict", "in use again"),
+        (transcript_is_there, "conflict", "there again"),
+        (archive_is_written_to, "failed", "does not hold what was archived"),
+        (archive_goes, "failed", "is gone"),
+        (backup_is_written_to, "failed", "is not what it was"),
+    ],
+)
+def test_what_changes_between_the_look_and_the_lock_is_seen_under_the_lock(
+    store: Store, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Store], None], ended: str, says: str
+) -> None:
+    close(store, "kelly-dashboard", "topics")
+    real = restoring.locked
+    left: list[Any] = []
+
+    @contextmanager
+    def late(*held: Any) -> Iterator[None]:
+        spoil(store)
+        left.append(tree(store.folder()))
+        with real(*held):
+            yield
+
+    monkeypatch.setattr(restoring, "locked", late)
+    answer = restore(store, "last")
+    assert (answer.code, statuses(answer)[KELLY]) == (1, ended)
+    assert says in rows(answer)[KELLY]["error"]
+    # What lies in the place of its files, or is left of them, is as it was found.
+    found = {path: left[0].get(str(path.relative_to(store.folder()))) for path in ends(store)}
+    now = tree(store.folder())
+    assert found == {path: now.get(str(path.relative_to(store.folder()))) for path in ends(store)}
 
 
 def test_where_everything_is_in_conflict_nothing_is_changed(store: Store) -> None:

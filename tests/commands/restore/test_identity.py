@@ -120,7 +120,7 @@ def test_a_session_whose_names_hold_half_a_character_comes_back(store: Store, ki
     if killed:
         with pytest.MonkeyPatch.context() as patch:
             # As if it were cut off just before the receipt.
-            patch.setattr(journal.Journal, "finish", lambda _self, _last: "")
+            patch.setattr(journal.Journal, "finish", lambda *_: "")
             run_json(CleanupSessions, *words, state=store.state)
         assert store.open_runs()
     else:

@@ -70,7 +70,7 @@ def test_an_archive_of_years_ago_is_none_of_a_session_that_left_none(
     monkeypatch.setattr(client, "delete", leaves_no_archive)
     if killed:
         with monkeypatch.context() as patch:
-            patch.setattr(Journal, "finish", lambda _self, _last: "")
+            patch.setattr(Journal, "finish", lambda *_: "")
             patch.setattr(asking, "settled", lambda work: work.record)
             delete(bases, "never-spoken")
         assert bases.store.open_runs()
