@@ -183,3 +183,9 @@ def test_the_session_of_a_job_that_is_gone_is_a_kind_that_may_go(filled: Store) 
     jobs.parent.mkdir(exist_ok=True)
     jobs.write_text(json.dumps({"version": 1, "jobs": [{"id": "another"}]}))
     assert close(filled, "--match", "*:cron:n").rows == [(CRON, "closed")]
+
+
+def test_a_label_is_looked_for_in_the_stores_of_several_agents(filled: Store) -> None:
+    theirs = OLD.replace(LEAD, RESEARCHER)
+    answer = close(filled, KELLY, RUN, theirs, "--label", "test")
+    assert {key for key, status in answer.rows if status == "closed"} == {KELLY, theirs}

@@ -128,11 +128,15 @@ class FileStore:
         return {session.key: _size(session, snapshot) if session.id_usable else None for session in sessions}
 
     def details(self, keys: Iterable[str]) -> Mapping[str, Details]:
-        """Return what these sessions are called and have used, by key, as of the last `read`."""
+        """Return what these sessions are called and have used, by key, as of the last `read`.
+
+        As it is now where that text is folded; raises Refused for an index that cannot be read.
+        """
         from .. import details  # only a list asks
 
         assert self.document is not None
-        raw, members, wanted = self.document.raw, self.document.members, list(keys)
+        document = self.document if self.document.raw else self._now()
+        raw, members, wanted = document.raw, document.members, list(keys)
         spans = ((key, members[key]) for key in wanted if key in members)
         return details.read(((key, raw[one.value : one.end]) for key, one in spans), len(wanted))
 
