@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ..core import durations
 from ..core.ending import is_fine
-from ..core.errors import ChangedUnderneath, Refused
+from ..core.errors import ChangedUnderneath, Refused, UsageProblem
 from ..core.escape import plain
 from ..core.model import Plan, Session, Status
 from ..core.report import Rehearsal, Report
@@ -36,6 +36,7 @@ def perform(request: Request, plan: Plan, take_back: TakeBack) -> Rehearsal:
     context = request.runtime.context
     if not (plan.closing or plan.deferred or plan.tidying):
         return Rehearsal(0, 0, 0)
+    check_place(request.runtime.root)
     with replica.folder(context.disk) as root:
         double = request.runtime.double(plan, root)
         size = copied(context, double.files, double.texts, root)
@@ -51,6 +52,14 @@ def perform(request: Request, plan: Plan, take_back: TakeBack) -> Rehearsal:
         differences = [*_failed(done), *_failed(undone), *differences]
     lines = [f"{len(expired)} old archives that are deleted: nothing brings them back"] if expired else []
     return Rehearsal(double.sessions, len(double.files) - len(expired), size, tuple(differences), tuple(lines))
+
+
+def check_place(*originals: str) -> None:
+    """Refuse a folder for copies that is within what is copied."""
+    for original in originals:
+        if f"{replica.place()}/".startswith(f"{os.path.realpath(original)}/"):
+            what = f"a rehearsal writes nothing below {original}, where temporary files go now"
+            raise UsageProblem(what, "TMPDIR=DIR, a folder elsewhere")
 
 
 def alone(options: Options) -> Options:

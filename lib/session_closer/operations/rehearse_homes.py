@@ -22,7 +22,7 @@ from ..system import replica
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
 from . import bring_back, homes, prune
-from .rehearse import alone, compared, copied, run_of
+from .rehearse import alone, check_place, compared, copied, run_of
 
 ARCHIVE = "archive"
 
@@ -59,6 +59,7 @@ def _rehearsed(where: Place, found: Sequence[Home], rows: Iterable[ArtifactRow],
     lines = tuple(f"{count} of kind {kind}: {_why(kind)}" for kind, count in sorted(left.items()))
     if not going:
         return Rehearsal(0, 0, 0, (), lines)
+    check_place(where.state, *(home.root for home in found))
     with replica.folder(context.disk) as root:
         copies = [_Copy(by_agent[agent], root, number) for number, agent in enumerate(sorted(going))]
         files = {one.place_of(row.path): row.path for one in copies for row in going[one.agent]}

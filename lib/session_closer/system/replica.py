@@ -35,7 +35,7 @@ def folder(disk: Disk) -> Iterator[str]:
 
     What runs that were killed have left of theirs is removed first.
     """
-    home = os.path.join(os.path.realpath(tempfile.gettempdir()), f"session-closer-{os.getuid()}")
+    home = place()
     made, descriptor = _made(disk, home)
     try:
         yield made
@@ -44,6 +44,11 @@ def folder(disk: Disk) -> Iterator[str]:
         os.close(descriptor)
         with contextlib.suppress(OSError):
             disk.remove_folder(home)
+
+
+def place() -> str:
+    """Return the folder in which copies are made."""
+    return os.path.join(os.path.realpath(tempfile.gettempdir()), f"session-closer-{os.getuid()}")
 
 
 def _made(disk: Disk, home: str) -> tuple[str, int]:

@@ -311,6 +311,15 @@ def test_an_interruption_leaves_no_copy(store: Store, room: Path, monkeypatch: p
     assert list(room.iterdir()) == []
 
 
+def test_no_copy_is_made_within_the_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    (store.state / "tmp").mkdir(mode=0o700)
+    monkeypatch.setattr(tempfile, "tempdir", str(store.state / "tmp"))
+    before = shapes(store.state)
+    answer = run_json(CloseProject, "--rehearse", LEAD + "kelly-dashboard", state=store.state)
+    assert (answer.code, answer.error) == (2, "usage")
+    assert shapes(store.state) == before
+
+
 def test_a_folder_of_another_name_s_is_not_used(store: Store, room: Path) -> None:
     (room / f"session-closer-{os.getuid()}").symlink_to(store.state)
     answer = run_json(CloseProject, "--rehearse", LEAD + "kelly-dashboard", state=store.state)

@@ -88,3 +88,10 @@ def test_what_does_not_come_back_is_named_and_is_the_exit_code(home: Leavings, m
 def test_what_is_deleted_cannot_be_rehearsed(home: Leavings) -> None:
     answer = rehearse(home, "--delete")
     assert (answer.code, answer.error) == (2, "usage")
+
+
+def test_no_copy_is_made_within_the_home(home: Leavings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(home.path))
+    before = _shapes(home.path)
+    assert run_json(CleanupSessions, "--rehearse", state=home.path).code == 2
+    assert _shapes(home.path) == before

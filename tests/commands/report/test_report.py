@@ -79,6 +79,12 @@ def test_a_list_is_a_page_of_all_sessions(store: Store, page: Path) -> None:
     assert page.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_page_has_as_many_as_are_asked_for(store: Store, page: Path) -> None:
+    run(ListSessions, "--limit", "3", "--report", str(page), state=store.state)
+    assert len(seen(page).rows) == 3
+    assert "3 of them shown" in seen(page).text
+
+
 def test_a_page_loads_nothing_and_its_policy_forbids_all_else(store: Store, page: Path) -> None:
     run(ListSessions, "--report", str(page), state=store.state)
     text, found = page.read_text("utf-8"), seen(page)

@@ -93,7 +93,8 @@ class ListSessions(Paged, Reader):
 
     def _most(self) -> int | None:
         """Return how many are shown at most: of a page all, where nobody says otherwise."""
-        return None if self.limit == arguments.ALL or (self.page is not None and self.limit == LIMIT) else self.limit
+        named = any(word.partition("=")[0] == "--limit" for word in self.switches(self.given))
+        return None if self.limit == arguments.ALL or (self.page is not None and not named) else self.limit
 
     def _of_homes(self, where: Homes, words: tuple[str, ...]) -> int:
         """List what is in homes of files."""
