@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from plumbum import cli
 
@@ -45,6 +45,8 @@ class Reader(Placed):
     POSITIONALS: ClassVar[str] = ""
     # What time it is for a command.
     clock: ClassVar[Clock] = REAL
+    # Whether what is shown is to be read in a pager.
+    pager: Any = False
 
     as_json = cli.Flag("--json", help="one JSON document on stdout, errors included")
     verbose = cli.Flag("--verbose", help="all rows and the evidence")
@@ -80,6 +82,10 @@ class Reader(Placed):
         """Print a result as one JSON document or for people on stdout, and its complaints on stderr."""
         found = [document()] if self.as_json else blocks()
         # The document holds its complaints, and says how this ends.
+        if self.pager:
+            with streams.paged():
+                streams.put(found, enough=True)
+            found = []
         streams.put(found, complaints, enough=self.only_shows(), whole=self.as_json)
 
     def answer(self, argv: Sequence[str]) -> int:
@@ -101,7 +107,7 @@ class Reader(Placed):
             problem = Interrupted("interrupted", "run the same command again")
         except cli.SwitchError as error:
             problem = UsageProblem(" ".join(str(error).split()), f"{escape.shell_word(self.executable)} --help")
-        self.as_json = asked_json
+        self.as_json, self.pager = asked_json, False
         self.fail(problem, switches)
         return int(problem.code)
 

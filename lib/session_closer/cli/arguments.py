@@ -130,6 +130,12 @@ def kinds(value: str) -> Any:
     return found
 
 
+def check_pager(*, pager: bool, as_json: bool) -> None:
+    """Refuse a pager for what is no text."""
+    if pager and as_json:
+        raise UsageProblem("--pager is for people, --json for programs", "give one of them")
+
+
 def no_words(words: Sequence[str], what: str) -> None:
     """Raise UsageProblem where no positional was given."""
     if not words:

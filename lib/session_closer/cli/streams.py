@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..core.escape import shown
+from ..core.errors import UsageProblem
+from ..core.escape import quoted, shown
 
 if TYPE_CHECKING:
     from ..render.grid import Block
@@ -56,6 +58,40 @@ def put(result: Iterable[Block], complaints: Iterable[str] = (), *, enough: bool
         if not whole:
             raise
         _silence(sys.stderr)
+
+
+@contextlib.contextmanager
+def paged() -> Iterator[None]:
+    """Let what is printed meanwhile be read in a pager, where stdout is a terminal; until its reader has left it."""
+    if not sys.stdout.isatty():
+        yield
+        return
+    import shlex
+    import subprocess
+
+    named = os.environ.get("PAGER") or "less"
+    try:
+        pager = subprocess.Popen(shlex.split(named), stdin=subprocess.PIPE)
+    except (OSError, ValueError, IndexError) as problem:
+        raise UsageProblem(f"the pager {quoted(named)} cannot be started: {problem}", "set PAGER to one") from None
+    assert pager.stdin is not None
+    terminal = os.dup(sys.stdout.fileno())
+    os.dup2(pager.stdin.fileno(), sys.stdout.fileno())
+    pager.stdin.close()
+    try:
+        yield
+    finally:
+        os.dup2(terminal, sys.stdout.fileno())
+        os.close(terminal)
+        _wait(pager.wait)
+
+
+def _wait(ended: Callable[[], int]) -> None:
+    """Wait for a pager, which itself heeds what interrupts."""
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            ended()
+            return
 
 
 def tell(line: str) -> None:

@@ -16,7 +16,7 @@ _HEADS = ("WHEN", "REASON", "SIZE", "BY", "ID", "KEY")
 
 
 def listed(listing: Listing, *, verbose: bool = False, width: int | None = None) -> list[Block]:
-    """Return the table that a person reads, cut to `width` columns; the model where it fits, or with `verbose`."""
+    """Return the table that a person reads, the model where it fits into `width` columns, or with `verbose`."""
     if listing.error is not None:
         return []
     out: list[Block] = [_counted(listing)]
@@ -25,8 +25,7 @@ def listed(listing: Listing, *, verbose: bool = False, width: int | None = None)
         if not verbose and width is not None:
             wider = _table(listing.rows, model=True)
             table = wider if max(map(_columns, wider.lines)) <= width else table
-        lines = table.lines if width is None else tuple(_cut(line, width) for line in table.lines)
-        out.append(table._replace(lines=lines))
+        out.append(table)
     if listing.has_more:
         out.append(f"{listing.total - len(listing.rows):,} more: --limit all shows them, a word or --kind finds some")
     return out
@@ -53,7 +52,7 @@ def _table(rows: Sequence[Row], *, model: bool) -> Grid:
         for line in cells
     )
     shown = tuple(GridRow(line, tone=_tone(row)) for line, row in zip(cells[1:], rows, strict=True))
-    return Grid(shown, lines, heads, right, heads.index("STATUS"))
+    return Grid(shown, lines, heads, right, heads.index("STATUS"), wraps=True)
 
 
 def _tone(row: Row) -> Tone:

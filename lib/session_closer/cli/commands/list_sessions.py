@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ...render.page import Page
 
 # What means something for a runtime that keeps files.
-HOMES_OPTIONS = frozenset({"--older-than", "--limit", "--usage", "--report"})
+HOMES_OPTIONS = frozenset({"--older-than", "--limit", "--usage", "--report", "--pager"})
 
 
 class ListSessions(Paged, Reader):
@@ -58,10 +58,12 @@ class ListSessions(Paged, Reader):
     limit = cli.SwitchAttr(
         "--limit", arguments.most, default=LIMIT, argname="N|all", help=f"most sessions shown ({LIMIT})"
     )
+    pager = cli.Flag("--pager", help="on a terminal: read it in $PAGER, or less")
     usage = cli.Flag("--usage", help="what takes the disk, by agent or profile, and by kind")
 
     def main(self, *words: str) -> int:
         """Do what was asked; plumbum calls this with the positionals."""
+        arguments.check_pager(pager=self.pager, as_json=self.as_json)
         if "" in words:
             raise UsageProblem("a word to look for is empty", "leave it out")
         self.check_page()

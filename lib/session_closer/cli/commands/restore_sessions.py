@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOST_FOUND = 1000
 _US = Ours("restore-sessions")
 # What means something for a runtime that keeps files.
-HOMES_OPTIONS = frozenset({"--dry-run", "--reason", "--list", "--limit", "--show", "--since", "--check"})
+HOMES_OPTIONS = frozenset({"--dry-run", "--reason", "--list", "--limit", "--show", "--pager", "--since", "--check"})
 # So many runs are in a list.
 MOST_RUNS = 20
 
@@ -45,6 +45,7 @@ class RestoreSessions(Base):
         "--limit", arguments.most, argname="N|all", help=f"with --list: most runs shown ({MOST_RUNS})"
     )
     one = word("--show RECEIPT", "show one run in full: what it did, and what can be brought back now")
+    pager = cli.Flag("--pager", help="with --list, --show, on a terminal: read it in $PAGER, or less")
     since = cli.SwitchAttr(
         "--since",
         arguments.since,
@@ -60,6 +61,9 @@ class RestoreSessions(Base):
 
     def main(self, *words: str) -> int:
         """Do what was asked; plumbum calls this with the positionals."""
+        arguments.check_pager(pager=self.pager, as_json=self.as_json)
+        if self.pager and not (self.list or self.one is not None):
+            raise UsageProblem("--pager belongs to --list and --show", "leave it out")
         looks = [name for name, given in self._looks() if given]
         if len(looks) > 1:
             raise UsageProblem(f"{looks[0]} does not go with {' and '.join(looks[1:])}", "give one of them")
