@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from . import agents, cleanup, closing, exports, hermes, sqlite, startup
+from . import agents, cleanup, closing, exports, hermes, listing, sqlite, startup, undo
 
 PARTS = {
     "startup": startup.main,
     "closing": closing.main,
+    "undo": undo.main,
+    "listing": listing.main,
     "cleanup": cleanup.main,
     "agents": agents.main,
     "sqlite": sqlite.main,

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import tempfile
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from .side_by_side import REPOSITORY
 
@@ -16,8 +22,35 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+class Goal(NamedTuple):
+    """What was to be reached, what was measured, and the most that it may be."""
+
+    what: str
+    measured: float
+    most: float
+
+
+def goals(reached: Iterable[Goal]) -> str:
+    """Return a table that says of each goal whether it holds."""
+    rows = ([goal.what, f"{goal.measured:.3g}", "met" if goal.measured <= goal.most else "missed"] for goal in reached)
+    return table(["goal", "measured", ""], rows)
+
+
+def machine() -> str:
+    """Return what was measured on: processors, system, where the stores were, and how busy it was."""
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.exists() else []
+    model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+    words = ["stat", "-f", "-c", "%T", tempfile.gettempdir()]
+    system = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    with_what = f"{platform.system()} {platform.release()}, {system}, Python {platform.python_version()}"
+    return f"Measured on {os.cpu_count()} processors, {model}, {with_what}; load {load:.1f} a processor."
+
+
 def put(part: str, text: str) -> None:
     """Print a part's text and put it into the page, in place of what was measured before."""
+    text = f"{text.rstrip()}\n\n{machine()}\n"
     print(text, flush=True)
     before, begin, rest = PAGE.read_text().partition(f"<!-- {part} -->\n")
     _, end, after = rest.partition(f"<!-- /{part} -->\n")

@@ -6,6 +6,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +39,24 @@ class Taken(NamedTuple):
     def against(self, other: Taken) -> float:
         """Return the median of the ratios of the rounds: the machine's speed changes between them."""
         return statistics.median(one / two for one, two in zip(self.seconds, other.seconds, strict=True))
+
+
+class Spent(NamedTuple):
+    """What one process took: seconds by the clock and of the processor, and the most memory, in bytes."""
+
+    seconds: float
+    processor: float
+    peak: int
+
+
+def spent(words: Sequence[str], environ: Mapping[str, str]) -> Spent:
+    """Run a process that has to end well; return what it took."""
+    started = time.monotonic()
+    process = subprocess.Popen(words, env=environ, stdout=subprocess.DEVNULL)
+    _, code, usage = os.wait4(process.pid, 0)
+    taken = time.monotonic() - started
+    assert code == 0, f"{words[:2]} ended with {code}"
+    return Spent(taken, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 def closer_environ(home: Path) -> dict[str, str]:
