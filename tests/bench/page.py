@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import tempfile
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -45,7 +46,7 @@ def machine() -> str:
     system = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
     with_what = f"{platform.system()} {platform.release()}, {system}, Python {platform.python_version()}"
-    return f"Measured on {os.cpu_count()} processors, {model}, {with_what}; load {load:.1f} a processor."
+    return textwrap.fill(f"Measured on {os.cpu_count()} processors, {model}, {with_what}; load {load:.1f} each.", 120)
 
 
 def put(part: str, text: str) -> None:
