@@ -63,13 +63,12 @@ def files(when: Moment) -> dict[str, File]:
         found[f"evals/{path.name}"] = File(path.read_bytes(), 0o644)
     modules = sources.modules(ROOT / "lib")
     merged, places = sources.merged(modules, version())
-    archive, more = sources.archived(modules, when)
+    archives, more = sources.archived(modules, when)
     places |= more
     packages = sorted(module.name for module in modules if module.is_package)
     package = "lib/session_closer"
     found[f"{package}/__init__.py"] = File(_entrance(packages, places).encode(), 0o644)
-    found[f"{package}/{sources.ARCHIVE}"] = File(archive, 0o644)
-    for name, content in merged.items():
+    for name, content in {**merged, **archives}.items():
         found[f"{package}/{name}"] = File(content, 0o644)
     return dict(sorted(found.items()))
 

@@ -19,10 +19,15 @@ RECKONING = {
     "__future__", "base64", "bisect", "calendar", "collections", "contextlib", "copy", "dataclasses", "datetime",
     "enum", "fnmatch", "functools", "hashlib", "heapq", "html", "itertools", "json", "json5", "math", "msgspec",
     "operator", "posixpath", "re", "shlex", "string", "struct", "textwrap", "types", "typing", "unicodedata", "uuid",
-    "zlib",
+    "zlib", "errno", "stat", "ipaddress", "difflib", "codecs",
+}  # fmt: skip
+# Of `os` what only has to do with the spelling of paths.
+SPELLING = {
+    "os.path", "os.sep", "os.pathsep", "os.fspath", "os.fsdecode", "os.fsencode", "os.path.join", "os.path.basename",
+    "os.path.dirname", "os.path.normpath", "os.path.splitext", "os.path.isabs", "os.path.split", "os.path.commonpath",
+    "os.path.sep",
 }  # fmt: skip
 REACHING = {"open", "exec", "eval", "compile", "__import__"}
-ARCHIVE = "reckoning.zip"
 # Of a member of an archive, ahead of its name.
 _HEADER_BYTES = 30
 # Year to second, as an archive has it.
@@ -40,6 +45,11 @@ class Module(NamedTuple):
     def package(self) -> str:
         """The package that it is in, or is."""
         return self.name if self.is_package else self.name.rpartition(".")[0]
+
+    @property
+    def row(self) -> str:
+        """The package below the outermost one that it belongs to."""
+        return self.name.split(".")[1]
 
     @property
     def reckons(self) -> bool:
@@ -66,14 +76,19 @@ class Place(NamedTuple):
 def _named(text: str) -> set[str]:
     """Return what a module imports from elsewhere, by the first part of the name, and what it reaches outside with."""
     named: set[str] = set()
+    handed = 0  # how often `os` itself is, and not something of it
     for node in ast.walk(ast.parse(text)):
+        handed += isinstance(node, ast.Name) and node.id == "os"
+        handed -= isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"
         if isinstance(node, ast.Import):
-            named |= {alias.name.split(".")[0] for alias in node.names}
+            named |= {alias.name.split(".")[0] if alias.name != "os" or alias.asname else "" for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             named.add(str(node.module).split(".")[0])
         elif isinstance(node, ast.Name) and node.id in REACHING:
             named.add(node.id)
-    return named
+        elif isinstance(node, ast.Attribute) and (spelled := ast.unparse(node)).startswith("os."):
+            named |= {spelled} - SPELLING if spelled.count(".") < 3 else set()
+    return (named | {"os"} if handed else named) - {""}
 
 
 def modules(lib: Path) -> list[Module]:
@@ -171,18 +186,20 @@ def merged(found: list[Module], version: str) -> tuple[dict[str, bytes], dict[st
     return {name: bytes(file) for name, file in files.items()}, places
 
 
-def archived(found: list[Module], when: Moment) -> tuple[bytes, dict[str, Place]]:
-    """Return the archive of what only reckons, its sources as they are, and where in it each is."""
-    whole, places = io.BytesIO(), {}
-    with zipfile.ZipFile(whole, "w") as archive:
-        for module in found:
-            if module.reckons:
+def archived(found: list[Module], when: Moment) -> tuple[dict[str, bytes], dict[str, Place]]:
+    """Return the archives of what only reckons, one a row of the house, sources as they are, and where each is."""
+    files, places = {}, {}
+    for row in sorted({module.row for module in found if module.reckons}):
+        whole, name = io.BytesIO(), f"{row}.zip"
+        with zipfile.ZipFile(whole, "w") as archive:
+            for module in (module for module in found if module.reckons and module.row == row):
                 text = module.text.encode()
                 add(archive, module.path, text, 0o644, when)
                 member = archive.getinfo(module.path)
                 start = member.header_offset + _HEADER_BYTES + len(module.path)
-                places[module.name] = Place(ARCHIVE, start, len(text), zlib.crc32(text), member.compress_size)
-    return whole.getvalue(), places
+                places[module.name] = Place(name, start, len(text), zlib.crc32(text), member.compress_size)
+        files[name] = whole.getvalue()
+    return files, places
 
 
 def add(archive: zipfile.ZipFile, name: str, content: bytes, mode: int, when: Moment) -> None:
