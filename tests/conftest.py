@@ -9,17 +9,18 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import plumbum
 import psutil
 import pytest
 from session_closer.openclaw.environment import state_dir_of
 from session_closer.openclaw.home import DEFAULT_PORT
 from session_closer.system import peers
+from support import choice
 from support.clock import HandIn, handed
 from support.gateway import StubGateway, stub_gateway
 from support.homes import CALLER, CALLERS_HOME, REAL_HOMES, CallersEnviron
@@ -31,8 +32,8 @@ from support.stores import Store, build
 OURS = ("session-closer", "sessions.json.bak-*", "sessions.json.session-closer-*")
 # psutil takes the first of all processes for the one that has no parent.
 RAN_BEFORE = set(psutil.pids()[1:]) - {os.getpid()}
-LONG = ("commands", "stores", "security")
-FIRST_ROWS = 4
+# What hypothesis tries of each property with --brief; of itself 100.
+FEW_EXAMPLES = 25
 # Where each event of a start has the environment.
 STARTS = {"subprocess.Popen": 3, "os.posix_spawn": 2, "os.exec": 2}
 
@@ -41,36 +42,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Take the words that leave nothing out, or more."""
     parser.addoption("--everything", action="store_true", help="all there is to try; in tests/live on all versions")
     parser.addoption("--brief", action="store_true", help="of long tables some rows, of sweeps a few points")
+    parser.addoption("--rest", action="store_true", help="only what --brief leaves out, and sweeps at their points")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what --everything adds, and with --brief many rows of long tables."""
+    """Leave out what --everything adds, and with --brief what --rest takes."""
     if config.getoption("--everything"):
         return
     depths = ((item, item.get_closest_marker("depth")) for item in items)
-    left_out = {item for item, depth in depths if depth is not None and not depth.args}
-    if config.getoption("--brief"):
-        left_out |= set(_rows_of_long_tables([item for item in items if item not in left_out]))
-    if left_out:
+    taken = [item for item, depth in depths if depth is None or depth.args]
+    for word, choose in (("--brief", choice.brief), ("--rest", choice.rest)):
+        if config.getoption(word):
+            taken = list(itertools.compress(taken, choose(map(_row, taken))))
+    if left_out := set(items).difference(taken):
         config.hook.pytest_deselected(items=list(left_out))
-        items[:] = [item for item in items if item not in left_out]
+        items[:] = taken
 
 
-def _rows_of_long_tables(items: list[pytest.Item]) -> Iterator[pytest.Item]:
-    """Yield of each test of commands that has many rows three quarters of them, but for the first."""
-    counted: Counter[tuple[Path, str]] = Counter()
-    for item in items:
-        if isinstance(item, pytest.Function) and item.path.relative_to(TESTS).parts[0] in LONG:
-            table = (item.path, item.nodeid.partition("[")[0])
-            row = counted[table]
-            counted[table] += 1
-            # By a prime, so that of each column each value is met.
-            if row >= FIRST_ROWS and row * 7 % 11 > 2:
-                yield item
+def _row(item: pytest.Item) -> choice.Row:
+    folder = item.path.relative_to(TESTS).parts[0]
+    sweeps = folder == "faults" and "some" in getattr(item, "fixturenames", ())
+    sweeps = sweeps or hypothesis.is_hypothesis_test(getattr(item, "obj", None))
+    return choice.Row(folder, item.nodeid.partition("[")[0], sweeps)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give all that is started from here on a home of its own, workers included: a real command looks at processes."""
+    if config.getoption("--brief"):
+        hypothesis.settings.register_profile("brief", max_examples=FEW_EXAMPLES)
+        hypothesis.settings.load_profile("brief")
     if hasattr(config, "workerinput"):
         return
     memory = None if os.environ.get("TMPDIR") else folder_in_memory()

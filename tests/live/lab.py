@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import pytest
 from support.homes import CallersEnviron
+from support.memory import folder_in_memory
 
 from .gateway import Gateway, Rpc, free_port, wait_until
 from .install import Install, Unavailable, cache_root
@@ -156,6 +157,8 @@ class Lab:
             "PATH": os.pathsep.join([*path, os.environ.get("PATH", os.defpath)]),
             "HOME": str(self.home),
             "TMPDIR": str(self.root / "tmp"),
+            # Of each lab's own it would be empty, and OpenClaw is compiled anew at each start.
+            "NODE_COMPILE_CACHE": str(cache_root() / "compiled"),
             "OPENCLAW_STATE_DIR": str(self.state),
             "OPENCLAW_CONFIG_PATH": str(self.state / "openclaw.json"),
         }
@@ -255,7 +258,7 @@ class Lab:
 @contextlib.contextmanager
 def laboratory(install: Install, auth: dict[str, str] | None = None) -> Iterator[Lab]:
     """Give a lab that leaves neither process nor file behind."""
-    root = Path(tempfile.mkdtemp(prefix="session-closer-lab-")).resolve()
+    root = Path(tempfile.mkdtemp(prefix="session-closer-lab-", dir=folder_in_memory())).resolve()
     lab = Lab(install, root, auth=dict(auth or TOKEN))
     try:
         yield lab

@@ -18,11 +18,13 @@ _ALONE = [scenario for scenario in SCENARIOS if scenario.disk in (Counting, Bare
 
 
 def cuts(given: Given) -> Tally:
-    """Cut the power at every step of a run."""
+    """Cut the power at every step of a run; unless everything is run, every second state is tried."""
 
     def work(scenario: Scenario, place: str) -> Tally:
         bench = Bench(scenario, os.path.join(place, "bench"))
-        for what, image in power.states(bench):
+        for number, (what, image) in enumerate(power.states(bench)):
+            if number % given.each(2):
+                continue
             power.cut(bench, what, image)
             if given.first and bench.broken:
                 break
@@ -38,7 +40,7 @@ def cuts_of_recovery(given: Given) -> Tally:
         scenario, part = item
         bench = Bench(scenario, os.path.join(place, "bench"))
         seen: set[str] = set()
-        share = 1 if given.everything else 32
+        share = given.each(47, alone=32)
         for point, when in list(first_kills(bench, every=False))[::share][part::_SLICES]:
             if not bench.kill(point, when):
                 continue

@@ -27,8 +27,9 @@ from support.gateway import stub_gateway
 from .parts import Given, Tally
 
 _SLICES = 4
-# Of the kills, and of the steps of the run that recovers, each so many-th is tried unless everything is run.
-_SAMPLE = 9
+# Of the kills, and of the steps of the run that recovers, each so many-th is tried unless everything is run; of a way
+# that is run alone.
+_SAMPLE, _ALONE = 13, 9
 _CUTS = ("drop-before", "drop-after")
 _SHOWN = tuple(target for target in TARGETS if target != PUT_AWAY)
 
@@ -163,10 +164,10 @@ def _sweep(given: Given, work: Callable[[Trial, list[str], int], Iterator[None]]
 
 
 def kills(given: Given) -> Tally:
-    """Kill before every step; unless everything is run, before every second one of a deletion, fewer of the others."""
+    """Kill before every step; unless everything is run, before every third one of a deletion, fewer of the others."""
 
     def work(trial: Trial, names: list[str], part: int) -> Iterator[None]:
-        share = 1 if given.everything else 2 if trial.way.name == "delete" else 4
+        share = given.each(3 if trial.way.name == "delete" else 6)
         for point in range(part * share, len(names), share * _SLICES):
             scene = trial.way.scene(trial.lab)
             if not trial.killed(scene, point):
@@ -194,7 +195,7 @@ def errors(given: Given) -> Tally:
     """Let every step on disk fail, cut the connection before and after every call, press control-C at every step."""
 
     def work(trial: Trial, names: list[str], part: int) -> Iterator[None]:
-        share = 1 if given.everything else 3 if trial.way.name == "delete" else 6
+        share = given.each(5 if trial.way.name == "delete" else 10)
         for point in range(part * share, len(names), share * _SLICES):
             for what, at, order in _failures(names, point, every=given.everything):
                 trial.fail(trial.way.scene(trial.lab), what, at, **order)
@@ -238,15 +239,14 @@ def _second(
     """Do something at steps of the recovery from kills; at a sample of both unless everything is run."""
 
     def work(trial: Trial, names: list[str], part: int) -> Iterator[None]:
-        share = 1 if given.everything else _SAMPLE * (1 if trial.way.name == "delete" else 3)
+        sample = given.each(_SAMPLE, alone=_ALONE)
+        share = 1 if given.everything else sample * (1 if trial.way.name == "delete" else 3)
         for first in range(len(names))[::share][part::_SLICES]:
             scene = trial.way.scene(trial.lab)
             if not trial.killed(scene, first):
                 continue
             steps = trial.steps(scene)
-            for point in range(
-                0 if given.everything else first % _SAMPLE, len(steps), 1 if given.everything else _SAMPLE
-            ):
+            for point in range(first % sample, len(steps), sample):
                 if not again(trial, first, steps, point):
                     break
                 yield

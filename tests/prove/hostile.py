@@ -24,7 +24,10 @@ _TESTS = (
 
 _EXPORTS = ("tests/commands/export", "tests/unit/test_redaction.py", "tests/unit/test_export_page.py")
 # What --brief shortens.
-_SOME = ("faults", "commands", "stores", "security")
+_SOME = ("faults", "commands", "stores", "security", "unit")
+_ROWS = ("tests/unit/hermes/test_rows.py", "tests/commands/hermes/test_rows.py")
+# How often each process that runs tests is given some.
+_TURNS = 4
 _EFFECTS = ("tests/commands/close/test_effects.py", "tests/commands/close/test_effects_in_files.py")
 
 
@@ -55,16 +58,22 @@ def checkpoints(given: Given) -> Tally:
 
 def rows(given: Given) -> Tally:
     """Delete rows through a Hermes that is another home's, fails, lies, or says more meanwhile; kill what does it."""
-    return _tests(given, ("tests/unit/hermes/test_rows.py", "tests/commands/hermes/test_rows.py"))
+    return _tests(given, _ROWS)
 
 
 def tests(given: Given) -> Tally:
-    """Run at all their points and rows the tests of which `make test` takes some."""
-    files = sorted(str(path) for place in _SOME for path in (ROOT / "tests" / place).rglob("test_*.py"))
-    return given.spread(files, lambda path, _: _tests(given, (path,)))
+    """Run what `make test` leaves out, and sweeps at all their points; what another part runs is left to that."""
+    others = {ROOT / path for path in (*_TESTS, *_EFFECTS, *_EXPORTS, *_ROWS)}
+    found = sorted(path for place in _SOME for path in (ROOT / "tests" / place).rglob("test_*.py"))
+    files = [str(path) for path in found if others.isdisjoint((path, *path.parents))]
+    rest = [] if given.everything or given.only else ["--rest"]
+    # To start pytest takes longer than most of the files.
+    count = given.jobs * _TURNS
+    shares = [share for share in (tuple(files[number::count]) for number in range(count)) if share]
+    return given.spread(shares, lambda share, _: _tests(given, share, *rest))
 
 
-def _tests(given: Given, tests: tuple[str, ...]) -> Tally:
+def _tests(given: Given, tests: tuple[str, ...], *more: str) -> Tally:
     with given.folder() as place:
         report = os.path.join(place, "report.xml")
         # The program that is on the path, which is a mutant at times.
@@ -84,7 +93,7 @@ def _tests(given: Given, tests: tuple[str, ...]) -> Tally:
         words = ["-k", given.only] if given.only else []
         words += ["-x"] * given.first + ["--everything"] * given.everything
         done = subprocess.run(
-            [*command, *words, *tests],
+            [*command, *words, *more, *tests],
             cwd=ROOT,
             env={**os.environ, "TMPDIR": place},
             capture_output=True,

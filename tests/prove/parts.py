@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -17,6 +17,8 @@ from faults.scenarios import Scenario
 from faults.sweep import Bench
 
 Item = TypeVar("Item")
+# Bytes of a number in the queue of a part.
+_WIDTH = 2
 
 
 def say(line: str) -> None:
@@ -53,6 +55,10 @@ class Given:
     # The parts that have been run in this process, and found nothing.
     clean: set[str] = field(default_factory=set)
 
+    def each(self, share: int, *, alone: int = 1) -> int:
+        """Return of how many points one is tried: of all of them, of a scenario that is run alone, else of `share`."""
+        return 1 if self.everything else alone if self.only else share
+
     def takes(self, scenario: Scenario) -> bool:
         return self.only in ("", scenario.name)
 
@@ -72,15 +78,22 @@ class Given:
             shutil.rmtree(path, ignore_errors=True)
 
     def spread(self, items: Sequence[Item], work: Callable[[Item, str], Tally]) -> Tally:
-        """Do the work for all items, in as many processes as there are jobs; each item gets an empty folder."""
+        """Do the work for all items, in as many processes as there are jobs; each item gets an empty folder.
+
+        Whoever is done takes the next one; a pipe holds the numbers of some thousands.
+        """
         children = []
-        with self.folder() as place:
+        queue, filling = os.pipe()
+        with self.folder() as place, os.fdopen(queue, "rb", buffering=0) as numbers:
+            with os.fdopen(filling, "wb") as file:
+                file.write(b"".join(number.to_bytes(_WIDTH) for number in range(len(items))))
             for number in range(min(self.jobs, max(1, len(items)))):
                 reading, writing = os.pipe()
                 pid = os.fork()
                 if pid == 0:
                     os.close(reading)
-                    tally = self._share(items[number :: self.jobs], work, os.path.join(place, str(number)))
+                    taken = (items[int.from_bytes(told)] for told in iter(lambda: numbers.read(_WIDTH), b""))
+                    tally = self._share(taken, work, os.path.join(place, str(number)))
                     with os.fdopen(writing, "wb") as pipe:
                         pipe.write(pickle.dumps(tally))
                     os._exit(0)
@@ -94,7 +107,7 @@ class Given:
                 total.add(pickle.loads(told) if told else Tally(0, ["a worker was lost"]))
             return total
 
-    def _share(self, items: Sequence[Item], work: Callable[[Item, str], Tally], place: str) -> Tally:
+    def _share(self, items: Iterable[Item], work: Callable[[Item, str], Tally], place: str) -> Tally:
         total = Tally()
         try:
             for item in items:

@@ -37,7 +37,7 @@ _SLOTS = 40
 
 def closers(given: Given) -> Tally:
     """Let 2 and 8 closers close overlapping sessions of one store at the same time."""
-    rounds = 40 if given.everything else 10
+    rounds = 40 if given.everything else 5
 
     def work(item: tuple[int, int], place: str) -> Tally:
         count, seed = item

@@ -20,19 +20,19 @@ from support.memory import folder_in_memory
 from .parts import Given, Tally
 
 # How many processes share the work of one scenario at most.
-_SLICES = 8
+_SLICES = 4
 _FULL = ("create", "write", "make_folder", "link")
 
 
 def kills(given: Given) -> Tally:
-    """Kill before and after every step; but of the batch, at every third unless everything is run."""
+    """Kill before and after steps: every second one of the batch, fewer of the others, unless everything is run."""
 
     def work(item: tuple[Scenario, int], place: str) -> Tally:
         scenario, part = item
         bench = Bench(scenario, os.path.join(place, "bench"))
         bench.reset()
         names = bench.run().steps
-        share = 1 if given.everything or given.only or scenario.name == "batch" else 3
+        share = given.each(2 if scenario.name == "batch" else 5)
         for point in range(part * share, len(names), share * _SLICES):
             for when in ("before", "after"):
                 if not bench.kill(point, when):
@@ -62,7 +62,9 @@ def _second(given: Given, again: Callable[..., None]) -> Tally:
         scenario, part = item
         bench = Bench(scenario, os.path.join(place, "bench"))
         firsts = list(first_kills(bench, every=given.everything))
-        share = 1 if given.everything else 8 if (scenario.name, again) == ("batch", _kill_again) else 40
+        share = (
+            given.each(17, alone=8) if (scenario.name, again) == ("batch", _kill_again) else given.each(61, alone=40)
+        )
         for point, when in firsts[::share][part::_SLICES]:
             if not bench.kill(point, when):
                 continue
@@ -114,7 +116,7 @@ def errors(given: Given) -> Tally:
         bench.reset()
         names = bench.run().steps
         thorough = given.everything or scenario.name == "batch"
-        share = 1 if thorough else 6
+        share = given.each(2 if thorough else 11)
         for point in range(part * share, len(names), share * _SLICES):
             for number in _errors_at(point, names, given) if thorough else (ERRORS[point % len(ERRORS)],):
                 code = errno.errorcode[number]
@@ -138,7 +140,7 @@ def looks(given: Given) -> Tally:
     def work(item: tuple[Scenario, int], place: str) -> Tally:
         scenario, part = item
         bench = Bench(scenario, os.path.join(place, "bench"))
-        share = 1 if given.everything or scenario.name == "batch" else 3
+        share = given.each(2 if scenario.name == "batch" else 5)
         _fail_looks(bench, part, given, share=share)
         return Tally(bench.tried, bench.broken)
 
@@ -152,10 +154,10 @@ def looks_of_recovery(given: Given) -> Tally:
         scenario, part = item
         bench = Bench(scenario, os.path.join(place, "bench"))
         firsts = list(first_kills(bench, every=given.everything))
-        for point, when in firsts[:: 1 if given.everything else 24][part::_SLICES]:
+        for point, when in firsts[:: given.each(37, alone=24)][part::_SLICES]:
             if bench.kill(point, when):
                 image, written = Image.of(bench.state), bench.written()
-                share, what = 1 if given.everything else 5, f"killed {when} step {point}, then "
+                share, what = given.each(7, alone=5), f"killed {when} step {point}, then "
                 _fail_looks(bench, 0, given, what, image, written, share=share, slices=1)
             if given.first and bench.broken:
                 break

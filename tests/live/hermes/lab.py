@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.memory import folder_in_memory
+
 from ..lab import COMMAND_SECONDS, REPOSITORY, closer_environ
 from .install import Hermes
 from .model import CONTEXT, Model
@@ -189,7 +191,7 @@ class Lab:
 @contextlib.contextmanager
 def laboratory(hermes: Hermes) -> Iterator[Lab]:
     """Give a lab that leaves neither process nor file behind."""
-    root = Path(tempfile.mkdtemp(prefix="session-closer-hermes-")).resolve()
+    root = Path(tempfile.mkdtemp(prefix="session-closer-hermes-", dir=folder_in_memory())).resolve()
     try:
         for name in ("home", "tmp", "projects"):
             (root / name).mkdir(mode=0o700)
