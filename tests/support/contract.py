@@ -16,7 +16,7 @@ from support.stores import Store, build
 COMMANDS: list[type[Command]] = [CloseProject, CloseProjectBatch, KeepOnlySessions]
 ENVELOPE = {
     "ok", "exitCode", "operation", "dryRun", "stores", "results", "kept", "gateway", "restart", "receipt", "undo",
-    "free", "warnings", "error",
+    "free", "warnings", "error", "children",
 }  # fmt: skip
 ROW = {
     "input", "agent", "key", "ok", "status", "reason", "sessionId", "route", "archives", "left", "keyFree", "message",
@@ -31,7 +31,7 @@ ERROR = {"code", "name", "message", "remedy"}
 def check_envelope(answer: Answer) -> None:
     """The key set is the same in every ending."""
     data = answer.data
-    assert set(data) == ENVELOPE
+    assert set(data) == ENVELOPE, set(data) ^ ENVELOPE
     assert data["exitCode"] == answer.code
     assert data["ok"] is (answer.code == 0)
     assert set(data["restart"]) == RESTART
