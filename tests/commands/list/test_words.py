@@ -76,7 +76,7 @@ def test_help_has_what_a_list_takes_and_nothing_of_a_change(store: Store, words:
     options = set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", result.stdout, re.MULTILINE))
     assert options == {
         "--agent", "--all-agents", "--store", "--active", "--kind", "--older-than", "--limit", "--json", "--verbose",
-        "--match", "--label", "--sort", "--reverse", "--usage", "--runtime", "--help", "--report",
+        "--match", "--label", "--sort", "--reverse", "--usage", "--runtime", "--help", "--report", "--pager",
         "--version", "--state-dir", "--profile", "--url", "--token-file", "--gateway-state-dir",
     }  # fmt: skip
     assert [line for line in EXIT_CODES if line not in result.stdout] == []
