@@ -159,7 +159,10 @@ class Gateway:
     @contextlib.contextmanager
     def rpc(self, scopes: Sequence[str] = SCOPES) -> Iterator[Rpc]:
         """Give a new connection."""
-        with connect(f"ws://127.0.0.1:{self.port}", max_size=None, compression=None, proxy=None) as connection:
+        # A gateway of 2026.5.7 answers no ping for more than 20 s while it takes an image, or compacts.
+        with connect(
+            f"ws://127.0.0.1:{self.port}", max_size=None, compression=None, proxy=None, ping_interval=None
+        ) as connection:
             yield Rpc(connection, self._auth, scopes)
 
     def stop(self) -> None:
