@@ -39,7 +39,7 @@ class Watching(Disk):
 @pytest.fixture(autouse=True)
 def all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_LARGE", 0)
-    monkeypatch.setattr(files, "_PIECE", PIECE)
+    monkeypatch.setattr(files, "PIECE", PIECE)
 
 
 def supported(folder: Path) -> bool:
