@@ -251,8 +251,7 @@ def failure(message: str, remedy: str) -> SystemExit:
     if "--json" in words:
         import json
 
-        error = {"code": MISSING_DEPENDENCY, "name": "missing_dependency"}  # type: dict[str, object]
-        error.update(message=message, remedy=remedy)
+        error = {"code": MISSING_DEPENDENCY, "name": "missing_dependency", "message": message, "remedy": remedy}
         say(sys.stdout, json.dumps(envelope(os.path.basename(sys.argv[0]), error)))
     tell("session-closer: {}. Try: {}".format(message, remedy))
     return SystemExit(MISSING_DEPENDENCY)
@@ -281,7 +280,8 @@ def envelope(operation: str, error: "dict[str, object]") -> "dict[str, object]":
     members = {"ok": False, "exitCode": MISSING_DEPENDENCY, "operation": operation}  # type: dict[str, object]
     members.update(dryRun=is_dry, gateway=None, warnings=[], error=error)
     if operation == "list-sessions":
-        members.update(stores=[], sessions=[], totalCount=0, limitApplied=None, hasMore=False)
+        members.update(hasMore=False, count=0, totalCount=0, limitApplied=None, activeMinutes=None)
+        members.update(allAgents=True, path=None, stores=[], sessions=[])
     elif operation == "export-sessions":
         members.update(output=None, exported=[], failed=[])
     else:

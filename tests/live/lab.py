@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from support import documents
 from support.homes import CallersEnviron
 from support.memory import folder_in_memory
 
@@ -357,6 +358,7 @@ def finish(process: subprocess.Popen[str]) -> Result:
         message = f"{process.args!r} -> {process.returncode}, no JSON:\n{stdout}\n{stderr}"
         raise AssertionError(message) from None
     assert isinstance(document, dict), f"{process.args!r} printed no object: {stdout}"
+    documents.check(stdout)
     return Result(process.returncode, document, stdout, stderr)
 
 

@@ -16,6 +16,7 @@ from session_closer.cli.app import Command
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 
+from support import documents
 from support.clock import current
 from support.patience import PATIENCE_SECONDS
 from support.programs import BARE, importable
@@ -63,7 +64,7 @@ def run(command: type[Command], *words: str, state: Path | None = None) -> Resul
     place = [] if state is None else ["--state-dir", str(state)]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         _, code = _with_clock(command).run([command.OPERATION, *place, *words], exit=False)
-    return Result(int(code), out.getvalue(), err.getvalue())
+    return _checked(words, Result(int(code), out.getvalue(), err.getvalue()))
 
 
 def _with_clock(command: type[Command]) -> type[Command]:
@@ -93,12 +94,13 @@ def undo(place: Place, answer: Answer, *words: str) -> Answer:
 
 
 def one_document(text: str) -> dict[str, Any]:
-    """Return the only JSON document of a text."""
+    """Return the only JSON document of a text, which is as its schema says."""
     assert text.endswith("}\n"), text
     assert text.count("\n") == 1, text
     assert not {"NaN", "Infinity"}.intersection(text.split())
     found = json.loads(text)
     assert isinstance(found, dict)
+    documents.check(text)
     return found
 
 
@@ -126,4 +128,12 @@ def run_process(
         start_new_session=True,
         check=False,
     )
-    return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+    out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    return _checked(words, Result(done.returncode, out, err))
+
+
+def _checked(words: tuple[str, ...], result: Result) -> Result:
+    """Return how a command ended; what it says with --json must be as its schema says, whoever reads it."""
+    if "--json" in words and result.stdout.startswith("{"):
+        documents.check(result.stdout)
+    return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -10,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.commands import one_document
 from support.keys import LEAD
 from support.programs import LIB, importable, put_python
 from support.stores import Store
@@ -47,7 +47,7 @@ def called(store: Store, place: Path, program: str, *words: str) -> subprocess.C
 def test_the_undo_is_found_from_anywhere(store: Store, tmp_path: Path, program: str, undo: str) -> None:
     done = called(store, tmp_path, program, "topics", "--json")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)["undo"]
+    found = one_document(done.stdout)["undo"]
     assert shlex.split(found)[0] == undo.replace("HERE", str(tmp_path))
     (tmp_path / "elsewhere").mkdir()
     restored = called(store, tmp_path / "elsewhere", found)
@@ -58,7 +58,7 @@ def test_the_undo_is_found_from_anywhere(store: Store, tmp_path: Path, program: 
 def test_a_command_that_was_called_by_a_relative_path_names_its_neighbours_so(store: Store, tmp_path: Path) -> None:
     program = f"ln -s '{CLONE}' bin; bin/close-project"
     done = called(store, tmp_path, program, "topics", "--json")
-    assert json.loads(done.stdout)["undo"].startswith("bin/restore-sessions --state-dir ")
+    assert one_document(done.stdout)["undo"].startswith("bin/restore-sessions --state-dir ")
 
 
 @pytest.mark.parametrize(("program", "undo"), CALLS.values(), ids=CALLS)
@@ -70,7 +70,7 @@ def test_a_remedy_is_found_from_anywhere(store: Store, tmp_path: Path, program: 
 
 def test_a_hint_is_found_from_anywhere(store: Store, tmp_path: Path) -> None:
     done = called(store, tmp_path, CALLS["by a link"][0], "zzz", "--agent", "main", "--json")
-    (row,) = json.loads(done.stdout)["results"]
+    (row,) = one_document(done.stdout)["results"]
     assert (
         row["error"]
         == f"not in agent main; see them with: {CLONE}/list-sessions --state-dir {store.state} --agent main"

@@ -26,7 +26,7 @@ def test_the_undo_that_a_close_prints_works_in_a_shell(tmp_path: Path, closed_po
     words = ["--json", "--state-dir", str(store.state), "topics"]
     program = [sys.executable, *BARE, "-B", str(BIN / "close-project")]
     closed = subprocess.run([*program, *words], env=environ, capture_output=True, text=True, check=True)
-    undo = json.loads(closed.stdout)["undo"]
+    undo = one_document(closed.stdout)["undo"]
     assert undo.isprintable()
     assert shlex.split(undo)[0] == str(BIN / "restore-sessions")
     # A script of the checkout is started by the Python on PATH, which has our dependencies here.

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support import documents
 from support.memory import folder_in_memory
 
 from ..lab import COMMAND_SECONDS, REPOSITORY, closer_environ
@@ -185,6 +186,7 @@ class Lab:
             document = json.loads(done.stdout)
         except ValueError:
             raise AssertionError(f"{words} -> {done.returncode}, no JSON:\n{done.stdout}\n{done.stderr}") from None
+        documents.check(done.stdout)
         return Answer(done.returncode, document, done.stderr)
 
 
