@@ -24,7 +24,7 @@ _TESTS = (
 
 _EXPORTS = ("tests/commands/export", "tests/unit/test_redaction.py", "tests/unit/test_export_page.py")
 # What --brief shortens.
-_SOME = ("faults", "commands", "stores", "security", "unit")
+_SOME = ("faults", "commands", "stores", "security", "unit", "entry")
 _ROWS = ("tests/unit/hermes/test_rows.py", "tests/commands/hermes/test_rows.py")
 # How often each process that runs tests is given some.
 _TURNS = 4

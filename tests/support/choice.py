@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-LONG = ("commands", "faults", "security", "stores", "unit")
+LONG = ("commands", "entry", "faults", "security", "stores", "unit")
 FIRST_ROWS = 3
 
 
