@@ -296,7 +296,7 @@ def test_hundreds_are_hidden_at_once_and_the_gateway_answers_meanwhile(aged: Lab
     assert len(answers) > 5, "the gateway was not asked meanwhile: nothing was tested"
     assert all(answers)
     assert all(entry["archivedAt"] for entry in aged.entries(BULK).values())
-    restored = run(aged, "restore-sessions", "last")
+    restored = run(aged, "restore-sessions", "last", "--verbose")
     assert (restored.code, restored.statuses()) == (0, dict.fromkeys(before, "restored")), restored
     assert {key: undated(entry) for key, entry in aged.entries(BULK).items()} == {
         key: undated(entry) for key, entry in before.items()

@@ -68,7 +68,7 @@ def test_nothing_that_a_gateway_acknowledges_while_it_writes_is_lost(
 
     with writer.writing():
         for _ in range(TRIES):
-            result = run(shared, "close-project-batch", "--delete", "--via", via, "--no-restart", *doomed)
+            result = run(shared, "close-project-batch", "--verbose", "--delete", "--via", via, "--no-restart", *doomed)
             if result.code != 5:
                 break
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ..gateway import wait_until
-from .gateway import running
 from .lab import Lab
+from .real_gateway import running
 from .story import LEFT_BOSS, PENDING, Told
 from .test_cleanup import cleanup, paths
 
