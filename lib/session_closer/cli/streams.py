@@ -81,9 +81,19 @@ def paged() -> Iterator[None]:
     try:
         yield
     finally:
+        # What a reader has left unread must not come out on the terminal.
+        _empty(sys.stdout)
         os.dup2(terminal, sys.stdout.fileno())
         os.close(terminal)
         _wait(pager.wait)
+
+
+def _empty(stream: Any) -> None:
+    try:
+        stream.flush()
+    except OSError:
+        _silence(stream)
+        stream.flush()
 
 
 def _wait(ended: Callable[[], int]) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import sys
 from pathlib import Path
 
 import pytest
+from session_closer.cli import streams
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from support.commands import run
@@ -38,6 +42,19 @@ def test_nothing_is_read_in_a_pager_unless_that_is_asked_for(store: Store, pager
 def test_a_reader_who_leaves_early_is_no_failure(store: Store) -> None:
     seen = on_terminal("restore-sessions", "--list", "--pager", state=store.state, PAGER="true")
     assert (seen.code, seen.text) == (0, "")
+
+
+def test_what_a_reader_has_left_unread_does_not_come_out_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = pty.openpty()
+    with os.fdopen(reading, "rb", buffering=0) as seen:
+        with os.fdopen(writing, "w") as terminal, monkeypatch.context() as patched:
+            patched.setattr(sys, "stdout", terminal)
+            patched.setenv("PAGER", "true")
+            with streams.paged():
+                os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+                streams.put(["unread"], enough=True)
+            streams.put(["read"], enough=True)
+            assert seen.read(100) == b"read\r\n"
 
 
 @pytest.mark.parametrize("named", ["/nowhere/at/all", "'"])
