@@ -46,15 +46,18 @@ def test_a_reader_who_leaves_early_is_no_failure(store: Store) -> None:
 
 def test_what_a_reader_has_left_unread_does_not_come_out_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = pty.openpty()
-    with os.fdopen(reading, "rb", buffering=0) as seen:
-        with os.fdopen(writing, "w") as terminal, monkeypatch.context() as patched:
-            patched.setattr(sys, "stdout", terminal)
-            patched.setenv("PAGER", "true")
-            with streams.paged():
-                os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-                streams.put(["unread"], enough=True)
-            streams.put(["read"], enough=True)
-            assert seen.read(100) == b"read\r\n"
+    with (
+        os.fdopen(reading, "rb", buffering=0) as seen,
+        os.fdopen(writing, "w") as terminal,
+        monkeypatch.context() as patched,
+    ):
+        patched.setattr(sys, "stdout", terminal)
+        patched.setenv("PAGER", "true")
+        with streams.paged():
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+            streams.put(["unread"], enough=True)
+        streams.put(["read"], enough=True)
+        assert seen.read(100) == b"read\r\n"
 
 
 @pytest.mark.parametrize("named", ["/nowhere/at/all", "'"])
