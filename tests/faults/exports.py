@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -56,7 +57,37 @@ SCENARIOS = (
 )
 
 
-class Bench:
+class Disturbed(ABC):
+    """An export that is killed, or fails, at one of its steps."""
+
+    def kill(self, point: int, when: str) -> None:
+        """Kill it at a step, look, and do it again."""
+        self._fresh()
+        status = in_child(lambda: self._act(Counting(kill_at(point, when))))
+        assert os.WIFSIGNALED(status), f"step {point} was not reached"
+        self._judge(f"killed {when} step {point}")
+
+    def fail(self, point: int, when: str, number: int) -> None:
+        """Fail at a step, look, and do it again."""
+        self._fresh()
+        with contextlib.suppress(CloserError):
+            self._act(Counting(fail_at(point, when, number)))
+        self._judge(f"{errno.errorcode[number]} {when} step {point}")
+
+    @abstractmethod
+    def _fresh(self) -> None:
+        """Make all as it was before."""
+
+    @abstractmethod
+    def _act(self, disk: Disk) -> object:
+        """Export."""
+
+    @abstractmethod
+    def _judge(self, how: str) -> None:
+        """Note what does not hold now, and once it is done again."""
+
+
+class Bench(Disturbed):
     """One scenario, made anew for each point; `tried` points, and what was `broken`."""
 
     def __init__(self, scenario: Scenario, place: str) -> None:
@@ -113,20 +144,6 @@ class Bench:
         self._check("undisturbed", done=True)
         assert disk.calls > _LEAST, f"{self.scenario.name}: only {disk.calls} steps"
         return disk.calls
-
-    def kill(self, point: int, when: str) -> None:
-        """Kill it at a step, look, and do it again."""
-        self._fresh()
-        status = in_child(lambda: self._act(Counting(kill_at(point, when))))
-        assert os.WIFSIGNALED(status), f"step {point} was not reached"
-        self._judge(f"killed {when} step {point}")
-
-    def fail(self, point: int, when: str, number: int) -> None:
-        """Fail at a step, look, and do it again."""
-        self._fresh()
-        with contextlib.suppress(CloserError):
-            self._act(Counting(fail_at(point, when, number)))
-        self._judge(f"{errno.errorcode[number]} {when} step {point}")
 
     def _judge(self, how: str) -> None:
         self.tried += 1

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from faults.exports import ERRORS
-from faults.injection import Counting, fail_at, in_child, kill_at, nothing
+from faults.exports import ERRORS, Disturbed
+from faults.injection import Counting, nothing
 from session_closer.artifacts import bundle
-from session_closer.core.errors import CloserError
 from session_closer.core.export import manifest
 from session_closer.core.export.result import Export, ExportReport
 from session_closer.core.wish import Options
@@ -55,7 +51,7 @@ def _laid(runtime: str, place: Path) -> tuple[Leavings | V2Home, str]:
     return nanoclaw, ACTIVE
 
 
-class Bench:
+class Bench(Disturbed):
     """A home, and the folder that its session is exported to; `tried` points, and what was `broken`."""
 
     def __init__(self, scenario: Scenario, place: Path) -> None:
@@ -83,35 +79,21 @@ class Bench:
         disk = Counting(nothing)
         [row] = self._act(disk).exported
         self._done = _read(Path(row.path))
-        self._judge("undisturbed")
+        self._check("undisturbed")
         assert disk.calls > _LEAST[self.scenario.what], f"{self.scenario.name}: only {disk.calls} steps"
         assert any(b"## 1 \xc2\xb7 user" in text for name, text in self._done.items() if name.endswith(".md"))
         return disk.calls
 
-    def kill(self, point: int, when: str) -> None:
-        """Kill it at a step, look, and do it again."""
-        self._clear()
-        status = in_child(lambda: self._act(Counting(kill_at(point, when))))
-        assert os.WIFSIGNALED(status), f"step {point} was not reached"
-        self._judge(f"killed {when} step {point}")
-        self._again(f"killed {when} step {point}")
-
-    def fail(self, point: int, when: str, number: int) -> None:
-        """Fail at a step, and look."""
-        self._clear()
-        with contextlib.suppress(CloserError):
-            self._act(Counting(fail_at(point, when, number)))
-        self._judge(f"{errno.errorcode[number]} {when} step {point}")
-
-    def _again(self, how: str) -> None:
-        self._clear()
-        if len(self._act(Disk()).exported) != 1:
-            self.broken.append(f"{self.scenario.name}: {how}, done again: it was not exported")
-
-    def _clear(self) -> None:
+    def _fresh(self) -> None:
         shutil.rmtree(self.out, ignore_errors=True)
 
     def _judge(self, how: str) -> None:
+        self._check(how)
+        self._fresh()
+        if len(self._act(Disk()).exported) != 1:
+            self.broken.append(f"{self.scenario.name}: {how}, done again: it was not exported")
+
+    def _check(self, how: str) -> None:
         """Look at what has a final name, and at the home."""
         self.tried += 1
         finals = [path for path in self.out.glob("*/*") if not path.name.startswith(bundle.BEFORE)]

@@ -27,15 +27,6 @@ from support.stores import TOKEN, Store, build
 Shapes = dict[str, tuple[Any, ...]]
 
 
-@pytest.fixture(autouse=True)
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where copies are made, in this test alone."""
-    made = tmp_path / "room"
-    made.mkdir(mode=0o700)
-    monkeypatch.setattr(tempfile, "tempdir", str(made))
-    return made
-
-
 def shapes(root: Path) -> Shapes:
     """Return all that is below a folder, with inodes and times, but for those of reading."""
     found: Shapes = {}

@@ -16,15 +16,6 @@ from support.leavings import FREE, Leavings
 from support.nanoclaw import V1Home, V2Home
 
 
-@pytest.fixture(autouse=True)
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where copies are made, in this test alone."""
-    made = tmp_path / "room"
-    made.mkdir(mode=0o700)
-    monkeypatch.setattr(tempfile, "tempdir", str(made))
-    return made
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Leavings]:
     """A home of Hermes with all that its sessions can leave."""
