@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -224,6 +225,23 @@ def test_a_deletion_frees_and_leaves_no_archive(kit: Kit) -> None:
     before = kit.facts()
     assert told(kit.clean(delete=True), kit) == {"deleted": set(kit.old)}
     assert (set(kit.facts()), kit.archived()) == (kit.stays(before), [])
+
+
+def test_what_a_deletion_has_only_laid_aside_is_not_called_deleted(kit: Kit) -> None:
+    class Failing(Disk):
+        def unlink_in(self, folder: int, name: str) -> None:
+            place = os.path.realpath(f"/proc/self/fd/{folder}")
+            if "/archives/" in place:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), name)
+            super().unlink_in(folder, name)
+
+    report = kit.clean(Failing(), delete=True)
+    assert report.error is not None
+    aside = {path for path in kit.old if (kit.root / OURS / "archives" / kit.archived()[0] / path).exists()}
+    assert aside
+    assert not aside & told(report, kit).get("deleted", set())
+    kit.clean(delete=True)
+    assert kit.archived() == []
 
 
 def test_what_is_there_again_is_a_conflict_and_nothing_is_overwritten(kit: Kit) -> None:

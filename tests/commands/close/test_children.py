@@ -14,7 +14,7 @@ from session_closer.cli.commands.restore_sessions import RestoreSessions
 from support.commands import Answer, run, run_json
 from support.gateway import StubGateway
 from support.keys import LEAD, RESEARCHER
-from support.sqlite import Bases, build_sqlite
+from support.sqlite import BORN, Bases, build_sqlite
 from support.stores import TOKEN, Store, picture
 from support.worker import Between
 
@@ -239,3 +239,12 @@ def test_children_in_databases_go_along_too(bases: Bases, words: tuple[str, ...]
     again = run_json(CloseProjectBatch, *named, state=bases.store.state)
     assert (again.code, again.rows) == (0, [(PARENT, "already_closed")])
     assert OTHER in bases.listed()
+
+
+def test_a_child_that_somebody_else_has_archived_is_not_deleted_with_its_parent(bases: Bases) -> None:
+    child = LEAD + "subagent:put-away"
+    bases.add(child, archived_at=BORN + 5, spawnedBy=PARENT)
+    answer = run_json(CloseProjectBatch, PARENT, "--with-children", "--delete", state=bases.store.state)
+    closed = dict.fromkeys((PARENT, ONE, FAR, TWO), "closed")
+    assert (answer.code, dict(answer.rows)) == (0, {**closed, child: "kept"})
+    assert bases.rows()[child]["archived_at"] == BORN + 5

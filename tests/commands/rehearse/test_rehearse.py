@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import tempfile
@@ -194,11 +195,12 @@ def test_nothing_in_a_copy_leads_back_to_the_store(store: Store, monkeypatch: py
     assert not any(str(store.state).encode() in text or escaped.encode() in text for text in texts)
 
 
-def test_a_gateway_is_neither_looked_for_nor_asked(tmp_path: Path, stub: StubGateway) -> None:
+@pytest.mark.parametrize("words", [(), ("--restart", "always")])
+def test_a_gateway_is_neither_looked_for_nor_asked(tmp_path: Path, stub: StubGateway, words: tuple[str, ...]) -> None:
     store = build(tmp_path / "state", stub.port)
     stub.serve(store.state, TOKEN)
     calls = stub.methods()
-    answer = rehearse(store, "kelly-dashboard")
+    answer = rehearse(store, "kelly-dashboard", *words)
     assert answer.data["rehearsal"]["exact"]
     assert answer.data["gateway"] is None
     assert stub.methods() == calls
@@ -249,6 +251,26 @@ def test_a_restore_that_leaves_a_session_out_is_a_difference(store: Store, monke
     answer = rehearse(store, LEAD + "kelly-dashboard")
     assert answer.code == 1
     assert any("sessions.json: has other bytes" in line for line in answer.data["rehearsal"]["differences"])
+
+
+def test_a_run_that_fails_in_the_copy_is_no_exact_one_though_nothing_differs(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_disk: Disk, one: str, _other: str) -> bool:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), one)
+
+    monkeypatch.setattr(Disk, "exchange", full)
+    answer = rehearse(store, "kelly-dashboard")
+    assert (answer.code, answer.data["rehearsal"]["exact"]) == (1, False)
+    assert any("in the copy" in line and "No space left" in line for line in answer.data["rehearsal"]["differences"])
+
+
+def test_files_are_copied_with_their_rights(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"1")
+    for mode in (0o640, 0o400):
+        (tmp_path / "one").chmod(mode)
+        replica.copy(Disk(), str(tmp_path / "one"), str(tmp_path / f"{mode}"))
+        assert (tmp_path / f"{mode}").stat().st_mode & 0o777 == mode
 
 
 def test_a_copy_that_is_too_large_or_has_no_room_is_not_begun(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
