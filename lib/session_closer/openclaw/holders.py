@@ -10,7 +10,8 @@ from contextlib import suppress
 
 from ..core.errors import CloserError
 from ..core.model import Snapshot
-from .files.neighbours import SEARCHED_BYTES, others
+from .files.named_files import SEARCHED_BYTES
+from .files.neighbours import others
 from .files.store import FileStore, parse, read_index
 from .home import Home
 from .sqlite.store import SqliteStore

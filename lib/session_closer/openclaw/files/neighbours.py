@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-import functools
-import json
 import math
 import os
-import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import NamedTuple
@@ -22,30 +18,11 @@ from ...core.errors import CloserError
 from ...core.model import Session
 from ...system import files
 from ..home import Home
-from . import document
+from .named_files import SEARCHED_BYTES, Look, read_names
 from .store import Seen, check, read_index, see
 
-# A larger store is not searched for a name: a slip must not cost more than a run.
-SEARCHED_BYTES = 8 << 20
-_VALUE = rb'([^"\\]*(?:\\.[^"\\]*)*)'
-_SESSION_FILE = rb'"sessionFile"\s*:\s*"'
-_END_BYTES = 1 << 14
-# No proof, but a look at the last bytes costs nothing: the last row is an object, in one.
-_END = re.compile(rb"[{}][ \t\n\r]*\}[ \t\n\r]*\Z")
-_PARENT = re.compile(rb'"(?:spawnedBy|parentSessionKey)"\s*:\s*"' + _VALUE, re.DOTALL)
-_SESSION_ID = re.compile(rb'"sessionId"\s*:\s*"' + _VALUE, re.DOTALL)
-
-
-class Look(NamedTuple):
-    """What an agent's index said when it had this stamp: file names by real folder; `wrong`: why not all is known.
-
-    `parents` are the keys that its entries call their parents, of a small one.
-    """
-
-    stamp: Stamp | None
-    files: Mapping[str, frozenset[str]] = MappingProxyType({})
-    wrong: str = ""
-    parents: frozenset[str] = frozenset()
+# A run over more stores than this looks at the others a part at a time, or it would grow with the square of them.
+_AT_ONCE = 64
 
 
 class Place(NamedTuple):
@@ -77,6 +54,7 @@ class Neighbours:
         self._damaged: set[str] = set()
         self._parents: set[str] = set()
         self._due: set[str] = set()
+        self._round: list[str] = []
         self._is_one, self._has_looked = False, False
         self._lent: dict[str, dict[str, Claims]] = {}
         self._seen: dict[str, Seen] = {}
@@ -97,8 +75,11 @@ class Neighbours:
 
         What cannot be known keeps no file where it is: OpenClaw, which reads no more than we do, deletes files that
         nobody claims, and an archive comes back.
+
+        Of many stores that are still to be closed each call looks at a part of the others, all of them in turn.
         """
-        found = self._lent[agent] = self._claimed(agent, self.going)
+        parts = math.ceil(len(self.going) / _AT_ONCE)
+        found = self._lent[agent] = self._claimed(agent, self.going, parts)
         return found
 
     def users(self, agent: str) -> dict[str, Claims]:
@@ -110,8 +91,8 @@ class Neighbours:
         """Return by agent what the others' file stores claim in this agent's folder, whatever a run is to close."""
         return self._claimed(agent, {})
 
-    def _claimed(self, agent: str, going: Mapping[str, Collection[str]]) -> dict[str, Claims]:
-        own = self._look_at_others(agent)
+    def _claimed(self, agent: str, going: Mapping[str, Collection[str]], parts: int = 1) -> dict[str, Claims]:
+        own = self._look_at_others(agent) if self._is_one or parts <= 1 else self._look_at_some(agent, parts)
         for other in sorted(self._damaged - {agent}):
             if self._places[other].real != own.real:
                 wrong = self._looks[other].wrong
@@ -184,9 +165,28 @@ class Neighbours:
             if stamp and stamp[measuring.SIZE] > most:
                 continue
             self._due.remove(other)
-            if other not in self._looks or self._looks[other].stamp != stamp:
-                self._note(other, stamp)
+            self._note_changed(other, stamp)
         return own
+
+    def _look_at_some(self, agent: str, parts: int) -> Place:
+        """Look at one of so many `parts` of the indexes of others, the next time at the next; return the same.
+
+        What is overlooked now is seen a few stores later, and all of it by the look at the end of the run.
+        """
+        if not self._round:
+            self._list()
+            self._round = sorted(self._due, reverse=True)
+        own = self._places.get(agent) or _place(self._home, agent)
+        for _ in range(min(math.ceil(len(self._places) / parts), len(self._round))):
+            other = self._round.pop()
+            if self._places[other].real != own.real:
+                self._note_changed(other, measuring.stamp(self._places[other].path))
+        return own
+
+    def _note_changed(self, agent: str, stamp: Stamp | None) -> None:
+        """Read an agent's index unless it is the one that was read."""
+        if agent not in self._looks or self._looks[agent].stamp != stamp:
+            self._note(agent, stamp)
 
     def _list(self) -> None:
         """Note where the stores of all agents are, and that all of them are to be looked at."""
@@ -196,7 +196,7 @@ class Neighbours:
             if places != self._places:
                 times = Counter(folder for place in places.values() for folder in place.folders)
                 self._shared = frozenset(folder for folder, count in times.items() if count > 1)
-                self._places, self._looks, self._users = places, {}, defaultdict(dict)
+                self._places, self._looks, self._users, self._round = places, {}, defaultdict(dict), []
                 self._damaged, self._parents = set(), set()
         self._due = set(known)
 
@@ -207,7 +207,7 @@ class Neighbours:
         if (before := self._looks.get(agent)) is not None:
             for folder in before.files:
                 del self._users[folder][agent]
-        look = self._looks[agent] = _read(stamp, place.path, own, self._shared.intersection(place.folders))
+        look = self._looks[agent] = read_names(stamp, place.path, own, self._shared.intersection(place.folders))
         for folder, named in look.files.items():
             self._users[folder][agent] = named
         for those, is_one in ((self._damaged, look.wrong), (self._parents, look.parents)):
@@ -235,58 +235,3 @@ def spawned(sessions: Iterable[Session], keys_of: Collection[str]) -> Iterator[t
         for parent in session.parents:
             if parent in keys_of and parent != session.key:
                 yield parent, session.key
-
-
-def _read(stamp: Stamp | None, path: str, own: Sequence[str], shared: frozenset[str]) -> Look:
-    try:
-        raw = files.read(os.path.realpath(path), document.MAX_BYTES)[0]
-    except OSError as problem:
-        # OpenClaw has no store there either.
-        nothing = problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL)
-        return Look(stamp, wrong="" if nothing else "cannot be read")
-    whole = _END.search(raw[-_END_BYTES:]) is not None
-    named = _PARENT.findall(raw) if len(raw) <= SEARCHED_BYTES else []
-    return Look(stamp, _named(raw, own, shared), "" if whole else _damage(raw), frozenset(map(_text, named)))
-
-
-def _damage(raw: bytes) -> str:
-    """Return what is wrong with the text of a store, "" where it is whole after all."""
-    try:
-        document.scan(raw, document.nothing)
-    except CloserError as problem:
-        return problem.message
-    return ""
-
-
-def _named(raw: bytes, own: Sequence[str], shared: frozenset[str]) -> dict[str, frozenset[str]]:
-    """Return the files that an index names outside the first of its `own` folders, by real folder.
-
-    By its bytes, so that a store of tens of MB costs milliseconds and one that is cut off tells as much as it holds.
-    Every `sessionFile` counts, whatever it is in. A path counts as OpenClaw follows it: any spelling, escaped or not,
-    whose folder is really that folder. Only a value that is spelled as its own folder and a plain name is passed over.
-    A link in place of a single file is not followed. `shared` are folders that another agent has, too: there every base
-    name counts, as a path that leads nowhere is looked for by it.
-    """
-    spelled = re.escape(json.dumps(own[0], ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass"))
-    passed_over = b"" if shared else rb"(?!" + spelled + rb'/[\w.%-]+")'
-    found: dict[str, set[str]] = defaultdict(set)
-    real = functools.cache(os.path.realpath)
-    for value in re.findall(_SESSION_FILE + passed_over + _VALUE, raw, re.DOTALL):
-        path = _text(value)
-        for whole in dict.fromkeys(os.path.join(place, path) for place in own):
-            folder, _, name = whole.rpartition("/")
-            # No file system has a path with a NUL or a lone surrogate in it.
-            with suppress(ValueError):
-                found[real(folder)].add(name)
-        for folder in shared:
-            found[folder].add(names.parted(path)[1])
-    for folder in shared:
-        found[folder].update(f"{_text(value)}.jsonl" for value in _SESSION_ID.findall(raw))
-    return {folder: frozenset(inside) for folder, inside in found.items()}
-
-
-def _text(value: bytes) -> str:
-    try:
-        return str(json.loads(b'"' + value + b'"', strict=False))
-    except ValueError:
-        return value.decode("utf-8", "surrogateescape")
