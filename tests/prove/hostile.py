@@ -17,6 +17,7 @@ _TESTS = (
     "tests/stores/hostile",
     "tests/stores/test_outside.py",
     "tests/faults/test_hardening.py",
+    "tests/faults/test_lost_backup.py",
     "tests/faults/test_record.py",
     "tests/unit/test_journal.py",
 )

@@ -445,6 +445,27 @@ MUTANTS = (
         "claims:shared transcripts",
     ),
     _one(
+        "an undo takes whatever the backup holds",
+        "openclaw/undo.py",
+        "    if hashlib.sha256(raw).hexdigest() != span.sha256:\n",
+        "    if False:\n",
+        "hostile:lost_backup",
+    ),
+    _one(
+        "an undo makes its store of whatever the backup holds",
+        "openclaw/files/restore.py",
+        "        if made.hexdigest() != closed_in.sha256:\n",
+        "        if False:\n",
+        "hostile:lost_backup",
+    ),
+    _one(
+        "the recovery of an undo takes whatever the backup holds",
+        "openclaw/files/replay.py",
+        "    if hashlib.sha256(raw).hexdigest() != session.sha256:\n",
+        "    if False:\n",
+        "hostile:lost_backup",
+    ),
+    _one(
         "rows change before they are on record",
         "openclaw/sqlite/change.py",
         "    ledger.note(record)\n    share = Share(",

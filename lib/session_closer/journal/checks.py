@@ -101,10 +101,13 @@ def _check_places(store: StoreRecord) -> None:
 def _check_backups(store: StoreRecord) -> None:
     has_backup = _FORMS.get(store.era, _Form()).has_backup
     lacks = has_backup is True and store.backup is None and store.sessions
-    if lacks or (has_backup is False and store.backup is not None):
+    if lacks or (has_backup is False and (store.backup is not None or store.entries_in)):
         raise Damaged("has a backup of a database, or none of a file")
-    for name in (*([store.backup] if store.backup is not None else []), *store.displaced):
-        if not _plain_name(name) or not name.startswith(names.backup_name(store.path.rpartition("/")[2], "")):
+    if store.entries_in and not store.restores:
+        raise Damaged("takes entries from elsewhere, and brings none back")
+    made = names.backup_name(store.path.rpartition("/")[2], "")
+    for name in (store.backup, store.entries_in or None, *store.displaced):
+        if name is not None and not (_plain_name(name) and name.startswith(made)):
             raise Damaged("names a backup that is not one of ours")
     if store.merged > len(store.displaced):
         raise Damaged("counts stores that it does not name")

@@ -62,7 +62,8 @@ class SessionRecord(Durable, frozen=True):
 
     `status` is PLANNED, then a word of Status, or "dropped": a run that was killed has changed nothing of it.
 
-    File store: the entry is the member at `offset` in the backup. SQLite: `entry` is the row's `entry_json`, `events`
+    File store: the entry is the member at `offset` in the backup; of one that was to be brought back it is `entry`, or
+    at that place in the backup that its store calls `entries_in`. SQLite: `entry` is the row's `entry_json`, `events`
     the number of its last transcript event (-1: none), `archived_at` when we archived it (ms since 1970),
     `archived_before` whether it was archived already, `hidden` that it was to be archived only, and not deleted.
     `effects` are those of the close on what was attached to it; `modes` those in its worktree that OpenClaw's snapshot
@@ -109,8 +110,8 @@ class StoreRecord(Durable, frozen=True):
 
     `roots` are the folders in which its files are moved, by the names that the moves have for them.
     `displaced` names further backups, the first `merged` of which the live store contains. `restores`: the
-    sessions were to be brought back; then `entry` holds the member of a file
-    store, too, `moves` are undone, and `installs` is the sha256 of the index that is about to be installed. `orphans`
+    sessions were to be brought back; then `entries_in` names the earlier backup that has the members which no `entry`
+    holds, `moves` are undone, and `installs` is the sha256 of the index that is about to be installed. `orphans`
     are files without a session that are archived (or brought back), `removes` archives that are deleted for good.
     `kept` are files with what a deletion takes along.
 
@@ -131,6 +132,7 @@ class StoreRecord(Durable, frozen=True):
     merged: Count = 0
     restores: bool = False
     installs: str = ""
+    entries_in: str = ""
     orphans: tuple[Move, ...] = ()
     removes: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()

@@ -19,7 +19,7 @@ from ..journal import history
 from ..journal.checks import raw_entry
 from ..journal.record import SessionRecord, StoreRecord
 from ..journal.source import Chosen, Origin
-from ..ports.undo import Item
+from ..ports.undo import Item, Span
 from ..system import files
 from ..system.disk import Disk
 from .files import document
@@ -91,18 +91,33 @@ def entry_of(recorded: StoreRecord, session: SessionRecord, held: files.Pieces |
     """
     if session.entry is not None:
         return session.entry
+    span = span_of(recorded, session)
+    entry = bytes_at(recorded.path, span, held).decode("utf-8")
+    if not document.is_member(entry, session.key):
+        raise Refused(f"what {_path(recorded.path, span)} has there is another session's")
+    return entry
+
+
+def span_of(recorded: StoreRecord, session: SessionRecord) -> Span:
+    """Return where the backup of a file store has an entry that its record does not hold."""
     assert recorded.backup is not None
-    path = os.path.join(os.path.dirname(recorded.path), recorded.backup)
+    return Span(recorded.backup, session.offset, session.length, session.sha256)
+
+
+def bytes_at(index: str, span: Span, held: files.Pieces | None = None) -> bytes:
+    """Return the member that a backup beside an index has; Refused where that is not what it was."""
+    path = _path(index, span)
     try:
-        raw = (held.of if held is not None else files.piece)(path, session.offset, session.length)
+        raw = (held.of if held is not None else files.piece)(path, span.offset, span.length)
     except OSError as problem:
         raise Refused(f"its backup {path} cannot be read: {problem.strerror}") from None
-    if hashlib.sha256(raw).hexdigest() != session.sha256:
+    if hashlib.sha256(raw).hexdigest() != span.sha256:
         raise Refused(f"its backup {path} is not what it was")
-    entry = raw.decode("utf-8")
-    if not document.is_member(entry, session.key):
-        raise Refused(f"what {path} has there is another session's")
-    return entry
+    return raw
+
+
+def _path(index: str, span: Span) -> str:
+    return os.path.join(os.path.dirname(index), span.backup)
 
 
 def make_folder(disk: Disk, folder: str) -> None:
@@ -114,17 +129,17 @@ def make_folder(disk: Disk, folder: str) -> None:
 
 
 def recorded(item: Item) -> SessionRecord:
-    """Return what the record of a restore says about one session."""
-    raw = raw_entry(item.entry)
+    """Return what the record of a restore says about one session: it holds the entry that it does not say where is."""
+    span, raw = item.span, raw_entry(item.entry)
     return SessionRecord(
         item.key,
         item.session_id,
-        0,
-        len(raw),
-        hashlib.sha256(raw).hexdigest(),
+        0 if span is None else span.offset,
+        len(raw) if span is None else span.length,
+        hashlib.sha256(raw).hexdigest() if span is None else span.sha256,
         "files" if item.put_away is How.FILES else "gateway",
         moves=item.moves,
-        entry=item.entry,
+        entry=item.entry if span is None else None,
         modes=item.modes,
         jobs=item.jobs,
     )

@@ -184,6 +184,6 @@ def _moment(record: RunRecord) -> float:
 
 def _names(stores: Iterator[StoreRecord]) -> Iterator[str]:
     for store in stores:
-        yield from (store.backup or "", *store.displaced, *(move.target for move in store.orphans))
+        yield from (store.backup or "", store.entries_in, *store.displaced, *(move.target for move in store.orphans))
         for session in store.sessions:
             yield from (move.target for move in session.moves)

@@ -18,13 +18,23 @@ from ..journal.source import Source
 _BACK = frozenset({Status.RESTORED, Status.WOULD_RESTORE})
 
 
+class Span(NamedTuple):
+    """Where the entry of a file store stands in a backup beside its index: a plain name, bytes, and their sha256."""
+
+    backup: str
+    offset: int
+    length: int
+    sha256: str
+
+
 class Item(NamedTuple):
     """One session that is to be brought back, or one file that belonged to none: it is `lone`, its name is the key.
 
-    `entry` is its member in a file store, or its `entry_json`, `moves` are the renames to be undone, `put_away` how it
-    is away now. `effects` are those of the close that is undone, `left_out` says by kind or id why what has a way back
-    was not brought back, `twice` what there is once too often when it is back. `modes` and `jobs` are what the close
-    has recorded of its worktree and its cron jobs, `left` what else is not as it was.
+    `entry` is its member in a file store, or its `entry_json`, "" where `span` says where that is. `moves` are the
+    renames to be undone, `put_away` how it is away now. `effects` are those of the close that is undone, `left_out`
+    says by kind or id why what has a way back was not brought back, `twice` what there is once too often when it is
+    back. `modes` and `jobs` are what the close has recorded of its worktree and its cron jobs, `left` what else is not
+    as it was.
     """
 
     given: str
@@ -35,6 +45,7 @@ class Item(NamedTuple):
     put_away: How = How.FILES
     lone: bool = False
     entry: str = ""
+    span: Span | None = None
     moves: tuple[Move, ...] = ()
     error: str | None = None
     until: str | None = None

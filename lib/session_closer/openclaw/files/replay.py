@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core.errors import Refused
 from ...core.model import Session
-from ...journal.record import Damaged, StoreRecord
+from ...journal.record import Damaged, SessionRecord, StoreRecord
 from ...system import files
 from ...system.disk import Disk
 from . import commit, document
@@ -96,8 +96,8 @@ def _settle_swap(disk: Disk, place: commit.Place, store: StoreRecord, before: Do
         raw, _ = files.read(place.swap, document.MAX_BYTES)
     except FileNotFoundError:
         return
-    ours = hashlib.sha256(raw).hexdigest() == store.installs or raw == _intended(store, before)
-    if ours or raw == before.raw:
+    ours = raw == before.raw or hashlib.sha256(raw).hexdigest() == store.installs
+    if ours or (not store.installs and raw == _intended(store, before)):
         disk.unlink(place.swap)
     else:
         commit.keep(disk, place)
@@ -108,6 +108,25 @@ def _intended(store: StoreRecord, before: Document[Session]) -> bytes:
     sessions = [session for session in store.sessions if session.route == "files"]
     if store.restores:
         # One whose entry was there already was to get its files only.
-        added = [session.entry for session in sessions if session.key not in before.members]
-        return document.edit(before, append=[(entry or "").encode("utf-8") for entry in added])
+        with files.Pieces() as held:
+            added = [_entry(store, session, held) for session in sessions if session.key not in before.members]
+        return document.edit(before, append=added)
     return document.edit(before, remove={session.key for session in sessions})
+
+
+def _entry(store: StoreRecord, session: SessionRecord, held: files.Pieces) -> bytes:
+    """Return the member that was to be brought back; raise Damaged where its backup does not have it any more."""
+    if session.entry is not None:
+        return session.entry.encode("utf-8")
+    if not store.entries_in:
+        raise Damaged("does not say where an entry is")
+    path = os.path.join(os.path.dirname(store.path), store.entries_in)
+    try:
+        raw = held.of(path, session.offset, session.length)
+    except OSError as problem:
+        if not files.is_no_file(problem):
+            raise
+        raise Damaged(f"the backup {path}, which has its entries, cannot be read: {problem.strerror}") from None
+    if hashlib.sha256(raw).hexdigest() != session.sha256:
+        raise Damaged(f"the backup {path}, which has its entries, is not what it was")
+    return raw

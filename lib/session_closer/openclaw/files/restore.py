@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...artifacts import engine, measuring
 from ...artifacts.engine import Became
+from ...artifacts.measuring import Hash
 from ...core import names
 from ...core.claims import user_of
 from ...core.durable import SESSIONS
-from ...core.errors import CloserError
+from ...core.errors import CloserError, CorruptStore
 from ...core.model import Life, Session, Status
 from ...journal.record import Kept, StoreRecord
 from ...journal.source import Chosen
 from ...ports.store import Ledger
 from ...ports.undo import Item, Returns
+from ...system import files
 from .. import from_bundle
 from ..installation import Installation
-from ..undo import make_folder, recorded
+from ..undo import bytes_at, make_folder, recorded
 from . import commit, document, returnable
 from .index import begin_anew, lost
 from .lock import store_lock
@@ -60,7 +63,8 @@ def restore_store(
         make_folder(here.disk, store.folder)
     warnings: list[str] = []
     planned = _planned(live, todo, {one.name: one for one in some}, warnings.append)
-    record = _prepare(here, store, live, todo, name).but(kept=_kept(some), installs=_hash(planned.new))
+    record = _prepare(here, store, live, todo, name)
+    record = record.but(kept=_kept(some), installs=planned.new.sha256 if planned.new is not None else "")
     ledger.note_first(record)
     share = FileShare(
         store=store, rows=[], record=record, note=ledger.note, hashes=ledger.hashes, planned=live, warnings=warnings
@@ -78,8 +82,15 @@ class _Planned(NamedTuple):
     """The store with the entries of these keys, and by key what says where they were: if nobody writes meanwhile."""
 
     keys: tuple[str, ...]
-    new: Document[Session] | None
+    new: _New | None
     closed_in: Mapping[str, Chosen]
+
+
+class _New(NamedTuple):
+    """A store as it is to be installed, and its sha256."""
+
+    document: Document[Session]
+    sha256: str
 
 
 def _planned(
@@ -90,15 +101,12 @@ def _planned(
     return _Planned(tuple(item.key for item in absent), new, closed_in)
 
 
-def _hash(new: Document[Session] | None) -> str:
-    return "" if new is None else hashlib.sha256(new.raw).hexdigest()
-
-
 def _prepare(
     here: Installation, store: FileStore, live: Document[Session], todo: Sequence[Item], backup: str
 ) -> StoreRecord:
     """Back up a store that is to get entries, and return the record of what is going to happen to it."""
-    sessions = tuple(recorded(item) for item in todo if not item.lone)
+    source = _source(todo)
+    sessions = tuple(recorded(_held(store, item, source)) for item in todo if not item.lone)
     record = StoreRecord(
         store.agent,
         store.era,
@@ -107,11 +115,25 @@ def _prepare(
         sessions=sessions,
         restores=True,
         orphans=tuple(move for item in todo if item.lone for move in item.moves),
+        entries_in=source,
     )
     if not sessions:
         return record
     made = commit.publish_backup(here.disk, store.index, live.raw, backup)
     return record.but(backup=made, size=len(live.raw), sha256=hashlib.sha256(live.raw).hexdigest())
+
+
+def _source(todo: Sequence[Item]) -> str:
+    """Return the backup that has most of the entries: a record names one."""
+    backups = Counter(item.span.backup for item in todo if item.span is not None)
+    return backups.most_common(1)[0][0] if backups else ""
+
+
+def _held(store: FileStore, item: Item, source: str) -> Item:
+    """Return an item with its entry where that is in another backup than this one."""
+    if item.span is None or item.span.backup == source:
+        return item
+    return item._replace(entry=bytes_at(store.index, item.span).decode("utf-8"), span=None)
 
 
 def _kept(some: Sequence[Chosen]) -> tuple[Kept, ...]:
@@ -172,10 +194,10 @@ def _entries_back(
             new = planned.new
             if new is None or live is not share.planned or planned.keys != tuple(item.key for item in absent):
                 new = _with_entries(live, absent, planned.closed_in, share.warnings.append)
-                share.record = share.record.but(installs=_hash(new))
+                share.record = share.record.but(installs=new.sha256)
                 share.note(share.record)
-            install(here.disk, share, live, new, lock)
-            share.edited, live = True, new
+            install(here.disk, share, live, new.document, lock)
+            share.edited, live = True, new.document
             if settle:
                 here.context.clock.sleep(settle)
         share.checked = measuring.stamp(store.index)
@@ -204,25 +226,37 @@ def _read(store: FileStore) -> Document[Session]:
 
 def _with_entries(
     live: Document[Session], items: Sequence[Item], closed_in: Mapping[str, Chosen], warn: Callable[[str], None]
-) -> Document[Session]:
-    """Return the store with the entries: where they were if nothing else has changed since, else at the end."""
+) -> _New:
+    """Return the store with the entries: where they were if nothing else has changed since, else at the end.
+
+    Refused where a backup does not have them any more.
+    """
     recorded = {one.at: one.store for one in closed_in.values()}
+    new = _New(live, "")
     # What was closed last was closed in a store without the rest.
     for at, store in sorted(recorded.items(), reverse=True):
         some = [item for item in items if closed_in[item.key].at == at]
         if some:
-            live = _where_they_were(live, some, store, warn) or _at_the_end(live, some, store)
-    return live
+            new = _where_they_were(new.document, some, store, warn) or _at_the_end(new.document, some, store)
+    return new
 
 
-def _at_the_end(live: Document[Any], items: Sequence[Item], closed_in: StoreRecord) -> Document[Session]:
-    raw = document.edit(live, append=[item.entry.encode("utf-8") for item in items])
-    return parse(raw, closed_in.path, closed_in.agent)
+def _hashed(new: Document[Session]) -> _New:
+    return _New(new, hashlib.sha256(new.raw).hexdigest())
+
+
+def _at_the_end(live: Document[Any], items: Sequence[Item], closed_in: StoreRecord) -> _New:
+    with files.Pieces() as held:
+        entries = [
+            item.entry.encode("utf-8") if item.span is None else bytes_at(closed_in.path, item.span, held)
+            for item in items
+        ]
+    return _hashed(parse(document.edit(live, append=entries), closed_in.path, closed_in.agent))
 
 
 def _where_they_were(
     live: Document[Any], items: Sequence[Item], closed_in: StoreRecord, warn: Callable[[str], None]
-) -> Document[Session] | None:
+) -> _New | None:
     """Return the store that they were taken out of, without what is still gone; None if anything else is new in it.
 
     None, too, where no backup is of that store.
@@ -231,7 +265,11 @@ def _where_they_were(
         return None
     path = os.path.join(os.path.dirname(closed_in.path), closed_in.backup)
     try:
-        before = parse(read_index(path)[0], path, closed_in.agent)
+        raw = read_index(path)[0]
+        made = Hash(raw)
+        before = parse(raw, path, closed_in.agent)
+        if made.hexdigest() != closed_in.sha256:
+            raise CorruptStore(f"{path} is not what it was", "")
     except CloserError as problem:
         warn(f"where the entries were is not known, so they are at the end of {closed_in.path}: {problem.message}")
         return None
@@ -239,7 +277,9 @@ def _where_they_were(
     # In an empty one there is nothing else.
     if live.members and document.edit(before, remove=gone) != live.raw:
         return None
-    return document.without(before, gone - {item.key for item in items})
+    away = gone - {item.key for item in items}
+    # Of a large store one text is enough.
+    return _hashed(document.without(before, away)) if away else _New(before, closed_in.sha256)
 
 
 def look_again(share: FileShare, returns: Returns) -> None:

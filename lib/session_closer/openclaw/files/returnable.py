@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from ...system import files
 from ..from_bundle import is_held
 from ..home import Home
 from ..shelf import Shelf
-from ..undo import entry_of, seconds_kept, shelf_of, with_files, with_way_out
+from ..undo import entry_of, seconds_kept, shelf_of, span_of, with_files, with_way_out
 from . import document
 from .index import live_or_empty
 from .members import Document
@@ -31,7 +32,8 @@ from .store import FileStore
 class Look(NamedTuple):
     """A store as it is now, what its sessions use, what was put away of it, and for how many seconds that is kept.
 
-    `names` were in its folder; `held` keeps the backup open that entries are read from.
+    `names` were in its folder; `held` keeps the backup open that entries are read from, `stamps` are those of backups
+    by their paths, from before that.
     """
 
     store: FileStore
@@ -41,6 +43,7 @@ class Look(NamedTuple):
     kept: float | None
     names: frozenset[str]
     held: files.Pieces
+    stamps: Mapping[str, measuring.Stamp | None]
 
     def has(self, name: str) -> bool:
         """Tell whether a name is there: one look at the folder, and not one at each file."""
@@ -48,13 +51,14 @@ class Look(NamedTuple):
 
 
 class Before(NamedTuple):
-    """What a look has come to: the hash of the index, the names in the folder, and each item without its entry.
+    """What a look has come to: the hash of the index, the names in the folder, stamps of backups, and each item.
 
-    An item is found by its store's place among the source's, and its name.
+    An item has no entry, and is found by its store's place among the source's, and its name.
     """
 
     text: str
     names: frozenset[str]
+    stamps: Mapping[str, measuring.Stamp | None]
     items: Mapping[tuple[int, str], Item]
 
 
@@ -73,15 +77,24 @@ def look(home: Home, store: FileStore, chosen: Sequence[Chosen], before: Before 
     """
     live = live_or_empty(store.index, store.agent, anew=begins(chosen))
     there, text = frozenset(files.listed(store.folder)), hashlib.sha256(live.raw).hexdigest()
-    known = before.items if before is not None and (before.text, before.names) == (text, there) else {}
+    # Ahead of all that is read of them.
+    stamps = {path: measuring.stamp(path) for path in {*filter(None, map(_backup_of, chosen))}}
+    known = before.items if before is not None and before[:3] == (text, there, stamps) else {}
     with files.Pieces() as held:
         claims = Claims.of(member.row for member in live.members.values())
         shelf, kept = shelf_of(home, store.agent, chosen), seconds_kept(home, in_files=True)
-        seen = Look(store, live, claims, shelf, kept, there, held)
+        seen = Look(store, live, claims, shelf, kept, there, held, stamps)
         again = (_as_before(seen, one, known.get((one.at, one.name))) or _back(seen, one) for one in chosen)
         items = with_way_out(chosen, list(again))
     bare = {(one.at, one.name): item._replace(entry="") for one, item in zip(chosen, items, strict=True)}
-    return Found(live, items, Before(text, there, bare))
+    return Found(live, items, Before(text, there, stamps, bare))
+
+
+def _backup_of(one: Chosen) -> str | None:
+    """Return the path of the backup that has an entry, None where it is held, or there is none."""
+    if isinstance(one, ChosenFile) or one.session.entry is not None or one.store.backup is None:
+        return None
+    return os.path.join(os.path.dirname(one.store.path), one.store.backup)
 
 
 def _as_before(seen: Look, one: Chosen, item: Item | None) -> Item | None:
@@ -94,10 +107,8 @@ def _as_before(seen: Look, one: Chosen, item: Item | None) -> Item | None:
         return None
     if any(measuring.change(seen.store.folder, move) is not None for move in moves):
         return None
-    try:
-        return item._replace(entry=entry_of(one.store, one.session, seen.held))
-    except CloserError:
-        return None
+    # What a stamp does not show is found when the bytes are taken that are installed.
+    return item if item.span is not None else item._replace(entry=one.session.entry or "")
 
 
 def _back(seen: Look, one: Chosen) -> Item:
@@ -123,6 +134,7 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
         if there:
             return item._replace(status=Status.ALREADY_RESTORED)
         return item._replace(status=Status.FAILED, error="it was closed in a database, and the agent has files now")
+    span = span_of(recorded, session) if session.entry is None and not there else None
     try:
         entry = live.member_bytes(session.key).decode("utf-8") if there else entry_of(recorded, session, seen.held)
     except CloserError as problem:
@@ -130,7 +142,7 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
     moves = [_as_it_is_now(seen, move) for move in session.moves]
     moves += _left_for_another(seen, entry, {move.source for move in session.moves})
     held = is_held(one, seen.store.folder)
-    entered = item._replace(entry=entry)
+    entered = item._replace(entry=entry) if span is None else item._replace(span=span)
     found = with_files(
         seen.store.folder, entered, moves, has=seen.has, kept=seen.kept, claims=seen.claims, is_kept=held
     )
