@@ -90,7 +90,11 @@ def removed(backup: Path) -> None:
 
 
 def changed(backup: Path) -> None:
-    backup.write_bytes(backup.read_bytes().replace(b'"updatedAt"', b'"updatedAT"'))
+    raw = backup.read_bytes()
+    for key in CLOSED:
+        at = raw.index(b'"updatedAt"', raw.index(f'"{key}"'.encode()))
+        raw = raw[:at] + raw[at:].replace(b'"updatedAt"', b'"updatedAT"', 1)
+    backup.write_bytes(raw)
 
 
 LOST = [removed, changed]
