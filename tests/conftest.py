@@ -60,10 +60,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _row(item: pytest.Item) -> choice.Row:
-    folder = item.path.relative_to(TESTS).parts[0]
-    sweeps = folder == "faults" and "some" in getattr(item, "fixturenames", ())
+    sweeps = item.path.is_relative_to(TESTS / "faults") and "some" in getattr(item, "fixturenames", ())
     sweeps = sweeps or hypothesis.is_hypothesis_test(getattr(item, "obj", None))
-    return choice.Row(folder, item.nodeid.partition("[")[0], sweeps)
+    return choice.Row(item.nodeid.partition("[")[0], item.get_closest_marker("long") is not None, sweeps)
 
 
 def pytest_configure(config: pytest.Config) -> None:

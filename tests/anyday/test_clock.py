@@ -38,6 +38,7 @@ def moved(library: Path, folder: Path, days: int) -> dict[str, str]:
     return {"LD_PRELOAD": str(library), FILE: str(clock.path)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("days", [-400, 0, 40])
 def test_a_session_is_as_old_as_the_clock_says(library: Path, tmp_path: Path, store: Store, days: int) -> None:
     """It was used three days ago."""
@@ -47,6 +48,7 @@ def test_a_session_is_as_old_as_the_clock_says(library: Path, tmp_path: Path, st
     assert taken == ([NIGHTLY] if days == 40 else [])
 
 
+@pytest.mark.long
 def test_files_are_written_when_the_clock_says(library: Path, tmp_path: Path, store: Store) -> None:
     """A close in 40 days; a clean-up right after it, and one for which the machine was not up for as long."""
     closed = run_process("close-project", "topics", state=store.state, env=moved(library, tmp_path, 40))

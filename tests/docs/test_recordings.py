@@ -35,7 +35,14 @@ def world(world: Path, tmp_path: Path) -> Iterator[Callable[..., World]]:
 
 
 # Where the state directory is: at its usual place, and where OPENCLAW_STATE_DIR says.
-@pytest.mark.parametrize(("page", "state"), [*((page, ".openclaw") for page in PAGES), ("README.md", "elsewhere")])
+@pytest.mark.parametrize(
+    ("page", "state"),
+    [
+        ("README.md", ".openclaw"),
+        pytest.param("README.md", "elsewhere", marks=pytest.mark.long),
+        *(pytest.param(page, ".openclaw", marks=pytest.mark.long) for page in PAGES if page != "README.md"),
+    ],
+)
 def test_a_recorded_session_is_what_the_commands_print(world: Callable[..., World], page: str, state: str) -> None:
     steps = played(text(page), world(state=state))
     assert steps
@@ -47,6 +54,7 @@ def test_a_recorded_session_is_what_the_commands_print(world: Callable[..., Worl
         assert said == normal(recorded.output), f"{page}: {now.command}; recorded anew by: make record"
 
 
+@pytest.mark.long
 def test_a_recording_can_be_renewed(world: Callable[..., World]) -> None:
     page = text("README.md")
     stale = page.replace("2 closed, 7 kept", "2 closed, 8 kept")
@@ -63,6 +71,7 @@ def test_no_block_of_a_page_goes_untried(page: str) -> None:
     assert page == "README.md" or not blocks(text(page), "")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES)
 def test_a_line_for_cron_can_be_run(world: Callable[..., World], page: str) -> None:
     for block in blocks(text(page), "cron"):

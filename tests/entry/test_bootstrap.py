@@ -61,6 +61,7 @@ def ends_like_missing_dependency(done: subprocess.CompletedProcess[str], reason:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_first_run_through_links(checkout: Checkout) -> None:
     checkout.keep_its_own_byte_code()
     links = checkout.scratch / "links"
@@ -90,6 +91,7 @@ def test_first_run_through_links(checkout: Checkout) -> None:
     assert list(checkout.temp.iterdir()) == []
 
 
+@pytest.mark.long
 def test_first_runs_at_once(checkout: Checkout, site: Path) -> None:
     quick_uv(checkout, site)
     command = (no_pip(checkout), checkout.root / "bin/close-project", "--help")
@@ -111,6 +113,7 @@ def test_first_runs_at_once(checkout: Checkout, site: Path) -> None:
     assert len(package_directories(checkout.cache)) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "unreachable",
     [
@@ -129,6 +132,7 @@ def test_offline(checkout: Checkout, unreachable: dict[str, str]) -> None:
     assert list(checkout.temp.iterdir()) == []
 
 
+@pytest.mark.long
 def test_what_could_not_be_installed_is_by_the_next_run(checkout: Checkout) -> None:
     plain = checkout.run(PIP_FIND_LINKS="")
     assert (plain.returncode, plain.stdout) == (69, "")
@@ -212,6 +216,7 @@ def test_leftovers_of_killed_installations(checkout: Checkout, site: Path) -> No
     assert fresh.exists()
 
 
+@pytest.mark.long
 def test_packages_lost_from_the_cache_are_fetched_again(checkout: Checkout, site: Path) -> None:
     quick_uv(checkout, site)
     command = (no_pip(checkout), checkout.root / "bin/close-project", "--help")
@@ -225,6 +230,7 @@ def test_packages_lost_from_the_cache_are_fetched_again(checkout: Checkout, site
     assert package_directories(checkout.cache) == [filled]
 
 
+@pytest.mark.long
 def test_another_lock_file_has_a_directory_of_its_own(checkout: Checkout, site: Path) -> None:
     quick_uv(checkout, site)
     python = no_pip(checkout)
@@ -239,6 +245,7 @@ def test_another_lock_file_has_a_directory_of_its_own(checkout: Checkout, site: 
     assert len(package_directories(checkout.cache)) == 2
 
 
+@pytest.mark.long
 def test_settings_and_files_that_would_mislead_pip(checkout: Checkout) -> None:
     settings = checkout.scratch / "pip.conf"
     settings.write_text("[install]\nuser = true\nrequire-virtualenv = true\n")
@@ -307,6 +314,7 @@ def test_byte_code_is_kept_outside_the_tree(checkout: Checkout, site: Path) -> N
     assert [path.name for path in kept.glob("__init__.*.pyc")]
 
 
+@pytest.mark.long
 def test_the_cache_can_be_named(checkout: Checkout, site: Path) -> None:
     checkout.keep_its_own_byte_code()
     named = checkout.scratch / "named"
@@ -341,6 +349,7 @@ def test_byte_code_that_others_can_write_is_not_used(checkout: Checkout, site: P
     assert list(shared.iterdir()) == []
 
 
+@pytest.mark.long
 def test_no_home(checkout: Checkout) -> None:
     done = checkout.run(HOME=str(checkout.scratch / "missing"))
     assert done.returncode == 0, done.stderr
@@ -398,6 +407,7 @@ class TestOldPython:
             pytest.skip("no Python older than 3.11 runs here")
         return found
 
+    @pytest.mark.long
     def test_nothing_newer(self, checkout: Checkout, old: list[list[str]]) -> None:
         checkout.put_on_path("python3.12", "echo shim: not installed >&2; exit 127")
         for python in old:
@@ -405,6 +415,7 @@ class TestOldPython:
             ends_like_missing_dependency(done, "needs Python 3.11 or newer, this is 3.")
             assert done.stderr.count("\n") == 1
 
+    @pytest.mark.long
     def test_newer_behind_a_broken_shim(
         self, checkout: Checkout, site: Path, old: list[list[str]], some: Share
     ) -> None:
@@ -461,6 +472,7 @@ class TestTools:
 # A power cut
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "left"), [("psutil/__init__.py", b""), ("json5/__init__.py", None)])
 def test_a_package_whose_first_file_is_empty_or_missing_is_installed_anew(
     checkout: Checkout, site: Path, name: str, left: bytes | None

@@ -34,6 +34,7 @@ def test_the_remedy_installs_what_is_declared(checkout: Checkout) -> None:
     assert by_hand[1].split() == [re.split(r"[<>=]", line)[0] for line in DEPENDENCIES]
 
 
+@pytest.mark.long
 def test_a_first_run_says_nothing_on_stdout_where_stderr_is_closed(checkout: Checkout) -> None:
     done = with_streams(checkout, "2>&-", "--demo", "--json", "kelly-dashboard")
     assert done.returncode == 0

@@ -33,6 +33,7 @@ def test_a_kill_leaves_what_can_be_settled(job: Job, disk: type[Counting], tmp_p
     assert bench.broken == []
 
 
+@pytest.mark.long
 @EACH
 def test_what_settles_may_be_killed_too(job: Job, tmp_path: Path, some: Share) -> None:
     bench = Bench(job, str(tmp_path), Plain)

@@ -42,6 +42,7 @@ def test_here_and_there_in_every_scenario(scenario: Scenario, way: Way, tmp_path
     assert bench.broken == []
 
 
+@pytest.mark.long
 @EACH_WAY
 @pytest.mark.parametrize("later", [1, 12])
 def test_also_where_the_run_is_killed_afterwards(way: Way, later: int, tmp_path: Path, some: Share) -> None:
@@ -50,6 +51,7 @@ def test_also_where_the_run_is_killed_afterwards(way: Way, later: int, tmp_path:
     assert bench.broken == []
 
 
+@pytest.mark.long
 @EACH_WAY
 def test_also_while_an_interrupted_run_is_finished(way: Way, tmp_path: Path, some: Share) -> None:
     bench = Bench(BATCH, str(tmp_path / "bench"))

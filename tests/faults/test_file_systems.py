@@ -98,6 +98,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "shim.so")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_a_close_and_its_undo_work_where_the_kernel_has_no_such_call(
     store: Store, shim: str, kind: dict[str, int]
@@ -211,6 +212,7 @@ def half_made(store: Store) -> tuple[Path, Path]:
     return path, fresh
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("disk", [Disk(), Bare(nothing)], ids=["links", "none"])
 def test_a_half_made_lock_of_ours_holds_nobody_up(store: Store, disk: Disk) -> None:
     path, fresh = half_made(store)

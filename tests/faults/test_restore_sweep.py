@@ -405,6 +405,7 @@ def steps_of_an_import(deleted: Rows) -> list[str]:
     return names
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("first", ["the same command", "another command"])
 def test_a_kill_at_any_step_of_an_import_leaves_no_sessions_json_after_the_next_command(
     deleted: Rows, first: str, some: Share

@@ -277,6 +277,7 @@ DAMAGED = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", DAMAGED)
 def test_a_damaged_record_is_left_and_nothing_is_deleted_by_it(halfway: Scene, name: str) -> None:
     shutil.copytree(os.path.join(halfway.state, "agents"), os.path.join(halfway.state, "elsewhere"))

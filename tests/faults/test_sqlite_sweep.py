@@ -123,6 +123,7 @@ def test_another_command_after_a_kill_leaves_nothing_hidden_and_nothing_half_don
     assert broken == []
 
 
+@pytest.mark.long
 def test_a_kill_of_the_recovery_loses_nothing(lab: Lab, some: Share) -> None:
     steps = lab.fresh().steps()
     first = [steps.index("sessions.patchMany") + 1, steps.index("sessions.delete"), steps.index("sessions.delete") + 2,

@@ -24,8 +24,8 @@ _TESTS = (
 
 
 _EXPORTS = ("tests/commands/export", "tests/unit/test_redaction.py", "tests/unit/test_export_page.py")
-# What --brief shortens.
-_SOME = ("faults", "commands", "stores", "security", "unit", "entry")
+# What is real is asked by `make live`.
+_REAL = ("live", "ansible")
 _ROWS = ("tests/unit/hermes/test_rows.py", "tests/commands/hermes/test_rows.py")
 # How often each process that runs tests is given some.
 _TURNS = 4
@@ -65,13 +65,19 @@ def rows(given: Given) -> Tally:
 def tests(given: Given) -> Tally:
     """Run what `make test` leaves out, and sweeps at all their points; what another part runs is left to that."""
     others = {ROOT / path for path in (*_TESTS, *_EFFECTS, *_EXPORTS, *_ROWS)}
-    found = sorted(path for place in _SOME for path in (ROOT / "tests" / place).rglob("test_*.py"))
+    found = sorted(path for place in folders() for path in (ROOT / "tests" / place).rglob("test_*.py"))
     files = [str(path) for path in found if others.isdisjoint((path, *path.parents))]
     rest = [] if given.everything or given.only else ["--rest"]
     # To start pytest takes longer than most of the files.
     count = given.jobs * _TURNS
     shares = [share for share in (tuple(files[number::count]) for number in range(count)) if share]
     return given.spread(shares, lambda share, _: _tests(given, share, *rest))
+
+
+def folders() -> list[str]:
+    """Return the folders of tests in which something may be left out by `make test`."""
+    there = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").rglob("test_*.py")}
+    return sorted(there.difference(_REAL))
 
 
 def _tests(given: Given, tests: tuple[str, ...], *more: str) -> Tally:

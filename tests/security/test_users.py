@@ -109,6 +109,7 @@ def test_a_process_without_a_home_proves_nothing(ground: Make) -> None:
         assert answer.data["gateway"]["state"] == "down", trapped
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("whose", ["script", "folder"])
 def test_the_words_of_our_own_gateway_are_not_run_where_others_may_write_them(ground: Make, whose: str) -> None:
     at = ground(VICTIM)

@@ -65,6 +65,7 @@ def test_one_that_is_too_large_is_not_written(tmp_path: Path, monkeypatch: pytes
     assert not (tmp_path / "dist").exists()
 
 
+@pytest.mark.long
 def test_it_is_the_same_byte_for_byte_whoever_builds_it(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", str(EPOCH))
     assert folder.moment() == WHEN

@@ -214,6 +214,7 @@ def test_what_is_not_freed_in_time_is_hidden_and_freed_by_the_next_cleanup(bases
     assert bases.listed().isdisjoint(STALE)
 
 
+@pytest.mark.long
 def test_what_a_cleanup_archived_before_it_was_killed_is_freed_by_the_next_one(
     bases: Bases, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,6 +132,7 @@ def test_what_a_person_reads(filled: Store) -> None:
     assert "agent    project-lead: 15 -> 13 sessions" in done.stdout
 
 
+@pytest.mark.long
 def test_one_document_whatever_happens(filled: Store) -> None:
     """run_json wants exactly one; here through the program itself, and where the words are wrong."""
     for words, code in ((("--dry-run",), 0), (("--stale", "main=1h"), 2), (("--max", "1"), 3), ((), 0)):

@@ -364,6 +364,7 @@ def test_a_gateway_that_only_dropped_the_link_is_not_worked_around(served: Store
 # A gateway that lets active runs end before it restarts
 
 
+@pytest.mark.long
 def test_a_gateway_that_does_not_get_to_its_restart_is_reported_as_one_that_waits(
     served: Store, openclaw: StubOpenClaw, hand_in: HandIn
 ) -> None:

@@ -277,6 +277,7 @@ def test_what_the_gateway_writes_over_before_it_ends_is_not_called_restored(
     assert "its own list" in not_restored(undo(store, answer))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("new_process")
 def test_a_binding_that_is_made_in_the_same_moment_is_not_lost(stage: Stage) -> None:
     store = stage("up")
@@ -326,6 +327,7 @@ def test_what_was_kept_and_is_not_what_it_was_is_not_put_back(stage: Stage) -> N
     assert bound(store) == {"456": ALPHA}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("new_process")
 @pytest.mark.parametrize("after", [False, True])
 def test_an_interrupted_restore_is_finished_with_its_bindings(stage: Stage, after: bool) -> None:

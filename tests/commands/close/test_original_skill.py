@@ -368,6 +368,7 @@ def test_a_restart_that_fails_is_reported(
     assert served.receipts()[-1]["restart"]["done"] is False
 
 
+@pytest.mark.long
 def test_a_restart_that_has_no_effect_is_reported(served: Store, openclaw: StubOpenClaw, hand_in: HandIn) -> None:
     openclaw.has_no_effect()
     hand_in(Brisk(leap=20))

@@ -43,6 +43,7 @@ def called(store: Store, place: Path, program: str, *words: str) -> subprocess.C
     return subprocess.run(shell, env=environ, cwd=place, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("program", "undo"), CALLS.values(), ids=CALLS)
 def test_the_undo_is_found_from_anywhere(store: Store, tmp_path: Path, program: str, undo: str) -> None:
     done = called(store, tmp_path, program, "topics", "--json")
@@ -77,6 +78,7 @@ def test_a_hint_is_found_from_anywhere(store: Store, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["by a link", "by its bare name", "by a link of another name"])
 def test_the_same_command_again_is_found(store: Store, tmp_path: Path, name: str) -> None:
     done = called(store, tmp_path, CALLS[name][0], "kelly-dashboard", "--max", "1")

@@ -154,6 +154,7 @@ def test_what_does_not_answer_as_a_gateway_does_is_something_else(tmp_path: Path
         assert run_json(CloseProject, "alpha", state=store.state).code == 0
 
 
+@pytest.mark.long
 def test_what_says_nothing_may_be_a_gateway_that_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "_CONNECT_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -39,6 +39,7 @@ def slow(tmp_path: Path, own: StubGateway, monkeypatch: pytest.MonkeyPatch) -> B
     return made
 
 
+@pytest.mark.long
 def test_of_a_slow_gateway_it_is_said_what_was_waited_for_how_long_and_that_it_runs(
     slow: Bases, own: StubGateway
 ) -> None:
@@ -48,6 +49,7 @@ def test_of_a_slow_gateway_it_is_said_what_was_waited_for_how_long_and_that_it_r
     assert answer.data["error"]["remedy"] == f"the gateway runs, process {own.process.pid}: wait, {AGAIN}"
 
 
+@pytest.mark.long
 def test_of_a_slow_gateway_below_a_file_store_it_is_said_that_it_runs(
     tmp_path: Path, own: StubGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,6 +62,7 @@ def test_of_a_slow_gateway_below_a_file_store_it_is_said_that_it_runs(
     assert "gateway start" not in answer.data["error"]["remedy"]
 
 
+@pytest.mark.long
 def test_a_gateway_that_lets_nobody_in_yet_is_not_said_to_refuse(
     tmp_path: Path, own: StubGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,6 +135,7 @@ def test_usage_has_the_whole_store(home: Leavings, store: Checkpoints) -> None:
     assert (used["checkpoint_v2"]["count"], used["checkpoint_v2"]["bytes"]) == (2, sum(sizes))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("delete", [False, True])
 def test_a_cleanup_that_is_killed_anywhere_is_finished(tmp_path: Path, some: Share, delete: bool) -> None:
     home = Leavings(tmp_path / "home")

@@ -151,6 +151,7 @@ def test_rows_that_hermes_leaves_stay_with_a_reason_and_nothing_is_left(home: Le
     assert exports(home) == []
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_is_finished_by_the_next_one(home: Leavings, monkeypatch: pytest.MonkeyPatch) -> None:
     ends: set[Any] = set()
     for point in range(1, 80):

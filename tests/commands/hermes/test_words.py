@@ -172,6 +172,7 @@ def test_a_database_that_stays_locked_is_waited_for_and_then_left(
     assert all(map(home.has, paths))
 
 
+@pytest.mark.long
 def test_a_run_beside_another_waits_and_then_says_busy(home: Leavings) -> None:
     home.lay_all()
     with flock.folder(os.path.realpath(home.path)), handed(Brisk()):

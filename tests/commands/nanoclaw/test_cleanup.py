@@ -212,6 +212,7 @@ def test_a_session_that_is_a_link_keeps_what_it_might_go_on_with(second: V2Home,
     assert any("cannot be read" in line for line in answer.data["warnings"])
 
 
+@pytest.mark.long
 def test_an_endless_query_of_a_container_ends(second: V2Home) -> None:
     free = second.lay_free()
     (second.path / free["session_dir"] / "outbound.db").unlink()

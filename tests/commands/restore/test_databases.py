@@ -183,6 +183,7 @@ def test_a_plain_archive_is_imported_as_it_is(down: Down) -> None:
     assert down.before["project-lead"][0][ALPHA][0]["sessionId"] in {session for session, _ in events}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["fails", "lies"])
 def test_an_importer_that_takes_nothing_leaves_nothing_behind(down: Down, how: str) -> None:
     down.service.tell(importer=how)

@@ -41,6 +41,7 @@ def test_the_undo_that_a_close_prints_works_in_a_shell(tmp_path: Path, closed_po
     assert picture(store) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("config", [False, True])
 def test_the_undo_that_a_close_prints_needs_no_environment(tmp_path: Path, closed_port: int, config: bool) -> None:
     store = build(tmp_path / "state", closed_port)

@@ -18,6 +18,7 @@ from support.restore import ALPHA, DELETED, KELLY, PUT_AWAY, ROWS, Down, held, r
 from support.trees import tree
 
 
+@pytest.mark.long
 def test_the_gateway_is_stopped_through_its_service_and_started_again(down: Down) -> None:
     down.service.run("gateway", "start")
     first = down.service.pid
@@ -62,6 +63,7 @@ def test_without_a_service_the_gateway_is_not_stopped(down: Down) -> None:
     assert tree(down.store.folder()) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("importer", ["fails", "lies"])
 def test_the_gateway_is_started_again_after_an_importer_that_failed(down: Down, importer: str) -> None:
     down.service.run("gateway", "start")
@@ -73,6 +75,7 @@ def test_the_gateway_is_started_again_after_an_importer_that_failed(down: Down, 
     assert down.files() == set()
 
 
+@pytest.mark.long
 def test_a_gateway_that_does_not_stop_is_told_and_nothing_is_written(down: Down, hand_in: HandIn) -> None:
     hand_in(Brisk(leap=20))
     down.service.run("gateway", "start")
@@ -86,6 +89,7 @@ def test_a_gateway_that_does_not_stop_is_told_and_nothing_is_written(down: Down,
     assert down.service.pid is not None
 
 
+@pytest.mark.long
 def test_a_gateway_that_does_not_start_again_is_told(down: Down, hand_in: HandIn) -> None:
     hand_in(Brisk(leap=20))
     down.service.run("gateway", "start")
@@ -96,6 +100,7 @@ def test_a_gateway_that_does_not_start_again_is_told(down: Down, hand_in: HandIn
     assert "openclaw gateway start" in answer.data["restart"]["detail"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", [RestoreSessions, CloseProjectBatch])
 def test_a_gateway_that_a_killed_restore_has_stopped_is_started_by_the_next_command(
     down: Down, command: Any, monkeypatch: pytest.MonkeyPatch

@@ -88,6 +88,7 @@ def test_a_store_that_is_held_until_the_end_is_told_as_what_it_was(
 # Where the process works
 
 
+@pytest.mark.long
 def test_a_store_at_a_relative_path_is_found_by_the_process_that_stays(store: Store, tmp_path: Path) -> None:
     here = tmp_path / "here"
     (here / "stores").mkdir(mode=0o700, parents=True)

@@ -73,6 +73,7 @@ def test_where_no_scope_can_be_made_the_process_begins_without_one(store: Store,
     assert len(no_manager.read_text().splitlines()) == 1
 
 
+@pytest.mark.long
 def test_a_path_with_a_colon_in_it_hinders_nothing(store: Store, tmp_path: Path) -> None:
     place = tmp_path / "odd: path" / "lib"
     place.parent.mkdir()

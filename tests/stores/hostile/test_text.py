@@ -194,6 +194,7 @@ def test_a_key_with_a_lone_surrogate_goes_with_keep_only(store: Store) -> None:
     assert store.listed() == [KEPT]
 
 
+@pytest.mark.long
 def test_50000_entries_are_no_hindrance(store: Store) -> None:
     """How long they take is measured by `make bench`."""
     rows = {f"{LEAD}row-{number}": {"sessionId": f"s{number}", "updatedAt": number} for number in range(50_000)}

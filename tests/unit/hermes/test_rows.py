@@ -212,6 +212,7 @@ def test_after_a_kill_the_row_says_what_became_of_it(home: HermesHome, folder: s
     assert Path(done.export, "rows.jsonl").exists()
 
 
+@pytest.mark.long
 def test_whenever_it_is_killed_a_session_is_there_or_kept_whole(home: HermesHome, folder: str) -> None:
     home.session("it", source="cron", messages=2)
     (home.path / "sessions" / "it.json").write_text("1")
