@@ -20,7 +20,7 @@ from session_closer.core.report import Report
 from session_closer.core.wish import Options
 from session_closer.hermes import entrance
 from session_closer.journal.record import HOME, PLANNED, ArtifactRecord, Damaged, StoreRecord
-from session_closer.operations import bring_back, homes, inventory, prune
+from session_closer.operations import bring_back, inventory, prune, recover_homes
 from session_closer.operations.transaction import Transaction
 from session_closer.ports.artifacts import Place
 from session_closer.ports.context import Console
@@ -332,6 +332,6 @@ def test_a_record_that_brings_back_what_nothing_brings_back_is_damaged(kit: Kit,
             home.agent, kit.place.runtime, home.root, {HOME: home.root}, artifacts=(one,), restores=restores
         )
         with pytest.raises(Damaged):
-            homes.check_record(home, store)
-        homes.check_record(home, store.but(artifacts=(one.but(status="deleted"),), restores=False))
+            recover_homes.check_record(home, store)
+        recover_homes.check_record(home, store.but(artifacts=(one.but(status="deleted"),), restores=False))
     assert bool(final) is (kit.place.runtime == "hermes")

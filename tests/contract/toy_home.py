@@ -66,21 +66,7 @@ class ToyHome:
     def look(self, limits: Limits) -> list[Artifact]:
         busy = self._busy()
         found = [one for one in scan.found(self.root, PATTERNS) if one.kind in limits.ages]
-        return [
-            Artifact(
-                one.kind,
-                one.path,
-                one.said,
-                one.at,
-                one.size,
-                one.folder,
-                "busy" if one.said in busy else "",
-                one.stamp,
-                not one.same_disk,
-                one.weight,
-            )
-            for one in found
-        ]
+        return [one._replace(guard="busy" if one.owner in busy else "") for one in found]
 
     def doubts(self) -> list[str]:
         return []
@@ -104,7 +90,7 @@ class ToyHome:
         return [SessionLine(self.agent, name, "", "", OPEN, None, "busy") for name in sorted(self._busy())]
 
     def holdings(self) -> list[Held]:
-        return [Held(one.kind, one.said, one.size) for one in scan.found(self.root, PATTERNS)]
+        return [Held(one.kind, one.owner, one.size) for one in scan.found(self.root, PATTERNS)]
 
     def usage(self) -> tuple[list[Use], list[str]]:
         return [], []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .mutant import Mutant, one
 
-_FILE = "hermes/protection.py"
+_FILE, _WHY = "hermes/protection.py", "hermes/reasons.py"
 _STORE, _GIT = "hermes/checkpoints.py", "hermes/shadow.py"
 _ROWS, _REMOVAL, _COMMAND = "hermes/rows.py", "hermes/removal.py", "hermes/command.py"
 _IN_USE, _RACES, _SWEEP = "hermes-in-use", "hermes-races", "hermes-checkpoints"
@@ -135,7 +135,7 @@ _OF_ROWS += (
     _rash("the newest stay", "core/artifacts.py", "        if each.kind != ROW:\n", "        if each.kind:\n"),
     _rash(
         "what is read is put among archives",
-        "operations/homes.py",
+        "operations/home_folders.py",
         "archive_of(run) if returns(home, kind) else",
         "archive_of(run) if run else",
     ),
@@ -149,7 +149,7 @@ _OF_ROWS += (
 MUTANTS = (
     *_IN_CHECKPOINTS,
     *_OF_ROWS,
-    _blind("an open session may go", "{row.id for row in rows if row.ended_at is None}", "set()"),
+    _blind("an open session may go", "{row.id for row in rows if row.ended_at is None}", "set()", _WHY),
     _blind("where chats lead to in the database", "*map(indexes.routed_by, self._database.routes())", ""),
     _blind(
         "where chats lead to in the index", "routed.update(_ids((index or {}).values()))", "pass", "hermes/indexes.py"
@@ -160,47 +160,55 @@ MUTANTS = (
         "[os.path.join(home, SESSIONS)]",
         "hermes/indexes.py",
     ),
-    _blind("what a chat opens again, by agent_close", '{"agent_close", ', "{"),
-    _blind("what a chat opens again, by ws_orphan_reap", '"ws_orphan_reap", ', ""),
-    _blind("what a chat opens again, by superseded_by_resume", '"superseded_by_resume", ', ""),
-    _blind("what a chat opens again, by startup_orphan_reap", ', "startup_orphan_reap"}', "}"),
-    _blind("a chat that has a key alone", "bool(row.session_key or row.chat_id)", "bool(row.chat_id)"),
-    _blind("a chat that has no key", "bool(row.session_key or row.chat_id)", "bool(row.session_key)"),
+    _blind("what a chat opens again, by agent_close", '{"agent_close", ', "{", _WHY),
+    _blind("what a chat opens again, by ws_orphan_reap", '"ws_orphan_reap", ', "", _WHY),
+    _blind("what a chat opens again, by superseded_by_resume", '"superseded_by_resume", ', "", _WHY),
+    _blind("what a chat opens again, by startup_orphan_reap", ', "startup_orphan_reap"}', "}", _WHY),
+    _blind("a chat that has a key alone", "bool(row.session_key or row.chat_id)", "bool(row.chat_id)", _WHY),
+    _blind("a chat that has no key", "bool(row.session_key or row.chat_id)", "bool(row.session_key)", _WHY),
     _blind(
         "a close without a chat counts as one",
         "row.end_reason in _REOPENABLE and _has_chat(row)",
         "row.end_reason in _REOPENABLE",
+        _WHY,
     ),
-    _blind("what was archived", "if terms.archived and row.archived}", "if False}"),
-    _blind("what is pinned", "    found = {row.id for row in rows if row.pinned}\n", "    found: set[str] = set()\n"),
-    _blind("what a pinned session goes on in", "    further = found\n", "    further: set[str] = set()\n"),
+    _blind("what was archived", "if terms.archived and row.archived}", "if False}", _WHY),
+    _blind(
+        "what is pinned", "    found = {row.id for row in rows if row.pinned}\n", "    found: set[str] = set()\n", _WHY
+    ),
+    _blind("what a pinned session goes on in", "    further = found\n", "    further: set[str] = set()\n", _WHY),
     _blind(
         "what is to be handed over",
         '_HANDED_OVER = frozenset({"pending", "running"})',
         '_HANDED_OVER = frozenset({"running"})',
+        _WHY,
     ),
     _blind(
         "what is being handed over",
         '_HANDED_OVER = frozenset({"pending", "running"})',
         '_HANDED_OVER = frozenset({"pending"})',
+        _WHY,
     ),
-    _blind("what is compressed just now", "_texts(self._database.locked(now))", "frozenset()"),
+    _blind("what is compressed just now", "texts(self._database.locked(now))", "frozenset()"),
     _blind("a lock that has run out holds", "expires_at is null or expires_at > ?", "? > 0", "hermes/database.py"),
-    _blind("a turn that is under way", "_texts(self._database.leased(now))", "frozenset()"),
+    _blind("a turn that is under way", "texts(self._database.leased(now))", "frozenset()"),
     _blind(
         "the parent that waits for a result",
         "yield from (one.parent, one.origin, one.origin_ui)",
         "yield from (one.origin, one.origin_ui)",
+        _WHY,
     ),
     _blind(
         "the origin that waits for a result",
         "yield from (one.parent, one.origin, one.origin_ui)",
         "yield from (one.parent, one.origin_ui)",
+        _WHY,
     ),
     _blind(
         "the window that waits for a result",
         "yield from (one.parent, one.origin, one.origin_ui)",
         "yield from (one.parent, one.origin)",
+        _WHY,
     ),
     _blind("a living process that works for it", "if one.state in _WORKING and", "if False and"),
     _blind("a dead process that worked for it", " and processes.is_same(one.pid, one.started)", ""),
@@ -208,10 +216,11 @@ MUTANTS = (
     _blind("what a living process has open", "            running = found.running\n", ""),
     _blind(
         "what one that is in use comes from",
-        "return found | dict.fromkeys(_ancestors(rows, found), Reason.ANCESTOR)",
+        "return found | dict.fromkeys(ancestors(rows, found), Reason.ANCESTOR)",
         "return found",
+        _WHY,
     ),
-    _blind("only parents, and not theirs", "            above = parents.get(above)\n", "            break\n"),
+    _blind("only parents, and not theirs", "            above = parents.get(above)\n", "            break\n", _WHY),
     _blind("what has changed since", "        if not self.changed():\n", "        if True:\n"),
     _blind("an index that has changed since", " or _stamps(self._home) != self._stamps", ""),
     _blind("a database that has changed since", "self._database.version() != self._version or ", ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .mutant import Mutant, one
 
-_ASIDE, _PRUNE, _HOMES = "artifacts/aside.py", "operations/prune.py", "operations/homes.py"
+_ASIDE, _PRUNE, _HOMES = "artifacts/aside.py", "operations/put_away.py", "operations/recover_homes.py"
 _AWAY, _DELETE, _BACK = (f"hermes-homes:{job}" for job in ("put-away", "delete", "bring-back"))
 
 

@@ -76,11 +76,13 @@ class Aside:
 
     def put_away(self, path: str) -> Became:
         """Move a file or folder into the archive; ELSEWHERE, and nothing done, where that would be a copy."""
-        return self._moved(path, f"{self._archive}/{path}", Became.AWAY)
+        folder, _, name = path.rpartition("/")
+        return self._moved(name, folder, self._archived(folder), Became.AWAY)
 
     def bring_back(self, path: str) -> Became:
         """Move it back to where it was; TAKEN where something else is there by now."""
-        return self._moved(f"{self._archive}/{path}", path, Became.LIVE)
+        folder, _, name = path.rpartition("/")
+        return self._moved(name, self._archived(folder), folder, Became.LIVE)
 
     def place_of(self, path: str) -> Became:
         """Tell where a file or folder is: with both names it is LIVE, TAKEN where each is another's."""
@@ -158,11 +160,14 @@ class Aside:
         self._folder(folder, make=True)
         return f"{self._root}/{folder}"
 
-    def _moved(self, source: str, target: str, done: Became) -> Became:
-        old, _, was = source.rpartition("/")
-        new, _, name = target.rpartition("/")
+    def _archived(self, folder: str) -> str:
+        """Return where a folder of the home lies in the archive."""
+        return f"{self._archive}/{folder}" if folder else self._archive
+
+    def _moved(self, name: str, old: str, new: str, done: Became) -> Became:
+        """Move what has a name in an old folder into a new one."""
         try:
-            self._disk.move_new(self._folder(old), was, self._folder(new, make=True), name)
+            self._disk.move_new(self._folder(old), name, self._folder(new, make=True), name)
         except FileExistsError:
             return Became.TAKEN
         except OSError as problem:

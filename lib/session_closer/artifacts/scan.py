@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
+from stat import S_ISDIR, S_ISREG
 from typing import NamedTuple
 
+from ..core.artifacts import Artifact
 from ..system.files import is_no_file, open_within
 
 _EVERY = "*"
 LINK, _DEEP = "it is a link", "it lies too deep"
 # A path that is longer than any that the system takes can be made, folder by folder.
 _LONGEST, _DEEPEST = 1024, 200
+_NO_WEIGHT = (0, 0.0)
 
 
 class Pattern(NamedTuple):
@@ -33,23 +35,6 @@ class Pattern(NamedTuple):
     own_time: bool = False
 
 
-class Found(NamedTuple):
-    """One match: its path below the home, what the name says of its owner, seconds since 1970, bytes, and its stamp.
-
-    `same_disk`: it is on the file system of the home. Of a folder `weight` is its bytes and its newest time.
-    """
-
-    kind: str
-    path: str
-    said: str | None
-    at: float
-    size: int
-    folder: bool
-    stamp: tuple[int, ...]
-    same_disk: bool
-    weight: tuple[int, float]
-
-
 class _Place(NamedTuple):
     """A folder that is open, and the number of the file system of its home."""
 
@@ -58,12 +43,15 @@ class _Place(NamedTuple):
     device: int
 
 
-def found(root: str, patterns: Sequence[Pattern]) -> Iterator[Found]:
-    """Give what matches below a home, pattern by pattern; OSError where a folder cannot be read."""
+def found(root: str, patterns: Sequence[Pattern]) -> Iterator[Artifact]:
+    """Give what matches below a home, pattern by pattern, with the owner that its name says, and nothing that keeps it.
+
+    OSError where a folder cannot be read.
+    """
     device = os.stat(root).st_dev
     for folder, some in groupby(patterns, key=attrgetter("folder")):
         # One look at a folder for all patterns of it: there may be very many names.
-        wanted = [(pattern, list[Found]()) for pattern in some]
+        wanted = [(pattern, list[Artifact]()) for pattern in some]
         for place in _folders(root, folder):
             _match(root, place, wanted, device)
         for _, matches in wanted:
@@ -115,43 +103,46 @@ def opened(root: str, folder: str) -> Iterator[int | None]:
         yield None
         return
     try:
-        yield descriptor if stat.S_ISDIR(os.fstat(descriptor).st_mode) else None
+        yield descriptor if S_ISDIR(os.fstat(descriptor).st_mode) else None
     finally:
         os.close(descriptor)
 
 
-def _match(root: str, folder: str, wanted: Sequence[tuple[Pattern, list[Found]]], device: int) -> None:
+def _match(root: str, folder: str, wanted: Sequence[tuple[Pattern, list[Artifact]]], device: int) -> None:
     """Add to the list of each pattern what matches it in a folder."""
     with opened(root, folder) as descriptor:
         if descriptor is None:
             return
         place = _Place(folder, descriptor, device)
+        # What is done for each of very many names is done with as few calls as can be.
         ways = [(pattern.name.fullmatch, pattern, matches.append) for pattern, matches in wanted]
         with os.scandir(descriptor) as entries:
             for entry in entries:
                 name = entry.name
                 for fits, pattern, add in ways:
-                    if (match := fits(name)) is not None and (status := _status(entry, pattern)) is not None:
-                        add(_found(pattern, place, match, status))
+                    if (match := fits(name)) is not None and (one := _found(pattern, place, match, entry)) is not None:
+                        add(one)
+                        break
 
 
-def _status(entry: os.DirEntry[str], pattern: Pattern) -> os.stat_result | None:
-    """Return the stat of an entry that is what a pattern is of, a folder or a file; None where it is not."""
+def _found(pattern: Pattern, place: _Place, match: re.Match[str], entry: os.DirEntry[str]) -> Artifact | None:
+    """Return an entry that fits a pattern; None where it is a link, or no folder where one is meant."""
     try:
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return None
-    return status if (stat.S_ISDIR if pattern.is_folder else stat.S_ISREG)(status.st_mode) else None
-
-
-def _found(pattern: Pattern, place: _Place, match: re.Match[str], status: os.stat_result) -> Found:
-    at, size, name, weight = status.st_mtime, status.st_size, match.string, (0, 0.0)
+    mode, at, size, name, weight = status.st_mode, status.st_mtime, status.st_size, entry.name, _NO_WEIGHT
+    if not (S_ISDIR if pattern.is_folder else S_ISREG)(mode):
+        return None
     if pattern.is_folder:
         size, newest = weight = weighed(place.descriptor, name)
         at = at if pattern.own_time else newest or at
-    said = match["id"] if "id" in pattern.name.groupindex else None
-    path, same_disk = f"{place.path}/{name}", status.st_dev == place.device
-    return Found(pattern.kind, path, said, at, size, pattern.is_folder, stamp_of(status), same_disk, weight)
+    owner = match["id"] if pattern.name.groups else None
+    path, device = f"{place.path}/{name}", status.st_dev
+    stamp = (device, status.st_ino, status.st_size, status.st_mtime_ns, mode)
+    return Artifact(
+        pattern.kind, path, owner, at, size, pattern.is_folder, "", stamp, device != place.device, weight
+    )  # fmt: skip
 
 
 def below(root: str, folder: str) -> Iterator[tuple[str, str]]:
@@ -187,7 +178,7 @@ def stamp_of(status: os.stat_result) -> tuple[int, ...]:
 def is_folder(folder: int, name: str) -> bool:
     """Tell whether a name within an open folder is a folder's, and no link's."""
     try:
-        return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+        return S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
     except FileNotFoundError:
         return False
 
@@ -211,7 +202,7 @@ def weighed(folder: int, name: str, depth: int = 0) -> tuple[int, float]:
                     status = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                if stat.S_ISDIR(status.st_mode):
+                if S_ISDIR(status.st_mode):
                     size, at = weighed(descriptor, entry.name, depth + 1)
                     total, newest = total + size, max(newest, at)
                 else:

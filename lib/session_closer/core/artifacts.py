@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from .durations import AHEAD
+from .durations import AHEAD, shown
+from .findings import Doubt
 
 # What was written to so short a time ago is taken by no limit: it may be about to be written to again.
 FRESH_SECONDS = 600.0
@@ -130,10 +131,16 @@ def _within(
     return [*going, *more], [(each, why) for each, why in kept if each.path not in taken]
 
 
-def age(artifact: Artifact, now: float) -> float | None:
-    """Return how old an artifact is in seconds, None where its time is far ahead of the clock."""
-    found = now - artifact.at
-    return None if found < -AHEAD else max(0.0, found)
+def staying(what: str, doubt: Doubt) -> str:
+    """Return what is said where something stays that is old by a clock that was set ahead, and by nothing else."""
+    said = f"the clock was set ahead by {shown(doubt.seconds)} since run {doubt.run}"
+    return f"{what}, which only that makes old enough: {said}, without a restart of the machine"
+
+
+def age(at: float, now: float) -> float | None:
+    """Return how old something of a time is in seconds, None where that is far ahead of the clock."""
+    found = now - at
+    return found if found >= 0.0 else None if found < -AHEAD else 0.0
 
 
 def named(words: Iterable[str], rules: Collection[KindRule]) -> list[str]:

@@ -22,6 +22,8 @@ _NEEDED = {
     "sessions": frozenset({"id", "ended_at", "parent_session_id"}),
     "messages": frozenset({"session_id"}),
 }
+# By these columns a session that is over holds itself or another; a chat has one of two.
+_MARKS = ("parent_session_id", "archived", "pinned", "handoff_state", "session_key", "chat_id")
 _STEPS = Steps(
     "name the home of a Hermes: --home DIR; nothing is touched before its database is there",
     "look at it with: hermes doctor; nothing of this home is touched before it can be read",
@@ -82,7 +84,11 @@ class Database:
 
     def version(self) -> int:
         """Return a number that is another one after each change that anybody has made since it was opened."""
-        return self._file.asked(lambda: int(self._one("pragma data_version")))
+        return self._file.asked(self._version)
+
+    def _version(self) -> int:
+        [found] = self._connection.execute("pragma data_version").fetchone()
+        return int(found)
 
     def schema(self) -> int | None:
         """Return the version of its schema in Hermes' own count, None where it says none."""
@@ -93,8 +99,17 @@ class Database:
 
     def sessions(self) -> list[Session]:
         """Return all rows of sessions."""
+        return self._rows_where("1")
+
+    def marked(self) -> list[Session]:
+        """Return the rows of those sessions that are open, or have anything that could hold them, or another one."""
+        marks = [name for name in _MARKS if self.has("sessions", name)]
+        return self._rows_where(" or ".join(f"coalesce({name}, 0) is not 0" for name in marks) + " or ended_at is null")
+
+    def _rows_where(self, condition: str) -> list[Session]:
         # One pass for all that is asked: behind a long system prompt each column costs a walk over its pages.
-        query = f"select {self._picked('sessions', SESSION)} from sessions where typeof(id) = 'text'"  # noqa: S608
+        columns = self._picked("sessions", SESSION)
+        query = f"select {columns} from sessions where typeof(id) = 'text' and ({condition})"  # noqa: S608
         return list(map(Session._make, self._connection.execute(query)))
 
     def line(self, session_ids: Iterable[str]) -> list[Session]:
@@ -141,7 +156,7 @@ class Database:
 
     def ids(self) -> set[str]:
         """Return the ids of all sessions."""
-        return {row.id for row in self.at_once(self.sessions)}
+        return {name for (name,) in self._connection.execute("select id from sessions where typeof(id) = 'text'")}
 
     def delegates(self) -> dict[str, str]:
         """Return who delegated to each session that was made for that: Hermes deletes these with that one."""

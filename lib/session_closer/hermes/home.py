@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..artifacts import scan
-from ..artifacts.scan import Found
 from ..core import durations
 from ..core.artifacts import ROW, Artifact, KindRule, Limits
 from ..core.listed import OPEN, Held, SessionLine, Use
@@ -16,6 +16,7 @@ from ..system.clock import Clock
 from ..system.disk import Disk
 from ..system.files import read
 from . import kinds, names, rowstock
+from .names import NOBODY
 from .rowstock import RowStock
 from .stowage import IN_USE, Stowage, is_project
 
@@ -26,6 +27,7 @@ _IN_TEXT = frozenset({kinds.SNAPSHOT, kinds.DUMP})
 _MARKS = ("HEAD", "HERMES_WORKDIR")
 _PATH_BYTES = 64 << 10
 _PIECE = 1 << 20
+_SECOND = 1.0
 _FREE_PAGES = "state.db free pages"
 UNREADABLE, UNSAVED = "unreadable", "unsaved"
 
@@ -42,16 +44,20 @@ class HermesHome:
         self._rows = RowStock(root, disk, clock, self._protection)
         self._known: Protection | None = None
         self._limits = Limits({})
-        # What each file was asked by: the name in its own, and the sessions in its text.
+        self._old: Mapping[str, float] = {}
+        # By which names sessions were asked for whose a file is, where that is not its owner alone.
         self._asked: dict[str, tuple[str, ...]] = {}
 
     def _protection(self) -> Protection:
         """Return what is in use, as it was when it was first asked for."""
         if self._known is None:
-            from . import protection  # sqlite3, only for a home that is looked at
+            from . import protection, reasons  # sqlite3, only for a home that is looked at
 
-            pending = max(self._limits.ages.values(), default=protection.PENDING)
-            self._known = protection.look(self.root, self._clock, protection.Terms(pending=pending))
+            ages = self._limits.ages
+            terms = reasons.Terms(
+                max(ages.values(), default=reasons.PENDING), every=not ages or bool(self._limits.rows)
+            )
+            self._known = protection.look(self.root, self._clock, terms)
         return self._known
 
     def look(self, limits: Limits) -> list[Artifact]:
@@ -59,7 +65,12 @@ class HermesHome:
         self._limits = limits
         known = self._protection()
         patterns = [pattern for pattern in kinds.PATTERNS if pattern.kind in limits.ages]
-        found = [self._artifact(known, one) for one in scan.found(self.root, patterns) if self._is_one(one)]
+        # What was written to before these moments is old enough to go, so that it has to be looked into; rather more
+        # than is decided on by differences of times.
+        now, takes_young = self._clock.seconds(), limits.max_disk is not None
+        self._old = {kind: math.inf if takes_young else now - age + _SECOND for kind, age in limits.ages.items()}
+        with scan.opened(self.root, kinds.SESSIONS) as folder:
+            found = [self._artifact(known, one, folder) for one in scan.found(self.root, patterns) if self._is_one(one)]
         if kinds.V2 in limits.ages:
             found += self._stowage.artifacts(known, limits.ages[kinds.V2])
         found += self._rows.artifacts(known, limits.rows) if limits.rows else []
@@ -71,54 +82,42 @@ class HermesHome:
         why = self._known.unreadable if self._known is not None else ""
         return [f"all of {self.root} counts as in use: {why}"] if why else []
 
-    def _is_one(self, found: Found) -> bool:
+    def _is_one(self, found: Artifact) -> bool:
         if found.kind != kinds.V1:
             return True
         return all(os.path.lexists(os.path.join(self.root, found.path, mark)) for mark in _MARKS)
 
-    def _artifact(self, known: Protection, found: Found) -> Artifact:
-        owner, guard = self._held(known, found)
-        return Artifact(
-            found.kind,
-            found.path,
-            owner,
-            found.at,
-            found.size,
-            found.folder,
-            guard,
-            found.stamp,
-            not found.same_disk,
-            found.weight,
-        )
+    def _artifact(self, known: Protection, found: Artifact, folder: int | None) -> Artifact:
+        """Return what was found with whose it is, and what keeps it; `folder` is the open one of the sessions."""
+        kind, name = found.kind, found.owner or ""
+        if kind in (kinds.V1, kinds.LEGACY):
+            return found._replace(owner=None, guard=self._held_by_work(known, found))
+        if kind == kinds.DELEGATION:
+            return found._replace(owner=None, guard=str(known.delegations.get(name, "")))
+        owner, why = known.owners.get(name), known.why(name)
+        if not why and found.at < self._old[kind]:
+            if kind in _IN_TEXT and (said := _others(found, folder)) is not NOBODY:
+                owner, why = self._held_by_text(known, found, owner, said)
+            elif kind == kinds.TRANSCRIPT and owner is not None:
+                why = self._unsaved(known, found, owner)
+        if owner == name and not why:
+            # Very many are just that, and a copy of each would cost as much as all that is asked.
+            return found
+        self._asked.setdefault(found.path, (name,))
+        return found._replace(owner=owner, guard=str(why))
 
-    def _held(self, known: Protection, found: Found) -> tuple[str | None, str]:
-        """Return whose an artifact is, as far as that is known, and what keeps it."""
-        if found.kind in (kinds.V1, kinds.LEGACY):
-            return None, self._held_by_work(known, found)
-        name = found.said or ""
-        if found.kind == kinds.DELEGATION:
-            return None, str(known.delegations.get(name, ""))
-        owner, why = known.owners.get(name), str(known.why(name))
-        if not why and found.kind in _IN_TEXT and self._may_go(found):
-            try:
-                said = names.others(f"{self.root}/{found.path}", name)
-            except OSError:
-                return owner, UNREADABLE
-            if said:
-                self._asked[found.path] = (name, *said)
-                why = next((str(known.why(each)) for each in sorted(said) if known.why(each)), "")
-                owner = owner or next((each for each in sorted(said) if each in known.known), None)
-        if not why and found.kind == kinds.TRANSCRIPT and owner is not None and self._may_go(found):
-            why = self._unsaved(known, found, owner)
-        return owner, why
+    def _held_by_text(
+        self, known: Protection, found: Artifact, owner: str | None, said: frozenset[str] | None
+    ) -> tuple[str | None, str]:
+        """Return whose a snapshot or a dump is, and what keeps it, by the ids in it; its name alone says `owner`."""
+        if said is None:
+            return owner, UNREADABLE
+        self._asked[found.path] = (found.owner or "", *said)
+        why = next((known.why(each) for each in sorted(said) if known.why(each)), "")
+        return owner or next((each for each in sorted(said) if each in known.known), None), why
 
-    def _may_go(self, found: Found) -> bool:
-        """Tell whether an artifact is old enough, so that it has to be looked into."""
-        is_old = self._clock.seconds() - found.at > self._limits.ages[found.kind]
-        return is_old or self._limits.max_disk is not None
-
-    def _held_by_work(self, known: Protection, found: Found) -> str:
-        if found.kind == kinds.LEGACY or not self._may_go(found):
+    def _held_by_work(self, known: Protection, found: Artifact) -> str:
+        if found.kind == kinds.LEGACY or found.at >= self._old[kinds.V1]:
             return ""
         path = os.path.join(self.root, found.path, _MARKS[1])
         try:
@@ -127,7 +126,7 @@ class HermesHome:
             return UNREADABLE
         return IN_USE if known.holds_folder(folder, self._limits.ages[found.kind]) else ""
 
-    def _unsaved(self, known: Protection, found: Found, owner: str) -> str:
+    def _unsaved(self, known: Protection, found: Artifact, owner: str) -> str:
         """Return why a transcript stays that has more lines than its row has messages: up to 0.14 it is the truth."""
         messages = known.messages(owner)
         if messages is None:
@@ -142,8 +141,7 @@ class HermesHome:
         known = self._protection()
         if artifact.kind in (kinds.V1, kinds.V2, kinds.LEGACY, kinds.DELEGATION):
             return self._objection_anew(known, artifact)
-        asked = self._asked.get(artifact.path)
-        return str(known.why_now(*(asked if asked is not None else (_said(artifact),))))
+        return str(known.why_now(*self._asked.get(artifact.path, (artifact.owner or "",))))
 
     def _objection_anew(self, known: Protection, artifact: Artifact) -> str:
         if not known.changed():
@@ -194,8 +192,8 @@ class HermesHome:
                 owned = one.kind in kinds.OWNED
                 yield Held(one.kind, self._owner(known, one) if owned else None, one.size, owned)
 
-    def _owner(self, known: Protection, found: Found) -> str | None:
-        owner = known.owners.get(found.said or "")
+    def _owner(self, known: Protection, found: Artifact) -> str | None:
+        owner = known.owners.get(found.owner or "")
         if owner is None and found.kind in _IN_TEXT:
             with contextlib.suppress(OSError):
                 said = names.inside(os.path.join(self.root, found.path))
@@ -218,13 +216,12 @@ class HermesHome:
             self._known = None
 
 
-def _said(artifact: Artifact) -> str:
-    """Return what the name of an artifact says of its owner."""
-    name = artifact.path.rpartition("/")[2]
-    for pattern in kinds.PATTERNS:
-        if pattern.kind == artifact.kind and (match := pattern.name.fullmatch(name)):
-            return match["id"]
-    return name
+def _others(found: Artifact, folder: int | None) -> frozenset[str] | None:
+    """Return the sessions in the text of a snapshot or dump besides that of its name, None where it is unreadable."""
+    try:
+        return names.others(folder, found.path.rpartition("/")[2], found.owner or "") if folder is not None else None
+    except OSError:
+        return None
 
 
 def _lines(path: str) -> int:

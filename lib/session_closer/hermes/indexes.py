@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..core.escape import quoted
-from ..system import files, processes
+from ..system import files
 
 GATEWAY = "gateway.json"
 INDEX = "sessions.json"
@@ -59,15 +59,14 @@ def look(home: str) -> Indexes:
 
 def stamps(home: str) -> tuple[object, ...]:
     """Return what is another value once any of the files that name sessions is another."""
-    # Asked for ahead of each file that goes.
     gateway = _stamp(f"{home}/{GATEWAY}")
-    return gateway, _stamp(f"{home}/{_RUNNING}"), *map(_stamp, _indexes(home, gateway))
+    return gateway, *map(_stamp, _others(home, gateway))
 
 
 @lru_cache(maxsize=8)
-def _indexes(home: str, _gateway: object) -> tuple[str, ...]:
-    """Return the paths of the indexes of a home whose gateway.json has this stamp."""
-    return tuple(os.path.join(folder, INDEX) for folder in _folders(home))
+def _others(home: str, _gateway: object) -> tuple[str, ...]:
+    """Return the paths of the other files of a home whose gateway.json has this stamp."""
+    return os.path.join(home, _RUNNING), *(os.path.join(folder, INDEX) for folder in _folders(home))
 
 
 def routed_by(text: Any) -> Iterator[str]:
@@ -99,6 +98,8 @@ def _running(path: str) -> Iterator[str]:
 
 
 def _lives(entry: dict[str, Any]) -> bool:
+    from ..system import processes  # psutil, only where a process is named
+
     pid, started = entry.get("pid"), entry.get("process_start_time")
     if not isinstance(pid, int) or not processes.is_alive(pid):
         return False

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from ..system import files
+from ..system import files, pieces
 
 SNAPSHOT, DUMP, TRANSCRIPT = "session_json", "request_dump", "transcript_jsonl"
 _LONGEST = 96
@@ -23,6 +23,7 @@ _PATTERNS = (
 )
 # Where Hermes writes a snapshot or a dump, the id stands in its first lines.
 _HEAD, _WHOLE = 4 << 10, 64 << 20
+NOBODY = frozenset[str]()
 _NEEDLE = b'"session_id"'
 _INSIDE = re.compile(rb'"session_id"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 
@@ -71,15 +72,16 @@ def owners(protected: Iterable[str], others: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def others(path: str, name: str) -> frozenset[str]:
-    """Return the session ids besides a name that a snapshot or a dump says it is of; OSError."""
-    head = files.piece(path, 0, _HEAD)
+def others(folder: int, file: str, name: str) -> frozenset[str]:
+    """Return the session ids besides a name that a snapshot or a dump in an open folder says it is of; OSError."""
+    head = pieces.head(folder, file, _HEAD)
     at = head.find(_NEEDLE)
     # So Hermes writes it, and so do nearly all: nothing has to be parsed.
     usual = b'%b: "%b"' % (_NEEDLE, name.encode("utf-8", "surrogatepass"))
-    if at >= 0 and head.startswith(usual, at) and _SAFE.fullmatch(name) and head.find(_NEEDLE, at + len(usual)) < 0:
-        return frozenset()
-    return inside(path) - {name}
+    if at >= 0 and head.startswith(usual, at) and head.find(_NEEDLE, at + len(usual)) < 0 and _SAFE.fullmatch(name):
+        return NOBODY
+    found = _ids(head)
+    return (found if found or len(head) < _HEAD else _ids(pieces.head(folder, file, _WHOLE))) - {name}
 
 
 def inside(path: str) -> frozenset[str]:

@@ -3,76 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import NamedTuple
 
-from ..system import processes
 from ..system.clock import Clock
-from . import indexes, names
+from . import indexes, names, reasons
 from .database import Activity, Database, Figures, opened
 from .places import forms, meet
+from .reasons import DAY, Holders, Reason, Terms, ancestors, texts, waiting
 from .tables import Delegation, Session
 
-DAY = 86400.0
-# How long a result that nobody has fetched holds the sessions that wait for it.
-PENDING = 30 * DAY
 # How long the last message of an open session must be ago for it to have been forgotten.
 FORGOTTEN = 90 * DAY
-# A chat goes on in the session that one of these has ended: the gateway opens it again.
-_REOPENABLE = frozenset({"agent_close", "ws_orphan_reap", "superseded_by_resume", "startup_orphan_reap"})
-_HANDED_OVER = frozenset({"pending", "running"})
 _WORKING = frozenset({"running", "finalizing"})
-_CONTINUED = "compression"
-
-
-class Reason(StrEnum):
-    """Why a session is in use; of several the first counts."""
-
-    INDEX = "index"
-    RUNNING = "running"
-    OPEN = "open"
-    ROUTED = "routed"
-    HANDOFF = "handoff"
-    LOCKED = "locked"
-    LEASED = "leased"
-    DELEGATED = "delegated"
-    REOPENABLE = "reopenable"
-    PINNED = "pinned"
-    ARCHIVED = "archived"
-    ANCESTOR = "ancestor"
-
-
-class Terms(NamedTuple):
-    """What counts as in use.
-
-    `pending`: for how many seconds a result that nobody has fetched holds sessions; `archived`: whether those do that
-    somebody has archived.
-    """
-
-    pending: float = PENDING
-    archived: bool = True
-
-
 _USUAL = Terms()
-
-
-class _Holders(NamedTuple):
-    """What says of sessions that they are in use, besides their own rows; `unreadable`: why that is not known."""
-
-    named: Mapping[Reason, frozenset[str]]
-    delegations: Mapping[str, str]
-    waiting: frozenset[str]
-    unreadable: str
 
 
 class Protection:
     """What was found in use at one moment; it holds the database open, and is to be closed.
 
-    `reasons` has the sessions in use, `known` all that are known from anywhere, `delegations` a word for each
-    delegation, "" where it is over. `unreadable` says why everything is taken to be in use, "" where that is not so.
+    `sessions` are the rows of all sessions, or of those that hold something, `ids` the ids of all, `known` those that
+    are known from anywhere; `reasons` has the sessions in use, `delegations` a word for each delegation, "" where it is
+    over. `unreadable` says why everything is taken to be in use, "" where that is not so.
     """
 
     def __init__(self, home: str, database: Database, clock: Clock, terms: Terms) -> None:
@@ -85,14 +38,20 @@ class Protection:
         self._version = database.version()
         self._indexed: tuple[object, indexes.Indexes] | None = None
         self.sessions: Sequence[Session]
-        self.sessions, holders = database.at_once(lambda: (database.sessions(), self._holders()))
+        self.ids, self.sessions, holders = database.at_once(self._read)
         self.unreadable = holders.unreadable
         self.delegations = holders.delegations
-        self._by_reason = _by_reason(self.sessions, holders, terms)
-        self.reasons = _reasons(self.sessions, self._by_reason)
-        self.known = frozenset(chain((row.id for row in self.sessions), self.reasons, holders.waiting))
+        self._by_reason = reasons.each_of(self.sessions, holders, terms)
+        self.reasons = reasons.first(self.sessions, self._by_reason)
+        self.known = self.ids.union(self.reasons, holders.waiting)
 
-    def _holders(self) -> _Holders:
+    def _read(self) -> tuple[frozenset[str], list[Session], Holders]:
+        """Return the ids of all sessions, rows of them, and who holds them."""
+        found = self._database.sessions() if self._terms.every else self._database.marked()
+        ids = (row.id for row in found) if self._terms.every else self._database.ids()
+        return frozenset(ids), found, self._holders()
+
+    def _holders(self) -> Holders:
         now = self._clock.seconds()
         unreadable, routed, running = "", set[str](), frozenset[str]()
         try:
@@ -106,12 +65,12 @@ class Protection:
         named = {
             Reason.RUNNING: running,
             Reason.ROUTED: frozenset(routed),
-            Reason.LOCKED: _texts(self._database.locked(now)),
-            Reason.LEASED: _texts(self._database.leased(now)),
-            Reason.DELEGATED: _texts(each for one in rows if words[one.id] for each in _waiting(one)),
+            Reason.LOCKED: texts(self._database.locked(now)),
+            Reason.LEASED: texts(self._database.leased(now)),
+            Reason.DELEGATED: texts(each for one in rows if words[one.id] for each in waiting(one)),
         }
         delegations = {name: word for name, word in words.items() if isinstance(name, str)}
-        return _Holders(named, delegations, _texts(chain.from_iterable(map(_waiting, rows))), unreadable)
+        return Holders(named, delegations, texts(chain.from_iterable(map(waiting, rows))), unreadable)
 
     def _indexes(self) -> indexes.Indexes:
         stamps = _stamps(self._home)
@@ -121,6 +80,8 @@ class Protection:
 
     def _holds(self, one: Delegation, now: float) -> str:
         """Return how a delegation is in use, "" where it is not."""
+        from ..system import processes  # psutil, only where work was handed on
+
         if one.state in _WORKING and isinstance(one.pid, int) and processes.is_same(one.pid, one.started):
             return "running"
         times = [at for at in one.times if isinstance(at, int | float)]
@@ -140,9 +101,13 @@ class Protection:
 
     def why(self, name: str) -> str:
         """Return why what has this name, or id, was in use, "" where it was not."""
-        if self.unreadable:
-            return Reason.INDEX
-        return self.reasons.get(name, "") or self.reasons.get(self.owners.get(name, ""), "")
+        return Reason.INDEX if self.unreadable else self._held.get(name, "")
+
+    @cached_property
+    def _held(self) -> Mapping[str, str]:
+        """Why each name, or id, of a session in use is that."""
+        found = {name: self.reasons[owner] for name, owner in self.owners.items() if owner in self.reasons}
+        return found | self.reasons
 
     def why_now(self, *asked: str) -> str:
         """Return why what has one of these names, or ids, is in use by now, "" where it is not.
@@ -158,7 +123,7 @@ class Protection:
         rows, holders = self._database.at_once(lambda: (self._database.line(session_ids), self._holders()))
         if holders.unreadable:
             return Reason.INDEX
-        found = _reasons(rows, _by_reason(rows, holders, self._terms))
+        found = reasons.first(rows, reasons.each_of(rows, holders, self._terms))
         owners = names.owners(found, ())
         return next((found[owners[name]] for name in (*asked, *session_ids) if name in owners), "")
 
@@ -167,7 +132,7 @@ class Protection:
         found = self.activities.get(session_id)
         if found is not None:
             return found.messages
-        return 0 if session_id in self.rows else None
+        return 0 if session_id in self.ids else None
 
     @cached_property
     def rows(self) -> Mapping[str, Session]:
@@ -188,7 +153,7 @@ class Protection:
         for reason, session_ids in self._by_reason.items():
             if reason is not Reason.OPEN:
                 held.update(session_ids)
-        over = old - held - _ancestors(self.sessions, held)
+        over = old - held - ancestors(self.sessions, held)
         return [row for row in self.sessions if row.id in over]
 
     def holds_folder(self, folder: str, seconds: float) -> bool:
@@ -217,6 +182,7 @@ class Protection:
 
     def changed(self) -> bool:
         """Tell whether anything that this was read from may be another now; CloserError where it cannot be told."""
+        # Asked ahead of each file that goes.
         return self._database.version() != self._version or _stamps(self._home) != self._stamps
 
     def close(self) -> None:
@@ -232,64 +198,6 @@ def look(home: str, clock: Clock, terms: Terms = _USUAL) -> Protection:
     except BaseException:
         database.close()
         raise
-
-
-def _by_reason(rows: Sequence[Session], holders: _Holders, terms: Terms) -> Mapping[Reason, Collection[str]]:
-    """Return what each reason but that of the ancestors protects, the first reason first."""
-    found: dict[Reason, Collection[str]] = {
-        **holders.named,
-        Reason.OPEN: {row.id for row in rows if row.ended_at is None},
-        Reason.HANDOFF: {row.id for row in rows if row.handoff in _HANDED_OVER},
-        Reason.REOPENABLE: {row.id for row in rows if row.end_reason in _REOPENABLE and _has_chat(row)},
-        Reason.PINNED: _pinned(rows),
-        Reason.ARCHIVED: {row.id for row in rows if terms.archived and row.archived},
-    }
-    return {reason: found[reason] for reason in Reason if reason in found}
-
-
-def _reasons(rows: Sequence[Session], by_reason: Mapping[Reason, Collection[str]]) -> dict[str, Reason]:
-    """Return the first reason for each session in use."""
-    found: dict[str, Reason] = {}
-    for reason, session_ids in by_reason.items():
-        for each in session_ids:
-            found.setdefault(each, reason)
-    return found | dict.fromkeys(_ancestors(rows, found), Reason.ANCESTOR)
-
-
-def _pinned(rows: Sequence[Session]) -> set[str]:
-    """Return the pinned sessions, and those in which they go on."""
-    found = {row.id for row in rows if row.pinned}
-    ended = {row.id for row in rows if row.end_reason == _CONTINUED} if found else set()
-    further = found
-    while further:
-        further = {row.id for row in rows if row.parent in further and row.parent in ended} - found
-        found = found | further
-    return found
-
-
-def _ancestors(rows: Sequence[Session], used: Collection[str]) -> set[str]:
-    """Return the sessions that those in use come from, but for those in use themselves."""
-    parents = {row.id: row.parent for row in rows if row.parent is not None}
-    found: set[str] = set()
-    for each in used:
-        above = parents.get(each)
-        while isinstance(above, str) and above not in used and above not in found:
-            found.add(above)
-            above = parents.get(above)
-    return found
-
-
-def _waiting(one: Delegation) -> Iterator[object]:
-    """Give the sessions that wait for what was delegated."""
-    yield from (one.parent, one.origin, one.origin_ui)
-
-
-def _texts(values: Iterable[object]) -> frozenset[str]:
-    return frozenset(value for value in values if isinstance(value, str) and value)
-
-
-def _has_chat(row: Session) -> bool:
-    return bool(row.session_key or row.chat_id)
 
 
 def _stamps(home: str) -> object:

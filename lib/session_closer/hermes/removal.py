@@ -77,7 +77,7 @@ class Removal:
         except (Untold, Refused) as problem:
             _drop(place, self._disk)
             return Removed(False, EXPORT, str(problem))
-        before = self._database.ids()
+        before = self._database.at_once(self._database.ids)
         if why := self._objection(session.id, kept, before):
             _drop(place, self._disk)
             return Removed(False, why)
@@ -86,7 +86,7 @@ class Removal:
             said = ""
         except Untold as problem:
             said = str(problem)
-        gone = before - self._database.ids()
+        gone = before - self._database.at_once(self._database.ids)
         if session.id not in gone:
             _drop(place, self._disk)
             return Removed(False, STILL, said)
@@ -151,7 +151,7 @@ class Removal:
 def settle(home: str, session_id: str, place: str, disk: Disk, clock: Clock) -> bool:
     """Tell after a kill whether the rows of a session are gone; where they are not, nothing is kept of it."""
     with contextlib.closing(opened(home, clock)) as database:
-        is_gone = session_id not in database.ids()
+        is_gone = session_id not in database.at_once(database.ids)
     if not is_gone:
         _drop(place, disk)
     return is_gone

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 
 from ..artifacts import scan
-from ..artifacts.scan import Found
 from ..core.artifacts import Artifact, KindRule, Limits
 from ..core.errors import CloserError
 from ..core.listed import OPEN, Held, SessionLine, Use
@@ -54,7 +53,7 @@ class NanoclawHome:
                 made.append(self._artifact(central, one, at))
         return made
 
-    def _found(self, central: Central, wanted: set[str]) -> Iterator[Found]:
+    def _found(self, central: Central, wanted: set[str]) -> Iterator[Artifact]:
         """Give what lies here; what is in the folder of no group goes with that alone."""
         patterns = [
             each._replace(name=kinds.but_for(central.groups)) if each.kind == kinds.GROUP else each
@@ -68,19 +67,9 @@ class NanoclawHome:
             if one.kind != kinds.SESSION or self._mail.has_one(one.path):
                 yield one
 
-    def _artifact(self, central: Central, one: Found, at: float) -> Artifact:
-        return Artifact(
-            one.kind,
-            one.path,
-            self._owner(central, one.kind, one.path),
-            min(at, self._clock.seconds()) if at == float("inf") else at,
-            one.size,
-            one.folder,
-            self._why(central, one.kind, one.path),
-            one.stamp,
-            not one.same_disk,
-            one.weight,
-        )
+    def _artifact(self, central: Central, one: Artifact, at: float) -> Artifact:
+        owner, guard = self._owner(central, one.kind, one.path), self._why(central, one.kind, one.path)
+        return one._replace(owner=owner, at=self._clock.seconds() if at == float("inf") else at, guard=guard)
 
     def _last(self, central: Central, path: str) -> float:
         row = central.sessions.get(_name(path))
@@ -225,7 +214,7 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _stem(found: Found) -> str:
+def _stem(found: Artifact) -> str:
     """Return what a transcript and its folder have in common; of all else its path."""
     return found.path.removesuffix(".jsonl") if found.kind in _PAIR else found.path
 

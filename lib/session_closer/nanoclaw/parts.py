@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from ..artifacts import rows, scan
 from ..artifacts.streams import unreadable, within
+from ..core.artifacts import Artifact
 from ..core.errors import Refused
 from ..core.export import claude_code
 from ..core.export.parts import BESIDE, TRANSCRIPT, UNLISTED, LeftOut, Parts, Stream, is_text, safe
@@ -35,7 +36,7 @@ class _Own(NamedTuple):
     """Where a session is: its folder, "": it has none, and where Claude Code's transcripts and the rest of it are."""
 
     folder: str
-    found: tuple[scan.Found, ...]
+    found: tuple[Artifact, ...]
     left_out: tuple[LeftOut, ...]
 
 
@@ -89,7 +90,7 @@ def _own(home: str, layout: kinds.Layout, session_id: str, clock: Clock) -> _Own
             raise Refused(mail.trouble, "try again when it rests", name="unreadable")
         named |= mail.continued
     patterns = [one for one in layout.patterns if one.kind in kinds.CLAUDES] if named else []
-    found = [one for one in scan.found(home, patterns) if (one.said or "").lower() in named]
+    found = [one for one in scan.found(home, patterns) if (one.owner or "").lower() in named]
     group = kinds.group_of(folder) if folder else None
     return _Own(folder, tuple(one for one in found if group in (None, kinds.group_of(one.path))), others)
 
@@ -148,7 +149,7 @@ def _in_folder(home: str, folder: str) -> Iterator[Stream | LeftOut]:
             yield _file(home, f"{folder}/{name}", f"{FILES}/{name}", why)
 
 
-def _of_claude(home: str, found: Iterable[scan.Found]) -> Iterator[Stream | LeftOut]:
+def _of_claude(home: str, found: Iterable[Artifact]) -> Iterator[Stream | LeftOut]:
     """Give what Claude Code has left of a session: the transcript that was written last, and all else beside it."""
     transcripts = [one for one in found if one.kind == kinds.TRANSCRIPT]
     newest = max(transcripts, key=lambda one: (one.at, one.path), default=None)

@@ -21,7 +21,7 @@ from ..ports.artifacts import Home, Place
 from ..ports.context import Console, Context
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
-from . import homes, runs, several
+from . import home_folders, homes, recover_homes, runs, several
 from .transaction import Transaction
 
 RESTORE = "restore-sessions"
@@ -51,7 +51,7 @@ class _Part(NamedTuple):
     @property
     def archive(self) -> str:
         """The archive that has it, by its path below the home."""
-        return homes.archive_of(self.run)
+        return home_folders.archive_of(self.run)
 
 
 def perform(
@@ -139,7 +139,7 @@ def _meant(source: Source, found: Sequence[Home], words: Sequence[str]) -> tuple
     for store in meant:
         home = own[store.path]
         try:
-            homes.check_record(home, store)
+            recover_homes.check_record(home, store)
         except Damaged as problem:
             raise Refused(f"the receipt of run {source.run} {problem}", "", name="no_receipt") from None
         away = [one for one in store.artifacts if one.status == "archived"]
@@ -164,7 +164,7 @@ def _performed(
         rows += [row for part in parts for row in _looked_at(context, part)]
     else:
         error = _change(where, context, transaction, parts, rows)
-    notes = {homes.note(part.home, one.kind) for part in parts for one in part.wanted}
+    notes = {home_folders.note(part.home, one.kind) for part in parts for one in part.wanted}
     context.console.warn(*sorted(notes - {""}))
     unfinished = transaction.journal if error is not None else None
     return Report(

@@ -17,7 +17,7 @@ from ..journal.stopped import storage
 from ..ports.artifacts import Home, Place
 from ..ports.context import Context
 from ..system.clock import REAL, Clock
-from . import homes
+from . import home_folders, homes
 
 ORPHANS, ARCHIVES, EXPORTS, RECEIPTS = "orphans", "archives", "exports", "receipts"
 
@@ -95,7 +95,7 @@ def _by_kind(agent: str, held: Iterable[Held]) -> Iterator[Use]:
 
 def _archives(home: Home) -> Iterator[Use]:
     """Give what runs of ours have put away of a home, and what they have kept of what they have deleted."""
-    for kind, place in ((ARCHIVES, homes.ARCHIVES), (EXPORTS, homes.EXPORTS)):
+    for kind, place in ((ARCHIVES, home_folders.ARCHIVES), (EXPORTS, home_folders.EXPORTS)):
         with scan.opened(home.root, place) as folder:
             names = os.listdir(folder) if folder is not None else []
             if folder is not None and names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..core import artifacts
 from ..core.artifacts import Artifact, Limits, Verdicts
@@ -12,10 +13,12 @@ from ..core.errors import CloserError
 from ..core.model import Status
 from ..core.report import ArtifactRow, StoreResult, Totals
 from ..core.wish import Options
-from ..journal.record import StoreRecord
-from ..ports.artifacts import Home
-from . import homes
-from .shelves import Shelf
+from . import home_folders
+
+if TYPE_CHECKING:
+    from ..journal.record import StoreRecord
+    from ..ports.artifacts import Home
+    from .shelves import Shelf
 
 NOT_REACHED = "not_reached"
 
@@ -42,21 +45,13 @@ class Part:
 
 def row(home: Home, artifact: Artifact, status: Status, why: str, now: float) -> ArtifactRow:
     """Return what became of an artifact, or is to."""
-    return ArtifactRow(
-        home.agent,
-        f"{home.root}/{artifact.path}",
-        artifact.kind,
-        status,
-        artifact.owner,
-        why,
-        artifacts.age(artifact, now),
-        artifact.size,
-    )
+    kind, path, owner, at, size, *_ = artifact
+    return ArtifactRow(home.agent, f"{home.root}/{path}", kind, status, owner, why, artifacts.age(at, now), size)
 
 
 def shelf_row(home: Home, shelf: Shelf, status: Status) -> ArtifactRow:
     """Return what became of an archive, or is to."""
-    path = f"{home.root}/{homes.archive_of(shelf.run)}"
+    path = f"{home.root}/{home_folders.archive_of(shelf.run)}"
     return ArtifactRow(home.agent, path, "archive", status, why="expired", age=shelf.age, size=shelf.size)
 
 
@@ -83,16 +78,21 @@ def _rows(part: Part, options: Options, now: float) -> Iterator[ArtifactRow]:
     yield from (one for one in part.rows if every or one.status is not Status.KEPT)
     if part.record is None:
         yield from (shelf_row(part.home, shelf, Status.WOULD_EXPIRE) for shelf in part.shelves)
-    done = {one.path for one in part.rows}
-    for artifact, why in part.verdicts.going:
-        if part.record is None:
-            goes = options.delete or not homes.returns(part.home, artifact.kind)
-            planned = Status.WOULD_DELETE if goes else Status.WOULD_ARCHIVE
-            yield row(part.home, artifact, planned, why, now)
-        elif f"{part.home.root}/{artifact.path}" not in done:
-            yield row(part.home, artifact, Status.FAILED, NOT_REACHED, now)
+        yield from _planned(part, options, now)
+    elif len(part.rows) < len(part.verdicts.going):
+        done = {one.path for one in part.rows}
+        left = [one for one, _ in part.verdicts.going if f"{part.home.root}/{one.path}" not in done]
+        yield from (row(part.home, artifact, Status.FAILED, NOT_REACHED, now) for artifact in left)
     if every:
         yield from (row(part.home, artifact, Status.KEPT, why, now) for artifact, why in part.verdicts.kept)
+
+
+def _planned(part: Part, options: Options, now: float) -> Iterator[ArtifactRow]:
+    """Give a row for each artifact that is to go."""
+    lost = {rule.name for rule in part.home.rules if not rule.returns}
+    for artifact, why in part.verdicts.going:
+        goes = options.delete or artifact.kind in lost
+        yield row(part.home, artifact, Status.WOULD_DELETE if goes else Status.WOULD_ARCHIVE, why, now)
 
 
 def stores(parts: Sequence[Part], runtime: str) -> tuple[StoreResult, ...]:

@@ -6,15 +6,17 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ..core.errors import UsageProblem
 from ..core.escape import quoted
-from ..ports import artifacts
-from ..ports.context import Context
-from ..ports.runtime import Entrance, Opening, Place, Runtime
-from ..ports.undo import Past
 from ..system.clock import REAL, Clock
+
+if TYPE_CHECKING:
+    from ..ports import artifacts
+    from ..ports.context import Context
+    from ..ports.runtime import Entrance, Opening, Place, Runtime
+    from ..ports.undo import Past
 
 OPENCLAW = "openclaw"
 # Each by its package, which is imported when it is meant.
@@ -49,13 +51,13 @@ def homes(
         return None
     if runtime not in FILES:
         raise UsageProblem(f"{quoted(runtime)} is no runtime", f"--runtime {'|'.join((*RUNTIMES, *FILES))}")
-    found = cast(artifacts.Entrance, import_module(f"{FILES[runtime].package}.entrance"))
+    found = cast("artifacts.Entrance", import_module(f"{FILES[runtime].package}.entrance"))
     return found.find(environ, named=named, profile=profile)
 
 
 def exporting(name: str) -> artifacts.Exporting:
     """Return what exports sessions of a runtime that keeps files."""
-    return cast(artifacts.Exporting, import_module(f"{FILES[name].package}.parts"))
+    return cast("artifacts.Exporting", import_module(f"{FILES[name].package}.parts"))
 
 
 def _has_one(folder: str, marks: Sequence[str]) -> bool:
@@ -64,11 +66,11 @@ def _has_one(folder: str, marks: Sequence[str]) -> bool:
 
 def entrance(name: str = OPENCLAW) -> Entrance:
     """Return what a runtime's package offers."""
-    return cast(Entrance, import_module(f"{RUNTIMES[name]}.entrance"))
+    return cast("Entrance", import_module(f"{RUNTIMES[name]}.entrance"))
 
 
 def _opening(place: Place) -> Opening:
-    return cast(Opening, import_module(f"{RUNTIMES[place.runtime]}.runtime"))
+    return cast("Opening", import_module(f"{RUNTIMES[place.runtime]}.runtime"))
 
 
 def opened(place: Place, context: Context) -> Runtime:

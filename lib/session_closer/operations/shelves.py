@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..artifacts import scan
-from ..core import durations
-from ..core.findings import Doubt
+from ..core.artifacts import staying
 from ..journal import clocks, history
 from ..journal.codec import scan as read_record
 from ..journal.record import HOME, Damaged
-from . import homes
+from . import home_folders
 
 
 class Shelf(NamedTuple):
@@ -44,7 +43,7 @@ def all_of(state: str, now: float) -> Iterator[Shelf]:
 
 def _size(root: str, run: str) -> int | None:
     """Return the bytes of an archive, None where it is not there."""
-    above, _, name = homes.archive_of(run).rpartition("/")
+    above, _, name = home_folders.archive_of(run).rpartition("/")
     with scan.opened(root, above) as folder:
         if folder is None or not scan.is_folder(folder, name):
             return None
@@ -61,9 +60,3 @@ def old(state: str, age: float, now: float) -> tuple[list[Shelf], str]:
     if len(certain) == len(found):
         return found, ""
     return certain, staying(f"{len(found) - len(certain)} archives stay", doubt)
-
-
-def staying(what: str, doubt: Doubt) -> str:
-    """Return what is said where something stays that is old by a clock that was set ahead, and by nothing else."""
-    said = f"the clock was set ahead by {durations.shown(doubt.seconds)} since run {doubt.run}"
-    return f"{what}, which only that makes old enough: {said}, without a restart of the machine"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..core.budget import HashBudget
@@ -11,10 +12,12 @@ from ..core.wish import Options
 from ..journal import clocks, history, journal
 from ..journal.journal import Journal
 from ..journal.record import By, Damaged, RestartRecord, RunRecord, StoreRecord, with_store
-from ..ports.store import Share
 from ..system import files
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
+
+if TYPE_CHECKING:
+    from ..ports.store import Share
 
 
 @dataclass(slots=True)

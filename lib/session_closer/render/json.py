@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core import durations, effects
 from ..core.effects import MESSAGE
@@ -22,8 +22,10 @@ from ..core.report import (
     StoreResult,
     Why,
 )
-from ..core.selection import Listing, Row
 from . import artifacts, excerpt, rehearsal, runs
+
+if TYPE_CHECKING:
+    from ..core.selection import Listing, Row
 
 LIST = "list-sessions"
 _SHARED_MEMBERS = ("ok", "exitCode", "operation", "dryRun", "gateway", "warnings", "error")

@@ -10,7 +10,6 @@ import shlex
 from collections.abc import Iterator
 
 from ..core.errors import Busy, Refused
-from . import processes
 from .clock import REAL, Clock
 
 FOLDER_WAIT = 10.0
@@ -33,6 +32,8 @@ def folder(path: str, wait: float = FOLDER_WAIT, clock: Clock = REAL) -> Iterato
 
 def _held(descriptor: int, path: str) -> Busy:
     """Return what to say of a folder that was waited for: whoever may read it may hold it, too."""
+    from . import processes  # psutil, only where somebody has the folder
+
     for pid in processes.flock_holders(descriptor):
         if stranger := processes.stranger(pid):
             shut = f"so that nobody else can: chmod go-rx {shlex.quote(path)}"

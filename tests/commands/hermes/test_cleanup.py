@@ -12,7 +12,7 @@ import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.journal import clocks
-from session_closer.operations import prune
+from session_closer.operations import put_away
 from session_closer.system.disk import Disk
 from support.clock import Ahead, handed
 from support.commands import run, run_json
@@ -302,7 +302,7 @@ def test_what_has_come_into_use_or_changed_since_it_was_looked_at_stays(
     other = home.lay("sessions/session_changed.json")
     home.lay("sessions/session_copy.json", json.dumps({"session_id": OVER}))
     folder = home.path / FREE["checkpoint_v1"]
-    real = prune._change_home
+    real = put_away._change_home
 
     def meanwhile(*words: object) -> None:
         home.database.execute("update sessions set ended_at = null where id = ?", (OVER,))
@@ -311,7 +311,7 @@ def test_what_has_come_into_use_or_changed_since_it_was_looked_at_stays(
         home.age(FREE["checkpoint_v1"], 60 * DAY)
         real(*words)
 
-    monkeypatch.setattr(prune, "_change_home", meanwhile)
+    monkeypatch.setattr(put_away, "_change_home", meanwhile)
     answer = home.run(CleanupSessions, "--verbose")
     kept = {row["path"].rpartition("/")[2]: row["reason"] for row in answer.data["results"] if row["status"] == "kept"}
     assert kept == {
@@ -330,14 +330,14 @@ def test_what_somebody_works_in_or_waits_for_since_it_was_looked_at_stays(
     home: Leavings, monkeypatch: pytest.MonkeyPatch, kind: str, why: str
 ) -> None:
     home.lay_kind(kind, FREE[kind])
-    real = prune._change_home
+    real = put_away._change_home
 
     def meanwhile(*words: object) -> None:
         home.session("at-work", ended_at=None, age=DAY, cwd="/nowhere/at")
         home.delegate("01234567", parent_session_id="at-work", delivery_state="pending")
         real(*words)
 
-    monkeypatch.setattr(prune, "_change_home", meanwhile)
+    monkeypatch.setattr(put_away, "_change_home", meanwhile)
     answer = home.run(CleanupSessions, "--verbose")
     assert [(row["kind"], row["status"], row["reason"]) for row in answer.data["results"]] == [(kind, "kept", why)]
     assert home.has(FREE[kind])

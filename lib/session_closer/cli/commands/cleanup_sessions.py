@@ -112,7 +112,7 @@ class CleanupSessions(Closing):
         """Clean up homes of files."""
         self.check_options(where, HOMES_OPTIONS)
         from ...core import retention
-        from ...operations import prune, rehearse_homes  # what touches a home is not loaded for --help
+        from ...operations import prune  # what touches a home is not loaded for --help
 
         asked = retention.Asked(
             self.policy_file,
@@ -131,7 +131,11 @@ class CleanupSessions(Closing):
         self.rules = retention.told(asked, limits)
         # A page shows what stays, too.
         options = self.options()._replace(most_rows=None if self.verbose or self.page else SHOWN)
-        perform = prune.perform if options.rehearse is None else rehearse_homes.perform
+        perform = prune.perform
+        if options.rehearse is not None:
+            from ...operations import rehearse_homes  # only a rehearsal works in a copy
+
+            perform = rehearse_homes.perform
         found = perform(where, limits, options, told=self.rules, console=self.console(), clock=self.clock)
         return self.show(found)
 

@@ -1,0 +1,31 @@
+"""Our own folders in a home of files: what a run puts away, and what is only kept to be read."""
+
+from __future__ import annotations
+
+from ..journal import history
+from ..ports.artifacts import Home
+
+# Where a run lays what it puts away: one folder a run.
+ARCHIVES = f"{history.ROOT}/archives"
+# What is deleted for good can be read there; no run frees that.
+EXPORTS = f"{history.ROOT}/exports"
+
+
+def archive_of(run: str) -> str:
+    """Return the folder of what a run has put away of a home, by its path below it."""
+    return f"{ARCHIVES}/{run}"
+
+
+def folder_of(home: Home, run: str, kind: str, path: str) -> str:
+    """Return the folder in which a home itself may lay what a run takes, by its path below the home."""
+    return f"{archive_of(run) if returns(home, kind) else f'{EXPORTS}/{run}'}/{path}"
+
+
+def returns(home: Home, kind: str) -> bool:
+    """Tell whether artifacts of a kind can be brought back."""
+    return next((rule.returns for rule in home.rules if rule.name == kind), True)
+
+
+def note(home: Home, kind: str) -> str:
+    """Return what is to be known of artifacts of a kind once they are back, "": nothing."""
+    return next((rule.note for rule in home.rules if rule.name == kind), "")

@@ -1,0 +1,188 @@
+"""Carry out a cleanup of homes of files: put away, or delete, what was decided, on record first, home by home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..artifacts import scan
+from ..artifacts.aside import Aside
+from ..artifacts.engine import Became
+from ..core.artifacts import ELSEWHERE, Artifact
+from ..core.errors import CloserError, Refused, StorageFailed
+from ..core.model import Status
+from ..core.wish import Options
+from ..journal.record import HOME, ArtifactRecord, StoreRecord
+from ..journal.stopped import STOPPING, stopped
+from ..ports.artifacts import Disposal, Home, Place
+from ..ports.context import Context
+from . import home_folders, pruned
+from .pruned import Part
+from .transaction import Transaction
+
+CHANGED, GONE = "changed", "gone"
+# What a receipt says of each artifact at the end is longer than what is planned, and the next line of a list, too.
+_SPARE_BYTES = 64 << 10
+
+
+class Ended(NamedTuple):
+    """How a run ended: its receipt, or its record where an error ended it, and the command that undoes it."""
+
+    error: CloserError | None = None
+    receipt: str | None = None
+    undo: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Which homes a run is about, how it was asked for, and what is on record of it."""
+
+    where: Place
+    context: Context
+    transaction: Transaction
+
+    @property
+    def options(self) -> Options:
+        """How it was asked."""
+        return self.context.options
+
+
+def perform(where: Place, operation: str, parts: Sequence[Part], context: Context, now: float) -> Ended:
+    """Do what was decided, home by home; what becomes of it is in the parts. CloserError: nothing was changed."""
+    transaction = Transaction(context.disk, where.state, operation, context.options.reason, context.clock)
+    run = _Run(where, context, transaction)
+    try:
+        error = _change(run, parts, now)
+    finally:
+        transaction.release()
+    if error is not None:
+        return Ended(error, transaction.journal.path if transaction.journal is not None else transaction.receipt)
+    return Ended(None, transaction.receipt, transaction.undo(context.options))
+
+
+def _change(run: _Run, parts: Sequence[Part], now: float) -> CloserError | None:
+    """Do what was decided, home by home; return what ended the run early."""
+    transaction = run.transaction
+    try:
+        for part in parts:
+            if part.count:
+                _change_home(run, part, now)
+    except (*STOPPING, StorageFailed) as problem:
+        # The record stays open: the next changing command finishes the run.
+        return stopped(problem, run.where.state, has_changed=any(part.rows or part.condemned for part in parts))
+    assert transaction.journal is not None
+    assert transaction.record is not None
+    ended = transaction.record.but(
+        stores=tuple(part.record for part in parts if part.record is not None),
+        state="done",
+        finished_at=run.context.clock.iso_now(),
+    )
+    transaction.journal.finish(ended)
+    return None
+
+
+def _change_home(run: _Run, part: Part, now: float) -> None:
+    home, going = part.home, part.verdicts.going
+    notes = {rule.name: rule.note for rule in home.rules}
+    part.record = StoreRecord(
+        agent=home.agent,
+        era=run.where.runtime,
+        path=home.root,
+        roots={HOME: home.root},
+        removes=tuple(shelf.run for shelf in part.shelves),
+        artifacts=tuple(_planned(one, notes.get(one.kind, "")) for one, _ in going),
+        deletes=run.options.delete,
+    )
+    run.transaction.note_first(part.record)
+    assert run.transaction.journal is not None
+    assert run.transaction.record is not None
+    if run.options.delete and len(run.transaction.record.stores) == 1:
+        # A full disk gives room again only once something is gone, and what is gone has to be on record.
+        try:
+            run.transaction.journal.reserve(_SPARE_BYTES)
+        except StorageFailed:
+            part.record = None
+            run.transaction.forget()
+            raise
+    with Aside(run.context.disk, home.root, home_folders.archive_of(run.transaction.id)) as aside:
+        _free_shelves(part, aside)
+        ended = tuple(_each_taken(run, part, aside, now))
+        aside.tidy()
+    part.rows += part.condemned
+    run.context.console.warn(*home.end())
+    part.record = part.record.but(artifacts=ended)
+
+
+def _each_taken(run: _Run, part: Part, aside: Aside, now: float) -> Iterator[ArtifactRecord]:
+    """Put away, or delete, one thing after another; give the record of each with what became of it."""
+    assert part.record is not None
+    home, going, watch = part.home, part.verdicts.going, run.context.console.watch
+    disposals = {kind: home.disposal(kind) for kind in {artifact.kind for artifact, _ in going}}
+    for number, (planned, (artifact, why)) in enumerate(zip(part.record.artifacts, going, strict=True)):
+        status, stays = _take(run, home, aside, artifact, disposals[artifact.kind])
+        row = pruned.row(home, artifact, status, stays or why, now)
+        if status is Status.DELETED and not home_folders.returns(home, artifact.kind):
+            row = row._replace(export=f"{home.root}/{_folder(run, home, artifact)}")
+        (part.condemned if status is Status.DELETED and artifact.folder else part.rows).append(row)
+        watch(number + 1, len(going))
+        yield planned.but(status="dropped" if status is Status.KEPT else str(status), export=row.export or "")
+
+
+def _planned(one: Artifact, note: str) -> ArtifactRecord:
+    return ArtifactRecord(one.kind, one.path, one.owner, one.size, one.folder, note=note)
+
+
+def _take(
+    run: _Run, home: Home, aside: Aside, artifact: Artifact, disposal: Disposal | None
+) -> tuple[Status, str]:  # fmt: skip
+    """Put one artifact away, or delete it, if it is still as it was; return what became of it, and why it stayed."""
+    why = home.objection(artifact) or (_difference(aside, artifact) if disposal is None else "")
+    if why:
+        return Status.KEPT, why
+    if disposal is not None:
+        return _stowed(run, home, disposal, aside, artifact)
+    if run.options.delete:
+        done, became = Status.DELETED, (aside.discard if artifact.folder else aside.remove)(artifact.path)
+    else:
+        done, became = Status.ARCHIVED, aside.put_away(artifact.path)
+    if became is Became.AWAY:
+        return done, ""
+    return Status.KEPT, ELSEWHERE if became is Became.ELSEWHERE else GONE
+
+
+def _stowed(run: _Run, home: Home, disposal: Disposal, aside: Aside, artifact: Artifact) -> tuple[Status, str]:
+    """Have put away, or deleted, what no rename can move."""
+    stowage = home.stowage(artifact.kind)
+    done = Status.DELETED if stowage is None else Status.ARCHIVED
+    try:
+        if run.options.delete and stowage is not None:
+            return (Status.DELETED, "") if stowage.discard(artifact) else (Status.KEPT, CHANGED)
+        folder = aside.make(_folder(run, home, artifact))
+        return (done, "") if disposal.stow(artifact, folder) else (Status.KEPT, CHANGED)
+    except Refused as problem:
+        run.context.console.warn(problem.message)
+        return Status.KEPT, problem.name
+
+
+def _folder(run: _Run, home: Home, artifact: Artifact) -> str:
+    return home_folders.folder_of(home, run.transaction.id, artifact.kind, artifact.path)
+
+
+def _difference(aside: Aside, artifact: Artifact) -> str:
+    """Return how an artifact differs from what was looked at, "" where it does not."""
+    status = aside.stat(artifact.path)
+    if status is None:
+        return GONE
+    if scan.stamp_of(status) != artifact.stamp:
+        return CHANGED
+    if artifact.folder and aside.weighed(artifact.path) != artifact.weight:
+        return CHANGED
+    return ""
+
+
+def _free_shelves(part: Part, aside: Aside) -> None:
+    """Remove what earlier runs have put away, and the folders of it."""
+    for shelf in part.shelves:
+        aside.remove(home_folders.archive_of(shelf.run))
+        part.freed.append(pruned.shelf_row(part.home, shelf, Status.EXPIRED))
