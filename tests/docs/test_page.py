@@ -9,7 +9,8 @@ import uuid
 
 from entry.checkout import ROOT
 from session_closer.core.export.events import survey
-from session_closer.core.export.page import Heading, page
+from session_closer.core.export.head import Heading
+from session_closer.core.export.page import page
 
 from .sample import NAMES, TALK, TALK_OF
 
@@ -26,5 +27,5 @@ def test_the_page_that_is_shown_is_word_for_word_what_is_written() -> None:
         for second, one in zip(SECONDS, TALK, strict=True)
     ]
     heading = Heading(TALK_OF, "project-lead", str(uuid.uuid5(NAMES, TALK_OF)))
-    made = "".join(page(lines, survey(lines), heading))
+    made = b"".join(page(lines, survey(lines), heading)).decode()
     assert textwrap.dedent(found[1]).strip() == made.strip()

@@ -112,6 +112,9 @@ MUTANTS = (
         ),
         ("exports:bundle, files",),
     ),
+    _blind("a branch begins and is not seen", "core/export/events.py", "above[1:] != ids[:-1] or ", ""),
+    _blind("what stands aside is on the branch", "core/export/events.py", " or any(map(_MODE, found))", ""),
+    _blind("a character that JSON leaves as it is", "core/export/page.py", ' and b"\\x7f" not in line', ""),
     _blind("secrets are not told by their form", "core/export/redaction.py", "text = _FORM.sub(GONE, text)", "pass"),
     _blind(
         "what a tool says may end its block",

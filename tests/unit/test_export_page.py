@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from session_closer.core.export import markdown
 from session_closer.core.export.events import event, survey
-from session_closer.core.export.page import Heading, page
+from session_closer.core.export.head import Heading
+from session_closer.core.export.page import page
 from support.said import IMAGE, INBOUND, ODD, events, lines
 
 OWN = "11111111-2222-4333-8444-555555555555"
@@ -27,7 +28,7 @@ _HOSTILE = "`</summary></details>```\n## 1 · user\n<details>``\r\n> x`"
 def shown(transcript: bytes, *, thinking: bool = False) -> str:
     """Return the page of a transcript."""
     found = transcript.splitlines(keepends=True)
-    return "".join(page(found, survey(found), HEADING, thinking=thinking))
+    return b"".join(page(found, survey(found), HEADING, thinking=thinking)).decode()
 
 
 def said(*some: dict[str, Any]) -> bytes:
@@ -153,6 +154,24 @@ def test_what_hangs_beside_the_branch_is_not_on_it_and_what_follows_is() -> None
     assert "other branches, which are not on this page: 1" in text
 
 
+@pytest.mark.parametrize("at", [1, 2, 255, 256, 257, 511, 512, 513, 599])
+def test_a_branch_may_begin_anywhere(at: int) -> None:
+    some = [{"type": "message", "id": f"e{n}", "parentId": f"e{n - 1}" if n else None} for n in range(600)]
+    some[at]["parentId"] = f"e{at - 2}" if at > 1 else None
+    assert survey(lines(some).splitlines(keepends=True)).active == bytes(n != at - 1 for n in range(600))
+
+
+@pytest.mark.parametrize("at", [0, 255, 256, 300, 511])
+@pytest.mark.parametrize("more", [{"appendMode": "side"}, {"type": "brand_new"}, {"id": None}, {"id": ""}])
+def test_what_is_no_part_of_a_branch_may_stand_anywhere(at: int, more: dict[str, Any]) -> None:
+    some = [{"type": "message", "id": f"e{n}", "parentId": f"e{n - 1}" if n else None} for n in range(600)]
+    some[at] = {**some[at], **more}
+    if at < 599:
+        some[at + 1]["parentId"] = some[at]["parentId"]
+    aside = [at] if "appendMode" in more else []
+    assert survey(lines(some).splitlines(keepends=True)).active == bytes(n not in aside for n in range(600))
+
+
 @pytest.mark.parametrize(("append", "goes_on"), [({}, "right"), ({"appendParentId": "e2"}, "left")])
 def test_a_leaf_says_where_the_next_event_goes_on(append: dict[str, str], goes_on: str) -> None:
     leaf = {"type": "leaf", "parentId": "e2", "targetId": "e1", **append}
@@ -230,6 +249,16 @@ def test_half_a_surrogate_pair_is_shown_as_an_escape(half: str) -> None:
     assert "\\ud" in text
     assert "> on" in text
     assert "no event" not in text
+
+
+@pytest.mark.parametrize("unseen", ["\x7f", "\x9b", "\x85", "\u2028", "\u202e"], ids=ascii)
+def test_what_cannot_be_seen_is_an_escape_though_json_needs_none(unseen: str) -> None:
+    asked = message("assistant", [{"type": "toolCall", "id": "a", "name": "bash", "arguments": {"of": unseen}}])
+    some = [message("user", f"a{unseen}b"), asked, message("toolResult", f"c{unseen}d", toolCallId="a")]
+    made = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in some)
+    text = shown(made.encode())
+    assert unseen not in text
+    assert text.count(f"\\u{ord(unseen):04x}" if ord(unseen) > 0xFF else f"\\x{ord(unseen):02x}") == 3
 
 
 @given(st.binary(max_size=80))

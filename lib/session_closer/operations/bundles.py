@@ -17,7 +17,8 @@ from ..core.errors import ChangedUnderneath, CorruptStore, Refused, StorageFaile
 from ..core.export import manifest, parts
 from ..core.export.events import Survey, survey
 from ..core.export.exported import Exported, mark
-from ..core.export.page import Heading, page
+from ..core.export.head import Heading
+from ..core.export.page import page
 from ..core.export.parts import ENTRY, PAGE, LeftOut, Parts, Stream
 from ..core.export.redaction import Redactor
 from ..core.export.result import Export
@@ -208,8 +209,7 @@ def _finished(making: _Making, bundle: Bundle, taken: Parts, redactor: Redactor 
     taken = taken._replace(left_out=[LeftOut(clean(left.what), left.why) for left in _left_out(ask, taken)])
     notes = [f"left out: {left.what}: {left.why}" for left in taken.left_out if left.what != "media"]
     heading = Heading(shown.key, shown.agent, shown.session_id, label, taken.version, notes)
-    text = page(said(), seen, heading, thinking=ask.thinking)
-    file = bundle.add(_page_name(ask), (part.encode() for part in text))
+    file = bundle.add(_page_name(ask), page(said(), seen, heading, thinking=ask.thinking))
     if not ask.bundle:
         return Exported(whose.agent, whose.key, "", 1, file.bytes, file.sha256, events)
     bundle.add(manifest.MANIFEST, [_manifest(making, bundle, seen, heading, taken)])

@@ -46,7 +46,8 @@ def execute(
     """Return what became of each session; CloserError where nothing could be begun."""
     agents = sorted({target.agent for target in targets})
     context = Context(options, disk or Disk(), console or Console(), clock)
-    with looked_at(where, context, agents) as runtime:
+    # What is read is as it is, whoever serves it.
+    with looked_at(runtimes.apart(where), context, agents) as runtime:
         ask = ask._replace(folder=checked_folder(runtime, ask.folder, agents))
         warn_of(context, ask, hint=HINT)
         return _perform(runtime, targets, ask)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from math import isfinite
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -27,7 +29,8 @@ KNOWN = LINKED | {"session", "leaf"}
 _USAGE = ("input", "output", "cacheRead", "cacheWrite", "totalTokens")
 # No event is called so; 0 stands for the beginning.
 _NOBODY = -1
-_MASK = (1 << 62) - 1
+# So many lines are looked at together.
+_TOGETHER = 256
 
 
 def event(line: bytes) -> dict[str, Any] | None:
@@ -63,15 +66,16 @@ class _Brief(msgspec.Struct, rename="camel", gc=False):
     message: _Message | None = None
 
 
-_DECODER = msgspec.json.Decoder(_Brief)
+_BRIEF = msgspec.json.Decoder(_Brief).decode
+_KIND, _OWN, _MODE = attrgetter("type"), attrgetter("id"), attrgetter("append_mode")
 
 
 def _brief(line: bytes) -> _Brief | None:
+    """Return what a survey needs of a line, None where it holds no event: anything may be anything."""
     try:
-        return _DECODER.decode(line)
+        return _BRIEF(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    found = event(line)
+        found = event(line)
     if found is None:
         return None
     message = found.get("message")
@@ -116,6 +120,32 @@ class Totals:
     last: Any = None
     last_id: str | None = None
 
+    def count(self, found: Sequence[_Brief]) -> None:
+        """Add more events."""
+        self.events += len(found)
+        self.kinds.update(map(_KIND, found))
+        if ids := list(filter(None, map(_OWN, found))):
+            self.last_id = ids[-1]
+        if times := [one.timestamp for one in found if one.timestamp is not None]:
+            self.first, self.last = times[0] if self.first is None else self.first, times[-1]
+        said = [one.message for one in found if one.message is not None and one.type == "message"]
+        self.roles.update([one.role if isinstance(one.role, str) else "unknown" for one in said])
+        for one in said:
+            if isinstance(one.model, str):
+                self.models[f"{one.provider}/{one.model}" if isinstance(one.provider, str) else one.model] = None
+            if isinstance(one.usage, dict):
+                self._spent(one.usage)
+
+    def _spent(self, usage: dict[str, Any]) -> None:
+        for name in _USAGE:
+            count = usage.get(name)
+            if isinstance(count, int) and not isinstance(count, bool) and 0 < count < 1 << 53:
+                self.usage[name] += count
+        cost = usage.get("cost")
+        total = cost.get("total") if isinstance(cost, dict) else cost
+        if isinstance(total, (int, float)) and not isinstance(total, bool) and isfinite(total) and total > 0:
+            self.cost += total
+
 
 @dataclass(slots=True)
 class Survey:
@@ -134,7 +164,9 @@ class Survey:
 
 
 class _Branch:
-    """The links of the events so far, as numbers: an id is known by its hash."""
+    """The links of the events so far, as numbers: an id is known by its hash, which is never that of nobody."""
+
+    __slots__ = ("above", "append", "leaf", "moves", "own")
 
     def __init__(self) -> None:
         self.own, self.above = array("q"), array("q")
@@ -143,36 +175,52 @@ class _Branch:
 
     def add(self, found: _Brief | None) -> None:
         """Note a line, whatever it holds."""
-        if found is not None and found.type == "leaf":
+        own = above = _NOBODY
+        if found is None:
+            pass
+        elif found.type == "leaf":
             self.moves.append(len(self.own))
-        own, above = self._linked(found) if found is not None and found.id else (_NOBODY, _NOBODY)
+            own, above = self._moved(found)
+        elif found.id:
+            is_linked, is_side, parent = found.type in LINKED, found.append_mode == "side", found.parent_id
+            if parent is not msgspec.UNSET:
+                above = 0 if parent is None else hash(parent) or 1
+                # What is appended behind an event that is no part of the branch continues the branch.
+                if above == self.append != self.leaf and is_linked and not is_side:
+                    above = self.leaf
+                self.append = hash(found.id) or 1
+            elif is_linked:
+                above = self.leaf
+                self.append = hash(found.id) or 1
+            if is_linked:
+                own = self.append
+                if not is_side:
+                    self.leaf = own
         self.own.append(own)
         self.above.append(above)
 
-    def _linked(self, found: _Brief) -> tuple[int, int]:
-        own, canonical, side = _hash(found.id), found.type in LINKED, found.append_mode == "side"
-        if found.type == "leaf":
-            if found.parent_id is msgspec.UNSET or found.target_id is msgspec.UNSET:
-                return _NOBODY, _NOBODY
-            self.leaf = _hash(found.target_id)
-            onward = found.append_parent_id
-            self.append = self.leaf if onward is msgspec.UNSET else _hash(onward)
-            return own, self.leaf
-        if found.parent_id is msgspec.UNSET:
-            if not canonical:
-                return _NOBODY, _NOBODY
-            above = self.leaf
-        else:
-            above = _hash(found.parent_id)
-            # What is appended behind an event that is no part of the branch continues the branch.
-            if canonical and not side and above == self.append and self.leaf != self.append:
-                above = self.leaf
-        self.append = own
-        if not canonical:
+    def goes_on(self, found: Sequence[_Brief]) -> bool:
+        """Note events that each follow the one before, so that none begins a branch; False, and none noted, else."""
+        ids = list(map(_OWN, found))
+        above = [one.parent_id for one in found]
+        if above[1:] != ids[:-1] or not LINKED.issuperset(map(_KIND, found)) or not all(ids):
+            return False
+        if _hash(above[0]) != self.leaf or self.leaf != self.append or any(map(_MODE, found)):
+            return False
+        own = [hash(each) or 1 for each in ids]
+        self.above.append(self.leaf)
+        self.above.extend(own[:-1])
+        self.own.extend(own)
+        self.leaf = self.append = own[-1]
+        return True
+
+    def _moved(self, found: _Brief) -> tuple[int, int]:
+        if not found.id or found.parent_id is msgspec.UNSET or found.target_id is msgspec.UNSET:
             return _NOBODY, _NOBODY
-        if not side:
-            self.leaf = own
-        return own, above
+        self.leaf = _hash(found.target_id)
+        onward = found.append_parent_id
+        self.append = self.leaf if onward is msgspec.UNSET else _hash(onward)
+        return _hash(found.id), self.leaf
 
     def active(self) -> bytearray:
         """Return by line whether it is shown: on the branch, or no part of any."""
@@ -191,45 +239,25 @@ class _Branch:
 
 
 def _hash(text: str | msgspec.UnsetType | None) -> int:
-    return 0 if text is None or text is msgspec.UNSET else (hash(text) & _MASK) or 1
+    return 0 if text is None or text is msgspec.UNSET else hash(text) or 1
 
 
 def survey(lines: Iterable[bytes]) -> Survey:
     """Look through a transcript once."""
-    totals, branch = Totals(), _Branch()
-    for line in lines:
-        found = _brief(line)
-        branch.add(found)
-        if found is None:
-            totals.broken += 1
-            continue
-        _count(totals, found)
+    totals, branch, left = Totals(), _Branch(), iter(lines)
+    while some := list(islice(left, _TOGETHER)):
+        found = _briefs(some)
+        there = [one for one in found if one is not None]
+        totals.broken += len(found) - len(there)
+        totals.count(there)
+        if len(there) < len(found) or not branch.goes_on(there):
+            for one in found:
+                branch.add(one)
     return Survey(totals, branch.active())
 
 
-def _count(totals: Totals, found: _Brief) -> None:
-    totals.events += 1
-    totals.kinds[found.type] += 1
-    totals.last_id = found.id or totals.last_id
-    if found.timestamp is not None:
-        totals.first = found.timestamp if totals.first is None else totals.first
-        totals.last = found.timestamp
-    if found.type != "message" or found.message is None:
-        return
-    said = found.message
-    totals.roles[said.role if isinstance(said.role, str) else "unknown"] += 1
-    if isinstance(said.model, str):
-        totals.models[f"{said.provider}/{said.model}" if isinstance(said.provider, str) else said.model] = None
-    if isinstance(said.usage, dict):
-        _add_usage(totals, said.usage)
-
-
-def _add_usage(totals: Totals, usage: dict[str, Any]) -> None:
-    for name in _USAGE:
-        count = usage.get(name)
-        if isinstance(count, int) and not isinstance(count, bool) and 0 < count < 1 << 53:
-            totals.usage[name] += count
-    cost = usage.get("cost")
-    total = cost.get("total") if isinstance(cost, dict) else cost
-    if isinstance(total, (int, float)) and not isinstance(total, bool) and isfinite(total) and total > 0:
-        totals.cost += total
+def _briefs(lines: Sequence[bytes]) -> list[_Brief | None]:
+    try:
+        return list(map(_BRIEF, lines))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return list(map(_brief, lines))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 # So many characters of what a tool was given, or gave, are on a page.
 MOST = 2048
 # Control characters, what turns the direction of a line or ends one, and halves of surrogate pairs.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSEEN_ASCII = bytes(at for at in range(0x80) if _UNSEEN.match(chr(at)))
 _CUT = f"*cut: {MOST:,} of {{:,}} characters; the transcript has all of it*\n\n"
 _TICKS = re.compile("`+")
 _PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .:/@+-]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))*")
@@ -16,7 +18,11 @@ _PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .:/@+-]|(?<=[A-Za-z0-9])_(?=[A-Za
 
 def visible(text: str) -> str:
     """Return text whose control characters are escapes, but for tab and newline; each newline is one of UNIX."""
-    if text.isprintable():
+    if text.isascii():
+        raw = text.encode()
+        if len(raw.translate(None, _UNSEEN_ASCII)) == len(raw):
+            return text
+    elif text.isprintable():
         return text
     if "\r" in text:
         text = text.replace("\r\n", "\n")
@@ -42,18 +48,21 @@ def word(text: str) -> str:
     return text if _PLAIN.fullmatch(text) else code(text)
 
 
-def quoted(text: str) -> str:
-    """Return the lines of a quotation, all of the text: whatever is left open in it ends with the quotation."""
-    shown = visible(text)
+def quoted(text: str, seen: Callable[[str], str] = visible) -> str:
+    """Return the lines of a quotation, all of the text: whatever is left open in it ends with the quotation.
+
+    `seen` makes text visible.
+    """
+    shown = seen(text)
     if "\n" not in shown:
         return f"> {shown}\n\n" if shown else ">\n\n"
     return "".join([*(f"> {line}\n" if line else ">\n" for line in shown.split("\n")), "\n"])
 
 
-def fenced(text: str, language: str = "") -> str:
+def fenced(text: str, language: str = "", seen: Callable[[str], str] = visible) -> str:
     """Return a block of code that nothing in the text can end, and where the text is long, its beginning and a note."""
-    shown = visible(text[:MOST])
-    fence = "`" * max(3, _longest(shown) + 1)
+    shown = seen(text[:MOST])
+    fence = "`" * max(3, _longest(shown) + 1) if "`" in shown else "```"
     end = "" if shown.endswith("\n") else "\n"
     note = "" if len(text) <= MOST else _CUT.format(len(text))
     return f"{fence}{language}\n{shown}{end}{fence}\n\n{note}"
