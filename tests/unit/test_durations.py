@@ -130,3 +130,17 @@ def test_a_longer_time_never_looks_shorter(one: float, other: float) -> None:
 def test_anything_is_a_duration_or_none(value: object) -> None:
     found = durations.seconds(value)
     assert found is None or 0 <= found <= 100 * 365 * 86400
+
+
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [(0, "0 s"), (12.4, "12 s"), (599.4, "599 s"), (600, "10 min"), (7200, "2.0 h"), (90000, "25.0 h")],
+)
+def test_how_long_something_takes_is_said_in_one_unit(length: float, said: str) -> None:
+    assert durations.about(length) == said
+
+
+@given(st.floats(10, 1e6))
+def test_how_long_something_takes_is_right_within_a_twentieth(length: float) -> None:
+    count, _, unit = durations.about(length).partition(" ")
+    assert abs(float(count) * {"s": 1, "min": 60, "h": 3600}[unit] - length) <= length / 20

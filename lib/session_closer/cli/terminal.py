@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ..core.durations import about
 from ..core.escape import shown
 from ..render.grid import Grid, GridRow
 
@@ -21,6 +22,7 @@ _MOST_ROWS = 500
 _LEAST_ROOM = 24
 _MOST_OF_A_NAME = 64
 _GAP = 2
+_FAST = 10
 _SHORTEST_BAR, _LONGEST_BAR = 8, 40
 _STYLES = {"": "", "good": "green", "ahead": "cyan", "bad": "bold red", "busy": "yellow", "quiet": "dim"}
 
@@ -76,8 +78,8 @@ def progress(done: int, total: int, rate: float, width: int, encoding: str, *, a
     """
     table = Table.grid(padding=0)
     words = [f"{done:,} of {total:,}"]
-    if rate >= 1:
-        words += [f"{rate:,.0f}/s", f"{(total - done) / rate:,.0f} s left"]
+    if rate > 0:
+        words += [f"{rate:,.0f}/s" if rate >= _FAST else f"{rate:.1f}/s", f"{about((total - done) / rate)} left"]
     # The last column stays free: a terminal would go on in the next line.
     room = width - 1 - sum(len(word) + _GAP for word in (*words, *filter(None, [ahead])))
     if room >= len(words[0]):

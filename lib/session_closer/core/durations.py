@@ -81,6 +81,14 @@ def shown(length: float) -> str:
     return f"{max(0, int(length))}s"
 
 
+def about(length: float) -> str:
+    """Return how long something takes, off by a twentieth or half a second at most: 40 s, 12 min, 5.2 h."""
+    for unit, name, least in ((SECONDS["h"], "h", 2 * SECONDS["h"]), (SECONDS["m"], "min", 10 * SECONDS["m"])):
+        if length >= least:
+            return f"{length / unit:.{int(name == 'h')}f} {name}"
+    return f"{length:.0f} s"
+
+
 def exact(length: float) -> str:
     """Return a duration as it can be read again: the largest unit that divides it."""
     for unit in ("w", "d", "h", "m", "s"):

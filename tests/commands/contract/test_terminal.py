@@ -94,6 +94,8 @@ def test_a_long_run_shows_how_far_it_is_and_leaves_nothing_of_it(served: Store, 
     steps = re.findall(r"\r([^\r\n]*)\x1b\[K", seen.text)
     assert [step for step in steps if "6 of 12" in step]
     assert any("━" in step for step in steps) is not bool(words)
+    # Each takes two seconds, so less than one is done in one.
+    assert any(re.search(r"6 of 12  0\.[45]/s  1[2-5] s left", step) for step in steps) is not bool(words)
     assert max(map(len, steps)) < 80
     assert steps[-1] == ""
 

@@ -216,6 +216,7 @@ def test_more_than_a_hundred_are_archived_by_several_calls_before_the_first_is_d
     assert sizes == [PATCH_MANY, 3]
     order = stub.methods()
     assert order.index("sessions.delete") > max(at for at, name in enumerate(order) if name == "sessions.patchMany")
+    assert "; OpenClaw deletes one after the other: about 77 s\n" in result.stderr
     shown = [line for line in result.stderr.splitlines() if line.endswith(f" of {len(many)}")]
     assert shown == [*(f"{done} of {len(many)}" for done in range(10, 101, 10)), f"{len(many)} of {len(many)}"]
 

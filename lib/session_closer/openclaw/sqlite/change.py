@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ...core.durable import SESSIONS
+from ...core.durations import about
 from ...core.errors import GatewayNeeded
 from ...core.model import PlannedRow, Route
 from ...journal.checks import raw_entry
@@ -21,6 +22,11 @@ from .store import TRAITS, Row, SqliteStore, all_archives
 
 if TYPE_CHECKING:
     from ..attached.worktrees import Tree
+
+# What a deletion takes OpenClaw 2026.9, whoever asks for it: docs/performance.md.
+_DELETION_SECONDS = 0.75
+# After so long agents put a command into the background.
+_PATIENCE_SECONDS = 10.0
 
 
 def take_out(
@@ -46,7 +52,8 @@ def take_out(
     )
     ledger.shares.append(share)
     word = "closing" if all(row.frees for row in rows) else "archiving"
-    here.tell(f"{word} {len(rows)} of agent {store.agent} through the gateway; receipt {ledger.receipt}")
+    wait = _expected(sum(row.frees for row in rows))
+    here.tell(f"{word} {len(rows)} of agent {store.agent} through the gateway; receipt {ledger.receipt}{wait}")
     ids = [session.session_id for session in record.sessions if session.session_id]
     before = frozenset(name for found in all_archives(store, ids).values() for name in found)
     lost: Exception | None = None
@@ -76,6 +83,12 @@ def take_out(
             lost = problem
     if lost is not None:
         raise GatewayNeeded(f"the gateway stopped answering: {lost}", close.again(here.gateway))
+
+
+def _expected(deletions: int) -> str:
+    """Return, where a caller may not wait for so long, how long the gateway is going to take for its deletions."""
+    seconds = deletions * _DELETION_SECONDS
+    return f"; OpenClaw deletes one after the other: about {about(seconds)}" if seconds >= _PATIENCE_SECONDS else ""
 
 
 def _recorded(planned: PlannedRow, row: Row, tree: Tree | None = None) -> SessionRecord:
