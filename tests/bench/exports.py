@@ -44,7 +44,7 @@ def main() -> int:
         Goal(f"{EVENTS:,} events: a bundle ≤ {MOST_OF_LEAST} of the lower bound", against_least, MOST_OF_LEAST),
         Goal(f"{EVENTS:,} events: memory ≤ {MOST_MIB} MiB", peak, MOST_MIB),
     ]
-    head = ["events", "transcript", "copy and hash", "lower bound", "bundle", "of copy and hash", "of the lower bound"]
+    head = ["events", "transcript", "copy and hash", "lower bound", "bundle", "of a copy", "of the bound"]
     head += ["page alone", "memory"]
     put("exports", f"{table(head, rows)}\n{goals(reached)}")
     return 0
