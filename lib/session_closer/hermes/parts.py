@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import chain
 
 from ..artifacts.rows import stream as of_rows
 from ..artifacts.streams import of_file, unreadable
-from ..core.export.parts import UNLISTED, LeftOut, Parts, Stream, is_text, safe
+from ..core.export.parts import UNLISTED, LeftOut, Parts, Stream, is_text, lines, safe
+from ..ports.artifacts import Away
 from ..system import files
 from ..system.clock import Clock
 from . import database, kinds, names, rows
@@ -20,21 +21,53 @@ ROWS, FILES = "rows.jsonl", "files"
 _NONE = "there are none"
 
 
-def parts(home: str, session_id: str, clock: Clock) -> Parts | None:
-    """Return one session as a home has it now, None where it has neither rows nor files of it; CloserError."""
+def parts(home: str, session_id: str, clock: Clock, away: Away | None = None) -> Parts | None:
+    """Return one session as a home has it now, None where it has neither rows nor files of it; CloserError.
+
+    `away`: its files are those that a run has put away, its rows those of the home, or else those that went.
+    """
     if not is_text(session_id):
         return None
-    path = os.path.join(home, database.NAME)
-    found = of_rows(ROWS, path, lambda: rows.read(home, session_id, clock))
-    own = list(_files(home, session_id))
+    found = _rows(home, session_id, clock, away)
+    lying = home if away is None else away.archive
+    own = list(_files(lying, session_id))
+    own += _kept(away, {one.name for one in own if isinstance(one, Stream)})
     streams = [*(found[1:] if found else ()), *(one for one in own if isinstance(one, Stream))]
     if not streams:
         return None
     left_out = [one for one in own if isinstance(one, LeftOut)]
     left_out += [] if found else [LeftOut(ROWS, _NONE)]
-    left_out += [LeftOut(path, "not of what was said") for path in _beside(home, session_id)]
+    left_out += [LeftOut(path, "not of what was said") for path in _beside(lying, session_id)]
     entry = found[0] if found else b""
     return Parts(entry, streams, left_out, said_in=ROWS, events=events, label=_title(entry), importable=False)
+
+
+def named(path: str) -> str | None:
+    """Return the session that a path below a home is of by its name alone, None where that tells none."""
+    folder, _, name = path.rpartition("/")
+    found = names.parse(name) if folder == kinds.SESSIONS else None
+    return found.name if found is not None else None
+
+
+def _rows(home: str, session_id: str, clock: Clock, away: Away | None) -> tuple[bytes, Stream] | None:
+    """Return the first row of a session as a line, and all of them as a stream; None: there are none."""
+    path = os.path.join(home, database.NAME)
+    found = of_rows(ROWS, path, lambda: rows.read(home, session_id, clock))
+    if found is not None or away is None or not away.rows:
+        return found
+    kept = of_file(ROWS, os.path.join(away.rows, ROWS))
+    first = next(lines(kept.chunks()), b"")
+    return (first, kept) if first else None
+
+
+def _kept(away: Away | None, known: Collection[str]) -> Iterator[Stream]:
+    """Give the files that Hermes has removed along with rows, but for those of a name that is known."""
+    if away is None or not away.rows:
+        return
+    folder = os.path.join(away.rows, FILES)
+    for name in sorted(files.listed(folder)):
+        if name.isprintable() and f"{FILES}/{name}" not in known:
+            yield of_file(f"{FILES}/{name}", os.path.join(folder, name))
 
 
 def _title(entry: bytes) -> str | None:

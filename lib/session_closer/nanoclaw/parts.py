@@ -20,6 +20,7 @@ from ..core.artifacts import Artifact
 from ..core.errors import Refused
 from ..core.export import claude_code
 from ..core.export.parts import BESIDE, TRANSCRIPT, UNLISTED, LeftOut, Parts, Stream, is_text, safe
+from ..ports.artifacts import Away
 from ..system import images
 from ..system.clock import Clock
 from . import kinds, said
@@ -40,10 +41,11 @@ class _Own(NamedTuple):
     left_out: tuple[LeftOut, ...]
 
 
-def parts(home: str, session_id: str, clock: Clock) -> Parts | None:
+def parts(home: str, session_id: str, clock: Clock, away: Away | None = None) -> Parts | None:
     """Return one session as a home has it now, None where it has neither rows nor files of it; CloserError.
 
-    It is named as the central database does, or as Claude Code does.
+    It is named as the central database does, or as Claude Code does. `away`: its files are those that a run has put
+    away.
     """
     if not is_text(session_id):
         return None
@@ -55,12 +57,13 @@ def parts(home: str, session_id: str, clock: Clock) -> Parts | None:
 
     path = os.path.join(home, layout.database)
     found = rows.stream(ROWS, path, read)
+    lying = home if away is None else away.archive
     try:
-        own = _own(home, layout, session_id, clock)
-        files = list(chain(_in_folder(home, own.folder), _of_claude(home, own.found)))
+        own = _own(home, lying, layout, session_id, clock)
+        files = list(chain(_in_folder(lying, own.folder), _of_claude(lying, own.found)))
     except OSError as problem:
-        raise unreadable(problem.filename or home, problem) from None
-    streams = [one for one in (found[1] if found else None, _messages(home, own.folder), *files) if one is not None]
+        raise unreadable(problem.filename or lying, problem) from None
+    streams = [one for one in (found[1] if found else None, _messages(lying, own.folder), *files) if one is not None]
     listed = [one for one in streams if isinstance(one, Stream)]
     if not listed:
         return None
@@ -74,9 +77,18 @@ def parts(home: str, session_id: str, clock: Clock) -> Parts | None:
     )  # fmt: skip
 
 
-def _own(home: str, layout: kinds.Layout, session_id: str, clock: Clock) -> _Own:
-    """Return where a session is; CloserError, OSError."""
-    folders = _folders(home, session_id) if layout is kinds.V2 else []
+def named(path: str) -> str | None:
+    """Return the session that a path below a home is of by its name alone, None where that tells none."""
+    for pattern in (*kinds.V1.patterns, *kinds.V2.patterns):
+        if pattern.kind in (*kinds.CLAUDES, kinds.SESSION) and scan.is_of(path, [pattern], pattern.kind):
+            found = pattern.name.fullmatch(path.rpartition("/")[2])
+            return found["id"] if found is not None else None
+    return None
+
+
+def _own(home: str, lying: str, layout: kinds.Layout, session_id: str, clock: Clock) -> _Own:
+    """Return where a session of a home is, below the folder that has its files; CloserError, OSError."""
+    folders = _folders(lying, session_id) if layout is kinds.V2 else []
     with closing(Central(home, layout, clock)) as central:
         central.look()
         row = central.sessions.get(session_id)
@@ -85,12 +97,12 @@ def _own(home: str, layout: kinds.Layout, session_id: str, clock: Clock) -> _Own
     others = tuple(LeftOut(one, _OTHER) for one in folders if one != folder)
     named = kinds.ids(session_id) if session_id.lower() in kinds.ids(session_id) else frozenset()
     if folder:
-        mail = Mailboxes(home).of(folder)
+        mail = Mailboxes(lying).of(folder)
         if mail.trouble:
             raise Refused(mail.trouble, "try again when it rests", name="unreadable")
         named |= mail.continued
     patterns = [one for one in layout.patterns if one.kind in kinds.CLAUDES] if named else []
-    found = [one for one in scan.found(home, patterns) if (one.owner or "").lower() in named]
+    found = [one for one in scan.found(lying, patterns) if (one.owner or "").lower() in named]
     group = kinds.group_of(folder) if folder else None
     return _Own(folder, tuple(one for one in found if group in (None, kinds.group_of(one.path))), others)
 

@@ -65,7 +65,7 @@ def perform(
     console.warn(*homes.exposure(where))
     try:
         with homes.opened(where, context) as found:
-            source = _chosen(where, which, looking=options.dry_run)
+            source = chosen(where, which, looking=options.dry_run)
             if source.restores:
                 what = f"run {source.run} brought things back: what is old enough the next cleanup puts away again"
                 raise Refused(what, "name a run that put something away", name="no_receipt")
@@ -82,7 +82,7 @@ def perform(
         transaction.release()
 
 
-def _chosen(where: Place, which: str, *, looking: bool) -> Source:
+def chosen(where: Place, which: str, *, looking: bool) -> Source:
     """Return what a run has put away; Refused, with the command that lists the runs of this place."""
     try:
         return journal.choose(where.state, which, _of_home, looking=looking)

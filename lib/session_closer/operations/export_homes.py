@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import NamedTuple
 
 from ..artifacts import settings
@@ -14,7 +15,7 @@ from ..core.export.result import Export, ExportReport, Unexported
 from ..core.model import Status
 from ..core.wish import Options
 from ..journal.stopped import storage
-from ..ports.artifacts import Exporting, Place, Profile
+from ..ports.artifacts import Away, Exporting, Place, Profile
 from ..ports.context import Console, Context
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
@@ -36,24 +37,59 @@ def execute(
     clock: Clock = REAL,
 ) -> ExportReport:
     """Return what became of each session, in each profile that has it; CloserError where nothing could be begun."""
-    homes.check(where)
     context = Context(options, disk or Disk(), console or Console(), clock)
-    context.console.warn(*homes.exposure(where))
-    profiles = where.profiles()
     try:
-        folder = export.own_folder(ask.folder, _OTHER)
-        export.check_outside(ask.folder, [where.state, *(profile.root for profile in profiles)], _OTHER)
-        work = _Work(context, where, exporting, ask._replace(folder=folder))
-        export.warn_of(context, work.ask, hint=export.HINT)
+        work = begun(where, exporting, ask, context)
         rows = [row for given in dict.fromkeys(ids) for row in work.all_of(given)]
     except OSError as problem:
         raise storage(problem, where.state) from None
-    exported = tuple(row for row in rows if isinstance(row, Exported))
-    failed = tuple(row for row in rows if isinstance(row, Unexported))
-    return ExportReport(folder, exported, failed, tuple(context.console.warnings))
+    return work.told(rows)
 
 
-class _Work(NamedTuple):
+def begun(where: Place, exporting: Exporting, ask: Export, context: Context) -> Work:
+    """Return a run that exports sessions of homes, once all is said that there is to be said ahead of it; CloserError.
+
+    OSError where the file system fails.
+    """
+    homes.check(where)
+    context.console.warn(*homes.exposure(where))
+    work = Work(context, where, exporting, ask._replace(folder=checked_folder(where, ask.folder)))
+    export.warn_of(context, work.ask, hint=export.HINT)
+    return work
+
+
+def checked_folder(where: Place, folder: str) -> str:
+    """Return a folder for bundles as a whole path; Refused where it is none that bundles may be in."""
+    real = export.own_folder(folder, _OTHER)
+    export.check_outside(folder, [where.state, *(profile.root for profile in where.profiles())], _OTHER)
+    return real
+
+
+class Reader:
+    """Reads one session of a home, each time anew; `origins` are where its streams are from, `is_absent`: it is none.
+
+    `away`: its files are those that a run has put away.
+    """
+
+    def __init__(
+        self, exporting: Exporting, root: str, session_id: str, clock: Clock, away: Away | None = None
+    ) -> None:
+        self._read = partial(exporting.parts, root, session_id, clock, away)
+        self.origins: set[str] = set()
+        self.is_absent = False
+
+    @contextmanager
+    def __call__(self) -> Iterator[Parts]:
+        """Give it; Refused where it is none."""
+        found = self._read()
+        if found is None:
+            self.is_absent = not self.origins
+            raise Refused("it is not in its home any more", "look again with list-sessions", name="gone")
+        self.origins.update(stream.origin for stream in found.streams)
+        yield found
+
+
+class Work(NamedTuple):
     """One run on its way."""
 
     context: Context
@@ -70,25 +106,37 @@ class _Work(NamedTuple):
                     found.append(profile)
             except CloserError as problem:
                 unread.append(Unexported(given, profile.agent, given, Status.REFUSED, problem.message))
-        yield from (self._one(profile, given) for profile in found)
+        yield from (self.one(profile, given) for profile in found)
         yield from unread
         if not found and not unread:
             why = f"no such session; see them with: {self.context.options.see}"
             yield Unexported(given, "", given, Status.NOT_FOUND, why)
 
-    def _one(self, profile: Profile, given: str) -> Exported | Unexported:
+    def one(self, profile: Profile, given: str, away: Away | None = None) -> Exported | Unexported:
+        """Export one session of a home; `away`: its files are those that a run has put away."""
         names = self.exporting.SETTINGS if self.ask.redact else ()
         try:
             secrets = settings.secrets(profile.root, names)
         except Refused as problem:
             return Unexported(given, profile.agent, given, Status.REFUSED, problem.message)
+        reader = Reader(self.exporting, profile.root, given, self.context.clock, away)
 
         @contextmanager
         def read() -> Iterator[Parts]:
-            found = self.exporting.parts(profile.root, given, self.context.clock)
-            if found is None:
-                raise Refused("it is not in its home any more", "look again with list-sessions", name="gone")
-            yield found._replace(secrets=secrets) if secrets else found
+            with reader() as found:
+                yield found._replace(secrets=secrets) if secrets else found
 
-        whose = Whose(profile.agent, given, given, self.where.runtime, self.where.runtime)
+        return self.written(profile.agent, given, read)
+
+    def written(
+        self, agent: str, given: str, read: Callable[[], AbstractContextManager[Parts]]
+    ) -> Exported | Unexported:
+        """Export what is read of a session of an agent; return why it was not where that cannot be done."""
+        whose = Whose(agent, given, given, self.where.runtime, self.where.runtime)
         return export.written(self.context, self.ask, whose, given, read)
+
+    def told(self, rows: Sequence[Exported | Unexported]) -> ExportReport:
+        """Return what became of all of it."""
+        exported = tuple(row for row in rows if isinstance(row, Exported))
+        failed = tuple(row for row in rows if isinstance(row, Unexported))
+        return ExportReport(self.ask.folder, exported, failed, tuple(self.context.console.warnings))

@@ -22,6 +22,7 @@ from . import homes, pruned
 from .pruned import Part
 
 if TYPE_CHECKING:
+    from ..core.export.exported import Exported
     from .put_away import Ended
 
 OPERATION = "cleanup-sessions"
@@ -49,6 +50,7 @@ def _performed(where: Place, limits: Limits, context: Context, found: Sequence[H
     _find_shelves(where, limits, context, parts, now)
     ended: Ended | None = None
     error = _refusal(context, parts)
+    copies = _exported(where, context, parts, now) if error is None else ()
     if error is None and not context.options.dry_run and any(part.count for part in parts):
         from . import put_away  # only what changes a home needs a record
 
@@ -67,7 +69,17 @@ def _performed(where: Place, limits: Limits, context: Context, found: Sequence[H
         most_rows=context.options.most_rows,
         artifacts=tuple(rows),
         totals=pruned.totals(parts, rows, limits),
+        exported=copies if context.options.export is not None else None,
     )
+
+
+def _exported(where: Place, context: Context, parts: Sequence[Part], now: float) -> tuple[Exported, ...]:
+    """Export the sessions of what goes, where that is wanted; what could not be exported goes no longer."""
+    if context.options.export is None:
+        return ()
+    from . import home_copies  # only where what goes is exported first
+
+    return home_copies.made(where, parts, context, context.options.export, now)
 
 
 def _looked_at(home: Home, limits: Limits, context: Context, now: float, doubt: Doubt | None) -> Part:

@@ -36,6 +36,8 @@ class Part:
     # Of folders that lie aside until they are deleted.
     condemned: list[ArtifactRow] = field(default_factory=list)
     freed: list[ArtifactRow] = field(default_factory=list)
+    # Of what stays since its session could not be exported.
+    refused: list[ArtifactRow] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -74,6 +76,7 @@ def _rows(part: Part, options: Options, now: float) -> Iterator[ArtifactRow]:
             error=part.problem.message,
         )
     every = options.most_rows is None
+    yield from part.refused
     yield from part.freed
     yield from (one for one in part.rows if every or one.status is not Status.KEPT)
     if part.record is None:

@@ -114,6 +114,16 @@ class Place(Protocol):
         """Return the words of a command line that mean it: those ahead of the command, and options."""
 
 
+class Away(NamedTuple):
+    """What a run has put away of a home: the folder that has it by the paths that it had there.
+
+    `rows` is the folder in which the rows of a session are that went, "": they did not.
+    """
+
+    archive: str
+    rows: str = ""
+
+
 class Exporting(Protocol):
     """What the module `parts` of such a runtime's package has.
 
@@ -122,8 +132,14 @@ class Exporting(Protocol):
 
     SETTINGS: Sequence[str]
 
-    def parts(self, home: str, session_id: str, clock: Clock) -> Parts | None:
-        """Return one session as a home has it now, None where it has nothing of it; CloserError."""
+    def parts(self, home: str, session_id: str, clock: Clock, away: Away | None = None) -> Parts | None:
+        """Return one session as a home has it now, None where it has nothing of it; CloserError.
+
+        `away`: its files are those that a run has put away.
+        """
+
+    def named(self, path: str) -> str | None:
+        """Return the session that a path below a home is of by its name alone, None where that tells none."""
 
 
 class Entrance(Protocol):

@@ -27,6 +27,10 @@ def blocks(report: Report, *, verbose: bool) -> list[Block]:
         out.append(_NOTHING.get(report.operation, "nothing to clean up"))
     if totals is not None and report.error is None:
         out += _sums(report, totals)
+    copies = report.exported or ()
+    out += [f"exported {plain(copy.path)}" for copy in (copies if verbose else copies[:SHOWN_ROWS])]
+    if len(copies) > SHOWN_ROWS and not verbose:
+        out.append(f"  … and {len(copies) - SHOWN_ROWS:,} more (--verbose shows all)")
     if report.receipt is not None:
         out.append(f"receipt  {report.receipt}")
     if report.undo is not None:

@@ -26,16 +26,19 @@ def encoded(members: Mapping[str, Any], counts: Mapping[str, int], *, whole: boo
     total = sum(counts.values())
     if whole or (len(text) < MOST_BYTES and len(members["results"]) == total):
         return text
-    ahead = {"counts": dict(counts), "resultsOmitted": total}
-    over = len(text) + len(json.dumps(ahead)) + 1 - MOST_BYTES
-    rows = _without(members["results"], members.get("exported", ()), over)
-    ahead["resultsOmitted"] = total - len(rows)
-    if not ahead["resultsOmitted"]:
-        return text
-    told = {**ahead, **members, "results": rows}
-    if "exported" in members:
-        told["exported"] = _of(rows, members["results"], members["exported"])
-    return json.dumps(told)
+    told = {"counts": dict(counts), "resultsOmitted": total, **members}
+    over = len(json.dumps(told)) + 1 - MOST_BYTES
+    is_more = True
+    # A copy that several rows are of goes with the last of them alone.
+    while is_more:
+        rows = _without(told["results"], told.get("exported", ()), over)
+        is_more = len(rows) < len(told["results"])
+        told |= {"results": rows, "resultsOmitted": total - len(rows)}
+        if "exported" in members:
+            told["exported"] = _of(rows, members["results"], members["exported"])
+        over = len(json.dumps(told)) + 1 - MOST_BYTES
+        is_more = is_more and over > 0
+    return json.dumps(told) if told["resultsOmitted"] else text
 
 
 def _without(rows: Sequence[Mapping[str, Any]], copies: Sequence[Mapping[str, Any]], over: int) -> list[Any]:
@@ -55,10 +58,13 @@ def _without(rows: Sequence[Mapping[str, Any]], copies: Sequence[Mapping[str, An
 
 
 def _of(rows: Sequence[Mapping[str, Any]], every: Sequence[Mapping[str, Any]], copies: Sequence[Any]) -> list[Any]:
-    """Return the copies of sessions whose rows are told, and those that no row is about."""
-    gone = {_session(row) for row in every} - {_session(row) for row in rows}
+    """Return the copies of sessions whose rows are told, and of a store also those that no row is about."""
+    told = set(map(_session, rows))
+    if every and not any("key" in row for row in every):
+        return [copy for copy in copies if _session(copy) in told]
+    gone = set(map(_session, every)) - told
     return [copy for copy in copies if _session(copy) not in gone]
 
 
 def _session(row: Mapping[str, Any]) -> tuple[Any, Any]:
-    return row.get("agent"), row.get("key")
+    return row.get("agent"), row["key"] if "key" in row else row.get("sessionId")

@@ -267,7 +267,7 @@ def test_without_its_database_a_session_is_refused(home: Leavings, out: Path) ->
         ([OVER], "no folder was given; next: --output DIR"),
         *(
             ([OVER, "--output", "x", *more], f"{more[0]} means nothing for hermes; next: leave it out;")
-            for more in (["--media"], ["--from", "last"], ["--agent", "x"], ["--trajectory"])
+            for more in (["--media"], ["--agent", "x"], ["--trajectory"])
         ),
         ([OVER, "--output", "x", "--profile", "nobody"], None),
         ([OVER, "--output", "x", "--format", "html"], None),

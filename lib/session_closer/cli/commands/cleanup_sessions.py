@@ -30,6 +30,7 @@ _POLICY_BYTES = 1 << 20
 HOMES_OPTIONS = frozenset({
     "--dry-run", "--reason", "--yes", "--max", "--delete", "--stale", "--older-than", "--kind", "--keep-last",
     "--max-disk", "--expire-archives", "--policy", "--quiet", "--rows", "--rehearse", "--rehearse-max", "--report",
+    "--export",
 })  # fmt: skip
 
 
@@ -128,9 +129,9 @@ class CleanupSessions(Closing):
         limits = retention.limits(asked, where.rules)
         # One that is not there is a slip of the words, and no run has begun.
         where.profiles()
-        self.rules = retention.told(asked, limits)
         # A page shows what stays, too.
         options = self.options()._replace(most_rows=None if self.verbose or self.page else SHOWN)
+        self.rules = retention.told(asked, limits)
         perform = prune.perform
         if options.rehearse is not None:
             from ...operations import rehearse_homes  # only a rehearsal works in a copy

@@ -24,7 +24,7 @@ BUNDLE = "bundle"
 # What means nothing for a bundle that OpenClaw makes itself.
 _OURS = ("--output", "--from", "--format", "--media", "--thinking", "--redact", "--max-bytes")
 # What means something for a runtime that keeps files.
-HOMES_OPTIONS = frozenset({"--output", "--format", "--thinking", "--redact", "--max-bytes"})
+HOMES_OPTIONS = frozenset({"--output", "--from", "--format", "--thinking", "--redact", "--max-bytes"})
 # OpenClaw refuses what leads anywhere else.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
@@ -83,16 +83,20 @@ class ExportSessions(Reader):
         return self._show(export_closed.execute(where, which, words, ask, options, console=console, clock=clock))
 
     def _of_homes(self, where: Homes, words: Sequence[str]) -> int:
-        """Export sessions of a runtime that keeps files, by their ids."""
+        """Export sessions of a runtime that keeps files, by their ids, or what a run has put away of them."""
         self.check_options(where, HOMES_OPTIONS)
-        if not all(words) or not words:
+        if not all(words) or (not words and self.closed_by is None):
             raise UsageProblem("no session was given", (Ours("list-sessions"), f"--runtime {where.runtime}"))
         ask = self._ask()
         from ...core.wish import Options  # what touches a home is not loaded for --help
-        from ...operations import export_homes, runtimes
+        from ...operations import export_homes, export_put_away, runtimes
         from ...ports.context import Console
 
         options, console = Options(see=self.here("list-sessions")), Console(streams.tell)
+        if (which := self.closed_by) is not None:
+            return self._show(
+                export_put_away.execute(where, which, words, ask, options, console=console, clock=self.clock)
+            )
         taking = runtimes.exporting(where.runtime)
         return self._show(export_homes.execute(where, taking, words, ask, options, console=console, clock=self.clock))
 

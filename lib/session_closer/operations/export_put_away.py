@@ -1,0 +1,106 @@
+"""Export sessions from what a cleanup of homes has put away, checked against its receipt. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from ..artifacts.aside import Aside
+from ..core.artifacts import ROW
+from ..core.errors import Ours, Refused
+from ..core.export.exported import Exported
+from ..core.export.result import Export, ExportReport, Unexported
+from ..core.model import Status
+from ..core.wish import Options
+from ..journal.record import ArtifactRecord
+from ..journal.source import Source
+from ..journal.stopped import storage
+from ..ports.artifacts import Away, Place, Profile
+from ..ports.context import Console, Context
+from ..system.clock import REAL, Clock
+from ..system.disk import Disk
+from . import bring_back, export_homes, home_folders, runtimes
+from .export_homes import Work
+
+_UNKNOWN = "the receipt has put nothing away of a session of this name"
+
+
+class _Lot(NamedTuple):
+    """What a run has put away of one session of a home, and the folder in which its rows are, "": they did not go."""
+
+    profile: Profile
+    session_id: str
+    artifacts: Sequence[ArtifactRecord]
+    rows: str
+
+
+def execute(
+    where: Place,
+    which: str,
+    names: Sequence[str],
+    ask: Export,
+    options: Options,
+    *,
+    disk: Disk | None = None,
+    console: Console | None = None,
+    clock: Clock = REAL,
+) -> ExportReport:
+    """Return what became of each session of which a run has put something away, or of those of these names."""
+    context = Context(options._replace(dry_run=True), disk or Disk(), console or Console(), clock)
+    try:
+        work = export_homes.begun(where, runtimes.exporting(where.runtime), ask, context)
+        source = bring_back.chosen(where, which, looking=True)
+        if source.restores:
+            what = f"{which} is no receipt of a run that put anything away"
+            raise Refused(what, (Ours("restore-sessions"), "--list shows them"), name="no_receipt")
+        lots = list(_lots(work, source))
+        missing = [name for name in dict.fromkeys(names) if name not in {lot.session_id for lot in lots}]
+        rows: list[Exported | Unexported] = [Unexported(name, "", name, Status.NOT_FOUND, _UNKNOWN) for name in missing]
+        rows += [_one(work, source, lot) for lot in lots if not names or lot.session_id in names]
+    except OSError as problem:
+        raise storage(problem, where.state) from None
+    return work.told(rows)
+
+
+def _lots(work: Work, source: Source) -> Iterator[_Lot]:
+    """Give what was put away, session by session; say how much is of none."""
+    profiles = {profile.root: profile for profile in work.where.profiles()}
+    meant = [store for store in source.stores if store.path in profiles]
+    alone = 0
+    for store in meant:
+        lying: dict[str, list[ArtifactRecord]] = defaultdict(list)
+        rows: dict[str, str] = {}
+        for one in store.artifacts:
+            session = one.session_id or work.exporting.named(one.path)
+            if one.kind == ROW and one.export and session is not None:
+                rows[session] = one.export
+            elif one.status == str(Status.ARCHIVED) and session is not None:
+                lying[session].append(one)
+            else:
+                alone += one.status == str(Status.ARCHIVED)
+        for session in dict.fromkeys((*lying, *rows)):
+            yield _Lot(profiles[store.path], session, lying.get(session, ()), rows.get(session, ""))
+    if alone:
+        what = "1 file or folder" if alone == 1 else f"{alone:,} files and folders"
+        work.context.console.warn(f"left out: {what} without a session")
+
+
+def _one(work: Work, source: Source, lot: _Lot) -> Exported | Unexported:
+    archive = home_folders.archive_of(source.run)
+    if gone := _gone(work, archive, lot):
+        what = f"{gone}: it is not in the archive of run {source.run} as it was put there"
+        return Unexported(lot.session_id, lot.profile.agent, lot.session_id, Status.REFUSED, what)
+    return work.one(lot.profile, lot.session_id, Away(f"{lot.profile.root}/{archive}", lot.rows))
+
+
+def _gone(work: Work, archive: str, lot: _Lot) -> str:
+    """Return the path of something that is no longer what was put away, "" where all of it is."""
+    with Aside(work.context.disk, lot.profile.root, archive) as aside:
+        for one in lot.artifacts:
+            path = f"{archive}/{one.path}"
+            found = aside.stat(path)
+            size = None if found is None else aside.weighed(path)[0] if one.folder else found.st_size
+            if size != one.size:
+                return f"{lot.profile.root}/{one.path}"
+    return ""

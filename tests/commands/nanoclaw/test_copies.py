@@ -1,0 +1,101 @@
+"""NanoClaw: copies of sessions ahead of a cleanup, and from what one has put away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.export_sessions import ExportSessions
+from support.commands import Answer, run_json
+from support.nanoclaw import CLOSED, OVER, USED, NanoclawHome, V1Home, V2Home
+
+CLAUDES = ("transcript", "tool_results", "debug", "todo", "telemetry")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A folder that is not there yet."""
+    return tmp_path / "out"
+
+
+def ran(home: NanoclawHome, command: type, *words: str) -> Answer:
+    return run_json(command, *words, "--home", str(home.path), state=None)
+
+
+def contents(home: NanoclawHome, path: str) -> set[bytes]:
+    whole = home.path / path
+    return {each.read_bytes() for each in ([whole] if whole.is_file() else whole.rglob("*")) if each.is_file()}
+
+
+def copied(answer: Answer) -> dict[str, set[bytes]]:
+    """Return by session the bytes of every file of its copy."""
+    return {
+        row["key"]: {each.read_bytes() for each in Path(row["path"]).rglob("*") if each.is_file()}
+        for row in answer.data["exported"]
+    }
+
+
+@pytest.fixture(params=["first", "second"])
+def home(request: pytest.FixtureRequest) -> NanoclawHome:
+    """A home of either version."""
+    found: NanoclawHome = request.getfixturevalue(request.param)
+    return found
+
+
+def lay(home: NanoclawHome) -> tuple[dict[str, str], set[bytes]]:
+    """Leave one of each kind; return the paths, and all that Claude Code has left of one session."""
+    assert isinstance(home, V1Home | V2Home)
+    paths = home.lay_free()
+    return paths, set().union(*(contents(home, paths[kind]) for kind in CLAUDES))
+
+
+def test_a_session_that_only_claude_code_knows_has_a_copy_before_it_goes(home: NanoclawHome, out: Path) -> None:
+    paths, said = lay(home)
+    answer = ran(home, CleanupSessions, "--export", str(out))
+    assert answer.code == 0, answer
+    assert not any((home.path / path).exists() for path in paths.values())
+    found = copied(answer)
+    assert said <= found[OVER]
+    assert set(found) == ({OVER, CLOSED, USED} if isinstance(home, V2Home) else {OVER})
+
+
+def test_what_was_put_away_is_exported_from_its_archive(home: NanoclawHome, out: Path) -> None:
+    _, said = lay(home)
+    assert ran(home, CleanupSessions).code == 0
+    before = home.tree()
+    answer = ran(home, ExportSessions, "--from", "last", "--output", str(out))
+    assert (answer.code, answer.data["failed"]) == (0, []), answer
+    found = copied(answer)
+    assert said <= found[OVER]
+    assert set(found) == ({OVER, CLOSED, USED} if isinstance(home, V2Home) else {OVER})
+    assert home.tree() == before
+
+
+def test_a_session_folder_is_exported_with_its_messages_from_the_archive(second: V2Home, out: Path) -> None:
+    second.row(CLOSED)
+    folder = second.session(CLOSED)
+    second.lay(f"{folder}/inbox/m1/photo.png", "png")
+    second.age(folder, 60 * 86_400)
+    assert ran(second, CleanupSessions).code == 0
+    assert not (second.path / folder).exists()
+    answer = ran(second, ExportSessions, "--from", "last", CLOSED, "--output", str(out))
+    [row] = answer.data["exported"]
+    copy = Path(row["path"])
+    assert row["events"] == 2
+    assert (copy / "files/inbox/m1/photo.png").read_text() == "png"
+    assert '"messages_out"' in (copy / "conversation.jsonl").read_text()
+    assert CLOSED in (copy / "rows.jsonl").read_text()
+
+
+def test_a_session_that_cannot_be_exported_stays_and_the_others_go(second: V2Home, out: Path) -> None:
+    paths = second.lay_free()
+    taken = out / "nanoclaw" / f"{CLOSED}-{CLOSED[:8]}"
+    taken.mkdir(parents=True)
+    out.chmod(0o700)
+    answer = ran(second, CleanupSessions, "--export", str(out), "--delete")
+    assert answer.code == 1
+    [row] = [row for row in answer.data["results"] if row["status"] == "refused"]
+    assert (row["path"], row["reason"]) == (str(second.path / paths["session_dir"]), "export")
+    assert (second.path / paths["session_dir"]).is_dir()
+    assert not (second.path / paths["transcript"]).exists()
