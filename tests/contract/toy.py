@@ -12,7 +12,8 @@ from session_closer.core.durable import SESSIONS
 from session_closer.core.model import PlannedRow, Session, Snapshot, Status, Traits
 from session_closer.journal.record import PLANNED, SessionRecord, StoreRecord
 from session_closer.journal.source import Chosen, ChosenSession
-from session_closer.ports.store import Interrupted, Ledger, Share, Store
+from session_closer.ports.share import Share
+from session_closer.ports.store import Interrupted, Ledger, Store
 from session_closer.ports.undo import Item, Returns
 from session_closer.system import files
 from session_closer.system.disk import Disk

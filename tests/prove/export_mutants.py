@@ -74,7 +74,7 @@ MUTANTS = (
         "row if done is None or isinstance(done, Exported) else _staying(row, done)",
         "row",
     ),
-    _blind("what was used since goes", "operations/apply.py", "plan = copies.unchanged(store, plan, first)", "pass"),
+    _blind("what was used since goes", "operations/take_out.py", "plan = copies.unchanged(store, plan, first)", "pass"),
     _blind(
         "what is closed is not exported",
         "operations/close.py",

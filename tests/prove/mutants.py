@@ -425,9 +425,9 @@ MUTANTS = (
     ),
     _one(
         "nobody looks again at the end",
-        "operations/apply.py",
-        "            if store.is_lent(share):\n",
-        "            if False:\n",
+        "operations/take_out.py",
+        "        if store.is_lent(share):\n",
+        "        if False:\n",
         "claims:batch",
     ),
     _one(

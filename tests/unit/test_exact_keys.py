@@ -71,7 +71,7 @@ def test_keep_only_closes_the_twin_of_an_exact_key_and_spares_that_of_a_project_
 
 
 def test_a_policy_takes_each_row_for_itself() -> None:
-    plan = planning.chosen({("lead", MIXED): MIXED}, {"lead": store(LOWER, MIXED)}, GatewayView(), Choices(stamp="x"))
+    plan = planning.chosen({"lead": [MIXED]}, {"lead": store(LOWER, MIXED)}, GatewayView(), Choices(stamp="x"))
     assert [row.key for row in plan.closing] == [MIXED]
 
 

@@ -95,7 +95,7 @@ def test_every_record_that_a_plan_can_make_is_read_again_as_it_was(
     snapshot = Snapshot(
         "lead", "/s/sessions.json", "/s", sessions, listed, by_owner={k: tuple(v) for k, v in owned.items()}
     )
-    wanted = {("lead", key): key for key in sessions}
+    wanted = {"lead": list(sessions)}
     plan = planning.chosen(wanted, {"lead": snapshot}, GatewayView(), Choices(stamp="2026-11-28T00-00-00.000Z"))
     members = document.members
     store = STORE.but(sessions=tuple(

@@ -106,10 +106,19 @@ def is_there(target: Target, snapshot: Snapshot) -> bool:
 
 
 def chosen(
-    wanted: Mapping[tuple[str, str], str], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices
+    wanted: Mapping[str, Collection[str]], snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices
 ) -> Plan:
-    """Return the plan that closes these (agent, key) pairs, which a policy has taken; the value is what is shown."""
-    return _finish(_decide(wanted, snapshots, view, choices), snapshots, view, choices)
+    """Return the plan that closes these keys, by agent, which a policy has taken."""
+    # One agent after the other: what is only needed meanwhile would be felt where there are many.
+    parts = [_of_agent(agent, keys_of, snapshots[agent], view, choices) for agent, keys_of in wanted.items()]
+    rows = tuple(row for part in parts for row in part.rows)
+    warnings = tuple(warning for part in parts for warning in part.warnings)
+    return Plan(rows, warnings, _kept(snapshots, rows))
+
+
+def _of_agent(agent: str, wanted: Collection[str], snapshot: Snapshot, view: GatewayView, choices: Choices) -> Plan:
+    own = {agent: snapshot}
+    return _finish(_decide({(agent, key): key for key in wanted}, own, view, choices), own, view, choices)
 
 
 def spared(plan: Plan, snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices) -> Plan:
@@ -256,9 +265,13 @@ def _finish(rows: Sequence[PlannedRow], snapshots: Mapping[str, Snapshot], view:
     finished = {agent: iter(plan.rows) for agent, plan in plans.items()}
     done = [next(finished[row.agent]) if row.status is Status.WOULD_CLOSE else row for row in rows]
     warnings = tuple(warning for plan in plans.values() for warning in plan.warnings)
-    going = sum(map(len, closing.values()))
-    kept = sum(len(sessions) for sessions in {s.path: s.sessions for s in snapshots.values()}.values()) - going
-    return Plan(tuple(done), warnings, kept)
+    return Plan(tuple(done), warnings, _kept(snapshots, done))
+
+
+def _kept(snapshots: Mapping[str, Snapshot], rows: Sequence[PlannedRow]) -> int:
+    """Return how many sessions stay; several agents may have one index."""
+    there = {snapshot.path: len(snapshot.sessions) for snapshot in snapshots.values()}
+    return sum(there.values()) - sum(row.status is Status.WOULD_CLOSE for row in rows)
 
 
 def route(session: Session, snapshot: Snapshot, view: GatewayView, via: str, alike: Collection[str] = ()) -> Route:

@@ -29,6 +29,9 @@ def outside(session: Session, snapshot: Snapshot) -> str | None:
 def _all_files(session: Session, snapshot: Snapshot, named: str | None) -> list[str]:
     by_name = snapshot.by_owner.get(named.removesuffix(".jsonl"), ()) if named else ()
     by_id = snapshot.by_owner.get(session.session_id, ()) if session.session_id else ()
+    if by_name == by_id == (named,):
+        # A second text of each name would be felt where there are many.
+        return list(by_name)
     first = [named] if named else []
     # Of tens of thousands of cron runs hardly any has a file, and most sessions have this one.
     if not {*by_name, *by_id}.difference(first):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ..core.errors import Refused
 from ..core.model import Life
-from ..ports.store import Readable
+from ..ports.share import Readable
 from ..system import files
 from .gateway.command import VERSION, OpenClaw
 from .gateway.link import LinkLost, LinkRefused

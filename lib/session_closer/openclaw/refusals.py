@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..core.effects import How
 from ..core.errors import CloserError, GatewayNeeded, Refused
 from ..core.model import Life, Route
-from ..ports.store import Readable
+from ..ports.share import Readable
 from ..ports.undo import Item
 from ..system import flock
 from . import migration

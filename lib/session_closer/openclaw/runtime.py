@@ -16,7 +16,8 @@ from ..journal.record import StoreRecord
 from ..journal.source import Chosen
 from ..ports.context import Context
 from ..ports.runtime import Double, Part
-from ..ports.store import Readable, Store
+from ..ports.share import Readable
+from ..ports.store import Store
 from ..ports.undo import Item, Returns
 from . import access, owner, refusals, registers, stores, writable
 from .files.port import Files
@@ -164,7 +165,11 @@ class OpenClawRuntime:
 
     def going(self, keys: Mapping[str, Collection[str]]) -> None:
         """Note which sessions, by agent, this run is still to close."""
-        self.here.neighbours.going = keys
+        self.here.neighbours.going = dict(keys)
+
+    def gone(self, agent: str) -> None:
+        """Note that it closes no more of an agent."""
+        self.here.neighbours.going.pop(agent, None)
 
     def one_look(self) -> AbstractContextManager[None]:
         """Within this, the other agents' indexes are looked at once."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..core.errors import Refused
 from ..core.model import Snapshot
 from ..journal import history
-from ..ports.store import Readable
+from ..ports.share import Readable
 from ..system.files import exists
 from .files import store as files
 from .home import Home

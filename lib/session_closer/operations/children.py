@@ -15,7 +15,7 @@ from ..core.planning import Choices
 from ..core.protection import protection
 from ..core.transcripts import is_running
 from ..journal import closed
-from ..ports.store import Share
+from ..ports.share import Share
 from .request import Look, Request
 
 _NEW = "it has appeared in this moment: look again"

@@ -13,7 +13,7 @@ from ..core.durable import SESSIONS, Move
 from ..core.findings import Chores
 from ..core.model import Status
 from ..journal.record import StoreRecord
-from ..ports.store import Readable, Share
+from ..ports.share import Readable, Share
 from . import strays
 from .request import Request
 from .transaction import Transaction
@@ -48,6 +48,7 @@ def _share(transaction: Transaction, store: Readable) -> Share:
     for share in transaction.shares:
         if share.store is store:
             share.finished = False
+            share.record = share.whole(share.record)
             return share
     record = StoreRecord(agent=store.agent, era=store.era, path=store.index, roots={SESSIONS: store.folder})
     share = Share(store=store, rows=[], record=record, note=transaction.note, hashes=transaction.hashes)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ..core import escape, ids, keys, planning
 from ..core.errors import CloserError, Refused
@@ -25,6 +26,9 @@ from .look import look, planned_sizes
 from .request import Look, Rehearse, Request
 from .restart import nothing_to_restart
 from .transaction import Transaction
+
+if TYPE_CHECKING:
+    from .take_out import Closing
 
 
 def execute(
@@ -47,7 +51,13 @@ def execute(
     runtime = runtimes.opened(where if rehearse is None else runtimes.apart(where), context)
     transaction = Transaction(context.disk, runtime.root, wish.operation, options.reason, clock)
     try:
-        return _perform(Request(runtime, wish), transaction, rehearse)
+        request = Request(runtime, wish)
+        found = _planned(request, transaction, rehearse)
+        if isinstance(found, Report):
+            return found
+        from . import apply  # what changes a store is not loaded to look at one
+
+        return apply.perform(request, transaction, found)
     except OSError as problem:
         raise storage(problem, where.state) from None
     finally:
@@ -55,7 +65,8 @@ def execute(
         transaction.release()
 
 
-def _perform(request: Request, transaction: Transaction, rehearse: Rehearse | None) -> Report:
+def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | None) -> Report | Closing:
+    """Return what is to be changed, or the report of a run that changes nothing."""
     request.warn(*request.runtime.exposure())
     left = _finish_interrupted(request)
     found = look(request, partial(_settle, request) if left else None)
@@ -83,9 +94,9 @@ def _perform(request: Request, transaction: Transaction, rehearse: Rehearse | No
         plan = copies.made(request, plan, request.options.export)
     if error is not None or request.options.dry_run or not (plan.closing or plan.deferred or plan.tidying):
         return summary.of(request, found, plan, transaction, restart=nothing_to_restart(request.gateway), error=error)
-    from . import apply  # what changes a store is not loaded to look at one
+    from .take_out import Closing  # what changes a store is not loaded to look at one
 
-    return apply.change(request, found, plan, transaction)
+    return Closing(request, found, plan, transaction)
 
 
 def _rehearsed(

@@ -33,7 +33,7 @@ def decide(request: Request, found: Look) -> Plan:
         request.warn(*planning.spoken_of(plan, named=not request.wish.keep))
     if request.wish.matching is not None and (going := filters.counted(plan)):
         request.warn(f"by kind: {going}")
-    request.runtime.going({agent: {row.key for row in rows} for agent, rows in plan.by_agent.items()})
+    request.runtime.going({agent: tuple(row.key for row in rows) for agent, rows in plan.by_agent.items()})
     with request.runtime.one_look():
         return _finished(request, found, plan, choices)
 
@@ -159,7 +159,7 @@ def _by_policy(request: Request, rules: Rules, found: Look, choices: Choices, fi
     doubt = clocks.doubt(rules.now, history.beginnings(runtime.root)) if rules.policy.expire_archives else None
     known = first.findings if first is not None else {}
     findings: dict[str, Findings] = {}
-    wanted: dict[tuple[str, str], str] = {}
+    wanted: dict[str, list[str]] = {}
     for agent, snapshot in snapshots.items():
         ours = _certainly_ours(request, rules, snapshot, doubt, warns=agent not in known)
         taken = verdicts.findings(rules, snapshot, found.view, found.sizes.get(agent, {}), ours)
@@ -167,9 +167,13 @@ def _by_policy(request: Request, rules: Rules, found: Look, choices: Choices, fi
             request.warn(*(f"agent {agent}: {said}: the others are protected, or too young" for said in taken.unmet))
         # What is decided again under the lock can only be less.
         findings[agent] = known.get(agent, taken)
-        wanted.update(((agent, key), key) for key in taken.verdicts)
-    actions = {(agent, key): findings[agent].verdicts.get(key) for agent, key in wanted}
-    freeing = frozenset(pair for pair, verdict in actions.items() if verdict and verdict.action in FREEING)
+        wanted[agent] = list(taken.verdicts)
+    freeing = frozenset(
+        (agent, key)
+        for agent, keys in wanted.items()
+        for key in keys
+        if (verdict := findings[agent].verdicts.get(key)) and verdict.action in FREEING
+    )
     plan = planning.chosen(wanted, snapshots, found.view, choices._replace(freeing=freeing))
     staying = {
         (row.agent, row.key): str(row.reason or row.status) for row in plan.rows if row.status is not Status.WOULD_CLOSE

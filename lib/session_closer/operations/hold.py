@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from ..core.errors import Busy
 from ..ports.runtime import Runtime
-from ..ports.store import Readable, Store
+from ..ports.share import Readable
+from ..ports.store import Store
 from ..system import flock
 from ..system.files import is_folder
 from . import recover

@@ -21,6 +21,7 @@ from ..system.replica import Shape
 from . import apply, runtimes
 from .look import look
 from .request import Look, Request
+from .take_out import Closing
 from .transaction import Transaction
 
 # An index is copied, backed up twice, written anew twice.
@@ -116,7 +117,9 @@ def _closed(request: Request, double: Double, context: Context) -> Report:
         found = look(there, None)
         rows = tuple(row._replace(session=_session(found, row.agent, row.key)) for row in double.plan.rows)
         found = replace(found, sizes={agent: {} for agent in agents})
-        return apply.change(there, found, replace(double.plan, rows=rows), transaction)
+        runtime.going({agent: tuple(row.key for row in own) for agent, own in double.plan.by_agent.items()})
+        work = Closing(there, found, replace(double.plan, rows=rows), transaction)
+        return apply.perform(there, transaction, work)
     finally:
         runtime.close()
         transaction.release()

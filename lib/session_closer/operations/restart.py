@@ -9,7 +9,8 @@ from ..core.report import RestartResult
 from ..journal.record import RestartRecord
 from ..ports.gateway import Gateway
 from ..ports.runtime import Runtime
-from ..ports.store import Ledger, Share
+from ..ports.share import Share
+from ..ports.store import Ledger
 from ..system import processes
 from ..system.clock import Clock
 
@@ -91,9 +92,7 @@ def _spared(runtime: Runtime, ledger: Ledger, *, needed: bool) -> RestartResult 
 def _closed_below(edits: Sequence[Share]) -> dict[str, list[str]]:
     """Return what was closed below the gateway, keys by agent."""
     closed = {
-        share.store.agent: [
-            row.key for row in share.rows if row.route is Route.FILES and share.results.became(row.key) is Status.CLOSED
-        ]
+        share.store.agent: sorted(share.results.those(Status.CLOSED).intersection(share.planned_keys(Route.FILES)))
         for share in edits
     }
     return {agent: keys for agent, keys in closed.items() if keys}

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from ..core.errors import Busy, CloserError, Refused, UsageProblem
 from ..core.model import Status
-from ..core.report import Outcome, Report, RestartResult, StoreResult
+from ..core.report import Outcome, Report
 from ..core.wish import Options, Wish
 from ..journal import history, receipts
-from ..journal.record import RestartRecord, StoreRecord
 from ..journal.source import Chosen, Source
-from ..journal.stopped import STOPPING, stopped, storage
+from ..journal.stopped import storage
 from ..ports.context import Console, Context
 from ..ports.runtime import Place
 from ..ports.undo import Item, Past, Returns
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
-from . import close, close_again, handoff, recover, runs, runtimes, several, summary
-from .hold import locked
+from . import apply, close, close_again, recover, runs, runtimes, several
+from .give_back import Returning
 from .request import Request
-from .restart import not_begun, nothing_to_restart, restart_once
+from .restart import nothing_to_restart
 from .transaction import Transaction
 
 RESTORE = "restore-sessions"
@@ -161,14 +159,13 @@ def _perform(
     todo = [item for item in returns if item.is_wanted]
     if ask.which == receipts.LAST and not ask.keys and _are_back(returns):
         request.warn(runs.before(request.runtime.root, chosen[0].source.run, request.options))
+    work = Returning(request, parts, returns, missing, transaction)
     error = None if ask.check else _refusal(request, ask, todo)
-    result = nothing_to_restart(request.gateway)
     if error is None and not dry_run and todo:
-        result, error = _change(request, transaction, parts, returns)
-    elif error is None and not dry_run:
+        return apply.perform(request, transaction, work)
+    if error is None and not dry_run:
         runtime.switch_on(returns)
-    report = _report(request, transaction, returns, missing, restart=result, error=error)
-    return report if error is not None else _ended(request, transaction, returns, report)
+    return work.report(nothing_to_restart(request.gateway), error)
 
 
 def _are_back(returns: Returns) -> bool:
@@ -188,105 +185,3 @@ def _written(request: Request, todo: Sequence[Item]) -> Iterator[str]:
         going[item.agent].append(item)
     for agent, items in going.items():
         yield from request.runtime.stores[agent].written_back(items)
-
-
-def _change(
-    request: Request, transaction: Transaction, parts: Mapping[str, Sequence[Chosen]], returns: Returns
-) -> tuple[RestartResult, CloserError | None]:
-    """Bring back what still can be; return how the restart ended that was owed, and what ended the run early."""
-    result, error = nothing_to_restart(request.gateway), None
-    with request.gateway.interlude() as interlude:
-        try:
-            _stores_back(request, transaction, parts, returns)
-            note_taken = request.runtime.put_back([one for some in parts.values() for one in some], returns)
-            result = restart_once(request.runtime, transaction)
-            for share in transaction.shares:
-                request.runtime.stores[share.store.agent].check_back(share, returns)
-            note_taken(result)
-        except STOPPING as problem:
-            error = stopped(problem, request.runtime.root, has_changed=bool(transaction.shares))
-    returns.end()
-    request.runtime.switch_on(returns)
-    return interlude.result or result, error
-
-
-def _stores_back(
-    request: Request, transaction: Transaction, parts: Mapping[str, Sequence[Chosen]], returns: Returns
-) -> None:
-    """Have each store, held, decide again, and bring back what it still can."""
-    agents = sorted({item.agent for item in returns if item.is_wanted})
-    if not request.runtime.own_indexes:
-        # Where they share an index, each was closed in what another had left.
-        agents.sort(key=lambda agent: max(one.at for one in parts[agent]), reverse=True)
-    for agent in request.in_turn(agents):
-        wanted = {item.key for item in returns.of(agent) if item.is_wanted}
-        store = request.runtime.stores[agent]
-        with locked(request.runtime, store):
-            store.bring_back([one for one in parts[agent] if one.name in wanted], transaction, returns)
-
-
-def _ended(request: Request, transaction: Transaction, returns: Returns, report: Report) -> Report:
-    """Turn the record into the receipt, or leave it to the process that restarts the gateway."""
-    record, journal = transaction.record, transaction.journal
-    if record is None or journal is None:
-        return report
-    status = {(item.agent, item.key): str(item.status) for item in returns}
-
-    def ended(store: StoreRecord) -> StoreRecord:
-        sessions = journal.whole(store).sessions
-        return store.but(sessions=tuple(s.but(status=status.get((store.agent, s.key), s.status)) for s in sessions))
-
-    recorded = transaction.recorded()
-    others = [row for row in report.results if (row.agent, row.key) not in recorded]
-    rows = tuple(summary.ended(row, missing_ok=False) for row in others)
-    last = record.but(results=rows, restart=_owed(report.restart))
-    if report.restart.result == "handed-off":
-        last = last.but(stores=tuple(map(ended, last.stores)))
-        journal.write(last)
-        why = handoff.start(request.runtime, journal, last.id, request.options)
-        if not why:
-            return report
-        report = report._replace(restart=not_begun(request.gateway, why))
-    last = last.but(state="done", finished_at=request.runtime.context.clock.iso_now(), restart=_owed(report.restart))
-    journal.finish(last, map(ended, last.stores))
-    return report
-
-
-def _owed(result: RestartResult) -> RestartRecord:
-    return RestartRecord(result.needed, bool(result.ok), result.result, result.detail)
-
-
-def _report(
-    request: Request,
-    transaction: Transaction,
-    returns: Returns,
-    missing: Sequence[Outcome],
-    *,
-    restart: RestartResult,
-    error: CloserError | None,
-) -> Report:
-    rows = (*(item.outcome() for item in returns), *missing)
-    for share in transaction.shares:
-        request.warn(*share.warnings)
-    backups = {
-        share.record.agent: os.path.join(share.store.place, share.record.backup)
-        for share in transaction.shares
-        if share.record.backup is not None
-    }
-    unfinished = transaction.journal if error is not None else None
-    return Report(
-        operation=RESTORE,
-        dry_run=request.options.dry_run,
-        stores=tuple(
-            StoreResult(agent, store.index, store.era, backups.get(agent), hides=store.traits.hides)
-            for agent, store in request.runtime.stores.items()
-        ),
-        results=rows,
-        gateway=request.gateway.result(),
-        restart=restart,
-        receipt=unfinished.path if unfinished is not None else transaction.receipt,
-        # A file without a session that is back is put away again by a cleanup.
-        undo=transaction.undo(request.options) if any(row.key for row in rows) else None,
-        warnings=tuple(request.runtime.context.console.warnings),
-        error=error,
-    )

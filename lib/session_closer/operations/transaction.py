@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ from ..system.clock import REAL, Clock
 from ..system.disk import Disk
 
 if TYPE_CHECKING:
-    from ..ports.store import Share
+    from ..ports.share import Share
 
 
 @dataclass(slots=True)
@@ -33,7 +35,7 @@ class Transaction:
     journal: Journal | None = None
     shares: list[Share] = field(default_factory=list)
     hashes: HashBudget = field(default_factory=HashBudget)
-    _keys: set[tuple[str, str]] = field(default_factory=set)
+    _rested: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -108,6 +110,8 @@ class Transaction:
         if self.record is None or self.journal is None:
             self.begin(store)
             return
+        # What was let go of would be lost.
+        assert store.sessions or (store.path, store.agent) not in self._rested
         record = with_store(self.record, store)
         if not _holds(self.record, store):
             self.journal.check(record)
@@ -120,14 +124,26 @@ class Transaction:
             return
         bare = self.journal.rest(share.record)
         if bare is not share.record:
-            self._keys.update((share.record.agent, session.key) for session in share.record.sessions)
+            # What is told of a close has its keys.
+            keys = () if share.rows else (session.key for session in share.record.sessions)
+            self._rested[bare.path, bare.agent] = frozenset(keys)
             self.record = with_store(self.record, bare)
-            share.record = bare
+            share.rest(bare)
 
-    def recorded(self) -> set[tuple[str, str]]:
-        """Return agent and key of each session that the record speaks of."""
-        stores = self.record.stores if self.record is not None else ()
-        return self._keys.union((store.agent, session.key) for store in stores for session in store.sessions)
+    def whole(self, store: StoreRecord) -> StoreRecord:
+        """Return a store's part of the record with what was let go of; raise OSError, or StorageFailed: not read."""
+        return self.journal.whole(store) if self.journal is not None else store
+
+    def recorded(self) -> Mapping[str, Collection[str]]:
+        """Return by agent the keys of the sessions that the record speaks of."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for (_, agent), keys in self._rested.items():
+            found[agent] |= keys
+        for share in self.shares:
+            found[share.store.agent].update(share.told)
+        for store in self.record.stores if self.record is not None else ():
+            found[store.agent].update(session.key for session in store.sessions)
+        return found
 
     def forget(self) -> None:
         """Let a run that has changed nothing be none, once its record is removed."""

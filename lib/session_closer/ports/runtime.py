@@ -16,7 +16,8 @@ from ..journal.source import Chosen
 from ..system.clock import Clock
 from .context import Context
 from .gateway import Gateway
-from .store import Readable, Store
+from .share import Readable
+from .store import Store
 from .undo import Item, Past, Returns
 
 
@@ -201,6 +202,9 @@ class Runtime(Protocol):
 
     def going(self, keys: Mapping[str, Collection[str]]) -> None:
         """Note which sessions, by agent, this run is still to close: what only they use is nobody else's."""
+
+    def gone(self, agent: str) -> None:
+        """Note that this run closes no more of an agent: what is there now stays, and what that uses stays, too."""
 
     def one_look(self) -> AbstractContextManager[None]:
         """Within this, what others use is looked at once, and is of that moment for all agents."""

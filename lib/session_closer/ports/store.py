@@ -1,144 +1,20 @@
-"""A store of sessions to whoever works with it, whatever keeps it: read, changed, its share of a run, its record."""
+"""A store of sessions to whoever changes it, whatever keeps it: what is asked of it, and who keeps the record."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
-from ..core import names
 from ..core.budget import HashBudget
-from ..core.details import Details
-from ..core.effects import Effect
 from ..core.errors import Refused
 from ..core.export.parts import Parts
-from ..core.model import PUT_AWAY, PlannedRow, Reason, Session, Snapshot, Status, Traits
-from ..core.report import Outcome
-from ..core.results import Results
+from ..core.model import PlannedRow, Session, Snapshot
 from ..journal.record import Damaged, RestartRecord, StoreRecord
 from ..journal.source import Chosen, ChosenSession
-from ..system.clock import REAL, Clock
+from .share import Readable, Share
 from .undo import Item, Returns
-
-FINISHES = "the same command again finishes it"
-
-
-class Readable(Protocol):
-    """One agent's sessions, to be looked at.
-
-    `index` holds them, `folder` their transcripts and archives, `place` is what we lock, `beside` the folder of an
-    index elsewhere, which has transcripts, too, else "". `traits`, `era` ([a-z], 16 letters at most) and `place` are
-    properties, or attributes of the class.
-    """
-
-    agent: str
-    index: str
-    folder: str
-    beside: str
-
-    @property
-    def traits(self) -> Traits:
-        """How it differs from other kinds of store."""
-
-    @property
-    def era(self) -> str:
-        """The kind of store, as reports and records name it."""
-
-    @property
-    def place(self) -> str:
-        """The folder of the index."""
-
-    def read(self) -> Snapshot:
-        """Return the store as it is now; raise CorruptStore or Refused."""
-
-    def sizes(self, sessions: Sequence[Session], snapshot: Snapshot) -> dict[str, int | None]:
-        """Return the bytes of the sessions' transcripts by key, None where they cannot be told; raise Refused."""
-
-    def details(self, keys: Iterable[str]) -> Mapping[str, Details]:
-        """Return what these sessions are called and have used, by key, as of the last `read`; raise Refused.
-
-        A store that knows nothing of it leaves them out.
-        """
-        del keys
-        return {}
-
-
-@dataclass(slots=True, kw_only=True)
-class Share:
-    """One store's share of a run, as it goes on: what is planned, its record, and what became of each session.
-
-    `tidied` are the results of files that belong to no session; `hashes`: how much of the files the run may still read.
-    `edited`: entries are out, so a restart may be owed; `finished`: all results are said, and `give_up` has nothing to
-    do. `note` and `hashes` are the ledger's.
-    """
-
-    store: Readable
-    rows: list[PlannedRow]
-    record: StoreRecord
-    note: Callable[[StoreRecord], None]
-    hashes: HashBudget
-    clock: Clock = REAL
-    edited: bool = False
-    finished: bool = False
-    results: Results = field(default_factory=Results)
-    warnings: list[str] = field(default_factory=list)
-    tidied: list[Outcome] = field(default_factory=list)
-
-    def give_up(self) -> None:
-        """Call nothing closed of what was under way when an error ended the run; say what is out of the store."""
-        if self.finished:
-            return
-        self.results.unfinished(self.gone(), f"out of the store already, but not finished: {FINISHES}")
-
-    def gone(self) -> list[str]:
-        """Return which of the sessions are out of the store, as far as it can be read."""
-        return []
-
-    def note_archives(self, key: str, paths: Iterable[str]) -> None:
-        """Note the archives that a gateway names which are there: it may have another name for the folder."""
-        beside = self.store.beside
-        # A gateway in a container calls both folders by other names.
-        there = [
-            name
-            for path in map(os.path.basename, paths)
-            for name in (path, *([os.path.join(beside, path)] if beside else []))
-            if os.path.isfile(os.path.join(self.store.folder, name))
-        ]
-        self.results.archives[key] = [name for name in there if names.archived_from(name) is not None]
-
-    def outcomes(self) -> list[Outcome]:
-        """Return a result for each planned row."""
-        return [*map(self._outcome, self.rows), *self.tidied]
-
-    def _outcome(self, row: PlannedRow) -> Outcome:
-        results = self.results
-        became = results.became(row.key)
-        archives = [os.path.join(self.store.folder, name) for name in results.archives.get(row.key, ())]
-        if self.store.traits.hides:
-            # Who hides a session names its archive before it has written it.
-            archives = [path for path in archives if os.path.isfile(path)]
-        return Outcome(
-            row.given,
-            row.agent,
-            row.key,
-            Status.FAILED if became is None else became,
-            Reason.RUNNING if became is Status.REFUSED else Reason.PENDING if row.key in results.pending else None,
-            row.session.session_id if row.session else None,
-            row.route,
-            tuple(archives),
-            results.message(row.key),
-            key_free={Status.CLOSED: True, Status.ARCHIVED: False}.get(became) if became is not None else None,
-            effects=row.effects(self.store.traits, archived=became is Status.ARCHIVED) if became in PUT_AWAY else (),
-            left=row.left if became is Status.CLOSED else (),
-            parent=row.parent,
-        )
-
-    def _effects(self, row: PlannedRow, became: Status | None) -> tuple[Effect, ...]:
-        if became not in PUT_AWAY:
-            return ()
-        return row.effects(self.store.traits, archived=became is Status.ARCHIVED)
 
 
 class Ledger(Protocol):
@@ -172,6 +48,9 @@ class Ledger(Protocol):
 
     def rest(self, share: Share) -> None:
         """Let go of what the record says of a store's sessions, which is durable: there may be many stores."""
+
+    def whole(self, store: StoreRecord) -> StoreRecord:
+        """Return a store's part of the record with what was let go of."""
 
     def owe(self, restart: RestartRecord) -> None:
         """Write what the run owes its gateway."""

@@ -24,8 +24,8 @@ from session_closer.openclaw.gateway import restart
 from session_closer.openclaw.gateway.client import PATCH_MANY, rounds
 from session_closer.openclaw.gateway.link import LinkLost
 from session_closer.openclaw.home import Home
-from session_closer.operations import apply
 from session_closer.operations import close as executor
+from session_closer.operations import take_out
 from session_closer.system import flock
 from session_closer.system.clock import Clock
 from session_closer.system.disk import Disk
@@ -422,7 +422,7 @@ def test_a_run_that_ends_after_its_restart_owes_none(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(apply, "with_what_it_lists", stopped)
+        patched.setattr(take_out, "with_what_it_lists", stopped)
         assert run_json(CloseProject, "alpha", "--via", "files", state=served.state).code == 130
     again = run_json(CloseProject, "alpha", state=served.state)
     assert (again.code, again.rows) == (0, [(ALPHA, "already_closed")])

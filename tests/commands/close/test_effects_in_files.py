@@ -20,6 +20,7 @@ from session_closer.core.wish import Options
 from session_closer.openclaw import home
 from session_closer.openclaw.attached import bindings as bindings_of
 from session_closer.openclaw.attached import mentions
+from session_closer.operations import apply
 from session_closer.operations import restore as restoring
 from session_closer.system import files
 from session_closer.system.disk import Disk
@@ -267,13 +268,13 @@ def test_what_the_gateway_writes_over_before_it_ends_is_not_called_restored(
     store = stage("up")
     bind(store, record(KELLY, "123"), record(ALPHA, "456"))
     answer = closed_by_gateway(store)
-    restart = restoring.restart_once
+    restart = apply.restart_once
 
     def restarted(*run: Any) -> RestartResult:
         unbind(store, KELLY)()
         return restart(*run)
 
-    monkeypatch.setattr(restoring, "restart_once", restarted)
+    monkeypatch.setattr(apply, "restart_once", restarted)
     assert "its own list" in not_restored(undo(store, answer))
 
 

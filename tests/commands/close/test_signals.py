@@ -36,7 +36,7 @@ def sent(*arguments):
 Disk.rename_new = sent
 """
 AGAIN = """
-from session_closer.ports.store import Share
+from session_closer.ports.share import Share
 give_up = Share.give_up
 def again(work):
     os.kill(os.getpid(), signal.NAME)

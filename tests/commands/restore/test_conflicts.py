@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from session_closer.operations import apply
 from session_closer.operations import restore as restoring
 from session_closer.system.disk import Disk
 from support.commands import restore
@@ -175,7 +176,7 @@ def test_what_changes_between_the_look_and_the_lock_is_seen_under_the_lock(
     store: Store, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Store], None], ended: str, says: str
 ) -> None:
     close(store, "kelly-dashboard", "topics")
-    real = restoring.locked
+    real = apply.locked
     left: list[Any] = []
 
     @contextmanager
@@ -185,7 +186,7 @@ def test_what_changes_between_the_look_and_the_lock_is_seen_under_the_lock(
         with real(*held):
             yield
 
-    monkeypatch.setattr(restoring, "locked", late)
+    monkeypatch.setattr(apply, "locked", late)
     answer = restore(store, "last")
     assert (answer.code, statuses(answer)[KELLY]) == (1, ended)
     assert says in rows(answer)[KELLY]["error"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def attach(here: Installation, plan: Plan) -> Plan:
 
 def _found(here: Installation, going: Mapping[str, Sequence[Session]]) -> dict[tuple[str, str], list[Attached]]:
     """Return by agent and key what is attached to these sessions of each agent."""
-    goes = frozenset(chain.from_iterable(here.neighbours.going.values()))
+    goes = _Goes(here.neighbours.going)
     found: dict[tuple[str, str], list[Attached]] = {}
     for agent, sessions in going.items():
         named, problems = look(here.home, agent, sessions, goes)
@@ -78,15 +79,27 @@ def _found(here: Installation, going: Mapping[str, Sequence[Session]]) -> dict[t
     return found
 
 
-def _children_in_files(here: Installation, agent: str, sessions: Sequence[Session], goes: Collection[str]) -> Found:
+class _Goes:
+    """The keys of the sessions that go, of all agents: put together only where one of them has a child."""
+
+    def __init__(self, going: Mapping[str, Collection[str]]) -> None:
+        self._going = going
+
+    @cached_property
+    def _keys(self) -> frozenset[str]:
+        return frozenset(chain.from_iterable(self._going.values()))
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+
+def _children_in_files(here: Installation, agent: str, sessions: Sequence[Session], goes: Container[str]) -> Found:
     """Give the sessions of file stores that name one of these as their parent, without those that go themselves."""
     keys = {session.key for session in sessions}
     store = here.stores[agent]
     assert isinstance(store, FileStore)
-    assert store.document is not None
     children: dict[str, list[str]] = defaultdict(list)
-    rows = (member.row for member in store.document.members.values())
-    for parent, child in (*neighbours.spawned(rows, keys), *here.neighbours.spawned_elsewhere(agent, keys)):
+    for parent, child in (*neighbours.spawned(store.sessions(), keys), *here.neighbours.spawned_elsewhere(agent, keys)):
         if child not in goes:
             children[parent].append(child)
     for parent, of_it in children.items():
@@ -95,14 +108,20 @@ def _children_in_files(here: Installation, agent: str, sessions: Sequence[Sessio
 
 def _in_files(here: Installation, going: Mapping[str, Sequence[Session]]) -> dict[tuple[str, str], list[Attached]]:
     """Return by agent and key the files that speak of sessions; looked for once in a run."""
-    owners: dict[str, tuple[str, str]] = {}
-    for agent, sessions in going.items():
-        for word, key in _words(sessions).items():
-            owners.setdefault(word, (agent, key))
-    if not owners:
+    if not going:
         return {}
+
+    def known(words: Collection[str]) -> dict[str, tuple[str, str]]:
+        owners: dict[str, tuple[str, str]] = {}
+        for agent, sessions in going.items():
+            for word, key in _words(sessions).items():
+                if word in words:
+                    owners.setdefault(word, (agent, key))
+        return owners
+
     if here.mentions is None:
-        here.mentions = mentions.look(here.home, owners)
+        here.mentions = mentions.look(here.home, known)
+    owners = known({place.word for place in here.mentions})
     places: dict[tuple[str, str], list[mentions.Place]] = defaultdict(list)
     for place in here.mentions:
         # What is decided again is at most what was decided first.
@@ -120,7 +139,7 @@ def _with(row: PlannedRow, found: Sequence[Attached] | None) -> PlannedRow:
 
 
 def look(
-    home: Home, agent: str, sessions: Sequence[Session], goes: Collection[str] = ()
+    home: Home, agent: str, sessions: Sequence[Session], goes: Container[str] = ()
 ) -> tuple[dict[str, list[Attached]], list[CloserError]]:
     """Return what is attached to each of an agent's sessions, by key, and why a place was not looked at.
 
@@ -140,7 +159,7 @@ def look(
 
 
 def _places(
-    home: Home, agent: str, sessions: Sequence[Session], owners: Mapping[str, str], goes: Collection[str]
+    home: Home, agent: str, sessions: Sequence[Session], owners: Mapping[str, str], goes: Container[str]
 ) -> Iterator[Found]:
     yield ((session.key, Attached("pin")) for session in sessions if session.pinned)
     for path in databases(home, agent):
@@ -157,7 +176,7 @@ def _bindings_in_files(home: Home, owners: Mapping[str, str]) -> Found:
             yield owners[target], mentions.binding(record)
 
 
-def _in_database(path: str, owners: Mapping[str, str], home: Home, goes: Collection[str]) -> Found:
+def _in_database(path: str, owners: Mapping[str, str], home: Home, goes: Container[str]) -> Found:
     with tables.looking(path, owners) as connection:
         yield from _children(connection, owners, goes)
         yield from _in_tables(connection, owners, home)
@@ -181,7 +200,7 @@ def _in_tables(connection: Connection, owners: Mapping[str, str], home: Home) ->
             yield key, Attached(kind, count=count, destroyed=table.destroyed)
 
 
-def _children(connection: Connection, owners: Mapping[str, str], goes: Collection[str]) -> Found:
+def _children(connection: Connection, owners: Mapping[str, str], goes: Container[str]) -> Found:
     """Give the sessions that a session has spawned and that go on without it."""
     known = tables.columns(connection, "session_nodes")
     children: dict[str, dict[str, None]] = defaultdict(dict)

@@ -13,7 +13,7 @@ from ...core.errors import CloserError
 from ...core.escape import plain
 from ...core.model import PUT_AWAY, Status
 from ...journal.record import Off, SessionRecord, StoreRecord
-from ...ports.store import Share
+from ...ports.share import Share
 from ...ports.undo import Item, Returns
 from ..gateway import connection
 from ..gateway.connection import Gateway

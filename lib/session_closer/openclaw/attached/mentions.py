@@ -7,7 +7,8 @@ import json
 import os
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from ...core import names
@@ -32,6 +33,8 @@ _ID_CHARACTERS = 8
 _QUOTED = re.compile(rb'"([^"\\]{1,512})"')
 _PARTS = re.compile(r"[A-Za-z0-9_-]+")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# So many words of files are held against the sessions at once.
+_WORDS = 20_000
 # More files of one folder are counted.
 _NAMED = 3
 
@@ -43,21 +46,43 @@ class Place(NamedTuple):
     path: str
 
 
-def look(home: Home, words: Mapping[str, Any]) -> list[Place]:
-    """Return which files speak of sessions, by their keys and ids; those of the sessions folders are left out."""
-    found: list[Place] = []
-    wanted = {word.encode("utf-8", "surrogatepass") for word in words}
-    ids = {word for word in words if len(word) >= _ID_CHARACTERS and names.is_session_id(word)}
-    left = _ALL_BYTES
-    for path, entry in _entries(home):
-        word = _named_after(entry.name, ids)
-        if word is None and left > 0 and _is_read(path):
+def look(home: Home, known: Callable[[Collection[str]], Collection[str]]) -> list[Place]:
+    """Return which files speak of sessions, by their keys and ids; those of the sessions folders are left out.
+
+    `known` returns which of some words are keys or ids of the sessions that are meant: of these there may be many more.
+    """
+    entries = list(_entries(home))
+    named = {path: _ids_in(entry.name) for path, entry in entries}
+    found = _first(named, known)
+    spoken: dict[str, list[str]] = {}
+    count, left = 0, _ALL_BYTES
+    for path, entry in entries:
+        if path not in found and left > 0 and _is_read(path):
             raw = _small(entry)
             left -= len(raw)
-            spoken = next((one for one in _QUOTED.findall(raw) if one in wanted), None)
-            word = spoken.decode("utf-8", "surrogatepass") if spoken is not None else None
-        if word is not None:
-            found.append(Place(word, path))
+            spoken[path] = _quoted(raw)
+            count += len(spoken[path])
+        if count > _WORDS:
+            found |= _first(spoken, known)
+            count, spoken = 0, {}
+    found |= _first(spoken, known)
+    return [Place(found[path], path) for path, _ in entries if path in found]
+
+
+def _first(words: Mapping[str, Sequence[str]], known: Callable[[Collection[str]], Collection[str]]) -> dict[str, str]:
+    """Return by path the first of its words that is known, without those that have none."""
+    every = set(chain.from_iterable(words.values()))
+    meant = known(every) if every else ()
+    first = {path: next((word for word in own if word in meant), None) for path, own in words.items()} if meant else {}
+    return {path: word for path, word in first.items() if word is not None}
+
+
+def _quoted(raw: bytes) -> list[str]:
+    """Return what stands in quotes in a text, each once."""
+    found = []
+    for word in dict.fromkeys(_QUOTED.findall(raw)):
+        with contextlib.suppress(UnicodeDecodeError):
+            found.append(word.decode("utf-8", "surrogatepass"))
     return found
 
 
@@ -130,10 +155,10 @@ def _entries(home: Home) -> Iterator[tuple[str, os.DirEntry[str]]]:
                     folders.append((path, depth + 1))
 
 
-def _named_after(name: str, ids: set[str]) -> str | None:
-    """Return the session id that a name holds, None where it holds none of these."""
+def _ids_in(name: str) -> list[str]:
+    """Return what of a name may be a session id."""
     parts = (*_UUID.findall(name), *_PARTS.findall(name))
-    return next((part for part in parts if part in ids), None)
+    return [part for part in parts if len(part) >= _ID_CHARACTERS and names.is_session_id(part)]
 
 
 def _is_read(path: str) -> bool:

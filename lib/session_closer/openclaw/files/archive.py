@@ -127,12 +127,12 @@ class Borrowed(NamedTuple):
 
 def borrowed(share: FileShare) -> list[Borrowed]:
     """Return the files of closed sessions that others use by now; nothing is read that has not changed."""
-    claims = _claims(share) if share.rows else {}
+    claims = _claims(share) if share.planned_keys() else {}
     if not claims:
         return []
     found = []
-    for session in share.record.sessions:
-        there = {names.archived_from(name): name for name in share.results.archives.get(session.key, ())}
+    for session in share.whole(share.record).sessions:
+        there = {names.archived_from(name): name for name in share.archives_of(session.key)}
         became = share.results.became(session.key)
         # One that was not closed has all its files, but for those that were put away before it came back.
         planned = [move.source for move in session.moves] if became is Status.CLOSED else []
@@ -155,13 +155,14 @@ def look_again(disk: Disk, share: FileShare) -> None:
                 if conflict is not None and conflict.became is Became.TAKEN:
                     share.warnings.append(fileplan.begun_anew(source, archive))
                     continue
-                share.results.archives[key] = [name for name in share.results.archives[key] if name != archive]
+                share.results.archives[key] = [name for name in share.archives_of(key) if name != archive]
             if files.exists(os.path.join(share.store.folder, source)):
                 stay.add((key, source))
                 if share.results.became(key) is Status.CLOSED:
                     share.warnings.append(fileplan.kept_for(source, None if user == share.store.agent else user))
     if stay:
-        share.record = share.record.but(sessions=tuple(without(one, stay) for one in share.record.sessions))
+        record = share.whole(share.record)
+        share.record = record.but(sessions=tuple(without(one, stay) for one in record.sessions))
 
 
 def look_again_at(disk: Disk, home: Home, record: StoreRecord) -> StoreRecord:
@@ -212,14 +213,15 @@ def _claims(share: FileShare) -> dict[str, Claims]:
 
     An entry that was written back after it was taken out is reported.
     """
-    store, has_files = share.store, any(session.moves for session in share.record.sessions)
+    store = share.store
+    has_files = bool(share.told) or any(session.moves for session in share.record.sessions)
     found = {**share.lent()} if has_files or any(share.results.archives.values()) else {}
     stamp = stamp_of(store.index)
     if share.cut and stamp != share.checked and share.live is not None and holds(store.index, share.live.raw):
         share.checked = stamp
     if not share.cut or stamp != share.checked:
         share.seen = see(store.index, store.agent, share.seen)
-        edited = [row.key for row in share.rows if row.route is Route.FILES and row.key in share.seen.sessions]
+        edited = [key for key in share.planned_keys(Route.FILES) if key in share.seen.sessions]
         for key in edited:
             if share.results.became(key) is Status.CLOSED:
                 share.results.came_back(key, "it was written back after it had been taken out: close it again")

@@ -31,6 +31,7 @@ def take_out(
         record=record,
         note=ledger.note,
         hashes=ledger.hashes,
+        whole=ledger.whole,
         clock=here.context.clock,
         planned=store.document,
         lent=lent,
@@ -54,6 +55,9 @@ def take_out(
     closing.through_files(here.disk, share, here.gateway.found.life)
     share.finished = True
     share.forget()
+    # What is attached to a session may have to be noted later.
+    if not any(row.attached for row in share.rows):
+        ledger.rest(share)
 
 
 def _keep_bindings(here: Installation, ledger: Ledger, share: FileShare) -> None:

@@ -7,7 +7,6 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from types import MappingProxyType
 from typing import NamedTuple
 
 from ...artifacts import measuring
@@ -45,7 +44,7 @@ class Neighbours:
         warn: Callable[[str], None],
         stores: Collection[str] = (),
     ) -> None:
-        self.going: Mapping[str, Collection[str]] = MappingProxyType({})
+        self.going: dict[str, Collection[str]] = {}
         self._home, self._warn, self._stores = home, warn, stores
         self._places: dict[str, Place] = {}
         self._looks: dict[str, Look] = {}
@@ -118,11 +117,11 @@ class Neighbours:
             self._seen[agent] = see(self._home.index(agent), agent, self._seen.get(agent))
         except CloserError:
             return set()
-        used: dict[bool, set[str]] = {True: set(), False: set()}
+        keys, used = frozenset(going), {True: set[str](), False: set[str]()}
         for session in self._seen[agent].sessions.values():
             parent, name = names.parted(session.session_file or "")
             if parent == folder:
-                used[session.key in going].add(name)
+                used[session.key in keys].add(name)
         return used[True] - used[False]
 
     def as_before(self, agent: str) -> bool:

@@ -13,7 +13,8 @@ from ...core.export.parts import Parts
 from ...core.model import PlannedRow, Session, Snapshot, Status
 from ...journal.record import StoreRecord
 from ...journal.source import Chosen, ChosenSession
-from ...ports.store import Interrupted, Ledger, Share, Store
+from ...ports.share import Share
+from ...ports.store import Interrupted, Ledger, Store
 from ...ports.undo import Item, Returns
 from ..installation import Installation
 from .store import FileStore

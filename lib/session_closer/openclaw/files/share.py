@@ -17,7 +17,7 @@ from ...core.durable import SESSIONS, Move
 from ...core.errors import CloserError
 from ...core.model import PlannedRow, Session, Status
 from ...journal.record import SessionRecord, StoreRecord
-from ...ports.store import Share
+from ...ports.share import Share
 from ...system import files
 from ...system.disk import Disk
 from . import commit
@@ -48,7 +48,8 @@ class FileShare(Share):
 
     def forget(self) -> None:
         """Let go of the texts, which nobody needs once the store is changed: there may be many stores."""
-        self.planned, self.live, self.store.document, self.store.made = _NOTHING, None, None, None
+        self.planned, self.live = _NOTHING, None
+        self.store.forget()
 
     def gone(self) -> list[str]:
         """Return which of the sessions are out of the store, as far as it can be read."""
@@ -133,7 +134,7 @@ def _session_record(
 
 def settled(share: FileShare) -> StoreRecord:
     """Return the record with what became of each session and the archive names that are really there."""
-    planned = {row.key for row in share.rows}
+    planned = set(share.planned_keys())
     became = [
         share.results.became(session.key) or Status.FAILED if session.key in planned else session.status
         for session in share.record.sessions
@@ -150,7 +151,7 @@ def settled(share: FileShare) -> StoreRecord:
 
 
 def _settled(share: FileShare, session: SessionRecord, *, is_closed: bool) -> tuple[Move, ...]:
-    there = share.results.archives.get(session.key, ())
+    there = share.archives_of(session.key)
     moves: Sequence[Move] = session.moves
     if not is_closed or tuple(there) != tuple(move.target for move in moves):
         named = {names.archived_from(name): name for name in there}

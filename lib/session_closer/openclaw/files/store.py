@@ -6,8 +6,11 @@ import contextlib
 import errno
 import functools
 import os
+import sys
+from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from ...artifacts import measuring
@@ -23,7 +26,7 @@ from .. import lockfile
 from ..home import Home
 from . import document
 from .folder import add_beside, listing
-from .members import Document
+from .members import Document, Member
 
 Row = TypeVar("Row")
 # What a plan needs of an entry.
@@ -32,8 +35,6 @@ FIELDS = (
     "spawnedBy", "parentSessionKey",
 )  # fmt: skip
 _REMEDY = "look at it with: openclaw doctor"
-
-
 TRAITS = Traits()
 
 
@@ -54,8 +55,10 @@ class FileStore:
         self._own = home.has_own_indexes()
         self.document: Document[Session] | None = None
         self.made: Hash | None = None
+        self._rows: Mapping[str, Session] = {}
         self._folded = ""
-        self._listed: tuple[list[str], dict[str, str]] | None = None
+        self._spans = array("I")
+        self._odd: dict[str, str] | None = None
         self._owned: tuple[frozenset[str], dict[str, tuple[str, ...]]] = (frozenset(), {})
 
     @property
@@ -70,12 +73,13 @@ class FileStore:
     def read(self) -> Snapshot:
         """Return the store as it is now; raise CorruptStore, or Refused for a link or a special file."""
         self.document = self._now()
-        sessions = {key: member.row for key, member in self.document.members.items()}
-        listed = live, odd = listing(self.folder)
+        sessions = self._rows = {key: member.row for key, member in self.document.members.items()}
+        live, odd = listing(self.folder)
         if self.beside:
             add_beside(live, odd, self.beside, os.path.basename(self.index))
-        if listed != self._listed:
-            self._listed, self._owned = listed, (frozenset(live), _by_owner([*live, *odd]))
+        if odd != self._odd or self._owned[0] != set(live):
+            ids = {session.session_id: session.session_id for session in sessions.values() if session.session_id}
+            self._odd, self._owned = odd, (frozenset(live), _by_owner([*live, *odd], ids))
         there, by_owner = self._owned
         folder = os.path.realpath(self.folder)
         return Snapshot(
@@ -96,11 +100,29 @@ class FileStore:
             outside=_outside(sessions.values(), [folder, *filter(None, [self.beside])]),
         )
 
+    def sessions(self) -> Collection[Session]:
+        """Return the sessions that the last `read` saw."""
+        return self._rows.values()
+
     def fold(self) -> None:
-        """Keep no more of the text that was read than its hash."""
+        """Keep no more of the text that was read than its hash, and where each entry is."""
         if self.document is not None and self.document.raw:
             self._folded = Hash(self.document.raw).hexdigest()
-            self.document, self.made = self.document._replace(raw=b""), None
+            spans = ((member.start, member.value, member.end) for member in self.document.members.values())
+            self._spans = array("I", chain.from_iterable(spans))
+            self.document, self.made = self.document._replace(raw=b"", members={}), None
+
+    def _unfolded(self, known: Document[Session], raw: bytes) -> Document[Session]:
+        """Return the index that was folded, its text being that again."""
+        spans = iter(self._spans)
+        at = zip(self._rows.items(), spans, spans, spans, strict=True)
+        members = {key: Member(start, value, end, row) for (key, row), start, value, end in at}
+        return known._replace(raw=raw, members=members)
+
+    def forget(self) -> None:
+        """Keep nothing of what was read: the store is done."""
+        self.document, self.made, self._rows, self._spans = None, None, {}, array("I")
+        self._odd, self._owned = None, (frozenset(), {})
 
     def value_bytes(self, key: str) -> bytes | None:
         """Return an entry as the last `read` saw it, as it is now where that text is folded; None where there is none.
@@ -120,7 +142,7 @@ class FileStore:
         if known is not None and not known.raw:
             self.made = Hash(raw)
             if self.made.hexdigest() == self._folded:
-                return known._replace(raw=raw)
+                return self._unfolded(known, raw)
         return parse(raw, self.index, self.agent)
 
     def sizes(self, sessions: Sequence[Session], snapshot: Snapshot) -> dict[str, int | None]:
@@ -141,12 +163,13 @@ class FileStore:
         return details.read(((key, raw[one.value : one.end]) for key, one in spans), len(wanted))
 
 
-def _by_owner(listed: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the names in a folder by the session ids that could call them their own."""
+def _by_owner(listed: Sequence[str], ids: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return the names in a folder by the session ids that could call them their own; `ids` are those in the index."""
     found: dict[str, list[str]] = defaultdict(list)
     for name in listed:
         for owner in names.owners(name):
-            found[owner].append(name)
+            # A second text of each would be felt where there are many.
+            found[ids.get(owner, owner)].append(name)
     return {owner: tuple(own) for owner, own in found.items()}
 
 
@@ -240,7 +263,7 @@ def session(agent: str, key: str, values: tuple[Any, ...] | None, real: Callable
         key,
         session_id if isinstance(session_id, str) else None,
         _real_parent(path, real) if isinstance(path, str) and "\0" not in path else None,
-        status if isinstance(status, str) else None,
+        sys.intern(status) if isinstance(status, str) else None,
         bool(pinned),
         names.is_session_id(session_id) if session_id is not None else isinstance(path, str),
         False,

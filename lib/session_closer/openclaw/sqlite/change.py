@@ -13,7 +13,8 @@ from ...core.errors import GatewayNeeded
 from ...core.model import PlannedRow, Route
 from ...journal.checks import raw_entry
 from ...journal.record import SessionRecord, StoreRecord
-from ...ports.store import Ledger, Share
+from ...ports.share import Share
+from ...ports.store import Ledger
 from ..attached import jobs, kept
 from ..gateway.link import LinkLost, LinkRefused
 from ..installation import Installation

@@ -12,7 +12,7 @@ from ...core.budget import HashBudget
 from ...core.durable import Move
 from ...core.model import PlannedRow, Status
 from ...journal.record import Kept, SessionRecord, StoreRecord
-from ...ports.store import FINISHES, Share
+from ...ports.share import FINISHES, Share
 from ..gateway import client as sessions
 from ..gateway import connection
 from ..gateway.connection import Gateway

@@ -12,7 +12,8 @@ from ...core.errors import GatewayNeeded
 from ...core.model import Life, Status
 from ...journal.record import SessionRecord, StoreRecord
 from ...journal.source import Chosen
-from ...ports.store import Ledger, Share
+from ...ports.share import Share
+from ...ports.store import Ledger
 from ...ports.undo import Item, Returns
 from ...system import files
 from .. import from_bundle

@@ -1,0 +1,114 @@
+"""Bring sessions back that were put away: what becomes of each of their stores while that is held."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from ..core.errors import CloserError
+from ..core.report import Outcome, Report, RestartResult, StoreResult
+from ..journal.record import StoreRecord
+from ..journal.source import Chosen
+from ..ports.share import Share
+from ..ports.store import Store
+from ..ports.undo import Returns
+from .apply import Stage
+from .request import Request
+from .transaction import Transaction
+
+
+class Returning:
+    """What is to be brought back, by agent, and what has become of it; `missing` are rows of words without meaning."""
+
+    def __init__(
+        self,
+        request: Request,
+        parts: Mapping[str, Sequence[Chosen]],
+        returns: Returns,
+        missing: Sequence[Outcome],
+        transaction: Transaction,
+    ) -> None:
+        self._request, self._parts, self._returns = request, parts, returns
+        self._missing, self._transaction = missing, transaction
+        self._note_taken: Callable[[RestartResult], None] | None = None
+        self._is_over = False
+
+    def stages(self) -> Sequence[Stage]:
+        """Return the one stage that there is."""
+        return [Stage(self._agents(), self._bring_back)]
+
+    def _agents(self) -> Iterator[str]:
+        agents = sorted({item.agent for item in self._returns if item.is_wanted})
+        if not self._request.runtime.own_indexes:
+            # Where they share an index, each was closed in what another had left.
+            agents.sort(key=lambda agent: max(one.at for one in self._parts[agent]), reverse=True)
+        yield from self._request.in_turn(agents)
+
+    def _bring_back(self, store: Store) -> None:
+        wanted = {item.key for item in self._returns.of(store.agent) if item.is_wanted}
+        chosen = [one for one in self._parts[store.agent] if one.name in wanted]
+        store.bring_back(chosen, self._transaction, self._returns)
+
+    def follow_up(self) -> None:
+        """Write what leads to sessions that are back."""
+        chosen = [one for some in self._parts.values() for one in some]
+        self._note_taken = self._request.runtime.put_back(chosen, self._returns)
+
+    def look_again(self, share: Share, *, restarted: bool) -> None:
+        """Note what a gateway that was restarted has not kept."""
+        if restarted:
+            self._request.runtime.stores[share.store.agent].check_back(share, self._returns)
+
+    def restarted(self, result: RestartResult) -> RestartResult:
+        """Note whether it has taken what leads to these sessions."""
+        if self._note_taken is not None:
+            self._note_taken(result)
+        return result
+
+    def end(self, *, early: bool) -> None:  # noqa: ARG002
+        """Call the rest not reached, and switch on what was switched off with the sessions that are back."""
+        if not self._is_over:
+            self._is_over = True
+            self._returns.end()
+            self._request.runtime.switch_on(self._returns)
+
+    def report(self, restart: RestartResult, error: CloserError | None = None) -> Report:
+        """Return what became of what was to come back."""
+        request, transaction = self._request, self._transaction
+        rows = (*(item.outcome() for item in self._returns), *self._missing)
+        for share in transaction.shares:
+            request.warn(*share.warnings)
+        backups = {
+            share.record.agent: os.path.join(share.store.place, share.record.backup)
+            for share in transaction.shares
+            if share.record.backup is not None
+        }
+        unfinished = transaction.journal if error is not None else None
+        return Report(
+            operation=request.wish.operation,
+            dry_run=request.options.dry_run,
+            stores=tuple(
+                StoreResult(agent, store.index, store.era, backups.get(agent), hides=store.traits.hides)
+                for agent, store in request.runtime.stores.items()
+            ),
+            results=rows,
+            gateway=request.gateway.result(),
+            restart=restart,
+            receipt=unfinished.path if unfinished is not None else transaction.receipt,
+            # A file without a session that is back is put away again by a cleanup.
+            undo=transaction.undo(request.options) if any(row.key for row in rows) else None,
+            warnings=tuple(request.runtime.context.console.warnings),
+            error=error,
+        )
+
+    def left_undone(self, why: str) -> None:
+        """Note nothing: only a restart is left to a process, and the report tells of that."""
+
+    def settled(self, store: StoreRecord) -> StoreRecord:
+        """Return a store's part of the record with what became of its sessions."""
+        returns = self._returns
+        ended = (
+            session if (item := returns.get(store.agent, session.key)) is None else session.but(status=str(item.status))
+            for session in self._transaction.whole(store).sessions
+        )
+        return store.but(sessions=tuple(ended))

@@ -1,0 +1,170 @@
+"""What a run does with one store so far: what is planned, its record, and what became of each session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Protocol
+
+from ..core import names
+from ..core.budget import HashBudget
+from ..core.details import Details
+from ..core.model import PUT_AWAY, PlannedRow, Reason, Route, Session, Snapshot, Status, Traits
+from ..core.report import Outcome
+from ..core.results import Results
+from ..journal.record import StoreRecord
+from ..system.clock import REAL, Clock
+
+FINISHES = "the same command again finishes it"
+
+
+class Readable(Protocol):
+    """One agent's sessions, to be looked at.
+
+    `index` holds them, `folder` their transcripts and archives, `place` is what we lock, `beside` the folder of an
+    index elsewhere, which has transcripts, too, else "". `traits`, `era` ([a-z], 16 letters at most) and `place` are
+    properties, or attributes of the class.
+    """
+
+    agent: str
+    index: str
+    folder: str
+    beside: str
+
+    @property
+    def traits(self) -> Traits:
+        """How it differs from other kinds of store."""
+
+    @property
+    def era(self) -> str:
+        """The kind of store, as reports and records name it."""
+
+    @property
+    def place(self) -> str:
+        """The folder of the index."""
+
+    def read(self) -> Snapshot:
+        """Return the store as it is now; raise CorruptStore or Refused."""
+
+    def sizes(self, sessions: Sequence[Session], snapshot: Snapshot) -> dict[str, int | None]:
+        """Return the bytes of the sessions' transcripts by key, None where they cannot be told; raise Refused."""
+
+    def details(self, keys: Iterable[str]) -> Mapping[str, Details]:
+        """Return what these sessions are called and have used, by key, as of the last `read`; raise Refused.
+
+        A store that knows nothing of it leaves them out.
+        """
+        del keys
+        return {}
+
+
+@dataclass(slots=True, kw_only=True)
+class Share:
+    """One store's share of a run, as it goes on: what is planned, its record, and what became of each session.
+
+    `tidied` are the results of files that belong to no session; `hashes`: how much of the files the run may still read.
+    `edited`: entries are out, so a restart may be owed; `finished`: all results are said, and `give_up` has nothing to
+    do. `note`, `whole` and `hashes` are the ledger's.
+
+    Once it rests (`rest`) there are no rows any more, and its record is without sessions: `told` are the results as
+    they were then, by key, and `whole` reads the record again.
+    """
+
+    store: Readable
+    rows: list[PlannedRow]
+    record: StoreRecord
+    note: Callable[[StoreRecord], None]
+    hashes: HashBudget
+    whole: Callable[[StoreRecord], StoreRecord] = lambda record: record
+    clock: Clock = REAL
+    edited: bool = False
+    finished: bool = False
+    results: Results = field(default_factory=Results)
+    warnings: list[str] = field(default_factory=list)
+    tidied: list[Outcome] = field(default_factory=list)
+    told: dict[str, Outcome] = field(default_factory=dict)
+
+    def rest(self, bare: StoreRecord) -> None:
+        """Keep of a store that is finished its results and the record as it is given here: there may be many stores."""
+        self.told, self.rows = {row.key: self._outcome(row) for row in self.rows}, []
+        self.results.archives.clear()
+        self.record = bare
+
+    def archives_of(self, key: str) -> Sequence[str]:
+        """Return the names of a session's archives, the whole paths of those beside an index elsewhere."""
+        if key in self.results.archives or key not in self.told:
+            return self.results.archives.get(key, ())
+        folder = f"{self.store.folder}/"
+        names_of = [(path.removeprefix(folder), path) for path in self.told[key].archives]
+        return [path if "/" in name else name for name, path in names_of]
+
+    def planned_keys(self, *routes: Route) -> list[str]:
+        """Return the keys of the sessions that were to be closed by these routes, by any where none is given."""
+        rows: Iterable[PlannedRow | Outcome] = chain(self.rows, self.told.values())
+        return [row.key for row in rows if not routes or row.route in routes]
+
+    def give_up(self) -> None:
+        """Call nothing closed of what was under way when an error ended the run; say what is out of the store."""
+        if self.finished:
+            return
+        self.results.unfinished(self.gone(), f"out of the store already, but not finished: {FINISHES}")
+
+    def gone(self) -> list[str]:
+        """Return which of the sessions are out of the store, as far as it can be read."""
+        return []
+
+    def note_archives(self, key: str, paths: Iterable[str]) -> None:
+        """Note the archives that a gateway names which are there: it may have another name for the folder."""
+        beside = self.store.beside
+        # A gateway in a container calls both folders by other names.
+        there = [
+            name
+            for path in map(os.path.basename, paths)
+            for name in (path, *([os.path.join(beside, path)] if beside else []))
+            if os.path.isfile(os.path.join(self.store.folder, name))
+        ]
+        self.results.archives[key] = [name for name in there if names.archived_from(name) is not None]
+
+    def outcomes(self) -> list[Outcome]:
+        """Return a result for each planned row."""
+        return [*map(self._told_now, self.told.values()), *map(self._outcome, self.rows), *self.tidied]
+
+    def _told_now(self, row: Outcome) -> Outcome:
+        """Return a result as it is now: since it was told the session may have come back, or a file of it."""
+        results = self.results
+        became, why = results.became(row.key), results.message(row.key)
+        if (became, why) == (row.status, row.error) and row.key not in results.archives:
+            return row
+        return row._replace(
+            status=Status.FAILED if became is None else became,
+            archives=tuple(os.path.join(self.store.folder, name) for name in self.archives_of(row.key)),
+            error=why,
+            key_free={Status.CLOSED: True, Status.ARCHIVED: False}.get(became) if became is not None else None,
+            effects=row.effects if became in PUT_AWAY else (),
+            left=row.left if became is Status.CLOSED else (),
+        )
+
+    def _outcome(self, row: PlannedRow) -> Outcome:
+        results = self.results
+        became = results.became(row.key)
+        archives = [os.path.join(self.store.folder, name) for name in results.archives.get(row.key, ())]
+        if self.store.traits.hides:
+            # Who hides a session names its archive before it has written it.
+            archives = [path for path in archives if os.path.isfile(path)]
+        return Outcome(
+            row.given,
+            row.agent,
+            row.key,
+            Status.FAILED if became is None else became,
+            Reason.RUNNING if became is Status.REFUSED else Reason.PENDING if row.key in results.pending else None,
+            row.session.session_id if row.session else None,
+            row.route,
+            tuple(archives),
+            results.message(row.key),
+            key_free={Status.CLOSED: True, Status.ARCHIVED: False}.get(became) if became is not None else None,
+            effects=row.effects(self.store.traits, archived=became is Status.ARCHIVED) if became in PUT_AWAY else (),
+            left=row.left if became is Status.CLOSED else (),
+            parent=row.parent,
+        )
