@@ -24,7 +24,7 @@ _RENAMED = "        self._disk.rename(temp, os.path.join(self._folder, name))\n"
 _PARTS = """\
         for number, store in enumerate(now.stores):
             if number >= len(self._stores) or self._stores[number] is not store:
-                self._replace(part_name(number), [self._text(store)])
+                self._replace(part_name(number), store_pieces(store))
                 self._stores[number:] = [store, *self._stores[number + 1 :]]
 """
 _HEAD = """\

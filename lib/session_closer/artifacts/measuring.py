@@ -24,12 +24,17 @@ SIZE = 2
 
 def live(folder: str, move: Move, budget: HashBudget) -> Move:
     """Return the move with what its file is now, before it is renamed; as it was where there is no file."""
-    return _measured(os.path.join(folder, move.source), move, budget)
+    return _measured(_path(folder, move.source), move, budget)
 
 
 def archived(folder: str, move: Move, budget: HashBudget) -> Move:
     """Return the move with what its archive is now: a run that was cut off may have written on."""
-    return _measured(os.path.join(folder, move.target), move, budget)
+    return _measured(_path(folder, move.target), move, budget)
+
+
+def _path(folder: str, name: str) -> str:
+    # What lies beside an index has its whole path for a name, and this is asked of each of ten thousands of files.
+    return name if name.startswith("/") else f"{folder}/{name}"
 
 
 def _measured(path: str, move: Move, budget: HashBudget) -> Move:
@@ -145,7 +150,7 @@ def sha256(path: str) -> str:
 
 def change(folder: str, move: Move) -> str | None:
     """Return what is wrong with an archive: gone, unreadable or not what was archived; None where it is the same."""
-    path = os.path.join(folder, move.target)
+    path = _path(folder, move.target)
     try:
         found = os.lstat(path)
     except FileNotFoundError:

@@ -68,11 +68,12 @@ class _Folder(NamedTuple):
         named = transcripts.named(session, snapshot)
         go, stay, said = [], [], []
         for name in transcripts.live(session, snapshot, named) if session.id_usable else ():
-            if why := self._why_left(name):
+            archive = names.archive_name(name, self.stamp)
+            if why := self._why_left(name, archive):
                 stay.append(name)
                 said.append(f"{quoted(name)} {why}: left where it is")
             elif name in snapshot.files:
-                go.append(Move(name, self._archive(name)))
+                go.append(Move(name, archive))
         usual = not session.session_file or transcripts.is_in_folder(session, snapshot)
         whole = usual and session.id_usable and not stay
         if (outside := transcripts.outside(session, snapshot)) is not None:
@@ -84,8 +85,8 @@ class _Folder(NamedTuple):
             said.append(f"sessionId of {quoted(session.key)} is unusable: its files are left where they are")
         return _Files(go, stay, said, whole)
 
-    def _why_left(self, name: str) -> str:
-        """Return why a file stays, "" where it goes, or is not there."""
+    def _why_left(self, name: str, archive: str) -> str:
+        """Return why a file stays that could get this archive name, "" where it goes, or is not there."""
         if name in self.snapshot.odd:
             return f"is a {self.snapshot.odd[name]}"
         if self.kept.cover(name):
@@ -94,10 +95,7 @@ class _Folder(NamedTuple):
             return ""
         if self.lent and (user := user_of(name, self.lent)) is not None:
             return f"is used by a session of agent {user}"
-        return "is too long a name to be archived" if names.is_too_long(self._archive(name)) else ""
-
-    def _archive(self, name: str) -> str:
-        return names.archive_name(name, self.stamp)
+        return "is too long a name to be archived" if names.is_too_long(archive) else ""
 
 
 def kept_for(name: str, user: str | None) -> str:

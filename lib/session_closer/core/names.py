@@ -30,6 +30,7 @@ _COMPANIONS = {
     # Codex binds its thread to the session there (openclaw#91537).
     ".codex-app-server": re.compile(r"(?P<id>.+)\.jsonl\.codex-app-server\.json"),
 }
+_DOTS = 2
 _BESIDE = re.compile("|".join(map(re.escape, _COMPANIONS)))
 _USAGE_CACHE = ".usage-cost-cache"
 # OpenClaw names the transcript of a forked session so.
@@ -54,8 +55,8 @@ def is_transcript(name: str) -> bool:
 
 def is_companion(name: str) -> bool:
     """Tell whether this is one of the files that lie beside a transcript."""
-    # Called ten times for each of thousands of files.
-    if _BESIDE.search(name) is None:
+    # Called ten times for each of thousands of files, and hardly a transcript has a second dot.
+    if name.count(".") < _DOTS or _BESIDE.search(name) is None:
         return False
     return any(pattern.fullmatch(name) for pattern in _COMPANIONS.values())
 
@@ -180,6 +181,11 @@ def _is_plain(name: str) -> bool:
     return name[10:11] != "T" and "-topic-" not in name and not is_companion(name)
 
 
+def _is_own(name: str) -> bool:
+    """Tell whether a plain name is `<id>.jsonl`."""
+    return name.endswith(".jsonl") and is_session_id(name[:-6])
+
+
 def is_generated(session_id: str) -> bool:
     """Tell whether OpenClaw could have made this session id itself."""
     return bool(_GENERATED.fullmatch(session_id))
@@ -189,7 +195,7 @@ def owners(name: str) -> set[str]:
     """Return every session id that could call this live file its own."""
     name = base(name)
     if _is_plain(name):
-        return {name[:-6]} if name.endswith(".jsonl") and is_session_id(name[:-6]) else set()
+        return {name[:-6]} if _is_own(name) else set()
     found: set[str] = set()
     for pattern in (*_COMPANIONS.values(), _TOPIC, _TRANSCRIPT):
         match = pattern.fullmatch(name)
@@ -212,8 +218,8 @@ def stamp(moment: datetime) -> str:
 
 def free_stamp(moment: datetime, taken: Iterable[str]) -> str:
     """Return the first stamp at or after a moment that no name in the folder ends with."""
-    used = {end for name in taken for end in (name[-24:], name.rpartition(".bak-")[2])}
-    while stamp(moment) in used:
+    there = list(taken)
+    while any(name.endswith(stamp(moment)) for name in there):
         moment += timedelta(milliseconds=1)
     return stamp(moment)
 
@@ -224,7 +230,9 @@ def archive_name(live: str, text: str) -> str:
     Companions and temporary files are archived as `.bak.`: OpenClaw counts `x.trajectory.jsonl.deleted.<stamp>` as a
     session of its own (docs/measurements.md).
     """
-    return f"{live}.{'deleted' if owners(live) and not is_companion(live) else 'bak'}.{text}"
+    name = base(live)
+    spoken = _is_own(name) if _is_plain(name) else bool(owners(name)) and not is_companion(name)
+    return f"{live}.{'deleted' if spoken else 'bak'}.{text}"
 
 
 def can_be_archived(name: str) -> bool:

@@ -32,10 +32,10 @@ def _all_files(session: Session, snapshot: Snapshot, named: str | None) -> list[
     if by_name == by_id == (named,):
         # A second text of each name would be felt where there are many.
         return list(by_name)
-    first = [named] if named else []
+    first = (named,) if named else ()
     # Of tens of thousands of cron runs hardly any has a file, and most sessions have this one.
-    if not {*by_name, *by_id}.difference(first):
-        return first
+    if by_name in (first, ()) and by_id in (first, ()):
+        return list(first)
     found = dict.fromkeys((*first, *by_name, *by_id))
     return sorted(found, key=lambda name: (names.is_companion(name), name))
 

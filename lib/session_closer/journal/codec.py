@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
 from ..core import keys
 from . import format_1
 from .checks import check_head, check_store
-from .record import END, FORMAT, STORES, Damaged, Head, RunRecord, StoreRecord
+from .record import END, FORMAT, STORES, Damaged, Head, RunRecord, SessionRecord, StoreRecord
 
 _SHOWN = 200
 _LARGE = 1 << 20
+# So many sessions are encoded at once.
+_MANY = 1000
+_NO_SESSIONS = b'"sessions":[]'
+Part = TypeVar("Part", StoreRecord, SessionRecord)
 _NOT_ONE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
@@ -30,29 +34,37 @@ def encode(record: RunRecord) -> bytes:
     return b"".join(pieces(record))
 
 
-def encode_store(store: StoreRecord) -> bytes:
-    """Return the part of a record that one store is."""
-    return _text(store)
+def pieces(record: RunRecord, stores: Iterable[StoreRecord] | None = None) -> Iterator[bytes]:
+    """Give the text of a record, a large one piece by piece: all of it at once would be a tenth of all memory.
 
-
-def pieces(record: RunRecord, stores: Iterable[bytes] | None = None) -> Iterator[bytes]:
-    """Give the text of a record, a large one piece by piece: all of it once more would be a tenth of all memory.
-
-    `stores`: the texts that stand in it in place of the record's own stores, made when their turn comes.
+    `stores`: what stands in it in place of the record's own stores, made when their turn comes.
     """
     held = _text(record.but(stores=())).removesuffix(STORES + END.rstrip()) + STORES
-    for number, text in enumerate(map(encode_store, record.stores) if stores is None else stores):
+    for number, store in enumerate(record.stores if stores is None else stores):
         held += b"," if number else b""
-        if len(held) + len(text) < _LARGE:
-            held += text
-        else:
-            yield held
-            yield text
-            held = b""
+        for text in store_pieces(store):
+            if len(held) + len(text) < _LARGE:
+                held += text
+            else:
+                yield held
+                held = text
     yield held + END
 
 
-def _text(part: Head | StoreRecord) -> bytes:
+def store_pieces(store: StoreRecord) -> Iterator[bytes]:
+    """Give the text of the part of a record that one store is, likewise."""
+    if len(store.sessions) <= _MANY:
+        yield _text(store)
+        return
+    # A quote within a string is written escaped, so these bytes are the member itself.
+    ahead, _, behind = _text(store.but(sessions=())).partition(_NO_SESSIONS)
+    yield ahead + _NO_SESSIONS[:-1]
+    for at in range(0, len(store.sessions), _MANY):
+        yield (b"," if at else b"") + _text(store.sessions[at : at + _MANY])[1:-1]
+    yield b"]" + behind
+
+
+def _text(part: Head | StoreRecord | SessionRecord | tuple[SessionRecord, ...]) -> bytes:
     try:
         return msgspec.json.encode(part)
     except UnicodeEncodeError:
@@ -89,23 +101,31 @@ def decode_store(raw: bytes | msgspec.Raw) -> StoreRecord:
     return store
 
 
-def check(record: RunRecord) -> bytes:
-    """Raise Damaged for a record that could not be read again, or never have been made; return its last store's text.
-
-    That is b"" where it has no store.
-    """
+def check(record: RunRecord) -> int:
+    """Raise Damaged for a record that could not be read again, or never have been made; return its stores' bytes."""
     try:
-        text = b""
         decode(encode(record.but(stores=())))
-        # One at a time, as they are the larger part.
-        for store in record.stores:
-            text = encode_store(store)
-            decode_store(text)
+        return sum(map(_checked, record.stores))
     except Damaged:
         raise
     except _NOT_ONE as problem:
         raise _damaged(problem) from None
-    return text
+
+
+def _checked(store: StoreRecord) -> int:
+    """Return the bytes of a store's text, its sessions one at a time: they are the larger part; raise Damaged."""
+    bare = _text(store.but(sessions=()))
+    size = len(bare)
+
+    def read() -> Iterator[SessionRecord]:
+        nonlocal size
+        for session in store.sessions:
+            text = _text(session)
+            size += len(text) + 1
+            yield _read_as(text, SessionRecord)
+
+    check_store(_read_as(bare, StoreRecord).but(sessions=store.sessions), read())
+    return size
 
 
 def _opened(raw: bytes) -> tuple[RunRecord, tuple[msgspec.Raw, ...]]:
@@ -136,10 +156,14 @@ def _read(raw: bytes) -> _Written:
 
 
 def _store(raw: bytes | msgspec.Raw) -> StoreRecord:
+    return _read_as(raw, StoreRecord)
+
+
+def _read_as(raw: bytes | msgspec.Raw, kind: type[Part]) -> Part:
     try:
-        return msgspec.json.decode(raw, type=StoreRecord)
+        return msgspec.json.decode(raw, type=kind)
     except ValueError:
-        return msgspec.convert(json.loads(bytes(raw)), StoreRecord)
+        return msgspec.convert(json.loads(bytes(raw)), kind)
 
 
 def _damaged(problem: Exception) -> Damaged:

@@ -14,7 +14,7 @@ from ..core.errors import Busy, Refused, StorageFailed
 from ..system import flock, trust
 from ..system.disk import Disk
 from ..system.files import exists, is_no_file, put, read, remove
-from .codec import agents_named, check, decode, decode_store, encode_store, pieces
+from .codec import agents_named, check, decode, decode_store, pieces, store_pieces
 from .history import OPEN, UNBORN, receipt_path, root, unborn_runs
 from .record import Damaged, RunRecord, StoreRecord
 from .written import LIMIT, RECORD, part_name, parts, read_record
@@ -42,8 +42,6 @@ class Journal:
         # What the disk has where the stores are beside the record: the run without them, and each of them.
         self._head: RunRecord | None = None
         self._stores: list[StoreRecord] = []
-        # The store that was checked last, and its text.
-        self._checked: tuple[StoreRecord, bytes] | None = None
         # Those of which the memory holds no more than it has to, by number.
         self._rested: dict[int, StoreRecord] = {}
         self._size = 0
@@ -57,16 +55,15 @@ class Journal:
     def check(self, record: RunRecord) -> None:
         """Refuse a record that could not be read again, ahead of the change of the store that it ends with."""
         try:
-            text = check(record.but(stores=record.stores[-1:]))
+            size = check(record.but(stores=record.stores[-1:]))
         except Damaged as problem:
             raise Refused(
                 f"what is to be undone later cannot be recorded: it {problem}", _FEWER, name="record"
             ) from None
         # What becomes of each session is longer than what is planned.
-        if self._size + len(text) > LIMIT // 2:
+        if self._size + size > LIMIT // 2:
             raise Refused("this is too much for one record", _FEWER, name="record")
-        self._size += len(text)
-        self._checked = (record.stores[-1], text) if record.stores else None
+        self._size += size
 
     def begin(self, first: RunRecord) -> None:
         """Write the record and take its flock, then make the run known, durable before anything else changes.
@@ -124,22 +121,17 @@ class Journal:
     def write(self, now: RunRecord) -> None:
         """Write what the disk does not have of the record yet, durable before it returns."""
         if self._head is None and len(now.stores) < _SEVERAL:
-            self._replace(RECORD, pieces(now, map(self._text, now.stores)))
+            self._replace(RECORD, pieces(now))
             return
         for number, store in enumerate(now.stores):
             if number >= len(self._stores) or self._stores[number] is not store:
-                self._replace(part_name(number), [self._text(store)])
+                self._replace(part_name(number), store_pieces(store))
                 self._stores[number:] = [store, *self._stores[number + 1 :]]
         # Behind the stores: until it says so, what is beside it does not count.
         head = now.but(stores=())
         if head != self._head:
             self._replace(RECORD, pieces(head))
             self._head = head
-
-    def _text(self, store: StoreRecord) -> bytes:
-        """Return the text of a store; a large one is not made again that was checked for this."""
-        known, self._checked = self._checked, None
-        return known[1] if known is not None and known[0] is store else encode_store(store)
 
     def _replace(self, name: str, text: Iterable[bytes]) -> None:
         """Replace a file of the record, durable before it returns."""
@@ -223,7 +215,7 @@ class Journal:
         with contextlib.suppress(FileExistsError):
             self._disk.make_folder(folder)
             self._disk.sync_folder(root(self._state))
-        self._replace(RECORD, pieces(last, None if stores is None else map(encode_store, stores)))
+        self._replace(RECORD, pieces(last, stores))
         self._disk.rename(os.path.join(self._folder, RECORD), target)
         self._disk.sync_folder(folder)
         self.drop()

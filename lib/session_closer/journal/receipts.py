@@ -37,7 +37,8 @@ def choose(state: str, which: str, places: Places, *, looking: bool) -> Source:
             "any changing command finishes it; restore-sessions does that first, without --dry-run and --check",
             name="interrupted_run",
         )
-    record = _read(state, row.path, places)
+    known = next(record for other, record in records if other is row)
+    record = _of_this_place(state, row.path, known if known is not None and _is_whole(known) else None, places)
     stores = (*record.stores, *_deferred(state, record, places))
     return Source(stores, run=record.id, sequence=record.sequence, began=record.started_at)
 
@@ -93,10 +94,14 @@ def _waiting_for(row: ReceiptRow, records: Sequence[Listed]) -> str:
     return f"it waits until the turn of {escape.plain(own[0])} ends" if own else "a process is at it"
 
 
-def _read(state: str, path: str, places: Places) -> RunRecord:
-    """Return a receipt that speaks of stores of this place alone (I8)."""
+def _is_whole(record: RunRecord) -> bool:
+    return any(store.sessions for store in record.stores)
+
+
+def _of_this_place(state: str, path: str, known: RunRecord | None, places: Places) -> RunRecord:
+    """Return a receipt that speaks of stores of this place alone (I8); it is `known` where it has just been read."""
     try:
-        found = decode(read_record(path).raw)
+        found = known or decode(read_record(path).raw)
     except (OSError, Damaged) as problem:
         raise _no_receipt(f"{path} cannot be read: {problem}") from None
     if found.state_dir != state:
@@ -113,7 +118,7 @@ def _deferred(state: str, record: RunRecord, places: Places) -> Iterator[StoreRe
     for row in record.results:
         name = os.path.basename(row.receipt or "").removesuffix(".json")
         if names.is_run_id(name) and row.receipt == history.receipt_path(state, name):
-            yield from _read(state, row.receipt, places).stores
+            yield from _of_this_place(state, row.receipt, None, places).stores
 
 
 def _no_receipt(what: str) -> Refused:

@@ -58,9 +58,9 @@ def records(state: str) -> list[Listed]:
         except Damaged:
             found[run] = ReceiptRow(run, "", "damaged", "", None, (), 0, 0, 0, path), None
             continue
-        # All receipts together may be larger than the memory.
+        # All receipts together may be larger than the memory; the newest is mostly the one that is meant.
         bare = tuple(store.but(sessions=(), orphans=(), artifacts=(), removes=()) for store in record.stores)
-        found[run] = row_of(state, record, path, later), record.but(stores=bare)
+        found[run] = row_of(state, record, path, later), record.but(stores=bare) if found else record
         later.heed(record)
     by_path = {row.path: row.restored for row, _ in found.values()}
     # One that has begun in this moment is the newest.

@@ -22,10 +22,11 @@ def encoded(members: Mapping[str, Any], counts: Mapping[str, int], *, whole: boo
     `counts`: how many rows of each status the run had. Rows of the commonest status are left out first; never one that
     is not as it was wanted, nor the first of its status.
     """
-    text = json.dumps(members)
     total = sum(counts.values())
-    if whole or (len(text) < MOST_BYTES and len(members["results"]) == total):
-        return text
+    if whole or (len(members["results"]) == total and not _is_long(members)):
+        return json.dumps(members)
+    if not members.get("exported") and (some := _fitting(members, counts)) is not None:
+        return json.dumps({"counts": dict(counts), "resultsOmitted": total - len(some), **members, "results": some})
     told = {"counts": dict(counts), "resultsOmitted": total, **members}
     over = len(json.dumps(told)) + 1 - MOST_BYTES
     is_more = True
@@ -38,22 +39,61 @@ def encoded(members: Mapping[str, Any], counts: Mapping[str, int], *, whole: boo
             told["exported"] = _of(rows, members["results"], members["exported"])
         over = len(json.dumps(told)) + 1 - MOST_BYTES
         is_more = is_more and over > 0
-    return json.dumps(told) if told["resultsOmitted"] else text
+    return json.dumps(told if told["resultsOmitted"] else members)
+
+
+def _is_long(members: Mapping[str, Any]) -> bool:
+    """Tell whether a document has MOST_BYTES; of many rows no more are encoded than it takes to see that."""
+    size = len(json.dumps({**members, "results": []})) - (_BETWEEN if members["results"] else 0)
+    rows = iter(members["results"])
+    while size < MOST_BYTES and (row := next(rows, None)) is not None:
+        size += _size(row)
+    return size >= MOST_BYTES
+
+
+def _fitting(members: Mapping[str, Any], counts: Mapping[str, int]) -> list[Any] | None:
+    """Return the rows that stay of many of which no copies are told, None where all of them may.
+
+    What `_without` comes to, by the rows that stay: of ten thousand no more are encoded than those.
+    """
+    rows = members["results"]
+    told = {"counts": dict(counts), "resultsOmitted": sum(counts.values()), **members, "results": []}
+    spare = _spare(rows)
+    out = set(spare)
+    size = len(json.dumps(told)) + 1 - _BETWEEN + sum(_size(row) for at, row in enumerate(rows) if at not in out)
+    for at in reversed(spare):
+        size += _size(rows[at])
+        if size > MOST_BYTES:
+            return [row for at, row in enumerate(rows) if at not in out]
+        out.remove(at)
+    return None
+
+
+def _size(row: Mapping[str, Any]) -> int:
+    return len(json.dumps(row)) + _BETWEEN
+
+
+def _spare(rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return the numbers of the rows that could be left out, in that order; the first of each status stays."""
+    by_status: dict[str, list[int]] = defaultdict(list)
+    for at, row in enumerate(rows):
+        if row["ok"] and row["status"] not in _ALWAYS:
+            by_status[row["status"]].append(at)
+    order = []
+    while (commonest := max(by_status.values(), key=len, default=[])) and len(commonest) > 1:
+        order.append(commonest.pop())
+    return order
 
 
 def _without(rows: Sequence[Mapping[str, Any]], copies: Sequence[Mapping[str, Any]], over: int) -> list[Any]:
     """Return rows without so many that their text, and that of the `copies` of them, is shorter by `over` bytes."""
     sizes = {_session(copy): len(json.dumps(copy)) + _BETWEEN for copy in copies}
-    spare: dict[str, list[int]] = defaultdict(list)
-    for at, row in enumerate(rows):
-        if row["ok"] and row["status"] not in _ALWAYS:
-            spare[row["status"]].append(at)
     left_out: set[int] = set()
-    # The first of each status stays.
-    while over > 0 and (commonest := max(spare.values(), key=len, default=[])) and len(commonest) > 1:
-        at = commonest.pop()
+    for at in _spare(rows):
+        if over <= 0:
+            break
         left_out.add(at)
-        over -= len(json.dumps(rows[at])) + _BETWEEN + sizes.get(_session(rows[at]), 0)
+        over -= _size(rows[at]) + sizes.get(_session(rows[at]), 0)
     return [row for at, row in enumerate(rows) if at not in left_out]
 
 

@@ -274,7 +274,7 @@ def piece(path: str, offset: int, length: int) -> bytes:
 class Pieces:
     """Pieces of regular files; the file that the last one was of stays open until the `with` has ended."""
 
-    _path, _descriptor = "", -1
+    _path, _descriptor, _size = "", -1, 0
 
     def __enter__(self) -> Pieces:
         return self
@@ -289,12 +289,12 @@ class Pieces:
         if path != self._path:
             self._open(path)
         # pread takes as much memory as it is asked for, and a record that was tampered with may ask for anything.
-        size = os.fstat(self._descriptor).st_size
-        return os.pread(self._descriptor, max(0, min(length, size - offset)), offset)
+        return os.pread(self._descriptor, max(0, min(length, self._size - offset)), offset)
 
     def _open(self, path: str) -> None:
         self.__exit__()
         self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+        found = os.fstat(self._descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "is not a regular file", path)
-        self._path = path
+        self._path, self._size = path, found.st_size

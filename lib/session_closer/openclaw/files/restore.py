@@ -29,7 +29,7 @@ from .index import begin_anew, lost
 from .lock import store_lock
 from .members import Document
 from .share import FileShare, install
-from .store import FileStore, parse, read_index
+from .store import FileStore, check, parse, read_index
 
 _SETTLE_SECONDS = 1.0
 _ATTEMPTS = 20
@@ -89,7 +89,7 @@ class _Planned(NamedTuple):
 class _New(NamedTuple):
     """A store as it is to be installed, and its sha256."""
 
-    document: Document[Session]
+    document: Document[Any]
     sha256: str
 
 
@@ -205,7 +205,8 @@ def _entries_back(
         with _root(here, store) as root:
             for item in items:
                 member = live.members.get(item.key)
-                if member is not None and member.row.session_id == item.session_id:
+                # What was read of a backup has no rows: it is what was brought back.
+                if member is not None and (member.row is None or member.row.session_id == item.session_id):
                     returns.back(item)
                     continue
                 # Another session of this run that shares a file may have put it away already.
@@ -215,7 +216,7 @@ def _entries_back(
                 returns.conflict(item, why)
 
 
-def _now(store: FileStore, known: Document[Session]) -> Document[Session]:
+def _now(store: FileStore, known: Document[Any]) -> Document[Any]:
     """Return a store as it is now; the bytes that are known need no second scan."""
     return known if measuring.holds(store.index, known.raw) else _read(store)
 
@@ -225,7 +226,7 @@ def _read(store: FileStore) -> Document[Session]:
 
 
 def _with_entries(
-    live: Document[Session], items: Sequence[Item], closed_in: Mapping[str, Chosen], warn: Callable[[str], None]
+    live: Document[Any], items: Sequence[Item], closed_in: Mapping[str, Chosen], warn: Callable[[str], None]
 ) -> _New:
     """Return the store with the entries: where they were if nothing else has changed since, else at the end.
 
@@ -241,7 +242,7 @@ def _with_entries(
     return new
 
 
-def _hashed(new: Document[Session]) -> _New:
+def _hashed(new: Document[Any]) -> _New:
     return _New(new, hashlib.sha256(new.raw).hexdigest())
 
 
@@ -267,7 +268,7 @@ def _where_they_were(
     try:
         raw = read_index(path)[0]
         made = Hash(raw)
-        before = parse(raw, path, closed_in.agent)
+        before = check(raw, path)
         if made.hexdigest() != closed_in.sha256:
             raise CorruptStore(f"{path} is not what it was", "")
     except CloserError as problem:

@@ -86,7 +86,10 @@ def look(home: Home, store: FileStore, chosen: Sequence[Chosen], before: Before 
         seen = Look(store, live, claims, shelf, kept, there, held, stamps)
         again = (_as_before(seen, one, known.get((one.at, one.name))) or _back(seen, one) for one in chosen)
         items = with_way_out(chosen, list(again))
-    bare = {(one.at, one.name): item._replace(entry="") for one, item in zip(chosen, items, strict=True)}
+    bare = {
+        (one.at, one.name): item._replace(entry="") if item.entry else item
+        for one, item in zip(chosen, items, strict=True)
+    }
     return Found(live, items, Before(text, there, stamps, bare))
 
 
