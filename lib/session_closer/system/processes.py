@@ -13,6 +13,7 @@ import psutil
 from . import trust
 
 _LAST_PID = 2**31 - 1
+_WORDS = 1 << 16
 # A lock is dated a moment after the start of its process, by a clock that may be set by a second meanwhile.
 _TOLERANCE = 2.0
 
@@ -181,11 +182,23 @@ def _may_be_one(pid: int) -> bool:
     if not sys.platform.startswith("linux"):
         return True
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as words, open(f"/proc/{pid}/comm", "rb") as title:
-            said = words.read()
-            return b"openclaw" in said or b"gateway" in said or title.read().startswith(b"openclaw")
+        said = _told(f"/proc/{pid}/cmdline")
+        return b"openclaw" in said or b"gateway" in said or _told(f"/proc/{pid}/comm").startswith(b"openclaw")
     except OSError:
         return False
+
+
+def _told(path: str) -> bytes:
+    """Return what the kernel tells; a file object would cost more than its words, and there may be hundreds."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        said = pieces = os.read(descriptor, _WORDS)
+        while pieces:
+            pieces = os.read(descriptor, _WORDS)
+            said += pieces
+        return said
+    finally:
+        os.close(descriptor)
 
 
 def ancestors(pid: int) -> Iterator[int]:
