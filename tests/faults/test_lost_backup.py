@@ -13,6 +13,7 @@ import pytest
 from faults.injection import NO_CHANGE, Counting, in_child, kill, kill_at
 from session_closer.core.wish import Options
 from session_closer.openclaw.home import Home
+from session_closer.operations import apply
 from session_closer.operations import restore as restoring
 from session_closer.system.disk import Disk
 from support.commands import restore
@@ -194,7 +195,7 @@ def test_one_that_is_lost_while_the_undo_is_under_way_takes_nothing_along(
 def test_one_that_is_lost_between_the_two_looks_is_told_and_nothing_is_changed(
     undo: Undo, lose: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = restoring.locked
+    real = apply.locked
 
     def losing(*arguments: Any, **named: Any) -> Any:
         times = undo.backup.stat()
@@ -204,7 +205,7 @@ def test_one_that_is_lost_between_the_two_looks_is_told_and_nothing_is_changed(
             os.utime(undo.backup, ns=(times.st_atime_ns, times.st_mtime_ns))
         return real(*arguments, **named)
 
-    monkeypatch.setattr(restoring, "locked", losing)
+    monkeypatch.setattr(apply, "locked", losing)
     answer = restore(undo.store, "last")
     assert answer.code == 1
     assert "restored" not in statuses(answer).values()
