@@ -285,8 +285,9 @@ def envelope(operation: str, error: "dict[str, object]") -> "dict[str, object]":
     elif operation == "export-sessions":
         members.update(output=None, exported=[], failed=[])
     else:
-        off = {"needed": False, "ok": None, "result": "not-needed", "detail": None}  # type: dict[str, object]
-        members.update(stores=[], results=[], kept=None, children=None, restart=off, receipt=None, undo=None, free=None)
+        off, none = {"needed": False, "ok": None, "result": "not-needed", "detail": None}, {"count": 0, "bytes": 0}
+        members.update(dict.fromkeys(("kept", "children", "receipt", "undo", "free")), stores=[], results=[])
+        members.update(restart=off, putAway=none, freed=none, broughtBack=none)
     return members
 
 
@@ -295,6 +296,5 @@ if __name__ == "__main__":
     if len(sys.argv) < 5 or sys.argv[1] != "--with" or sys.argv[3] != "-m":
         tell("usage: bootstrap.py --with LOCKFILE -m MODULE [ARGUMENT]...")
         sys.exit(2)
-    lock_file, tool = sys.argv[2], sys.argv[4]
-    sys.argv[:5] = [tool]
-    run_tool(lock_file, tool)
+    lock_file, sys.argv[:5] = sys.argv[2], [sys.argv[4]]
+    run_tool(lock_file, sys.argv[0])

@@ -16,7 +16,7 @@ from support.stores import Store, build
 COMMANDS: list[type[Command]] = [CloseProject, CloseProjectBatch, KeepOnlySessions]
 ENVELOPE = {
     "ok", "exitCode", "operation", "dryRun", "stores", "results", "kept", "gateway", "restart", "receipt", "undo",
-    "free", "warnings", "error", "children",
+    "free", "warnings", "error", "children", "putAway", "freed", "broughtBack",
 }  # fmt: skip
 ROW = {
     "input", "agent", "key", "ok", "status", "reason", "sessionId", "route", "archives", "left", "keyFree", "message",

@@ -30,4 +30,5 @@ def row(agent: str, chores: Chores, name: str, status: Status, archive: str | No
     """Return the row of a file that is put away, or deleted for good; `archive`: its whole path by now."""
     action = Action.ARCHIVE_ORPHAN if status in (Status.ARCHIVED, Status.WOULD_ARCHIVE) else Action.EXPIRE_ARCHIVE
     why = Why(str(action), None, chores.ages.get(name), chores.sizes.get(name))
-    return Outcome(name, agent, "", status, archives=(archive,) if archive is not None else (), why=why)
+    archives = (archive,) if archive is not None else ()
+    return Outcome(name, agent, "", status, archives=archives, why=why, size=why.size)

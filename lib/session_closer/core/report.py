@@ -17,7 +17,8 @@ class Outcome(NamedTuple):
 
     `effects`: what the close changes besides the row and its files; `not_restored`: what an undo left out.
     `left` are the whole paths of the session's files that stay where they are, `parent` is the key of the session that
-    it goes along with, `run` the run that is undone, where there are several.
+    it goes along with, `run` the run that is undone, where there are several. `size` are the bytes that go or come back
+    with it, a file of several sessions with the first of them, None where they are not known.
     """
 
     given: str
@@ -37,6 +38,7 @@ class Outcome(NamedTuple):
     left: tuple[str, ...] = ()
     parent: str = ""
     run: str | None = None
+    size: int | None = None
 
 
 class ArtifactRow(NamedTuple):
@@ -60,15 +62,11 @@ class ArtifactRow(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """What a cleanup of artifacts came to, in files, or folders, and bytes.
+    """What a cleanup of artifacts has left.
 
     `spared`: how many stayed for each reason. `over_budget`: more stays than may, None where nobody asked for that.
     """
 
-    put_away: int = 0
-    put_away_bytes: int = 0
-    freed: int = 0
-    freed_bytes: int = 0
     spared: Mapping[str, int] = MappingProxyType({})
     over_budget: bool | None = None
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from . import names
+from .durable import Move
 from .model import Status
 
 
@@ -84,6 +86,19 @@ class Results:
     def message(self, key: str) -> str | None:
         """Return what a report says of it."""
         return self._why.get(key, "not finished" if key not in self._ended else self._said.get(key))
+
+    def put_away(self, key: str, moves: Sequence[Move], told: set[str]) -> int:
+        """Return the bytes of a session's files that have their archive names, as they were measured ahead of that.
+
+        `told` are live names that count no more, as other sessions have the same file; it gets those of this one.
+        """
+        archives = self.archives.get(key, ())
+        if len(archives) != len(moves):
+            live = set(map(names.archived_from, archives))
+            moves = [move for move in moves if move.source in live]
+        size = sum(move.size for move in moves if move.source not in told)
+        told.update(move.source for move in moves)
+        return size
 
     def those(self, *statuses: Status) -> set[str]:
         """Return the keys that ended so."""

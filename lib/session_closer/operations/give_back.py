@@ -75,7 +75,7 @@ class Returning:
     def report(self, restart: RestartResult, error: CloserError | None = None) -> Report:
         """Return what became of what was to come back."""
         request, transaction = self._request, self._transaction
-        rows = (*(item.outcome() for item in self._returns), *self._missing)
+        rows = (*self._returns.outcomes(), *self._missing)
         for share in transaction.shares:
             request.warn(*share.warnings)
         backups = {

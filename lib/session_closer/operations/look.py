@@ -74,15 +74,21 @@ def _measured(request: Request, store: Store, snapshot: Snapshot) -> dict[str, M
 
 
 def planned_sizes(request: Request, found: Look, plan: Plan) -> Mapping[str, Mapping[str, int]]:
-    """Return the bytes of what a policy takes, by agent: what it weighs is shown."""
-    if request.rules is None or request.rules.policy.max_disk is not None:
+    """Return the bytes of what goes, by agent: what a policy takes, and of a database all.
+
+    Files that were named are weighed when they are recorded, ahead of their renames.
+    """
+    by_policy = request.rules is not None
+    if request.rules is not None and request.rules.policy.max_disk is not None:
         return found.sizes
     sizes = {}
     for agent, store in found.stores.items():
         # One without a file weighs nothing, and there are many.
-        rows = [row for row in plan.by_agent.get(agent, ()) if row.moves or not store.traits.loose_files]
+        weighs = not store.traits.loose_files
+        rows = [row for row in plan.by_agent.get(agent, ()) if weighs or (by_policy and row.moves)]
         sessions = [row.session for row in rows if row.session is not None]
-        sizes[agent] = _known(store.sizes(sessions, found.snapshots[agent]))
+        if sessions:
+            sizes[agent] = _known(store.sizes(sessions, found.snapshots[agent]))
     return sizes
 
 

@@ -68,7 +68,7 @@ def _performed(where: Place, limits: Limits, context: Context, found: Sequence[H
         error=error,
         most_rows=context.options.most_rows,
         artifacts=tuple(rows),
-        totals=pruned.totals(parts, rows, limits),
+        totals=pruned.totals(parts, limits),
         exported=copies if context.options.export is not None else None,
     )
 

@@ -103,20 +103,13 @@ def stores(parts: Sequence[Part], runtime: str) -> tuple[StoreResult, ...]:
     return tuple(StoreResult(part.home.agent, part.home.root, runtime) for part in parts)
 
 
-def totals(parts: Sequence[Part], told: Sequence[ArtifactRow], limits: Limits) -> Totals:
-    """Return what a cleanup came to, or would come to."""
-    away = [one for one in told if one.status in (Status.ARCHIVED, Status.WOULD_ARCHIVE)]
-    gone = (Status.DELETED, Status.WOULD_DELETE, Status.EXPIRED, Status.WOULD_EXPIRE)
-    freed = [one for one in told if one.status in gone]
+def totals(parts: Sequence[Part], limits: Limits) -> Totals:
+    """Return what a cleanup has left, or would leave."""
     spared: Counter[str] = Counter()
     for part in parts:
         spared.update(part.verdicts.spared())
         spared.update(one.why for one in part.rows if one.status is Status.KEPT and one.why)
     return Totals(
-        len(away),
-        sum(one.size or 0 for one in away),
-        len(freed),
-        sum(one.size or 0 for one in freed),
         dict(sorted(spared.items())),
         None if limits.max_disk is None else any(part.verdicts.over_budget for part in parts),
     )

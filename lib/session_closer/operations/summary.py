@@ -13,6 +13,8 @@ from ..core.errors import CloserError
 from ..core.model import CHANGED, FINE, GOING, Plan, PlannedRow, Status, Traits
 from ..core.report import Outcome, Report, RestartResult, StoreResult
 from ..journal.record import Ended
+from ..ports.share import Share
+from . import weights
 from .request import Look, Request
 from .transaction import Transaction
 
@@ -36,9 +38,10 @@ def of(
     for share in transaction.shares:
         request.warn(*share.warnings)
     request.warn(*plan.warnings)
-    ended = [row for share in transaction.shares for row in share.outcomes()]
+    ended = [row for share in transaction.shares for row in _weighed(found, share)]
     done: dict[tuple[str, str], Outcome] = {(row.agent, row.key or row.given): row for row in ended}
-    planned = [_outcome(request, found, row) for row in plan.rows if (row.agent, row.key) not in done]
+    weigh = weights.planned(found.stores, found.sizes)
+    planned = [_outcome(request, found, row, weigh) for row in plan.rows if (row.agent, row.key) not in done]
     rows = [*planned, *done.values(), *_files_planned(request, plan, transaction), *_unread(found), *_doubted(plan)]
     rows, counted = _told(request, found, plan, rows)
     return Report(
@@ -171,7 +174,15 @@ def _place(request: Request) -> Callable[[Outcome], tuple[bool, int]]:
     return lambda row: (row.status is Status.KEPT, places.get(row.given, len(places)))
 
 
-def _outcome(request: Request, found: Look, row: PlannedRow) -> Outcome:
+def _weighed(found: Look, share: Share) -> Sequence[Outcome]:
+    """Return what became of the sessions of a store; what a database has of them was weighed before."""
+    rows, sizes = share.outcomes(), found.sizes.get(share.store.agent, {})
+    if share.store.traits.loose_files:
+        return rows
+    return [row._replace(size=sizes.get(row.key)) if row.key else row for row in rows]
+
+
+def _outcome(request: Request, found: Look, row: PlannedRow, weigh: Callable[[PlannedRow], int | None]) -> Outcome:
     folder = request.runtime.folder(row.agent)
     return Outcome(
         row.given,
@@ -187,6 +198,7 @@ def _outcome(request: Request, found: Look, row: PlannedRow) -> Outcome:
         effects=row.effects(found.stores[row.agent].traits) if row.status in GOING else (),
         left=row.left if row.status is Status.WOULD_CLOSE else (),
         parent=row.parent,
+        size=weigh(row) if row.status is Status.WOULD_CLOSE else None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Protocol
@@ -88,7 +88,7 @@ class Share:
 
     def rest(self, bare: StoreRecord) -> None:
         """Keep of a store that is finished its results and the record as it is given here: there may be many stores."""
-        self.told, self.rows = {row.key: self._outcome(row) for row in self.rows}, []
+        self.told, self.rows = {row.key: row for row in self._outcomes()}, []
         self.results.archives.clear()
         self.record = bare
 
@@ -129,7 +129,14 @@ class Share:
 
     def outcomes(self) -> list[Outcome]:
         """Return a result for each planned row."""
-        return [*map(self._told_now, self.told.values()), *map(self._outcome, self.rows), *self.tidied]
+        return [*map(self._told_now, self.told.values()), *self._outcomes(), *self.tidied]
+
+    def _outcomes(self) -> Iterator[Outcome]:
+        """Yield a result for each row that does not rest, with the bytes of its files that were put away."""
+        moves = {session.key: session.moves for session in self.record.sessions}
+        counted = set[str]()
+        for row in self.rows:
+            yield self._outcome(row, self.results.put_away(row.key, moves.get(row.key, ()), counted))
 
     def _told_now(self, row: Outcome) -> Outcome:
         """Return a result as it is now: since it was told the session may have come back, or a file of it."""
@@ -137,16 +144,19 @@ class Share:
         became, why = results.became(row.key), results.message(row.key)
         if (became, why) == (row.status, row.error) and row.key not in results.archives:
             return row
+        archives = tuple(os.path.join(self.store.folder, name) for name in self.archives_of(row.key))
         return row._replace(
             status=Status.FAILED if became is None else became,
-            archives=tuple(os.path.join(self.store.folder, name) for name in self.archives_of(row.key)),
+            archives=archives,
             error=why,
             key_free={Status.CLOSED: True, Status.ARCHIVED: False}.get(became) if became is not None else None,
             effects=row.effects if became in PUT_AWAY else (),
             left=row.left if became is Status.CLOSED else (),
+            # What each file had was let go of.
+            size=row.size if len(archives) == len(row.archives) else None,
         )
 
-    def _outcome(self, row: PlannedRow) -> Outcome:
+    def _outcome(self, row: PlannedRow, size: int) -> Outcome:
         results = self.results
         became = results.became(row.key)
         archives = [os.path.join(self.store.folder, name) for name in results.archives.get(row.key, ())]
@@ -167,4 +177,5 @@ class Share:
             effects=row.effects(self.store.traits, archived=became is Status.ARCHIVED) if became in PUT_AWAY else (),
             left=row.left if became is Status.CLOSED else (),
             parent=row.parent,
+            size=size,
         )

@@ -65,8 +65,8 @@ class Item(NamedTuple):
         """Return what is not as it was once it is back."""
         return (*lost(self.effects, self.put_away, self.left_out), *self.twice, *self.left)
 
-    def outcome(self) -> Outcome:
-        """Return its row of the report."""
+    def outcome(self, size: int | None = None) -> Outcome:
+        """Return its row of the report; `size` are the bytes that come back with it."""
         return Outcome(
             self.given,
             self.agent,
@@ -76,6 +76,7 @@ class Item(NamedTuple):
             error=None if self.is_wanted else self.error,
             until=self.until if self.is_wanted else None,
             not_restored=self.not_restored() if self.status in _BACK else self.left,
+            size=size,
         )
 
 
@@ -88,6 +89,11 @@ class Returns:
 
     def __iter__(self) -> Iterator[Item]:
         return chain.from_iterable([list(own.values()) for own in self._items.values()])
+
+    def outcomes(self) -> list[Outcome]:
+        """Return their rows of the report."""
+        told = set[tuple[str, str]]()
+        return [item.outcome(_size(item, told)) for item in self]
 
     def of(self, agent: str) -> list[Item]:
         """Return those of one agent."""
@@ -134,6 +140,16 @@ class Returns:
 
     def _known(self, item: Item) -> Item:
         return self._items[item.agent][item.key]
+
+
+def _size(item: Item, told: set[tuple[str, str]]) -> int | None:
+    """Return the bytes that come back with one, as they were recorded; of a database nobody has weighed them."""
+    if item.put_away in (How.ARCHIVE, How.DELETE):
+        return None
+    fresh = [move for move in item.moves if (item.agent, move.source) not in told]
+    told.update((item.agent, move.source) for move in fresh)
+    # What was not looked at when it was put away has neither.
+    return None if any((move.size, move.mtime_ns) == (0, 0) for move in fresh) else sum(move.size for move in fresh)
 
 
 class Past(Protocol):

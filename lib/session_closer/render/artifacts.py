@@ -11,6 +11,7 @@ from ..core.ending import is_fine
 from ..core.escape import plain
 from ..core.model import Status
 from ..core.report import ArtifactRow, Report, Totals
+from . import amounts
 from .grid import Block, Grid, GridRow, Tone
 
 SHOWN_ROWS = 20
@@ -26,7 +27,7 @@ def blocks(report: Report, *, verbose: bool) -> list[Block]:
     elif report.error is None:
         out.append(_NOTHING.get(report.operation, "nothing to clean up"))
     if totals is not None and report.error is None:
-        out += _sums(report, totals)
+        out += _left(totals)
     copies = report.exported or ()
     out += [f"exported {plain(copy.path)}" for copy in (copies if verbose else copies[:SHOWN_ROWS])]
     if len(copies) > SHOWN_ROWS and not verbose:
@@ -40,31 +41,33 @@ def blocks(report: Report, *, verbose: bool) -> list[Block]:
 
 def _headline(report: Report, rows: Sequence[ArtifactRow]) -> str:
     count = Counter(row.status for row in rows)
-    words = [f"{count[status]:,} {status.replace('_', ' ')}" for status in Status if count[status]]
-    is_plan = any(row.status.startswith("would_") for row in rows)
-    ahead = "dry run, nothing changed: " if report.dry_run else "nothing changed: " if is_plan else ""
-    return ahead + ", ".join(words)
+    stays = sum(report.totals.spared.values()) if report.totals is not None else 0
+    # All that is kept is counted, also what no row is about.
+    words = [f"{count[one]:,} {one.replace('_', ' ')}" for one in Status if count[one] and one is not Status.KEPT]
+    words += [f"{stays:,} kept"] if report.totals is not None else []
+    return amounts.ahead(report, rows) + ", ".join(words) + amounts.said(report, rows)
 
 
 def _rows(rows: Sequence[ArtifactRow], *, verbose: bool) -> list[Block]:
     ordered = sorted(rows, key=lambda row: is_fine(row, missing_ok=False))
     shown = ordered if verbose else ordered[:SHOWN_ROWS]
     cells = [_cells(row) for row in shown]
-    widths = [max(map(len, column)) for column in list(zip(*cells, strict=True))[:-1]]
+    widths = [max(map(len, column)) for column in list(zip(_HEADS, *cells, strict=True))[:-1]]
     lines = []
-    for line in cells:
+    for line in (_HEADS, *cells):
         padded = [
             cell.rjust(width) if at in _RIGHT else cell.ljust(width)
             for at, (cell, width) in enumerate(zip(line, widths, strict=False))
         ]
         lines.append("  ".join(["", *padded, line[-1]]))
     grid = tuple(GridRow(line, tone=_tone(row)) for line, row in zip(cells, shown, strict=True))
-    out: list[Block] = [Grid(grid, tuple(lines), right=_RIGHT, wraps=True, indent=2)]
+    out: list[Block] = [Grid(grid, tuple(lines), _HEADS, _RIGHT, wraps=True, indent=2)]
     if len(ordered) > len(shown):
         out.append(f"  … and {len(ordered) - len(shown):,} more (--verbose shows all)")
     return out
 
 
+_HEADS = ("STATUS", "KIND", "AGE", "SIZE", "PATH")
 _RIGHT = frozenset({2, 3})
 
 
@@ -87,10 +90,9 @@ def _tone(row: ArtifactRow) -> Tone:
     return "quiet" if row.status in (Status.KEPT, Status.ALREADY_RESTORED) else "good"
 
 
-def _sums(report: Report, totals: Totals) -> list[str]:
-    away, freed = durations.spelled_size(totals.put_away_bytes), durations.spelled_size(totals.freed_bytes)
-    verbs = ("would put away", "would free") if report.dry_run else ("put away", "freed")
-    out = [f"{verbs[0]} {away}, {verbs[1]} {freed}"]
+def _left(totals: Totals) -> list[str]:
+    """Return a line for what stays, and one where that is more than was to stay."""
+    out = []
     if totals.spared:
         out.append(f"kept     {', '.join(f'{count:,} {why}' for why, count in totals.spared.items())}")
     if totals.over_budget:
@@ -103,8 +105,6 @@ def members(report: Report, rows: Sequence[ArtifactRow]) -> dict[str, Any]:
     found: dict[str, Any] = {"results": [_result(row) for row in rows]}
     if report.totals is not None:
         found |= {
-            "putAway": {"count": report.totals.put_away, "bytes": report.totals.put_away_bytes},
-            "freed": {"count": report.totals.freed, "bytes": report.totals.freed_bytes},
             "spared": dict(report.totals.spared),
             "overBudget": report.totals.over_budget,
         }

@@ -15,7 +15,6 @@ from .json import LIST, shared
 
 _HEADS = ("AGE", "STATE", "FILES", "SIZE", "PROTECTED", "PROFILE", "SOURCE", "ID", "TITLE")
 _USAGE = ("AGENT", "KIND", "COUNT", "SIZE")
-_MOST = 40
 
 
 def listed(found: Inventory) -> list[Block]:
@@ -26,7 +25,8 @@ def listed(found: Inventory) -> list[Block]:
         return _usage(found)
     out: list[Block] = [_counted(found)]
     if found.rows:
-        out.append(_table(_HEADS, [_cells(found, line) for line in found.rows], frozenset({0, 2, 3})))
+        table = _table(_HEADS, [_cells(found, line) for line in found.rows], frozenset({0, 2, 3}))
+        out.append(table._replace(wraps=True))
     if found.has_more:
         out.append(f"{found.total - len(found.rows):,} more: --limit all shows them, a word finds some")
     for use in found.orphans:
@@ -54,7 +54,7 @@ def _cells(found: Inventory, line: SessionLine) -> tuple[str, ...]:
         plain(line.agent),
         plain(line.source) if line.source else "-",
         plain(line.id),
-        plain(line.title)[:_MOST] if line.title else "-",
+        plain(line.title) if line.title else "-",
     )
 
 

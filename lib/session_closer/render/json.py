@@ -22,7 +22,7 @@ from ..core.report import (
     StoreResult,
     Why,
 )
-from . import artifacts, excerpt, rehearsal, runs
+from . import amounts, artifacts, excerpt, rehearsal, runs
 
 if TYPE_CHECKING:
     from ..core.selection import Listing, Row
@@ -55,6 +55,7 @@ def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, An
         "stores": [_store(store) for store in report.stores],
         "results": [result(row, missing_ok=report.missing_ok) for row in shown_rows(report.results, report.most_rows)],
         "kept": report.kept,
+        **amounts.members([*report.results, *(report.artifacts or ())]),
         "children": report.children,
         "gateway": _gateway(report.gateway),
         "restart": _restart(report.restart),

@@ -12,13 +12,12 @@ from ..core.errors import CloserError
 from ..core.escape import plain
 from ..core.model import Life, Status
 from ..core.report import ArtifactRow, Outcome, Report, Why
-from . import artifacts, rehearsal, runs, table
+from . import amounts, artifacts, rehearsal, runs, table
 from .grid import Block, Grid, GridRow, Tone
 
 SHOWN_ROWS = 20
 _SHOWN_EFFECTS = 5
 _TAKING_CHILDREN = ("close-project", "close-project-batch")
-_PLANNED = (Status.WOULD_CLOSE, Status.WOULD_ARCHIVE, Status.WOULD_RESTORE, Status.WOULD_EXPIRE)
 _VERBS = {"restore-sessions": "restore", "cleanup-sessions": "clean up"}
 
 
@@ -62,8 +61,9 @@ def _undone(report: Report, undone: Sequence[tuple[str, Report]], *, verbose: bo
     words = [f"{count[status]:,} {status.replace('_', ' ')}" for status in Status if count[status]]
     failed = sum(each.error is not None for _, each in undone)
     words += [f"{failed} run{'' if failed == 1 else 's'} failed"] if failed else []
-    ahead = "dry run, nothing changed: " if report.dry_run else ""
-    out: list[Block] = [f"{ahead}{len(undone)} run{'' if len(undone) == 1 else 's'}: {', '.join(words) or 'nothing'}"]
+    runs_undone = f"{len(undone)} run{'' if len(undone) == 1 else 's'}"
+    said = f"{', '.join(words) or 'nothing'}{amounts.said(report, rows)}"
+    out: list[Block] = [f"{amounts.ahead(report, rows)}{runs_undone}: {said}"]
     for run, each in undone:
         out += ["", f"run      {run}"]
         out += blocks(each, verbose=verbose) if each.error is None or each.results else [error_line(each.error)]
@@ -76,26 +76,25 @@ def _headline(report: Report) -> str:
     said = [status for status in Status if count[status] and status is not Status.KEPT]
     words = [f"{count[status]} {status.replace('_', ' ')}" for status in said]
     kept = f", {report.kept} kept" if report.kept is not None else ""
-    planned = sum(count[status] for status in _PLANNED)
-    planned_only = planned and report.receipt is None and report.error is not None
-    ahead = "dry run, nothing changed: " if report.dry_run else "nothing changed: " if planned_only else ""
-    return ahead + ", ".join(words) + kept
+    return amounts.ahead(report, report.results) + ", ".join(words) + kept + amounts.said(report, report.results)
 
 
 def _rows(report: Report, *, verbose: bool) -> list[Block]:
     rows = sorted(report.results, key=lambda row: is_fine(row, missing_ok=False))
     shown = rows if verbose else rows[:SHOWN_ROWS]
-    status = max((len(row.status) for row in shown), default=0)
-    width = max((min(len(_name(row)), 64) for row in shown), default=0)
     hiding = {store.agent for store in report.stores if store.hides}
     details = [_detail(row, in_files=row.agent not in hiding) for row in shown]
-    lines, grid = [], []
+    by_rule = any(row.why is not None for row in shown)
+    heads = ("STATUS", "KEY", (_RULED if by_rule else "NOTE") if any(details) else "")
+    status = max(len(heads[0]), *(len(row.status) for row in shown))
+    width = max(len(heads[1]), *(min(len(_name(row)), 64) for row in shown))
+    lines, grid = [f"  {heads[0]:<{status}}  {heads[1]:<{width}}  {heads[2]}".rstrip()], []
     for row, detail in zip(shown, details, strict=True):
         below = _attached(row, verbose=verbose)
         lines.append(f"  {row.status:<{status}}  {_name(row):<{width}}  {detail}".rstrip())
         lines += [f"  {'':<{status}}    {line}" for line in below]
         grid.append(GridRow((row.status, _name(row), detail), tuple(below), _tone(row)))
-    out: list[Block] = [Grid(tuple(grid), tuple(lines), wraps=True, indent=2)]
+    out: list[Block] = [Grid(tuple(grid), tuple(lines), heads, wraps=True, indent=2)]
     if len(rows) > len(shown):
         out.append(f"  … and {len(rows) - len(shown)} more (--verbose shows all)")
     return out
@@ -169,6 +168,10 @@ def _reason(why: Why) -> str:
     age = "age unknown" if why.age is None else durations.shown(why.age)
     size = None if why.size is None else durations.shown_size(why.size)
     return "  ".join(part for part in (f"{why.action:<15}", f"{why.kind or 'file':<8}", f"{age:>4}", size) if part)
+
+
+# As wide as what stands below each of them.
+_RULED = f"{'RULE':<15}  {'KIND':<8}  {'AGE':>4}  SIZE"
 
 
 def _footer(report: Report, *, verbose: bool) -> list[str]:

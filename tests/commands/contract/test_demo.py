@@ -43,7 +43,7 @@ def test_the_demo_says_that_its_files_are_gone_and_its_counts_agree(world: Path)
     counts = re.findall(r"^  agent (\S+), (\d+) sessions$", said, re.MULTILINE)
     assert counts[:3] == [("main", "2"), ("project-lead", "12"), ("researcher", "2")]
     assert counts[3:] == [("main", "2"), ("project-lead", "8"), ("researcher", "2")]
-    assert "\n4 closed, 8 kept\n" in said
+    assert "\n4 closed, 8 kept; put away 1.1 KB, freed 0 B now\n" in said
     for part, sessions in zip(said.split("\nafter\n"), (16, 12), strict=True):
         assert len(re.findall(r"^    \S", part, re.MULTILINE)) == sessions
 

@@ -69,7 +69,7 @@ def test_what_a_person_reads(store: Store) -> None:
     close(store, "alpha", "topics")
     result = run(RestoreSessions, "last", state=store.state)
     assert (result.code, result.stderr) == (0, "")
-    assert result.stdout.startswith("2 restored\n")
+    assert result.stdout.startswith("2 restored; brought back ")
     assert f"  restored  {ALPHA}" in result.stdout
     assert "receipt  " in result.stdout
     assert "undo     restore-sessions --state-dir " in result.stdout

@@ -62,4 +62,4 @@ def test_the_undo_that_a_close_prints_needs_no_environment(tmp_path: Path, close
     environ = dict(word.split("=", 1) for word in undo[1:at])
     assert (undo[:at] == []) is not config
     done = run_process("restore-sessions", *undo[at + 1 :], env=environ)
-    assert done.stdout.startswith("1 restored\n"), done.stderr
+    assert done.stdout.startswith("1 restored; "), done.stderr

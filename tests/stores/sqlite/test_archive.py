@@ -11,7 +11,7 @@ from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.journal.journal import Journal
 from session_closer.openclaw.gateway import client
 from session_closer.openclaw.sqlite import close as asking
-from support.commands import close, run_json
+from support.commands import close, restore, run_json
 from support.gateway import StubGateway
 from support.keys import LEAD
 from support.rows import delete, picture
@@ -103,3 +103,21 @@ def test_a_file_store_knows_no_archive(store: Store) -> None:
     answer = run_json(CloseProjectBatch, "alpha", "--archive", state=store.state)
     assert (answer.code, answer.error) == (3, "no_archive")
     assert tree(store.state) == before
+
+
+@pytest.mark.parametrize("how", [["--archive"], ["--delete"]])
+def test_what_a_database_has_of_sessions_is_what_is_put_away(bases: Bases, how: list[str]) -> None:
+    sessions = {bases.rows()[LEAD + tail]["current_session_id"] for tail in ("alpha", "beta")}
+    size = sum(len(text.encode()) for (session, _), text in bases.events().items() if session in sessions)
+    assert size > 0
+    for words in ([*how, "--dry-run"], how):
+        answer = close(bases, "alpha", "beta", *words)
+        assert answer.data["putAway"] == {"count": 2, "bytes": size}
+        assert answer.data["freed"] == {"count": 0, "bytes": 0}
+
+
+def test_nobody_has_weighed_what_comes_back_in_a_database(bases: Bases) -> None:
+    close(bases, "alpha")
+    for words in (["--dry-run"], []):
+        answer = restore(bases, "last", *words)
+        assert answer.data["broughtBack"] == {"count": 1, "bytes": None}

@@ -1,0 +1,40 @@
+"""What goes with sessions, in bytes: of what was measured anyway where it was, each file once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+
+from ..core.model import PlannedRow
+from ..ports.share import Readable
+
+
+def planned(
+    stores: Mapping[str, Readable], sizes: Mapping[str, Mapping[str, int]]
+) -> Callable[[PlannedRow], int | None]:
+    """Return what tells the bytes that would go with each session that is to be closed, None where nobody can tell.
+
+    `sizes` are the bytes of sessions, by agent and key, as far as they were weighed.
+    """
+    told = set[tuple[str, str]]()
+
+    def weigh(row: PlannedRow) -> int | None:
+        store, known = stores[row.agent], sizes.get(row.agent, {}).get(row.key)
+        if not store.traits.loose_files:
+            return known
+        # Sessions may share a file, which goes but once.
+        fresh = [move.source for move in row.moves if (row.agent, move.source) not in told]
+        told.update((row.agent, name) for name in fresh)
+        if known is not None and len(fresh) == len(row.moves) and not row.left:
+            return known
+        return sum(_size(os.path.join(store.folder, name)) for name in fresh)
+
+    return weigh
+
+
+def _size(path: str) -> int:
+    # One that has gone since the folder was listed does not go with anything.
+    with contextlib.suppress(FileNotFoundError):
+        return os.lstat(path).st_size
+    return 0
