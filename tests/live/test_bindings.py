@@ -78,6 +78,7 @@ def test_a_gateway_that_starts_after_the_undo_knows_the_binding_again(lab: Lab) 
     assert known_to_the_gateway(lab) == {"one": ALPHA}
 
 
+@pytest.mark.depth
 def test_an_undo_says_whether_the_gateway_that_it_restarts_knows_the_binding(lab: Lab) -> None:
     bind(lab, one=ALPHA, two=BETA)
     closed = closed_through_gateway(lab)

@@ -51,6 +51,7 @@ def undo(lab: Lab, closed: Result) -> Result:
     return run(lab, "restore-sessions", Path(str(closed.json["receipt"])).stem)
 
 
+@pytest.mark.depth("2026.5.7")
 def test_jobs_stay_on_and_are_named_or_go_off_and_come_back(shared: Lab) -> None:
     plain, reporting, touched, other = KEYS
     with shared.rpc() as rpc:

@@ -159,6 +159,7 @@ def test_a_bare_key_beside_its_full_form_goes_with_it(shared: Lab) -> None:
         assert rows(rpc) == without(listed, full)
 
 
+@pytest.mark.depth("2026.5.7")
 def test_a_session_in_the_middle_of_a_run_is_refused(shared: Lab) -> None:
     busy, idle = "agent:project-lead:project-busy", "agent:project-lead:project-idle"
     with shared.rpc() as rpc, shared.restarting(0):

@@ -162,6 +162,7 @@ def kept(lab: Lab) -> dict[str, dict[str, Any]]:
     return {key: entry for agent in AGENTS for key, entry in lab.entries(agent).items()}
 
 
+@pytest.mark.depth("2026.5.7")
 def test_a_dry_run_of_all_rules_leaves_every_byte_alone(aged: Lab) -> None:
     ages = [f"--stale={kind}=1s" for kind in ("cron-run", "subagent", "project")]
     rules = [
@@ -195,6 +196,7 @@ def apart(found: Mapping[str, Any], rpc: Rpc) -> dict[str, Any]:
     return {what: value for what, value in found.items() if BUSY not in what and name not in what}
 
 
+@pytest.mark.depth("2026.9.6")
 def test_what_is_stale_goes_nothing_else_and_comes_back(aged: Lab) -> None:
     with aged.rpc() as rpc:
         start_run(rpc, aged, "project-lead", BUSY)

@@ -124,6 +124,7 @@ def as_openclaw_writes(entries: object) -> bytes:
     return json.dumps(entries, indent=2, ensure_ascii=False).encode()
 
 
+@pytest.mark.depth("2026.5.7")
 def test_a_closed_key_is_free_again_and_can_be_closed_as_often_as_it_is_used(shared: Lab) -> None:
     key = "agent:project-lead:project-phoenix"
     with shared.rpc() as rpc:

@@ -75,6 +75,7 @@ def test_every_event_is_in_the_folder_with_the_gateway_running_and_stopped(lab: 
             lab.stop()
 
 
+@pytest.mark.depth("2026.5.7", "2026.7.35")
 def test_what_was_closed_comes_back_from_its_folder_as_it_was(lab: Lab, tmp_path: Path) -> None:
     lab.start()
     furnish(lab)

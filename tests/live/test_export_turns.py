@@ -60,6 +60,7 @@ def told(folder: Path) -> list[dict[str, Any]]:
     return [event for path in parts for event in events(path.read_text())]
 
 
+@pytest.mark.depth("2026.5.7")
 def test_an_image_and_a_compaction_are_in_the_folder_and_on_the_page(lab: Lab, tmp_path: Path) -> None:
     with Model(answering) as model:
         let_agents_act(lab, model)

@@ -40,6 +40,7 @@ def goes_on(rpc: Rpc, lab: Lab, key: str, before: list[str]) -> None:
     assert said(rpc, key) == [*before, "one more"]
 
 
+@pytest.mark.depth
 @pytest.mark.openclaw("2026.7.35")
 def test_what_the_gateway_deleted_from_a_file_comes_back_below_it(lab: Lab) -> None:
     lab.start()

@@ -80,6 +80,7 @@ def test_a_gateway_that_cannot_be_restarted_is_reported_and_the_sessions_are_clo
         assert rows(rpc) == without(listed, ONE, TWO)
 
 
+@pytest.mark.depth
 def test_a_gateway_run_by_hand_closes_sessions_as_well(by_hand: Lab) -> None:
     with by_hand.rpc() as rpc:
         create(rpc, ONE, TWO, *REST)
@@ -104,6 +105,7 @@ def test_with_a_wrong_token_via_gateway_changes_nothing(shared: Lab) -> None:
     assert WRONG not in result.stdout + result.stderr
 
 
+@pytest.mark.depth
 @pytest.mark.openclaw("files")
 def test_with_a_wrong_token_the_files_are_edited_and_the_token_is_not_told(shared: Lab) -> None:
     with shared.rpc() as rpc:
@@ -129,7 +131,7 @@ def test_with_a_wrong_token_the_files_are_edited_and_the_token_is_not_told(share
         assert path.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.depth("2026.5.7")
+@pytest.mark.depth
 def test_where_no_token_is_configured_the_openclaw_command_asks_the_gateway(install: Install) -> None:
     with laboratory(install, PASSWORD) as lab:
         lab.start()
@@ -193,6 +195,7 @@ def test_a_device_that_may_only_read_is_no_dead_end(install: Install) -> None:
             assert rows(rpc) == without(listed, ONE)
 
 
+@pytest.mark.depth
 @pytest.mark.openclaw("files")
 def test_a_gateway_of_another_state_directory_is_never_touched(shared: Lab, lab: Lab) -> None:
     lab.start()

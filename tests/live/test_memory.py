@@ -18,6 +18,7 @@ def indexed(lab: Lab) -> list[tuple[int, str]]:
     return [(int(one["count"]), str(one["note"])) for one in row["effects"] if one["kind"] == "memory"]
 
 
+@pytest.mark.depth
 @pytest.mark.openclaw("2026.9.6")
 def test_the_command_that_is_named_takes_a_session_out_of_the_index(lab: Lab) -> None:
     lab.start()

@@ -66,6 +66,7 @@ def close_all(lab: Lab, word: str = "--delete") -> Result:
     return result
 
 
+@pytest.mark.depth("2026.5.7")
 @pytest.mark.openclaw("files")
 def test_a_restore_of_files_is_the_identity_with_the_gateway_stopped_and_running(lab: Lab) -> None:
     lab.start()

@@ -20,6 +20,7 @@ STAYS = "agent:project-lead:main"
 LOOKS = 3
 
 
+@pytest.mark.depth("2026.5.7")
 def test_the_own_session_is_closed_when_its_run_has_ended_and_not_before(shared: Lab) -> None:
     with shared.rpc() as rpc:
         create(rpc, ME, OTHER, STAYS)

@@ -152,6 +152,7 @@ def said(lab: Lab, row: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [event["message"] for event in map(json.loads, text.splitlines()) if event["type"] == "message"]
 
 
+@pytest.mark.depth("2026.5.7", "2026.7.35")
 def test_an_agent_that_follows_the_skill_closes_two_sessions_and_then_its_own(lab: Lab) -> None:
     lab.agents = (*AGENTS, "researcher")
     lab.configure()
@@ -226,7 +227,7 @@ def ask_about_jobs(skill: Path, asked: Asked) -> Generator[Call | str, Asked, No
     yield f"Done: {statuses(asked.result)}"
 
 
-@pytest.mark.depth("2026.5.7")
+@pytest.mark.depth
 def test_an_agent_that_follows_the_skill_tells_of_a_job_before_it_goes_wrong(lab: Lab) -> None:
     folder = lab.state / "skills" / NAME
     folder.parent.mkdir()

@@ -80,6 +80,7 @@ def test_a_database_is_never_edited_as_a_file(stopped: Lab) -> None:
     assert tree(stopped.state) == before
 
 
+@pytest.mark.depth
 def test_a_gateway_of_another_state_directory_is_asked_to_change_nothing(shared: Lab, stopped: Lab) -> None:
     with shared.rpc() as rpc:
         create(rpc, ONE, TWO, *REST)
@@ -100,6 +101,7 @@ def test_a_gateway_of_another_state_directory_is_asked_to_change_nothing(shared:
     assert everything(shared) == others
 
 
+@pytest.mark.depth
 def test_a_file_beside_the_database_is_refused_and_does_not_grow_roots(stopped: Lab) -> None:
     stale = stopped.index("project-lead")
     stale.parent.mkdir(mode=0o700, exist_ok=True)
@@ -124,6 +126,7 @@ def test_a_file_beside_the_database_is_refused_and_does_not_grow_roots(stopped: 
         stopped.stop()
 
 
+@pytest.mark.depth
 def test_an_install_that_was_updated_is_refused_until_it_is_migrated(install: Install, older: Install) -> None:
     with laboratory(older) as lab:
         lab.start()
@@ -246,6 +249,7 @@ def test_the_runs_of_a_cron_job_can_be_closed_although_no_list_shows_them(shared
         assert rows(rpc) == listed
 
 
+@pytest.mark.depth
 def test_sessions_of_an_agent_that_was_removed_can_be_closed(stopped: Lab) -> None:
     gone, stays = GHOSTS
     stopped.start()

@@ -17,6 +17,7 @@ KEY, OTHER = f"agent:{AGENT}:project-alpha", f"agent:{AGENT}:beta"
 FILES = {"manifest.json", "events.jsonl", "session-branch.json"}
 
 
+@pytest.mark.depth("2026.5.7")
 def test_its_bundle_is_made_above_the_gateway_and_below_it(lab: Lab, tmp_path: Path) -> None:
     lab.start()
     with lab.rpc() as rpc:
@@ -42,6 +43,7 @@ def test_its_bundle_is_made_above_the_gateway_and_below_it(lab: Lab, tmp_path: P
     assert (lab.entries(AGENT), lab.store.said(AGENT, KEY)) == (entries, said)
 
 
+@pytest.mark.depth
 def test_a_name_is_taken_once_and_then_it_says_so(lab: Lab, tmp_path: Path) -> None:
     lab.start()
     with lab.rpc() as rpc:
