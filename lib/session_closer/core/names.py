@@ -242,7 +242,8 @@ def can_be_archived(name: str) -> bool:
 
 def is_too_long(name: str) -> bool:
     """Tell whether no file can have this name."""
-    return len(base(name).encode()) > MAX_BYTES
+    # No character has more than four bytes, and hardly a name has that many.
+    return len(name) > MAX_BYTES // 4 and len(base(name).encode()) > MAX_BYTES
 
 
 def aside_name(index: str, text: str) -> str:

@@ -14,7 +14,7 @@ from .checks import check_head, check_store
 from .record import END, FORMAT, STORES, Damaged, Head, RunRecord, SessionRecord, StoreRecord
 
 _SHOWN = 200
-_LARGE = 1 << 20
+_LARGE = 1 << 18
 # So many sessions are encoded at once.
 _MANY = 1000
 _NO_SESSIONS = b'"sessions":[]'
@@ -99,6 +99,14 @@ def decode_store(raw: bytes | msgspec.Raw) -> StoreRecord:
     except _NOT_ONE as problem:
         raise _damaged(problem) from None
     return store
+
+
+def read_back(raw: bytes) -> StoreRecord:
+    """Return the part of a record that this run has written itself, and held since; raise Damaged."""
+    try:
+        return _store(raw)
+    except _NOT_ONE as problem:
+        raise _damaged(problem) from None
 
 
 def check(record: RunRecord) -> int:

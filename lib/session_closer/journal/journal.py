@@ -14,7 +14,7 @@ from ..core.errors import Busy, Refused, StorageFailed
 from ..system import flock, trust
 from ..system.disk import Disk
 from ..system.files import exists, is_no_file, put, read, remove
-from .codec import agents_named, check, decode, decode_store, pieces, store_pieces
+from .codec import agents_named, check, decode, pieces, read_back, store_pieces
 from .history import OPEN, UNBORN, receipt_path, root, unborn_runs
 from .record import Damaged, RunRecord, StoreRecord
 from .written import LIMIT, RECORD, part_name, parts, read_record
@@ -201,7 +201,7 @@ class Journal:
             return store
         path = os.path.join(self._folder, part_name(number))
         try:
-            return decode_store(read(path, LIMIT)[0])
+            return read_back(read(path, LIMIT)[0])
         except Damaged as problem:
             raise StorageFailed(f"{path} {problem}", "look at the disk, then run the same command again") from None
 

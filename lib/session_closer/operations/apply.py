@@ -102,8 +102,8 @@ def _settled(request: Request, transaction: Transaction, change: Change, restart
     record, journal = transaction.record, transaction.journal
     if record is None or journal is None:
         return report
-    recorded = transaction.recorded()
-    others = [row for row in report.results if row.key not in recorded.get(row.agent, ())]
+    is_recorded = transaction.recorded()
+    others = [row for row in report.results if not is_recorded(row.agent, row.key)]
     last = record.but(results=tuple(summary.ended(row, missing_ok=request.options.missing_ok) for row in others))
     owed = RestartRecord(restart.needed, bool(restart.ok), restart.result, restart.detail)
     if restart.result == "handed-off" or any(row.status is Status.DEFERRED for row in report.results):

@@ -39,10 +39,11 @@ def of(
         request.warn(*share.warnings)
     request.warn(*plan.warnings)
     ended = [row for share in transaction.shares for row in _weighed(found, share)]
-    done: dict[tuple[str, str], Outcome] = {(row.agent, row.key or row.given): row for row in ended}
+    known = {(row.agent, row.key) for row in plan.rows}
+    done = {pair for row in ended if (pair := (row.agent, row.key or row.given)) in known}
     weigh = weights.planned(found.stores, found.sizes)
     planned = [_outcome(request, found, row, weigh) for row in plan.rows if (row.agent, row.key) not in done]
-    rows = [*planned, *done.values(), *_files_planned(request, plan, transaction), *_unread(found), *_doubted(plan)]
+    rows = [*planned, *ended, *_files_planned(request, plan, transaction), *_unread(found), *_doubted(plan)]
     rows, counted = _told(request, found, plan, rows)
     return Report(
         operation=request.wish.operation,
@@ -55,7 +56,7 @@ def of(
         undo=transaction.undo(request.options) if error is None and not _is_final(rows) else None,
         free=request.options.free if error is None and any(row.key_free is False for row in rows) else None,
         warnings=tuple(request.runtime.context.console.warnings),
-        kept=plan.kept + sum(row.status not in CHANGED for row in done.values()),
+        kept=plan.kept + sum(row.status not in CHANGED for row in ended),
         missing_ok=request.options.missing_ok,
         most_rows=request.options.most_rows,
         error=error,

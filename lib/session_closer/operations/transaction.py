@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -134,16 +134,16 @@ class Transaction:
         """Return a store's part of the record with what was let go of; raise OSError, or StorageFailed: not read."""
         return self.journal.whole(store) if self.journal is not None else store
 
-    def recorded(self) -> Mapping[str, Collection[str]]:
-        """Return by agent the keys of the sessions that the record speaks of."""
-        found: dict[str, set[str]] = defaultdict(set)
+    def recorded(self) -> Callable[[str, str], bool]:
+        """Return what tells of an agent and a key whether the record speaks of that session."""
+        found: dict[str, list[Collection[str]]] = defaultdict(list)
         for (_, agent), keys in self._rested.items():
-            found[agent] |= keys
+            found[agent].append(keys)
         for share in self.shares:
-            found[share.store.agent].update(share.told)
+            found[share.store.agent].append(share.told)
         for store in self.record.stores if self.record is not None else ():
-            found[store.agent].update(session.key for session in store.sessions)
-        return found
+            found[store.agent].append(frozenset(session.key for session in store.sessions))
+        return lambda agent, key: any(key in keys for keys in found.get(agent, ()))
 
     def forget(self) -> None:
         """Let a run that has changed nothing be none, once its record is removed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from session_closer.artifacts import measuring
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.files.port import Files
+from session_closer.operations import apply
 from support.commands import run_json
 from support.stores import Store
 
@@ -92,3 +95,43 @@ def test_looks_at_others_do_not_grow_with_the_square_of_the_agents(
         assert run_json(CleanupSessions, "--stale", "subagent=1h", "--yes", state=store.state).code == 0
         took.append(len(looks))
     assert took[1] < 3 * took[0]
+
+
+def test_what_is_put_away_after_the_sessions_leaves_them_in_the_receipt(store: Store) -> None:
+    """Files of no session are put away last, when the sessions of their store have been let go of."""
+    agents = fill(store, 3)
+    old = time.time() - 3 * 86400
+    strays = [store.transcript("stray.jsonl", agent) for agent in agents]
+    for path in strays:
+        os.utime(path, (old, old))
+    before = {agent: store.entries(agent) for agent in agents}
+    answer = run_json(CleanupSessions, "--stale", "subagent=1h", "--orphans", "1h", "--yes", state=store.state)
+    assert (answer.code, [row["status"] for row in answer.data["results"]]) == (0, ["closed", "archived"] * 3)
+    [receipt] = store.receipts()
+    kept = [(len(each["sessions"]), len(each["orphans"])) for each in receipt["stores"]]
+    assert kept == [(1, 1)] * 3
+    assert {each["sessions"][0]["status"] for each in receipt["stores"]} == {"closed"}
+    assert run_json(RestoreSessions, "last", state=store.state).code == 0
+    assert {agent: store.entries(agent) for agent in agents} == before
+    assert all(path.exists() for path in strays)
+
+
+def test_what_came_back_at_the_end_is_told_as_it_is_then(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    agents = fill(store, 3)
+    rows = {agent: store.entries(agent) for agent in agents}
+    real = apply.restart_once
+
+    def written(*run: Any) -> Any:
+        store.write(rows[agents[1]], agents[1])
+        return real(*run)
+
+    monkeypatch.setattr(apply, "restart_once", written)
+    answer = run_json(CleanupSessions, "--stale", "subagent=1h", "--yes", state=store.state)
+    told = {row["agent"]: (row["status"], len(row["archives"])) for row in answer.data["results"]}
+    assert (answer.code, told) == (
+        1,
+        {agents[0]: ("closed", 1), agents[1]: ("came_back", 0), agents[2]: ("closed", 1)},
+    )
+    assert transcript(store, agents[1]).exists()
+    [receipt] = store.receipts()
+    assert [each["sessions"][0]["status"] for each in receipt["stores"]] == ["closed", "came_back", "closed"]

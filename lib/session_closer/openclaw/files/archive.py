@@ -127,7 +127,7 @@ class Borrowed(NamedTuple):
 
 def borrowed(share: FileShare) -> list[Borrowed]:
     """Return the files of closed sessions that others use by now; nothing is read that has not changed."""
-    claims = _claims(share) if share.planned_keys() else {}
+    claims = _claims(share) if share.rows or share.told else {}
     if not claims:
         return []
     found = []
