@@ -6,16 +6,16 @@ import os
 import shutil
 import sqlite3
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from support.hermes import DAY, SCHEMAS
 
 from .page import Goal, goals, put, table
-from .side_by_side import closer_environ
+from .side_by_side import Spent, closer_environ, spent
 
 SNAPSHOTS, ROWS, BYTES = 22_000, 25_000, 60 << 10
 # Of a hundred snapshots so many are of open sessions, and so many are young.
@@ -23,6 +23,7 @@ OPEN, YOUNG = 5, 10
 ROUNDS = 5
 MOST = 2.0
 COMMAND = Path(__file__).parents[2] / "bin" / "cleanup-sessions"
+SAFE = Path(__file__).with_name("safe_home.py")
 _FIND = ("find", "sessions", "-name", "session_*.json", "-printf", "%f %T@ %s\\n")
 # What anybody has to do who wants to know which of them may go.
 LOOK = """
@@ -54,25 +55,41 @@ def main() -> int:
         build(home)
         environ = closer_environ(Path(scratch))
         ours = [str(COMMAND), "--runtime", "hermes", "--home", str(home), "--yes", "--json"]
+        safe = [sys.executable, str(SAFE), str(home)]
         ways = {
-            "dry run": ([*ours, "--dry-run"], [sys.executable, "-c", LOOK, *_FIND]),
-            "put away": (ours, [sys.executable, "-c", MOVE, *_FIND]),
+            "dry run": ([*ours, "--dry-run"], [sys.executable, "-c", LOOK, *_FIND], safe),
+            "put away": (ours, [sys.executable, "-c", MOVE, *_FIND], [*safe, "move"]),
         }
         rows, reached = [], []
-        for name, (command, baseline) in ways.items():
-            took: dict[str, list[float]] = {"ours": [], "baseline": []}
+        for name, commands in ways.items():
+            took: list[list[Spent]] = [[], [], []]
             for number in range(ROUNDS):
-                for who in ("ours", "baseline") if number % 2 else ("baseline", "ours"):
-                    took[who].append(_once(command if who == "ours" else baseline, home, environ))
-            ratios = sorted(one / other for one, other in zip(took["ours"], took["baseline"], strict=True))
-            ratio = f"{statistics.median(ratios):.2f} (from {ratios[0]:.2f} to {ratios[-1]:.2f})"
-            seconds = [f"{statistics.median(took[who]):.2f} s" for who in ("ours", "baseline")]
-            rows.append([name, *seconds, ratio])
-            reached.append(Goal(f"{name}: ≤ {MOST} of by hand", statistics.median(ratios), MOST))
-    head = ["what", "cleanup-sessions", "by hand", "ratio"]
-    said = f"{SNAPSHOTS:,} snapshots of {BYTES >> 10} KB, {ROWS:,} rows."
+                for who in (0, 1, 2) if number % 2 else (2, 1, 0):
+                    took[who].append(_once(commands[who], home, environ))
+            ours_took, by_hand, by_safe = took
+            shown = [_shown(ours_took), _shown(by_hand), _ratio(ours_took, by_hand)]
+            rows.append([name, *shown, _shown(by_safe), _ratio(ours_took, by_safe)])
+            reached.append(Goal(f"{name}: ≤ {MOST} of by hand", _against(ours_took, by_hand)[ROUNDS // 2], MOST))
+    head = ["what", "cleanup-sessions", "by hand", "ratio", "bare and safe", "ratio"]
+    said = f"{SNAPSHOTS:,} snapshots of {BYTES >> 10} KB, {ROWS:,} rows; in brackets the time of the processor."
     put("hermes", f"{said}\n\n{table(head, rows)}\n{goals(reached)}")
     return 0
+
+
+def _shown(took: Sequence[Spent]) -> str:
+    seconds, processor = (statistics.median(one[at] for one in took) for at in (0, 1))
+    return f"{seconds:.2f} s ({processor:.2f})"
+
+
+def _against(took: Sequence[Spent], other: Sequence[Spent], at: int = 0) -> list[float]:
+    """Return the ratios of the rounds, the smallest first: of seconds, or of those of the processor (1)."""
+    return sorted(one[at] / two[at] for one, two in zip(took, other, strict=True))
+
+
+def _ratio(took: Sequence[Spent], other: Sequence[Spent]) -> str:
+    seconds, processor = _against(took, other), _against(took, other, 1)
+    median = statistics.median(seconds)
+    return f"{median:.2f} (from {seconds[0]:.2f} to {seconds[-1]:.2f}; {statistics.median(processor):.2f})"
 
 
 def build(home: Path) -> None:
@@ -100,15 +117,15 @@ def build(home: Path) -> None:
         os.utime(path, (at, at))
 
 
-def _once(words: list[str], home: Path, environ: dict[str, str]) -> float:
-    """Return the seconds that one of the two takes, the whole process; what it has moved comes back."""
+def _once(words: list[str], home: Path, environ: dict[str, str]) -> Spent:
+    """Return what one of them takes, the whole process; what it has moved comes back."""
     os.sync()
-    started = time.monotonic()
-    subprocess.run(words, env=environ, cwd=home, stdout=subprocess.DEVNULL, check=True)
-    took = time.monotonic() - started
+    took = spent(words, environ, home)
     moved = [*home.glob("session-closer/archives/*/sessions"), *home.glob("away")]
     count = sum(1 for folder in moved for path in folder.iterdir() if path.rename(home / "sessions" / path.name))
     assert count in (0, SNAPSHOTS * (100 - OPEN - YOUNG) // 100), count
     for folder in ("session-closer", "away"):
         shutil.rmtree(home / folder, ignore_errors=True)
+    for record in home.glob("away.*"):
+        record.unlink()
     return took

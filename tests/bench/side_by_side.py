@@ -49,10 +49,10 @@ class Spent(NamedTuple):
     peak: int
 
 
-def spent(words: Sequence[str], environ: Mapping[str, str]) -> Spent:
-    """Run a process that has to end well; return what it took."""
+def spent(words: Sequence[str], environ: Mapping[str, str], folder: Path | None = None) -> Spent:
+    """Run a process that has to end well, in a folder; return what it and those that it waited for took."""
     started = time.monotonic()
-    process = subprocess.Popen(words, env=environ, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(words, env=environ, cwd=folder, stdout=subprocess.DEVNULL)
     _, code, usage = os.wait4(process.pid, 0)
     taken = time.monotonic() - started
     assert code == 0, f"{words[:2]} ended with {code}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+from itertools import product
 from pathlib import Path
 
 from faults.checkpoints import JOBS, Bench, Job
 from session_closer.hermes import protection
+from session_closer.hermes.reasons import Terms
 from support.clock import Brisk
 from support.hermes import FREE, WAYS, HermesHome, Way
 
@@ -24,17 +26,18 @@ def in_use(given: Given) -> Tally:
 def _one_way(item: tuple[Way, int], place: str) -> Tally:
     way, version = item
     tally = Tally()
-    for late in (False, True):
-        home = HermesHome(Path(place, f"late-{late}"), version)
+    for late, every in product((False, True), repeat=2):
+        home = HermesHome(Path(place, f"late-{late}-{every}"), version)
         home.session("nobodys")
         if not late:
             way.make(home, "it")
-        seen = protection.look(str(home.path), Brisk())
+        seen = protection.look(str(home.path), Brisk(), Terms(every=every))
         if late:
             way.make(home, "it")
         told = {name: seen.why_now(name) for name in ("it", "nobodys")}
         if told != {"it": way.word, "nobodys": ""}:
-            tally.broken.append(f"{way.name}, schema {version}, {'late' if late else 'at once'}: {told}")
+            when = f"{'late' if late else 'at once'}, {'all' if every else 'marked'} rows"
+            tally.broken.append(f"{way.name}, schema {version}, {when}: {told}")
         tally.points += 1
         seen.close()
         home.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .mutant import Mutant, one
 
-_FILE, _WHY = "hermes/protection.py", "hermes/reasons.py"
+_FILE, _WHY, _ROWS_READ = "hermes/protection.py", "hermes/reasons.py", "hermes/database.py"
 _STORE, _GIT = "hermes/checkpoints.py", "hermes/shadow.py"
 _ROWS, _REMOVAL, _COMMAND = "hermes/rows.py", "hermes/removal.py", "hermes/command.py"
 _IN_USE, _RACES, _SWEEP = "hermes-in-use", "hermes-races", "hermes-checkpoints"
@@ -221,6 +221,13 @@ MUTANTS = (
         _WHY,
     ),
     _blind("only parents, and not theirs", "            above = parents.get(above)\n", "            break\n", _WHY),
+    _blind("the row of what another comes from", '_MARKS = ("parent_session_id", ', "_MARKS = (", _ROWS_READ),
+    _blind("the row of what was archived", '"archived", "pinned", "handoff', '"pinned", "handoff', _ROWS_READ),
+    _blind("the row of what is pinned", '"pinned", "handoff', '"handoff', _ROWS_READ),
+    _blind("the row of what is handed over", '"handoff_state", "session_key",', '"session_key",', _ROWS_READ),
+    _blind("the row of a chat that has a key alone", '"session_key", "chat_id")', '"chat_id")', _ROWS_READ),
+    _blind("the row of a chat that has no key", ', "chat_id")\n', ")\n", _ROWS_READ),
+    _blind("the row of an open session", ' + " or ended_at is null")', ")", _ROWS_READ),
     _blind("what has changed since", "        if not self.changed():\n", "        if True:\n"),
     _blind("an index that has changed since", " or _stamps(self._home) != self._stamps", ""),
     _blind("a database that has changed since", "self._database.version() != self._version or ", ""),

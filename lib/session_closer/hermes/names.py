@@ -76,9 +76,10 @@ def others(folder: int, file: str, name: str) -> frozenset[str]:
     """Return the session ids besides a name that a snapshot or a dump in an open folder says it is of; OSError."""
     head = pieces.head(folder, file, _HEAD)
     at = head.find(_NEEDLE)
-    # So Hermes writes it, and so do nearly all: nothing has to be parsed.
-    usual = b'%b: "%b"' % (_NEEDLE, name.encode("utf-8", "surrogatepass"))
-    if at >= 0 and head.startswith(usual, at) and head.find(_NEEDLE, at + len(usual)) < 0 and _SAFE.fullmatch(name):
+    # So Hermes writes it, and so do nearly all: nothing has to be parsed where the name is written as it is.
+    usual = f'"session_id": "{name}"'.encode("utf-8", "surrogatepass")
+    is_usual = at >= 0 and head.startswith(usual, at) and head.find(_NEEDLE, at + len(usual)) < 0
+    if is_usual and '"' not in name and "\\" not in name:
         return NOBODY
     found = _ids(head)
     return (found if found or len(head) < _HEAD else _ids(pieces.head(folder, file, _WHOLE))) - {name}
