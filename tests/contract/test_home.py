@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from contract.toy_home import BUSY, DAY, ToyPlace
+from contract.toy_home import BUSY, DAY, place
 from faults.homes import changed, used, used_1, used_2
 from session_closer.core import retention
 from session_closer.core.listed import Sought
@@ -110,7 +110,7 @@ def toy(root: Path) -> Kit:
     at = time.time() - 60 * DAY
     for each in root.rglob("*"):
         os.utime(each, (at, at))
-    return Kit(ToyPlace(os.path.realpath(root)), root, old, busy, {"used": 3}, use)
+    return Kit(place(os.path.realpath(root)), root, old, busy, {"used": 3}, use)
 
 
 def hermes(root: Path) -> Kit:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
 
 from session_closer.artifacts import scan
-from session_closer.artifacts.scan import Pattern
 from session_closer.core.artifacts import Artifact, KindRule, Limits
 from session_closer.core.errors import Refused
 from session_closer.core.listed import OPEN, Held, SessionLine, Use
+from session_closer.core.patterns import Pattern
 from session_closer.ports.artifacts import Home, Profile, Stowage
+from session_closer.ports.homes import OneHome, PatternHome
 from session_closer.system.clock import Clock
 from session_closer.system.disk import Disk
 
@@ -29,31 +27,20 @@ PATTERNS = (
 BUSY = "busy"
 
 
-@dataclass(frozen=True)
-class ToyPlace:
-    """One home, in one folder."""
-
-    state: str
-    runtime: ClassVar[str] = "toy"
-    rules: ClassVar[tuple[KindRule, ...]] = RULES
-
-    def profiles(self) -> tuple[Profile, ...]:
-        return (Profile("toy", self.state),)
-
-    def opened(self, profile: Profile, disk: Disk, clock: Clock) -> Home:
-        return ToyHome(profile, disk)
-
-    def meant_by(self, profile: str | None) -> tuple[list[str], list[str]]:
-        return [], ["--runtime", self.runtime, "--home", self.state]
+def place(state: str) -> OneHome:
+    """Return one home, in one folder."""
+    return OneHome("toy", state, RULES, _opened)
 
 
-class ToyHome:
+def _opened(profile: Profile, disk: Disk, _: Clock) -> Home:
+    return ToyHome(profile, disk)
+
+
+class ToyHome(PatternHome):
     """What lies there, and who is busy."""
 
-    rules: Sequence[KindRule] = RULES
-
     def __init__(self, profile: Profile, disk: Disk) -> None:
-        self.agent, self.root = profile.agent, profile.root
+        super().__init__(profile.agent, profile.root, RULES, PATTERNS)
         self._boxes = Boxes(profile.root, disk)
 
     def _busy(self) -> set[str]:
@@ -68,23 +55,11 @@ class ToyHome:
         found = [one for one in scan.found(self.root, PATTERNS) if one.kind in limits.ages]
         return [one._replace(guard="busy" if one.owner in busy else "") for one in found]
 
-    def doubts(self) -> list[str]:
-        return []
-
     def objection(self, artifact: Artifact) -> str:
         return "busy" if artifact.owner in self._busy() else ""
 
-    def is_of(self, kind: str, path: str) -> bool:
-        return scan.is_of(path, PATTERNS, kind)
-
-    def disposal(self, kind: str) -> Stowage | None:
-        return self.stowage(kind)
-
     def stowage(self, kind: str) -> Stowage | None:
         return self._boxes if kind == "box" else None
-
-    def end(self) -> list[str]:
-        return []
 
     def sessions(self) -> list[SessionLine]:
         return [SessionLine(self.agent, name, "", "", OPEN, None, "busy") for name in sorted(self._busy())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .mutant import Mutant, one
 
 _HOME, _CENTRAL, _MAIL = "nanoclaw/home.py", "nanoclaw/central.py", "nanoclaw/mailbox.py"
+_PAIRS = "core/claude_folder.py"
 
 
 def _blind(name: str, file: str, old: str, new: str) -> Mutant:
@@ -12,8 +13,12 @@ def _blind(name: str, file: str, old: str, new: str) -> Mutant:
 
 
 MUTANTS = (
-    _blind("an active session may go", _HOME, '    if row.status != "closed":\n        return "active"\n', ""),
-    _blind("a container that is not stopped", _HOME, 'return "container" if row.container != "stopped" else', "return"),
+    _blind(
+        "an active session may go", _CENTRAL, '        if self.status != "closed":\n            return "active"\n', ""
+    ),
+    _blind(
+        "a container that is not stopped", _CENTRAL, 'return "container" if self.container != "stopped" else', "return"
+    ),
     _blind("an open question", _CENTRAL, "asked.union(session for (session,) in questions)", "asked"),
     _blind("an open approval", _CENTRAL, "if status not in _SETTLED}", "if not status}"),
     _blind("an approval holds for ever", _CENTRAL, '{"approved", ', "{"),
@@ -40,16 +45,16 @@ MUTANTS = (
         'return ""',
     ),
     _blind("the current session", _HOME, 'return "current" if any(', 'return "" if any('),
-    _blind("an active session of no group", _HOME, 'return next(filter(None, map(_why_row, rows)), "")', 'return ""'),
+    _blind("an active session of no group", _HOME, "return next((row.why for", 'return "" and next((row.why for'),
     _blind("when a session was active", _HOME, "return (row.at if row is not None else None) or 0.0", "return 0.0"),
     _blind("a time that cannot be read is none", _CENTRAL, 'return float("inf")', "return None"),
-    _blind("what belongs together", _HOME, "= max(one.at, newest.get(_stem(one), 0.0))", "= one.at"),
-    _blind("a part of an id counts", "nanoclaw/kinds.py", "(?![0-9A-Za-z])", ""),
+    _blind("what belongs together", _PAIRS, "= max(one.at, newest[_stem(one)])", "= one.at"),
+    _blind("a part of an id counts", _PAIRS, "(?![0-9A-Za-z])", ""),
     _blind(
         "a writer at work", "system/images.py", '        raise OSError(f"it has a {side[1:]}")\n', "        continue\n"
     ),
     _blind("what a session has written since", _MAIL, "if known is None or known[0] != stamp:", "if known is None:"),
-    _blind("what has changed since", _HOME, "        self._seen.clear()\n        try:\n", "        try:\n"),
-    _blind("what is in the database since", _CENTRAL, "if version == self._version:", "if self._version >= 0:"),
+    _blind("what has changed since", _HOME, "        self._mail.look_again()\n", ""),
+    _blind("what is in the database since", _CENTRAL, "if version == self._read_at:", "if self._read_at >= 0:"),
     _blind("what only the -wal has", "artifacts/database.py", "?mode=ro", "?mode=ro&immutable=1"),
 )

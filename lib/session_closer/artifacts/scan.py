@@ -12,27 +12,13 @@ from stat import S_ISDIR, S_ISREG
 from typing import NamedTuple
 
 from ..core.artifacts import Artifact
+from ..core.patterns import EVERY, Pattern
 from ..system.files import is_no_file, open_within
 
-_EVERY = "*"
 LINK, _DEEP = "it is a link", "it lies too deep"
 # A path that is longer than any that the system takes can be made, folder by folder.
 _LONGEST, _DEEPEST = 1024, 200
 _NO_WEIGHT = (0, 0.0)
-
-
-class Pattern(NamedTuple):
-    """A kind of artifact by where it lies: `folder` is a path below the home, in which * is any folder.
-
-    `name` has to match the whole name; its group `id`, if it has one, is what tells the owner. Of a folder the time is
-    that of the newest file in it, its own where `own_time` is set.
-    """
-
-    kind: str
-    folder: str
-    name: re.Pattern[str]
-    is_folder: bool = False
-    own_time: bool = False
 
 
 class _Place(NamedTuple):
@@ -58,26 +44,11 @@ def found(root: str, patterns: Sequence[Pattern]) -> Iterator[Artifact]:
             yield from matches
 
 
-def is_of(path: str, patterns: Sequence[Pattern], kind: str) -> bool:
-    """Tell whether a path below a home could be one of a kind."""
-    folder, _, name = path.rpartition("/")
-    return any(
-        pattern.kind == kind and _fits(folder, pattern.folder) and pattern.name.fullmatch(name) for pattern in patterns
-    )
-
-
-def _fits(folder: str, wanted: str) -> bool:
-    parts, expected = folder.split("/"), wanted.split("/")
-    if len(parts) != len(expected):
-        return False
-    return all(want in (_EVERY, part) for part, want in zip(parts, expected, strict=True))
-
-
 def _folders(root: str, wanted: str) -> list[str]:
     """Return the folders below a home that a path with * stands for."""
     places = [""]
     for part in wanted.split("/"):
-        if part == _EVERY:
+        if part == EVERY:
             places = [f"{place}{name}/" for place in places for name in _subfolders(root, place)]
         else:
             places = [f"{place}{part}/" for place in places]

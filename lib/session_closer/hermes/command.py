@@ -10,7 +10,7 @@ from ..core.escape import quoted
 from ..system import programs
 from ..system.clock import Clock
 from ..system.disk import Disk
-from .database import opened
+from .database import Database
 
 _SECONDS = 120.0
 _MOST_BYTES = 16 << 20
@@ -62,7 +62,7 @@ class Hermes:
             self._run(scratch, "sessions", "stats")
         except programs.Untold as problem:
             raise _refusal(problem) from None
-        database = opened(scratch, self._clock)
+        database = Database(scratch, self._clock)
         try:
             return database.schema()
         finally:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
-from ..artifacts import rows
 from ..artifacts.database import File, Steps
-from ..core.errors import Refused
+from ..artifacts.rows import Row
+from ..artifacts.tables import Needs, Tables, taken
 from ..system.clock import Clock
 from .tables import DELEGATION, SESSION, Delegation, Session
 
-Answer = TypeVar("Answer")
-
 NAME = "state.db"
 RECLAIM = "hermes sessions optimize"
-_NEEDED = {
-    "sessions": frozenset({"id", "ended_at", "parent_session_id"}),
-    "messages": frozenset({"session_id"}),
-}
+_NEEDS = Needs(
+    "Hermes' sessions",
+    "name the home of a Hermes (--home DIR), or update session-closer",
+    {"sessions": frozenset({"id", "ended_at", "parent_session_id"}), "messages": frozenset({"session_id"})},
+)
 # By these columns a session that is over holds itself or another; a chat has one of two.
 _MARKS = ("parent_session_id", "archived", "pinned", "handoff_state", "session_key", "chat_id")
 _STEPS = Steps(
@@ -47,48 +45,11 @@ class Figures(NamedTuple):
     command: str
 
 
-class Database:
-    """A database that was found to be one of Hermes' sessions; it is to be closed."""
+class Database(Tables):
+    """The database of one home, found to be one of Hermes' sessions; CloserError, in one line, where it is not."""
 
-    def __init__(self, file: File, connection: sqlite3.Connection) -> None:
-        self.path = file.path
-        self._file, self._connection = file, connection
-        self._columns: Mapping[str, frozenset[str]] = rows.tables(connection)
-
-    def check(self) -> None:
-        """Refuse a database that lacks what tells which sessions are in use; a newer one with it is as good."""
-        for table, needed in _NEEDED.items():
-            if missing := needed - self._columns.get(table, frozenset()):
-                raise Refused(
-                    f"{self.path} is no database of Hermes' sessions that we know: {table} without "
-                    + ", ".join(sorted(missing)),
-                    "name the home of a Hermes (--home DIR), or update session-closer",
-                    name="foreign_database",
-                )
-
-    def at_once(self, work: Callable[[], Answer]) -> Answer:
-        """Return what a look finds, all of it as it was at one moment; CloserError where it cannot be read."""
-
-        def look() -> Answer:
-            self._connection.execute("begin")
-            try:
-                return work()
-            finally:
-                self._connection.rollback()
-
-        return self._file.asked(look)
-
-    def has(self, table: str, *columns: str) -> bool:
-        """Tell whether there is a table with these columns."""
-        return self._columns.get(table, frozenset()).issuperset(columns)
-
-    def version(self) -> int:
-        """Return a number that is another one after each change that anybody has made since it was opened."""
-        return self._file.asked(self._version)
-
-    def _version(self) -> int:
-        [found] = self._connection.execute("pragma data_version").fetchone()
-        return int(found)
+    def __init__(self, home: str, clock: Clock) -> None:
+        super().__init__(File(os.path.join(home, NAME), _STEPS, clock), _NEEDS)
 
     def schema(self) -> int | None:
         """Return the version of its schema in Hermes' own count, None where it says none."""
@@ -108,9 +69,8 @@ class Database:
 
     def _rows_where(self, condition: str) -> list[Session]:
         # One pass for all that is asked: behind a long system prompt each column costs a walk over its pages.
-        columns = self._picked("sessions", SESSION)
-        query = f"select {columns} from sessions where typeof(id) = 'text' and ({condition})"  # noqa: S608
-        return list(map(Session._make, self._connection.execute(query)))
+        found = self.read("sessions", SESSION, f"where typeof(id) = 'text' and ({condition})")
+        return list(map(Session._make, found))
 
     def line(self, session_ids: Iterable[str]) -> list[Session]:
         """Return the rows of these sessions, and of all that they come from, or that come from them."""
@@ -124,7 +84,7 @@ class Database:
             below(id) as (
                 select id from asked union
                 select one.id from sessions as one join below on one.parent_session_id = below.id)
-            select {self._picked("sessions", SESSION)} from sessions
+            select {self.picked("sessions", SESSION)} from sessions
             where id in (select id from above union select id from below) and typeof(id) = 'text'
             """  # noqa: S608
         return list(map(Session._make, self._connection.execute(query, (asked,))))
@@ -137,7 +97,9 @@ class Database:
 
     def routes(self) -> list[Any]:
         """Return the JSON of each chat that the gateway leads to a session."""
-        return self._column("gateway_routing", "entry_json")
+        if not self.has("gateway_routing", "entry_json"):
+            return []
+        return [text for (text,) in self.read("gateway_routing", ("entry_json",))]
 
     def locked(self, now: float) -> list[Any]:
         """Return the sessions that somebody compresses."""
@@ -151,12 +113,11 @@ class Database:
         """Return all rows of delegations."""
         if not self.has("async_delegations", "delegation_id"):
             return []
-        query = f"select {self._picked('async_delegations', DELEGATION)} from async_delegations"  # noqa: S608
-        return [Delegation._make((*row[:8], row[8:])) for row in self._connection.execute(query)]
+        return [Delegation._make((*row[:8], row[8:])) for row in self.read("async_delegations", DELEGATION)]
 
     def ids(self) -> set[str]:
         """Return the ids of all sessions."""
-        return {name for (name,) in self._connection.execute("select id from sessions where typeof(id) = 'text'")}
+        return {name for (name,) in self.read("sessions", ("id",), "where typeof(id) = 'text'")}
 
     def delegates(self) -> dict[str, str]:
         """Return who delegated to each session that was made for that: Hermes deletes these with that one."""
@@ -166,57 +127,25 @@ class Database:
         query = f"select id, {by} as above from sessions where above is not null"  # noqa: S608
         return {name: above for name, above in self._connection.execute(query) if isinstance(above, str)}
 
-    def belongings(self, session_id: str) -> Iterator[rows.Row]:
+    def belongings(self, session_id: str) -> Iterator[Row]:
         """Give each row of a session, its own first, as they are at one moment; CloserError."""
-        return rows.of_session(self._file, self._connection, "id", session_id)
+        return self.of_session("id", session_id)
 
     def figures(self) -> Figures:
         """Return what it takes on disk, with what waits beside it to be written into it."""
-        sizes = (os.stat(self.path + suffix).st_size for suffix in ("", "-wal") if os.path.exists(self.path + suffix))
         free = self._one("pragma freelist_count") * self._one("pragma page_size")
-        return Figures(self.path, sum(sizes), free, RECLAIM)
-
-    def close(self) -> None:
-        """Let go of it."""
-        self._connection.close()
+        return Figures(self.path, taken(self.path), free, RECLAIM)
 
     def _one(self, query: str) -> Any:
         return self._connection.execute(query).fetchone()[0]
-
-    def _picked(self, table: str, columns: Iterable[str]) -> str:
-        there = self._columns[table]
-        return ", ".join(name if name in there else f"null as {name}" for name in columns)
-
-    def _column(self, table: str, column: str) -> list[Any]:
-        if not self.has(table, column):
-            return []
-        return [value for (value,) in self._connection.execute(f"select {column} from {table}")]  # noqa: S608
 
     def _until(self, now: float, table: str, column: str) -> list[Any]:
         if not self.has(table, column, "expires_at"):
             return []
         # A text is more than any number: what is no time does not expire.
-        query = f"select {column} from {table} where expires_at is null or expires_at > ?"  # noqa: S608
-        return [value for (value,) in self._connection.execute(query, (now,))]
+        rest = "where expires_at is null or expires_at > ?"
+        return [value for (value,) in self.read(table, (column,), rest, (now,))]
 
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
-
-
-def opened(home: str, clock: Clock) -> Database:
-    """Open the database of a home; CloserError, in one line, where it is not there, not readable or not Hermes'."""
-    file = File(os.path.join(home, NAME), _STEPS, clock)
-    file.check(lambda: os.stat(file.path))
-    return file.asked(lambda: _open(file))
-
-
-def _open(file: File) -> Database:
-    connection = file.connected()
-    try:
-        database = Database(file, connection)
-        database.check()
-    except BaseException:
-        connection.close()
-        raise
-    return database

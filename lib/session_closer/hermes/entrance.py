@@ -12,6 +12,7 @@ from ..core.artifacts import KindRule
 from ..core.errors import UsageProblem
 from ..core.escape import quoted
 from ..ports.artifacts import Home, Profile
+from ..ports.homes import folder
 from ..system.clock import Clock
 from ..system.disk import Disk
 from ..system.files import listed
@@ -82,17 +83,13 @@ def _was_used(home: str) -> bool:
 
 def find(environ: Mapping[str, str], *, named: str | None, profile: str | None) -> HermesPlace:
     """Return the root that an environment and the options of a command line mean; UsageProblem."""
-    if named is not None and not named.strip():
-        raise UsageProblem("--home is empty", "--home DIR")
-    home = environ.get("HOME", "").strip() or os.path.expanduser("~")
     if named is not None:
         said, path = "--home", named
     elif environ.get("HERMES_HOME", "").strip():
         said, path = "HERMES_HOME", environ["HERMES_HOME"].strip()
     else:
-        said, path = "usual", os.path.join(home, ".hermes")
-    path = home + path[1:] if path == "~" or path.startswith("~/") else path
-    found = HermesPlace(os.path.realpath(path), said, profile)
+        said, path = "usual", "~/.hermes"
+    found = HermesPlace(folder(environ, path), said, profile)
     if profile is not None and not _NAME.fullmatch(profile):
         raise UsageProblem(f"{quoted(profile)} is no profile", "--profile NAME: lower case letters, digits, - and _")
     if profile is not None and found.is_profile and profile != os.path.basename(found.state):

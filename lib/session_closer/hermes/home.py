@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..artifacts import scan
 from ..core import durations
-from ..core.artifacts import ROW, Artifact, KindRule, Limits
+from ..core.artifacts import ROW, Artifact, Limits
 from ..core.listed import OPEN, Held, SessionLine, Use
+from ..ports.homes import PatternHome
 from ..system.clock import Clock
 from ..system.disk import Disk
 from ..system.files import read
@@ -32,13 +33,11 @@ _FREE_PAGES = "state.db free pages"
 UNREADABLE, UNSAVED = "unreadable", "unsaved"
 
 
-class HermesHome:
+class HermesHome(PatternHome):
     """One profile's home; `look` opens its database, `close` lets go of it."""
 
-    rules: Sequence[KindRule] = (*kinds.RULES, kinds.ROWS)
-
     def __init__(self, agent: str, root: str, disk: Disk, clock: Clock) -> None:
-        self.agent, self.root = agent, root
+        super().__init__(agent, root, (*kinds.RULES, kinds.ROWS), kinds.PATTERNS)
         self._disk, self._clock = disk, clock
         self._stowage = Stowage(root, disk)
         self._rows = RowStock(root, disk, clock, self._protection)
@@ -154,7 +153,7 @@ class HermesHome:
         """Tell whether a path below it could be one of a kind."""
         if kind == ROW:
             return rowstock.is_row(path)
-        return is_project(path) if kind == kinds.V2 else scan.is_of(path, kinds.PATTERNS, kind)
+        return is_project(path) if kind == kinds.V2 else super().is_of(kind, path)
 
     def disposal(self, kind: str) -> Stowage | RowStock | None:
         """Return what takes away checkpoints of the repository, or rows; None where a rename does."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from ..artifacts.scan import Pattern
 from ..core.artifacts import ROW, KindRule
 from ..core.durations import SECONDS
+from ..core.patterns import Pattern
 
 DAY = SECONDS["d"]
 SNAPSHOT, DUMP, TRANSCRIPT = "session_json", "request_dump", "transcript_jsonl"

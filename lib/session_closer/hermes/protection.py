@@ -9,7 +9,7 @@ from itertools import chain
 
 from ..system.clock import Clock
 from . import indexes, names, reasons
-from .database import Activity, Database, Figures, opened
+from .database import Activity, Database, Figures
 from .places import forms, meet
 from .reasons import DAY, Holders, Reason, Terms, ancestors, texts, waiting
 from .tables import Delegation, Session
@@ -192,7 +192,7 @@ class Protection:
 
 def look(home: str, clock: Clock, terms: Terms = _USUAL) -> Protection:
     """Return what is in use in a home; CloserError where that cannot be told."""
-    database = opened(home, clock)
+    database = Database(home, clock)
     try:
         return Protection(home, database, clock, terms)
     except BaseException:

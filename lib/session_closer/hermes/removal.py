@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -20,7 +19,7 @@ from ..system.pieces import opened as opened_file
 from ..system.programs import Untold
 from . import names, rows
 from .command import Hermes
-from .database import opened
+from .database import Database
 from .protection import Protection
 from .tables import Session
 
@@ -49,7 +48,7 @@ class Removal:
     def __init__(self, home: str, known: Protection, disk: Disk, clock: Clock) -> None:
         self._home, self._known, self._disk, self._clock = home, known, disk, clock
         self._hermes = Hermes(home, disk, clock)
-        self._database = opened(home, clock)
+        self._database = Database(home, clock)
 
     def __enter__(self) -> Removal:
         return self
@@ -150,7 +149,7 @@ class Removal:
 
 def settle(home: str, session_id: str, place: str, disk: Disk, clock: Clock) -> bool:
     """Tell after a kill whether the rows of a session are gone; where they are not, nothing is kept of it."""
-    with contextlib.closing(opened(home, clock)) as database:
+    with Database(home, clock) as database:
         is_gone = session_id not in database.at_once(database.ids)
     if not is_gone:
         _drop(place, disk)

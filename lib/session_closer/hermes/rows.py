@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import NamedTuple
 
 from ..artifacts.rows import Row
 from ..system.clock import Clock
-from .database import Database, opened
+from .database import Database
 from .protection import Protection
 from .tables import Session
 
@@ -33,7 +32,7 @@ def read(home: str, session_id: str, clock: Clock) -> Iterator[Row]:
 
     Nothing is held in memory but one row; CloserError where the database cannot be read.
     """
-    with contextlib.closing(opened(home, clock)) as database:
+    with Database(home, clock) as database:
         yield from database.belongings(session_id)
 
 

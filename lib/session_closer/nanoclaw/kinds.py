@@ -7,19 +7,17 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ..artifacts.scan import Pattern
+from ..core import claude_folder
 from ..core.artifacts import KindRule
+from ..core.claude_folder import DEBUG, ID, RESULTS, TELEMETRY, TODO, TRANSCRIPT
 from ..core.durations import SECONDS
+from ..core.patterns import Pattern
 
-DAY = SECONDS["d"]
-TRANSCRIPT, RESULTS, ROTATED, LOG = "transcript", "tool_results", "rotated", "group_log"
-SESSION, GROUP = "session_dir", "group_dir"
+ROTATED, LOG, SESSION, GROUP = "rotated", "group_log", "session_dir", "group_dir"
 SESSIONS = "data/v2-sessions"
-CLAUDES = frozenset({TRANSCRIPT, RESULTS, ROTATED, "debug", "todo", "telemetry"})
-INERT = "a session folder that is back is not used before its row is active again: NanoClaw does that, not we"
-_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_ID = f"(?P<id>{_UUID})"
-_IDS = re.compile(f"(?<![0-9A-Za-z]){_UUID}(?![0-9A-Za-z])")
+CLAUDES = claude_folder.KINDS | {ROTATED}
+_INERT = "a session folder that is back is not used before its row is active again: NanoClaw does that, not we"
+_SHARED, _PROJECT = f"{SESSIONS}/*/.claude-shared", "-workspace-agent"
 _NAME = re.compile(r"(?P<id>[^.].*)", re.DOTALL)
 
 
@@ -31,43 +29,29 @@ class Layout(NamedTuple):
     patterns: tuple[Pattern, ...]
 
 
-def _of_claude(folder: str, projects: str) -> tuple[Pattern, ...]:
-    """Return what Claude Code leaves in the folder of a group."""
-    return (
-        Pattern(TRANSCRIPT, f"{folder}/projects/{projects}", re.compile(rf"{_ID}\.jsonl")),
-        Pattern(RESULTS, f"{folder}/projects/{projects}", re.compile(_ID), is_folder=True),
-        Pattern("debug", f"{folder}/debug", re.compile(rf"{_ID}\.txt")),
-        Pattern("todo", f"{folder}/todos", re.compile(rf"{_ID}-agent-{_UUID}\.json")),
-        Pattern("telemetry", f"{folder}/telemetry", re.compile(rf"1p_failed_events\.{_ID}\.{_UUID}\.json")),
-    )
-
-
-def _rules(**days: int) -> tuple[KindRule, ...]:
-    family, note = {RESULTS: TRANSCRIPT}, {SESSION: INERT}
+def _rules(days: dict[str, int]) -> tuple[KindRule, ...]:
+    family, note = {RESULTS: TRANSCRIPT}, {SESSION: _INERT}
     return tuple(
-        KindRule(kind, age * DAY, family=family.get(kind, ""), note=note.get(kind, "")) for kind, age in days.items()
+        KindRule(kind, age * SECONDS["d"], family=family.get(kind, ""), note=note.get(kind, ""))
+        for kind, age in days.items()
     )
 
 
 V1 = Layout(
     "store/messages.db",
-    _rules(transcript=7, tool_results=7, debug=3, todo=3, telemetry=7, group_log=7),
+    _rules({TRANSCRIPT: 7, RESULTS: 7, DEBUG: 3, TODO: 3, TELEMETRY: 7, LOG: 7}),
     (
-        *_of_claude("data/sessions/*/.claude", "-workspace-group"),
+        *claude_folder.patterns("data/sessions/*/.claude", "-workspace-group"),
         Pattern(LOG, "groups/*/logs", re.compile(r"[^.].*\.log", re.DOTALL)),
     ),
 )
 V2 = Layout(
     "data/v2.db",
-    _rules(session_dir=30, transcript=30, tool_results=30, rotated=14, debug=7, todo=7, telemetry=7, group_dir=30),
+    _rules({SESSION: 30, TRANSCRIPT: 30, RESULTS: 30, ROTATED: 14, DEBUG: 7, TODO: 7, TELEMETRY: 7, GROUP: 30}),
     (
         Pattern(SESSION, f"{SESSIONS}/*", _NAME, is_folder=True),
-        *_of_claude(f"{SESSIONS}/*/.claude-shared", "-workspace-agent"),
-        Pattern(
-            ROTATED,
-            f"{SESSIONS}/*/.claude-shared/projects/-workspace-agent",
-            re.compile(rf"{_ID}\.jsonl\.rotated-[0-9]+"),
-        ),
+        *claude_folder.patterns(_SHARED, _PROJECT),
+        Pattern(ROTATED, f"{_SHARED}/projects/{_PROJECT}", re.compile(rf"{ID}\.jsonl\.rotated-[0-9]+")),
         Pattern(GROUP, SESSIONS, _NAME, is_folder=True),
     ),
 )
@@ -86,8 +70,3 @@ def group_of(path: str) -> str:
 def but_for(groups: Iterable[str]) -> re.Pattern[str]:
     """Return the names of folders that are of none of these groups."""
     return re.compile(rf"(?P<id>(?!(?:{'|'.join(map(re.escape, groups))})\Z)[^.].*)", re.DOTALL)
-
-
-def ids(text: str) -> frozenset[str]:
-    """Return the session ids of Claude Code in a text, in lower case, each of them whole."""
-    return frozenset(found.lower() for found in _IDS.findall(text))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
 
+from ..artifacts import scan
+from ..core import claude_folder
 from ..system import images
 from . import kinds
 
@@ -28,19 +30,37 @@ class Mail(NamedTuple):
 
 
 class Mailboxes:
-    """Those of all sessions; what was read is kept until a file changes."""
+    """Those of all sessions; what was read is kept until a file changes. Folders are paths below the root."""
 
     def __init__(self, root: str) -> None:
         self._root = root
         self._known: dict[str, tuple[object, Mail]] = {}
+        self._groups: dict[str, dict[str, Mail]] = {}
+
+    def look_again(self) -> None:
+        """Ask from now on again which folders there are, and whether anything has changed in them."""
+        self._groups.clear()
 
     def of(self, folder: str) -> Mail:
-        """Return what the databases in a folder say, by its path below the root."""
+        """Return what the databases in a folder say."""
         stamp = tuple(images.stamp(f"{self._root}/{folder}/{name}") for name in (INBOUND, OUTBOUND))
         known = self._known.get(folder)
         if known is None or known[0] != stamp:
             known = self._known[folder] = stamp, self._read(folder)
         return known[1]
+
+    def of_group(self, group: str) -> Mapping[str, Mail]:
+        """Return what the databases in each folder of a group say."""
+        if group not in self._groups:
+            above = f"{kinds.SESSIONS}/{group}"
+            folders = [f"{above}/{name}" for name in self._names(above) if self.has_one(f"{above}/{name}")]
+            self._groups[group] = {folder: self.of(folder) for folder in folders}
+        return self._groups[group]
+
+    def but_for(self, folder: str) -> list[Mail]:
+        """Return what those in all folders of all groups but one say."""
+        every = [mail for group in self._names(kinds.SESSIONS) for mail in self.of_group(group).items()]
+        return [mail for each, mail in every if each != folder]
 
     def troubles(self) -> list[str]:
         """Return why databases that were asked for cannot be read, a line for each folder."""
@@ -50,18 +70,21 @@ class Mailboxes:
         """Tell whether a folder has one of the two."""
         return any(os.path.lexists(f"{self._root}/{folder}/{name}") for name in (INBOUND, OUTBOUND))
 
+    def _names(self, path: str) -> list[str]:
+        with scan.opened(self._root, path) as folder:
+            return [] if folder is None else sorted(name for name in os.listdir(folder) if not name.startswith("."))
+
     def _read(self, folder: str) -> Mail:
-        path = f"{self._root}/{folder}"
+        sources: frozenset[str] | None = None
+        name = INBOUND
         try:
             with images.opened(self._root, f"{folder}/{INBOUND}") as inbound:
                 pending, sources, delivered = _received(inbound)
-        except (OSError, sqlite3.Error) as problem:
-            return Mail(UNREADABLE, None, frozenset(), f"{path}/{INBOUND} cannot be read: {problem}")
-        try:
+            name = OUTBOUND
             with images.opened(self._root, f"{folder}/{OUTBOUND}") as outbound:
                 why, continued = _sent(outbound, delivered)
         except (OSError, sqlite3.Error) as problem:
-            return Mail(UNREADABLE, sources, frozenset(), f"{path}/{OUTBOUND} cannot be read: {problem}")
+            return Mail(UNREADABLE, sources, frozenset(), f"{self._root}/{folder}/{name} cannot be read: {problem}")
         return Mail(pending or why, sources, continued)
 
 
@@ -73,7 +96,7 @@ def _sent(outbound: sqlite3.Connection | None, delivered: Container[Any]) -> tup
     if not why and any(one not in delivered for (one,) in outbound.execute("select id from messages_out")):
         why = "undelivered"
     said = outbound.execute("select value from session_state where key like 'continuation:%' or key = 'sdk_session_id'")
-    return why, frozenset[str]().union(*(kinds.ids(str(value)) for (value,) in said))
+    return why, frozenset[str]().union(*(claude_folder.ids(str(value)) for (value,) in said))
 
 
 def _received(inbound: sqlite3.Connection | None) -> tuple[str, frozenset[str], frozenset[Any]]:

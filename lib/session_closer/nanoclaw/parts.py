@@ -16,10 +16,12 @@ from typing import NamedTuple
 
 from ..artifacts import rows, scan
 from ..artifacts.streams import unreadable, within
+from ..core import claude_folder
 from ..core.artifacts import Artifact
 from ..core.errors import Refused
 from ..core.export import claude_code
 from ..core.export.parts import BESIDE, TRANSCRIPT, UNLISTED, LeftOut, Parts, Stream, is_text, safe
+from ..core.patterns import Pattern
 from ..ports.artifacts import Away
 from ..system import images
 from ..system.clock import Clock
@@ -95,7 +97,7 @@ def _own(home: str, lying: str, layout: kinds.Layout, session_id: str, clock: Cl
     meant = [one for one in folders if row is None or kinds.group_of(one) == str(row.group)]
     folder = meant[0] if meant else ""
     others = tuple(LeftOut(one, _OTHER) for one in folders if one != folder)
-    named = kinds.ids(session_id) if session_id.lower() in kinds.ids(session_id) else frozenset()
+    named = claude_folder.ids(session_id) if session_id.lower() in claude_folder.ids(session_id) else frozenset()
     if folder:
         mail = Mailboxes(lying).of(folder)
         if mail.trouble:
@@ -111,7 +113,7 @@ def _folders(home: str, session_id: str) -> list[str]:
     """Return the folders that have a session's name, by their paths."""
     mailboxes = Mailboxes(home)
     name = re.compile(rf"(?!\.){re.escape(session_id)}")
-    pattern = scan.Pattern(kinds.SESSION, f"{kinds.SESSIONS}/*", name, is_folder=True)
+    pattern = Pattern(kinds.SESSION, f"{kinds.SESSIONS}/*", name, is_folder=True)
     return [one.path for one in scan.found(home, [pattern]) if mailboxes.has_one(one.path)]
 
 
@@ -163,7 +165,7 @@ def _in_folder(home: str, folder: str) -> Iterator[Stream | LeftOut]:
 
 def _of_claude(home: str, found: Iterable[Artifact]) -> Iterator[Stream | LeftOut]:
     """Give what Claude Code has left of a session: the transcript that was written last, and all else beside it."""
-    transcripts = [one for one in found if one.kind == kinds.TRANSCRIPT]
+    transcripts = [one for one in found if one.kind == claude_folder.TRANSCRIPT]
     newest = max(transcripts, key=lambda one: (one.at, one.path), default=None)
     for one in found:
         group = kinds.group_of(one.path)

@@ -1,0 +1,38 @@
+"""Where kinds of artifacts lie below a home, as patterns of paths (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+EVERY = "*"
+
+
+class Pattern(NamedTuple):
+    """A kind of artifact by where it lies: `folder` is a path below the home, in which * is any folder.
+
+    `name` has to match the whole name; its group `id`, if it has one, is what tells the owner. Of a folder the time is
+    that of the newest file in it, its own where `own_time` is set.
+    """
+
+    kind: str
+    folder: str
+    name: re.Pattern[str]
+    is_folder: bool = False
+    own_time: bool = False
+
+
+def is_of(path: str, patterns: Sequence[Pattern], kind: str) -> bool:
+    """Tell whether a path below a home could be one of a kind."""
+    folder, _, name = path.rpartition("/")
+    return any(
+        pattern.kind == kind and _fits(folder, pattern.folder) and pattern.name.fullmatch(name) for pattern in patterns
+    )
+
+
+def _fits(folder: str, wanted: str) -> bool:
+    parts, expected = folder.split("/"), wanted.split("/")
+    if len(parts) != len(expected):
+        return False
+    return all(want in (EVERY, part) for part, want in zip(parts, expected, strict=True))
