@@ -31,6 +31,15 @@ def is_of(path: str, patterns: Sequence[Pattern], kind: str) -> bool:
     )
 
 
+def owner_of(path: str, patterns: Sequence[Pattern]) -> str | None:
+    """Return the owner that the name of a path below a home says, None where it is of none of these, or says none."""
+    meant = next((pattern for pattern in patterns if is_of(path, [pattern], pattern.kind)), None)
+    if meant is None or not meant.name.groups:
+        return None
+    found = meant.name.fullmatch(path.rpartition("/")[2])
+    return found["id"] if found is not None else None
+
+
 def _fits(folder: str, wanted: str) -> bool:
     parts, expected = folder.split("/"), wanted.split("/")
     if len(parts) != len(expected):

@@ -10,17 +10,13 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from ..system import files, pieces
+from . import kinds
 
-SNAPSHOT, DUMP, TRANSCRIPT = "session_json", "request_dump", "transcript_jsonl"
 _LONGEST = 96
 # What is safe as it is: the underscores at both ends would be taken away.
 _SAFE = re.compile(r"(?!_)[\w-]{1,96}(?<!_)")
 _UNSAFE = re.compile(r"[^\w-]")
-_PATTERNS = (
-    (DUMP, re.compile(r"request_dump_(.+)_[0-9]{8}_[0-9]{6}_\w{6}\.json", re.DOTALL)),
-    (SNAPSHOT, re.compile(r"session_(.+)\.json", re.DOTALL)),
-    (TRANSCRIPT, re.compile(r"([^.].*)\.jsonl", re.DOTALL)),
-)
+_PATTERNS = tuple(pattern for pattern in kinds.PATTERNS if pattern.folder == kinds.SESSIONS)
 # Where Hermes writes a snapshot or a dump, the id stands in its first lines.
 _HEAD, _WHOLE = 4 << 10, 64 << 20
 NOBODY = frozenset[str]()
@@ -46,9 +42,9 @@ def safe(session_id: str) -> str:
 
 def parse(name: str) -> Named | None:
     """Return what the name of a file in the folder of the sessions says, None for one that is no session's."""
-    for kind, pattern in _PATTERNS:
-        if found := pattern.fullmatch(name):
-            return Named(kind, found[1])
+    for pattern in _PATTERNS:
+        if found := pattern.name.fullmatch(name):
+            return Named(pattern.kind, found["id"])
     return None
 
 

@@ -10,6 +10,7 @@ from itertools import chain
 from ..artifacts.rows import stream as of_rows
 from ..artifacts.streams import of_file, unreadable
 from ..core.export.parts import UNLISTED, LeftOut, Parts, Stream, is_text, lines, safe
+from ..core.patterns import owner_of
 from ..ports.artifacts import Away
 from ..system import files
 from ..system.clock import Clock
@@ -44,9 +45,7 @@ def parts(home: str, session_id: str, clock: Clock, away: Away | None = None) ->
 
 def named(path: str) -> str | None:
     """Return the session that a path below a home is of by its name alone, None where that tells none."""
-    folder, _, name = path.rpartition("/")
-    found = names.parse(name) if folder == kinds.SESSIONS else None
-    return found.name if found is not None else None
+    return owner_of(path, [one for one in kinds.PATTERNS if one.folder == kinds.SESSIONS])
 
 
 def _rows(home: str, session_id: str, clock: Clock, away: Away | None) -> tuple[bytes, Stream] | None:
@@ -91,7 +90,7 @@ def _files(home: str, session_id: str) -> Iterator[Stream | LeftOut]:
             yield LeftOut(shown, UNLISTED)
             continue
         try:
-            said = names.inside(path) if parsed.kind != names.TRANSCRIPT else frozenset()
+            said = names.inside(path) if parsed.kind != kinds.TRANSCRIPT else frozenset()
         except OSError as problem:
             raise unreadable(path, problem) from None
         if said and session_id not in said:

@@ -17,7 +17,7 @@ from ..system.clock import Clock
 from ..system.disk import Disk
 from ..system.pieces import opened as opened_file
 from ..system.programs import Untold
-from . import names, rows
+from . import kinds, names, rows
 from .command import Hermes
 from .database import Database
 from .protection import Protection
@@ -171,7 +171,7 @@ def _is_dump(name: str, begins: str) -> bool:
 def _is_anothers(name: str, session_id: str) -> bool:
     """Tell whether a file that Hermes would remove with a session has another one's name."""
     found = names.parse(name)
-    return found is not None and found.kind == names.DUMP and found.name != session_id
+    return found is not None and found.kind == kinds.DUMP and found.name != session_id
 
 
 class _Own:

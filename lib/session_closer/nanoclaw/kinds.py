@@ -16,7 +16,7 @@ from ..core.patterns import Pattern
 ROTATED, LOG, SESSION, GROUP = "rotated", "group_log", "session_dir", "group_dir"
 SESSIONS = "data/v2-sessions"
 CLAUDES = claude_folder.KINDS | {ROTATED}
-_INERT = "a session folder that is back is not used before its row is active again: NanoClaw does that, not we"
+INERT = "a session folder that is back is not used before its row is active again: NanoClaw does that, not we"
 _SHARED, _PROJECT = f"{SESSIONS}/*/.claude-shared", "-workspace-agent"
 _NAME = re.compile(r"(?P<id>[^.].*)", re.DOTALL)
 
@@ -30,7 +30,7 @@ class Layout(NamedTuple):
 
 
 def _rules(days: dict[str, int]) -> tuple[KindRule, ...]:
-    family, note = {RESULTS: TRANSCRIPT}, {SESSION: _INERT}
+    family, note = {RESULTS: TRANSCRIPT}, {SESSION: INERT}
     return tuple(
         KindRule(kind, age * SECONDS["d"], family=family.get(kind, ""), note=note.get(kind, ""))
         for kind, age in days.items()

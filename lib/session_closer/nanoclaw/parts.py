@@ -21,7 +21,7 @@ from ..core.artifacts import Artifact
 from ..core.errors import Refused
 from ..core.export import claude_code
 from ..core.export.parts import BESIDE, TRANSCRIPT, UNLISTED, LeftOut, Parts, Stream, is_text, safe
-from ..core.patterns import Pattern
+from ..core.patterns import Pattern, owner_of
 from ..ports.artifacts import Away
 from ..system import images
 from ..system.clock import Clock
@@ -81,11 +81,8 @@ def parts(home: str, session_id: str, clock: Clock, away: Away | None = None) ->
 
 def named(path: str) -> str | None:
     """Return the session that a path below a home is of by its name alone, None where that tells none."""
-    for pattern in (*kinds.V1.patterns, *kinds.V2.patterns):
-        if pattern.kind in (*kinds.CLAUDES, kinds.SESSION) and scan.is_of(path, [pattern], pattern.kind):
-            found = pattern.name.fullmatch(path.rpartition("/")[2])
-            return found["id"] if found is not None else None
-    return None
+    every = (*kinds.V1.patterns, *kinds.V2.patterns)
+    return owner_of(path, [one for one in every if one.kind in (*kinds.CLAUDES, kinds.SESSION)])
 
 
 def _own(home: str, lying: str, layout: kinds.Layout, session_id: str, clock: Clock) -> _Own:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from session_closer.hermes import indexes, names, protection
+from session_closer.hermes import indexes, kinds, names, protection
 from session_closer.system.clock import REAL
 
 from . import upstream
@@ -76,7 +76,7 @@ def test_a_file_is_named_after_its_session_which_stands_in_its_head_too(told: To
         if "my-copy" not in path:
             # Before 0.18 a name is the id as it is.
             assert named.name == (names.safe(session) if told.lab.hermes.is_new else session)
-        if named.kind != names.TRANSCRIPT:
+        if named.kind != kinds.TRANSCRIPT:
             assert names.inside(str(told.lab.home / path)) == {session}
             assert session.encode() in (told.lab.home / path).read_bytes()[:4096]
 
