@@ -218,10 +218,11 @@ def stamp(moment: datetime) -> str:
 
 def free_stamp(moment: datetime, taken: Iterable[str]) -> str:
     """Return the first stamp at or after a moment that no name in the folder ends with."""
-    there = list(taken)
-    while any(name.endswith(stamp(moment)) for name in there):
+    there, end = list(taken), stamp(moment)
+    while any(name.endswith(end) for name in there):
         moment += timedelta(milliseconds=1)
-    return stamp(moment)
+        end = stamp(moment)
+    return end
 
 
 def archive_name(live: str, text: str) -> str:

@@ -18,7 +18,8 @@ _LARGE = 1 << 18
 # So many sessions are encoded at once.
 _MANY = 1000
 _NO_SESSIONS = b'"sessions":[]'
-Part = TypeVar("Part", StoreRecord, SessionRecord)
+_STORE, _SESSIONS = msgspec.json.Decoder(StoreRecord), msgspec.json.Decoder(tuple[SessionRecord, ...])
+Part = TypeVar("Part")
 _NOT_ONE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
@@ -121,18 +122,18 @@ def check(record: RunRecord) -> int:
 
 
 def _checked(store: StoreRecord) -> int:
-    """Return the bytes of a store's text, its sessions one at a time: they are the larger part; raise Damaged."""
+    """Return the bytes of a store's text, some of its sessions at a time: they are the larger part; raise Damaged."""
     bare = _text(store.but(sessions=()))
     size = len(bare)
 
     def read() -> Iterator[SessionRecord]:
         nonlocal size
-        for session in store.sessions:
-            text = _text(session)
-            size += len(text) + 1
-            yield _read_as(text, SessionRecord)
+        for at in range(0, len(store.sessions), _MANY):
+            text = _text(store.sessions[at : at + _MANY])
+            size += len(text)
+            yield from _read_as(text, _SESSIONS)
 
-    check_store(_read_as(bare, StoreRecord).but(sessions=store.sessions), read())
+    check_store(_read_as(bare, _STORE).but(sessions=store.sessions), read())
     return size
 
 
@@ -164,14 +165,14 @@ def _read(raw: bytes) -> _Written:
 
 
 def _store(raw: bytes | msgspec.Raw) -> StoreRecord:
-    return _read_as(raw, StoreRecord)
+    return _read_as(raw, _STORE)
 
 
-def _read_as(raw: bytes | msgspec.Raw, kind: type[Part]) -> Part:
+def _read_as(raw: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[Part]) -> Part:
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return decoder.decode(raw)
     except ValueError:
-        return msgspec.convert(json.loads(bytes(raw)), kind)
+        return msgspec.convert(json.loads(bytes(raw)), decoder.type)
 
 
 def _damaged(problem: Exception) -> Damaged:
