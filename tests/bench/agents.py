@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .page import Goal, goals, put, table
-from .side_by_side import REPOSITORY, Spent, closer_environ, spent
+from .side_by_side import Spent, closer_environ, ours, spent
 
 COUNTS, MANY = (75, 150, 300), 1_000
 ROUNDS = 7
@@ -148,8 +148,8 @@ def build(made: Path, final: Path, count: int) -> None:
 def _round(scratch: Path, count: int, *, straight_first: bool) -> dict[str, Spent]:
     """Return what each took, on stores made anew; an undo follows its cleanup."""
     state, found, environ = scratch / "state", {}, closer_environ(scratch)
-    tools = [str(REPOSITORY / "bin" / "cleanup-sessions"), "--all-agents", "--yes", "--json"]
-    back = [str(REPOSITORY / "bin" / "restore-sessions"), "last", "--json"]
+    tools = [*ours("cleanup-sessions"), "--all-agents", "--yes", "--json"]
+    back = [*ours("restore-sessions"), "last", "--json"]
     orders = ("straight", "synced", "ours") if straight_first else ("ours", "synced", "straight")
     for which in orders:
         shutil.rmtree(state, ignore_errors=True)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .made import AGENT, build, place
 from .page import Goal, goals, put, table
-from .side_by_side import REPOSITORY, Case, Taken, closer_environ, measure
+from .side_by_side import Case, Taken, closer_environ, measure, ours
 
 KIB = 1024
 HERE = Path(__file__).parent
@@ -79,11 +79,11 @@ def time_job(job: Job, scratch: Path) -> tuple[dict[str, Taken], int]:
         assert gone == len(numbers), f"{gone} transcripts archived, {len(numbers)} expected"
 
     command = {"close": "close-project-batch", "keep": "keep-only-sessions"}[job.verb]
-    ours = [str(REPOSITORY / "bin" / command), "--state-dir", str(state), "--agent", AGENT, "--json", "--yes"]
+    words = [*ours(command), "--state-dir", str(state), "--agent", AGENT, "--json", "--yes"]
     floor = [sys.executable, "-I", "-S", str(HERE / "floor.py"), str(index), str(left)]
     floor += [str(scratch / "files.txt"), STAMP]
     by_hand = ["bash", str(HERE / "by_hand.sh"), str(index), str(scratch / "keys.json"), job.verb, STAMP]
-    cases = [Case("ours", [*ours, *keys], prepare, verify), Case("floor", floor, prepare, verify)]
+    cases = [Case("ours", [*words, *keys], prepare, verify), Case("floor", floor, prepare, verify)]
     if shutil.which("jq") and job.sessions <= MOST_BY_HAND:
         cases.append(Case("by-hand", by_hand, prepare, verify))
     environ = closer_environ(scratch)
@@ -97,21 +97,21 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="session-closer-bench-") as scratch:
         for job in JOBS:
             taken, size = time_job(job, Path(scratch))
-            ours, floor, hand = taken["ours"], taken["floor"], taken.get("by-hand")
-            medians[job] = ours.median
+            own, floor, hand = taken["ours"], taken["floor"], taken.get("by-hand")
+            medians[job] = own.median
             rows.append(
                 [
                     job.title,
                     f"{size / 2**20:.1f} MiB",
-                    f"{ours.median:.2f} s",
+                    f"{own.median:.2f} s",
                     f"{floor.median:.3f} s",
-                    f"{ours.against(floor):.1f}",
-                    f"{ours.against(hand):.2f}" if hand else "—",
-                    f"{ours.peak / size:.1f}",
+                    f"{own.against(floor):.1f}",
+                    f"{own.against(hand):.2f}" if hand else "—",
+                    f"{own.peak / size:.1f}",
                 ]
             )
             if job.most is not None:
-                reached.append(Goal(f"{job.title}: ≤ {job.most} of the floor", ours.against(floor), job.most))
+                reached.append(Goal(f"{job.title}: ≤ {job.most} of the floor", own.against(floor), job.most))
             print(rows[-1], flush=True)
     head = ["sessions", "store", "ours", "floor", "against the floor", "against jq and bash", "peak memory / store"]
     small, big = (

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from .made import build
 from .page import Goal, goals, put, table
-from .side_by_side import REPOSITORY, closer_environ, spent
+from .side_by_side import closer_environ, spent
+from .side_by_side import ours as begun
 
 SESSIONS, ENTRY_BYTES = 100_000, 4 << 10
-ROUNDS = 7
+ROUNDS = 3
 MOST_TIME, MOST_MEMORY = 1.0, 1.5
 _READ = "import json, sys; json.load(open(sys.argv[1]))"
 
@@ -26,7 +27,7 @@ def main() -> int:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             pool.apply(build, (state, state, SESSIONS, ENTRY_BYTES))
         index = state / "agents" / "main" / "sessions" / "sessions.json"
-        listing = [str(REPOSITORY / "bin" / "list-sessions"), "--json", "--state-dir", str(state)]
+        listing = [*begun("list-sessions"), "--json", "--state-dir", str(state)]
         reading = [sys.executable, "-c", _READ, str(index)]
         both = [(spent(listing, environ), spent(reading, environ)) for _ in range(ROUNDS)]
         size = index.stat().st_size

@@ -16,6 +16,11 @@ import pyperf
 REPOSITORY = Path(__file__).parents[2]
 
 
+def ours(command: str) -> list[str]:
+    """Return how a command of ours is begun: by this very Python, as what finds one on PATH may cost more than it."""
+    return [sys.executable, str(REPOSITORY / "bin" / command)]
+
+
 class Case(NamedTuple):
     """One process to be timed: a name, its command line, what makes the place ready and what looks at the end."""
 

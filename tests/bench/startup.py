@@ -10,7 +10,7 @@ import plumbum
 
 from .made import AGENT, build, place
 from .page import Goal, goals, put, table
-from .side_by_side import REPOSITORY, Case, closer_environ, measure
+from .side_by_side import Case, closer_environ, measure, ours
 
 ROUNDS = 15
 SESSIONS, ENTRY_BYTES = 100, 4 << 10
@@ -27,14 +27,14 @@ def main() -> int:
     words = {
         "plumbum": [*python, "-c", imported],
         "pass": [*python, "-c", "pass"],
-        "version": [str(REPOSITORY / "bin" / "close-project"), "--version"],
-        "help": [str(REPOSITORY / "bin" / "close-project"), "--help"],
+        "version": [*ours("close-project"), "--version"],
+        "help": [*ours("close-project"), "--help"],
     }
     cases = [Case(name, command, _nothing, _nothing) for name, command in words.items()]
     with tempfile.TemporaryDirectory(prefix="session-closer-bench-") as scratch:
         made, state = Path(scratch, "made"), Path(scratch, "state")
         build(made, state, SESSIONS, ENTRY_BYTES)
-        close = [str(REPOSITORY / "bin" / "close-project-batch"), "--state-dir", str(state), "--agent", AGENT]
+        close = [*ours("close-project-batch"), "--state-dir", str(state), "--agent", AGENT]
         cases.append(
             Case("close", [*close, "--json", f"agent:{AGENT}:project-1"], lambda: place(made, state), _nothing)
         )

@@ -67,17 +67,18 @@ def with_files(
     """
     back = []
     for move in moves:
-        shared = claims is not None and claims.cover(move.source)
         is_there = has(move.source)
-        if is_there and not has(move.target) and (shared or _is_what_was(folder, move)):
-            continue
+        if is_there and not has(move.target):
+            shared = claims is not None and claims.cover(move.source)
+            if shared or _is_what_was(folder, move):
+                continue
         wrong = measuring.change(folder, move)
         if wrong is not None and not is_kept(move.target):
             return item._replace(status=Status.FAILED, error=f"{escape.quoted(move.target)} {wrong}")
         if is_there:
             return item._replace(status=Status.CONFLICT, error=f"{escape.quoted(move.source)} is there again")
         back.append(move)
-    return item._replace(moves=tuple(back), until=_until(back, kept))
+    return item._replace(moves=tuple(moves if len(back) == len(moves) else back), until=_until(back, kept))
 
 
 def _is_what_was(folder: str, move: Move) -> bool:
@@ -117,7 +118,7 @@ def bytes_at(index: str, span: Span, held: files.Pieces | None = None) -> bytes:
 
 
 def _path(index: str, span: Span) -> str:
-    return os.path.join(os.path.dirname(index), span.backup)
+    return f"{index.rpartition('/')[0]}/{span.backup}"
 
 
 def make_folder(disk: Disk, folder: str) -> None:

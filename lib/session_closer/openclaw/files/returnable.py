@@ -128,6 +128,7 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
     item = Item(
         one.given, seen.store.agent, session.key, session.session_id, Status.WOULD_RESTORE,
         effects=session.effects, jobs=session.jobs,
+        span=None if session.entry is not None or recorded.backup is None else span_of(recorded, session),
     )  # fmt: skip
     member = live.members.get(session.key)
     there = member is not None and member.row.session_id == session.session_id
@@ -137,15 +138,14 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
         if there:
             return item._replace(status=Status.ALREADY_RESTORED)
         return item._replace(status=Status.FAILED, error="it was closed in a database, and the agent has files now")
-    span = span_of(recorded, session) if session.entry is None and not there else None
     try:
         entry = live.member_bytes(session.key).decode("utf-8") if there else entry_of(recorded, session, seen.held)
     except CloserError as problem:
         return item._replace(status=Status.FAILED, error=problem.message)
-    moves = [_as_it_is_now(seen, move) for move in session.moves]
-    moves += _left_for_another(seen, entry, {move.source for move in session.moves})
+    moves = tuple([_as_it_is_now(seen, move) for move in session.moves])
+    moves += tuple(_left_for_another(seen, entry, {move.source for move in session.moves}))
     held = is_held(one, seen.store.folder)
-    entered = item._replace(entry=entry) if span is None else item._replace(span=span)
+    entered = item if item.span is not None and not there else item._replace(entry=entry, span=None)
     found = with_files(
         seen.store.folder, entered, moves, has=seen.has, kept=seen.kept, claims=seen.claims, is_kept=held
     )
@@ -174,7 +174,7 @@ def _left_for_another(seen: Look, entry: str, known: set[str]) -> Iterator[Move]
     if not names.is_session_id(value.own):
         return
     named = names.parted(value.path)[1] if isinstance(value.path, str) else ""
-    transcripts = {name for name in (f"{value.own}.jsonl", named) if names.is_transcript(name) and lacks(name)}
+    transcripts = {name for name in (f"{value.own}.jsonl", named) if lacks(name) and names.is_transcript(name)}
     if transcripts:
         shelf = seen.shelf()
         theirs = {name for one in transcripts for name in shelf.owned.get(one.removesuffix(".jsonl"), ())}
