@@ -14,7 +14,7 @@ from .side_by_side import closer_environ, spent
 from .side_by_side import ours as begun
 
 SESSIONS, ENTRY_BYTES = 100_000, 4 << 10
-ROUNDS = 3
+ROUNDS = 7
 MOST_TIME, MOST_MEMORY = 1.0, 1.5
 _READ = "import json, sys; json.load(open(sys.argv[1]))"
 
