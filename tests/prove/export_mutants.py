@@ -47,6 +47,28 @@ _FROM_HOMES = (
     _of_homes(
         "the last transcript", _TAKEN, "key=lambda one: (one.at, one.path)", "key=lambda one: (-one.at, one.path)"
     ),
+    _of_homes(
+        "what has no copy goes",
+        "operations/home_copies.py",
+        "if not why[each[0].path]))",
+        "if each))",
+    ),
+    _of_homes(
+        "what only a name says is not exported",
+        "operations/home_copies.py",
+        "else work.exporting.named(home.root, one.path) for",
+        "else [] for",
+    ),
+    _of_homes(
+        "an archive is not held against its receipt", "operations/export_put_away.py", "!= one.size:", "is None:"
+    ),
+    _blind(
+        "of homes: a cleanup exports nothing",
+        "operations/prune.py",
+        "copies = _exported(where, context, parts, now) if error is None else ()",
+        "copies = ()",
+        "exports-homes:hermes, cleanup",
+    ),
     _of_homes("text that is none", _TAKEN, "            one.text_factory = rows.text\n", "            pass\n"),
 )
 MUTANTS = (

@@ -26,7 +26,7 @@ def of_homes(given: Given) -> Tally:
     """Disturb each export from a home of files at every step."""
 
     def work(scenario: exports_of_homes.Scenario, place: str) -> Tally:
-        bench = exports_of_homes.Bench(scenario, Path(place))
+        bench = exports_of_homes.made(scenario, Path(place))
         exports_of_homes.sweep(bench, lambda steps: list(range(steps)))
         return Tally(bench.tried, bench.broken)
 

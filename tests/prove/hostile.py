@@ -26,6 +26,13 @@ _TESTS = (
 _EXPORTS = ("tests/commands/export", "tests/unit/test_redaction.py", "tests/unit/test_export_page.py")
 # What is real is asked by `make live`.
 _REAL = ("live", "ansible")
+_OF_HOMES = (
+    "tests/commands/hermes/test_export.py",
+    "tests/commands/hermes/test_copies.py",
+    "tests/commands/hermes/test_from_receipt.py",
+    "tests/commands/nanoclaw/test_export.py",
+    "tests/commands/nanoclaw/test_copies.py",
+)
 _ROWS = ("tests/unit/hermes/test_rows.py", "tests/commands/hermes/test_rows.py")
 # How often each process that runs tests is given some.
 _TURNS = 4
@@ -49,7 +56,7 @@ def exports(given: Given) -> Tally:
 
 def exports_of_homes(given: Given) -> Tally:
     """Export sessions of Hermes and NanoClaw that go on, lie elsewhere, or hold what containers have planted."""
-    return _tests(given, ("tests/commands/hermes/test_export.py", "tests/commands/nanoclaw/test_export.py"))
+    return _tests(given, _OF_HOMES)
 
 
 def checkpoints(given: Given) -> Tally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 
 from ..artifacts.rows import stream as of_rows
@@ -43,9 +43,10 @@ def parts(home: str, session_id: str, clock: Clock, away: Away | None = None) ->
     return Parts(entry, streams, left_out, said_in=ROWS, events=events, label=_title(entry), importable=False)
 
 
-def named(path: str) -> str | None:
-    """Return the session that a path below a home is of by its name alone, None where that tells none."""
-    return owner_of(path, [one for one in kinds.PATTERNS if one.folder == kinds.SESSIONS])
+def named(_: str, path: str) -> Sequence[str]:
+    """Return the session that something below a folder is of by its name alone, if that tells one."""
+    found = owner_of(path, [one for one in kinds.PATTERNS if one.folder == kinds.SESSIONS])
+    return [found] if found is not None else []
 
 
 def _rows(home: str, session_id: str, clock: Clock, away: Away | None) -> tuple[bytes, Stream] | None:
@@ -78,7 +79,9 @@ def _files(home: str, session_id: str) -> Iterator[Stream | LeftOut]:
     """Give each file among the sessions that has a session's name, and what has it and is another's."""
     folder = os.path.join(home, kinds.SESSIONS)
     own = names.names_of(session_id)
-    named = [(name, parsed) for name in sorted(files.listed(folder)) if (parsed := names.parse(name))]
+    # There may be very many, so that few are looked at.
+    lying = sorted(name for name in files.listed(folder) if any(each in name for each in own))
+    named = [(name, parsed) for name in lying if (parsed := names.parse(name))]
     if os.path.realpath(folder) != folder:
         yield LeftOut(f"{kinds.SESSIONS}/", "it is a link")
         return

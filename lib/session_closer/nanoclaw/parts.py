@@ -9,7 +9,7 @@ import heapq
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from ..core.artifacts import Artifact
 from ..core.errors import Refused
 from ..core.export import claude_code
 from ..core.export.parts import BESIDE, TRANSCRIPT, UNLISTED, LeftOut, Parts, Stream, is_text, safe
-from ..core.patterns import Pattern, owner_of
+from ..core.patterns import Pattern, is_of, owner_of
 from ..ports.artifacts import Away
 from ..system import images
 from ..system.clock import Clock
@@ -32,6 +32,7 @@ from .mailbox import INBOUND, OUTBOUND, Mailboxes
 SETTINGS = (".env", "data/env/env")
 ROWS, MESSAGES, FILES = "rows.jsonl", "conversation.jsonl", "files"
 _HEART = ".heartbeat"
+_FOLDER = re.compile(r"(?P<id>[^.].*)", re.DOTALL)
 _OTHER = "it is of another group"
 
 
@@ -79,10 +80,14 @@ def parts(home: str, session_id: str, clock: Clock, away: Away | None = None) ->
     )  # fmt: skip
 
 
-def named(path: str) -> str | None:
-    """Return the session that a path below a home is of by its name alone, None where that tells none."""
+def named(root: str, path: str) -> Sequence[str]:
+    """Return the sessions that something below a folder is of by its name: of a group's folder those in it."""
     every = (*kinds.V1.patterns, *kinds.V2.patterns)
-    return owner_of(path, [one for one in every if one.kind in (*kinds.CLAUDES, kinds.SESSION)])
+    if is_of(path, every, kinds.GROUP):
+        inside, mailboxes = Pattern(kinds.SESSION, path, _FOLDER, is_folder=True), Mailboxes(root)
+        return [one.owner for one in scan.found(root, [inside]) if one.owner and mailboxes.has_one(one.path)]
+    found = owner_of(path, [one for one in every if one.kind in (*kinds.CLAUDES, kinds.SESSION)])
+    return [found] if found is not None else []
 
 
 def _own(home: str, lying: str, layout: kinds.Layout, session_id: str, clock: Clock) -> _Own:

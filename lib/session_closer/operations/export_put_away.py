@@ -71,14 +71,16 @@ def _lots(work: Work, source: Source) -> Iterator[_Lot]:
     for store in meant:
         lying: dict[str, list[ArtifactRecord]] = defaultdict(list)
         rows: dict[str, str] = {}
+        archive = f"{store.path}/{home_folders.archive_of(source.run)}"
         for one in store.artifacts:
-            session = one.session_id or work.exporting.named(one.path)
-            if one.kind == ROW and one.export and session is not None:
-                rows[session] = one.export
-            elif one.status == str(Status.ARCHIVED) and session is not None:
+            if one.kind == ROW and one.export and one.session_id is not None:
+                rows[one.session_id] = one.export
+            if one.status != str(Status.ARCHIVED):
+                continue
+            sessions = [one.session_id] if one.session_id is not None else work.exporting.named(archive, one.path)
+            for session in sessions:
                 lying[session].append(one)
-            else:
-                alone += one.status == str(Status.ARCHIVED)
+            alone += not sessions
         for session in dict.fromkeys((*lying, *rows)):
             yield _Lot(profiles[store.path], session, lying.get(session, ()), rows.get(session, ""))
     if alone:

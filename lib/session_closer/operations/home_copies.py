@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from ..core.artifacts import Artifact
@@ -46,42 +46,48 @@ def made(where: Place, parts: Sequence[Part], context: Context, folder: str, now
 def _of_home(run: _Run, part: Part, copies: list[Exported]) -> int:
     """Export the sessions of what goes of one home; return how much of it is in no export."""
     work, home = run.work, part.home
-    by_session: dict[str | None, list[Artifact]] = defaultdict(list)
-    for artifact, _ in part.verdicts.going:
-        by_session[artifact.owner or work.exporting.named(artifact.path)].append(artifact)
-    stays: dict[str, ArtifactRow] = {}
-    alone = 0
-    for number, (session, some) in enumerate(by_session.items()):
-        done, origins = _copied(work, home, session)
+    going = [artifact for artifact, _ in part.verdicts.going]
+    sessions = {one.path: [one.owner] if one.owner else work.exporting.named(home.root, one.path) for one in going}
+    every = dict.fromkeys(chain.from_iterable(sessions.values()))
+    origins: set[str] = set()
+    failed: dict[str, Unexported] = {}
+    for number, session in enumerate(every):
+        done = _copied(work, home, session, origins)
         if isinstance(done, Unexported):
-            stays |= {one.path: _staying(run, home, one, done) for one in some}
-        else:
-            copies += [done] if done is not None else []
-            alone += sum(not _is_in(origins, f"{home.root}/{one.path}") for one in some)
-        work.context.console.watch(number + 1, len(by_session))
-    part.refused = list(stays.values())
-    going = tuple(each for each in part.verdicts.going if each[0].path not in stays)
-    part.verdicts = part.verdicts._replace(going=going)
-    return 0 if work.context.options.dry_run else alone
+            failed[session] = done
+        elif done is not None:
+            copies.append(done)
+        work.context.console.watch(number + 1, len(every))
+    why = {one.path: next((failed[each] for each in sessions[one.path] if each in failed), None) for one in going}
+    part.refused = [_staying(run, home, one, problem) for one in going if (problem := why[one.path]) is not None]
+    part.verdicts = part.verdicts._replace(going=tuple(each for each in part.verdicts.going if not why[each[0].path]))
+    if work.context.options.dry_run:
+        return 0
+    copied = {path for origin in origins for path in (origin, *_above(origin))}
+    left = (f"{home.root}/{one.path}" for one, _ in part.verdicts.going)
+    # A row is below its database, of which it is in a stream.
+    return sum(path not in copied and origins.isdisjoint(_above(path)) for path in left)
 
 
-def _copied(work: Work, home: Home, session: str | None) -> tuple[Exported | Unexported | None, Collection[str]]:
-    """Export a session; return what became of that, None where there is none, and where its streams are from."""
-    if session is None:
-        return None, ()
+def _copied(work: Work, home: Home, session: str, origins: set[str]) -> Exported | Unexported | None:
+    """Export a session; return what became of that, None where there is none.
+
+    `origins` gets where its streams are from. A dry run only looks whether there is something of that name already.
+    """
     if work.context.options.dry_run:
         path = os.path.join(work.ask.folder, *names.path(home.agent, session, session))
-        is_taken = os.path.lexists(path)
-        why = f"{path} {bundles.TAKEN}"
-        return (Unexported(session, home.agent, session, Status.REFUSED, why) if is_taken else None), ()
+        if not os.path.lexists(path):
+            return None
+        return Unexported(session, home.agent, session, Status.REFUSED, f"{path} {bundles.TAKEN}")
     reader = export_homes.Reader(work.exporting, home.root, session, work.context.clock)
     done = work.written(home.agent, session, reader)
-    return (None if reader.is_absent else done), reader.origins
+    origins |= reader.origins
+    return None if reader.is_absent else done
 
 
-def _is_in(origins: Collection[str], path: str) -> bool:
-    """Tell whether streams of these origins have a file, a folder, or a row of a database."""
-    return any(one == path or one.startswith(f"{path}/") or path.startswith(f"{one}/") for one in origins)
+def _above(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def _staying(run: _Run, home: Home, one: Artifact, why: Unexported) -> ArtifactRow:

@@ -138,8 +138,8 @@ class Exporting(Protocol):
         `away`: its files are those that a run has put away.
         """
 
-    def named(self, path: str) -> str | None:
-        """Return the session that a path below a home is of by its name alone, None where that tells none."""
+    def named(self, root: str, path: str) -> Sequence[str]:
+        """Return the sessions that something below a folder is of by its name alone, or by those of what is in it."""
 
 
 class Entrance(Protocol):

@@ -8,7 +8,7 @@ import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.export_sessions import ExportSessions
 from support.commands import Answer, run_json
-from support.nanoclaw import CLOSED, OVER, USED, NanoclawHome, V1Home, V2Home
+from support.nanoclaw import CLOSED, LOST, OVER, USED, NanoclawHome, V1Home, V2Home
 
 CLAUDES = ("transcript", "tool_results", "debug", "todo", "telemetry")
 
@@ -86,6 +86,30 @@ def test_a_session_folder_is_exported_with_its_messages_from_the_archive(second:
     assert (copy / "files/inbox/m1/photo.png").read_text() == "png"
     assert '"messages_out"' in (copy / "conversation.jsonl").read_text()
     assert CLOSED in (copy / "rows.jsonl").read_text()
+
+
+def test_all_sessions_in_the_folder_of_a_group_that_is_gone_have_copies(second: V2Home, out: Path) -> None:
+    for name in ("sess-7-lost", "sess-8-lost"):
+        second.session(name, group=LOST)
+        second.lay(f"data/v2-sessions/{LOST}/{name}/inbox/m1/photo.png", f"png of {name}")
+    group = f"data/v2-sessions/{LOST}"
+    second.age(group, 60 * 86_400)
+    taken = out / "nanoclaw" / "sess-8-lost-sess-8-l"
+    taken.mkdir(parents=True)
+    out.chmod(0o700)
+    answer = ran(second, CleanupSessions, "--export", str(out), "--delete")
+    assert [(row["path"], row["status"]) for row in answer.data["results"]] == [(str(second.path / group), "refused")]
+    taken.rmdir()
+    for each in (out / "nanoclaw").iterdir():
+        each.rename(out / each.name)
+    answer = ran(second, CleanupSessions, "--export", str(out), "--delete")
+    assert answer.code == 0
+    assert not (second.path / group).exists()
+    found = copied(answer)
+    assert {name: f"png of {name}".encode() in data for name, data in found.items()} == {
+        "sess-7-lost": True, "sess-8-lost": True
+    }  # fmt: skip
+    assert not any("no export" in line for line in answer.data["warnings"])
 
 
 def test_a_session_that_cannot_be_exported_stays_and_the_others_go(second: V2Home, out: Path) -> None:
