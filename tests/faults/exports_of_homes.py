@@ -178,13 +178,13 @@ class OfCleanup(Disturbed):
     def _check(self, how: str, *, done: bool) -> None:
         """Look at what has a final name, and whether all that is gone is in it."""
         self.tried += 1
-        finals = [path for path in self._place.glob("*/*/*") if (path / manifest.SUMS).is_file()]
-        others = [path for out in ("out", "again") for path in (self._place / out).glob("*/*") if path not in finals]
-        wrong = [f"{path.name} has no hashes" for path in others if not path.name.startswith(bundle.BEFORE)]
+        made = [path for out in ("out", "again") for path in (self._place / out).glob("*/*")]
+        finals = [path for path in made if not path.name.startswith(bundle.BEFORE)]
+        wrong = [f"{path.name} has no hashes" for path in finals if not (path / manifest.SUMS).is_file()]
         copied: set[bytes] = set()
         for path in finals:
             found = _read(path)
-            sums = manifest.summed(found.pop(manifest.SUMS))
+            sums = manifest.summed(found.pop(manifest.SUMS, b""))
             is_whole = {name: hashlib.sha256(text).hexdigest() for name, text in found.items()} == sums
             wrong += [] if is_whole else [f"{path.name} is not whole"]
             copied |= set(found.values()) if is_whole else set()

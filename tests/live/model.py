@@ -38,12 +38,12 @@ class Asked:
     @property
     def prompt(self) -> str:
         """What the model is told before the conversation."""
-        return "\n".join(self._said("system", "developer"))
+        return "\n".join(self.said("system", "developer"))
 
     @property
     def result(self) -> str:
         """What the tool that was called last has answered."""
-        return self._said("tool")[-1]
+        return self.said("tool")[-1]
 
     def call(self, tool: str, **arguments: Any) -> Call:
         """Return a call of a tool, by way of OpenClaw's catalogue where the tool is not offered by itself."""
@@ -52,7 +52,8 @@ class Asked:
         assert "tool_call" in self.tools, f"no {tool} among {sorted(self.tools)}"
         return Call("tool_call", {"id": tool, "args": arguments})
 
-    def _said(self, *roles: str) -> list[str]:
+    def said(self, *roles: str) -> list[str]:
+        """Return what has been said in these roles, in its order."""
         contents = [message.get("content") or "" for message in self.body["messages"] if message["role"] in roles]
         return [content if isinstance(content, str) else _joined(content) for content in contents]
 
