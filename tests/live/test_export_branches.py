@@ -1,7 +1,8 @@
 """Exporting a session that has gone on elsewhere: its folder has the events of every branch, its page the active one.
 
-Where sessions are in files, a gateway that is killed before the model has answered leaves a question that the next one
-drops: it goes on from what came before. In a database `sessions.rewind` does what a person does who edits a question.
+Each version makes the branch itself. In a database `sessions.rewind` does what a person does who edits a question. A
+gateway of 2026.7 that is killed before the model has answered leaves a question that the next one drops. One of 2026.5
+goes on from there, and has no other door: the library by which it writes transcripts makes it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 
 from .gateway import wait_until
+from .install import BETWEEN
 from .lab import Lab, create, run
 from .model import Asked, Call, Model
 from .snapshots import settled
@@ -26,6 +29,14 @@ from .test_skill import let_agents_act
 
 pytestmark = pytest.mark.live
 
+# What is given: the library, the transcript, and the event that is gone on from.
+BRANCH = """
+const [library, transcript, before] = process.argv.slice(1);
+const { SessionManager } = await import(library);
+const manager = SessionManager.open(transcript);
+manager.branch(before);
+manager.appendCustomEntry("branched", {});
+"""
 FIRST, LEFT, TAKEN = "the first question", "a question that is left behind", "a question that is gone on with"
 
 
@@ -69,13 +80,27 @@ def way_to_the_end(every: Sequence[Mapping[str, Any]]) -> set[str]:
 
 def leave_behind(lab: Lab, is_over: threading.Event) -> None:
     """Ask what is left behind, and go back to what was said before."""
-    if lab.era == "sqlite":
-        is_over.set()
-        with lab.rpc() as rpc:
-            turn(rpc, lab, LEFT)
-            settled(lab)
-            rpc("sessions.rewind", sessionKey=KEY, entryId=question(spoken(lab), LEFT))
+    if lab.install.version in BETWEEN:
+        be_killed(lab, is_over)
         return
+    is_over.set()
+    with lab.rpc() as rpc:
+        turn(rpc, lab, LEFT)
+        settled(lab)
+        left = question(spoken(lab), LEFT)
+        if lab.era == "sqlite":
+            rpc("sessions.rewind", sessionKey=KEY, entryId=left)
+            return
+    lab.stop()
+    [before] = [each["parentId"] for each in spoken(lab) if each["id"] == left]
+    library = lab.install.modules / "@mariozechner" / "pi-coding-agent" / "dist" / "index.js"
+    words = ["--input-type=module", "-e", BRANCH, str(library), str(lab.transcript(AGENT, KEY)), before]
+    subprocess.run([str(lab.install.node), *words], check=True, env=lab.environ(), timeout=TURN_SECONDS)
+    lab.start()
+
+
+def be_killed(lab: Lab, is_over: threading.Event) -> None:
+    """Ask what is left behind, and kill the gateway before there is an answer."""
     with lab.rpc() as rpc:
         rpc("chat.send", sessionKey=KEY, message=LEFT, idempotencyKey="left-behind")
         wait_until(lambda: question(spoken(lab), LEFT) is not None, TURN_SECONDS, "the question in the transcript")
