@@ -89,7 +89,7 @@ def _against(took: Sequence[Spent], other: Sequence[Spent], at: int = 0) -> list
 def _ratio(took: Sequence[Spent], other: Sequence[Spent]) -> str:
     seconds, processor = _against(took, other), _against(took, other, 1)
     median = statistics.median(seconds)
-    return f"{median:.2f} (from {seconds[0]:.2f} to {seconds[-1]:.2f}; {statistics.median(processor):.2f})"
+    return f"{median:.2f}, {seconds[0]:.2f} to {seconds[-1]:.2f} ({statistics.median(processor):.2f})"
 
 
 def build(home: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from support.commands import run_process
+from support.leavings import Leavings
 from support.programs import BARE
 from support.stores import Store
 from support.terminal import on_terminal
@@ -45,8 +47,13 @@ def unavoidable() -> set[str]:
 
 def loaded(store: Store, name: str, *words: str) -> set[str]:
     """Return the modules that a command has imported when it ends."""
-    path = store.state.parent / "loaded"
-    result = run_process(name, *words, state=store.state, before=SHOW, env={"LOADED": str(path)})
+    return loaded_at(store.state, name, *words)
+
+
+def loaded_at(state: Path, name: str, *words: str) -> set[str]:
+    """Return the same where any folder is the state directory, or the home."""
+    path = state.parent / "loaded"
+    result = run_process(name, *words, state=state, before=SHOW, env={"LOADED": str(path)})
     assert result.code in (0, 2), result.stderr
     return set(json.loads(path.read_text()))
 
@@ -82,6 +89,18 @@ def test_a_dry_run_loads_nothing_that_finishes_a_run(store: Store) -> None:
     found = loaded(store, "close-project-batch", "--dry-run", "alpha")
     assert "session_closer.operations.close" in found
     assert found & {f"session_closer.{name}" for name in ("operations.apply", *RECOVERY)} == set()
+
+
+def test_a_look_at_a_home_loads_nothing_that_changes_one(tmp_path: Path) -> None:
+    home = Leavings(tmp_path / "home")
+    home.lay_all()
+    found = loaded_at(home.path, "cleanup-sessions", "--dry-run")
+    assert {"session_closer.operations.prune", "session_closer.hermes.home"} <= found
+    changes = {
+        f"session_closer.{name}" for name in ("operations.put_away", "operations.recover_homes", "artifacts.aside")
+    }
+    assert found & {"msgspec", "psutil", "ctypes", *changes} == set()
+    home.close()
 
 
 def test_json5_is_for_a_configuration_that_json_refuses(store: Store) -> None:

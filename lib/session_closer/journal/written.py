@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..system.files import listed, read
-from .record import END, STORES
 
 RECORD = "record.json"
 LIMIT = 256 << 20
@@ -51,5 +50,7 @@ def read_record(path: str) -> Written:
 
 def joined(head: bytes, stores: Iterable[bytes]) -> bytes | None:
     """Return the text of a record whose stores are texts of their own, None for one that has stores in it."""
+    from .record import END, STORES  # msgspec, only for a run over several stores
+
     found = _NO_STORES.search(head)
     return None if found is None else head[: found.start()] + STORES + b",".join(stores) + END
