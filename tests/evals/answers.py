@@ -74,6 +74,16 @@ RIGHT: dict[int, Played] = {
     41: Played((f"@restore-sessions --json {FIRST_RUN}",)),
     42: Played((f"{BATCH} --self {LEAD}landing-page {LEAD}landing-page",)),
     43: Played((f"@keep-only-sessions --json --self {LEAD}landing-page hydration-tracker build-42 landing-page",)),
+    44: Played(("@close-project-batch --json --reason asked 0f126f0d-62a6-5c21-ad0a-caff2204b3b3",)),
+    45: Played(("@restore-sessions --json --since 1h",)),
+    46: Played((f"{BATCH} --with-children release-train",)),
+    47: Played(
+        ("@list-sessions --json --agent project-lead test",),
+        "test-login, client-12-test, test-payments, old-test-run, load-test",
+    ),
+    48: Played((f"{BATCH} --match '*test*' --older-than 30d",)),
+    49: Played((f"{BATCH} --dry-run budget-2026",), "It would put away 300 KB."),
+    50: Played(("@list-sessions --json --sort size --limit 1",), "papers, of the researcher"),
 }
 # One that does nothing, or what a person did not ask for.
 WRONG: dict[int, Played] = {
@@ -98,6 +108,12 @@ WRONG: dict[int, Played] = {
     39: Played((REMOVED,), "All is gone. Else?"),
     40: Played((f"{BATCH} kelly-dashboard",)),
     41: Played(("@restore-sessions --json last",)),
+    45: Played(("@restore-sessions --json last",)),
+    46: Played((f"{BATCH} release-train",)),
+    47: Played(("@list-sessions --json",), "test-login, client-12-test"),
+    48: Played((f"{BATCH} --match '*test*'",)),
+    49: Played((f"{BATCH} budget-2026",), "It has put away 300 KB."),
+    50: Played(("@list-sessions --json --agent project-lead --sort size --limit 1",), "budget-2026"),
 }
 
 

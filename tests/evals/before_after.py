@@ -23,7 +23,7 @@ from .__main__ import unused_port
 from .tasks import ROOT
 
 DAY = 24 * 3600
-_PASSED_ON = ("LANG", "PATH", "PYTHONPYCACHEPREFIX", "SESSION_CLOSER_CACHE")
+_PASSED_ON = ("LANG", "PATH", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "SESSION_CLOSER_CACHE")
 # Tails of keys, and for how many days they are idle: a list of the newest hundred has two of them.
 TESTS = {"test-login": 0, "client-12-test": 0, "test-payments": 40, "old-test-run": 41, "load-test": 50}
 PARENT, LABELLED, LARGEST = "release-train", "rollout-7", "video-notes"
@@ -240,7 +240,7 @@ def _cells(found: Cost) -> list[str]:
 
 def table(older: Path, folder: Path, port: int) -> str:
     """Return the table, each way of each task in a store of its own."""
-    lines = ["| task | commands | words | bytes | exit codes | commands | words | bytes | exit codes |"]
+    lines = ["| task | commands before | words | bytes | exit codes | commands now | words | bytes | exit codes |"]
     lines.append("|---|---|---|---|---|---|---|---|---|")
     for number, task in enumerate(TASKS):
         before = cost(task, task.before, make(folder / f"{number}-before", older, port))

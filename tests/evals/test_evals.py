@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from session_closer.render.excerpt import MOST_BYTES
 
 from . import __main__ as evals
+from . import before_after
 from .answers import RIGHT, WRONG, served
 from .talk import Endpoint
-from .tasks import Task, tasks
+from .tasks import ROOT, Task, tasks
 
 TASKS = tasks()
 TRAPS = {
@@ -15,7 +19,7 @@ TRAPS = {
     "undo the right run", "own session",
 }  # fmt: skip
 # One of each way to be wrong: an end state, a file, a word, what was said; `make live` plays all.
-FEW = (4, 15, 20, 25, 34, 39, 41)
+FEW = (4, 15, 20, 25, 34, 39, 41, 46)
 
 
 def ended(task: Task, *, skill: bool) -> list[str]:
@@ -73,3 +77,20 @@ def test_without_a_model_it_says_what_it_wants(
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{evals.unused_port()}/v1")
     assert evals.main(["any", "39"]) == 2
     assert "gives no answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("task", before_after.TASKS, ids=lambda task: task.title)
+def test_a_task_that_cost_too_much_takes_one_command(task: before_after.Task, tmp_path: Path, closed_port: int) -> None:
+    assert len(task.after) == 1
+    found = before_after.cost(task, task.after, before_after.make(tmp_path, ROOT, closed_port))
+    assert (found.codes, found.done) == ((0,), True)
+    # The document, and what stderr says of how far it is.
+    assert found.size <= MOST_BYTES + 200
+
+
+def test_what_is_not_done_is_not_said_to_be(tmp_path: Path, closed_port: int) -> None:
+    world = before_after.make(tmp_path, ROOT, closed_port)
+    looked = world.run(["@list-sessions", "--agent", "studio", "--limit", "3"])[1]
+    # Nothing is closed at first, so two runs count as undone.
+    done = [task.title for task in before_after.TASKS if not task.first and task.done(world, looked)]
+    assert done == []

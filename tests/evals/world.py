@@ -57,6 +57,8 @@ class World:
                 entry["pinnedAt"] = entry["updatedAt"]
             elif word == "group":
                 entry["chatType"] = "group"
+            elif word.startswith("of="):
+                entry["spawnedBy"] = LEAD + word.partition("=")[2]
             elif word.startswith("label="):
                 entry["label"] = word.partition("=")[2]
             elif word.endswith("K"):

@@ -125,6 +125,11 @@ def test_what_a_person_reads(filled: Store) -> None:
     assert planned.stdout.splitlines()[1].startswith("dry run, nothing changed: 3 would close, 1 would archive")
     line = next(line for line in planned.stdout.splitlines() if OLD_RUN in line)
     assert line.split()[:5] == ["would_close", OLD_RUN, "prune-stale", "cron-run", "25h"]
+    heads = planned.stdout.splitlines()[2]
+    assert heads.split() == ["STATUS", "KEY", "RULE", "KIND", "AGE", "SIZE"]
+    for head, cell in (("STATUS", "would_close"), ("KEY", OLD_RUN), ("RULE", "prune-stale"), ("KIND", "cron-run")):
+        assert heads.index(head) == line.index(cell)
+    assert heads.index("AGE") + 3 == line.index("25h") + 3
     line = next(line for line in planned.stdout.splitlines() if "one.jsonl" in line)
     assert line.split()[:5] == ["would_archive", "one.jsonl", "archive-orphan", "file", "2d"]
     done = run(CleanupSessions, "--stale", "cron-run=24h", "--orphans", state=filled.state)

@@ -132,6 +132,16 @@ def test_what_nothing_stays_of_is_said_by_every_command_in_the_same_words(store:
     )
 
 
+def test_a_table_of_results_has_heads_as_lists_have(store: Store) -> None:
+    lines = run(CloseProjectBatch, TOPICS, "main", state=store.state).stdout.splitlines()[1:4]
+    assert [line.split()[0] for line in lines] == ["STATUS", "refused", "closed"]
+    assert lines[0].split() == ["STATUS", "KEY", "NOTE"]
+    assert {line.index(cell) for line, cell in zip(lines, ("KEY", LEAD, LEAD), strict=True)} == {len("  refused  ")}
+    assert lines[0].index("NOTE") == lines[1].index("main: a main session") == lines[2].index("1 file archived")
+    undone = run(RestoreSessions, "last", state=store.state).stdout.splitlines()
+    assert undone[1:3] == ["  STATUS    KEY", f"  restored  {LEAD}{TOPICS}"]
+
+
 def test_a_cleanup_says_what_is_freed_for_good(store: Store) -> None:
     orphan, dropped = session_id("nobody's"), store.transcript("old.jsonl.deleted.2016-11-21T00-00-00.000Z")
     left = store.transcript(f"{orphan}.jsonl")

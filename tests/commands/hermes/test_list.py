@@ -69,6 +69,14 @@ def test_words_and_a_limit_find_some(home: Leavings) -> None:
     assert "1 more: --limit all shows them" in shown
 
 
+def test_a_title_is_shown_whole(home: Leavings) -> None:
+    title = "photographs-of-the-journey-that-nobody-has-looked-at-since-it-ended"
+    home.session("s1", title=title, age=2 * DAY)
+    heads, row = run(ListSessions, state=home.path).stdout.splitlines()[1:3]
+    assert row.endswith(f"  {title}")
+    assert heads.index("TITLE") == row.index(title)
+
+
 def test_usage_says_what_takes_the_disk_ours_included(home: Leavings) -> None:
     home.lay_all(optional=True)
     home.run(CleanupSessions)
