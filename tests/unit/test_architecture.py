@@ -162,3 +162,30 @@ def test_a_file_gets_a_name_that_nobody_has_in_few_places() -> None:
         if isinstance(node, ast.Attribute) and node.attr in ("rename_new", "take_name")
     }
     assert called <= allowed
+
+
+def callers(*names: str) -> dict[str, set[str]]:
+    """Return by name which operations call a function, or a method, of that name."""
+    found: dict[str, set[str]] = {name: set() for name in names}
+    for module, tree in modules().items():
+        for node in ast.walk(tree) if module.startswith("operations.") else ():
+            called = node.func if isinstance(node, ast.Call) else None
+            name = (
+                called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
+            )
+            if name in found:
+                found[name].add(module.removeprefix("operations."))
+    return found
+
+
+def test_one_loop_changes_stores_restarts_and_settles() -> None:
+    """A closing and a bringing back differ in what `apply.Change` asks of them, and in nothing else."""
+    assert callers("restart_once", "take_out", "bring_back", "follow_up", "check_back", "stages") == {
+        "restart_once": {"apply"},
+        "take_out": {"take_out"},
+        # Homes of files, whose records are settled home by home, move each file themselves.
+        "bring_back": {"give_back", "bring_back", "cleanup"},
+        "follow_up": {"apply", "take_out"},
+        "check_back": {"give_back"},
+        "stages": {"apply"},
+    }
