@@ -119,7 +119,7 @@ class Transaction:
         self.journal.write(record)
 
     def rest(self, share: Share) -> None:
-        """Keep no more of a store's sessions than their keys: it is finished, and the disk has what the record says."""
+        """Keep no more of a finished store than its results: the disk has what the record says of its sessions."""
         if self.record is None or self.journal is None:
             return
         bare = self.journal.rest(share.record)

@@ -47,7 +47,7 @@ class Ledger(Protocol):
         """Write it ahead of the first change of a store; where that fails, its backup goes again."""
 
     def rest(self, share: Share) -> None:
-        """Let go of what the record says of a store's sessions, which is durable: there may be many stores."""
+        """Let go of a finished store's rows, and of what the record says of its sessions: that is durable."""
 
     def whole(self, store: StoreRecord) -> StoreRecord:
         """Return a store's part of the record with what was let go of."""
