@@ -96,8 +96,11 @@ class Results:
         if len(archives) != len(moves):
             live = set(map(names.archived_from, archives))
             moves = [move for move in moves if move.source in live]
-        size = sum(move.size for move in moves if move.source not in told)
-        told.update(move.source for move in moves)
+        size = 0
+        for move in moves:
+            if move.source not in told:
+                told.add(move.source)
+                size += move.size
         return size
 
     def those(self, *statuses: Status) -> set[str]:

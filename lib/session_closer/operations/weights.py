@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 from ..core.model import PlannedRow
@@ -17,24 +17,26 @@ def planned(
 
     `sizes` are the bytes of sessions, by agent and key, as far as they were weighed.
     """
-    told = set[tuple[str, str]]()
+    told: dict[str, set[str]] = defaultdict(set)
 
     def weigh(row: PlannedRow) -> int | None:
         store, known = stores[row.agent], sizes.get(row.agent, {}).get(row.key)
         if not store.traits.loose_files:
             return known
         # Sessions may share a file, which goes but once.
-        fresh = [move.source for move in row.moves if (row.agent, move.source) not in told]
-        told.update((row.agent, name) for name in fresh)
+        fresh = [move.source for move in row.moves if move.source not in told[row.agent]]
+        told[row.agent].update(fresh)
         if known is not None and len(fresh) == len(row.moves) and not row.left:
             return known
-        return sum(_size(os.path.join(store.folder, name)) for name in fresh)
+        # Of tens of thousands of files a join takes as long as the look.
+        return sum([_size(name if name.startswith("/") else f"{store.folder}/{name}") for name in fresh])
 
     return weigh
 
 
 def _size(path: str) -> int:
-    # One that has gone since the folder was listed does not go with anything.
-    with contextlib.suppress(FileNotFoundError):
+    try:
         return os.lstat(path).st_size
-    return 0
+    except FileNotFoundError:
+        # One that has gone since the folder was listed does not go with anything.
+        return 0
