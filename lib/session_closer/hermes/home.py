@@ -46,6 +46,8 @@ class HermesHome(PatternHome):
         self._old: Mapping[str, float] = {}
         # By which names sessions were asked for whose a file is, where that is not its owner alone.
         self._asked: dict[str, tuple[str, ...]] = {}
+        # What keeps each artifact since it was looked at again; None: that was not needed.
+        self._anew: dict[str, str] | None = None
 
     def _protection(self) -> Protection:
         """Return what is in use, as it was when it was first asked for."""
@@ -143,11 +145,10 @@ class HermesHome(PatternHome):
         return str(known.why_now(*self._asked.get(artifact.path, (artifact.owner or "",))))
 
     def _objection_anew(self, known: Protection, artifact: Artifact) -> str:
-        if not known.changed():
-            return ""
-        self.close()
-        again = {one.path: one.guard for one in self.look(self._limits)}
-        return again.get(artifact.path, "gone")
+        if known.changed():
+            self.close()
+            self._anew = {one.path: one.guard for one in self.look(self._limits)}
+        return "" if self._anew is None else self._anew.get(artifact.path, "gone")
 
     def is_of(self, kind: str, path: str) -> bool:
         """Tell whether a path below it could be one of a kind."""

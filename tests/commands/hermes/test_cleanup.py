@@ -346,6 +346,24 @@ def test_what_somebody_works_in_or_waits_for_since_it_was_looked_at_stays(
     assert home.has(FREE[kind])
 
 
+def test_of_many_each_is_asked_for_that_has_come_into_use_since_it_was_looked_at(
+    home: Leavings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.lay_all()
+    other = "checkpoints/fedcba9876543210"
+    home.lay_kind("checkpoint_v1", other)
+    real = put_away._change_home
+
+    def meanwhile(*words: object) -> None:
+        home.session("at-work", ended_at=None, age=DAY, cwd="/nowhere/at")
+        home.delegate("01234567", parent_session_id="at-work", delivery_state="pending")
+        real(*words)
+
+    monkeypatch.setattr(put_away, "_change_home", meanwhile)
+    home.run(CleanupSessions)
+    assert all(map(home.has, (FREE["checkpoint_v1"], other, FREE["delegation_log"])))
+
+
 def test_rows_name_the_owner_where_it_is_known(home: Leavings) -> None:
     home.lay_all()
     home.lay("sessions/session_nobodys.json")
