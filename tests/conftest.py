@@ -33,7 +33,7 @@ OURS = ("session-closer", "sessions.json.bak-*", "sessions.json.session-closer-*
 # psutil takes the first of all processes for the one that has no parent.
 RAN_BEFORE = set(psutil.pids()[1:]) - {os.getpid()}
 # What hypothesis tries of each property with --brief; of itself 100.
-FEW_EXAMPLES = 25
+FEW_EXAMPLES = 20
 # Where each event of a start has the environment.
 STARTS = {"subprocess.Popen": 3, "os.posix_spawn": 2, "os.exec": 2}
 

@@ -248,6 +248,7 @@ def constant(keyword: ast.keyword, name: str) -> bool:
     return keyword.arg == name and isinstance(keyword.value, ast.Constant)
 
 
+@pytest.mark.long
 def test_every_result_of_a_restart_is_documented() -> None:
     listed = words(JSON.partition("`restart.result`: ")[2].partition("`restart.ok` is true")[0])
     listed = {word for word in listed if "--" not in word}

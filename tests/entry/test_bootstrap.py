@@ -155,6 +155,7 @@ def test_neither_pip_nor_uv(checkout: Checkout) -> None:
     assert package_directories(checkout.cache) == []
 
 
+@pytest.mark.long
 def test_uv_where_pip_is_missing(checkout: Checkout, site: Path) -> None:
     python = no_pip(checkout)
     quick_uv(checkout, site)

@@ -24,7 +24,7 @@ def brief(rows: Iterable[Row]) -> Iterator[bool]:
         number = counted[row.test]
         counted[row.test] += 1
         # By a prime, so that of each column each value is met.
-        yield not row.long and (number < FIRST_ROWS or number * 7 % 11 <= 1)
+        yield not row.long and (number < FIRST_ROWS or number * 7 % 11 == 1)
 
 
 def rest(rows: Iterable[Row]) -> Iterator[bool]:

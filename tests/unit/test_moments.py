@@ -62,6 +62,7 @@ def test_a_moment_near_today_is_seen(source: str, holds: bool) -> None:
     assert any(near(value) for _, value in literals(source)) is holds
 
 
+@pytest.mark.long
 def test_no_moment_near_today_is_written_down() -> None:
     """Reckon it from now (support/moments.py), or take one that lies far outside of SAFE."""
     sources = [*sorted((ROOT / "tests").rglob("*.py")), ROOT / "lib/session_closer/openclaw/sample.py"]

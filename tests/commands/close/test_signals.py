@@ -101,6 +101,7 @@ def test_what_is_out_of_the_store_when_a_signal_comes_is_said_to_be_so_and_pendi
     assert (again.code, store.open_runs()) == (0, [])
 
 
+@pytest.mark.long
 def test_a_hang_up_that_comes_twice_is_one(store: Store) -> None:
     before = HEEDED + (SENT + AGAIN).replace("NAME", "SIGHUP")
     result = run_process("close-project", "topics", "--json", state=store.state, before=before)
@@ -116,6 +117,7 @@ def test_what_the_caller_ignores_stops_nothing(store: Store, name: str) -> None:
     assert (store.open_runs(), LEAD + "topics" in store.entries()) == ([], False)
 
 
+@pytest.mark.long
 def test_a_terminal_that_is_closed_in_the_middle_is_an_interrupt(store: Store) -> None:
     ours, theirs = pty.openpty()
     program = f"{TERMINAL}\nfrom session_closer.cli.commands.close_project import main\n{WAITS}\nsys.exit(main())"

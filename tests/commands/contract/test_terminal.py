@@ -100,6 +100,7 @@ def test_a_long_run_shows_how_far_it_is_and_leaves_nothing_of_it(served: Store, 
     assert steps[-1] == ""
 
 
+@pytest.mark.long
 def test_files_that_are_put_away_or_brought_back_are_counted_on_a_terminal_alone(store: Store) -> None:
     names = [f"many-{at}" for at in range(12)]
     store.add(*((LEAD + name, store.session(LEAD + name)) for name in names))
@@ -111,6 +112,7 @@ def test_files_that_are_put_away_or_brought_back_are_counted_on_a_terminal_alone
     assert (piped.code, piped.stderr) == (0, "")
 
 
+@pytest.mark.long
 def test_of_several_agents_a_terminal_shows_how_many_are_done(store: Store) -> None:
     for agent in ("project-lead", "researcher", "writer"):
         keys = [f"agent:{agent}:subagent:many-{at}" for at in range(6)]

@@ -82,6 +82,7 @@ def test_an_undo_that_is_killed_anywhere_is_finished(tmp_path: Path, some: Share
     pytest.fail("the run never ended")
 
 
+@pytest.mark.long
 def test_a_deletion_that_is_killed_anywhere_is_finished_and_touches_nothing_else(tmp_path: Path, some: Share) -> None:
     for point, path in each_point(tmp_path, some):
         home = filled(path)

@@ -119,6 +119,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure(store: Store, words: tuple[
     assert (code, said) == (0, b"")
 
 
+@pytest.mark.long
 def test_a_reader_of_an_account_that_goes_away_is_a_failure(store: Store) -> None:
     store.write({f"{LEAD}{number}": {} for number in range(5000)})
     assert cut_short(store, "keep_only_sessions", "--yes", "--verbose", "1", read=1)[0] == 1

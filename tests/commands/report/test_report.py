@@ -208,6 +208,7 @@ def test_an_error_writes_no_page(store: Store, page: Path) -> None:
     assert not page.exists()
 
 
+@pytest.mark.long
 def test_usage_has_bars_on_a_terminal_and_nowhere_else(store: Store) -> None:
     wide = on_terminal("list-sessions", "--usage", state=store.state, width=100).words.splitlines()
     plain = run(ListSessions, "--usage", state=store.state).stdout.splitlines()

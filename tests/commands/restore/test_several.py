@@ -184,6 +184,7 @@ def archived(store: Store, key: str) -> str:
     return next(str(one["sessionId"]) for one in every if one["key"] == key)
 
 
+@pytest.mark.long
 def test_several_runs_over_a_database(bases: Bases, stub: StubGateway) -> None:
     before = held(bases)
     for key in ROWS:

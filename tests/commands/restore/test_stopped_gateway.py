@@ -33,6 +33,7 @@ def test_the_gateway_is_stopped_through_its_service_and_started_again(down: Down
     assert down.files() == set()
 
 
+@pytest.mark.long
 def test_what_was_deleted_and_what_was_archived_are_one_restore_that_is_undone_as_one(down: Down) -> None:
     down.service.run("gateway", "start")
     (path,) = down.store.state.glob("session-closer/receipts/*.json")

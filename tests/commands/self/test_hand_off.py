@@ -189,6 +189,7 @@ def test_the_reason_and_the_key_arrive_as_they_are(lead: Store) -> None:
     assert [session["key"] for store in receipt["stores"] for session in store["sessions"]] == [odd]
 
 
+@pytest.mark.long
 def test_a_running_session_is_closed_by_a_later_call_and_a_third_one_changes_nothing(
     lead: Store, stub: StubGateway
 ) -> None:
@@ -214,6 +215,7 @@ def test_a_session_with_a_live_transcript_lock_is_left_for_later_without_a_gatew
     assert call(KEY, state=store.state).code == 0
 
 
+@pytest.mark.long
 def test_one_of_two_sessions_of_a_project_that_runs_is_left_for_later(store: Store) -> None:
     legacy = LEAD + "project-calculator-app"
     store.add(*((key, store.session(key)) for key in (KEY, legacy)))

@@ -287,6 +287,7 @@ def test_the_last_write_of_a_run_is_waited_for_and_then_it_is_closed(
     assert ME not in served.listed()
 
 
+@pytest.mark.long
 def test_a_run_that_begins_while_the_last_write_is_waited_for_is_waited_for(
     served: Store, openclaw: StubOpenClaw, stub: StubGateway, left: Left, monkeypatch: pytest.MonkeyPatch
 ) -> None:

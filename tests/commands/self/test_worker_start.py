@@ -66,6 +66,7 @@ def check_it_is_done(store: Store, done: Result) -> None:
     assert {ME, OTHER}.isdisjoint(store.listed())
 
 
+@pytest.mark.long
 def test_where_no_scope_can_be_made_the_process_begins_without_one(store: Store, no_manager: Path) -> None:
     done = run_process("close-project-batch", *WORDS, state=store.state, before=SERVICE)
     check_it_is_done(store, done)
@@ -92,6 +93,7 @@ def test_a_path_with_a_colon_in_it_hinders_nothing(store: Store, tmp_path: Path)
     check_it_is_done(store, Result(done.returncode, done.stdout, done.stderr))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="descriptors are looked at in /proc")
 def test_it_has_the_record_open_and_nothing_else_of_the_command(store: Store) -> None:
     lock = store.lock_transcript(ME)
