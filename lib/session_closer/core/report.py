@@ -137,7 +137,7 @@ class ReceiptRow(NamedTuple):
     `restored`: of a restore those that it brought back, else those of `closed` that are back since. `state` is done,
     open (a process is at it), interrupted or damaged (then nothing else is known). `verb` says what became of them.
     `expired`: those of `closed` whose archive a later run has deleted; `freed`: archives that this run has deleted for
-    good. `age` is in seconds, None where it is not known.
+    good. `age` is in seconds, None where it is not known. `names` are the keys or paths of the first of `sessions`.
     """
 
     id: str
@@ -154,6 +154,7 @@ class ReceiptRow(NamedTuple):
     expired: int = 0
     freed: int = 0
     age: float | None = None
+    names: tuple[str, ...] = ()
 
 
 class RunPart(NamedTuple):

@@ -13,6 +13,8 @@ from .record import Damaged, RunRecord, SessionRecord, StoreRecord
 from .source import restores
 
 Listed = tuple[ReceiptRow, RunRecord | None]
+# As many as tell one run from another.
+_MOST_NAMES = 10
 _MOVED = frozenset({"restored", *PUT_AWAY})
 
 
@@ -122,6 +124,7 @@ def row_of(state: str, record: RunRecord, path: str, later: _Later | None = None
         _verb(record),
         sum(one not in back and since.is_gone(one[0], one[3]) for one in away),
         sum(len(store.removes) for store in record.stores),
+        names=(*(name for _, name, _, _ in every), *(str(result.key) for result in own))[:_MOST_NAMES],
     )
 
 

@@ -142,6 +142,7 @@ def _receipt(row: ReceiptRow) -> dict[str, Any]:
         "reason": row.reason,
         "agents": list(row.agents),
         "sessions": row.sessions,
+        "names": list(row.names),
         "closed": row.closed,
         "restored": row.restored,
         "expired": row.expired,

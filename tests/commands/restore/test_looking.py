@@ -75,8 +75,8 @@ def test_check_of_what_is_back_or_lost_says_so(store: Store) -> None:
 
 
 LIST_ROW = {
-    "id", "operation", "state", "startedAt", "ageSeconds", "reason", "agents", "sessions", "closed", "restored",
-    "expired", "freed", "path",
+    "id", "operation", "state", "startedAt", "ageSeconds", "reason", "agents", "sessions", "names", "closed",
+    "restored", "expired", "freed", "path",
 }  # fmt: skip
 
 
@@ -97,6 +97,7 @@ def test_the_list_shows_every_receipt_newest_first_and_runs_that_were_interrupte
     assert [row["closed"] for row in found] == [0, 0, 2]
     assert [row["restored"] for row in found] == [0, 2, 2]
     assert [row["sessions"] for row in found] == [1, 2, 2]
+    assert [row["names"] for row in found] == [[LEAD + "alpha"], [TOPICS, READER], [TOPICS, READER]]
     assert [row["reason"] for row in found] == [None, "regret", "spring \x1b[31mcleaning"]
     ran = ["close-project-batch", "restore-sessions", "close-project-batch"]
     assert [row["operation"] for row in found] == ran
@@ -108,6 +109,14 @@ def test_the_list_shows_every_receipt_newest_first_and_runs_that_were_interrupte
     assert ended == ["interrupted", "2 restored", "2 of 2 closed, 2 back"]
     assert "\x1b" not in shown
     assert tree(store.state) == before
+
+
+def test_a_large_run_names_its_first_ten(store: Store) -> None:
+    keys = [f"{LEAD}many-{number:02}" for number in range(12)]
+    store.add(*((key, store.session(key)) for key in keys))
+    close(store, *keys)
+    (row,) = restore(store, "--list").data["receipts"]
+    assert (row["sessions"], row["names"]) == (12, keys[:10])
 
 
 def test_a_long_list_is_cut_for_people(store: Store) -> None:
