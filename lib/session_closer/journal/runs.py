@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain, islice
 
 from ..core.model import PUT_AWAY
 from ..core.report import ReceiptRow
@@ -124,8 +125,14 @@ def row_of(state: str, record: RunRecord, path: str, later: _Later | None = None
         _verb(record),
         sum(one not in back and since.is_gone(one[0], one[3]) for one in away),
         sum(len(store.removes) for store in record.stores),
-        names=(*(name for _, name, _, _ in every), *(str(result.key) for result in own))[:_MOST_NAMES],
+        names=_names(record),
     )
+
+
+def _names(record: RunRecord) -> tuple[str, ...]:
+    """Return the keys or paths of the first that a run was about."""
+    own = (result.key for result in record.results if result.late)
+    return tuple(islice(chain((name for _, name, _, _ in parts(record)), own), _MOST_NAMES))
 
 
 def _put_away(record: RunRecord) -> Iterator[tuple[StoreRecord, str, str | None, Sequence[str | None]]]:
