@@ -70,7 +70,13 @@ def test_it_has_an_example_of_each_job() -> None:
     for job, words in jobs.items():
         (item,) = [one for one in re.split(r"\n- ", PAGE) if job in one.lower() and "python3" in one]
         assert words in item.partition("python3")[2], job
-    for said in ("`hasMore`", "List and cleanup mean all agents", "`project-closer`", "`${HERMES_SKILL_DIR}`"):
+    for said in (
+        "`hasMore`",
+        "List and cleanup mean all agents",
+        "`project-closer`",
+        "`${HERMES_SKILL_DIR}`",
+        "`lib/`",
+    ):
         assert said in PAGE
 
 
