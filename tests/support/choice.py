@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-FIRST_ROWS = 3
+FIRST_ROWS = 2
 
 
 class Row(NamedTuple):

@@ -76,6 +76,7 @@ def test_all_of_it_comes_back(store: Store) -> None:
     assert {agent: (store.entries(agent), transcript(store, agent).read_bytes()) for agent in agents} == before
 
 
+@pytest.mark.long
 def test_looks_at_others_do_not_grow_with_the_square_of_the_agents(
     tmp_path: Path, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,10 +53,10 @@ def test_the_plan_and_the_result_say_the_bytes_of_all_files_that_go(stage: Stage
     assert (answer.code, sums(answer)) == (0, away)
     back = (NOTHING, NOTHING, {"count": 3, "bytes": size})
     assert sums(restore(store, "last", "--dry-run")) == back
-    assert sums(restore(store, "last")) == back
+    assert sums(restore(store, "last", "--no-restart")) == back
     done = first_line(CloseProjectBatch, *words, state=store.state)
     assert done == f"3 closed, 11 kept; put away {said}, freed 0 B now"
-    undone = first_line(RestoreSessions, "last", state=store.state)
+    undone = first_line(RestoreSessions, "last", "--no-restart", state=store.state)
     assert undone == f"3 restored; brought back {said}"
 
 
