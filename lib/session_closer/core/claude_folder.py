@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable
 from .artifacts import Artifact
 from .patterns import Pattern
 
-TRANSCRIPT, RESULTS, DEBUG, TODO, TELEMETRY = "transcript", "tool_results", "debug", "todo", "telemetry"
-KINDS = frozenset({TRANSCRIPT, RESULTS, DEBUG, TODO, TELEMETRY})
+TRANSCRIPT, RESULTS, DEBUG, TASKS, TELEMETRY = "transcript", "tool_results", "debug", "todo", "telemetry"
+KINDS = frozenset({TRANSCRIPT, RESULTS, DEBUG, TASKS, TELEMETRY})
 _PAIR = frozenset({TRANSCRIPT, RESULTS})
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 ID = f"(?P<id>{_UUID})"
@@ -23,7 +23,7 @@ def patterns(folder: str, project: str) -> tuple[Pattern, ...]:
         Pattern(TRANSCRIPT, f"{folder}/projects/{project}", re.compile(rf"{ID}\.jsonl")),
         Pattern(RESULTS, f"{folder}/projects/{project}", re.compile(ID), is_folder=True),
         Pattern(DEBUG, f"{folder}/debug", re.compile(rf"{ID}\.txt")),
-        Pattern(TODO, f"{folder}/todos", re.compile(rf"{ID}-agent-{_UUID}\.json")),
+        Pattern(TASKS, f"{folder}/todos", re.compile(rf"{ID}-agent-{_UUID}\.json")),
         Pattern(TELEMETRY, f"{folder}/telemetry", re.compile(rf"1p_failed_events\.{ID}\.{_UUID}\.json")),
     )
 

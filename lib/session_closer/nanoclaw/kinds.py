@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..core import claude_folder
 from ..core.artifacts import KindRule
-from ..core.claude_folder import DEBUG, ID, RESULTS, TELEMETRY, TODO, TRANSCRIPT
+from ..core.claude_folder import DEBUG, ID, RESULTS, TASKS, TELEMETRY, TRANSCRIPT
 from ..core.durations import SECONDS
 from ..core.patterns import Pattern
 
@@ -39,7 +39,7 @@ def _rules(days: dict[str, int]) -> tuple[KindRule, ...]:
 
 V1 = Layout(
     "store/messages.db",
-    _rules({TRANSCRIPT: 7, RESULTS: 7, DEBUG: 3, TODO: 3, TELEMETRY: 7, LOG: 7}),
+    _rules({TRANSCRIPT: 7, RESULTS: 7, DEBUG: 3, TASKS: 3, TELEMETRY: 7, LOG: 7}),
     (
         *claude_folder.patterns("data/sessions/*/.claude", "-workspace-group"),
         Pattern(LOG, "groups/*/logs", re.compile(r"[^.].*\.log", re.DOTALL)),
@@ -47,7 +47,7 @@ V1 = Layout(
 )
 V2 = Layout(
     "data/v2.db",
-    _rules({SESSION: 30, TRANSCRIPT: 30, RESULTS: 30, ROTATED: 14, DEBUG: 7, TODO: 7, TELEMETRY: 7, GROUP: 30}),
+    _rules({SESSION: 30, TRANSCRIPT: 30, RESULTS: 30, ROTATED: 14, DEBUG: 7, TASKS: 7, TELEMETRY: 7, GROUP: 30}),
     (
         Pattern(SESSION, f"{SESSIONS}/*", _NAME, is_folder=True),
         *claude_folder.patterns(_SHARED, _PROJECT),
