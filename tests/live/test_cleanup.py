@@ -196,7 +196,6 @@ def apart(found: Mapping[str, Any], rpc: Rpc) -> dict[str, Any]:
     return {what: value for what, value in found.items() if BUSY not in what and name not in what}
 
 
-@pytest.mark.depth("2026.9.6")
 def test_what_is_stale_goes_nothing_else_and_comes_back(aged: Lab) -> None:
     with aged.rpc() as rpc:
         start_run(rpc, aged, "project-lead", BUSY)
@@ -283,7 +282,7 @@ def test_hundreds_are_hidden_at_once_and_the_gateway_answers_meanwhile(aged: Lab
         def ask() -> None:
             answers.append(rpc.raw("sessions.list", limit=10).get("ok") is True)
 
-        with meanwhile(ask, 0.05):
+        with meanwhile(ask, 0.05, least=6):
             refused = clean(aged, *words)
             result = clean(aged, *words, "--yes")
     assert (refused.code, refused.json["error"]["name"]) == (3, "too_many"), refused

@@ -146,7 +146,6 @@ def holds(problems: Mapping[str, Iterable[object]]) -> None:
         pytest.fail("\n".join(lines), pytrace=False)
 
 
-@pytest.mark.depth("2026.7.35")
 def test_a_dry_run_changes_nothing(seen: dict[str, Seen]) -> None:
     holds({route: of_it.changed_dry for route, of_it in seen.items()})
 

@@ -39,15 +39,19 @@ class Writer:
 
 
 @pytest.mark.openclaw("2026.5.7")
-@pytest.mark.parametrize(("via", "pause"), [("gateway", 0.0), pytest.param("files", 0.3, marks=pytest.mark.depth)])
-def test_nothing_that_a_gateway_acknowledges_while_it_writes_is_lost(shared: Lab, via: str, pause: float) -> None:
+@pytest.mark.parametrize(
+    ("via", "pause", "least"), [("gateway", 0.0, 50), pytest.param("files", 0.3, 3, marks=pytest.mark.depth)]
+)
+def test_nothing_that_a_gateway_acknowledges_while_it_writes_is_lost(
+    shared: Lab, via: str, pause: float, least: int
+) -> None:
     doomed = [f"agent:{AGENT}:{via}-{number}" for number in range(CLOSED)]
     with shared.rpc() as rpc:
         create(rpc, *KEPT, *doomed)
     how = ("--via", via, "--no-restart")
     with shared.rpc() as rpc:
         writer = Writer(rpc)
-        with meanwhile(writer.write, pause):
+        with meanwhile(writer.write, pause, least=least):
             for _ in range(TRIES):
                 result = run(shared, "close-project-batch", "--verbose", "--delete", *how, *doomed)
                 if result.code != 5:
