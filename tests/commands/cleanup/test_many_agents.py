@@ -13,7 +13,8 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.files.port import Files
 from session_closer.operations import apply
-from support.commands import run_json
+from session_closer.operations.take_out import Closing
+from support.commands import Answer, run_json
 from support.stores import Store
 
 # More than a run looks at all of, each time it asks what others use.
@@ -39,6 +40,22 @@ def store(tmp_path: Path, closed_port: int) -> Store:
     return Store(tmp_path / "state", closed_port)
 
 
+def take(store: Store, path: Path, taker: str) -> None:
+    """Have an agent take a file into use."""
+    row = {"sessionId": "taker", "updatedAt": 1, "sessionFile": str(path)}
+    store.add((f"agent:{taker}:taker", row), agent=taker)
+
+
+def check_given_back(store: Store, answer: Answer, path: Path, lender: str, taker: str) -> None:
+    """Assert that a run has told of the one file that stays, and has none of it in its receipt."""
+    assert answer.code == 0
+    told = f'"{path.name}" is used by a session of agent {taker} by now: it stays where it is'
+    assert told in answer.data["warnings"]
+    [receipt] = store.receipts()
+    moves = {each["agent"]: each["sessions"][0]["moves"] for each in receipt["stores"]}
+    assert [agent for agent, of_it in moves.items() if not of_it] == [lender]
+
+
 @pytest.mark.parametrize("taker", [1, 40, MANY - 1])
 @pytest.mark.parametrize("lender", [0, 39])
 def test_a_file_that_another_agent_takes_into_use_meanwhile_comes_back(
@@ -51,20 +68,66 @@ def test_a_file_that_another_agent_takes_into_use_meanwhile_comes_back(
     def taken(self: Files, *arguments: Any, **named: Any) -> list[str]:
         gone = real(self, *arguments, **named)
         if self.agent == agents[lender]:
-            row = {"sessionId": "taker", "updatedAt": 1, "sessionFile": str(path)}
-            store.add((f"agent:{agents[taker]}:taker", row), agent=agents[taker])
+            take(store, path, agents[taker])
             done.append(self.agent)
         return gone
 
     monkeypatch.setattr(Files, "take_out", taken)
     answer = run_json(CleanupSessions, "--stale", "subagent=1h", "--yes", state=store.state)
-    assert (answer.code, done) == (0, [agents[lender]])
-    assert path.read_bytes() == before
-    told = f'"{path.name}" is used by a session of agent {agents[taker]} by now: it stays where it is'
-    assert told in answer.data["warnings"]
-    [receipt] = store.receipts()
-    moves = {each["agent"]: each["sessions"][0]["moves"] for each in receipt["stores"]}
-    assert [agent for agent, of_it in moves.items() if not of_it] == [agents[lender]]
+    assert (done, path.read_bytes()) == ([agents[lender]], before)
+    check_given_back(store, answer, path, agents[lender], agents[taker])
+
+
+@pytest.mark.parametrize("taker", [1, MANY - 1])
+def test_a_file_that_another_agent_takes_into_use_at_the_end_comes_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch, taker: int
+) -> None:
+    """Only the last look can tell, and that of the first store; no part of the indexes has both takers in it."""
+    agents = fill(store, MANY)
+    path, real, away = transcript(store, agents[0]), apply.restart_once, []
+    before = path.read_bytes()
+
+    def taken(*run: Any) -> Any:
+        away.append(not path.exists())
+        take(store, path, agents[taker])
+        return real(*run)
+
+    monkeypatch.setattr(apply, "restart_once", taken)
+    answer = run_json(CleanupSessions, "--stale", "subagent=1h", "--yes", state=store.state)
+    assert (away, path.read_bytes()) == ([True], before)
+    check_given_back(store, answer, path, agents[0], agents[taker])
+
+
+def test_a_file_that_is_taken_into_use_is_back_before_the_restart(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents = fill(store, 3)
+    path, follow_up, restart, there = transcript(store, agents[0]), Closing.follow_up, apply.restart_once, []
+
+    def taken(change: Closing) -> None:
+        there.append(path.exists())
+        take(store, path, agents[2])
+        follow_up(change)
+
+    def restarted(*run: Any) -> Any:
+        there.append(path.exists())
+        return restart(*run)
+
+    monkeypatch.setattr(Closing, "follow_up", taken)
+    monkeypatch.setattr(apply, "restart_once", restarted)
+    answer = run_json(CleanupSessions, "--stale", "subagent=1h", "--yes", state=store.state)
+    assert there == [False, True]
+    check_given_back(store, answer, path, agents[0], agents[2])
+
+
+@pytest.mark.parametrize("taker", [1, MANY - 1])
+def test_a_dry_run_tells_which_file_another_agent_uses(store: Store, taker: int) -> None:
+    agents = fill(store, MANY)
+    path = transcript(store, agents[0])
+    take(store, path, agents[taker])
+    answer = run_json(CleanupSessions, "--stale", "subagent=1h", "--dry-run", "--yes", state=store.state)
+    told = f'"{path.name}" is used by a session of agent {agents[taker]}: left where it is'
+    assert (answer.code, answer.data["warnings"]) == (0, [told])
 
 
 def test_all_of_it_comes_back(store: Store) -> None:
