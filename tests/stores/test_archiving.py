@@ -27,6 +27,7 @@ from session_closer.journal import clocks
 from session_closer.openclaw.home import Home
 from session_closer.openclaw.sqlite import close
 from session_closer.operations.close import execute
+from session_closer.ports.context import Console
 from support.commands import Answer, run, run_json
 from support.gateway import StubGateway
 from support.keys import LEAD
@@ -173,6 +174,7 @@ def clean(
     free_for: float | None = None,
     set_ahead: bool = False,
     active: tuple[keys.Target, ...] = (),
+    console: Console | None = None,
     **rules: Any,
 ) -> Report:
     """Clean up as the clock will stand in so many days; `set_ahead`: as it would if somebody set it so now."""
@@ -183,7 +185,7 @@ def clean(
     machine = clocks.uptime()
     later = machine if set_ahead else machine._replace(seconds=machine.seconds + days * DAY)
     with mock.patch.object(clocks, "uptime", return_value=later):
-        return execute(Home(str(bases.store.state), "--state-dir", os.environ), wish, options)
+        return execute(Home(str(bases.store.state), "--state-dir", os.environ), wish, options, console=console)
 
 
 def ended(report: Report) -> dict[str, str]:
@@ -212,6 +214,19 @@ def test_what_is_not_freed_in_time_is_hidden_and_freed_by_the_next_cleanup(bases
     assert ended(report) == dict.fromkeys(STALE, "closed")
     assert {row.why.action for row in report.results if row.why} == {"free"}
     assert bases.listed().isdisjoint(STALE)
+
+
+def test_a_cleanup_says_no_longer_time_than_it_frees_for(bases: Bases) -> None:
+    for number in range(20):
+        bases.add(f"{CRON_RUN}{number}")
+    said: list[str] = []
+    clean(bases, days=2, free_for=0.0, console=Console(said.append))
+    assert [line.partition("; receipt ")[0] for line in said] == [
+        "closing 22 of agent project-lead through the gateway"
+    ]
+    assert "about" not in said[0]
+    clean(bases, days=2, console=Console(said.append))
+    assert said[1].endswith("; OpenClaw deletes one after the other: about 16 s")
 
 
 @pytest.mark.long

@@ -53,7 +53,7 @@ def take_out(
     )
     ledger.shares.append(share)
     word = "closing" if all(row.frees for row in rows) else "archiving"
-    wait = _expected(sum(row.frees for row in rows))
+    wait = _expected(sum(row.frees for row in rows), free_by - here.context.clock.monotonic())
     here.tell(f"{word} {len(rows)} of agent {store.agent} through the gateway; receipt {ledger.receipt}{wait}")
     ids = [session.session_id for session in record.sessions if session.session_id]
     before = frozenset(name for found in all_archives(store, ids).values() for name in found)
@@ -86,9 +86,9 @@ def take_out(
         raise GatewayNeeded(f"the gateway stopped answering: {lost}", close.again(here.gateway))
 
 
-def _expected(deletions: int) -> str:
-    """Return, where a caller may not wait for so long, how long the gateway is going to take for its deletions."""
-    seconds = deletions * _DELETION_SECONDS
+def _expected(deletions: int, most: float) -> str:
+    """Return, where a caller may not wait for so long, how long the gateway deletes; `most`: seconds that it may."""
+    seconds = min(deletions * _DELETION_SECONDS, most)
     return f"; OpenClaw deletes one after the other: about {about(seconds)}" if seconds >= _PATIENCE_SECONDS else ""
 
 
