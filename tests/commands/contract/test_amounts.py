@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
@@ -13,13 +15,19 @@ from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import amounts, durations
 from session_closer.core.amounts import Amount
-from session_closer.core.model import Status
+from session_closer.core.durable import Move
+from session_closer.core.model import PlannedRow, Status, Traits
 from session_closer.core.report import Outcome
+from session_closer.core.results import Results
+from session_closer.operations import weights
+from session_closer.ports.share import Readable
 from support.commands import Answer, close, restore, run, run_json, undo
 from support.keys import LEAD, session_id
+from support.moments import BORN, DAY
 from support.stores import Stage, Store
 
 KELLY, TOPICS = "kelly-dashboard", "topics"
+LONG_AGO = BORN - 27 * DAY * 1000
 NOTHING = {"count": 0, "bytes": 0}
 
 
@@ -163,6 +171,48 @@ def test_a_cleanup_says_what_is_freed_for_good(store: Store) -> None:
     assert plan.endswith(f"; would put away {left.stat().st_size} B, would free {freed} B now")
     done = run(CleanupSessions, *rules, state=store.state).stdout.splitlines()[1]
     assert done.endswith(f"; put away {expected[0]['bytes']} B, freed {freed} B now")
+
+
+OLDER = ("--only", "stale", "--stale", "subagent=20d", "--agent", "project-lead")
+
+
+def test_a_cleanup_weighs_only_those_of_a_sessions_files_that_go(store: Store) -> None:
+    key = LEAD + "subagent:borrower"
+    own = store.transcript(f"{session_id(key)}.jsonl")
+    shared = store.entries()[LEAD + KELLY]["sessionFile"]
+    store.add((key, {"sessionId": session_id(key), "sessionFile": shared, "updatedAt": LONG_AGO}))
+    for path in (own, shared):
+        os.utime(path, (0, 0))
+    expected = {"count": 1, "bytes": own.stat().st_size}
+    for words in (["--dry-run"], []):
+        answer = run_json(CleanupSessions, *OLDER, *words, state=store.state)
+        assert answer.data["putAway"] == expected
+        assert shared in answer.data["results"][0]["left"]
+
+
+def test_a_cleanup_weighs_a_file_of_two_sessions_once(store: Store) -> None:
+    shared = store.transcript(f"{session_id('one')}.jsonl")
+    os.utime(shared, (0, 0))
+    size = shared.stat().st_size
+    row = {"sessionFile": str(shared), "updatedAt": LONG_AGO}
+    store.add(*((f"{LEAD}subagent:{one}", {"sessionId": session_id(one), **row}) for one in ("one", "two")))
+    for words in (["--dry-run"], []):
+        answer = run_json(CleanupSessions, *OLDER, *words, state=store.state)
+        assert answer.data["putAway"] == {"count": 2, "bytes": size}
+
+
+def test_a_file_that_was_gone_before_it_could_be_put_away_does_not_count() -> None:
+    stamp = ".deleted.2016-11-21T00-00-00.000Z"
+    moves = [Move(name, name + stamp, size) for name, size in (("a.jsonl", 5), ("a.trajectory.jsonl", 7))]
+    results = Results(archives={"a": ["a.jsonl" + stamp]})
+    assert results.put_away("a", moves, set()) == 5
+
+
+def test_a_file_that_has_gone_since_the_look_weighs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "here.jsonl").write_text("12345")
+    weigh = weights.planned({"lead": cast("Readable", SimpleNamespace(folder=str(tmp_path), traits=Traits()))}, {})
+    moves = tuple(Move(name, f"{name}.deleted") for name in ("here.jsonl", "gone.jsonl"))
+    assert weigh(PlannedRow("a", "lead", LEAD + "a", Status.WOULD_CLOSE, moves=moves)) == 5
 
 
 def test_one_size_that_is_not_known_leaves_the_sum_unknown() -> None:
