@@ -146,6 +146,10 @@ def test_a_table_of_results_has_heads_as_lists_have(store: Store) -> None:
     assert lines[0].split() == ["STATUS", "KEY", "NOTE"]
     assert {line.index(cell) for line, cell in zip(lines, ("KEY", LEAD, LEAD), strict=True)} == {len("  refused  ")}
     assert lines[0].index("NOTE") == lines[1].index("main: a main session") == lines[2].index("1 file archived")
+    kept = run(CloseProjectBatch, "hydration-tracker", "--older-than", "3650d", state=store.state)
+    short = kept.stdout.splitlines()[1:3]
+    assert [line.split()[0] for line in short] == ["STATUS", "kept"]
+    assert short[0].index("KEY") == short[1].index("agent:")
     undone = run(RestoreSessions, "last", state=store.state).stdout.splitlines()
     assert undone[1:3] == ["  STATUS    KEY", f"  restored  {LEAD}{TOPICS}"]
 
