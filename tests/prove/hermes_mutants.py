@@ -229,6 +229,14 @@ MUTANTS = (
     _blind("the row of a chat that has no key", ', "chat_id")\n', ")\n", _ROWS_READ),
     _blind("the row of an open session", ' + " or ended_at is null")', ")", _ROWS_READ),
     _blind("what has changed since", "        if not self.changed():\n", "        if True:\n"),
+    one(
+        "hermes: only the first that goes is asked anew",
+        "hermes/home.py",
+        '        return "" if self._anew is None else self._anew.get(artifact.path, "gone")\n',
+        "        found, self._anew = self._anew, None\n"
+        '        return "" if found is None else found.get(artifact.path, "gone")\n',
+        "hermes-races",
+    ),
     _blind("an index that has changed since", " or _stamps(self._home) != self._stamps", ""),
     _blind("a database that has changed since", "self._database.version() != self._version or ", ""),
     _blind("what comes from it is not asked again", "union select id from below", "", "hermes/database.py"),

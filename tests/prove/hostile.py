@@ -33,6 +33,7 @@ _OF_HOMES = (
     "tests/commands/nanoclaw/test_export.py",
     "tests/commands/nanoclaw/test_copies.py",
 )
+_RACES = ("tests/unit/hermes/test_checkpoints.py", "tests/commands/hermes/test_cleanup.py")
 _ROWS = ("tests/unit/hermes/test_rows.py", "tests/commands/hermes/test_rows.py")
 # How often each process that runs tests is given some.
 _TURNS = 4
@@ -60,8 +61,8 @@ def exports_of_homes(given: Given) -> Tally:
 
 
 def checkpoints(given: Given) -> Tally:
-    """Put Hermes' checkpoints away while others commit, with what git may find, and with archives that are damaged."""
-    return _tests(given, ("tests/unit/hermes/test_checkpoints.py",))
+    """Clean up Hermes while its sessions go on or others commit, with what git may find, and with damaged archives."""
+    return _tests(given, _RACES)
 
 
 def rows(given: Given) -> Tally:
