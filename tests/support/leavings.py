@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +34,8 @@ OPTIONAL = {
     "moa_trace": f"moa-traces/{OVER}.jsonl",
     "hook_output": f"hook_outputs/{OVER}",
 }
+# Does something when a cleanup has looked at a home, and is about to change it.
+BeforeChanging = Callable[[Callable[[], object]], None]
 FOLDERS = frozenset({"checkpoint_v1", "checkpoint_legacy", "delegation_log", "spawn_tree", "hook_output"})
 
 

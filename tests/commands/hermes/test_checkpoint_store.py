@@ -10,11 +10,10 @@ import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from session_closer.operations import put_away
 from support.checkpoints import NOTHING, Checkpoints, git
 from support.hermes import DAY
 from support.interrupted import killed
-from support.leavings import Leavings, by_status
+from support.leavings import BeforeChanging, Leavings, by_status
 from support.shares import Share
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")
@@ -66,16 +65,14 @@ def test_a_project_that_an_open_session_works_in_stays(home: Leavings, store: Ch
 
 
 def test_a_project_that_went_on_since_it_was_looked_at_stays(
-    home: Leavings, store: Checkpoints, monkeypatch: pytest.MonkeyPatch
+    home: Leavings, store: Checkpoints, before_changing: BeforeChanging
 ) -> None:
-    real = put_away._change_home
 
-    def meanwhile(*words: object) -> None:
+    def meanwhile() -> None:
         (home.path.parent / "work" / "old" / "file.txt").write_text("more")
         store.commit("old", home.now)
-        real(*words)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(put_away, "_change_home", meanwhile)
+    before_changing(meanwhile)
     answer = home.run(CleanupSessions, "--verbose")
     kept = [row["reason"] for row in answer.data["results"] if store.id("old") in row["path"]]
     assert (answer.code, kept) == (0, ["changed"])

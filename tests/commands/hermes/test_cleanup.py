@@ -13,12 +13,11 @@ import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.journal import clocks
-from session_closer.operations import put_away
 from session_closer.system.disk import Disk
 from support.clock import Ahead, handed
 from support.commands import run, run_json
 from support.hermes import DAY
-from support.leavings import FREE, OPEN, OPTIONAL, OVER, Leavings, by_status
+from support.leavings import FREE, OPEN, OPTIONAL, OVER, BeforeChanging, Leavings, by_status
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 DUE = {"session_json": 30, "request_dump": 30, "transcript_jsonl": 30, "delegation_log": 7}
@@ -299,22 +298,20 @@ def test_a_quiet_run_says_nothing_where_nothing_was_to_be_done(home: Leavings) -
 
 
 def test_what_has_come_into_use_or_changed_since_it_was_looked_at_stays(
-    home: Leavings, monkeypatch: pytest.MonkeyPatch
+    home: Leavings, before_changing: BeforeChanging
 ) -> None:
     home.lay_all()
     other = home.lay("sessions/session_changed.json")
     home.lay("sessions/session_copy.json", json.dumps({"session_id": OVER}))
     folder = home.path / FREE["checkpoint_v1"]
-    real = put_away._change_home
 
-    def meanwhile(*words: object) -> None:
+    def meanwhile() -> None:
         home.database.execute("update sessions set ended_at = null where id = ?", (OVER,))
         other.write_text("something new")
         (folder / "objects" / "aa" / "new").write_text("a commit")
         home.age(FREE["checkpoint_v1"], 60 * DAY)
-        real(*words)
 
-    monkeypatch.setattr(put_away, "_change_home", meanwhile)
+    before_changing(meanwhile)
     answer = home.run(CleanupSessions, "--verbose")
     kept = {row["path"].rpartition("/")[2]: row["reason"] for row in answer.data["results"] if row["status"] == "kept"}
     assert kept == {
@@ -330,36 +327,32 @@ def test_what_has_come_into_use_or_changed_since_it_was_looked_at_stays(
 
 @pytest.mark.parametrize(("kind", "why"), [("checkpoint_v1", "workdir"), ("delegation_log", "pending")])
 def test_what_somebody_works_in_or_waits_for_since_it_was_looked_at_stays(
-    home: Leavings, monkeypatch: pytest.MonkeyPatch, kind: str, why: str
+    home: Leavings, before_changing: BeforeChanging, kind: str, why: str
 ) -> None:
     home.lay_kind(kind, FREE[kind])
-    real = put_away._change_home
 
-    def meanwhile(*words: object) -> None:
+    def meanwhile() -> None:
         home.session("at-work", ended_at=None, age=DAY, cwd="/nowhere/at")
         home.delegate("01234567", parent_session_id="at-work", delivery_state="pending")
-        real(*words)
 
-    monkeypatch.setattr(put_away, "_change_home", meanwhile)
+    before_changing(meanwhile)
     answer = home.run(CleanupSessions, "--verbose")
     assert [(row["kind"], row["status"], row["reason"]) for row in answer.data["results"]] == [(kind, "kept", why)]
     assert home.has(FREE[kind])
 
 
 def test_of_many_each_is_asked_for_that_has_come_into_use_since_it_was_looked_at(
-    home: Leavings, monkeypatch: pytest.MonkeyPatch
+    home: Leavings, before_changing: BeforeChanging
 ) -> None:
     home.lay_all()
     other = "checkpoints/fedcba9876543210"
     home.lay_kind("checkpoint_v1", other)
-    real = put_away._change_home
 
-    def meanwhile(*words: object) -> None:
+    def meanwhile() -> None:
         home.session("at-work", ended_at=None, age=DAY, cwd="/nowhere/at")
         home.delegate("01234567", parent_session_id="at-work", delivery_state="pending")
-        real(*words)
 
-    monkeypatch.setattr(put_away, "_change_home", meanwhile)
+    before_changing(meanwhile)
     home.run(CleanupSessions)
     assert all(map(home.has, (FREE["checkpoint_v1"], other, FREE["delegation_log"])))
 

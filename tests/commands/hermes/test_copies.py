@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from support import fake_hermes
 from support.commands import run
 from support.hermes import DAY
-from support.leavings import FREE, OVER, Leavings, by_status
+from support.leavings import FREE, OPTIONAL, OVER, Leavings, by_status
 from support.worker import BeforeComparing
 
 OF_SESSION = sorted(FREE[kind] for kind in ("session_json", "request_dump", "transcript_jsonl"))
@@ -31,6 +32,12 @@ def folder_of(out: Path, name: str = OVER) -> Path:
 
 def files_in(folder: Path) -> dict[str, bytes]:
     return {each.relative_to(folder).as_posix(): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+
+
+def take_name(out: Path) -> None:
+    """Have something where the copy of the session that is over is to be."""
+    folder_of(out).mkdir(parents=True)
+    out.chmod(0o700)
 
 
 def lay_second(home: Leavings) -> str:
@@ -74,8 +81,7 @@ def test_what_is_of_no_session_goes_without_a_copy_which_is_said_once(home: Leav
 def test_what_a_session_has_left_stays_where_it_cannot_be_exported_and_the_rest_goes(home: Leavings, out: Path) -> None:
     home.lay_all()
     lay_second(home)
-    folder_of(out).mkdir(parents=True)
-    out.chmod(0o700)
+    take_name(out)
     before = home.tree()
     answer = home.run(CleanupSessions, "--export", str(out))
     assert answer.code == 1
@@ -90,8 +96,7 @@ def test_what_a_session_has_left_stays_where_it_cannot_be_exported_and_the_rest_
 
 def test_where_nothing_can_be_exported_nothing_is_changed(home: Leavings, out: Path) -> None:
     home.lay_kind("session_json", FREE["session_json"])
-    folder_of(out).mkdir(parents=True)
-    out.chmod(0o700)
+    take_name(out)
     answer = home.run(CleanupSessions, "--export", str(out), "--delete")
     assert (answer.code, by_status(answer)) == (3, {"refused": [FREE["session_json"]]})
     assert answer.data["receipt"] is None
@@ -136,8 +141,7 @@ def test_a_file_that_is_written_to_after_its_export_stays(
 def test_a_dry_run_exports_nothing_and_says_which_names_are_taken(home: Leavings, out: Path) -> None:
     home.lay_all()
     lay_second(home)
-    folder_of(out).mkdir(parents=True)
-    out.chmod(0o700)
+    take_name(out)
     before = home.tree()
     answer = home.run(CleanupSessions, "--export", str(out), "--dry-run")
     assert answer.code == 1
@@ -154,6 +158,41 @@ def test_more_than_may_go_is_refused_ahead_of_any_export(home: Leavings, out: Pa
     answer = home.run(CleanupSessions, "--export", str(out), "--max", "1")
     assert answer.code != 0
     assert not out.exists()
+
+
+def test_a_file_that_says_it_is_of_another_session_is_no_copy_of_that_of_its_name(home: Leavings, out: Path) -> None:
+    path = "sessions/session_copy.json"
+    home.lay(path, json.dumps({"session_id": SECOND}), age=60 * DAY)
+    answer = home.run(CleanupSessions, "--export", str(out))
+    assert (answer.code, by_status(answer), answer.data["exported"]) == (0, {"archived": [path]}, [])
+    [said] = [line for line in answer.data["warnings"] if "no export" in line]
+    assert said.startswith("1 file or folder that goes is in no export")
+
+
+def test_where_a_session_is_gone_before_its_copy_is_whole_what_it_left_stays(
+    home: Leavings, out: Path, before_comparing: BeforeComparing
+) -> None:
+    home.lay_kind("spawn_tree", OPTIONAL["spawn_tree"])
+
+    def gone(_: str) -> None:
+        for table, column in (("messages", "session_id"), ("sessions", "id")):
+            home.database.execute(f"delete from {table} where {column} = ?", (OVER,))
+
+    before_comparing(gone)
+    answer = home.run(CleanupSessions, "--export", str(out), "--kind", "spawn_tree")
+    assert (answer.code, by_status(answer)) == (3, {"refused": [OPTIONAL["spawn_tree"]]})
+    assert home.has(OPTIONAL["spawn_tree"])
+    assert list((out / "default").iterdir()) == []
+
+
+def test_rows_that_go_are_in_the_copy_of_their_session(
+    home: Leavings, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", fake_hermes.install(tmp_path / "bin"))
+    answer = home.run(CleanupSessions, "--export", str(out), "--rows", "cli=30d")
+    assert (answer.code, by_status(answer)) == (0, {"deleted": [f"state.db/{OVER}"]})
+    assert len(files_in(folder_of(out))["rows.jsonl"].splitlines()) == 3
+    assert not any("no export" in line for line in answer.data["warnings"])
 
 
 @pytest.mark.parametrize("words", [["--redact"], ["--rehearse"]])

@@ -112,6 +112,21 @@ def test_rows_that_went_are_exported_from_what_was_kept_of_them(
     assert {f"files/{Path(path).name}" for path in kept} <= names_in(folder)
 
 
+def test_files_that_hermes_removed_with_rows_are_exported_from_what_was_kept_of_them(
+    home: Leavings, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", fake_hermes.install(tmp_path / "bin"))
+    path = FREE["request_dump"]
+    home.lay_kind("request_dump", path, age=DAY)
+    data = (home.path / path).read_bytes()
+    run_id = put_away(home, "--rows", "cli=30d")
+    assert not home.has(path)
+    answer = home.run(ExportSessions, "--from", run_id, "--output", str(out))
+    assert (answer.code, answer.data["failed"]) == (0, []), answer
+    [row] = answer.data["exported"]
+    assert (Path(row["path"]) / "files" / Path(path).name).read_bytes() == data
+
+
 def test_a_run_that_brought_things_back_has_put_nothing_away(home: Leavings, out: Path) -> None:
     home.lay_all()
     put_away(home)

@@ -44,6 +44,15 @@ def test_what_a_clock_that_was_set_ahead_alone_makes_old_stays(first: V1Home) ->
     assert all(map(first.has, young.values()))
 
 
+def test_tool_results_that_alone_are_asked_for_stay_while_their_transcript_is_young(first: V1Home) -> None:
+    free = first.lay_free()
+    first.age(free["transcript"], DAY)
+    words = ("--kind", "tool_results")
+    assert gone(run_json(CleanupSessions, *words, state=first.path), first) == set()
+    first.age(free["transcript"], 60 * DAY)
+    assert gone(run_json(CleanupSessions, *words, state=first.path), first) == {free["tool_results"]}
+
+
 def test_a_folder_that_is_too_deep_stays_and_all_else_goes(second: V2Home) -> None:
     free = second.lay_free()
     second.dig(free["session_dir"])
