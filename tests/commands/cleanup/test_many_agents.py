@@ -137,6 +137,10 @@ def test_all_of_it_comes_back(store: Store) -> None:
     assert [store.entries(agent) for agent in agents] == [{}] * MANY
     assert run_json(RestoreSessions, "last", state=store.state).code == 0
     assert {agent: (store.entries(agent), transcript(store, agent).read_bytes()) for agent in agents} == before
+    for receipt in store.receipts():
+        told = [(one["agent"], row["key"]) for one in receipt["stores"] for row in one["sessions"]]
+        assert told == [(agent, f"agent:{agent}:subagent:old") for agent in agents]
+        assert receipt["results"] == []
 
 
 @pytest.mark.long
