@@ -295,6 +295,27 @@ def test_jobs_in_a_file_are_named(tmp_path: Path, closed_port: int) -> None:
     assert any("jobs.json" in warning for warning in answer.data["warnings"])
 
 
+def test_of_several_agents_each_job_that_stays_on_is_told(tmp_path: Path, closed_port: int) -> None:
+    store = Store(tmp_path / "state", closed_port)
+    keys_of = {agent: f"agent:{agent}:alpha" for agent in ("one", "three", "two")}
+    for agent, key in keys_of.items():
+        store.write({key: store.session(key, agent=agent)}, agent)
+    rows = [
+        {"id": agent, "name": agent, "enabled": True, "agentId": agent, "sessionTarget": f"session:{key}"}
+        for agent, key in keys_of.items()
+    ]
+    (store.state / "cron").mkdir()
+    write(store.state / "cron" / "jobs.json", json.dumps({"version": 1, "jobs": rows}))
+    answer = run_json(CloseProjectBatch, "--with-jobs", *keys_of.values(), state=store.state)
+    told = {row["agent"]: (row["status"], "stays on" in str(row["error"])) for row in answer.data["results"]}
+    assert (answer.code, told) == (1, dict.fromkeys(keys_of, ("closed", True)))
+    (found,) = store.receipts()
+    sessions = {each["agent"]: each["sessions"] for each in found["stores"]}
+    assert {agent: [one["key"] for one in own] for agent, own in sessions.items()} == {
+        agent: [key] for agent, key in keys_of.items()
+    }
+
+
 def test_a_gateway_that_cannot_give_one_job_is_asked_for_all(bases: Bases, stub: StubGateway) -> None:
     stub.tell(faults=[{"method": "cron.get", "do": "error", "error": {"message": "unknown method: cron.get"}}])
     answer = close(bases, "--with-jobs", "alpha")
