@@ -32,8 +32,7 @@ from .store import FileStore
 class Look(NamedTuple):
     """A store as it is now, what its sessions use, what was put away of it, and for how many seconds that is kept.
 
-    `names` were in its folder; `held` keeps the backup open that entries are read from, `stamps` are those of backups
-    by their paths, from before that.
+    `names` were in its folder; `held` keeps the backup open that entries are read from.
     """
 
     store: FileStore
@@ -43,7 +42,6 @@ class Look(NamedTuple):
     kept: float | None
     names: frozenset[str]
     held: files.Pieces
-    stamps: Mapping[str, measuring.Stamp | None]
 
     def has(self, name: str) -> bool:
         """Tell whether a name is there: one look at the folder, and not one at each file."""
@@ -83,7 +81,7 @@ def look(home: Home, store: FileStore, chosen: Sequence[Chosen], before: Before 
     with files.Pieces() as held:
         claims = Claims.of(member.row for member in live.members.values())
         shelf, kept = shelf_of(home, store.agent, chosen), seconds_kept(home, in_files=True)
-        seen = Look(store, live, claims, shelf, kept, there, held, stamps)
+        seen = Look(store, live, claims, shelf, kept, there, held)
         again = (_as_before(seen, one, known.get((one.at, one.name))) or _back(seen, one) for one in chosen)
         items = with_way_out(chosen, list(again))
     bare = {
