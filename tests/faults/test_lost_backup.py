@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -112,6 +113,24 @@ def test_record_and_receipt_say_where_the_entries_are_and_hold_none(undo: Undo) 
         members = [raw[one["offset"] : one["offset"] + one["length"]] for one in part["sessions"]]
         assert set(json.loads(b"{" + b",".join(members) + b"}")) == CLOSED
         assert [one["entry"] for one in part["sessions"]] == [None] * len(CLOSED)
+
+
+def test_entries_of_two_backups_are_each_where_the_receipt_says(store: Store) -> None:
+    """A close that leaves the caller's own session to a later process has two receipts, and one undo."""
+    whole = store.index().read_bytes()
+    first, later = (Path(close(store, name)["receipt"]) for name in ("kelly-dashboard", "topics"))
+    data = json.loads(first.read_bytes())
+    own = {"given": "topics", "agent": "project-lead", "key": TOPICS, "sessionId": None, "status": "closed"}
+    first.write_text(json.dumps({**data, "results": [{**own, "ok": True, "late": True, "receipt": str(later)}]}))
+    assert statuses(restore(store, first.stem)) == dict.fromkeys(CLOSED, "restored")
+    assert store.index().read_bytes() == whole
+    (part,) = store.receipts()[-1]["stores"]
+    raw = (store.folder() / part["entriesIn"]).read_bytes()
+    for one in part["sessions"]:
+        held, at = one["entry"], one["offset"]
+        entry = raw[at : at + one["length"]] if held is None else held.encode()
+        assert hashlib.sha256(entry).hexdigest() == one["sha256"]
+    assert {one["entry"] is None for one in part["sessions"]} == {True, False}
 
 
 @pytest.mark.parametrize("lose", LOST)

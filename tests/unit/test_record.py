@@ -50,6 +50,17 @@ def test_what_is_written_is_read_again() -> None:
     assert decode(encode(RECORD)) == RECORD
 
 
+@pytest.mark.parametrize("count", [999, 1000, 1001, 2500])
+def test_what_is_written_of_many_sessions_is_read_again(count: int) -> None:
+    sessions = tuple(SESSION.but(key=f'agent:lead:"sessions":[] {number}') for number in range(count))
+    many = RECORD.but(stores=(STORE.but(sessions=sessions), STORE.but(path="/t/sessions.json", agent="other")))
+    assert decode(encode(many)) == many
+    assert check(many) <= len(encode(many))
+    bad = (*sessions[:-1], SESSION.but(moves=(MOVE.but(source="../a1.jsonl"),)))
+    with pytest.raises(Damaged):
+        check(RECORD.but(stores=(STORE.but(sessions=bad),)))
+
+
 # A text of its own makes no half characters.
 HALVES = st.lists(st.sampled_from([*'\ud83d\ude00\0"\\/.~é1']) | st.characters(), max_size=8).map("".join)
 # What JSON can hold: two halves beside each other are one character, to whoever reads them.
