@@ -191,3 +191,17 @@ def test_planning_again_makes_the_plan_that_was_made_first(
     again = plan(chosen._replace(only=only))
     assert first.closing == again.closing
     assert set(again.warnings) == set(first.warnings)
+
+
+def test_what_stays_of_an_index_that_agents_share_is_counted_once() -> None:
+    shared = {key: Session("one", key, None, None) for key in ("agent:one:a", "agent:one:b", "agent:two:a")}
+    own = {"agent:other:a": Session("other", "agent:other:a", None, None)}
+    found = {
+        "one": Snapshot("one", "/s/sessions.json", "/s", shared, frozenset()),
+        "two": Snapshot("two", "/s/sessions.json", "/s", shared, frozenset()),
+        "other": Snapshot("other", "/t/sessions.json", "/t", own, frozenset()),
+    }
+    wanted = {"one": ["agent:one:a"], "two": ["agent:two:a"]}
+    plan = planning.chosen(wanted, found, GatewayView(), Choices(stamp=STAMP))
+    assert [row.key for row in plan.closing] == ["agent:one:a", "agent:two:a"]
+    assert plan.kept == 2
