@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
-from itertools import chain
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from ..artifacts.rows import stream as of_rows
 from ..artifacts.streams import of_file, unreadable
@@ -20,6 +21,8 @@ from .said import events
 SETTINGS = (".env", "config.yaml", "gateway.json", "auth.json")
 ROWS, FILES = "rows.jsonl", "files"
 _NONE = "there are none"
+# What changes a folder so soon after another change may leave it the same times, whatever the file system.
+_COARSE = 3.0
 
 
 def parts(home: str, session_id: str, clock: Clock, away: Away | None = None) -> Parts | None:
@@ -31,14 +34,14 @@ def parts(home: str, session_id: str, clock: Clock, away: Away | None = None) ->
         return None
     found = _rows(home, session_id, clock, away)
     lying = home if away is None else away.archive
-    own = list(_files(lying, session_id))
+    own = list(_files(lying, session_id, clock))
     own += _kept(away, {one.name for one in own if isinstance(one, Stream)})
     streams = [*(found[1:] if found else ()), *(one for one in own if isinstance(one, Stream))]
     if not streams:
         return None
     left_out = [one for one in own if isinstance(one, LeftOut)]
     left_out += [] if found else [LeftOut(ROWS, _NONE)]
-    left_out += [LeftOut(path, "not of what was said") for path in _beside(lying, session_id)]
+    left_out += [LeftOut(path, "not of what was said") for path in _beside(lying, session_id, clock)]
     entry = found[0] if found else b""
     return Parts(entry, streams, left_out, said_in=ROWS, events=events, label=_title(entry), importable=False)
 
@@ -75,25 +78,20 @@ def _title(entry: bytes) -> str | None:
     return title if isinstance(title, str) and title else None
 
 
-def _files(home: str, session_id: str) -> Iterator[Stream | LeftOut]:
+def _files(home: str, session_id: str, clock: Clock) -> Iterator[Stream | LeftOut]:
     """Give each file among the sessions that has a session's name, and what has it and is another's."""
     folder = os.path.join(home, kinds.SESSIONS)
-    own = names.names_of(session_id)
-    # There may be very many, so that few are looked at.
-    lying = sorted(name for name in files.listed(folder) if any(each in name for each in own))
-    named = [(name, parsed) for name in lying if (parsed := names.parse(name))]
+    named = _named_in(home, kinds.SESSIONS, session_id, clock)
     if os.path.realpath(folder) != folder:
         yield LeftOut(f"{kinds.SESSIONS}/", "it is a link")
         return
-    for name, parsed in named:
-        if parsed.name not in own:
-            continue
+    for name, kind in named:
         shown, path = f"{kinds.SESSIONS}/{safe(name)}", os.path.join(folder, name)
         if not name.isprintable():
             yield LeftOut(shown, UNLISTED)
             continue
         try:
-            said = names.inside(path) if parsed.kind != kinds.TRANSCRIPT else frozenset()
+            said = names.inside(path) if kind != kinds.TRANSCRIPT else frozenset()
         except OSError as problem:
             raise unreadable(path, problem) from None
         if said and session_id not in said:
@@ -102,11 +100,37 @@ def _files(home: str, session_id: str) -> Iterator[Stream | LeftOut]:
             yield of_file(f"{FILES}/{name}", path)
 
 
-def _beside(home: str, session_id: str) -> Iterator[str]:
+def _beside(home: str, session_id: str, clock: Clock) -> Iterator[str]:
     """Give what else in a home has a session's name, and is not of what was said in it."""
-    own = names.names_of(session_id)
-    others = [one for one in kinds.PATTERNS if one.kind in kinds.OWNED and one.folder != kinds.SESSIONS]
-    lying = chain.from_iterable(((one, name) for name in files.listed(f"{home}/{one.folder}")) for one in others)
-    for pattern, name in lying:
-        if (match := pattern.name.fullmatch(name)) and match["id"] in own:
-            yield f"{pattern.folder}/{safe(name)}"
+    for folder in (one.folder for one in kinds.PATTERNS if one.kind in kinds.OWNED and one.folder != kinds.SESSIONS):
+        for name, _ in _named_in(home, folder, session_id, clock):
+            yield f"{folder}/{safe(name)}"
+
+
+def _named_in(home: str, folder: str, session_id: str, clock: Clock) -> list[tuple[str, str]]:
+    """Return what in a folder of a home has a session's name, and its kind, in the order of the names."""
+    path = os.path.join(home, folder)
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    stamp = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
+    is_at_rest = clock.seconds() - max(status.st_mtime, status.st_ctime) > _COARSE
+    found = (_by_session_at_rest if is_at_rest else _by_session)(path, folder, stamp)
+    return sorted(one for name in names.names_of(session_id) for one in found.get(name, ()))
+
+
+def _by_session(path: str, folder: str, _stamp: object) -> Mapping[str, Sequence[tuple[str, str]]]:
+    """Return what is in a folder with this stamp, and its kind, by the names of sessions."""
+    fitting = [one for one in kinds.PATTERNS if one.folder == folder and one.kind in kinds.OWNED]
+    found = defaultdict[str, list[tuple[str, str]]](list)
+    for name in files.listed(path):
+        for pattern in fitting:
+            if match := pattern.name.fullmatch(name):
+                found[match["id"]].append((name, pattern.kind))
+                break
+    return found
+
+
+# An export of very many sessions would list very many names for each of them.
+_by_session_at_rest = lru_cache(maxsize=8)(_by_session)

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.hermes import parts
+from session_closer.system import files
+from session_closer.system.clock import REAL
 from support import fake_hermes
+from support.clock import Ahead
 from support.commands import run
 from support.hermes import DAY
 from support.leavings import FREE, OPTIONAL, OVER, Leavings, by_status
@@ -227,3 +231,30 @@ def test_of_very_many_copies_a_short_document_has_those_of_its_rows(home: Leavin
     told = {row["sessionId"] for row in answer.data["results"]}
     assert {row["key"] for row in answer.data["exported"]} == told
     assert answer.data["resultsOmitted"] == 150 - len(told) > 0
+
+
+@pytest.mark.parametrize("is_at_rest", [True, False])
+def test_a_folder_that_nobody_changes_is_listed_once_for_all_sessions(
+    home: Leavings, monkeypatch: pytest.MonkeyPatch, is_at_rest: bool
+) -> None:
+    listed: list[str] = []
+    real = files.listed
+
+    def counted(path: str) -> list[str]:
+        listed.append(Path(path).name)
+        return real(path)
+
+    monkeypatch.setattr(files, "listed", counted)
+    clock = Ahead(days=1) if is_at_rest else REAL
+
+    def found() -> list[int]:
+        both = [parts.parts(str(home.path), name, clock) for name in (OVER, SECOND)]
+        return [
+            0 if each is None else sum(stream.name.startswith("files/") for stream in each.streams) for each in both
+        ]
+
+    lay_second(home)
+    assert [found(), found()] == [[0, 1]] * 2
+    assert listed.count("sessions") == (1 if is_at_rest else 4)
+    home.lay_kind("session_json", FREE["session_json"])
+    assert found() == [1, 1]
