@@ -12,6 +12,7 @@ from session_closer.cli.commands.list_sessions import ListSessions
 from support.commands import run, run_json
 from support.hermes import DAY
 from support.leavings import FREE, OPEN, OVER, Leavings
+from support.terminal import on_terminal
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 
@@ -75,6 +76,9 @@ def test_a_title_is_shown_whole(home: Leavings) -> None:
     heads, row = run(ListSessions, state=home.path).stdout.splitlines()[1:3]
     assert row.endswith(f"  {title}")
     assert heads.index("TITLE") == row.index(title)
+    shown = on_terminal("list-sessions", state=home.path, width=110, NO_COLOR="1").words
+    assert title in "".join(shown.split())
+    assert title not in shown
 
 
 def test_usage_says_what_takes_the_disk_ours_included(home: Leavings) -> None:
