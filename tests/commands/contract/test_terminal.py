@@ -80,8 +80,8 @@ def test_help_is_wrapped_at_words_and_says_the_same(width: int) -> None:
 SLOWLY = """
 import itertools, time
 from session_closer.cli import streams
-passed = itertools.count(step=2.0)
-streams.time = type("Clock", (), {"monotonic": staticmethod(lambda: time.monotonic() + next(passed))})
+passed = itertools.count(time.monotonic(), 2.0)
+streams.time = type("Clock", (), {"monotonic": staticmethod(lambda: next(passed))})
 """
 
 
@@ -95,7 +95,7 @@ def test_a_long_run_shows_how_far_it_is_and_leaves_nothing_of_it(served: Store, 
     assert [step for step in steps if "6 of 12" in step]
     assert any("━" in step for step in steps) is not bool(words)
     # Each takes two seconds, so less than one is done in one.
-    assert any(re.search(r"6 of 12  0\.[45]/s  1[2-5] s left", step) for step in steps) is not bool(words)
+    assert any("6 of 12  0.5/s  12 s left" in step for step in steps) is not bool(words)
     assert max(map(len, steps)) < 80
     assert steps[-1] == ""
 
