@@ -18,6 +18,7 @@ from support.clock import Ahead, handed
 from support.commands import run, run_json
 from support.hermes import DAY
 from support.leavings import FREE, OPEN, OPTIONAL, OVER, BeforeChanging, Leavings, by_status
+from support.terminal import on_terminal
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 DUE = {"session_json": 30, "request_dump": 30, "transcript_jsonl": 30, "delegation_log": 7}
@@ -35,6 +36,14 @@ def test_a_dry_run_changes_nothing_and_says_what_would_go(home: Leavings) -> Non
     assert answer.data["freed"] == {"count": 0, "bytes": 0}
     assert home.tree() == before
     assert not home.has("session-closer")
+
+
+def test_a_table_of_files_has_heads_in_a_pipe_and_on_a_terminal(home: Leavings) -> None:
+    home.lay_all()
+    piped = run(CleanupSessions, "--dry-run", state=home.path)
+    assert piped.stdout.splitlines()[2].split() == ["STATUS", "KIND", "AGE", "SIZE", "PATH"]
+    drawn = on_terminal("cleanup-sessions", "--dry-run", state=home.path, width=400)
+    assert sorted(drawn.words.split()) == sorted((piped.stdout + piped.stderr).split())
 
 
 def test_what_is_old_is_put_away_within_the_home_and_comes_back_as_it_was(home: Leavings) -> None:

@@ -227,6 +227,7 @@ def test_a_run_that_closed_nothing_but_its_callers_session_is_listed_with_it(sto
     rows = run_json(RestoreSessions, "--list", state=store.state).data["receipts"]
     (found,) = [found for found in rows if found["id"] == run_of_it]
     assert (found["agents"], found["sessions"], found["closed"]) == (["project-lead"], 1, 1)
+    assert found["names"] == [ME]
 
 
 def test_last_is_the_whole_run_with_what_was_closed_for_it_later(store: Store, left: Left) -> None:
