@@ -134,7 +134,15 @@ def test_anything_is_a_duration_or_none(value: object) -> None:
 
 @pytest.mark.parametrize(
     ("length", "said"),
-    [(0, "0 s"), (12.4, "12 s"), (599.4, "599 s"), (600, "10 min"), (7200, "2.0 h"), (90000, "25.0 h")],
+    [
+        (0, "0 s"),
+        (12.4, "12 s"),
+        (599.4, "599 s"),
+        (600, "10 min"),
+        (7100, "118 min"),
+        (7200, "2.0 h"),
+        (90000, "25.0 h"),
+    ],
 )
 def test_how_long_something_takes_is_said_in_one_unit(length: float, said: str) -> None:
     assert durations.about(length) == said
