@@ -99,7 +99,11 @@ class Closing:
         if rows or part.findings:
             self._known.update((row.agent, row.key) for row in rows)
             findings = {**self._told.findings, **part.findings}
-            self._told = replace(self._told, rows=(*self._told.rows, *rows), findings=findings)
+            # What was to go and stays after all was not counted among what stays.
+            stay = [row for row in rows if row.session is not None and row.status is not Status.ALREADY_CLOSED]
+            self._told = replace(
+                self._told, rows=(*self._told.rows, *rows), kept=self._told.kept + len(stay), findings=findings
+            )
 
     def _closed(self, agent: str) -> None:
         """Let go of an agent's store; of its children in others those stay whose parents do."""

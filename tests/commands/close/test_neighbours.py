@@ -378,6 +378,7 @@ def test_what_a_session_uses_that_was_to_go_too_and_stays_comes_back(store: Stor
     between(lambda: None if path.exists() else write(lock, json.dumps({"pid": os.getpid()})))
     answer = run_json(CloseProjectBatch, mine, borrower, state=store.state)
     assert dict(answer.rows) == {mine: "closed", borrower: "refused"}
+    assert answer.data["kept"] == len(store.entries()) + len(store.entries("main"))
     assert path.exists()
     assert borrower in store.entries()
 
