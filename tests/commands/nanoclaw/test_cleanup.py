@@ -53,6 +53,12 @@ def test_tool_results_that_alone_are_asked_for_stay_while_their_transcript_is_yo
     assert gone(run_json(CleanupSessions, *words, state=first.path), first) == {free["tool_results"]}
 
 
+def test_what_is_of_a_session_in_use_stays_whatever_the_case_of_its_id(first: V1Home) -> None:
+    free = first.lay_free()
+    first.add("sessions", group_folder="other", session_id=OVER.upper())
+    assert gone(run_json(CleanupSessions, state=first.path), first) == {free["group_log"]}
+
+
 def test_a_folder_that_is_too_deep_stays_and_all_else_goes(second: V2Home) -> None:
     free = second.lay_free()
     second.dig(free["session_dir"])
