@@ -20,6 +20,13 @@ from support.programs import BARE, importable
 RAW = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 # Colours and their end: they move no cursor.
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
+# Ahead of a command: for what it shows while it goes on, each look at the clock is two seconds after the last.
+SLOWLY = """
+import itertools, time
+from session_closer.cli import streams
+passed = itertools.count(time.monotonic() + 2.0, 2.0)
+streams.time = type("Clock", (), {"monotonic": staticmethod(lambda: next(passed))})
+"""
 
 
 class Seen(NamedTuple):

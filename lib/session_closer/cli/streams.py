@@ -134,6 +134,9 @@ class Progress:
                 tell(f"{done} of {total}")
             return
         now = time.monotonic()
+        if done == 0:
+            # What was shown before was another work, with a speed of its own.
+            self._first = None
         # The end of one of several agents is no end.
         is_over = done >= total and not self._agents
         if now < self._next and not (is_over and self._shown):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
 import stat
 import struct
@@ -21,7 +20,6 @@ from session_closer.core import names
 from session_closer.core.report import RestartResult
 from session_closer.openclaw.files import close as closing
 from session_closer.openclaw.gateway import restart
-from session_closer.openclaw.gateway.client import PATCH_MANY, rounds
 from session_closer.openclaw.gateway.link import LinkLost
 from session_closer.openclaw.home import Home
 from session_closer.operations import close as executor
@@ -219,47 +217,6 @@ def test_an_archive_from_before_is_not_taken_for_the_transcript_that_has_gone(st
     [receipt] = store.receipts()
     assert old.name not in str(receipt)
     assert old.read_text() == "of another time"
-
-
-# What is asked in one call
-
-
-def split(targets: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
-    """Return the rounds; each must be one that `sessions.patchMany` takes, in the order given, and nothing is lost."""
-    # A round that takes nothing would be followed by another without end.
-    made = list(itertools.islice(rounds(targets), len(targets) + 1))
-    place = {target: at for at, target in enumerate(targets)}
-    for some in made:
-        ids = [session_id for _, session_id in some if session_id]
-        assert len(ids) == len(set(ids))
-        assert 0 < len(some) <= PATCH_MANY
-        assert [place[target] for target in some] == sorted(place[target] for target in some)
-    assert sorted(target for some in made for target in some) == sorted(targets)
-    return made
-
-
-def test_nothing_is_asked_where_there_is_nothing() -> None:
-    assert split([]) == []
-
-
-def test_two_keys_of_one_session_id_are_not_asked_in_one_call() -> None:
-    job, latest, other = ("cron:a", "one"), ("cron:a:run:b", "one"), ("c", "two")
-    assert split([job, latest, other]) == [[job, other], [latest]]
-
-
-def test_sessions_without_an_id_are_not_taken_for_the_same() -> None:
-    targets = [(f"key-{number}", "") for number in range(PATCH_MANY)]
-    assert split(targets) == [targets]
-
-
-def test_no_call_has_more_sessions_than_it_may() -> None:
-    targets = [(f"key-{number}", f"id-{number}") for number in range(2 * PATCH_MANY + 1)]
-    assert split(targets) == [targets[:PATCH_MANY], targets[PATCH_MANY:-1], targets[-1:]]
-
-
-def test_many_that_share_their_ids_are_all_asked() -> None:
-    targets = [(f"key-{number}", f"id-{number % 3}" if number % 4 else "") for number in range(3 * PATCH_MANY)]
-    split(targets)
 
 
 # A gateway that stops answering in the middle

@@ -9,7 +9,7 @@ import pytest
 from support.commands import run_process
 from support.keys import LEAD, session_id
 from support.stores import Store
-from support.terminal import RAW, STYLE, on_terminal
+from support.terminal import RAW, SLOWLY, STYLE, on_terminal
 from support.trees import write
 
 WIDTHS = [20, 60, 80, 132]
@@ -75,14 +75,6 @@ def test_help_is_wrapped_at_words_and_says_the_same(width: int) -> None:
     if width >= 60:
         assert max(map(len, seen.words.splitlines())) <= width
     assert not RAW.search(seen.text)
-
-
-SLOWLY = """
-import itertools, time
-from session_closer.cli import streams
-passed = itertools.count(time.monotonic(), 2.0)
-streams.time = type("Clock", (), {"monotonic": staticmethod(lambda: next(passed))})
-"""
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,8 +10,8 @@ from ...core.model import GatewayView, Life
 from .. import registers
 from .connection import CALL_SECONDS, Gateway
 from .link import ADMIN, CallRefused, Link, LinkLost, LinkRefused, SocketLink, reason, was_changed
+from .pace import PATCH_MANY
 
-PATCH_MANY = 100
 _ALL = 1_000_000
 
 
@@ -64,23 +65,29 @@ def delete(
     return [path for path in archived if isinstance(path, str)] if isinstance(archived, list) else []
 
 
-def rounds(targets: Sequence[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+def rounds(gateway: Gateway, targets: Sequence[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
     """Give targets (key, session id) as `archive` takes them: not too many, and no session id twice.
 
     A cron job and its latest run share theirs, and OpenClaw refuses the second of them in one call.
     """
-    left = list(targets)
+    left = deque(targets)
     while left:
         some: list[tuple[str, str]] = []
-        later, taken = [], {""}
-        for target in left:
-            if len(some) < PATCH_MANY and (target[1] not in taken or not target[1]):
+        later, taken, most = [], set(), _at_once(gateway)
+        while left and len(some) < most:
+            target = left.popleft()
+            if target[1] and target[1] in taken:
+                later.append(target)
+            else:
                 some.append(target)
                 taken.add(target[1])
-            else:
-                later.append(target)
+        left.extendleft(reversed(later))
         yield some
-        left = later
+
+
+def _at_once(gateway: Gateway) -> int:
+    """Return how many sessions the next call may name: few, as others wait for it, unless a command makes it."""
+    return gateway.pace.sessions if gateway.links and isinstance(gateway.links[0], SocketLink) else PATCH_MANY
 
 
 def archive(gateway: Gateway, targets: Sequence[tuple[str, str]]) -> dict[str, CallRefused]:
@@ -101,7 +108,9 @@ def _patch(gateway: Gateway, targets: Sequence[tuple[str, str]], patch: dict[str
         "targets": [{"key": key, "expectedSessionId": session_id} for key, session_id in targets],
         "patch": patch,
     }
+    began = gateway.clock.monotonic()
     outcomes = _call(gateway, "sessions.patchMany", params).get("outcomes")
+    gateway.pace.took(len(targets), gateway.clock.monotonic() - began)
     refused = {}
     for outcome in _keyed(outcomes):
         if outcome.get("ok") is not True:

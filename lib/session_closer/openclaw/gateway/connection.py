@@ -14,6 +14,7 @@ from ..home import Home
 from .command import CommandLink, OpenClaw
 from .find import Found, find
 from .link import CallRefused, Link, LinkLost, LinkRefused, SocketLink
+from .pace import Pace
 
 CALL_SECONDS = 60.0
 _START_SECONDS = 15.0
@@ -32,6 +33,7 @@ class Gateway:
     notes: list[str]
     beside: list[Link] = field(default_factory=list)
     clock: Clock = REAL
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def usable(self) -> bool:

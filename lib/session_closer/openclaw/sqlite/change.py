@@ -60,7 +60,7 @@ def take_out(
     lost: Exception | None = None
     pending = True
     try:
-        archived = close.archive(share, store, here.gateway)
+        archived = close.archive(share, store, here.gateway, here.context.console.watch)
         jobs.switch_off(here, share, {row.key for row in archived})
         switched = {row.key: row for row in share.rows}
         archived = [switched[row.key] for row in archived]

@@ -26,19 +26,23 @@ Keep = Callable[[Sequence[tuple[str, str | None]]], Kept | None]
 _IN_USE = "in use again: it was used while it was being closed"
 
 
-def archive(share: Share, store: SqliteStore, gateway: Gateway) -> list[PlannedRow]:
+def archive(share: Share, store: SqliteStore, gateway: Gateway, watch: Callable[[int, int], None]) -> list[PlannedRow]:
     """Archive the sessions, at once for every list; return the rows that are archived now and unused since planned.
 
-    Raises LinkLost or LinkRefused.
+    `watch` hears how many were asked for, of how many. Raises LinkLost or LinkRefused.
     """
     pending = [row for row in share.rows if row.session is not None and not row.session.archived]
-    for some in sessions.rounds([(row.key, _session_id(row)) for row in pending]):
+    asked = 0
+    for some in sessions.rounds(gateway, [(row.key, _session_id(row)) for row in pending]):
+        watch(asked, len(pending))
+        asked += len(some)
         try:
             refused = sessions.archive(gateway, some)
         except CallRefused as problem:
             refused = {key: problem for key, _ in some}
         for key, why in refused.items():
             share.results.doubted([key], f"the gateway refused: {why}")
+    watch(asked, len(pending))
     return _still_idle(share, store, gateway)
 
 
@@ -84,7 +88,7 @@ def _take_back(share: Share, store: SqliteStore, gateway: Gateway, rows: Sequenc
         return
     for pinned in (False, True):
         again_shown = [row for row in rows if row.session is not None and row.session.pinned is pinned]
-        for some in sessions.rounds([(row.key, _session_id(row)) for row in again_shown]):
+        for some in sessions.rounds(gateway, [(row.key, _session_id(row)) for row in again_shown]):
             with contextlib.suppress(CallRefused):  # the rows tell
                 sessions.show(gateway, some, pinned=pinned)
     now = store.rows([row.key for row in rows])

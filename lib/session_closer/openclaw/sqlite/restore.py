@@ -19,6 +19,7 @@ from ...system import files
 from .. import from_bundle
 from ..attached import modes
 from ..gateway import client, service
+from ..gateway.connection import Gateway
 from ..gateway.link import CallRefused, LinkLost, LinkRefused
 from ..installation import Installation
 from ..undo import make_folder, recorded
@@ -26,8 +27,8 @@ from . import importer, leftovers, returnable
 from .close import again
 from .store import SqliteStore
 
-# A gateway that un-archives a thousand in a row has no worker left for its other clients.
-_BREATH_SECONDS = 0.5
+# For each session: a gateway that un-archives a thousand in a row has no worker left for its other clients.
+_BREATH_SECONDS = 0.005
 
 
 def restore_store(
@@ -57,12 +58,12 @@ def _unarchive(here: Installation, ledger: Ledger, store: SqliteStore, todo: Seq
     _begin(ledger, store, _record(store, sessions=tuple(map(recorded, todo))))
     refused: dict[str, CallRefused] = {}
     try:
-        asked = 0
-        for pinned, targets in _rounds(todo):
-            if asked:
-                here.context.clock.sleep(_BREATH_SECONDS)
+        asked = latest = 0
+        for pinned, targets in _rounds(here.gateway, todo):
+            here.context.clock.sleep(latest * _BREATH_SECONDS)
             here.context.console.watch(asked, len(todo))
-            asked += len(targets)
+            latest = len(targets)
+            asked += latest
             try:
                 refused.update(client.show(here.gateway, targets, pinned=pinned))
             except CallRefused as problem:
@@ -77,11 +78,11 @@ def _unarchive(here: Installation, ledger: Ledger, store: SqliteStore, todo: Seq
             returns.amiss(item, modes.put_right(here, item))
 
 
-def _rounds(items: Sequence[Item]) -> Iterator[tuple[bool, list[tuple[str, str]]]]:
+def _rounds(gateway: Gateway, items: Sequence[Item]) -> Iterator[tuple[bool, list[tuple[str, str]]]]:
     """Give targets (key, session id) as the gateway takes them, those apart that archiving has unpinned."""
     for pinned in (False, True):
         some = [item for item in items if any(one.kind == "pin" for one in item.effects) is pinned]
-        for targets in client.rounds([(item.key, item.session_id or "") for item in some]):
+        for targets in client.rounds(gateway, [(item.key, item.session_id or "") for item in some]):
             yield pinned, targets
 
 

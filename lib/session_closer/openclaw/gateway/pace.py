@@ -1,0 +1,21 @@
+"""How many sessions one call may name: a gateway serves nobody else meanwhile, so its own answers say."""
+
+from __future__ import annotations
+
+# What a call of OpenClaw's takes at most.
+PATCH_MANY = 100
+# 2026.9 takes about 9 ms for each: docs/measurements.md.
+_FIRST, _LEAST = 10, 5
+_CALL_SECONDS = 0.1
+
+
+class Pace:
+    """The number of sessions that the next call may name, so that it is answered within about a tenth of a second."""
+
+    def __init__(self) -> None:
+        self.sessions = _FIRST
+
+    def took(self, sessions: int, seconds: float) -> None:
+        """Note how long a call for so many sessions took; the next one is at most twice as large."""
+        fitting = int(sessions * _CALL_SECONDS / seconds) if seconds > 0 else PATCH_MANY
+        self.sessions = max(_LEAST, min(fitting, 2 * self.sessions, PATCH_MANY))
