@@ -19,7 +19,7 @@ import psutil
 import pytest
 from session_closer.openclaw.environment import state_dir_of
 from session_closer.openclaw.home import DEFAULT_PORT
-from session_closer.system import peers
+from session_closer.system import peers, processes
 from support import choice
 from support.clock import HandIn, handed
 from support.gateway import StubGateway, stub_gateway
@@ -184,7 +184,8 @@ def _nobody_else_runs(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
         pids, sockets = psutil._psplatform.pids, peers._sockets
         # What has ended may give its number to what a test starts.
         RAN_BEFORE.intersection_update(pids())
-        monkeypatch.setattr(psutil._psplatform, "pids", lambda: [pid for pid in pids() if pid not in RAN_BEFORE])
+        for module, name in ((psutil._psplatform, "pids"), (processes, "_pids")):
+            monkeypatch.setattr(module, name, lambda: [pid for pid in pids() if pid not in RAN_BEFORE])
         monkeypatch.setattr(peers, "_sockets", lambda port: [] if port == closed_port else sockets(port))
 
 

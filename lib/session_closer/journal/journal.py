@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -28,7 +27,7 @@ _ATTEMPTS, _PAUSE = 100, 0.01
 
 def new_id(moment: datetime) -> str:
     """Return an id that sorts by time: 20261121T004124.769Z-1a2b3c4d."""
-    return f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z-{secrets.token_hex(4)}"
+    return f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z-{os.urandom(4).hex()}"
 
 
 class Journal:

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-import psutil
-
 from . import trust
 
 _MAPPED = bytes(10) + b"\xff\xff"
@@ -159,6 +157,8 @@ def _parsed(text: str) -> End:
 
 def _of_processes(port: int) -> Iterator[_Socket]:
     """Return what psutil sees where the kernel has no such table: to anybody but root only what is their own."""
+    import psutil
+
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             for each in process.net_connections("tcp"):

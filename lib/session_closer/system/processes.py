@@ -6,11 +6,15 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
-
-import psutil
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 from . import trust
+
+if TYPE_CHECKING:
+    import psutil  # as slow to load as 50 modules of ours, and most runs see no process that is worth a look
+
+Answer = TypeVar("Answer")
 
 _LAST_PID = 2**31 - 1
 _WORDS = 1 << 16
@@ -39,6 +43,16 @@ def start_ticks(pid: int) -> int | None:
         return None
 
 
+def _asked(pid: int | None, question: Callable[[psutil.Process], Answer]) -> Answer | None:
+    """Return what psutil answers of a process, None where that is gone or hidden."""
+    import psutil
+
+    try:
+        return question(psutil.Process(pid))
+    except (psutil.Error, OSError):
+        return None
+
+
 def is_alive(pid: int) -> bool:
     """Tell whether a process is there and has not ended."""
     # psutil cannot even ask for more than a C int.
@@ -54,6 +68,8 @@ def is_alive(pid: int) -> bool:
             return True
     if not are_visible():
         return True
+    import psutil
+
     try:
         return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -84,10 +100,7 @@ def born(pid: int) -> float | None:
     if ticks is not None:
         # psutil goes by the boot time, which the system rounds to seconds.
         return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
-    try:
-        return psutil.Process(pid).create_time() if are_visible() else None
-    except (psutil.Error, OSError):
-        return None
+    return _asked(pid, lambda process: process.create_time()) if are_visible() else None
 
 
 def called(pid: int) -> str:
@@ -97,19 +110,16 @@ def called(pid: int) -> str:
 
 
 def _name(pid: int) -> str:
-    try:
-        return psutil.Process(pid).name()
-    except (psutil.Error, OSError):
-        return ""
+    return _asked(pid, lambda process: process.name()) or ""
 
 
 def stranger(pid: int) -> str:
     """Return whose a process is that another user has a hand in, "" where it is ours or root's alone."""
-    try:
-        # The real one, too: a program that runs as root for whoever starts it has that user's words and environment.
-        other = [uid for uid in psutil.Process(pid).uids() if not trust.is_trusted(uid)]
-    except (psutil.Error, OSError):
+    found = _asked(pid, lambda process: process.uids())
+    if found is None:
         return "it is gone"
+    # The real one, too: a program that runs as root for whoever starts it has that user's words and environment.
+    other = [uid for uid in found if not trust.is_trusted(uid)]
     return f"it belongs to uid {other[0]}" if other else ""
 
 
@@ -127,18 +137,12 @@ def flock_holders(descriptor: int) -> list[int]:
 
 def environment(pid: int) -> dict[str, str] | None:
     """Return a process's environment, None where we may not look."""
-    try:
-        return dict(psutil.Process(pid).environ())
-    except (psutil.Error, OSError):
-        return None
+    return _asked(pid, lambda process: process.environ())
 
 
 def command_line(pid: int) -> list[str]:
     """Return a process's arguments; nothing where it is gone or hidden."""
-    try:
-        return psutil.Process(pid).cmdline()
-    except (psutil.Error, OSError):
-        return []
+    return _asked(pid, lambda process: process.cmdline()) or []
 
 
 def listeners() -> dict[int, set[int]]:
@@ -146,6 +150,8 @@ def listeners() -> dict[int, set[int]]:
     found: dict[int, set[int]] = {}
     if not are_visible():
         return found
+    import psutil
+
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.pid and connection.laddr:
@@ -153,28 +159,36 @@ def listeners() -> dict[int, set[int]]:
     except psutil.AccessDenied:
         # macOS shows the whole table to root only; our own processes are the ones that matter.
         for process in psutil.process_iter():
-            ports = _ports_of(process)
+            ports = _asked(process.pid, _ports_of)
             if ports:
                 found[process.pid] = ports
     return found
 
 
 def _ports_of(process: psutil.Process) -> set[int]:
-    try:
-        connections = process.net_connections("tcp")
-    except psutil.Error:
-        return set()
-    return {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN and c.laddr}
+    import psutil
+
+    connections = process.net_connections("tcp")
+    return {each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN and each.laddr}
 
 
 def gateways() -> Iterator[int]:
     """Return the processes that could be a gateway by their looks, which prove nothing."""
-    for pid in filter(_may_be_one, psutil.pids()) if are_visible() else ():
+    for pid in filter(_may_be_one, _pids()) if are_visible() else ():
         words = [_name(pid), *command_line(pid)]
         program = words[1].rpartition("/")[2] if len(words) > 1 else ""
         titled = words[0].startswith("openclaw") or program.startswith("openclaw")
         if titled or (program in ("node", "bun") and "gateway" in words[2:]):
             yield pid
+
+
+def _pids() -> list[int]:
+    """Return every process that is to be seen."""
+    if sys.platform.startswith("linux"):
+        return sorted(int(name) for name in os.listdir("/proc") if name.isdecimal())
+    import psutil
+
+    return psutil.pids()
 
 
 def _may_be_one(pid: int) -> bool:
@@ -205,18 +219,13 @@ def ancestors(pid: int) -> Iterator[int]:
     """Return the process ids above a process, nearest first."""
     if not are_visible():
         return
-    try:
-        yield from (parent.pid for parent in psutil.Process(pid).parents())
-    except psutil.Error:
-        return
+    for parent in _asked(pid, lambda process: process.parents()) or ():
+        yield parent.pid
 
 
 def program(pid: int | None) -> str | None:
     """Return the path of the program that a process runs, None where it is hidden."""
-    try:
-        return psutil.Process(pid).exe() or None
-    except (psutil.Error, OSError):
-        return None
+    return _asked(pid, lambda process: process.exe()) or None
 
 
 def control_group(pid: int) -> str:

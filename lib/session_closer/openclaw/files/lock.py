@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -46,7 +45,7 @@ class StoreLock:
         self._disk = disk
         self._clock = clock
         self._path = lock_path(index)
-        self._token = secrets.token_hex(8)
+        self._token = os.urandom(8).hex()
         self._half_made = False
 
     def acquire(self, wait: float) -> None:
