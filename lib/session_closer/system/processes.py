@@ -197,9 +197,14 @@ def _may_be_one(pid: int) -> bool:
         return True
     try:
         said = _told(f"/proc/{pid}/cmdline")
-        return b"openclaw" in said or b"gateway" in said or _told(f"/proc/{pid}/comm").startswith(b"openclaw")
+        if _told(f"/proc/{pid}/comm").startswith(b"openclaw"):
+            return True
     except OSError:
         return False
+    # A title that a process has given itself has spaces between its words, a path may have some, too.
+    first = said.partition(b"\0")[0]
+    programs = [path.rpartition(b"/")[2] for path in (first, first.partition(b" ")[0])]
+    return any(name.startswith(b"openclaw") or (name in (b"node", b"bun") and b"gateway" in said) for name in programs)
 
 
 def _told(path: str) -> bytes:
