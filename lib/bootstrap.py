@@ -45,8 +45,7 @@ if sys.version_info < (3, 13):
 
 def run(command: str) -> None:
     """Run `session_closer.cli.commands.<command>` and exit with its code; 69 if it cannot be run here."""
-    # Modules hold no cycles that are worth looking for while they load: a twentieth of a short run.
-    gc.disable()
+    gc.disable()  # modules that load hold no cycles: looking for some costs a twentieth of a short run
     require_python()
     site = provide(LOCK, PACKAGES)
     if site:
@@ -219,10 +218,7 @@ def keep_byte_code_out_of_the_tree(root: str) -> None:
 
 
 def is_filled(site: str, packages: "Packages") -> bool:
-    """Tell whether `site` has all its packages: cleaners of temporary directories take files one by one.
-
-    What a power cut has left empty is not there.
-    """
+    """Tell whether `site` has all its packages: cleaners of temporary folders take some, a power cut empties some."""
     try:
         return is_ours(site) and all(os.stat(os.path.join(site, package[1])).st_size for package in packages)
     except OSError:

@@ -16,11 +16,11 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.export_sessions import ExportSessions
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from session_closer.core.effects import KINDS
 from session_closer.core.errors import ExitCode
 from session_closer.core.findings import Action
 from session_closer.core.model import Life, Reason, Route, Status
 from session_closer.core.words import Kind
+from session_closer.render.effects import KINDS
 from support import documents
 from support.commands import one_document, run_json
 from support.stores import Store

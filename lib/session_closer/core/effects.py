@@ -1,29 +1,15 @@
-"""What a close changes besides the row and its files, by kind: how it is named, and what an undo makes of it (pure)."""
+"""What a close changes besides the row and its files, by kind, and what an undo makes of it (pure)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-from .escape import plain
+import msgspec
 
-# What becomes of a message to a session that is archived (docs/measurements.md).
-MESSAGE = "refused until the session is restored; a person's message in a channel brings it back"
+from .actions import AGAIN, DISABLED, EXACT, KEPT, NONE, REMOVED, How
 
 
-class How(StrEnum):
-    """How a session is put away: which of its belongings go depends on that."""
-
-    ARCHIVE = "archive"
-    DELETE = "delete"
-    GATEWAY = "gateway"
-    FILES = "files"
-
-
-@dataclass(frozen=True, slots=True)
-class Attached:
+class Attached(msgspec.Struct, frozen=True):
     """What refers to a session, or belongs to it: `count` rows or files of one kind.
 
     `id` and `name` where it is one thing that has them; `detail` is a clause for people. `destroyed`: a deletion by the
@@ -41,8 +27,7 @@ class Attached:
     runs: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(msgspec.Struct, frozen=True):
     """What a close makes of one thing that is attached: `action` is disabled, removed or kept.
 
     `undo`: exact (it is as it was, or always stays so), again (made anew, not the same in every respect), none.
@@ -58,29 +43,6 @@ class Effect:
     note: str = ""
 
 
-DISABLED, REMOVED, KEPT = "disabled", "removed", "kept"
-CHILD = "child"
-EXACT, AGAIN, NONE = "exact", "again", "none"
-
-# What each kind is, in words for one and for many; an unknown one is `table:NAME` or `file:PATH`.
-KINDS: Mapping[str, tuple[str, str]] = {
-    "cron-job": ("cron job", "cron jobs"),
-    "trajectory": ("trajectory event", "trajectory events"),
-    "binding": ("chat binding", "chat bindings"),
-    "board": ("board part", "board parts"),
-    "worktree": ("worktree", "worktrees"),
-    "pin": ("pin", "pins"),
-    CHILD: ("child session", "child sessions"),
-    "watcher": ("watcher", "watchers"),
-    "participant": ("participant", "participants"),
-    "question": ("open question", "open questions"),
-    "delivery": ("queued delivery", "queued deliveries"),
-    "ignored-file": ("file that git ignores", "files that git ignores"),
-    "file-mode": ("file mode", "file modes"),
-    "memory": ("memory index entry", "memory index entries"),
-    "settings": ("session's settings", "sessions' settings"),
-    "transcript": ("transcript", "transcripts"),
-}
 # What the gateway does in each way of closing, where it is not what `destroyed` says (docs/undo.md).
 _OTHERWISE: Mapping[tuple[str, How], tuple[str, str]] = {
     ("pin", How.ARCHIVE): (REMOVED, AGAIN),
@@ -90,8 +52,6 @@ _OTHERWISE: Mapping[tuple[str, How], tuple[str, str]] = {
     ("ignored-file", How.ARCHIVE): (REMOVED, NONE),
     ("ignored-file", How.DELETE): (REMOVED, NONE),
 }
-# Named to people although the close leaves them as they are: they go on without the session.
-_GO_ON = frozenset({"cron-job", CHILD, "watcher", "binding", "question", "delivery"})
 
 
 def of(attached: Iterable[Attached], how: How) -> tuple[Effect, ...]:
@@ -126,34 +86,7 @@ def _note(one: Attached, how: How) -> str:
 _SWITCHED = "the undo switches it on again, unless somebody has changed it since"
 
 
-def spoken_of(effects: Iterable[Effect]) -> list[Effect]:
-    """Return those that a person should hear of: all that is changed, and what goes on without the session."""
-    return [one for one in effects if one.action != KEPT or one.kind in _GO_ON]
-
-
-def named(kind: str, count: int) -> str:
-    """Return a count of one kind in words."""
-    if kind in KINDS:
-        return f"{count} {KINDS[kind][count != 1]}"
-    where, _, name = kind.partition(":")
-    things = {"table": "row", "file": "file"}.get(where, where) + ("s" if count != 1 else "")
-    if where == "file" and count == 1 and not name.endswith("/"):
-        return f"file {plain(name)}"
-    return f"{count} {things} of {plain(name)}" if name else f"{count} of {plain(kind)}"
-
-
-def line(effect: Effect) -> str:
-    """Return an effect in words, one line."""
-    who = effect.name or effect.id
-    what = named(effect.kind, effect.count) + (f" {plain(who)}" if who else "")
-    back = {EXACT: "", AGAIN: "the undo makes it anew", NONE: "no undo brings it back"}[effect.undo]
-    back = "" if effect.action == DISABLED else back
-    said = "; ".join(part for part in (effect.note, back if effect.action != KEPT else "") if part)
-    return f"{what} {effect.action}{f': {said}' if said else ''}"
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True):
     """What an undo has not brought back: `count` of one kind, and why."""
 
     kind: str
@@ -188,8 +121,3 @@ def lost(effects: Iterable[Effect], how: How, left_out: Mapping[str, str]) -> tu
 
 
 _DESTROYED = frozenset({"trajectory", "board", "participant", "watcher", "binding"})
-
-
-def as_json(things: Sequence[Effect | Lost]) -> list[dict[str, Any]]:
-    """Return effects, or what an undo left out, as they stand in a result (docs/json.md)."""
-    return [asdict(one) for one in things]

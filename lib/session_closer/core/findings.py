@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -37,18 +36,24 @@ class Verdict(NamedTuple):
     age: float | None
 
 
-@dataclass(frozen=True, slots=True)
 class Findings:
     """One store's verdicts by key, and how many rows were spared for which reason though the policy named them.
 
     `transcripts` tells by key which rows share one, where sizes matter, `unmet` says of each limit that is not met.
     """
 
-    count: int = 0
-    unmet: list[str] = field(default_factory=list)
-    transcripts: dict[str, str] = field(default_factory=dict)
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
-    spared: Counter[str] = field(default_factory=Counter)
+    def __init__(self, count: int, transcripts: Mapping[str, str]) -> None:
+        self.count = count
+        self.transcripts = transcripts
+        self.unmet: list[str] = []
+        self.verdicts: dict[str, Verdict] = {}
+        self.spared: Counter[str] = Counter()
+
+    def but(self, verdicts: dict[str, Verdict], spared: Counter[str]) -> Findings:
+        """Return the same with other verdicts, and others spared."""
+        made = Findings(self.count, self.transcripts)
+        made.unmet, made.verdicts, made.spared = self.unmet, verdicts, spared
+        return made
 
 
 class Doubt(NamedTuple):

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from .effects import Attached, Effect, How
-from .effects import of as effects_of
-from .export.exported import Exported
-from .findings import Chores, Findings
-
 if TYPE_CHECKING:
     from .durable import Move
+    from .effects import Attached, Effect
+    from .export.exported import Exported
+    from .findings import Chores, Findings
 
 
 class Status(StrEnum):
@@ -200,26 +197,30 @@ class PlannedRow(NamedTuple):
         """Return what closing it changes besides its row and files; `archived`: it was not deleted after all."""
         if not self.attached:
             return ()
+        from .actions import How
+        from .effects import of
+
         if traits.hides:
             how = How.DELETE if self.frees and not archived else How.ARCHIVE
         else:
             how = How.GATEWAY if self.route is Route.GATEWAY else How.FILES
-        return effects_of(self.attached, how)
+        return of(self.attached, how)
 
 
-@dataclass(frozen=True)
-class Plan:
+class _Decided(NamedTuple):
+    rows: tuple[PlannedRow, ...]
+    warnings: tuple[str, ...] = ()
+    kept: int = 0
+    findings: Mapping[str, Findings] = MappingProxyType({})
+    chores: Mapping[str, Chores] = MappingProxyType({})
+    copies: Mapping[tuple[str, str], Exported] = MappingProxyType({})
+
+
+class Plan(_Decided):
     """Everything that is to be done, decided; `kept` counts the sessions that stay in the stores concerned.
 
     `findings` and `chores` are what a policy found, by agent, `copies` what was exported first, by agent and key.
     """
-
-    rows: tuple[PlannedRow, ...]
-    warnings: tuple[str, ...] = ()
-    kept: int = 0
-    findings: Mapping[str, Findings] = field(default_factory=dict)
-    chores: Mapping[str, Chores] = field(default_factory=dict)
-    copies: Mapping[tuple[str, str], Exported] = field(default_factory=dict)
 
     @cached_property
     def closing(self) -> tuple[PlannedRow, ...]:

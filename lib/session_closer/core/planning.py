@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -123,7 +122,7 @@ def _of_agent(agent: str, wanted: Collection[str], snapshot: Snapshot, view: Gat
 
 def spared(plan: Plan, snapshots: Mapping[str, Snapshot], view: GatewayView, choices: Choices) -> Plan:
     """Return the plan with the files left where they are that are lent to other agents."""
-    return replace(_finish(plan.rows, snapshots, view, choices), kept=plan.kept, findings=plan.findings)
+    return _finish(plan.rows, snapshots, view, choices)._replace(kept=plan.kept, findings=plan.findings)
 
 
 def together(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .effects import Effect, Lost
-from .errors import CloserError
-from .export.exported import Exported
 from .model import Life, Reason, Route, Status
+
+if TYPE_CHECKING:
+    from .effects import Effect, Lost
+    from .errors import CloserError
+    from .export.exported import Exported
 
 
 class Outcome(NamedTuple):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from . import names
 from .durable import Move
 from .model import Status
 
 
-@dataclass(slots=True)
 class Results:
     """What became of sessions, and why where that is not what was planned.
 
@@ -18,12 +16,13 @@ class Results:
     later cleanup frees.
     """
 
-    archives: dict[str, list[str]] = field(default_factory=dict)
-    pending: set[str] = field(default_factory=set)
-    put_off: set[str] = field(default_factory=set)
-    _ended: dict[str, Status] = field(default_factory=dict)
-    _why: dict[str, str] = field(default_factory=dict)
-    _said: dict[str, str] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.archives: dict[str, list[str]] = {}
+        self.pending: set[str] = set()
+        self.put_off: set[str] = set()
+        self._ended: dict[str, Status] = {}
+        self._why: dict[str, str] = {}
+        self._said: dict[str, str] = {}
 
     def closed(self, *keys: str) -> None:
         """These are out of the store."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -43,7 +42,7 @@ def spared(
         counted = Counter(
             why for (of, key), why in staying.items() if of == agent and (counts_all or key in found.verdicts)
         )
-        made[agent] = replace(found, verdicts=left, spared=found.spared + counted)
+        made[agent] = found.but(left, found.spared + counted)
     return made
 
 
@@ -68,7 +67,7 @@ def findings(
     staying = {key for target in rules.active for key in target.candidates}
     rows = _rows(rules, snapshot, view, staying)
     shared = {row.session.key: _transcript(row.session) for row in rows} if rules.policy.max_disk is not None else {}
-    found = Findings(len(rows), transcripts=shared)
+    found = Findings(len(rows), shared)
     for row in rows:
         if (action := _named(rules, row, snapshot)) is None:
             continue

@@ -9,8 +9,9 @@ import uuid
 from typing import Any
 
 from ..core import escape, keys, names
+from ..core.actions import NONE, REMOVED
 from ..core.durable import SESSIONS, Move
-from ..core.effects import NONE, REMOVED, Effect
+from ..core.effects import Effect
 from ..core.errors import Ours, Refused, UsageProblem
 from ..journal import receipts
 from ..journal.checks import raw_entry

@@ -26,7 +26,7 @@ _CONFIG_NAMES = ("openclaw.json", "clawdbot.json")
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Home:
     """One state directory, seen from one environment; `said` tells whose word it was.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from ..core.model import Snapshot
 from ..core.wish import Options
@@ -17,7 +16,6 @@ from .gateway.connection import Gateway
 from .home import Home
 
 
-@dataclass(slots=True)
 class Installation:
     """A state directory and its gateway, with what a run has found in them, by agent.
 
@@ -25,18 +23,14 @@ class Installation:
     until they were looked for. `stopped`: this run has stopped the gateway, and is to start it again.
     """
 
-    home: Home
-    context: Context
-    gateway: Gateway
-    stores: dict[str, Store] = field(default_factory=dict)
-    snapshots: dict[str, Snapshot] = field(default_factory=dict)
-    trees: dict[tuple[str, str], Tree] = field(default_factory=dict)
-    mentions: list[Place] | None = None
-    stopped: bool = False
-    neighbours: Neighbours = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.neighbours = Neighbours(self.home, self.warn, self.stores)
+    def __init__(self, home: Home, context: Context, gateway: Gateway) -> None:
+        self.home, self.context, self.gateway = home, context, gateway
+        self.stores: dict[str, Store] = {}
+        self.snapshots: dict[str, Snapshot] = {}
+        self.trees: dict[tuple[str, str], Tree] = {}
+        self.mentions: list[Place] | None = None
+        self.stopped = False
+        self.neighbours = Neighbours(home, self.warn, self.stores)
 
     @property
     def options(self) -> Options:

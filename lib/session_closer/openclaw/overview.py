@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from ..core import keys
 from ..core.errors import CloserError, Refused, UnknownAgent
@@ -19,15 +18,14 @@ from .home import Home
 from .installation import Installation
 
 
-@dataclass(slots=True)
 class _Look:
     """What has been found so far; `shared` is the file for all agents, once it has been read."""
 
-    home: Home
-    clock: Clock
-    parts: list[Part] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    shared: FileStore | None = None
+    def __init__(self, home: Home, clock: Clock) -> None:
+        self.home, self.clock = home, clock
+        self.parts: list[Part] = []
+        self.warnings: list[str] = []
+        self.shared: FileStore | None = None
 
 
 def parts(here: Installation, agent: str | None, store: str | None) -> list[Part]:

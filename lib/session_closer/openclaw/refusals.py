@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..core.effects import How
+from ..core.actions import How
 from ..core.errors import CloserError, GatewayNeeded, Refused
 from ..core.model import Life, Route
 from ..ports.share import Readable

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 from ..artifacts import measuring
 from ..core import durations, escape, names
+from ..core.actions import How
 from ..core.claims import Claims
 from ..core.durable import Move
-from ..core.effects import How
 from ..core.errors import Refused
 from ..core.model import Status
 from ..journal import history

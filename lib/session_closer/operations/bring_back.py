@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from ..artifacts.aside import Aside
@@ -105,12 +104,12 @@ def way(where: Place, options: Options, *, console: Console, clock: Clock) -> se
 
     def finish() -> list[str]:
         # What was interrupted is finished when the homes are open.
-        own = replace(console, warnings={})
+        own = console.apart()
         with homes.opened(where, Context(options, Disk(), own, clock)):
             return list(own.warnings)
 
     def one(run: str, words: tuple[str, ...]) -> Report:
-        return perform(where, run, words, options, console=replace(console, warnings={}), clock=clock)
+        return perform(where, run, words, options, console=console.apart(), clock=clock)
 
     return several.Way(where.state, finish, one)
 

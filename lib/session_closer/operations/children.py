@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
 
 from ..core import children, planning
 from ..core.children import Child
@@ -41,7 +40,7 @@ def concerned(request: Request, found: Look, plan: Plan) -> Look:
     agents = {*request.wish.agents(), *(row.agent for row in plan.rows)}
     stores = {agent: store for agent, store in found.stores.items() if agent in agents}
     snapshots = {agent: snapshot for agent, snapshot in found.snapshots.items() if agent in agents}
-    return replace(found, stores=stores, snapshots=snapshots)
+    return found._replace(stores=stores, snapshots=snapshots)
 
 
 def added(request: Request, found: Look, plan: Plan, choices: Choices, first: Plan | None) -> Plan:
@@ -57,7 +56,7 @@ def added(request: Request, found: Look, plan: Plan, choices: Choices, first: Pl
     agents = {*request.wish.agents(), *(child.agent for child in family)}
     snapshots = {agent: snapshot for agent, snapshot in found.snapshots.items() if agent in agents}
     made = planning.together(rows, snapshots, found.view, choices)
-    return replace(made, findings=plan.findings)
+    return made._replace(findings=plan.findings)
 
 
 def _stays(request: Request, found: Look, choices: Choices) -> Callable[[Session, Snapshot], str | None]:
@@ -125,7 +124,7 @@ def with_their_parents(found: Look, plan: Plan, choices: Choices, first: Plan | 
     agents = {row.agent for row in rows}
     snapshots = {agent: snapshot for agent, snapshot in found.snapshots.items() if agent in agents}
     made = planning.together(rows, snapshots, found.view, choices)
-    return replace(plan, rows=made.rows, warnings=made.warnings, kept=plan.kept + len(plan.closing) - len(made.closing))
+    return plan._replace(rows=made.rows, warnings=made.warnings, kept=plan.kept + len(plan.closing) - len(made.closing))
 
 
 def warn(request: Request, found: Look, plan: Plan, first: Plan | None = None) -> None:
@@ -152,4 +151,4 @@ def after(plan: Plan, agent: str, part: Plan, shares: Sequence[Share]) -> tuple[
     ]
     left = children.with_their_parents(rows)
     stay = tuple(row for row, before in zip(left, rows, strict=True) if row is not before)
-    return replace(plan, rows=tuple(left)), Plan(stay)
+    return plan._replace(rows=tuple(left)), Plan(stay)

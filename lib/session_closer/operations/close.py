@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -70,7 +69,7 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
     request.warn(*request.runtime.exposure())
     left = _finish_interrupted(request)
     found = look(request, partial(_settle, request) if left else None)
-    request = replace(request, wish=_resolved(request, found))
+    request = request._replace(wish=_resolved(request, found))
     wish = request.wish
     if wish.rules is not None and wish.agent and wish.agent not in found.stores:
         there = ", ".join(request.runtime.agents()) or "none"
@@ -83,8 +82,8 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
         from . import children  # few runs take them along
 
         found = children.concerned(request, found, plan)
-    found = replace(found, sizes=planned_sizes(request, found, plan))
-    plan = replace(plan, chores=_chores(request, found))
+    found = found._replace(sizes=planned_sizes(request, found, plan))
+    plan = plan._replace(chores=_chores(request, found))
     error = _refusal(request, found, plan)
     if rehearse is not None:
         return _rehearsed(request, found, plan, transaction, rehearse=rehearse, error=error)

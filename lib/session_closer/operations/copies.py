@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 from ..core.errors import CloserError
 from ..core.export import parts
@@ -37,7 +36,7 @@ def made(request: Request, plan: Plan, folder: str) -> Plan:
         rows.append(row if done is None or isinstance(done, Exported) else _staying(row, done))
         runtime.context.console.watch(len(rows), len(plan.rows))
     stays = len(plan.closing) - sum(row.status is Status.WOULD_CLOSE for row in rows)
-    return replace(plan, rows=tuple(rows), kept=plan.kept + stays, copies=copies)
+    return plan._replace(rows=tuple(rows), kept=plan.kept + stays, copies=copies)
 
 
 def _looked_at(ask: Export, row: PlannedRow) -> Unexported | None:
@@ -71,7 +70,7 @@ def unchanged(store: Store, plan: Plan, first: Plan) -> Plan:
         is_going = row.status is Status.WOULD_CLOSE
         why = _difference(store, snapshot, row, first.copies.get((row.agent, row.key))) if is_going else ""
         rows.append(row._replace(status=Status.CAME_BACK, hint=why, moves=(), left=()) if why else row)
-    return replace(plan, rows=tuple(rows))
+    return plan._replace(rows=tuple(rows))
 
 
 def _difference(store: Store, snapshot: Snapshot, row: PlannedRow, copy: Exported | None) -> str:

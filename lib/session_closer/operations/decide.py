@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from ..core import durations, filters, planning, verdicts
 from ..core.details import Details
@@ -28,7 +27,7 @@ def decide(request: Request, found: Look) -> Plan:
         plan = children.with_their_parents(found, plan, choices)
         children.warn(request, found, plan)
     # Once, and not again under the lock.
-    plan = replace(plan, rows=_hinted(request, found, plan.rows))
+    plan = plan._replace(rows=_hinted(request, found, plan.rows))
     if request.rules is None:
         request.warn(*planning.spoken_of(plan, named=not request.wish.keep))
     if request.wish.matching is not None and (going := filters.counted(plan)):
@@ -51,7 +50,7 @@ def decide_again(request: Request, found: Look, first: Plan) -> Plan:
     plan = _finished(request, found, plan, choices)
     if request.wish.keep and any(row.status is Status.NOT_FOUND for row in plan.rows):
         lost = "a session to keep has gone in this moment: look again"
-        return replace(plan, rows=tuple(row._replace(status=Status.FAILED, hint=lost, moves=()) for row in before))
+        return plan._replace(rows=tuple(row._replace(status=Status.FAILED, hint=lost, moves=()) for row in before))
     named = {row.given for row in before}
     absent = (Status.NOT_FOUND, Status.ALREADY_CLOSED)
     rows = tuple(row for row in plan.rows if row.status not in absent or row.given not in named)
@@ -66,7 +65,7 @@ def decide_again(request: Request, found: Look, first: Plan) -> Plan:
         for row in before
         if row.key not in told
     )
-    return replace(plan, rows=(*rows, *vanished, *unlike))
+    return plan._replace(rows=(*rows, *vanished, *unlike))
 
 
 def _finished(request: Request, found: Look, plan: Plan, choices: Choices) -> Plan:
@@ -88,10 +87,10 @@ def _without_losses(request: Request, plan: Plan, *, warns: bool) -> Plan:
     rows = [planning.refused_for(row, refused.get((row.agent, row.key), "")) for row in plan.rows]
     kept = plan.kept + len(refused)
     if request.rules is None:
-        return replace(plan, rows=tuple(rows), kept=kept)
+        return plan._replace(rows=tuple(rows), kept=kept)
     findings = verdicts.spared(plan.findings, dict.fromkeys(refused, str(Reason.WORKTREE)))
     left = tuple(row for row in rows if row.reason is not Reason.WORKTREE)
-    return replace(plan, rows=left, kept=kept, findings=findings)
+    return plan._replace(rows=left, kept=kept, findings=findings)
 
 
 def _planned(request: Request, found: Look, choices: Choices, first: Plan | None = None) -> tuple[Plan, Choices]:
@@ -107,12 +106,12 @@ def _planned(request: Request, found: Look, choices: Choices, first: Plan | None
     named = {agent: snapshots[agent] for agent in wish.agents() if agent in snapshots}
     targets = [target for target in request.wish.targets if target.agent in named]
     plan = planning.close(targets, named, found.view, choices)
-    plan = replace(plan, rows=(*plan.rows, *kept))
+    plan = plan._replace(rows=(*plan.rows, *kept))
     absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
     absent = [row for row in absent if row.reason is not Reason.FILTER]
     wanted = [(row.agent, key) for row in absent for key in request.wish.candidates(row.given, row.agent)]
     before = closed.closed_before(request.runtime.root, wanted) if wanted else {}
-    plan = replace(plan, rows=tuple(_remembered(request, row, before) for row in plan.rows))
+    plan = plan._replace(rows=tuple(_remembered(request, row, before) for row in plan.rows))
     if options.with_children:
         plan = children.added(request, found, plan, choices, first)
     return plan, choices
@@ -141,7 +140,7 @@ def _filtered(request: Request, found: Look, choices: Choices) -> tuple[Request,
     scene = filters.Scene(snapshots, details, found.view, now, choices.own, request.options.force)
     taken = filters.choose(wish, scene)
     kept = tuple(row for row in taken.rows if choices.only is None or (row.agent, row.key) in choices.only)
-    return replace(request, wish=wish._replace(targets=taken.targets)), kept
+    return request._replace(wish=wish._replace(targets=taken.targets)), kept
 
 
 def _freed(request: Request) -> frozenset[Kind] | None:
@@ -178,7 +177,7 @@ def _by_policy(request: Request, rules: Rules, found: Look, choices: Choices, fi
     staying = {
         (row.agent, row.key): str(row.reason or row.status) for row in plan.rows if row.status is not Status.WOULD_CLOSE
     }
-    return replace(plan, rows=plan.closing, findings=verdicts.spared(findings, staying, counts_all=True))
+    return plan._replace(rows=plan.closing, findings=verdicts.spared(findings, staying, counts_all=True))
 
 
 def _certainly_ours(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
 
 from ..core import durations
 from ..core.ending import is_fine
@@ -116,9 +115,9 @@ def _closed(request: Request, double: Double, context: Context) -> Report:
         there = Request(runtime, wish)
         found = look(there, None)
         rows = tuple(row._replace(session=_session(found, row.agent, row.key)) for row in double.plan.rows)
-        found = replace(found, sizes={agent: {} for agent in agents})
+        found = found._replace(sizes={agent: {} for agent in agents})
         runtime.going({agent: tuple(row.key for row in own) for agent, own in double.plan.by_agent.items()})
-        work = Closing(there, found, replace(double.plan, rows=rows), transaction)
+        work = Closing(there, found, double.plan._replace(rows=rows), transaction)
         return apply.perform(there, transaction, work)
     finally:
         runtime.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from ..core.errors import CloserError
 from ..core.model import GatewayView, Plan, Snapshot
@@ -16,8 +17,7 @@ from ..ports.store import Store
 from ..system.clock import Clock
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What was asked of one runtime."""
 
     runtime: Runtime
@@ -59,8 +59,7 @@ class Request:
             console.stores(total, total)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """What was found, by agent: stores, what was in them, bytes by key, and why a store could not be read.
 
     `stamp` is free for archive names in all of their folders.
@@ -68,9 +67,9 @@ class Look:
 
     stores: Mapping[str, Store]
     snapshots: Mapping[str, Snapshot]
-    view: GatewayView = field(default_factory=GatewayView)
-    sizes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    unread: Mapping[str, CloserError] = field(default_factory=dict)
+    view: GatewayView = GatewayView()
+    sizes: Mapping[str, Mapping[str, int]] = MappingProxyType({})
+    unread: Mapping[str, CloserError] = MappingProxyType({})
     stamp: str = ""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from ..core.errors import Busy, CloserError, Refused, UsageProblem
@@ -86,7 +85,7 @@ def way(where: Place, ask: Ask, options: Options, *, console: Console, clock: Cl
 
     def one(run: str, words: tuple[str, ...]) -> Report:
         # What one run has to say is not said of the next.
-        own = replace(console, warnings={})
+        own = console.apart()
         return execute(where, ask._replace(which=run, keys=words), options, console=own, clock=clock)
 
     return several.Way(where.state, finish, one)
@@ -116,8 +115,8 @@ def _meant(where: Place, past: Past, ask: Ask, context: Context) -> _Meant:
 
 def _recover(where: Place, context: Context) -> list[str]:
     """Finish interrupted runs first, since the receipt that is meant may be one of theirs; return a line for each."""
-    console = replace(context.console, warnings={})
-    runtime = runtimes.opened(where, replace(context, console=console))
+    console = context.console.apart()
+    runtime = runtimes.opened(where, Context(context.options, context.disk, console, context.clock))
     try:
         # What cannot be finished is an error only for the agents of the receipt, which is not known yet.
         said = recover.recover(runtime, [])

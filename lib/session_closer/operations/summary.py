@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..core import effects, filerows
+from ..core import filerows
+from ..core.actions import CHILD
 from ..core.ending import is_fine, shown_rows
 from ..core.errors import CloserError
 from ..core.model import CHANGED, FINE, GOING, Plan, PlannedRow, Status, Traits
@@ -67,7 +68,7 @@ def of(
 
 def _children(rows: Sequence[Outcome]) -> int:
     """Return how many sessions that what goes has spawned stay."""
-    return sum(one.count for row in rows for one in row.effects if one.kind == effects.CHILD)
+    return sum(one.count for row in rows for one in row.effects if one.kind == CHILD)
 
 
 def _told(

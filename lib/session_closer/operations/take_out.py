@@ -34,7 +34,7 @@ class Closing:
         self._whole = plan if request.options.with_children else None
         self._left = dict(plan.by_agent)
         self._deferred = plan.deferred
-        self._told = replace(plan, rows=tuple(row for row in plan.rows if row.status not in GOING))
+        self._told = plan._replace(rows=tuple(row for row in plan.rows if row.status not in GOING))
         self._staying = tuple(row for row in plan.rows if row.status is not Status.WOULD_CLOSE)
         self._known = {(row.agent, row.key) for row in self._told.rows}
         self._chores = dict(plan.chores)
@@ -55,7 +55,7 @@ class Closing:
 
     def _first(self, agent: str) -> Plan:
         """Return the plan that one for this agent may only be less than."""
-        return self._whole or replace(self._told, rows=(*self._left[agent], *self._staying))
+        return self._whole or self._told._replace(rows=(*self._left[agent], *self._staying))
 
     def _close(self, store: Store) -> None:
         """Close the sessions of one store, and note what was decided otherwise now that it is held."""
@@ -73,7 +73,7 @@ class Closing:
             gone.update(store.take_out(plan.closing, self._transaction, stamp=stamp, until=self._until))
         rows = [row for row in plan.rows if row.status is not Status.WOULD_CLOSE and row not in first.staying]
         rows += [row._replace(status=Status.ALREADY_CLOSED) for row in plan.closing if row.key in gone]
-        self._part = replace(plan, rows=tuple(rows))
+        self._part = plan._replace(rows=tuple(rows))
         self._tell(self._part)
 
     def _decided(self, store: Store, first: Plan, stamp: str) -> tuple[Plan, str]:
@@ -89,8 +89,8 @@ class Closing:
             row.status in (Status.NOT_FOUND, Status.ALREADY_CLOSED) for row in first.staying
         )
         if may_hold and snapshot == found.snapshots[agent] and request.runtime.is_lent_as_before(agent):
-            return replace(first, rows=tuple(first.by_agent[agent]), findings={}), found.stamp
-        now = replace(found, snapshots={agent: snapshot}, view=view, stamp=stamp)
+            return first._replace(rows=tuple(first.by_agent[agent]), findings={}), found.stamp
+        now = found._replace(snapshots={agent: snapshot}, view=view, stamp=stamp)
         return decide_again(request, now, first), stamp
 
     def _tell(self, part: Plan) -> None:
@@ -101,8 +101,8 @@ class Closing:
             findings = {**self._told.findings, **part.findings}
             # What was to go and stays after all was not counted among what stays.
             stay = [row for row in rows if row.session is not None and row.status is not Status.ALREADY_CLOSED]
-            self._told = replace(
-                self._told, rows=(*self._told.rows, *rows), kept=self._told.kept + len(stay), findings=findings
+            self._told = self._told._replace(
+                rows=(*self._told.rows, *rows), kept=self._told.kept + len(stay), findings=findings
             )
 
     def _closed(self, agent: str) -> None:
@@ -130,7 +130,7 @@ class Closing:
         deferred = tuple(row._replace(status=Status.DEFERRED) for row in self._deferred)
         if deferred:
             self._transaction.begin()
-        self._told = replace(self._told, rows=(*self._told.rows, *deferred), chores=self._chores)
+        self._told = self._told._replace(rows=(*self._told.rows, *deferred), chores=self._chores)
         for share in self._transaction.shares:
             self._found.stores[share.store.agent].follow_up(share)
 
@@ -163,7 +163,7 @@ class Closing:
         rest = (*chain.from_iterable(self._left.values()), *self._deferred)
         lost = (row for row in rest if (row.agent, row.key) not in reached)
         rows = tuple(row._replace(status=Status.FAILED, hint="not reached") for row in lost)
-        self._told = replace(self._told, rows=(*self._told.rows, *rows))
+        self._told = self._told._replace(rows=(*self._told.rows, *rows))
 
     def report(self, restart: RestartResult, error: CloserError | None = None) -> Report:
         """Return what became of what was planned."""
@@ -192,7 +192,7 @@ class Closing:
             row._replace(status=Status.FAILED, hint=hint) if row.status is Status.DEFERRED else row
             for row in self._told.rows
         )
-        self._told = replace(self._told, rows=rows)
+        self._told = self._told._replace(rows=rows)
 
     def settled(self, store: StoreRecord) -> StoreRecord:
         """Return a store's part of the record with what became of its sessions."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .. import __version__
@@ -22,20 +21,16 @@ if TYPE_CHECKING:
     from ..ports.share import Share
 
 
-@dataclass(slots=True)
 class Transaction:
     """The record of a run below a state directory, begun with the first note; `shares` are what it has changed."""
 
-    disk: Disk
-    state: str
-    operation: str
-    reason: str | None = None
-    clock: Clock = REAL
-    record: RunRecord | None = None
-    journal: Journal | None = None
-    shares: list[Share] = field(default_factory=list)
-    hashes: HashBudget = field(default_factory=HashBudget)
-    _rested: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    def __init__(self, disk: Disk, state: str, operation: str, reason: str | None = None, clock: Clock = REAL) -> None:
+        self.disk, self.state, self.operation, self.reason, self.clock = disk, state, operation, reason, clock
+        self.record: RunRecord | None = None
+        self.journal: Journal | None = None
+        self.shares: list[Share] = []
+        self.hashes = HashBudget()
+        self._rested: dict[tuple[str, str], frozenset[str]] = {}
 
     @property
     def id(self) -> str:

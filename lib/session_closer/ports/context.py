@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import Final
 
 from ..core.wish import Options
 from ..system.clock import REAL, Clock
@@ -14,7 +14,6 @@ def _nothing(*_: object) -> None:
     """Say nothing."""
 
 
-@dataclass(frozen=True, slots=True)
 class Console:
     """Who hears of a run while it goes on, and the warnings that are kept for its report, each once.
 
@@ -22,22 +21,35 @@ class Console:
     hears how many stores are done, of how many.
     """
 
-    tell: Callable[[str], None] = _nothing
-    progress: Callable[[int, int], None] = _nothing
-    watch: Callable[[int, int], None] = _nothing
-    stores: Callable[[int, int], None] = _nothing
-    warnings: dict[str, None] = field(default_factory=dict)
+    def __init__(
+        self,
+        tell: Callable[[str], None] = _nothing,
+        progress: Callable[[int, int], None] = _nothing,
+        watch: Callable[[int, int], None] = _nothing,
+        stores: Callable[[int, int], None] = _nothing,
+    ) -> None:
+        self.tell: Final = tell
+        self.progress: Final = progress
+        self.watch: Final = watch
+        self.stores: Final = stores
+        self.warnings: Final[dict[str, None]] = {}
 
     def warn(self, *warnings: str) -> None:
         """Keep warnings for the report."""
         self.warnings.update(dict.fromkeys(warnings))
 
+    def apart(self) -> Console:
+        """Return the same listeners, and no warnings kept yet."""
+        return Console(self.tell, self.progress, self.watch, self.stores)
 
-@dataclass(frozen=True, slots=True)
+
 class Context:
     """How a run was asked, what writes its files, who hears of it, and what time it is for it."""
 
-    options: Options
-    disk: Disk = field(default_factory=Disk)
-    console: Console = field(default_factory=Console)
-    clock: Clock = REAL
+    def __init__(
+        self, options: Options, disk: Disk | None = None, console: Console | None = None, clock: Clock = REAL
+    ) -> None:
+        self.options: Final = options
+        self.disk: Final = disk or Disk()
+        self.console: Final = console or Console()
+        self.clock: Final = clock

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Protocol
 
 from ..core.model import GatewayView, Life
 from ..core.report import GatewayResult, RestartResult
 
 
-@dataclass(slots=True)
 class Interlude:
     """A time in which a gateway may be stopped; `result`: how it was started again, None where it was not stopped."""
 
-    result: RestartResult | None = None
+    def __init__(self) -> None:
+        self.result: RestartResult | None = None
 
 
 class Gateway(Protocol):

@@ -60,7 +60,7 @@ class Readable(Protocol):
         return {}
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Share:
     """One store's share of a run, as it goes on: what is planned, its record, and what became of each session.
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..core.budget import HashBudget
 from ..core.errors import Refused
@@ -60,8 +59,7 @@ class StoreGone(Damaged):
     """There is no store to finish a run in, as after a migration: what else the agent has is not held up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interrupted:
+class Interrupted(NamedTuple):
     """A run by its id and its beginning, ISO 8601, UTC; `note` writes what is known of a store, durable.
 
     `young`: its last call may be under way still. Not `frees`: what it archived stays so.

@@ -8,8 +8,9 @@ from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+from ..core.actions import How
 from ..core.durable import Move
-from ..core.effects import Effect, How, Lost, lost
+from ..core.effects import Effect, Lost, lost
 from ..core.model import Snapshot, Status
 from ..core.report import Found, Outcome
 from ..journal.record import Mode, Off, StoreRecord

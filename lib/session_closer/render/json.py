@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..core import durations, effects
-from ..core.effects import MESSAGE
+from ..core import durations
 from ..core.ending import exit_code, is_fine, shown_rows
 from ..core.errors import CloserError, ExitCode
 from ..core.export.exported import Exported
@@ -22,7 +21,7 @@ from ..core.report import (
     StoreResult,
     Why,
 )
-from . import amounts, artifacts, excerpt, rehearsal, runs
+from . import amounts, artifacts, effects, excerpt, rehearsal, runs
 
 if TYPE_CHECKING:
     from ..core.selection import Listing, Row
@@ -140,7 +139,7 @@ def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
         "archives": list(row.archives),
         "left": list(row.left),
         "keyFree": row.key_free,
-        "message": MESSAGE if row.key_free is False else None,
+        "message": effects.MESSAGE if row.key_free is False else None,
         "effects": effects.as_json(row.effects),
         "error": row.error,
         **({"run": row.run} if row.run is not None else {}),

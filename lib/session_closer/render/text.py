@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from ..core import durations, effects
-from ..core.effects import MESSAGE
+from ..core import durations
+from ..core.actions import CHILD, KEPT
 from ..core.ending import is_fine
 from ..core.errors import CloserError
 from ..core.escape import plain
 from ..core.model import Life, Status
 from ..core.report import ArtifactRow, Outcome, Report, Why
-from . import amounts, artifacts, rehearsal, runs, table
+from . import amounts, artifacts, effects, rehearsal, runs, table
 from .grid import Block, Grid, GridRow, Tone
 
 SHOWN_ROWS = 20
@@ -181,7 +181,7 @@ def _footer(report: Report, *, verbose: bool) -> list[str]:
         if verbose:
             out += [f"         {line}" for line in report.gateway.evidence]
     taking = report.operation in _TAKING_CHILDREN
-    out += _also(report.results, but=(effects.CHILD, effects.KEPT) if taking else None)
+    out += _also(report.results, but=(CHILD, KEPT) if taking else None)
     if report.children and taking:
         out.append(f"children {report.children} kept: --with-children closes what is spawned, too")
     out += _memory(report.results)
@@ -193,7 +193,7 @@ def _footer(report: Report, *, verbose: bool) -> list[str]:
     if report.undo:
         out.append(f"undo     {report.undo}")
     if report.free:
-        out += [f"key      not free: a message to it is {MESSAGE}", f"free     {report.free}"]
+        out += [f"key      not free: a message to it is {effects.MESSAGE}", f"free     {report.free}"]
     return out
 
 

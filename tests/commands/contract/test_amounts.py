@@ -208,7 +208,8 @@ def test_a_cleanup_weighs_a_file_of_two_sessions_once(store: Store) -> None:
 def test_a_file_that_was_gone_before_it_could_be_put_away_does_not_count() -> None:
     stamp = ".deleted.2016-11-21T00-00-00.000Z"
     moves = [Move(name, name + stamp, size) for name, size in (("a.jsonl", 5), ("a.trajectory.jsonl", 7))]
-    results = Results(archives={"a": ["a.jsonl" + stamp]})
+    results = Results()
+    results.archives["a"] = ["a.jsonl" + stamp]
     assert results.put_away("a", moves, set()) == 5
 
 

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from session_closer.core.actions import How
 from session_closer.core.durable import Move
-from session_closer.core.effects import Effect, How
+from session_closer.core.effects import Effect
 from session_closer.core.model import Status
 from session_closer.openclaw import home
 from session_closer.openclaw.sqlite import leftovers, returnable

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from ...core.effects import Attached
 from ...core.errors import CloserError, Refused
@@ -57,7 +58,7 @@ def attach(here: Installation, plan: Plan) -> Plan:
         return plan
     if here.options.with_jobs:
         found = {pair: [replace(one, off=one.kind == "cron-job") for one in of_it] for pair, of_it in found.items()}
-    return replace(plan, rows=tuple(_with(row, found.get((row.agent, row.key))) for row in plan.rows))
+    return plan._replace(rows=tuple(_with(row, found.get((row.agent, row.key))) for row in plan.rows))
 
 
 def _found(here: Installation, going: Mapping[str, Sequence[Session]]) -> dict[tuple[str, str], list[Attached]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...core import names
-from ...core.effects import REMOVED
+from ...core.actions import REMOVED
 from ...core.errors import Refused
 from ...core.model import Life, Status
 from ...core.report import RestartResult

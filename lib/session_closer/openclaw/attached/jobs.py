@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
-from ...core import effects
+from msgspec.structs import replace
+
+from ...core.actions import DISABLED, EXACT, KEPT
 from ...core.effects import Attached, Effect, Lost
 from ...core.errors import CloserError
 from ...core.escape import plain
@@ -261,9 +262,9 @@ def settled(store: StoreRecord) -> StoreRecord:
 
 def _told(session: SessionRecord) -> SessionRecord:
     asked = {off.id for off in session.jobs}
-    left_on = [one for one in session.effects if one.action == effects.DISABLED and one.id not in asked]
+    left_on = [one for one in session.effects if one.action == DISABLED and one.id not in asked]
     note = "it stays on: the run was interrupted before it came to it"
-    kept = {one.id: replace(one, action=effects.KEPT, undo=effects.EXACT, note=note) for one in left_on}
+    kept = {one.id: replace(one, action=KEPT, undo=EXACT, note=note) for one in left_on}
     if not kept:
         return session
     return session.but(

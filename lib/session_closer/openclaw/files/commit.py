@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ...artifacts import measuring
 from ...core import names
@@ -25,7 +24,6 @@ _TICK_NS = 10_000_000
 _COARSE_NS = 2_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
 class Place:
     """The index to be changed: `backup` is the name that further backups are numbered after.
 
@@ -33,11 +31,19 @@ class Place:
     `warn` whatever else a person should know.
     """
 
-    index: str
-    backup: str
-    displaced: Callable[[str], None]
-    merged: Callable[[], None]
-    warn: Callable[[str], None]
+    def __init__(
+        self,
+        index: str,
+        backup: str,
+        displaced: Callable[[str], None],
+        merged: Callable[[], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        self.index: Final = index
+        self.backup: Final = backup
+        self.displaced: Final = displaced
+        self.merged: Final = merged
+        self.warn: Final = warn
 
     @property
     def folder(self) -> str:

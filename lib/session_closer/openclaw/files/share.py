@@ -28,7 +28,7 @@ from .store import FileStore, Seen, parse, read_index
 _NOTHING: Document[Session] = Document(b"", 0, 0, {})
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class FileShare(Share):
     """A file store's share of a run: `planned` is the text that was backed up, `live` what was installed last.
 

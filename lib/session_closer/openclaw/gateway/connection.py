@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 
 from ...core.errors import GatewayNeeded
 from ...core.escape import quoted
@@ -23,17 +22,14 @@ _UNKNOWN = "unknown method: update.status"
 _NO_RIGHTS = "its hello gives no right to"
 
 
-@dataclass(slots=True)
 class Gateway:
     """A gateway as found, with the links that may work, best first; `beside` are those with an admin's rights."""
 
-    home: Home
-    found: Found
-    links: list[Link]
-    notes: list[str]
-    beside: list[Link] = field(default_factory=list)
-    clock: Clock = REAL
-    pace: Pace = field(default_factory=Pace)
+    def __init__(self, home: Home, found: Found, links: list[Link], notes: list[str], clock: Clock = REAL) -> None:
+        self.home, self.found, self.clock = home, found, clock
+        self.links, self.notes = links, notes
+        self.beside: list[Link] = []
+        self.pace = Pace()
 
     @property
     def usable(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ...core.model import Life
@@ -37,14 +37,14 @@ class Found(NamedTuple):
     far: bool = False
 
 
-@dataclass(slots=True)
 class _Traces:
-    looks: set[int] = field(default_factory=set)
-    ours: dict[int, bool] = field(default_factory=dict)
-    inside: set[int] = field(default_factory=set)
-    started: dict[int, str] = field(default_factory=dict)
-    ports: set[int] = field(default_factory=set)
-    evidence: list[str] = field(default_factory=list)
+    def __init__(self, ports: Iterable[int]) -> None:
+        self.ports = set(ports)
+        self.looks: set[int] = set()
+        self.ours: dict[int, bool] = {}
+        self.inside: set[int] = set()
+        self.started: dict[int, str] = {}
+        self.evidence: list[str] = []
 
     def leave_out(self, what: str, why: str) -> None:
         """Note what counts for nothing."""
@@ -58,7 +58,7 @@ def find(home: Home) -> Found:
     if not processes.are_visible():
         what = "no process can be looked at: /proc is not there, or that of another namespace"
         return Found(Life.UNKNOWN, evidence=(what,), far=True)
-    traces = _Traces(ports=set(home.ports))
+    traces = _Traces(home.ports)
     _read_locks(home, traces)
     _look_at_processes(home, traces)
     # Another user's port is not even called: it could let us wait.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
-from ...core.effects import How
+from ...core.actions import How
 from ...core.export.parts import Parts
 from ...core.model import PlannedRow, Session, Snapshot
 from ...journal.record import StoreRecord

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ...core.actions import How
 from ...core.durable import SESSIONS
-from ...core.effects import How
 from ...core.errors import GatewayNeeded
 from ...core.model import Life, Status
 from ...journal.record import SessionRecord, StoreRecord

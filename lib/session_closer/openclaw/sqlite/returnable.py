@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ...core import names
+from ...core.actions import How
 from ...core.durable import Move
-from ...core.effects import How, Lost
+from ...core.effects import Lost
 from ...core.errors import CloserError
 from ...core.model import Status
 from ...journal import history
