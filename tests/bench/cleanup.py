@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,13 +15,17 @@ import uuid
 from pathlib import Path
 
 from .page import Goal, goals, put, table
-from .side_by_side import closer_environ
+from .side_by_side import Spent, closer_environ, least_safe, ours, spent
 
 RUNS, TRANSCRIPTS, ENTRY_BYTES = 43_200, 2_000, 4096
 ROUNDS = 11
 MOST = 1.3
 AGENT = "main"
-COMMAND = Path(__file__).parents[2] / "bin" / "cleanup-sessions"
+SHOWN = {
+    "ours": "`cleanup-sessions --all-agents --yes --json`",
+    "baseline": "read, filter, back up, write with orjson",
+    "safe": "the least that a safe one can do",
+}
 # The fastest way that people would write: no check, no transcript, nothing to undo but the backup.
 BASELINE = """
 import os, sys, time
@@ -50,26 +53,31 @@ def main() -> int:
         maker.start()
         maker.join()
         size = Path(scratch, "made", "agents", AGENT, "sessions", "sessions.json").stat().st_size
-        took: dict[str, list[float]] = {"ours": [], "baseline": []}
-        peak = {"ours": 0, "baseline": 0}
+        took: dict[str, list[Spent]] = {name: [] for name in SHOWN}
         for number in range(ROUNDS):
-            for name in ("ours", "baseline") if number % 2 else ("baseline", "ours"):
-                seconds, memory = _once(name, Path(scratch))
-                took[name].append(seconds)
-                peak[name] = max(peak[name], memory)
-    ratios = sorted(ours / other for ours, other in zip(took["ours"], took["baseline"], strict=True))
-    ratio = f"{statistics.median(ratios):.2f} (from {ratios[0]:.2f} to {ratios[-1]:.2f})"
-    ours, other = (statistics.median(took[name]) for name in ("ours", "baseline"))
-    weight = {name: f"{bytes_ / size:.1f}" for name, bytes_ in peak.items()}
-    head = ["what", "time", "against the baseline", "peak memory / store"]
-    rows = [
-        ["`cleanup-sessions --all-agents --yes --json`", f"{ours:.2f} s", ratio, weight["ours"]],
-        ["read, filter, back up, write with orjson", f"{other:.2f} s", "1", weight["baseline"]],
-    ]
+            turn = number % len(SHOWN)
+            for name in [*SHOWN][turn:] + [*SHOWN][:turn]:
+                took[name].append(_once(name, Path(scratch)))
+    rows = []
+    for name, shown in SHOWN.items():
+        seconds, processor = (
+            statistics.median(values) for values in zip(*(one[:2] for one in took[name]), strict=True)
+        )
+        peak = max(one.peak for one in took[name]) / size
+        rows.append(
+            [shown, f"{seconds:.2f} s ({processor:.2f})", _against(took[name], took["baseline"]), f"{peak:.1f}"]
+        )
+    ratios = [ours.seconds / other.seconds for ours, other in zip(took["ours"], took["baseline"], strict=True)]
+    head = ["what", "time, of the processor", "against the baseline", "peak memory / store"]
     reached = [Goal(f"≤ {MOST} of the baseline", statistics.median(ratios), MOST)]
     said = f"{RUNS:,} cron runs, {TRANSCRIPTS:,} transcripts, {size >> 20} MiB."
     put("cleanup", f"{said}\n\n{table(head, rows)}\n{goals(reached)}")
     return 0
+
+
+def _against(ours: list[Spent], others: list[Spent]) -> str:
+    ratios = sorted(one.seconds / two.seconds for one, two in zip(ours, others, strict=True))
+    return f"{statistics.median(ratios):.2f} (from {ratios[0]:.2f} to {ratios[-1]:.2f})"
 
 
 def build(made: Path, final: Path) -> None:
@@ -102,23 +110,19 @@ def _entry(run: str, moment: int, folder: Path) -> dict[str, object]:
     return {**entry, "skillsSnapshot": {"prompt": prompt}}
 
 
-def _once(name: str, scratch: Path) -> tuple[float, int]:
-    """Return the seconds and the bytes of memory that one of the two takes on a fresh copy, the whole process."""
+def _once(name: str, scratch: Path) -> Spent:
+    """Return what one of them takes on a fresh copy, the whole process."""
     state = scratch / "state"
     shutil.rmtree(state, ignore_errors=True)
     shutil.copytree(scratch / "made", state)
     os.sync()
     index = state / "agents" / AGENT / "sessions" / "sessions.json"
     words = {
-        "ours": [str(COMMAND), "--state-dir", str(state), "--all-agents", "--yes", "--json"],
+        "ours": [*ours("cleanup-sessions"), "--state-dir", str(state), "--all-agents", "--yes", "--json"],
         "baseline": [sys.executable, "-c", BASELINE, str(index)],
+        "safe": [*least_safe(state), "old"],
     }[name]
-    environ = closer_environ(scratch)
-    started = time.monotonic()
-    process = subprocess.Popen(words, env=environ, stdout=subprocess.DEVNULL)
-    _, code, usage = os.wait4(process.pid, 0)
-    took = time.monotonic() - started
-    assert code == 0, f"{name} ended with {code}"
+    taken = spent(words, closer_environ(scratch))
     left = len(json.loads(index.read_bytes()))
     assert left < 1_500, f"{name} left {left} sessions"
-    return took, usage.ru_maxrss * 1024
+    return taken

@@ -1,4 +1,4 @@
-"""Time closing sessions against the least that any program could do, and against jq and bash."""
+"""Time closing sessions against the least that any program could do, that a safe one could, and jq and bash."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .made import AGENT, build, place
 from .page import Goal, goals, put, table
-from .side_by_side import Case, Taken, closer_environ, measure, ours
+from .side_by_side import Case, Taken, closer_environ, least_safe, measure, ours
 
 KIB = 1024
 HERE = Path(__file__).parent
@@ -83,7 +83,12 @@ def time_job(job: Job, scratch: Path) -> tuple[dict[str, Taken], int]:
     floor = [sys.executable, "-I", "-S", str(HERE / "floor.py"), str(index), str(left)]
     floor += [str(scratch / "files.txt"), STAMP]
     by_hand = ["bash", str(HERE / "by_hand.sh"), str(index), str(scratch / "keys.json"), job.verb, STAMP]
-    cases = [Case("ours", [*words, *keys], prepare, verify), Case("floor", floor, prepare, verify)]
+    safe = [*least_safe(state), job.verb, *keys]
+    cases = [
+        Case("ours", [*words, *keys], prepare, verify),
+        Case("floor", floor, prepare, verify),
+        Case("safe", safe, prepare, verify),
+    ]
     if shutil.which("jq") and job.sessions <= MOST_BY_HAND:
         cases.append(Case("by-hand", by_hand, prepare, verify))
     environ = closer_environ(scratch)
@@ -97,7 +102,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="session-closer-bench-") as scratch:
         for job in JOBS:
             taken, size = time_job(job, Path(scratch))
-            own, floor, hand = taken["ours"], taken["floor"], taken.get("by-hand")
+            own, floor, safe, hand = taken["ours"], taken["floor"], taken["safe"], taken.get("by-hand")
             medians[job] = own.median
             rows.append(
                 [
@@ -106,6 +111,9 @@ def main() -> int:
                     f"{own.median:.2f} s",
                     f"{floor.median:.3f} s",
                     f"{own.against(floor):.1f}",
+                    f"{safe.median:.2f} s",
+                    f"{safe.against(floor):.1f}",
+                    f"{own.against(safe):.2f}",
                     f"{own.against(hand):.2f}" if hand else "—",
                     f"{own.peak / size:.1f}",
                 ]
@@ -113,7 +121,10 @@ def main() -> int:
             if job.most is not None:
                 reached.append(Goal(f"{job.title}: ≤ {job.most} of the floor", own.against(floor), job.most))
             print(rows[-1], flush=True)
-    head = ["sessions", "store", "ours", "floor", "against the floor", "against jq and bash", "peak memory / store"]
+    head = [
+        "sessions", "store", "ours", "floor", "against the floor", "the least safe", "against the floor",
+        "ours against that", "against jq and bash", "peak memory / store",
+    ]  # fmt: skip
     small, big = (
         medians[job] for job in JOBS if job.verb == "keep" and job.sessions >= 10_000 and job.entry_bytes < 5000
     )

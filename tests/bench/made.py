@@ -52,7 +52,8 @@ def place(made: Path, final: Path) -> None:
     if not final.exists():
         shutil.copytree(made, final)
         return
-    shutil.rmtree(final / "session-closer", ignore_errors=True)
+    for records in ("session-closer", "records"):
+        shutil.rmtree(final / records, ignore_errors=True)
     for name in os.listdir(real):
         live, mark, _ = name.partition(".deleted.")
         if mark:

@@ -21,6 +21,15 @@ def ours(command: str) -> list[str]:
     return [sys.executable, str(REPOSITORY / "bin" / command)]
 
 
+def least_safe(state: Path) -> list[str]:
+    """Return how the least that a safe close can do is begun; what is to be closed follows."""
+    import msgspec
+
+    site = str(Path(msgspec.__file__).parents[1])
+    python = [sys.executable, "-I", "-S", "-X", f"pycache_prefix={sys.pycache_prefix}"]
+    return [*python, str(REPOSITORY / "tests" / "bench" / "safe_close.py"), str(state), site]
+
+
 class Case(NamedTuple):
     """One process to be timed: a name, its command line, what makes the place ready and what looks at the end."""
 
