@@ -83,7 +83,7 @@ def kind(key: str, chat_type: str | None = None, *, orphaned: bool = False) -> K
         return Kind.MAIN
     plain = key.lower().strip()
     agent = keys.agent_of(plain)
-    rest = _rest(plain)
+    rest = plain if agent is None else plain.split(":", 2)[2]
     found = _SHAPE.fullmatch(rest)
     if found is not None and found.lastgroup is not None:
         by_key = SHAPES[int(found.lastgroup[1:])].kind

@@ -156,7 +156,9 @@ def _owner(row: _Row) -> str | None:
 def _rows(rules: Rules, snapshot: Snapshot, view: GatewayView, staying: set[str]) -> list[_Row]:
     rows = [_row(rules, session, snapshot, view, staying) for session in _own(snapshot)]
     newest = _newest(rows, rules.policy)
-    return [row._replace(guard=row.guard or (NEWEST if row.session.key in newest else None)) for row in rows]
+    if not newest:
+        return rows
+    return [row._replace(guard=NEWEST) if not row.guard and row.session.key in newest else row for row in rows]
 
 
 def _row(rules: Rules, session: Session, snapshot: Snapshot, view: GatewayView, staying: set[str]) -> _Row:
