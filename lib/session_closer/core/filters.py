@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import durations, planning, selection
 from .details import NOTHING, Details
@@ -13,9 +13,11 @@ from .keys import Target
 from .model import GatewayView, Plan, PlannedRow, Reason, Session, Snapshot, Status
 from .protection import protection
 from .transcripts import is_running
-from .wanted import Wanted
-from .wish import Wish
 from .words import Kind
+
+if TYPE_CHECKING:
+    from .wanted import Wanted
+    from .wish import Wish
 
 
 class Filtered(NamedTuple):

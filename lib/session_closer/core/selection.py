@@ -6,17 +6,19 @@ import heapq
 import math
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import durations, keys
 from .details import NOTHING, Details
 from .errors import CloserError, ExitCode
 from .kinds import kind
-from .model import Session
 from .protection import protection
-from .report import GatewayResult, StoreResult
 from .wanted import Wanted
 from .words import Kind, Sort
+
+if TYPE_CHECKING:
+    from .model import Session
+    from .report import GatewayResult, StoreResult
 
 
 class Match(NamedTuple):

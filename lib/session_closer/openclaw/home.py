@@ -7,16 +7,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..core import keys
 from ..core.errors import Refused, UsageProblem
 from ..core.escape import quoted
-from ..core.policy import Maintenance
 from ..system import files
 from ..system.files import listed
-from . import config, maintenance
+from . import config
 from .environment import STATE_NAMES, below, default_state, home_of, port, real
+
+if TYPE_CHECKING:
+    from ..core.policy import Maintenance
 
 DEFAULT_PORT = 18789
 # What OpenClaw calls the agent of a configuration that names none.
@@ -45,6 +47,8 @@ class Home:
 
     def maintenance(self) -> Maintenance:
         """Return what `session.maintenance` of the configuration sets for a cleanup; Refused where that is wrong."""
+        from . import maintenance  # only a cleanup goes by it
+
         return maintenance.read(self.setting("session", "maintenance"))
 
     def dm_scope(self) -> str:

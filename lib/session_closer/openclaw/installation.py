@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from ..core.model import Snapshot
-from ..core.wish import Options
-from ..ports.context import Context
-from ..ports.store import Store
-from ..system.disk import Disk
-from .attached.mentions import Place
-from .attached.worktrees import Tree
 from .files.neighbours import Neighbours
-from .gateway.connection import Gateway
-from .home import Home
+
+if TYPE_CHECKING:
+    from ..core.model import Snapshot
+    from ..core.wish import Options
+    from ..ports.context import Context
+    from ..ports.store import Store
+    from ..system.disk import Disk
+    from .attached.mentions import Place
+    from .attached.worktrees import Tree
+    from .gateway.connection import Gateway
+    from .home import Home
 
 
 class Installation:

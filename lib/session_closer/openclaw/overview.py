@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from ..core import keys
 from ..core.errors import CloserError, Refused, UnknownAgent
 from ..core.model import Life, Snapshot
 from ..ports.runtime import Part
 from ..system import files
-from ..system.clock import Clock
 from . import migration, owner, registers, stores
 from .files.store import FileStore
-from .home import Home
-from .installation import Installation
+
+if TYPE_CHECKING:
+    from ..system.clock import Clock
+    from .home import Home
+    from .installation import Installation
 
 
 class _Look:

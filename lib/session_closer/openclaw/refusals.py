@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..core.actions import How
 from ..core.errors import CloserError, GatewayNeeded, Refused
 from ..core.model import Life, Route
-from ..ports.share import Readable
-from ..ports.undo import Item
 from ..system import flock
 from . import migration
-from .gateway import service
-from .installation import Installation
+
+if TYPE_CHECKING:
+    from ..ports.share import Readable
+    from ..ports.undo import Item
+    from .installation import Installation
 
 # Nobody is told to start what runs, or may run.
 _FIRST = {
@@ -127,6 +129,8 @@ def _of_import(here: Installation, items: Sequence[Item], *, stop_gateway: bool)
     """Return why deleted sessions may not be imported: no gateway may run meanwhile."""
     if here.gateway.found.life is not Life.UP or not any(item.put_away is How.DELETE for item in items):
         return None
+    from .gateway import service  # few restores stop the gateway
+
     if not stop_gateway:
         what = "deleted sessions are brought back into a database while the gateway is stopped"
         return Refused(what, f"{service.by_hand(here)}; or add --stop-gateway", name="gateway_running")

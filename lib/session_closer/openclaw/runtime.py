@@ -5,28 +5,29 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..core.claims import Claims
 from ..core.errors import CloserError
 from ..core.model import GOING, Plan, Snapshot
-from ..core.report import RestartResult
 from ..journal import history
-from ..journal.record import StoreRecord
-from ..journal.source import Chosen
-from ..ports.context import Context
-from ..ports.runtime import Double, Part
-from ..ports.share import Readable
-from ..ports.store import Store
-from ..ports.undo import Item, Returns
 from . import access, owner, refusals, registers, stores, writable
 from .files.port import Files
 from .gateway import connection
 from .gateway.find import find
-from .home import Home
 from .installation import Installation
 from .served import Served
-from .sqlite.port import Database
+
+if TYPE_CHECKING:
+    from ..core.claims import Claims
+    from ..core.report import RestartResult
+    from ..journal.record import StoreRecord
+    from ..journal.source import Chosen
+    from ..ports.context import Context
+    from ..ports.runtime import Double, Part
+    from ..ports.share import Readable
+    from ..ports.store import Store
+    from ..ports.undo import Item, Returns
+    from .home import Home
 
 
 class OpenClawRuntime:
@@ -75,7 +76,14 @@ class OpenClawRuntime:
     def detect(self, agent: str) -> Store | None:
         """Return an agent's store by what is on disk."""
         kind = stores.kind(self.here.home, agent)
-        return None if kind is None else Files(self.here, agent) if kind == Files.era else Database(self.here, agent)
+        return None if kind is None else self._store(kind, agent)
+
+    def _store(self, kind: str, agent: str) -> Store:
+        if kind == Files.era:
+            return Files(self.here, agent)
+        from .sqlite.port import Database  # only where there is one
+
+        return Database(self.here, agent)
 
     def parts(self, agent: str | None, store: str | None) -> Sequence[Part]:
         """Return the stores of one agent, of one path, or of all agents, for a list."""
@@ -91,7 +99,7 @@ class OpenClawRuntime:
 
     def recorded(self, record: StoreRecord) -> Store:
         """Return the store that a record speaks of."""
-        return Files(self.here, record.agent) if record.era == Files.era else Database(self.here, record.agent)
+        return self._store(record.era, record.agent)
 
     def rebind(self, record: StoreRecord) -> None:
         """Put the chat bindings back of sessions that an interrupted restore has brought back."""

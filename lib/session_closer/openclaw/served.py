@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from ..core.model import GatewayView, Life
-from ..core.report import GatewayResult, RestartResult
 from ..ports.gateway import Interlude
-from .gateway import client, connection, restart, service
-from .installation import Installation
+from .gateway import client, connection
+
+if TYPE_CHECKING:
+    from ..core.model import GatewayView, Life
+    from ..core.report import GatewayResult, RestartResult
+    from .installation import Installation
 
 
 class Served:
     """The gateway of an installation, as an operation needs it."""
 
-    by_hand = restart.BY_HAND
+    by_hand = "openclaw gateway restart"
 
     def __init__(self, here: Installation) -> None:
         self._here = here
@@ -46,10 +49,14 @@ class Served:
 
     def restart(self) -> RestartResult:
         """Restart it, and wait until it answers."""
+        from .gateway import restart
+
         return restart.restart(self._here.home, self._here.gateway.found, self._here.context.clock)
 
     def start(self) -> RestartResult:
         """Start it where a run has stopped it, and wait until it answers."""
+        from .gateway import service
+
         return service.start(self._here)
 
     def meet_again(self) -> None:
@@ -58,6 +65,8 @@ class Served:
 
     def noticed(self, closed: Mapping[str, Sequence[str]]) -> str:
         """Return whether it lists what was closed without it, keys by agent."""
+        from .gateway import restart
+
         return restart.noticed(
             self._here.home, {agent: list(keys) for agent, keys in closed.items()}, self._here.context.clock
         )
@@ -70,7 +79,7 @@ class Served:
             yield made
         finally:
             if self._here.stopped:
-                made.result = service.start(self._here)
+                made.result = self.start()
 
     def leave(self) -> None:
         """End all connections and use none of them again."""

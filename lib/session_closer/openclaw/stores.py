@@ -1,26 +1,25 @@
-"""The kinds of store: one module each and one line here."""
+"""The kinds of store, each a module, and which of them an agent has."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from ..core.errors import Refused
 from ..core.model import Snapshot
 from ..journal import history
 from ..ports.share import Readable
 from ..system.files import exists
-from .files import store as files
+from .files.store import FileStore
 from .home import Home
-from .sqlite import store as sqlite
 from .sqlite.database import holds_sessions
-
-STORES: dict[str, Callable[[Home, str], Readable]] = {"files": files.FileStore, "sqlite": sqlite.SqliteStore}
 
 
 def detect(home: Home, agent: str) -> Readable | None:
     """Return the agent's store by what is on disk, None where there is none; Refused where the evidence is mixed."""
     found = kind(home, agent)
-    return STORES[found](home, agent) if found is not None else None
+    if found != "sqlite":
+        return FileStore(home, agent) if found is not None else None
+    from .sqlite.store import SqliteStore  # only where there is one
+
+    return SqliteStore(home, agent)
 
 
 def absent(home: Home, agent: str) -> Snapshot:

@@ -13,7 +13,7 @@ from ..journal.stopped import STOPPING, stopped
 from ..ports.gateway import Interlude
 from ..ports.share import Share
 from ..ports.store import Store
-from . import handoff, summary
+from . import summary
 from .hold import locked
 from .request import Request
 from .restart import not_begun, nothing_to_restart, restart_once
@@ -109,6 +109,8 @@ def _settled(request: Request, transaction: Transaction, change: Change, restart
     if restart.result == "handed-off" or any(row.status is Status.DEFERRED for row in report.results):
         stores = tuple(map(change.settled, last.stores))
         journal.write(last.but(stores=stores, restart=owed))
+        from . import handoff  # few runs leave something to another process
+
         why = handoff.start(request.runtime, journal, last.id, request.options)
         if not why:
             return report

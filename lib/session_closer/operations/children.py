@@ -111,11 +111,6 @@ def _row(child: Child, found: Look) -> PlannedRow:
     return PlannedRow(child.key, child.agent, child.key, Status.KEPT, session=session, parent=child.parent)
 
 
-def no_more(row: PlannedRow) -> PlannedRow:
-    """Return the row of a child that nothing that goes has for a child any more."""
-    return children.kept(row, Reason.CHILD, "none of what goes is its parent any more")
-
-
 def with_their_parents(found: Look, plan: Plan, choices: Choices, first: Plan | None = None) -> Plan:
     """Return the plan, but that a child stays whose parent does after all."""
     rows = children.with_their_parents(plan.rows, _elsewhere(found, first))

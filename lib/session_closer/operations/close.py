@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING
 
 from ..core import escape, ids, keys, planning
 from ..core.errors import CloserError, Refused
-from ..core.findings import Chores
 from ..core.model import Plan, PlannedRow, Status
 from ..core.report import Report
-from ..core.wish import Options, Wish
 from ..journal import closed, history
 from ..journal.stopped import storage
 from ..ports.context import Console, Context
-from ..ports.runtime import Place
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
 from . import runtimes, summary
@@ -27,6 +24,9 @@ from .restart import nothing_to_restart
 from .transaction import Transaction
 
 if TYPE_CHECKING:
+    from ..core.findings import Chores
+    from ..core.wish import Options, Wish
+    from ..ports.runtime import Place
     from .take_out import Closing
 
 

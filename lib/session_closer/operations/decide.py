@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from ..core import durations, filters, planning, verdicts
-from ..core.details import Details
+from ..core import durations, planning
 from ..core.escape import plain
 from ..core.findings import FREEING, Action, Doubt, Findings
 from ..core.hints import did_you_mean, not_here, tail_of
 from ..core.model import Plan, PlannedRow, Reason, Session, Snapshot, Status
 from ..core.planning import Choices
-from ..core.policy import Rules
 from ..core.words import AUTOMATION, Kind
 from ..journal import clocks, closed, history
-from . import children
-from .request import Look, Request
+
+if TYPE_CHECKING:
+    from ..core.details import Details
+    from ..core.policy import Rules
+    from .request import Look, Request
 
 
 def decide(request: Request, found: Look) -> Plan:
@@ -24,14 +26,19 @@ def decide(request: Request, found: Look) -> Plan:
     plan, choices = _planned(request, found, Choices(stamp=found.stamp))
     plan = _without_losses(request, plan, warns=True)
     if request.options.with_children:
+        from . import children  # few runs take them along
+
         plan = children.with_their_parents(found, plan, choices)
         children.warn(request, found, plan)
     # Once, and not again under the lock.
     plan = plan._replace(rows=_hinted(request, found, plan.rows))
     if request.rules is None:
         request.warn(*planning.spoken_of(plan, named=not request.wish.keep))
-    if request.wish.matching is not None and (going := filters.counted(plan)):
-        request.warn(f"by kind: {going}")
+    if request.wish.matching is not None:
+        from ..core import filters
+
+        if going := filters.counted(plan):
+            request.warn(f"by kind: {going}")
     request.runtime.going({agent: tuple(row.key for row in rows) for agent, rows in plan.by_agent.items()})
     with request.runtime.one_look():
         return _finished(request, found, plan, choices)
@@ -45,6 +52,8 @@ def decide_again(request: Request, found: Look, first: Plan) -> Plan:
     plan, choices = _planned(request, found, Choices(stamp=found.stamp, only=only), first)
     plan = _without_losses(request, plan, warns=False)
     if request.options.with_children:
+        from . import children
+
         plan = children.with_their_parents(found, plan, choices, first)
         children.warn(request, found, plan, first)
     plan = _finished(request, found, plan, choices)
@@ -58,14 +67,16 @@ def decide_again(request: Request, found: Look, first: Plan) -> Plan:
         row._replace(status=Status.ALREADY_CLOSED, moves=()) for row in before if row.key not in snapshot.sessions
     )
     told = {row.key for row in (*rows, *vanished)}
-    unlike = tuple(
-        children.no_more(row)
-        if row.parent
-        else row._replace(status=Status.KEPT, reason=Reason.FILTER, hint="it does not match any more", moves=())
-        for row in before
-        if row.key not in told
-    )
+    unlike = tuple(_no_more(row) for row in before if row.key not in told)
     return plan._replace(rows=(*rows, *vanished, *unlike))
+
+
+def _no_more(row: PlannedRow) -> PlannedRow:
+    """Return the row of a session that a filter takes no more, or that nothing which goes has for a child any more."""
+    if row.parent:
+        hint = "none of what goes is its parent any more"
+        return row._replace(status=Status.KEPT, reason=Reason.CHILD, hint=hint, moves=(), attached=(), left=())
+    return row._replace(status=Status.KEPT, reason=Reason.FILTER, hint="it does not match any more", moves=())
 
 
 def _finished(request: Request, found: Look, plan: Plan, choices: Choices) -> Plan:
@@ -88,6 +99,8 @@ def _without_losses(request: Request, plan: Plan, *, warns: bool) -> Plan:
     kept = plan.kept + len(refused)
     if request.rules is None:
         return plan._replace(rows=tuple(rows), kept=kept)
+    from ..core import verdicts
+
     findings = verdicts.spared(plan.findings, dict.fromkeys(refused, str(Reason.WORKTREE)))
     left = tuple(row for row in rows if row.reason is not Reason.WORKTREE)
     return plan._replace(rows=left, kept=kept, findings=findings)
@@ -113,6 +126,8 @@ def _planned(request: Request, found: Look, choices: Choices, first: Plan | None
     before = closed.closed_before(request.runtime.root, wanted) if wanted else {}
     plan = plan._replace(rows=tuple(_remembered(request, row, before) for row in plan.rows))
     if options.with_children:
+        from . import children
+
         plan = children.added(request, found, plan, choices, first)
     return plan, choices
 
@@ -133,6 +148,8 @@ def _filtered(request: Request, found: Look, choices: Choices) -> tuple[Request,
     wish, now = request.wish, request.clock.seconds()
     if wish.matching is None:
         return request, ()
+    from ..core import filters
+
     snapshots = {agent: request.runtime.marked(snapshot, now) for agent, snapshot in found.snapshots.items()}
     details: dict[str, Mapping[str, Details]] = {}
     if wish.matching.label is not None:
@@ -152,6 +169,8 @@ def _freed(request: Request) -> frozenset[Kind] | None:
 
 def _by_policy(request: Request, rules: Rules, found: Look, choices: Choices, first: Plan | None) -> Plan:
     """Return the plan of a cleanup; what may not go is spared, and counted."""
+    from ..core import verdicts  # what was named needs no policy
+
     rules = _unless_behind(request, rules)
     runtime = request.runtime
     snapshots = {agent: runtime.marked(snapshot, rules.now) for agent, snapshot in found.snapshots.items()}
@@ -209,6 +228,8 @@ def _unless_behind(request: Request, rules: Rules) -> Rules:
 
 def _ours_to_free(request: Request, rules: Rules, snapshot: Snapshot) -> dict[str, Action]:
     """Return which archived sessions the policy frees, and why: ours, and those that were to stay so by age alone."""
+    from ..core import verdicts
+
     found = {session.key: (session, action) for session, action in verdicts.archived(rules, snapshot)}
     ours = _archived_by_us(request, snapshot.agent, [session for session, _ in found.values()])
     actions = {key: (found[key][1], stays) for (_, key), stays in ours.items()}

@@ -8,12 +8,15 @@ import select
 import shutil
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
-from ..core.wish import Options
-from ..journal.journal import Journal
-from ..ports.runtime import Runtime
 from ..system import processes
 from .task import Task
+
+if TYPE_CHECKING:
+    from ..core.wish import Options
+    from ..journal.journal import Journal
+    from ..ports.runtime import Runtime
 
 # Python starts slowly on a busy machine.
 _BEGIN_SECONDS = 10.0

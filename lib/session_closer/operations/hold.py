@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from ..core.errors import Busy
-from ..ports.runtime import Runtime
-from ..ports.share import Readable
-from ..ports.store import Store
 from ..system import flock
 from ..system.files import is_folder
 from . import recover
+
+if TYPE_CHECKING:
+    from ..ports.runtime import Runtime
+    from ..ports.share import Readable
+    from ..ports.store import Store
 
 _ROUNDS = 5
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ..artifacts import scan
 from ..core import listed
@@ -14,10 +15,12 @@ from ..core.report import StoreResult
 from ..core.wish import Options
 from ..journal import history
 from ..journal.stopped import storage
-from ..ports.artifacts import Home, Place
 from ..ports.context import Context
 from ..system.clock import REAL, Clock
 from . import home_folders, homes
+
+if TYPE_CHECKING:
+    from ..ports.artifacts import Home, Place
 
 ORPHANS, ARCHIVES, EXPORTS, RECEIPTS = "orphans", "archives", "exports", "receipts"
 

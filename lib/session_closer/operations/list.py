@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ..core import durations, selection
 from ..core.details import NOTHING, Details
 from ..core.errors import CloserError
-from ..core.model import GatewayView
 from ..core.report import StoreResult
 from ..core.selection import Listing, Match, Row
 from ..core.transcripts import is_running
-from ..core.wanted import Wanted
 from ..core.wish import Options
 from ..core.words import Sort
 from ..ports.context import Context
-from ..ports.runtime import Part, Place, Runtime
 from ..system.clock import REAL, Clock
 from . import runtimes
+
+if TYPE_CHECKING:
+    from ..core.model import GatewayView
+    from ..core.wanted import Wanted
+    from ..ports.runtime import Part, Place, Runtime
 
 
 def look(where: Place, wanted: Wanted, clock: Clock = REAL) -> Listing:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ..core import names
 from ..core.errors import CloserError
 from ..core.model import Plan, Route, Snapshot
-from ..ports.store import Store
 from .request import Look, Request
+
+if TYPE_CHECKING:
+    from ..ports.store import Store
 
 
 def look(request: Request, settle: Callable[[str], None] | None) -> Look:

@@ -7,21 +7,24 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ..core.errors import CloserError
 from ..core.model import PUT_AWAY, Life, Status
-from ..core.report import RestartResult
 from ..journal import history
 from ..journal.codec import scan
 from ..journal.history import damaged, folders, named_records, open_runs, receipt_path
 from ..journal.journal import Journal, bury_unborn
 from ..journal.record import STOPPED, Damaged, Ended, RestartRecord, RunRecord, StoreRecord, with_store
-from ..ports.gateway import Gateway
-from ..ports.runtime import Runtime
 from ..ports.store import Interrupted, StoreGone
 from ..system import files, processes
-from ..system.clock import Clock
 from ..system.disk import Disk
+
+if TYPE_CHECKING:
+    from ..core.report import RestartResult
+    from ..ports.gateway import Gateway
+    from ..ports.runtime import Runtime
+    from ..system.clock import Clock
 
 _YOUNG_SECONDS = 60.0
 _ENDED = "the process that was to close it was ended"

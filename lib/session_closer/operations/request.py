@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..core.errors import CloserError
 from ..core.model import GatewayView, Plan, Snapshot
-from ..core.policy import Rules
 from ..core.report import Rehearsal
-from ..core.wish import Options, Wish
-from ..ports.gateway import Gateway
-from ..ports.runtime import Runtime
-from ..ports.store import Store
-from ..system.clock import Clock
+
+if TYPE_CHECKING:
+    from ..core.errors import CloserError
+    from ..core.policy import Rules
+    from ..core.wish import Options, Wish
+    from ..ports.gateway import Gateway
+    from ..ports.runtime import Runtime
+    from ..ports.store import Store
+    from ..system.clock import Clock
 
 
 class Request(NamedTuple):

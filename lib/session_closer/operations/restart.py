@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..core.model import Life, Route, Status
 from ..core.report import RestartResult
 from ..journal.record import RestartRecord
-from ..ports.gateway import Gateway
-from ..ports.runtime import Runtime
-from ..ports.share import Share
-from ..ports.store import Ledger
 from ..system import processes
-from ..system.clock import Clock
+
+if TYPE_CHECKING:
+    from ..ports.gateway import Gateway
+    from ..ports.runtime import Runtime
+    from ..ports.share import Share
+    from ..ports.store import Ledger
+    from ..system.clock import Clock
 
 # A gateway wrote a row 2 s after its run was seen to have ended.
 LAST_WRITE_SECONDS = 5.0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ..core.artifacts import Artifact, KindRule, Limits
-from ..core.export.parts import Parts
-from ..core.listed import Held, SessionLine, Use
-from ..system.clock import Clock
-from ..system.disk import Disk
+if TYPE_CHECKING:
+    from ..core.artifacts import Artifact, KindRule, Limits
+    from ..core.export.parts import Parts
+    from ..core.listed import Held, SessionLine, Use
+    from ..system.clock import Clock
+    from ..system.disk import Disk
 
 
 class Profile(NamedTuple):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from ..core.wish import Options
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
+
+if TYPE_CHECKING:
+    from ..core.wish import Options
 
 
 def _nothing(*_: object) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ..core.model import GatewayView, Life
-from ..core.report import GatewayResult, RestartResult
+if TYPE_CHECKING:
+    from ..core.model import GatewayView, Life
+    from ..core.report import GatewayResult, RestartResult
 
 
 class Interlude:

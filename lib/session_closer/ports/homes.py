@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..core.artifacts import KindRule
 from ..core.errors import UsageProblem
 from ..core.patterns import Pattern, is_of
-from ..system.clock import Clock
-from ..system.disk import Disk
 from .artifacts import Disposal, Home, Profile, Stowage
+
+if TYPE_CHECKING:
+    from ..core.artifacts import KindRule
+    from ..system.clock import Clock
+    from ..system.disk import Disk
 
 
 def folder(environ: Mapping[str, str], named: str) -> str:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ..core.claims import Claims
-from ..core.errors import CloserError
-from ..core.model import Plan, Snapshot
-from ..core.policy import Maintenance
-from ..core.report import RestartResult
-from ..journal.record import StoreRecord
-from ..journal.source import Chosen
-from ..system.clock import Clock
-from .context import Context
-from .gateway import Gateway
-from .share import Readable
-from .store import Store
-from .undo import Item, Past, Returns
+if TYPE_CHECKING:
+    from ..core.claims import Claims
+    from ..core.errors import CloserError
+    from ..core.model import Plan, Snapshot
+    from ..core.policy import Maintenance
+    from ..core.report import RestartResult
+    from ..journal.record import StoreRecord
+    from ..journal.source import Chosen
+    from ..system.clock import Clock
+    from .context import Context
+    from .gateway import Gateway
+    from .share import Readable
+    from .store import Store
+    from .undo import Item, Past, Returns
 
 
 class Place(Protocol):

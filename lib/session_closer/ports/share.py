@@ -6,16 +6,18 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..core import names
-from ..core.budget import HashBudget
-from ..core.details import Details
 from ..core.model import PUT_AWAY, PlannedRow, Reason, Route, Session, Snapshot, Status, Traits
 from ..core.report import Outcome
 from ..core.results import Results
-from ..journal.record import StoreRecord
 from ..system.clock import REAL, Clock
+
+if TYPE_CHECKING:
+    from ..core.budget import HashBudget
+    from ..core.details import Details
+    from ..journal.record import StoreRecord
 
 FINISHES = "the same command again finishes it"
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ..core.budget import HashBudget
 from ..core.errors import Refused
-from ..core.export.parts import Parts
-from ..core.model import PlannedRow, Session, Snapshot
 from ..journal.record import Damaged, RestartRecord, StoreRecord
-from ..journal.source import Chosen, ChosenSession
 from .share import Readable, Share
-from .undo import Item, Returns
+
+if TYPE_CHECKING:
+    from ..core.budget import HashBudget
+    from ..core.export.parts import Parts
+    from ..core.model import PlannedRow, Session, Snapshot
+    from ..journal.source import Chosen, ChosenSession
+    from .undo import Item, Returns
 
 
 class Ledger(Protocol):

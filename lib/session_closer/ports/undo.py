@@ -6,15 +6,17 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..core.actions import How
-from ..core.durable import Move
 from ..core.effects import Effect, Lost, lost
 from ..core.model import Snapshot, Status
 from ..core.report import Found, Outcome
-from ..journal.record import Mode, Off, StoreRecord
-from ..journal.source import Source
+
+if TYPE_CHECKING:
+    from ..core.durable import Move
+    from ..journal.record import Mode, Off, StoreRecord
+    from ..journal.source import Source
 
 _BACK = frozenset({Status.RESTORED, Status.WOULD_RESTORE})
 

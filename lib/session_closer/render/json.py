@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from ..core import durations
 from ..core.ending import exit_code, is_fine, shown_rows
 from ..core.errors import CloserError, ExitCode
-from ..core.export.exported import Exported
 from ..core.report import (
     ArtifactRow,
     Found,
@@ -24,6 +23,7 @@ from ..core.report import (
 from . import amounts, artifacts, effects, excerpt, rehearsal, runs
 
 if TYPE_CHECKING:
+    from ..core.export.exported import Exported
     from ..core.selection import Listing, Row
 
 LIST = "list-sessions"

@@ -9,23 +9,25 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...core import names
 from ...core.actions import REMOVED
 from ...core.errors import Refused
 from ...core.model import Life, Status
-from ...core.report import RestartResult
-from ...journal.record import Kept
-from ...journal.source import Chosen
-from ...ports.undo import Item, Returns
 from ...system import files
 from ...system.clock import REAL, Clock
-from ...system.disk import Disk
 from ..gateway.find import find
-from ..home import Home
-from ..installation import Installation
 from . import kept, mentions
+
+if TYPE_CHECKING:
+    from ...core.report import RestartResult
+    from ...journal.record import Kept
+    from ...journal.source import Chosen
+    from ...ports.undo import Item, Returns
+    from ...system.disk import Disk
+    from ..home import Home
+    from ..installation import Installation
 
 KIND = "binding"
 _ATTEMPTS = 20

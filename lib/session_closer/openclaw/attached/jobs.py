@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -14,12 +14,14 @@ from ...core.errors import CloserError
 from ...core.escape import plain
 from ...core.model import PUT_AWAY, Status
 from ...journal.record import Off, SessionRecord, StoreRecord
-from ...ports.share import Share
-from ...ports.undo import Item, Returns
 from ..gateway import connection
-from ..gateway.connection import Gateway
 from ..gateway.link import CallRefused, Link, LinkLost, LinkRefused
-from ..installation import Installation
+
+if TYPE_CHECKING:
+    from ...ports.share import Share
+    from ...ports.undo import Item, Returns
+    from ..gateway.connection import Gateway
+    from ..installation import Installation
 
 _CALL_SECONDS = 60.0
 _PAGE, _PAGES = 200, 100

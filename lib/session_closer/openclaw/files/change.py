@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
-from ...artifacts.measuring import Hash
 from ...core.errors import GatewayNeeded, Refused
 from ...core.model import Life, PlannedRow, Route
-from ...ports.store import Ledger
-from ..attached import bindings, kept
+from ..gateway import connection
 from ..gateway.find import find
-from ..installation import Installation
-from ..sqlite.close import again
 from . import close as closing
 from .share import FileShare, prepare
-from .store import FileStore
+
+if TYPE_CHECKING:
+    from ...artifacts.measuring import Hash
+    from ...ports.store import Ledger
+    from ..installation import Installation
+    from .store import FileStore
 
 
 def take_out(
@@ -50,7 +52,7 @@ def take_out(
             if here.home.url is None:
                 here.gateway.found = find(here.home)
             if here.options.via != "auto" or here.gateway.found.life is not Life.DOWN:
-                raise GatewayNeeded(f"the gateway stopped answering: {lost}", again(here.gateway))
+                raise GatewayNeeded(f"the gateway stopped answering: {lost}", connection.again(here.gateway))
             closing.to_files(share)
     closing.through_files(here.disk, share, here.gateway.found.life)
     share.finished = True
@@ -62,6 +64,8 @@ def take_out(
 
 def _keep_bindings(here: Installation, ledger: Ledger, share: FileShare) -> None:
     """Keep the chat bindings that the gateway removes along with its sessions; a warning where they cannot be read."""
+    from ..attached import bindings, kept  # only a gateway removes them
+
     rows = [row for row in share.rows if row.route is Route.GATEWAY and row.session is not None]
     bound = [row for row in rows if any(one.kind == bindings.KIND for one in row.attached)]
     if not bound:

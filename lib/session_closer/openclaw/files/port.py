@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from ...artifacts.measuring import Hash
 from ...core import names
-from ...core.export.parts import Parts
 from ...core.model import PlannedRow, Session, Snapshot, Status
-from ...journal.record import StoreRecord
-from ...journal.source import Chosen, ChosenSession
-from ...ports.share import Share
 from ...ports.store import Interrupted, Ledger, Store
-from ...ports.undo import Item, Returns
-from ..installation import Installation
 from .store import FileStore
 
 if TYPE_CHECKING:
+    from ...core.export.parts import Parts
+    from ...journal.record import StoreRecord
+    from ...journal.source import Chosen, ChosenSession
+    from ...ports.share import Share
+    from ...ports.undo import Item, Returns
+    from ..installation import Installation
     from .returnable import Before
 
 
@@ -79,9 +79,10 @@ class Files(FileStore, Store):
 
     def follow_up(self, share: Share) -> None:
         """Switch off the cron jobs that are bound to what was closed."""
-        from ..attached import jobs
+        if self._here.options.with_jobs:
+            from ..attached import jobs
 
-        jobs.switch_off(self._here, share, share.results.those(Status.CLOSED))
+            jobs.switch_off(self._here, share, share.results.those(Status.CLOSED))
 
     def is_lent(self, share: Share) -> bool:
         """Tell whether a session uses by now what was put away."""

@@ -221,3 +221,8 @@ def way_out(gateway: Gateway) -> str:
     if now.life is Life.UP:
         return f"the gateway runs, process {now.pid}: wait"
     return "openclaw gateway start" if now.life is Life.DOWN else "openclaw gateway status"
+
+
+def again(gateway: Gateway) -> str:
+    """Return what to do where a gateway has stopped answering in the middle of a run."""
+    return f"{way_out(gateway)}, then the same command again: it finishes what was begun"

@@ -23,7 +23,6 @@ _STATUS_SECONDS = 60.0
 _PAUSE = 0.2
 _PATIENT_PAUSE = 1.0
 _SETTLE_SECONDS = 3.0
-BY_HAND = "openclaw gateway restart"
 _WHERE_STARTED = "restart it where you started it"
 
 

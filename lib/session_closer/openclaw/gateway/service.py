@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ...core.errors import CloserError, GatewayNeeded, Refused
 from ...core.model import Life
 from ...core.report import RestartResult
 from ...journal.record import STOPPED, RestartRecord
-from ...ports.store import Ledger
 from ...system import processes
-from ..installation import Installation
 from .command import OpenClaw, first_object
 from .connection import Gateway
 from .find import Found, find
 from .link import LinkLost, LinkRefused
 from .restart import healthy
+
+if TYPE_CHECKING:
+    from ...ports.store import Ledger
+    from ..installation import Installation
 
 _STOP_SECONDS, _START_SECONDS, _STATUS_SECONDS = 90.0, 120.0, 60.0
 _PAUSE = 0.25

@@ -16,6 +16,7 @@ from ...journal.record import SessionRecord, StoreRecord
 from ...ports.share import Share
 from ...ports.store import Ledger
 from ..attached import jobs, kept
+from ..gateway import connection
 from ..gateway.link import LinkLost, LinkRefused
 from ..installation import Installation
 from . import close
@@ -83,7 +84,7 @@ def take_out(
         except (LinkLost, LinkRefused) as problem:
             lost = problem
     if lost is not None:
-        raise GatewayNeeded(f"the gateway stopped answering: {lost}", close.again(here.gateway))
+        raise GatewayNeeded(f"the gateway stopped answering: {lost}", connection.again(here.gateway))
 
 
 def _expected(deletions: int, most: float) -> str:

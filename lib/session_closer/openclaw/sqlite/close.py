@@ -14,7 +14,6 @@ from ...core.model import PlannedRow, Status
 from ...journal.record import Kept, SessionRecord, StoreRecord
 from ...ports.share import FINISHES, Share
 from ..gateway import client as sessions
-from ..gateway import connection
 from ..gateway.connection import Gateway
 from ..gateway.link import CallRefused, LinkLost, LinkRefused
 from .store import Row, SqliteStore, archives_of
@@ -138,11 +137,6 @@ def _keep(share: Share, keep: Keep, sessions: Sequence[tuple[str, str | None]]) 
     if kept is not None:
         share.record = share.record.but(kept=(*share.record.kept, kept))
         share.note(share.record)
-
-
-def again(gateway: Gateway) -> str:
-    """Return what to do where a gateway has stopped answering in the middle of a run."""
-    return f"{connection.way_out(gateway)}, then the same command again: it finishes what was begun"
 
 
 def deleted(gateway: Gateway, key: str, session_id: str) -> list[str]:

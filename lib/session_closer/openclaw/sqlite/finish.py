@@ -11,6 +11,7 @@ from ...core.model import Status
 from ...journal.record import SessionRecord, StoreRecord
 from ...system.clock import REAL, Clock
 from ..gateway import client as sessions
+from ..gateway import connection
 from ..gateway.connection import Gateway
 from ..gateway.link import CallRefused, LinkLost, LinkRefused
 from . import close
@@ -100,5 +101,5 @@ def _asked_again(
         why = problem
     except (LinkLost, LinkRefused) as problem:
         what = f"an interrupted run archived {escape.plain(session.key)}, which is not finished: {problem}"
-        raise GatewayNeeded(what, close.again(gateway)) from None
+        raise GatewayNeeded(what, connection.again(gateway)) from None
     return store.rows([session.key]).get(session.key), why

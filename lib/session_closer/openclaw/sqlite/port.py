@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from ...core.actions import How
-from ...core.export.parts import Parts
-from ...core.model import PlannedRow, Session, Snapshot
-from ...journal.record import StoreRecord
-from ...journal.source import Chosen, ChosenSession
-from ...ports.share import Share
 from ...ports.store import Interrupted, Ledger, Store
-from ...ports.undo import Item, Returns
-from ..installation import Installation
 from .store import SqliteStore
+
+if TYPE_CHECKING:
+    from ...core.export.parts import Parts
+    from ...core.model import PlannedRow, Session, Snapshot
+    from ...journal.record import StoreRecord
+    from ...journal.source import Chosen, ChosenSession
+    from ...ports.share import Share
+    from ...ports.undo import Item, Returns
+    from ..installation import Installation
 
 
 class Database(SqliteStore, Store):

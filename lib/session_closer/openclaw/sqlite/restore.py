@@ -18,13 +18,12 @@ from ...ports.undo import Item, Returns
 from ...system import files
 from .. import from_bundle
 from ..attached import modes
-from ..gateway import client, service
+from ..gateway import client, connection, service
 from ..gateway.connection import Gateway
 from ..gateway.link import CallRefused, LinkLost, LinkRefused
 from ..installation import Installation
 from ..undo import make_folder, recorded
 from . import importer, leftovers, returnable
-from .close import again
 from .store import SqliteStore
 
 # For each session: a gateway that un-archives a thousand in a row has no worker left for its other clients.
@@ -69,7 +68,7 @@ def _unarchive(here: Installation, ledger: Ledger, store: SqliteStore, todo: Seq
             except CallRefused as problem:
                 refused.update(dict.fromkeys((key for key, _ in targets), problem))
     except (LinkLost, LinkRefused) as problem:
-        raise GatewayNeeded(f"the gateway stopped answering: {problem}", again(here.gateway)) from None
+        raise GatewayNeeded(f"the gateway stopped answering: {problem}", connection.again(here.gateway)) from None
     finally:
         here.context.console.watch(len(todo), len(todo))
         _judge(store, todo, refused, returns)
