@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .model import Status
-from .report import ArtifactRow, Outcome
+
+if TYPE_CHECKING:
+    from .report import ArtifactRow, Outcome
 
 _AWAY = frozenset({Status.CLOSED, Status.WOULD_CLOSE, Status.ARCHIVED, Status.WOULD_ARCHIVE})
 _FREED = frozenset({Status.EXPIRED, Status.WOULD_EXPIRE, Status.DELETED, Status.WOULD_DELETE})

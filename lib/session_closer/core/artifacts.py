@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .durations import AHEAD, shown
-from .findings import Doubt
+
+if TYPE_CHECKING:
+    from .findings import Doubt
 
 # What was written to so short a time ago is taken by no limit: it may be about to be written to again.
 FRESH_SECONDS = 600.0

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from . import names
 from .claims import Claims
-from .model import Snapshot
-from .policy import Rules
+
+if TYPE_CHECKING:
+    from .model import Snapshot
+    from .policy import Rules
 
 
 def orphan_groups(snapshot: Snapshot, lent: Iterable[Claims] = ()) -> list[tuple[str, ...]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import names
-from .model import Session
+
+if TYPE_CHECKING:
+    from .model import Session
 
 
 def user_of(name: str, lent: Mapping[str, Claims]) -> str | None:

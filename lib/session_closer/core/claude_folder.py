@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
-from .artifacts import Artifact
 from .patterns import Pattern
+
+if TYPE_CHECKING:
+    from .artifacts import Artifact
 
 TRANSCRIPT, RESULTS, DEBUG, TASKS, TELEMETRY = "transcript", "tool_results", "debug", "todo", "telemetry"
 KINDS = frozenset({TRANSCRIPT, RESULTS, DEBUG, TASKS, TELEMETRY})

@@ -11,11 +11,10 @@ from .escape import quoted
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _BYTES = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}
 _MOST_BYTES = 1 << 60
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?", re.IGNORECASE)
+_DURATION = r"(?i)(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?"
 # As OpenClaw reads 1d12h: each part has a unit, and nothing stands between them.
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.IGNORECASE)
-_PARTS = re.compile(rf"(?:{_PART.pattern})+", re.IGNORECASE)
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)?", re.IGNORECASE)
+_PART = r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)"
+_SIZE = r"(?i)(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)?"
 _LONGEST = 100 * 365 * SECONDS["d"]
 # 1973 and 9999, in ms: what is before is in seconds or in nothing, and a later time is no time.
 _EVER, _NEVER = 100_000_000_000, 253_402_214_400_000
@@ -44,11 +43,11 @@ def seconds(value: object, *, unit: str | None = None, longest: float = _LONGEST
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     text = str(value).strip()
-    found = _DURATION.fullmatch(text)
+    found = re.fullmatch(_DURATION, text)
     if found is not None and (found[2] or unit):
         parts = [(found[1], found[2] or unit or "")]
     else:
-        parts = _PART.findall(text) if _PARTS.fullmatch(text) else []
+        parts = re.findall(_PART, text, re.IGNORECASE) if re.fullmatch(f"(?:{_PART})+", text, re.IGNORECASE) else []
     length = sum(float(count) * SECONDS[name.lower()] for count, name in parts)
     return length if parts and length <= longest else None
 
@@ -65,7 +64,7 @@ def size(value: object) -> int | None:
     """Return the bytes of a size such as 500mb, None where it is none; the units are powers of 1024."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    found = _SIZE.fullmatch(str(value).strip())
+    found = re.fullmatch(_SIZE, str(value).strip())
     if found is None:
         return None
     unit = (found[2] or "").lower().replace("i", "")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from .errors import ExitCode
 from .model import CHANGED, FINE, Status
-from .report import ArtifactRow, Outcome, Report
 
-Row = TypeVar("Row", Outcome, ArtifactRow)
+if TYPE_CHECKING:
+    from .report import ArtifactRow, Outcome, Report
+
+Row = TypeVar("Row", "Outcome", "ArtifactRow")
 
 # What goes with a session may have been left although the session itself is as it was asked for.
 _WITH_MORE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.RESTORED, Status.ALREADY_RESTORED})

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from .words import Kind
+if TYPE_CHECKING:
+    from .words import Kind
 
 
 class Action(StrEnum):

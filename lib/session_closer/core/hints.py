@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from . import escape, ids, keys
-from .model import PlannedRow, Snapshot
+
+if TYPE_CHECKING:
+    from .model import PlannedRow, Snapshot
 
 _HINTS = 3
 

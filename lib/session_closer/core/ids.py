@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from .keys import Target
-from .model import Session, Snapshot
+if TYPE_CHECKING:
+    from .keys import Target
+    from .model import Session, Snapshot
 
 # As OpenClaw makes them; a shorter beginning, or another word, is a slip in the name of a project.
 _BEGINNING = re.compile(r"[0-9a-f]{8}[0-9a-f-]*", re.IGNORECASE)

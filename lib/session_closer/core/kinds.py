@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 from . import keys
@@ -68,8 +69,6 @@ SHAPES = (
     ),
     Shape(Kind.MAIN, r"(?=.*:)(?:.*:)?main(?::.*)?", "what a main session is about"),
 )
-_SHAPE = re.compile("|".join(f"(?P<n{number}>{shape.pattern})" for number, shape in enumerate(SHAPES)), re.DOTALL)
-_PROBED = re.compile(_MODEL_RUN)
 # `direct` is left out: OpenClaw writes it into whatever was talked to over its web chat.
 _BY_CHAT_TYPE: Mapping[str, Kind] = {"group": Kind.GROUP, "channel": Kind.CHANNEL, "thread": Kind.THREAD}
 
@@ -84,7 +83,7 @@ def kind(key: str, chat_type: str | None = None, *, orphaned: bool = False) -> K
     plain = key.lower().strip()
     agent = keys.agent_of(plain)
     rest = plain if agent is None else plain.split(":", 2)[2]
-    found = _SHAPE.fullmatch(rest)
+    found = _shape().fullmatch(rest)
     if found is not None and found.lastgroup is not None:
         by_key = SHAPES[int(found.lastgroup[1:])].kind
         return Kind.CRON_ORPHAN if orphaned and by_key is Kind.CRON else by_key
@@ -93,6 +92,12 @@ def kind(key: str, chat_type: str | None = None, *, orphaned: bool = False) -> K
     if ":" not in rest and (rest.startswith("project-") or agent == keys.DEFAULT_AGENT):
         return Kind.PROJECT
     return Kind.OTHER
+
+
+@cache
+def _shape() -> re.Pattern[str]:
+    """Return all shapes as one pattern, made when a kind is first asked for: that takes as long as ten modules."""
+    return re.compile("|".join(f"(?P<n{number}>{shape.pattern})" for number, shape in enumerate(SHAPES)), re.DOTALL)
 
 
 def _rest(plain: str) -> str:
@@ -107,7 +112,7 @@ def job_of(key: str) -> str | None:
 
 def openclaw_deletes(key: str, of_kind: Kind) -> bool:
     """Tell whether OpenClaw's own cleanup of a database would delete such a session, where it archives others."""
-    return of_kind in OPENCLAW_DELETES or bool(_PROBED.fullmatch(_rest(key.lower().strip())))
+    return of_kind in OPENCLAW_DELETES or bool(re.fullmatch(_MODEL_RUN, _rest(key.lower().strip())))
 
 
 def is_peer_direct(key: str) -> bool:

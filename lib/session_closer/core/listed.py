@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import durations
 from .errors import CloserError, ExitCode
-from .report import StoreResult
+
+if TYPE_CHECKING:
+    from .report import StoreResult
 
 OPEN = "open"
 

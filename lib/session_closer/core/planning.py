@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import escape, fileplan, keys, transcripts
-from .claims import Claims
 from .escape import quoted
-from .keys import Target
 from .kinds import kind
 from .model import GatewayView, Plan, PlannedRow, Reason, Route, Session, Snapshot, Status
 from .protection import PINNED, protection
 from .words import Kind
+
+if TYPE_CHECKING:
+    from .claims import Claims
+    from .keys import Target
 
 
 class Choices(NamedTuple):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import durations
 from .durations import SECONDS
 from .errors import Ours, UsageProblem
 from .escape import quoted
-from .keys import Target
 from .words import STALE_KINDS, Kind
+
+if TYPE_CHECKING:
+    from .keys import Target
 
 DAY = SECONDS["d"]
 ORPHANS = DAY

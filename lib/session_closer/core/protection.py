@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from .model import Session
+from typing import TYPE_CHECKING
+
 from .words import DURABLE, Kind
+
+if TYPE_CHECKING:
+    from .model import Session
 
 PINNED, BOUND, RUNNING = "pinned", "bound", "running"
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from . import names
-from .durable import Move
 from .model import Status
+
+if TYPE_CHECKING:
+    from .durable import Move
 
 
 class Results:

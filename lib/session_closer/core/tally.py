@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .findings import FREEING, Action, Findings, Verdict, weight
 from .kinds import openclaw_deletes
 from .model import Status, Traits
-from .policy import Policy
 from .report import Outcome, Why
+
+if TYPE_CHECKING:
+    from .policy import Policy
 
 _GONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.WOULD_CLOSE, Status.WOULD_ARCHIVE})
 _FREED = frozenset({Status.EXPIRED, Status.WOULD_EXPIRE})

@@ -6,16 +6,18 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import durations, keys, names, transcripts
 from .findings import Action, Findings, Verdict, weight
 from .kinds import is_peer_direct, kind
-from .model import GatewayView, Session, Snapshot
-from .policy import Policy, Rules
 from .protection import BOUND, PINNED, RUNNING, protection
 from .transcripts import is_running
 from .words import AUTOMATION, Kind
+
+if TYPE_CHECKING:
+    from .model import GatewayView, Session, Snapshot
+    from .policy import Policy, Rules
 
 # A session that was just made has no transcript yet.
 MISSING_SECONDS = 600.0

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .keys import Target
-
 if TYPE_CHECKING:
+    from .keys import Target
     from .policy import Rules
     from .wanted import Wanted
 

@@ -11,7 +11,7 @@ from ..core import names
 from ..core.errors import Refused, UsageProblem
 from ..core.escape import quoted
 from ..core.model import PUT_AWAY
-from ..core.report import ReceiptRow
+from ..core.shown import ReceiptRow
 from . import history, receipts, runs
 from .codec import decode
 from .record import ArtifactRecord, Damaged, RunRecord, StoreRecord

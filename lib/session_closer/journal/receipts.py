@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from ..core import escape, ids, keys, names
 from ..core.errors import Busy, Ours, Refused
 from ..core.model import PUT_AWAY, Status
-from ..core.report import ReceiptRow
+from ..core.shown import ReceiptRow
 from . import history, runs
 from .codec import decode
 from .record import Damaged, RunRecord, StoreRecord

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import chain, islice
 
 from ..core.model import PUT_AWAY
-from ..core.report import ReceiptRow
+from ..core.shown import ReceiptRow
 from . import history
 from .codec import decode
 from .record import Damaged, RunRecord, SessionRecord, StoreRecord

@@ -13,7 +13,7 @@ from ..core import escape, names
 from ..core.durable import Move
 from ..core.errors import CloserError, Ours, Refused
 from ..core.model import PUT_AWAY, Status
-from ..core.report import Found
+from ..core.shown import Found
 from ..journal import history
 from ..journal.codec import scan
 from ..journal.record import Damaged, RunRecord, SessionRecord

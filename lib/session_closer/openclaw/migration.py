@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 
 from ..core.errors import Refused
@@ -55,7 +56,7 @@ def installed(command: OpenClaw) -> str | None:
         _, out, _ = command.run(*VERSION, seconds=_SECONDS)
     except (LinkRefused, LinkLost):
         return None
-    told = PATTERN.search(out)
+    told = re.search(PATTERN, out)
     return told[0] if told else None
 
 

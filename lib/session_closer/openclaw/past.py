@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ..core.durable import SESSIONS
 from ..core.model import Snapshot
-from ..core.report import Found
+from ..core.shown import Found
 from ..journal import history, receipts
 from ..journal.record import StoreRecord
 from ..journal.source import Source

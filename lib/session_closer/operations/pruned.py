@@ -11,7 +11,8 @@ from ..core import artifacts
 from ..core.artifacts import Artifact, Limits, Verdicts
 from ..core.errors import CloserError
 from ..core.model import Status
-from ..core.report import ArtifactRow, StoreResult, Totals
+from ..core.report import ArtifactRow, StoreResult
+from ..core.shown import Totals
 from ..core.wish import Options
 from . import home_folders
 

@@ -10,7 +10,8 @@ from ..core.ending import is_fine
 from ..core.errors import ChangedUnderneath, Refused, UsageProblem
 from ..core.escape import plain
 from ..core.model import Plan, Session, Status
-from ..core.report import Rehearsal, Report
+from ..core.report import Report
+from ..core.shown import Rehearsal
 from ..core.wish import Options
 from ..journal import history
 from ..ports.context import Console, Context

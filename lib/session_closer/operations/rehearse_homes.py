@@ -13,7 +13,8 @@ from ..core.errors import UsageProblem
 from ..core.escape import plain
 from ..core.listed import Held, SessionLine, Use
 from ..core.model import Status
-from ..core.report import ArtifactRow, Rehearsal, Report
+from ..core.report import ArtifactRow, Report
+from ..core.shown import Rehearsal
 from ..core.wish import Options
 from ..journal.stopped import storage
 from ..ports.artifacts import Disposal, Home, Place, Profile, Stowage

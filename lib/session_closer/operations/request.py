@@ -7,11 +7,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..core.model import GatewayView, Plan, Snapshot
-from ..core.report import Rehearsal
 
 if TYPE_CHECKING:
     from ..core.errors import CloserError
     from ..core.policy import Rules
+    from ..core.shown import Rehearsal
     from ..core.wish import Options, Wish
     from ..ports.gateway import Gateway
     from ..ports.runtime import Runtime
@@ -76,4 +76,4 @@ class Look(NamedTuple):
 
 
 # Does in a copy what is planned, and takes it back.
-Rehearse = Callable[[Request, Plan], Rehearsal]
+Rehearse = Callable[[Request, "Plan"], "Rehearsal"]

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 
 from ..core.errors import CloserError
-from ..core.report import Report, RunPart, RunShown
+from ..core.report import Report
+from ..core.shown import RunPart, RunShown
 from ..core.wish import Options
 from ..journal import receipts, runs
 from ..journal.record import HOME, RunRecord, StoreRecord

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core import filerows
 from ..core.actions import CHILD
 from ..core.ending import is_fine, shown_rows
-from ..core.errors import CloserError
 from ..core.model import CHANGED, FINE, GOING, Plan, PlannedRow, Status, Traits
 from ..core.report import Outcome, Report, RestartResult, StoreResult
 from ..journal.record import Ended
-from ..ports.share import Share
 from . import weights
-from .request import Look, Request
-from .transaction import Transaction
+
+if TYPE_CHECKING:
+    from ..core.errors import CloserError
+    from ..ports.share import Share
+    from .request import Look, Request
+    from .transaction import Transaction
 
 _DONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.EXPIRED})
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from ..core.actions import How
 from ..core.effects import Effect, Lost, lost
 from ..core.model import Snapshot, Status
-from ..core.report import Found, Outcome
+from ..core.report import Outcome
+from ..core.shown import Found
 
 if TYPE_CHECKING:
     from ..core.durable import Move

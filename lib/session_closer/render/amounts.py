@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core import amounts, durations
-from ..core.amounts import Amount
-from ..core.report import ArtifactRow, Outcome, Report
+
+if TYPE_CHECKING:
+    from ..core.amounts import Amount
+    from ..core.report import ArtifactRow, Outcome, Report
 
 
 def ahead(report: Report, rows: Sequence[Outcome | ArtifactRow]) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core import durations
 from ..core.ending import is_fine
 from ..core.escape import plain
 from ..core.model import Status
-from ..core.report import ArtifactRow, Report, Totals
 from . import amounts
 from .grid import Block, Grid, GridRow, Tone
+
+if TYPE_CHECKING:
+    from ..core.report import ArtifactRow, Report
+    from ..core.shown import Totals
 
 SHOWN_ROWS = 20
 _NOTHING = {"restore-sessions": "nothing to restore"}

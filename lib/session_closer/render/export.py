@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core import durations
 from ..core.escape import plain, shown
-from ..core.export.result import ExportReport, Trajectory
 from ..core.report import Report
-from .grid import Block
 from .json import exported, shared
+
+if TYPE_CHECKING:
+    from ..core.export.result import ExportReport, Trajectory
+    from .grid import Block
 
 EXPORT = "export-sessions"
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core import durations
 from ..core.escape import plain
-from ..core.listed import Inventory, SessionLine, Use
 from ..core.report import Report
 from .grid import Block, Grid, GridRow
 from .json import LIST, shared
+
+if TYPE_CHECKING:
+    from ..core.listed import Inventory, SessionLine, Use
 
 _HEADS = ("AGE", "STATE", "FILES", "SIZE", "PROTECTED", "PROFILE", "SOURCE", "ID", "TITLE")
 _USAGE = ("AGENT", "KIND", "COUNT", "SIZE")

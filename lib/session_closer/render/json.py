@@ -10,21 +10,14 @@ from typing import TYPE_CHECKING, Any
 from ..core import durations
 from ..core.ending import exit_code, is_fine, shown_rows
 from ..core.errors import CloserError, ExitCode
-from ..core.report import (
-    ArtifactRow,
-    Found,
-    GatewayResult,
-    Outcome,
-    Report,
-    RestartResult,
-    StoreResult,
-    Why,
-)
+from ..core.report import GatewayResult, Outcome, Report, RestartResult, StoreResult, Why
 from . import amounts, artifacts, effects, excerpt, rehearsal, runs
 
 if TYPE_CHECKING:
     from ..core.export.exported import Exported
+    from ..core.report import ArtifactRow
     from ..core.selection import Listing, Row
+    from ..core.shown import Found
 
 LIST = "list-sessions"
 _SHARED_MEMBERS = ("ok", "exitCode", "operation", "dryRun", "gateway", "warnings", "error")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..core import durations
 from ..core.ending import is_fine
-from ..core.listed import Inventory, Use
 from ..core.model import CHANGED, Status
-from ..core.report import ArtifactRow, Outcome, Report
-from ..core.selection import Listing, Row
 from .page import Bar, Cell, Chart, Column, Line, Page
 from .rehearsal import lines as rehearsed
+
+if TYPE_CHECKING:
+    from ..core.listed import Inventory, Use
+    from ..core.report import ArtifactRow, Outcome, Report
+    from ..core.selection import Listing, Row
 
 _DAY = 24 * 60 * 60
 _AGES = (("under a day", 1), ("1 to 7 days", 7), ("7 to 30 days", 30), ("30 to 90 days", 90))

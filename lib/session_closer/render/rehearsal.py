@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..core.report import Rehearsal
+if TYPE_CHECKING:
+    from ..core.shown import Rehearsal
 
 _SHOWN = 20
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core import durations
 from ..core.escape import plain, quoted
-from ..core.report import ReceiptRow, Report, RunPart, RunShown
 from .grid import Block, Grid, GridRow, Tone
+
+if TYPE_CHECKING:
+    from ..core.report import Report
+    from ..core.shown import ReceiptRow, RunPart, RunShown
 
 _HEADS = ("RUN", "AGE", "COMMAND", "DID", "AGENT", "REASON")
 _PARTS = ("THEN", "NOW", "SIZE", "WHAT")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..core import durations, keys
 from ..core.escape import plain
-from ..core.report import Found
-from ..core.selection import Listing, Row
 from .grid import Block, Grid, GridRow, Tone
+
+if TYPE_CHECKING:
+    from ..core.selection import Listing, Row
+    from ..core.shown import Found
 
 _MOST_COLUMNS = 40
 _HEADS = ("WHEN", "REASON", "SIZE", "BY", "ID", "KEY")

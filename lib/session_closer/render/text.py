@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from ..core import durations
 from ..core.actions import CHILD, KEPT
 from ..core.ending import is_fine
-from ..core.errors import CloserError
 from ..core.escape import plain
 from ..core.model import Life, Status
-from ..core.report import ArtifactRow, Outcome, Report, Why
 from . import amounts, artifacts, effects, rehearsal, runs, table
 from .grid import Block, Grid, GridRow, Tone
+
+if TYPE_CHECKING:
+    from ..core.errors import CloserError
+    from ..core.report import ArtifactRow, Outcome, Report, Why
 
 SHOWN_ROWS = 20
 _SHOWN_EFFECTS = 5

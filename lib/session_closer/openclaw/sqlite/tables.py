@@ -20,12 +20,12 @@ _QUOTED = re.compile(r'"([^"\\]{1,512})"')
 _TEXT_TYPES = frozenset({"TEXT", ""})
 # The session itself: its row, its windows and its transcript, which an undo brings back whole.
 SESSION = frozenset({"session_nodes", "session_entries", "session_windows", "transcript_events"})
-_ITSELF = re.compile(
+_ITSELF = (
     r"session_nodes|session_entries|session_windows|session_transcript_.*|transcript_.*|"
     r"session_canonical_validation_pending|memory_.*|.*_fts(_.*)?|sqlite_.*"
 )
 # What only tells what has happened: no close changes it, and nothing is done by it.
-_LOGS = re.compile(r"audit_events|capture_.*|diagnostic_events|skill_usage|message_tool_run_outcomes|.*_tombstones")
+_LOGS = r"audit_events|capture_.*|diagnostic_events|skill_usage|message_tool_run_outcomes|.*_tombstones"
 # Rows that go with a session although no foreign key says so (docs/measurements.md).
 _GO_ALONG = frozenset(
     {
@@ -70,7 +70,7 @@ def tables(connection: Connection) -> list[Table]:
     cascades = _cascades(connection, names)
     found = []
     for name in names:
-        if _ITSELF.fullmatch(name) or _LOGS.fullmatch(name):
+        if re.fullmatch(_ITSELF, name) or re.fullmatch(_LOGS, name):
             continue
         rows = _bounded_count(connection, name)
         if not rows:
