@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from copy import copy
 from functools import cached_property
 from itertools import chain
 
@@ -200,7 +200,9 @@ class Closing:
         if share is None:
             return store
         # One store at a time: what was let go of is in memory for this alone.
-        return self._found.stores[store.agent].settled(replace(share, record=share.whole(share.record)))
+        read = copy(share)
+        read.record = share.whole(share.record)
+        return self._found.stores[store.agent].settled(read)
 
     @cached_property
     def _shares(self) -> Mapping[tuple[str, str], Share]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
@@ -62,7 +61,6 @@ class Readable(Protocol):
         return {}
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class Share:
     """One store's share of a run, as it goes on: what is planned, its record, and what became of each session.
 
@@ -74,19 +72,24 @@ class Share:
     they were then, by key, and `whole` reads the record again.
     """
 
-    store: Readable
-    rows: list[PlannedRow]
-    record: StoreRecord
-    note: Callable[[StoreRecord], None]
-    hashes: HashBudget
-    whole: Callable[[StoreRecord], StoreRecord] = lambda record: record
-    clock: Clock = REAL
-    edited: bool = False
-    finished: bool = False
-    results: Results = field(default_factory=Results)
-    warnings: list[str] = field(default_factory=list)
-    tidied: list[Outcome] = field(default_factory=list)
-    told: dict[str, Outcome] = field(default_factory=dict)
+    def __init__(
+        self,
+        *,
+        store: Readable,
+        rows: list[PlannedRow],
+        record: StoreRecord,
+        note: Callable[[StoreRecord], None],
+        hashes: HashBudget,
+        whole: Callable[[StoreRecord], StoreRecord] = lambda record: record,
+        clock: Clock = REAL,
+    ) -> None:
+        self.store, self.rows, self.record = store, rows, record
+        self.note, self.hashes, self.whole, self.clock = note, hashes, whole, clock
+        self.edited = self.finished = False
+        self.results = Results()
+        self.warnings: list[str] = []
+        self.tidied: list[Outcome] = []
+        self.told: dict[str, Outcome] = {}
 
     def rest(self, bare: StoreRecord) -> None:
         """Keep of a store that is finished its results and the record as it is given here: there may be many stores."""

@@ -66,9 +66,8 @@ def restore_store(
     record = _prepare(here, store, live, todo, name)
     record = record.but(kept=_kept(some), installs=planned.new.sha256 if planned.new is not None else "")
     ledger.note_first(record)
-    share = FileShare(
-        store=store, rows=[], record=record, note=ledger.note, hashes=ledger.hashes, planned=live, warnings=warnings
-    )
+    share = FileShare(store=store, rows=[], record=record, note=ledger.note, hashes=ledger.hashes, planned=live)
+    share.warnings = warnings
     ledger.shares.append(share)
     from_bundle.put_down(disk, store.folder, todo, some[0].source.copies)
     back = _all_files_back(here, store, todo, returns)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ...artifacts import measuring
@@ -19,6 +18,7 @@ from ...core.model import PlannedRow, Session, Status
 from ...journal.record import SessionRecord, StoreRecord
 from ...ports.share import Share
 from ...system import files
+from ...system.clock import REAL, Clock
 from ...system.disk import Disk
 from . import commit
 from .lock import StoreLock
@@ -28,7 +28,6 @@ from .store import FileStore, Seen, parse, read_index
 _NOTHING: Document[Session] = Document(b"", 0, 0, {})
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class FileShare(Share):
     """A file store's share of a run: `planned` is the text that was backed up, `live` what was installed last.
 
@@ -38,13 +37,27 @@ class FileShare(Share):
     """
 
     store: FileStore
-    planned: Document[Session]
-    live: Document[Any] | None = None
-    lent: Callable[[], Mapping[str, Claims]] = dict
-    cut: bool = False
-    checked: Stamp | None = None
-    seen: Seen | None = None
-    watch: Callable[[int, int], None] = lambda _done, _total: None
+
+    def __init__(
+        self,
+        *,
+        store: FileStore,
+        rows: list[PlannedRow],
+        record: StoreRecord,
+        note: Callable[[StoreRecord], None],
+        hashes: HashBudget,
+        whole: Callable[[StoreRecord], StoreRecord] = lambda record: record,
+        clock: Clock = REAL,
+        planned: Document[Session],
+        lent: Callable[[], Mapping[str, Claims]] = dict,
+        watch: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> None:
+        super().__init__(store=store, rows=rows, record=record, note=note, hashes=hashes, whole=whole, clock=clock)
+        self.planned, self.lent, self.watch = planned, lent, watch
+        self.live: Document[Any] | None = None
+        self.cut = False
+        self.checked: Stamp | None = None
+        self.seen: Seen | None = None
 
     def forget(self) -> None:
         """Let go of the texts, which nobody needs once the store is changed: there may be many stores."""
