@@ -213,7 +213,11 @@ class Root:
         return Became.LIVE
 
     def _rename(self, source: str, target: str) -> None:
-        if ("/" in source or "/" in target) and os.path.dirname(source) != os.path.dirname(target):
+        # Two plain names, as of ten thousands of files nearly all have.
+        if "/" not in source and "/" not in target and source not in _NO_NAMES and target not in _NO_NAMES:
+            self._disk.rename_new(f"{self._path}/{source}", f"{self._path}/{target}")
+            return
+        if os.path.dirname(source) != os.path.dirname(target):
             raise ValueError(f"{source} would leave its folder as {target}")
         self._disk.rename_new(self._at(source), self._at(target))
 
@@ -222,7 +226,6 @@ class Root:
         is_whole = "/" in name
         if (name.rpartition("/")[2] if is_whole else name) in _NO_NAMES or (is_whole and not os.path.isabs(name)):
             raise ValueError(f"{name} is no name in {self._path}")
-        # Called twice for each of ten thousands of files.
         return name if is_whole else f"{self._path}/{name}"
 
     def _remove_folder(self, path: str) -> None:

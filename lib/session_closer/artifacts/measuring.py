@@ -24,12 +24,12 @@ SIZE = 2
 
 def live(folder: str, move: Move, budget: HashBudget) -> Move:
     """Return the move with what its file is now, before it is renamed; as it was where there is no file."""
-    return _measured(_path(folder, move.source), move, budget)
+    return _measured(folder, move.source, move, budget)
 
 
 def archived(folder: str, move: Move, budget: HashBudget) -> Move:
     """Return the move with what its archive is now: a run that was cut off may have written on."""
-    return _measured(_path(folder, move.target), move, budget)
+    return _measured(folder, move.target, move, budget)
 
 
 def _path(folder: str, name: str) -> str:
@@ -37,22 +37,24 @@ def _path(folder: str, name: str) -> str:
     return name if name.startswith("/") else f"{folder}/{name}"
 
 
-def _measured(path: str, move: Move, budget: HashBudget) -> Move:
+def _measured(folder: str, name: str, move: Move, budget: HashBudget) -> Move:
     # Size and time of a folder say nothing about what is in it.
     if move.folder:
         return move
+    path = name if name.startswith("/") else f"{folder}/{name}"
     try:
         found = os.lstat(path)
     except FileNotFoundError:
         return move
-    if (move.size, move.mtime_ns) == (found.st_size, found.st_mtime_ns):
+    size, mtime_ns = found.st_size, found.st_mtime_ns
+    if move.size == size and move.mtime_ns == mtime_ns:
         return move
     digest = None
-    if budget.takes(found.st_size):
+    if budget.files and budget.takes(size):
         # Without it the archive is known by its size and time, as a large one is.
         with contextlib.suppress(OSError):
             digest = sha256(path)
-    return move.but(size=found.st_size, mtime_ns=found.st_mtime_ns, sha256=digest)
+    return Move(move.source, move.target, size, mtime_ns, digest, move.root)
 
 
 def beside(work: Callable[[], Made]) -> Callable[[], Made]:

@@ -9,15 +9,15 @@ _RUN_FILES = 250
 
 
 class HashBudget:
-    """What is left of it, for all stores of a run together."""
+    """What is left of it, for all stores of a run together: so many `files`, and their bytes."""
 
     def __init__(self, files: int = _RUN_FILES) -> None:
-        self._files, self._bytes = files, _RUN_BYTES
+        self.files, self._bytes = files, _RUN_BYTES
 
     def takes(self, size: int) -> bool:
         """Tell whether a file of this size, in bytes, may be read, and count it if so."""
-        if not self._files or size > min(FILE_BYTES, self._bytes):
+        if not self.files or size > min(FILE_BYTES, self._bytes):
             return False
-        self._files -= 1
+        self.files -= 1
         self._bytes -= size
         return True

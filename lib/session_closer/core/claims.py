@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import names
@@ -35,6 +36,14 @@ class Claims(NamedTuple):
                 files.add(name)
                 ids.add(name.removesuffix(".jsonl"))
         return cls(frozenset(ids), frozenset(files))
+
+    @classmethod
+    def together(cls, claims: Sequence[Claims]) -> Claims:
+        """Return what any of these claim."""
+        if len(claims) == 1:
+            return claims[0]
+        ids, files = (frozenset(chain.from_iterable(each)) for each in zip(*claims, strict=True))
+        return cls(ids, files)
 
     def cover(self, name: str) -> bool:
         """Tell whether one of the sessions could call this file its own."""

@@ -27,22 +27,34 @@ def of(
     No name in the folder may end with `stamp`.
     """
     going = {row.key for row in rows}
-    kept = Claims.of(session for key, session in snapshot.sessions.items() if key not in going)
-    folder = _Folder(snapshot, kept, lent, stamp)
+    kept = Claims.of([session for key, session in snapshot.sessions.items() if key not in going])
+    used = Claims.together([kept, *lent.values()])
+    folder = _Folder(snapshot, kept, lent, used, stamp, f"{snapshot.folder}/", names.transcript_ending(stamp))
     plan = FilePlan([], [])
     for row in rows:
         session = row.session
         assert session is not None
-        files = folder.sorted_out(session)
-        plan.warnings.extend(files.said)
+        moves, whole = folder.usual(session), True
+        left: tuple[str, ...] = ()
+        if moves is None:
+            files = folder.sorted_out(session)
+            plan.warnings.extend(files.said)
+            moves, left, whole = tuple(files.go), folder.whole(files.stay), files.whole
         if session.status == "running" and view.life is Life.DOWN:
             plan.warnings.append(f"{quoted(session.key)} says running, but nothing runs: left over from a crash")
-        left = tuple(name if name.startswith("/") else f"{snapshot.folder}/{name}" for name in files.stay)
-        # Most rows of a long list are as they were planned, and a copy costs more than the comparison.
-        if files.go or row.moves or (row.delete_transcript, row.left) != (files.whole, left):
-            row = row._replace(moves=tuple(files.go), delete_transcript=files.whole, left=left)  # noqa: PLW2901
-        plan.rows.append(row)
+        plan.rows.append(_with(row, moves, left, whole=whole))
     return plan
+
+
+def _with(row: PlannedRow, moves: tuple[Move, ...], left: tuple[str, ...], *, whole: bool) -> PlannedRow:
+    # Most rows of a long list are as they were planned, and a copy costs more than the comparison.
+    if not moves and not row.moves and row.delete_transcript is whole and row.left == left:
+        return row
+    # A third of the time of `_replace`.
+    return PlannedRow(
+        row.given, row.agent, row.key, row.status, row.reason, row.session, row.route, moves, whole, row.was_running,
+        row.hint, row.frees, row.attached, left, row.parent,
+    )  # fmt: skip
 
 
 class _Files(NamedTuple):
@@ -55,12 +67,40 @@ class _Files(NamedTuple):
 
 
 class _Folder(NamedTuple):
-    """An agent's folder as it was found, and who besides the sessions that go uses its files."""
+    """An agent's folder as it was found, and who besides the sessions that go uses its files.
+
+    `used` is what any of those claims, `path` and `ending` what a transcript there has around its name once archived.
+    """
 
     snapshot: Snapshot
     kept: Claims
     lent: Mapping[str, Claims]
+    used: Claims
     stamp: str
+    path: str
+    ending: str
+
+    def usual(self, session: Session) -> tuple[Move, ...] | None:
+        """Return the moves of a session that can have no file but the transcript that OpenClaw gives it.
+
+        None where its files have to be sorted out: of ten thousand sessions hardly one's.
+        """
+        own, path = session.session_id, session.session_file
+        name = f"{own}.jsonl"
+        if (path and path != self.path + name) or own in self.used.ids or name in self.used.files:
+            return None
+        if own is None or not session.id_usable or not names.USUAL.fullmatch(name):
+            return None
+        there, snapshot = self.snapshot.by_owner.get(own, ()), self.snapshot
+        if not there and name not in snapshot.files:
+            return ()
+        if len(there) != 1 or there[0] != name or name not in snapshot.files:
+            return None
+        return (Move(there[0], there[0] + self.ending),)
+
+    def whole(self, stay: Sequence[str]) -> tuple[str, ...]:
+        """Return the whole paths of files."""
+        return tuple([name if name.startswith("/") else self.path + name for name in stay])
 
     def sorted_out(self, session: Session) -> _Files:
         """Return which files of a session go, which stay, and what is said of those."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from typing import NamedTuple
 
 from .errors import UsageProblem
@@ -14,6 +15,8 @@ MAX_NAME = 128
 
 _AGENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _ALWAYS_KEPT = frozenset({"global", "unknown", "main"})
+# Characters that neither one of these nor a row without a name can end with.
+_NO_MAIN = frozenset(map(chr, range(ord("!"), ord("~") + 1))) - frozenset("lLnN:")
 
 
 class Target(NamedTuple):
@@ -131,8 +134,18 @@ def folded(key: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).casefold()).strip()
 
 
+def all_folded(keys: Collection[str]) -> list[str]:
+    """Return what `folded` returns of each of many keys."""
+    if all(map(str.isascii, keys)):
+        return list(map(str.strip, map(str.lower, keys)))
+    return list(map(folded, keys))
+
+
 def is_main(key: str) -> bool:
     """Tell whether this is a main session, or one of the rows that always stay."""
+    # Of ten thousand keys hardly one can be.
+    if key[-1:] in _NO_MAIN:
+        return False
     plain = folded(key)
     # A row without a name is no session that OpenClaw has made, and what it stands for is anybody's guess.
     nameless = not plain or key.endswith(":")

@@ -225,7 +225,7 @@ class Plan(_Decided):
     @cached_property
     def closing(self) -> tuple[PlannedRow, ...]:
         """The rows whose sessions are to be closed."""
-        return tuple(row for row in self.rows if row.status is Status.WOULD_CLOSE)
+        return tuple([row for row in self.rows if row.status is Status.WOULD_CLOSE])
 
     @cached_property
     def by_agent(self) -> Mapping[str, Sequence[PlannedRow]]:

@@ -36,6 +36,8 @@ _USAGE_CACHE = ".usage-cost-cache"
 # OpenClaw names the transcript of a forked session so.
 _FORK = re.compile(rf"\d{{4}}-\d{{2}}-\d{{2}}T[\w-]+?_(?P<id>{_UUID})(?:-topic-[A-Za-z0-9._%-]+)?")
 _GENERATED = re.compile(_UUID)
+# A transcript as OpenClaw names most: nobody else can call it its own.
+USUAL = re.compile(rf"{_UUID}\.jsonl")
 
 
 def is_run_id(text: str) -> bool:
@@ -193,6 +195,8 @@ def is_generated(session_id: str) -> bool:
 
 def owners(name: str) -> set[str]:
     """Return every session id that could call this live file its own."""
+    if USUAL.fullmatch(name):
+        return {name[:-6]}
     name = base(name)
     if _is_plain(name):
         return {name[:-6]} if _is_own(name) else set()
@@ -218,8 +222,9 @@ def stamp(moment: datetime) -> str:
 
 def free_stamp(moment: datetime, taken: Iterable[str]) -> str:
     """Return the first stamp at or after a moment that no name in the folder ends with."""
-    there, end = list(taken), stamp(moment)
-    while any(name.endswith(end) for name in there):
+    # No name has a NUL in it, so this is one look at all of them.
+    there, end = "\0".join(taken) + "\0", stamp(moment)
+    while f"{end}\0" in there:
         moment += timedelta(milliseconds=1)
         end = stamp(moment)
     return end
@@ -233,7 +238,12 @@ def archive_name(live: str, text: str) -> str:
     """
     name = base(live)
     spoken = _is_own(name) if _is_plain(name) else bool(owners(name)) and not is_companion(name)
-    return f"{live}.{'deleted' if spoken else 'bak'}.{text}"
+    return live + (transcript_ending(text) if spoken else f".bak.{text}")
+
+
+def transcript_ending(text: str) -> str:
+    """Return what the archive of a transcript has behind its live name."""
+    return f".deleted.{text}"
 
 
 def can_be_archived(name: str) -> bool:

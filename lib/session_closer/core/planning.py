@@ -12,6 +12,7 @@ from .escape import quoted
 from .kinds import kind
 from .model import GatewayView, Plan, PlannedRow, Reason, Route, Session, Snapshot, Status
 from .protection import PINNED, protection
+from .routes import deletable, route
 from .words import Kind
 
 if TYPE_CHECKING:
@@ -71,13 +72,14 @@ def keep_only(targets: Sequence[Target], snapshot: Snapshot, view: GatewayView, 
             unknown.append(PlannedRow(target.given, target.agent, target.candidates[0], Status.NOT_FOUND))
     if unknown:
         return Plan(tuple(unknown), kept=len(snapshot.sessions))
+    own = f"agent:{snapshot.agent}:"
     wanted = {
         (snapshot.agent, key): key
-        for key in snapshot.sessions
+        for key, session in snapshot.sessions.items()
         if key not in kept
         and not keys.is_main(key)
-        and is_own(key, snapshot)
-        and (not snapshot.sessions[key].archived or (snapshot.agent, key) in choices.freeing)
+        and (key.startswith(own) or is_own(key, snapshot))
+        and (not session.archived or (snapshot.agent, key) in choices.freeing)
     }
     # Of two that a project id fits, which one was to be kept is not known.
     loose = {pair for pair in wanted if keys.folded(pair[1]) in fitting} if fitting else ()
@@ -143,7 +145,7 @@ def spoken_of(plan: Plan, *, named: bool) -> list[str]:
     if named:
         return [f"{quoted(session.key)} is pinned" for session in sessions if session.pinned]
     why = Counter(
-        protection(kind(one.key, one.chat_type, orphaned=one.orphaned), one, running=False) for one in sessions
+        [protection(kind(one.key, one.chat_type, orphaned=one.orphaned), one, running=False) for one in sessions]
     )
     counted = ", ".join(f"{why[word]} {word}" for word in (PINNED, *map(str, Kind)) if why[word])
     return [f"among them: {counted}"] if counted else []
@@ -164,19 +166,28 @@ def _decide(
     loose: Collection[tuple[str, str]] = (),
 ) -> list[PlannedRow]:
     """Return the rows with what becomes of each; `loose` are those that only a project id has named."""
-    doubles = {agent: _doubles(snapshots[agent].sessions) for agent in {agent for agent, _ in wanted}}
+    agents = {agent for agent, _ in wanted}
+    doubles = {agent: _doubles(snapshots[agent].sessions) for agent in agents}
+    clear = {agent for agent in agents if not doubles[agent] and _is_clear(snapshots[agent], view, choices)}
     rows = []
-    for (agent, key), given in wanted.items():
-        if choices.only is None or (agent, key) in choices.only:
-            alike = doubles[agent].get(keys.folded(key), ()) if doubles[agent] else ()
+    for pair, given in wanted.items():
+        if choices.only is None or pair in choices.only:
+            agent, key = pair
             session = snapshots[agent].sessions[key]
             row = PlannedRow(given, agent, key, Status.WOULD_CLOSE, None, session)
-            rows.append(
-                _decided(
-                    row, session, snapshots[agent], view, choices=choices, alike=alike, loose=(agent, key) in loose
-                )
-            )
+            # Nothing else can be said of most rows of a long list.
+            if agent not in clear or session.status == "running" or keys.is_main(key):
+                alike = doubles[agent].get(keys.folded(key), ()) if doubles[agent] else ()
+                row = _decided(row, session, snapshots[agent], view, choices=choices, alike=alike, loose=pair in loose)
+            rows.append(row)
     return rows
+
+
+def _is_clear(snapshot: Snapshot, view: GatewayView, choices: Choices) -> bool:
+    """Tell whether all that decides upon a session of a store without doubles is what stands in its row."""
+    by_file = Route.FILES in snapshot.traits.writers and (choices.via == "files" or not view.usable)
+    frees = not snapshot.traits.hides or choices.freed is None
+    return by_file and frees and not (snapshot.locked or view.active or choices.own)
 
 
 def _decided(
@@ -245,7 +256,7 @@ def _refused(row: PlannedRow, reason: Reason, hint: str) -> PlannedRow:
 
 def _doubles(sessions: Collection[str]) -> dict[str, list[str]]:
     """Return the keys that a person could mistake for each other, by the form in which they are equal."""
-    forms = [keys.folded(key) for key in sessions]
+    forms = keys.all_folded(sessions)
     if len(set(forms)) == len(forms):
         return {}
     found: dict[str, list[str]] = defaultdict(list)
@@ -272,28 +283,4 @@ def _finish(rows: Sequence[PlannedRow], snapshots: Mapping[str, Snapshot], view:
 def _kept(snapshots: Mapping[str, Snapshot], rows: Sequence[PlannedRow]) -> int:
     """Return how many sessions stay; several agents may have one index."""
     there = {snapshot.path: len(snapshot.sessions) for snapshot in snapshots.values()}
-    return sum(there.values()) - sum(row.status is Status.WOULD_CLOSE for row in rows)
-
-
-def route(session: Session, snapshot: Snapshot, view: GatewayView, via: str, alike: Collection[str] = ()) -> Route:
-    """Return who takes the entry out; the table stands in docs/design.md. `alike`: as for `deletable`."""
-    if Route.FILES not in snapshot.traits.writers:
-        return Route.GATEWAY
-    if via == "files" or not view.usable:
-        return Route.FILES
-    return Route.GATEWAY if deletable(session, snapshot, alike) else Route.FILES
-
-
-def deletable(session: Session, snapshot: Snapshot, alike: Collection[str] = ()) -> bool:
-    """Tell whether `sessions.delete` would find exactly this entry and no other.
-
-    `alike`: the keys of the store, this one among them, that differ by no more than case or normalisation.
-    """
-    own = keys.agent_of(session.key) == snapshot.agent and snapshot.own_index
-    if not own or not session.key.isprintable() or session.key != session.key.strip():
-        return False
-    if snapshot.traits.any_case:
-        # A key may have upper case there (a Matrix room), and the session id that goes along tells rows apart.
-        return sum(snapshot.sessions[key].session_id == session.session_id for key in alike) <= 1
-    # In a file it also takes out, unseen, every key that is the same in lower case (2026.5.7).
-    return session.key == session.key.lower() and len(alike) <= 1
+    return sum(there.values()) - sum([row.status is Status.WOULD_CLOSE for row in rows])

@@ -39,7 +39,7 @@ def decide(request: Request, found: Look) -> Plan:
 
         if going := filters.counted(plan):
             request.warn(f"by kind: {going}")
-    request.runtime.going({agent: tuple(row.key for row in rows) for agent, rows in plan.by_agent.items()})
+    request.runtime.going({agent: tuple([row.key for row in rows]) for agent, rows in plan.by_agent.items()})
     with request.runtime.one_look():
         return _finished(request, found, plan, choices)
 
@@ -278,4 +278,6 @@ def _hinted(request: Request, found: Look, rows: Sequence[PlannedRow]) -> tuple[
         elsewhere = request.runtime.holders(agent, set(tails.values()))
         for at, tail in tails.items():
             hints[at] = not_here(rows[at], elsewhere.get(tail, ()), request.options.see)
+    if not hints:
+        return tuple(rows)
     return tuple(row._replace(hint=hints[at]) if at in hints else row for at, row in enumerate(rows))

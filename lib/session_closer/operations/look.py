@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from ..core import names
@@ -46,9 +47,8 @@ def look(request: Request, settle: Callable[[str], None] | None) -> Look:
     by_command = any(Route.FILES not in store.traits.writers for store in stores.values())
     agents = wish.agents() if not runtime.context.options.with_children else sorted(snapshots)
     view = request.gateway.view(agents, by_command=by_command)
-    stamp = names.free_stamp(
-        runtime.context.clock.now(), (name for found in snapshots.values() for name in found.taken)
-    )
+    taken = chain.from_iterable([found.taken for found in snapshots.values()])
+    stamp = names.free_stamp(runtime.context.clock.now(), taken)
     return Look(stores, snapshots, view, sizes, unread, stamp)
 
 

@@ -138,7 +138,14 @@ class Transaction:
             found[share.store.agent].append(share.told)
         for store in self.record.stores if self.record is not None else ():
             found[store.agent].append(frozenset(session.key for session in store.sessions))
-        return lambda agent, key: any(key in keys for keys in found.get(agent, ()))
+
+        def is_recorded(agent: str, key: str) -> bool:
+            for keys in found.get(agent, ()):  # noqa: SIM110
+                if key in keys:
+                    return True
+            return False
+
+        return is_recorded
 
     def forget(self) -> None:
         """Let a run that has changed nothing be none, once its record is removed."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..journal.record import StoreRecord
 
 FINISHES = "the same command again finishes it"
+_KEY_FREE: Mapping[Status | None, bool] = {Status.CLOSED: True, Status.ARCHIVED: False}
 
 
 class Readable(Protocol):
@@ -154,7 +155,7 @@ class Share:
             status=Status.FAILED if became is None else became,
             archives=archives,
             error=why,
-            key_free={Status.CLOSED: True, Status.ARCHIVED: False}.get(became) if became is not None else None,
+            key_free=_KEY_FREE.get(became),
             effects=row.effects if became in PUT_AWAY else (),
             left=row.left if became is Status.CLOSED else (),
             # What each file had was let go of.
@@ -163,8 +164,9 @@ class Share:
 
     def _outcome(self, row: PlannedRow, size: int) -> Outcome:
         results = self.results
-        became = results.became(row.key)
-        archives = [os.path.join(self.store.folder, name) for name in results.archives.get(row.key, ())]
+        became, archives = results.became(row.key), results.archives.get(row.key, [])
+        if archives:
+            archives = [name if name.startswith("/") else f"{self.store.folder}/{name}" for name in archives]
         if self.store.traits.hides:
             # Who hides a session names its archive before it has written it.
             archives = [path for path in archives if os.path.isfile(path)]
@@ -178,8 +180,10 @@ class Share:
             row.route,
             tuple(archives),
             results.message(row.key),
-            key_free={Status.CLOSED: True, Status.ARCHIVED: False}.get(became) if became is not None else None,
-            effects=row.effects(self.store.traits, archived=became is Status.ARCHIVED) if became in PUT_AWAY else (),
+            key_free=_KEY_FREE.get(became),
+            effects=row.effects(self.store.traits, archived=became is Status.ARCHIVED)
+            if row.attached and became in PUT_AWAY
+            else (),
             left=row.left if became is Status.CLOSED else (),
             parent=row.parent,
             size=size,

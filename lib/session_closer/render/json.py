@@ -133,7 +133,7 @@ def result(row: Outcome, *, missing_ok: bool) -> dict[str, Any]:
         "left": list(row.left),
         "keyFree": row.key_free,
         "message": effects.MESSAGE if row.key_free is False else None,
-        "effects": effects.as_json(row.effects),
+        "effects": effects.as_json(row.effects) if row.effects else [],
         "error": row.error,
         **({"run": row.run} if row.run is not None else {}),
         **({"notRestored": effects.as_json(row.not_restored)} if row.not_restored else {}),

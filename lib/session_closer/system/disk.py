@@ -14,6 +14,8 @@ Answer = TypeVar("Answer")
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 _SWAP = 2
+# What `os.fsencode` makes of a name, without a call of it for each of ten thousands.
+_NAMES = sys.getfilesystemencoding()
 # FICLONE.
 _CLONE = 0x40049409
 ACL = "system.posix_acl_access"
@@ -236,20 +238,22 @@ def _is_in(folder: int, name: str) -> bool:
 
 
 def _rename_with(source: str, target: str, *, exchange: bool, folders: tuple[int, int] = (_HERE, _HERE)) -> bool:
-    call = _native_rename()
-    if call is None:
+    native = _native_rename()
+    if native is None:
         return False
-    code = call(folders, os.fsencode(source), os.fsencode(target), _SWAP if exchange else _EXCLUSIVE)
-    if code == 0:
+    call, last_errno = native
+    one, other = source.encode(_NAMES, "surrogateescape"), target.encode(_NAMES, "surrogateescape")
+    if call(folders[0], one, folders[1], other, _SWAP if exchange else _EXCLUSIVE) == 0:
         return True
+    code = last_errno()
     if code in UNKNOWN:
         return False
     raise OSError(code, os.strerror(code), source, None, target)
 
 
 @cache
-def _native_rename() -> Callable[[tuple[int, int], bytes, bytes, int], int] | None:
-    """Return renameat2 (Linux) or renameatx_np (macOS) as a call that gives an errno, None where there is neither."""
+def _native_rename() -> tuple[Callable[[int, bytes, int, bytes, int], int], Callable[[], int]] | None:
+    """Return renameat2 (Linux) or renameatx_np (macOS) and what gives its errno, None where there is neither."""
     import ctypes  # only what changes a store renames
 
     libc = ctypes.CDLL(None, use_errno=True)
@@ -258,9 +262,4 @@ def _native_rename() -> Callable[[tuple[int, int], bytes, bytes, int], int] | No
         return None
     function.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
     function.restype = ctypes.c_int
-
-    def call(folders: tuple[int, int], source: bytes, target: bytes, flag: int) -> int:
-        ctypes.set_errno(0)
-        return 0 if function(folders[0], source, folders[1], target, flag) == 0 else ctypes.get_errno()
-
-    return call
+    return function, ctypes.get_errno

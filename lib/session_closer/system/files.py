@@ -237,7 +237,7 @@ def listed_whole(path: str) -> list[str]:
 
 def sync_folders(disk: Disk, folder: str, names: Iterable[str]) -> None:
     """Make the renames of files durable that are in a folder, or have their whole path for a name."""
-    for place in sorted({os.path.dirname(os.path.join(folder, name)) for name in names}):
+    for place in sorted({os.path.dirname(os.path.join(folder, name)) if "/" in name else folder for name in names}):
         if is_folder(place):
             disk.sync_folder(place)
 

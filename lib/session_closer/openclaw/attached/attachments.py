@@ -132,7 +132,7 @@ def _in_files(here: Installation, going: Mapping[str, Sequence[Session]]) -> dic
 
 
 def _words(sessions: Iterable[Session]) -> dict[str, str]:
-    return words((session.key, session.session_id if session.id_usable else None) for session in sessions)
+    return words([(session.key, session.session_id if session.id_usable else None) for session in sessions])
 
 
 def _with(row: PlannedRow, found: Sequence[Attached] | None) -> PlannedRow:

@@ -84,7 +84,8 @@ def bound(attached: Collection[Attached]) -> list[Attached]:
 
 def switch_off(here: Installation, share: Share, keys: Collection[str]) -> None:
     """Switch off the jobs that are bound to these sessions, each noted ahead of that; what stays on is said."""
-    wanted = [(row.key, one) for row in share.rows if row.key in keys for one in bound(row.attached) if one.off]
+    rows = [row for row in share.rows if row.attached and row.key in keys]
+    wanted = [(row.key, one) for row in rows for one in bound(row.attached) if one.off]
     if not wanted:
         return
     done: dict[str, Off] = {}

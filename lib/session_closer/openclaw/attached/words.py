@@ -14,12 +14,9 @@ _SHARED = (("tasks", "runs.sqlite"), ("flows", "registry.sqlite"))
 
 def words(sessions: Iterable[tuple[str, str | None]]) -> dict[str, str]:
     """Return the words by which sessions (key, session id) are referred to, each with the key it stands for."""
-    owners: dict[str, str] = {}
-    for key, session_id in sessions:
-        owners[key] = key
-        if session_id:
-            owners.setdefault(session_id, key)
-    return owners
+    known = list(sessions)
+    # Of two sessions with one id the first, and a key is nobody else's id.
+    return {session_id: key for key, session_id in reversed(known) if session_id} | {key: key for key, _ in known}
 
 
 def databases(home: Home, agent: str) -> list[str]:

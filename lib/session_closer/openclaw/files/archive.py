@@ -48,7 +48,7 @@ def archive(disk: Disk, share: FileShare, rows: Sequence[PlannedRow]) -> None:
             if share.results.became(row.key) is Status.CAME_BACK:
                 continue
             names_of_row = share.results.archives.setdefault(row.key, [])
-            told = {names.archived_from(name) for name in names_of_row}
+            told = set(map(names.archived_from, names_of_row))
             for move in row.moves:
                 became, named = root.put_away(move)
                 # Its answer was lost, or it was somebody else's call.

@@ -136,15 +136,15 @@ def _commit(
     disk: Disk, share: FileShare, rows: Sequence[PlannedRow], current: Document[Session], lock: StoreLock
 ) -> None:
     """Take the rows' entries out, unless somebody has changed them since they were planned."""
-    going = []
+    going, planned = [], share.planned
     for row in rows:
-        left = current.value_bytes(row.key)
-        if left is None:
-            share.results.closed(row.key)
-        elif current is share.planned or document.same_value(left, share.planned.value_bytes(row.key)):
-            going.append(row.key)
+        key = row.key
+        if key not in current.members:
+            share.results.closed(key)
+        elif current is planned or document.same_value(current.value_bytes(key), planned.value_bytes(key)):
+            going.append(key)
         else:
-            _came_back(share, row.key)
+            _came_back(share, key)
     if going:
         contested = _install(disk, share, current, going, lock)
         share.results.closed(*going)
@@ -173,10 +173,9 @@ def _stale(share: FileShare, rows: Sequence[PlannedRow], now: Document[Any]) -> 
     """Return the keys that are there again as they were planned; one that has changed is in use."""
     stale = []
     for row in rows:
-        left = now.value_bytes(row.key)
-        if left is None or share.results.became(row.key) is not Status.CLOSED:
+        if row.key not in now.members or share.results.became(row.key) is not Status.CLOSED:
             continue
-        if document.same_value(left, share.planned.value_bytes(row.key)):
+        if document.same_value(now.value_bytes(row.key), share.planned.value_bytes(row.key)):
             stale.append(row.key)
         else:
             _came_back(share, row.key)

@@ -22,7 +22,7 @@ from ...system.clock import REAL, Clock
 from ...system.disk import Disk
 from . import commit
 from .lock import StoreLock
-from .members import Document, Member
+from .members import Document
 from .store import FileStore, Seen, parse, read_index
 
 _NOTHING: Document[Session] = Document(b"", 0, 0, {})
@@ -126,49 +126,41 @@ def prepare(
 
 def _session_records(store: FileStore, rows: Sequence[PlannedRow], hashes: HashBudget) -> tuple[SessionRecord, ...]:
     assert store.document is not None
-    members, view = store.document.members, memoryview(store.document.raw)
-    return tuple(_session_record(store, row, members[row.key], view, hashes) for row in rows)
-
-
-def _session_record(
-    store: FileStore, row: PlannedRow, member: Member[Session], raw: memoryview, hashes: HashBudget
-) -> SessionRecord:
-    return SessionRecord(
-        row.key,
-        row.session.session_id if row.session else None,
-        member.start,
-        member.end - member.start,
-        hashlib.sha256(raw[member.start : member.end]).hexdigest(),
-        str(row.route),
-        moves=tuple([measuring.live(store.folder, move, hashes) for move in row.moves]) if row.moves else (),
-        effects=row.effects(store.traits) if row.attached else (),
-    )
+    members, raw, folder = store.document.members, memoryview(store.document.raw), store.folder
+    made = []
+    for row in rows:
+        start, _, end, session = members[row.key]
+        record = SessionRecord(
+            row.key,
+            session.session_id,
+            start,
+            end - start,
+            hashlib.sha256(raw[start:end]).hexdigest(),
+            str(row.route),
+            moves=tuple([measuring.live(folder, move, hashes) for move in row.moves]) if row.moves else (),
+            effects=row.effects(store.traits) if row.attached else (),
+        )
+        made.append(record)
+    return tuple(made)
 
 
 def settled(share: FileShare) -> StoreRecord:
     """Return the record with what became of each session and the archive names that are really there."""
-    planned = set(share.planned_keys())
-    became = [
-        share.results.became(session.key) or Status.FAILED if session.key in planned else session.status
-        for session in share.record.sessions
-    ]
-    moves = [
-        session.moves and _settled(share, session, is_closed=status is Status.CLOSED)
-        for session, status in zip(share.record.sessions, became, strict=True)
-    ]
-    sessions = (
-        session.but(status=str(status), moves=moved)
-        for session, status, moved in zip(share.record.sessions, became, moves, strict=True)
-    )
-    return share.record.but(sessions=tuple(sessions))
+    planned, became = set(share.planned_keys()), share.results.became
+    made = []
+    for session in share.record.sessions:
+        status = became(session.key) or Status.FAILED if session.key in planned else session.status
+        moves = session.moves and _settled(share, session, is_closed=status is Status.CLOSED)
+        made.append(session.but(status=str(status), moves=moves))
+    return share.record.but(sessions=tuple(made))
 
 
 def _settled(share: FileShare, session: SessionRecord, *, is_closed: bool) -> tuple[Move, ...]:
     there = share.archives_of(session.key)
     moves: Sequence[Move] = session.moves
-    if not is_closed or tuple(there) != tuple(move.target for move in moves):
+    if not is_closed or list(there) != [move.target for move in moves]:
         named = {names.archived_from(name): name for name in there}
         moves = [move.but(target=named.get(move.source, move.target)) for move in moves]
     if not is_closed:
         return tuple(moves)
-    return tuple(measuring.archived(share.store.folder, move, share.hashes) for move in moves)
+    return tuple([measuring.archived(share.store.folder, move, share.hashes) for move in moves])

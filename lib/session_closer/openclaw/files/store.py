@@ -6,7 +6,6 @@ import contextlib
 import errno
 import functools
 import os
-import sys
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -17,7 +16,6 @@ from ...artifacts import measuring
 from ...artifacts.measuring import Hash
 from ...core import names, transcripts
 from ...core.details import Details
-from ...core.durations import moment
 from ...core.errors import CorruptStore, Refused
 from ...core.escape import shell_word
 from ...core.model import Session, Snapshot, Traits
@@ -25,15 +23,11 @@ from ...system import files
 from .. import lockfile
 from ..home import Home
 from . import document
+from .entries import FIELDS, session
 from .folder import add_beside, listing
 from .members import Document, Member
 
 Row = TypeVar("Row")
-# What a plan needs of an entry.
-FIELDS = (
-    "sessionId", "sessionFile", "status", "pinnedAt", "updatedAt", "chatType", "origin", "model",
-    "spawnedBy", "parentSessionKey",
-)  # fmt: skip
 _REMEDY = "look at it with: openclaw doctor"
 TRAITS = Traits()
 
@@ -189,7 +183,8 @@ def _size(session: Session, snapshot: Snapshot) -> int | None:
 def _outside(sessions: Iterable[Session], own: Sequence[str]) -> dict[str, str]:
     """Return by `sessionFile` the whole paths of those that lead to something outside our `own` folders."""
     found = {}
-    for path in {session.session_file for session in sessions if session.session_file}:
+    named = {path for session in sessions if (path := session.session_file) and path.rpartition("/")[0] not in own}
+    for path in named:
         folder, name = names.parted(path)
         if folder in own or (not folder and names.is_transcript(name)):
             continue
@@ -220,7 +215,7 @@ def read_index(path: str) -> tuple[bytes, os.stat_result]:
 def parse(raw: bytes, path: str, agent: str) -> Document[Session]:
     """Return the members of an index with their sessions; CorruptStore names the file."""
     real = functools.cache(files.real)
-    return _scan(raw, path, lambda key, values: session(agent, key, values, real), FIELDS)
+    return _scan(raw, path, functools.partial(session, agent, real), FIELDS)
 
 
 class Seen(NamedTuple):
@@ -249,52 +244,3 @@ def _scan(raw: bytes, path: str, pick: Callable[[str, Any], Row], fields: tuple[
         return document.scan(raw, pick, fields)
     except CorruptStore as problem:
         raise CorruptStore(f"{path} {problem.message}", _REMEDY) from None
-
-
-def session(agent: str, key: str, values: tuple[Any, ...] | None, real: Callable[[str], str]) -> Session:
-    """Return what a plan needs of an entry, whatever is in it: the values of FIELDS; `real` resolves a folder."""
-    if values is None:
-        return Session(agent, key, None, None, id_usable=False)
-    session_id, path, status, pinned, updated, chat, origin, of_model, *parents = values
-    if chat is None and origin is not None:
-        chat = origin.get("chatType") if isinstance(origin, dict) else None
-    return Session(
-        agent,
-        key,
-        session_id if isinstance(session_id, str) else None,
-        _real_parent(path, real) if isinstance(path, str) and "\0" not in path else None,
-        sys.intern(status) if isinstance(status, str) else None,
-        bool(pinned),
-        names.is_session_id(session_id) if session_id is not None else isinstance(path, str),
-        False,
-        moment(updated),
-        chat if isinstance(chat, str) else None,
-        model(of_model),
-        parents=_parents(*parents),
-    )
-
-
-def _parents(*named: Any) -> tuple[str, ...]:
-    """Return the keys of the sessions that an entry calls its parents, each once."""
-    # Of a hundred thousand entries hardly one has a parent.
-    if named == (None, None):
-        return ()
-    return tuple(dict.fromkeys(parent for parent in named if isinstance(parent, str)))
-
-
-def model(value: Any) -> str | None:
-    """Return the model that an entry names, None where it names none."""
-    return value if isinstance(value, str) and value else None
-
-
-def _real_parent(path: str, real: Callable[[str], str]) -> str:
-    """Return a path with its folder made real, so that two spellings of one folder compare equal."""
-    if not path.startswith("/"):
-        return path
-    parent, slash, name = path.rpartition("/")
-    try:
-        folder = real(parent or slash)
-    except UnicodeEncodeError:
-        # Half a surrogate pair: JSON may hold it, and no file system has such a name.
-        return path
-    return path if folder == parent else f"{folder}/{name}"

@@ -1,0 +1,141 @@
+"""What is decided in short upon most of many sessions is what is decided at length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from unittest import mock
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from session_closer.core import fileplan, keys, names, planning
+from session_closer.core.claims import Claims
+from session_closer.core.fileplan import FilePlan
+from session_closer.core.keys import Target
+from session_closer.core.model import GatewayView, Life, Plan, PlannedRow, Route, Session, Snapshot, Status, Traits
+from session_closer.core.planning import Choices
+
+STAMP = "2026-11-21T00-41-24.769Z"
+ID, OTHER = "0a1b2c3d-1111-4111-8111-000000000001", "0a1b2c3d-1111-4111-8111-000000000002"
+OWN = f"{ID}.jsonl"
+DOWN = GatewayView()
+
+
+def owners_of(listed: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """Return the names in a folder by the ids that could call them their own."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in listed:
+        for owner in names.owners(name):
+            found[owner] = (*found.get(owner, ()), name)
+    return found
+
+
+def folders() -> Iterator[tuple[frozenset[str], dict[str, str], str]]:
+    """Yield what may lie in a folder: files, what is none, and the folder of an index elsewhere."""
+    fork = f"2026-11-21T00-41-24-769Z_{ID}.jsonl"
+    several = (
+        [],
+        ["x.trajectory.jsonl"],
+        [OWN],
+        [OWN, f"{ID}.trajectory.jsonl"],
+        [f"{ID}-topic-5.jsonl"],
+        [fork],
+        ["plain.jsonl"],
+    )
+    for live in (*several, [OWN, f"{OTHER}.jsonl"], [f"{ID.upper()}.jsonl"]):
+        yield frozenset(live), {}, ""
+    yield frozenset(), {OWN: "link"}, ""
+    yield frozenset([OWN]), {}, "/b"
+    yield frozenset([f"/b/{OWN}"]), {}, "/b"
+    yield frozenset([OWN, f"/b/{OWN}"]), {}, "/b"
+
+
+def stores() -> Iterator[Snapshot]:
+    """Yield stores with a session that goes, and one that stays: what each may say of its files."""
+    paths = (f"/s/{OWN}", None, "", OWN, f"/s/{OTHER}.jsonl", f"/b/{OWN}", f"/e/{OWN}", "/s/plain.jsonl", "/s/x.txt")
+    stays = ((OTHER, None), (ID, None), (None, f"/s/{OWN}"), (None, f"/b/{OWN}"))
+    for (live, odd, beside), session_id, path, other in product(
+        folders(), (ID, "plain", "x.trajectory", None), paths, stays
+    ):
+        going = Session("lead", "agent:lead:a", session_id, path, id_usable=names.is_session_id(session_id))
+        rows = {"agent:lead:a": going, "agent:lead:b": Session("lead", "agent:lead:b", *other)}
+        outside = {path: path} if path is not None and path.startswith("/e") else {}
+        by_owner = owners_of([*live, *odd])
+        yield Snapshot(
+            "lead", "/s/sessions.json", "/s", rows, live, odd, by_owner=by_owner, beside=beside, outside=outside
+        )
+    # A database does not say whose the names in its folder are.
+    rows = {"agent:lead:a": Session("lead", "agent:lead:a", ID, f"/s/{OWN}")}
+    yield Snapshot("lead", "/s/sessions.json", "/s", rows, frozenset([OWN]))
+
+
+def files_of(snapshot: Snapshot, lent: Mapping[str, Claims]) -> FilePlan:
+    """Return what becomes of the files of the session that goes."""
+    row = PlannedRow("a", "lead", "agent:lead:a", Status.WOULD_CLOSE, session=snapshot.sessions["agent:lead:a"])
+    return fileplan.of([row], snapshot, DOWN, lent=lent, stamp=STAMP)
+
+
+@pytest.mark.parametrize("ids", [frozenset[str](), frozenset([ID])])
+@pytest.mark.parametrize("files", [frozenset[str](), frozenset([OWN])])
+def test_files_in_short_are_those_at_length(ids: frozenset[str], files: frozenset[str]) -> None:
+    lent = {"other": Claims(ids, files)} if ids or files else {}
+    in_short = [files_of(snapshot, lent) for snapshot in stores()]
+    assert any(plan.rows[0].moves for plan in in_short)
+    with mock.patch.object(fileplan._Folder, "usual", return_value=None):
+        assert in_short == [files_of(snapshot, lent) for snapshot in stores()]
+
+
+def scenes() -> Iterator[tuple[Snapshot, GatewayView, Choices]]:
+    """Yield what may be known of a session, of its store and of its gateway."""
+    tails = ("a", "main")
+    of_row = product(tails, ("done", "running"), (False, True))
+    kinds = ((False, True), (True, True), (False, False))
+    around = product((frozenset[str](), frozenset([OWN])), (False, True), kinds)
+    asked = product(("auto", "files", "gateway"), (frozenset[str](), frozenset(["agent:lead:a"])), (None, frozenset()))
+    gateways = ((False, frozenset[str]()), (True, frozenset[str]()), (False, frozenset(["agent:lead:a"])))
+    for (tail, status, archived), (locked, double, (hides, by_file)), (via, own, freed) in product(
+        list(of_row), list(around), list(asked)
+    ):
+        rows = {f"agent:lead:{tail}": Session("lead", f"agent:lead:{tail}", ID, None, status, archived=archived)}
+        if double:
+            rows["agent:lead:A "] = Session("lead", "agent:lead:A ", OTHER, None)
+        traits = Traits(hides=hides, writers=frozenset([Route.FILES if by_file else Route.GATEWAY]))
+        snapshot = Snapshot("lead", "/s/sessions.json", "/s", rows, locked=locked, traits=traits)
+        for usable, active in gateways:
+            view = GatewayView(Life.UP if usable else Life.DOWN, usable, active=active)
+            yield snapshot, view, Choices(via=via, stamp=STAMP, own=own, freed=freed)
+
+
+def closed(snapshot: Snapshot, view: GatewayView, choices: Choices) -> list[Plan]:
+    """Return the plans that close each session, by a name that may be another's, and of all."""
+    named = [Target("a", "lead", (key, "none")) for key in snapshot.sessions]
+    plans = [planning.close([target], {"lead": snapshot}, view, choices) for target in named]
+    return [*plans, planning.keep_only([], snapshot, view, choices)]
+
+
+def test_a_decision_in_short_is_the_one_at_length() -> None:
+    in_short = [closed(*scene) for scene in scenes()]
+    with mock.patch.object(planning, "_is_clear", return_value=False):
+        for scene, made in zip(scenes(), in_short, strict=True):
+            assert made == closed(*scene), scene
+
+
+@pytest.mark.parametrize("tail", ["main", "MAIN", "Global", "unknown", "", " ", "main ", "main\t", "x", "domain", "é"])
+@pytest.mark.parametrize("ahead", ["", "agent:lead:", "agent:lead:x:", ":"])
+def test_a_main_session_is_told_by_its_whole_key(ahead: str, tail: str) -> None:
+    found = keys.is_main(ahead + tail)
+    with mock.patch.object(keys, "_NO_MAIN", frozenset()):
+        assert keys.is_main(ahead + tail) is found
+
+
+@given(st.lists(st.text(alphabet="aA \té\0e\u0301", max_size=5)))
+def test_keys_are_folded_together_as_one_by_one(many: list[str]) -> None:
+    assert keys.all_folded(many) == [keys.folded(key) for key in many]
+
+
+@pytest.mark.parametrize("name", [OWN, OWN.upper(), "x.jsonl", f"{OWN}.lock", ID, f"{ID}-topic-5.jsonl", f"/b/{OWN}"])
+def test_a_usual_name_has_the_owners_of_any_name(name: str) -> None:
+    found = names.owners(name)
+    with mock.patch.object(names, "USUAL", mock.Mock(fullmatch=mock.Mock(return_value=None))):
+        assert names.owners(name) == found
