@@ -403,6 +403,13 @@ MUTANTS = (
         "kills:batch",
     ),
     _one(
+        "a shared transcript of a usual name is archived all the same",
+        "core/fileplan.py",
+        " or own in self.used.ids or name in self.used.files:\n",
+        ":\n",
+        "kills:batch",
+    ),
+    _one(
         "runs are ordered by their times",
         "journal/history.py",
         "    return begun.sequence, begun.run\n",
