@@ -102,18 +102,16 @@ def _found(pattern: Pattern, place: _Place, match: re.Match[str], entry: os.DirE
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return None
-    mode, at, size, name, weight = status.st_mode, status.st_mtime, status.st_size, entry.name, _NO_WEIGHT
-    if not (S_ISDIR if pattern.is_folder else S_ISREG)(mode):
+    mode, at, size, is_folder, weight = status.st_mode, status.st_mtime, status.st_size, pattern.is_folder, _NO_WEIGHT
+    if not (S_ISDIR if is_folder else S_ISREG)(mode):
         return None
-    if pattern.is_folder:
-        size, newest = weight = weighed(place.descriptor, name)
+    device, owner = status.st_dev, match["id"] if match.re.groups else None
+    stamp = (device, status.st_ino, size, status.st_mtime_ns, mode)
+    if is_folder:
+        size, newest = weight = weighed(place.descriptor, entry.name)
         at = at if pattern.own_time else newest or at
-    owner = match["id"] if pattern.name.groups else None
-    path, device = f"{place.path}/{name}", status.st_dev
-    stamp = (device, status.st_ino, status.st_size, status.st_mtime_ns, mode)
-    return Artifact(
-        pattern.kind, path, owner, at, size, pattern.is_folder, "", stamp, device != place.device, weight
-    )  # fmt: skip
+    path, is_elsewhere = f"{place.path}/{entry.name}", device != place.device
+    return Artifact(pattern.kind, path, owner, at, size, is_folder, "", stamp, is_elsewhere, weight)
 
 
 def below(root: str, folder: str) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 from ..artifacts.database import File, Steps
@@ -115,9 +116,9 @@ class Database(Tables):
             return []
         return [Delegation._make((*row[:8], row[8:])) for row in self.read("async_delegations", DELEGATION)]
 
-    def ids(self) -> set[str]:
+    def ids(self) -> frozenset[str]:
         """Return the ids of all sessions."""
-        return {name for (name,) in self.read("sessions", ("id",), "where typeof(id) = 'text'")}
+        return frozenset(chain.from_iterable(self.read("sessions", ("id",), "where typeof(id) = 'text'")))
 
     def delegates(self) -> dict[str, str]:
         """Return who delegated to each session that was made for that: Hermes deletes these with that one."""

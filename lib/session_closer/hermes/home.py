@@ -71,7 +71,11 @@ class HermesHome(PatternHome):
         now, takes_young = self._clock.seconds(), limits.max_disk is not None
         self._old = {kind: math.inf if takes_young else now - age + _SECOND for kind, age in limits.ages.items()}
         with scan.opened(self.root, kinds.SESSIONS) as folder:
-            found = [self._artifact(known, one, folder) for one in scan.found(self.root, patterns) if self._is_one(one)]
+            found = [
+                self._artifact(known, one, folder)
+                for one in scan.found(self.root, patterns)
+                if one.kind != kinds.V1 or self._is_one(one)
+            ]
         if kinds.V2 in limits.ages:
             found += self._stowage.artifacts(known, limits.ages[kinds.V2])
         found += self._rows.artifacts(known, limits.rows) if limits.rows else []
@@ -91,18 +95,17 @@ class HermesHome(PatternHome):
     def _artifact(self, known: Protection, found: Artifact, folder: int | None) -> Artifact:
         """Return what was found with whose it is, and what keeps it; `folder` is the open one of the sessions."""
         kind, name = found.kind, found.owner or ""
-        if kind in (kinds.V1, kinds.LEGACY):
-            return found._replace(owner=None, guard=self._held_by_work(known, found))
-        if kind == kinds.DELEGATION:
-            return found._replace(owner=None, guard=str(known.delegations.get(name, "")))
-        owner, why = known.owners.get(name), known.why(name)
+        if kind not in kinds.OWNED:
+            guard = known.delegations.get(name, "") if kind == kinds.DELEGATION else self._held_by_work(known, found)
+            return found._replace(owner=None, guard=str(guard))
+        owner, why = known.owner(name), known.why(name)
         if not why and found.at < self._old[kind]:
             if kind in _IN_TEXT and (said := _others(found, folder)) is not NOBODY:
                 owner, why = self._held_by_text(known, found, owner, said)
             elif kind == kinds.TRANSCRIPT and owner is not None:
                 why = self._unsaved(known, found, owner)
+        # Very many are just that, and a copy of each would cost as much as all that is asked.
         if owner == name and not why:
-            # Very many are just that, and a copy of each would cost as much as all that is asked.
             return found
         self._asked.setdefault(found.path, (name,))
         return found._replace(owner=owner, guard=str(why))
@@ -193,7 +196,7 @@ class HermesHome(PatternHome):
                 yield Held(one.kind, self._owner(known, one) if owned else None, one.size, owned)
 
     def _owner(self, known: Protection, found: Artifact) -> str | None:
-        owner = known.owners.get(found.owner or "")
+        owner = known.owner(found.owner or "")
         if owner is None and found.kind in _IN_TEXT:
             with contextlib.suppress(OSError):
                 said = names.inside(os.path.join(self.root, found.path))

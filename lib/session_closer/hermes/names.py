@@ -48,22 +48,23 @@ def parse(name: str) -> Named | None:
     return None
 
 
+def is_safe(session_id: str) -> bool:
+    """Tell whether an id is the one name that its session's files may have."""
+    return _SAFE.fullmatch(session_id) is not None
+
+
 def names_of(session_id: str) -> Collection[str]:
     """Return all names that a session's files may have: versions before 0.18 take the id as it is."""
-    if _SAFE.fullmatch(session_id):
+    if is_safe(session_id):
         return (session_id,)
     return {session_id, session_id.strip(), safe(session_id)}
 
 
-def owners(protected: Iterable[str], others: Iterable[str]) -> dict[str, str]:
-    """Return whose each name is; of several ids with one name the first protected one, else the first at all."""
-    ids = dict.fromkeys((*protected, *others))
-    odd = {each for each in ids if not _SAFE.fullmatch(each)}
-    if not odd:
-        return {each: each for each in ids}
+def owners(session_ids: Iterable[str]) -> dict[str, str]:
+    """Return whose each name is that files of these sessions may have; of several ids with one name the first."""
     found: dict[str, str] = {}
-    for session_id in ids:
-        for name in names_of(session_id) if session_id in odd else (session_id,):
+    for session_id in session_ids:
+        for name in names_of(session_id):
             found.setdefault(name, session_id)
     return found
 
@@ -71,11 +72,9 @@ def owners(protected: Iterable[str], others: Iterable[str]) -> dict[str, str]:
 def others(folder: int, file: str, name: str) -> frozenset[str]:
     """Return the session ids besides a name that a snapshot or a dump in an open folder says it is of; OSError."""
     head = pieces.head(folder, file, _HEAD)
-    at = head.find(_NEEDLE)
     # So Hermes writes it, and so do nearly all: nothing has to be parsed where the name is written as it is.
     usual = f'"session_id": "{name}"'.encode("utf-8", "surrogatepass")
-    is_usual = at >= 0 and head.startswith(usual, at) and head.find(_NEEDLE, at + len(usual)) < 0
-    if is_usual and '"' not in name and "\\" not in name:
+    if usual in head and head.count(_NEEDLE) == 1 and '"' not in name and "\\" not in name:
         return NOBODY
     found = _ids(head)
     return (found if found or len(head) < _HEAD else _ids(pieces.head(folder, file, _WHOLE))) - {name}

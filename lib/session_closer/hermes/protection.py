@@ -43,13 +43,14 @@ class Protection:
         self.delegations = holders.delegations
         self._by_reason = reasons.each_of(self.sessions, holders, terms)
         self.reasons = reasons.first(self.sessions, self._by_reason)
-        self.known = self.ids.union(self.reasons, holders.waiting)
+        more = {*self.reasons, *holders.waiting} - self.ids
+        self.known = self.ids | more if more else self.ids
 
     def _read(self) -> tuple[frozenset[str], list[Session], Holders]:
         """Return the ids of all sessions, rows of them, and who holds them."""
         found = self._database.sessions() if self._terms.every else self._database.marked()
-        ids = (row.id for row in found) if self._terms.every else self._database.ids()
-        return frozenset(ids), found, self._holders()
+        ids = frozenset(row.id for row in found) if self._terms.every else self._database.ids()
+        return ids, found, self._holders()
 
     def _holders(self) -> Holders:
         now = self._clock.seconds()
@@ -89,10 +90,21 @@ class Protection:
         pending = one.delivery == "pending" and (not times or now - max(times) < self._terms.pending)
         return "pending" if pending else ""
 
+    def owner(self, name: str) -> str | None:
+        """Return whose a name of a file is, None where no known session has it; of several the one that is in use."""
+        if name in self._in_use:
+            return self._in_use[name]
+        return name if name in self.known else self._odd.get(name)
+
     @cached_property
-    def owners(self) -> Mapping[str, str]:
-        """Whose each name of a file is, for all sessions that are known; of several the one that is in use."""
-        return names.owners(self.reasons, self.known)
+    def _in_use(self) -> Mapping[str, str]:
+        """Whose each name of a file is, for the sessions in use."""
+        return names.owners(self.reasons)
+
+    @cached_property
+    def _odd(self) -> Mapping[str, str]:
+        """The same for all known sessions of which files have other names than their ids."""
+        return names.owners(each for each in self.known if not names.is_safe(each))
 
     @cached_property
     def activities(self) -> Mapping[str, Activity]:
@@ -106,8 +118,7 @@ class Protection:
     @cached_property
     def _held(self) -> Mapping[str, str]:
         """Why each name, or id, of a session in use is that."""
-        found = {name: self.reasons[owner] for name, owner in self.owners.items() if owner in self.reasons}
-        return found | self.reasons
+        return {name: self.reasons[owner] for name, owner in self._in_use.items()} | self.reasons
 
     def why_now(self, *asked: str) -> str:
         """Return why what has one of these names, or ids, is in use by now, "" where it is not.
@@ -119,12 +130,12 @@ class Protection:
                 return before
         if not self.changed():
             return ""
-        session_ids = {*asked, *(self.owners[name] for name in asked if name in self.owners)}
+        session_ids = {*asked, *filter(None, map(self.owner, asked))}
         rows, holders = self._database.at_once(lambda: (self._database.line(session_ids), self._holders()))
         if holders.unreadable:
             return Reason.INDEX
         found = reasons.first(rows, reasons.each_of(rows, holders, self._terms))
-        owners = names.owners(found, ())
+        owners = names.owners(found)
         return next((found[owners[name]] for name in (*asked, *session_ids) if name in owners), "")
 
     def messages(self, session_id: str) -> int | None:

@@ -123,7 +123,7 @@ class Removal:
         if not self._disk.link(source, target):
             files.put(self._disk, target, files.read(source, _MOST_BYTES)[0], like=source)
 
-    def _objection(self, session_id: str, kept: str, now: set[str]) -> str:
+    def _objection(self, session_id: str, kept: str, now: frozenset[str]) -> str:
         """Return why a session may not go after all, "" where it may."""
         if why := str(self._known.why_now(session_id)):
             return why

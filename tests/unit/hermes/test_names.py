@@ -42,16 +42,16 @@ def test_an_id_gets_the_name_that_hermes_gives_it(session_id: str, name: str) ->
 @example("_x")
 @example("x\n")
 def test_all_names_of_an_id_lead_back_to_it(session_id: str) -> None:
-    owners = names.owners([session_id], [])
+    owners = names.owners([session_id])
     assert owners[session_id] == owners[names.safe(session_id)] == session_id
     assert re.fullmatch(r"[\w-]+", names.safe(session_id))
 
 
-def test_of_two_ids_with_one_name_the_one_in_use_has_it() -> None:
+def test_of_two_ids_with_one_name_the_first_has_it() -> None:
     free, used = "client_example_com_42_6e6061ee291a", "client@example.com:42"
     assert names.safe(used) == free
-    assert names.owners([used], [free, used])[free] == used
-    assert names.owners([free], [used, free])[free] == free
+    assert names.owners([used, free])[free] == used
+    assert names.owners([free, used])[free] == free
 
 
 @pytest.mark.parametrize(

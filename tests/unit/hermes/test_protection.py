@@ -68,6 +68,26 @@ def test_a_session_is_protected_by_its_safe_name_too(home: HermesHome) -> None:
     seen.close()
 
 
+def test_a_safe_name_leads_to_its_session_also_while_nothing_holds_that(home: HermesHome) -> None:
+    session_id, name = "client@example.com:42", "client_example_com_42_6e6061ee291a"
+    home.session(session_id)
+    seen = look(home)
+    assert [seen.owner(each) for each in (session_id, name, "client")] == [session_id, session_id, None]
+    assert (seen.why(name), seen.why_now(name)) == ("", "")
+    home.running(session_id, os.getpid(), None)
+    assert (seen.why(name), seen.why_now(name)) == ("", "running")
+    seen.close()
+
+
+def test_of_several_sessions_with_one_name_it_leads_to_the_one_in_use(home: HermesHome) -> None:
+    free, used = "client_example_com_42_6e6061ee291a", "client@example.com:42"
+    home.session(free)
+    home.session(used, ended_at=None)
+    seen = look(home)
+    assert (seen.owner(free), seen.why(free)) == (used, "open")
+    seen.close()
+
+
 def test_a_row_that_only_the_wal_has_protects(home: HermesHome) -> None:
     home.database.execute("pragma wal_checkpoint(truncate)")
     home.session("late", ended_at=None)
