@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from .model import Status
 
 if TYPE_CHECKING:
-    from .report import ArtifactRow, Outcome
+    from .report import ArtifactRow, Outcome, Untold
 
 _AWAY = frozenset({Status.CLOSED, Status.WOULD_CLOSE, Status.ARCHIVED, Status.WOULD_ARCHIVE})
 _FREED = frozenset({Status.EXPIRED, Status.WOULD_EXPIRE, Status.DELETED, Status.WOULD_DELETE})
@@ -30,8 +30,8 @@ class Amounts(NamedTuple):
     back: Amount
 
 
-def of(rows: Iterable[Outcome | ArtifactRow]) -> Amounts:
-    """Return how much these rows come to, or would come to."""
+def of(rows: Iterable[Outcome | ArtifactRow], untold: Iterable[Untold] = ()) -> Amounts:
+    """Return how much these rows come to, or would come to, with what is untold."""
     away: list[int | None] = []
     freed: list[int | None] = []
     back: list[int | None] = []
@@ -42,9 +42,12 @@ def of(rows: Iterable[Outcome | ArtifactRow]) -> Amounts:
             freed.append(row.size)
         elif row.status in _BACK:
             back.append(row.size)
-    return Amounts(_amount(away), _amount(freed), _amount(back))
+    more = tuple(untold)
+    return Amounts(_amount(away, more, _AWAY), _amount(freed, more, _FREED), _amount(back, more, _BACK))
 
 
-def _amount(sizes: list[int | None]) -> Amount:
+def _amount(sizes: Sequence[int | None], untold: Iterable[Untold], statuses: frozenset[Status]) -> Amount:
     known = [size for size in sizes if size is not None]
-    return Amount(len(sizes), sum(known) if len(known) == len(sizes) else None)
+    more = [each for each in untold if each.status in statuses]
+    number = len(sizes) + sum(each.number for each in more)
+    return Amount(number, sum(known) + sum(each.size for each in more) if len(known) == len(sizes) else None)

@@ -92,7 +92,7 @@ def decided(found: Iterable[Artifact], limits: Limits, now: float, *, moves: boo
     going: list[tuple[Artifact, str]] = []
     kept: list[tuple[Artifact, str]] = []
     for each in concerned:
-        why = each.guard or (NEWEST if each.path in newest else "")
+        why = each.guard or (NEWEST if newest and each.path in newest else "")
         if not why and moves and each.elsewhere:
             why = ELSEWHERE
         if not why and now - each.at <= limits.ages[each.kind]:

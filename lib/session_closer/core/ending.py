@@ -36,7 +36,7 @@ def exit_code(report: Report) -> ExitCode:
     bad = [row for row in rows if not is_fine(row, missing_ok=report.missing_ok)]
     if not bad:
         return ExitCode.SOME_FAILED if report.restart.ok is False else ExitCode.OK
-    changed = any(row.status in CHANGED for row in rows)
+    changed = bool(report.untold) or any(row.status in CHANGED for row in rows)
     if not changed and all(row.status is Status.REFUSED for row in bad):
         return ExitCode.REFUSED
     return ExitCode.SOME_FAILED

@@ -63,6 +63,14 @@ class ArtifactRow(NamedTuple):
     run: str | None = None
 
 
+class Untold(NamedTuple):
+    """So many files and folders that went as was wanted, each told by this alone; `size` are their bytes."""
+
+    status: Status
+    number: int
+    size: int
+
+
 class Why(NamedTuple):
     """Why a policy took a session or a file: `age` in seconds, `size` in bytes, None where it is not known.
 
@@ -116,7 +124,8 @@ class Report(NamedTuple):
     `free`: the command that frees keys which are not free. `most_rows`: how many of the rows that went well are shown,
     of `found` how many rows at all, None for all of them. `rules`: where the rules of a cleanup come from, in one line.
     `back` is the command that takes an id of `found`. `exported` are copies that were made first, None: not asked for.
-    `artifacts` and `totals` are those of a runtime that keeps files. `children`: how many sessions stay that those that
+    `artifacts` and `totals` are those of a runtime that keeps files; `untold`: what there is beside the first of them,
+    no more than one for each status. `children`: how many sessions stay that those that
     go have spawned, None of a cleanup. `page`: the path of a page that was written of it. `receipts` are the first of
     `receipts_total`, `undone` the runs that were undone together, newest first, each with the report of that.
     """
@@ -144,6 +153,7 @@ class Report(NamedTuple):
     exported: tuple[Exported, ...] | None = None
     back: str = "restore-sessions"
     artifacts: tuple[ArtifactRow, ...] | None = None
+    untold: tuple[Untold, ...] = ()
     totals: Totals | None = None
     children: int | None = None
     rehearsal: Rehearsal | None = None

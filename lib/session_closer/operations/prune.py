@@ -54,10 +54,11 @@ def _performed(where: Place, limits: Limits, context: Context, found: Sequence[H
     if error is None and not context.options.dry_run and any(part.count for part in parts):
         from . import put_away  # only what changes a home needs a record
 
-        ended = put_away.perform(where, OPERATION, parts, context, now)
+        ended = put_away.perform(where, OPERATION, parts, context)
         error = ended.error
-    rows = pruned.rows([part for part in parts if part.problem is not error or error is None], context.options, now)
-    put_any_away = any(row.status is Status.ARCHIVED for row in rows)
+    told = [part for part in parts if part.problem is not error or error is None]
+    rows, untold = pruned.rows(told, context.options, now)
+    put_any_away = Status.ARCHIVED in {*(row.status for row in rows), *(more.status for more in untold)}
     return Report(
         OPERATION,
         context.options.dry_run,
@@ -68,6 +69,7 @@ def _performed(where: Place, limits: Limits, context: Context, found: Sequence[H
         error=error,
         most_rows=context.options.most_rows,
         artifacts=tuple(rows),
+        untold=untold,
         totals=pruned.totals(parts, limits),
         exported=copies if context.options.export is not None else None,
     )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..core import artifacts
 from ..core.artifacts import Artifact, Limits, Verdicts
 from ..core.errors import CloserError
-from ..core.model import Status
-from ..core.report import ArtifactRow, StoreResult
+from ..core.model import FINE, Status
+from ..core.report import ArtifactRow, StoreResult, Untold
 from ..core.shown import Totals
 from ..core.wish import Options
 from . import home_folders
@@ -24,18 +24,28 @@ if TYPE_CHECKING:
 NOT_REACHED = "not_reached"
 
 
+class Fate(NamedTuple):
+    """What became of one artifact: `why` it stayed, `export` the folder in which what is deleted can be read."""
+
+    status: Status
+    why: str = ""
+    export: str | None = None
+
+
 @dataclass(slots=True)
 class Part:
-    """One home in a run: what was decided, or why it cannot be looked at, and what became of it."""
+    """One home in a run: what was decided, or why it cannot be looked at, and what became of it.
+
+    `fates` are those of what goes, in its order, as far as the run came; `is_tidy`: folders that it deletes are gone.
+    """
 
     home: Home
     verdicts: Verdicts = field(default_factory=lambda: Verdicts((), (), 0))
     shelves: tuple[Shelf, ...] = ()
     problem: CloserError | None = None
     record: StoreRecord | None = None
-    rows: list[ArtifactRow] = field(default_factory=list)
-    # Of folders that lie aside until they are deleted.
-    condemned: list[ArtifactRow] = field(default_factory=list)
+    fates: list[Fate] = field(default_factory=list)
+    is_tidy: bool = False
     freed: list[ArtifactRow] = field(default_factory=list)
     # Of what stays since its session could not be exported.
     refused: list[ArtifactRow] = field(default_factory=list)
@@ -58,15 +68,32 @@ def shelf_row(home: Home, shelf: Shelf, status: Status) -> ArtifactRow:
     return ArtifactRow(home.agent, path, "archive", status, why="expired", age=shelf.age, size=shelf.size)
 
 
-def rows(parts: Sequence[Part], options: Options, now: float) -> list[ArtifactRow]:
-    """Return a row for all that went or is to, and for each home that could not be looked at.
+def rows(parts: Sequence[Part], options: Options, now: float) -> tuple[list[ArtifactRow], tuple[Untold, ...]]:
+    """Return rows for what went or is to, and for each home that could not be looked at; and what has no row.
 
-    What stays has one, too, where all rows are wanted.
+    All that did not go as was wanted has one, and of the rest so much of each home as is shown. What stays has one,
+    too, where all rows are wanted.
     """
-    return [one for part in parts for one in _rows(part, options, now)]
+    found: list[ArtifactRow] = []
+    sizes = defaultdict[Status, list[int]](list)
+    every = options.most_rows is None
+    for part in parts:
+        found += _ahead(part)
+        left = options.most_rows or 0
+        for artifact, status, why, export in _outcomes(part, options):
+            if every or status not in FINE or (left > 0 and status is not Status.KEPT):
+                one = row(part.home, artifact, status, why, now)
+                found.append(one if export is None else one._replace(export=export))
+                left -= 1
+            elif status is not Status.KEPT:
+                sizes[status].append(artifact.size)
+        if every:
+            found += [row(part.home, artifact, Status.KEPT, why, now) for artifact, why in part.verdicts.kept]
+    return found, tuple(Untold(status, len(of_it), sum(of_it)) for status, of_it in sizes.items())
 
 
-def _rows(part: Part, options: Options, now: float) -> Iterator[ArtifactRow]:
+def _ahead(part: Part) -> Iterator[ArtifactRow]:
+    """Give the rows of all but what was decided of a home."""
     if part.problem is not None:
         yield ArtifactRow(
             part.home.agent,
@@ -76,27 +103,32 @@ def _rows(part: Part, options: Options, now: float) -> Iterator[ArtifactRow]:
             why=part.problem.name,
             error=part.problem.message,
         )
-    every = options.most_rows is None
     yield from part.refused
     yield from part.freed
-    yield from (one for one in part.rows if every or one.status is not Status.KEPT)
     if part.record is None:
         yield from (shelf_row(part.home, shelf, Status.WOULD_EXPIRE) for shelf in part.shelves)
-        yield from _planned(part, options, now)
-    elif len(part.rows) < len(part.verdicts.going):
-        done = {one.path for one in part.rows}
-        left = [one for one, _ in part.verdicts.going if f"{part.home.root}/{one.path}" not in done]
-        yield from (row(part.home, artifact, Status.FAILED, NOT_REACHED, now) for artifact in left)
-    if every:
-        yield from (row(part.home, artifact, Status.KEPT, why, now) for artifact, why in part.verdicts.kept)
 
 
-def _planned(part: Part, options: Options, now: float) -> Iterator[ArtifactRow]:
-    """Give a row for each artifact that is to go."""
-    lost = {rule.name for rule in part.home.rules if not rule.returns}
-    for artifact, why in part.verdicts.going:
-        goes = options.delete or artifact.kind in lost
-        yield row(part.home, artifact, Status.WOULD_DELETE if goes else Status.WOULD_ARCHIVE, why, now)
+def _outcomes(part: Part, options: Options) -> Iterator[tuple[Artifact, Status, str, str | None]]:
+    """Give what is to become of each thing that goes, or what became of it, and why, and where it can be read."""
+    going = part.verdicts.going
+    if part.record is None:
+        lost = {rule.name for rule in part.home.rules if not rule.returns}
+        for artifact, why in going:
+            is_lost = options.delete or artifact.kind in lost
+            yield artifact, Status.WOULD_DELETE if is_lost else Status.WOULD_ARCHIVE, why, None
+        return
+    aside = []
+    for (artifact, why), fate in zip(going, part.fates, strict=False):
+        if fate.status is Status.DELETED and artifact.folder:
+            aside.append((artifact, why))
+        else:
+            yield artifact, fate.status, fate.why or why, fate.export
+    if part.is_tidy:
+        yield from ((artifact, Status.DELETED, why, None) for artifact, why in aside)
+    else:
+        left = [*aside, *going[len(part.fates) :]]
+        yield from ((artifact, Status.FAILED, NOT_REACHED, None) for artifact, _ in left)
 
 
 def stores(parts: Sequence[Part], runtime: str) -> tuple[StoreResult, ...]:
@@ -109,7 +141,7 @@ def totals(parts: Sequence[Part], limits: Limits) -> Totals:
     spared: Counter[str] = Counter()
     for part in parts:
         spared.update(part.verdicts.spared())
-        spared.update(one.why for one in part.rows if one.status is Status.KEPT and one.why)
+        spared.update(fate.why for fate in part.fates if fate.status is Status.KEPT)
     return Totals(
         dict(sorted(spared.items())),
         None if limits.max_disk is None else any(part.verdicts.over_budget for part in parts),

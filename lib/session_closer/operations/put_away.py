@@ -18,10 +18,11 @@ from ..journal.stopped import STOPPING, stopped
 from ..ports.artifacts import Disposal, Home, Place
 from ..ports.context import Context
 from . import home_folders, pruned
-from .pruned import Part
+from .pruned import Fate, Part
 from .transaction import Transaction
 
 CHANGED, GONE = "changed", "gone"
+_ARCHIVED, _DELETED = Fate(Status.ARCHIVED), Fate(Status.DELETED)
 # What a receipt says of each artifact at the end is longer than what is planned, and the next line of a list, too.
 _SPARE_BYTES = 64 << 10
 
@@ -48,12 +49,12 @@ class _Run:
         return self.context.options
 
 
-def perform(where: Place, operation: str, parts: Sequence[Part], context: Context, now: float) -> Ended:
+def perform(where: Place, operation: str, parts: Sequence[Part], context: Context) -> Ended:
     """Do what was decided, home by home; what becomes of it is in the parts. CloserError: nothing was changed."""
     transaction = Transaction(context.disk, where.state, operation, context.options.reason, context.clock)
     run = _Run(where, context, transaction)
     try:
-        error = _change(run, parts, now)
+        error = _change(run, parts)
     finally:
         transaction.release()
     if error is not None:
@@ -61,16 +62,16 @@ def perform(where: Place, operation: str, parts: Sequence[Part], context: Contex
     return Ended(None, transaction.receipt, transaction.undo(context.options))
 
 
-def _change(run: _Run, parts: Sequence[Part], now: float) -> CloserError | None:
+def _change(run: _Run, parts: Sequence[Part]) -> CloserError | None:
     """Do what was decided, home by home; return what ended the run early."""
     transaction = run.transaction
     try:
         for part in parts:
             if part.count:
-                _change_home(run, part, now)
+                _change_home(run, part)
     except (*STOPPING, StorageFailed) as problem:
         # The record stays open: the next changing command finishes the run.
-        return stopped(problem, run.where.state, has_changed=any(part.rows or part.condemned for part in parts))
+        return stopped(problem, run.where.state, has_changed=any(part.fates for part in parts))
     assert transaction.journal is not None
     assert transaction.record is not None
     ended = transaction.record.but(
@@ -82,7 +83,7 @@ def _change(run: _Run, parts: Sequence[Part], now: float) -> CloserError | None:
     return None
 
 
-def _change_home(run: _Run, part: Part, now: float) -> None:
+def _change_home(run: _Run, part: Part) -> None:
     home, going = part.home, part.verdicts.going
     notes = {rule.name: rule.note for rule in home.rules}
     part.record = StoreRecord(
@@ -107,62 +108,60 @@ def _change_home(run: _Run, part: Part, now: float) -> None:
             raise
     with Aside(run.context.disk, home.root, home_folders.archive_of(run.transaction.id)) as aside:
         _free_shelves(part, aside)
-        ended = tuple(_each_taken(run, part, aside, now))
+        ended = tuple(_each_taken(run, part, aside))
         aside.tidy()
-    part.rows += part.condemned
+    part.is_tidy = True
     run.context.console.warn(*home.end())
     part.record = part.record.but(artifacts=ended)
 
 
-def _each_taken(run: _Run, part: Part, aside: Aside, now: float) -> Iterator[ArtifactRecord]:
+def _each_taken(run: _Run, part: Part, aside: Aside) -> Iterator[ArtifactRecord]:
     """Put away, or delete, one thing after another; give the record of each with what became of it."""
     assert part.record is not None
     home, going, watch = part.home, part.verdicts.going, run.context.console.watch
     disposals = {kind: home.disposal(kind) for kind in {artifact.kind for artifact, _ in going}}
-    for number, (planned, (artifact, why)) in enumerate(zip(part.record.artifacts, going, strict=True)):
-        status, stays = _take(run, home, aside, artifact, disposals[artifact.kind])
-        row = pruned.row(home, artifact, status, stays or why, now)
-        if status is Status.DELETED and not home_folders.returns(home, artifact.kind):
-            row = row._replace(export=f"{home.root}/{_folder(run, home, artifact)}")
-        (part.condemned if status is Status.DELETED and artifact.folder else part.rows).append(row)
+    for number, (planned, (artifact, _)) in enumerate(zip(part.record.artifacts, going, strict=True)):
+        fate = _take(run, home, aside, artifact, disposals[artifact.kind])
+        if fate.status is Status.DELETED and not home_folders.returns(home, artifact.kind):
+            fate = fate._replace(export=f"{home.root}/{_folder(run, home, artifact)}")
+        part.fates.append(fate)
         watch(number + 1, len(going))
-        yield planned.but(status="dropped" if status is Status.KEPT else str(status), export=row.export or "")
+        status = "dropped" if fate.status is Status.KEPT else str(fate.status)
+        yield planned.but(status=status, export=fate.export or "")
 
 
 def _planned(one: Artifact, note: str) -> ArtifactRecord:
     return ArtifactRecord(one.kind, one.path, one.owner, one.size, one.folder, note=note)
 
 
-def _take(
-    run: _Run, home: Home, aside: Aside, artifact: Artifact, disposal: Disposal | None
-) -> tuple[Status, str]:  # fmt: skip
-    """Put one artifact away, or delete it, if it is still as it was; return what became of it, and why it stayed."""
+def _take(run: _Run, home: Home, aside: Aside, artifact: Artifact, disposal: Disposal | None) -> Fate:
+    """Put one artifact away, or delete it, if it is still as it was; return what became of it."""
     why = home.objection(artifact) or (_difference(aside, artifact) if disposal is None else "")
     if why:
-        return Status.KEPT, why
+        return Fate(Status.KEPT, why)
     if disposal is not None:
         return _stowed(run, home, disposal, aside, artifact)
     if run.options.delete:
-        done, became = Status.DELETED, (aside.discard if artifact.folder else aside.remove)(artifact.path)
+        done, became = _DELETED, (aside.discard if artifact.folder else aside.remove)(artifact.path)
     else:
-        done, became = Status.ARCHIVED, aside.put_away(artifact.path)
+        done, became = _ARCHIVED, aside.put_away(artifact.path)
     if became is Became.AWAY:
-        return done, ""
-    return Status.KEPT, ELSEWHERE if became is Became.ELSEWHERE else GONE
+        return done
+    return Fate(Status.KEPT, ELSEWHERE if became is Became.ELSEWHERE else GONE)
 
 
-def _stowed(run: _Run, home: Home, disposal: Disposal, aside: Aside, artifact: Artifact) -> tuple[Status, str]:
+def _stowed(run: _Run, home: Home, disposal: Disposal, aside: Aside, artifact: Artifact) -> Fate:
     """Have put away, or deleted, what no rename can move."""
     stowage = home.stowage(artifact.kind)
-    done = Status.DELETED if stowage is None else Status.ARCHIVED
     try:
         if run.options.delete and stowage is not None:
-            return (Status.DELETED, "") if stowage.discard(artifact) else (Status.KEPT, CHANGED)
-        folder = aside.make(_folder(run, home, artifact))
-        return (done, "") if disposal.stow(artifact, folder) else (Status.KEPT, CHANGED)
+            return _DELETED if stowage.discard(artifact) else Fate(Status.KEPT, CHANGED)
+        if not disposal.stow(artifact, aside.make(_folder(run, home, artifact))):
+            return Fate(Status.KEPT, CHANGED)
+        return _DELETED if stowage is None else _ARCHIVED
     except Refused as problem:
         run.context.console.warn(problem.message)
-        return Status.KEPT, problem.name
+        return Fate(Status.KEPT, problem.name)
 
 
 def _folder(run: _Run, home: Home, artifact: Artifact) -> str:

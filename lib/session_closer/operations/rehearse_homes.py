@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -35,8 +36,10 @@ def perform(
     """Return the report of a dry run of a cleanup, with how its rehearsal ended; UsageProblem: nothing would return."""
     if options.delete:
         raise UsageProblem("what --delete takes never comes back, so nothing can be rehearsed", "leave out --delete")
-    looking = options._replace(dry_run=True)
+    # What is rehearsed has a row, however few of them are shown.
+    looking = options._replace(dry_run=True, most_rows=None if options.most_rows is None else sys.maxsize)
     report = prune.perform(where, limits, looking, told=told, console=console, clock=clock, disk=disk)
+    report = report._replace(most_rows=options.most_rows)
     if report.error is not None:
         return report
     context = Context(looking, disk or Disk(), console, clock)

@@ -26,7 +26,7 @@ def is_plan(report: Report, rows: Sequence[Outcome | ArtifactRow]) -> bool:
 
 def said(report: Report, rows: Sequence[Outcome | ArtifactRow]) -> str:
     """Return the end of a first line, "" where nothing is put away, freed or brought back, or no size is known."""
-    found, would = amounts.of(rows), report.dry_run or is_plan(report, rows)
+    found, would = amounts.of(rows, report.untold), report.dry_run or is_plan(report, rows)
     parts = []
     if found.put_away.number or found.freed.number:
         parts += _sized("would put away" if would else "put away", found.put_away)
@@ -40,9 +40,9 @@ def _sized(verb: str, amount: Amount) -> list[str]:
     return [] if amount.size is None else [f"{verb} {durations.spelled_size(amount.size)}"]
 
 
-def members(rows: Sequence[Outcome | ArtifactRow]) -> dict[str, Any]:
+def members(report: Report) -> dict[str, Any]:
     """Return what the envelope has of it (docs/json.md)."""
-    found = amounts.of(rows)
+    found = amounts.of([*report.results, *(report.artifacts or ())], report.untold)
     return {"putAway": _member(found.put_away), "freed": _member(found.freed), "broughtBack": _member(found.back)}
 
 

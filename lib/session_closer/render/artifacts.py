@@ -26,7 +26,7 @@ def blocks(report: Report, *, verbose: bool) -> list[Block]:
     rows, totals = report.artifacts or (), report.totals
     out: list[Block] = [f"rules    {report.rules}"] if report.rules is not None else []
     if rows:
-        out += [_headline(report, rows), *_rows(rows, verbose=verbose)]
+        out += [_headline(report, rows), *_rows(report, rows, verbose=verbose)]
     elif report.error is None:
         out.append(_NOTHING.get(report.operation, "nothing to clean up"))
     if totals is not None and report.error is None:
@@ -44,6 +44,7 @@ def blocks(report: Report, *, verbose: bool) -> list[Block]:
 
 def _headline(report: Report, rows: Sequence[ArtifactRow]) -> str:
     count = Counter(row.status for row in rows)
+    count.update({more.status: more.number for more in report.untold})
     stays = sum(report.totals.spared.values()) if report.totals is not None else 0
     # All that is kept is counted, also what no row is about.
     words = [f"{count[one]:,} {one.replace('_', ' ')}" for one in Status if count[one] and one is not Status.KEPT]
@@ -51,7 +52,7 @@ def _headline(report: Report, rows: Sequence[ArtifactRow]) -> str:
     return amounts.ahead(report, rows) + ", ".join(words) + amounts.said(report, rows)
 
 
-def _rows(rows: Sequence[ArtifactRow], *, verbose: bool) -> list[Block]:
+def _rows(report: Report, rows: Sequence[ArtifactRow], *, verbose: bool) -> list[Block]:
     ordered = sorted(rows, key=lambda row: is_fine(row, missing_ok=False))
     shown = ordered if verbose else ordered[:SHOWN_ROWS]
     cells = [_cells(row) for row in shown]
@@ -65,8 +66,8 @@ def _rows(rows: Sequence[ArtifactRow], *, verbose: bool) -> list[Block]:
         lines.append("  ".join(["", *padded, line[-1]]))
     grid = tuple(GridRow(line, tone=_tone(row)) for line, row in zip(cells, shown, strict=True))
     out: list[Block] = [Grid(grid, tuple(lines), _HEADS, _RIGHT, wraps=True, indent=2)]
-    if len(ordered) > len(shown):
-        out.append(f"  … and {len(ordered) - len(shown):,} more (--verbose shows all)")
+    if left := len(ordered) - len(shown) + sum(more.number for more in report.untold):
+        out.append(f"  … and {left:,} more (--verbose shows all)")
     return out
 
 

@@ -30,6 +30,7 @@ def as_json(report: Report, called: Callable[[str], str] = str, *, whole: bool =
     """
     rows: Sequence[Outcome | ArtifactRow] = report.results if report.artifacts is None else report.artifacts
     counts = Counter(str(row.status) for row in rows)
+    counts.update({str(more.status): more.number for more in report.untold})
     members = envelope(report, called)
     if report.receipts is not None:
         members = {"hasMore": len(report.receipts) < report.receipts_total, **members}
@@ -47,7 +48,7 @@ def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, An
         "stores": [_store(store) for store in report.stores],
         "results": [result(row, missing_ok=report.missing_ok) for row in shown_rows(report.results, report.most_rows)],
         "kept": report.kept,
-        **amounts.members([*report.results, *(report.artifacts or ())]),
+        **amounts.members(report),
         "children": report.children,
         "gateway": _gateway(report.gateway),
         "restart": _restart(report.restart),
@@ -60,7 +61,8 @@ def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, An
     if report.artifacts is not None:
         members |= artifacts.members(report, shown_rows(report.artifacts, report.most_rows))
     if report.most_rows is not None and report.found is None:
-        members["resultsTotal"] = len(report.results if report.artifacts is None else report.artifacts)
+        told = len(report.results if report.artifacts is None else report.artifacts)
+        members["resultsTotal"] = told + sum(more.number for more in report.untold)
     if report.rules is not None:
         members["rules"] = report.rules
     if report.page is not None:
