@@ -1,4 +1,6 @@
-"""What no safe cleanup of a Hermes' home can leave out, in one straight line; for a second word, it moves what goes.
+"""What no safe cleanup of a Hermes' home can leave out, in one straight line: `HOME [move] [start]`.
+
+`move`: it moves what goes; `start`: it loads first what reads the command line of ours.
 
 It protects but open sessions, tells nobody why anything stays, takes up nothing that was cut short, brings nothing
 back, and loads nothing that it does not need.
@@ -15,7 +17,9 @@ import sys
 import time
 
 gc.disable()
-home, moves = sys.argv[1], len(sys.argv) > 2
+home, *words = sys.argv[1:]
+if "start" in words:
+    import plumbum.cli  # noqa: F401
 database = sqlite3.connect(f"file:{home}/state.db?mode=ro", uri=True, isolation_level=None)
 version = database.execute("pragma data_version").fetchone()
 held = {name for (name,) in database.execute("select id from sessions where ended_at is null")}
@@ -40,7 +44,7 @@ with os.scandir(folder) as entries:
         stamp = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode
         going.append((entry.name, match[1] if match[1] in known else None, stamp))
 print(json.dumps({"count": len(going), "bytes": sum(stamp[2] for _, _, stamp in going), "first": going[:100]}))
-if moves:
+if "move" in words:
     rename = ctypes.CDLL(None, use_errno=True).renameat2
     rename.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
     os.mkdir(f"{home}/away", 0o700)
