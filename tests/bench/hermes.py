@@ -16,7 +16,7 @@ from typing import NamedTuple
 from support.hermes import DAY, SCHEMAS
 
 from .page import Goal, goals, put, table
-from .side_by_side import Spent, closer_environ, spent
+from .side_by_side import Spent, closer_environ, ours, spent
 
 SNAPSHOTS, ROWS, BYTES = 22_000, 25_000, 60 << 10
 # Of a hundred snapshots so many are of open sessions, and so many are young.
@@ -24,7 +24,6 @@ OPEN, YOUNG = 5, 10
 ROUNDS = 5
 # Of the time by hand, and of that of the least that is safe.
 MOST, MOST_OF_SAFE = 2.0, 1.5
-COMMAND = Path(__file__).parents[2] / "bin" / "cleanup-sessions"
 SAFE = Path(__file__).with_name("safe_home.py")
 _FIND = ("find", "sessions", "-name", "session_*.json", "-printf", "%f %T@ %s\\n")
 # What anybody has to do who wants to know which of them may go.
@@ -65,11 +64,11 @@ def main() -> int:
         home = Path(scratch, "home")
         build(home)
         environ = closer_environ(Path(scratch))
-        ours = [str(COMMAND), "--runtime", "hermes", "--home", str(home), "--yes", "--json"]
+        closer = [*ours("cleanup-sessions"), "--runtime", "hermes", "--home", str(home), "--yes", "--json"]
         by_hand, safe = [sys.executable, "-c"], [sys.executable, str(SAFE), str(home)]
         jobs = {
-            "dry run": ([*ours, "--dry-run"], [*by_hand, LOOK, *_FIND], safe, [*safe, "start"]),
-            "put away": (ours, [*by_hand, MOVE, *_FIND], [*safe, "move"], [*safe, "move", "start"]),
+            "dry run": ([*closer, "--dry-run"], [*by_hand, LOOK, *_FIND], safe, [*safe, "start"]),
+            "put away": (closer, [*by_hand, MOVE, *_FIND], [*safe, "move"], [*safe, "move", "start"]),
         }
         rows, reached = [], []
         for name, commands in jobs.items():
@@ -95,7 +94,6 @@ def _reached(name: str, took: _Took) -> list[Goal]:
 
     return [
         Goal(f"{name}: ≤ {MOST} of by hand", median(took.ours, took.by_hand, 0), MOST),
-        Goal(f"{name}: the same, by processor time", median(took.ours, took.by_hand, 1), MOST),
         Goal(f"{name}: bare and safe ≤ {MOST} of by hand", median(took.safe, took.by_hand, 1), MOST),
         Goal(f"{name}: that with plumbum ≤ {MOST} of by hand", median(took.started, took.by_hand, 1), MOST),
         Goal(f"{name}: ≤ {MOST_OF_SAFE} of bare and safe", median(took.ours, took.safe, 1), MOST_OF_SAFE),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .protection import Protection
 
 _IN_TEXT = frozenset({kinds.SNAPSHOT, kinds.DUMP})
+_OF_WORK = frozenset({kinds.V1, kinds.V2, kinds.LEGACY, kinds.DELEGATION})
 _MARKS = ("HEAD", "HERMES_WORKDIR")
 _PATH_BYTES = 64 << 10
 _PIECE = 1 << 20
@@ -143,7 +144,7 @@ class HermesHome(PatternHome):
     def objection(self, artifact: Artifact) -> str:
         """Return why an artifact may not go after all, "" where it may."""
         known = self._protection()
-        if artifact.kind in (kinds.V1, kinds.V2, kinds.LEGACY, kinds.DELEGATION):
+        if artifact.kind in _OF_WORK:
             return self._objection_anew(known, artifact)
         return str(known.why_now(*self._asked.get(artifact.path, (artifact.owner or "",))))
 

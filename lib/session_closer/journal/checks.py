@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..core import keys, names
 from ..core.durable import MOST, SESSIONS, Move
-from .record import HOME, ArtifactRecord, Damaged, Head, Kept, SessionRecord, StoreRecord
+from .record import HOME, Damaged, Head, Kept, SessionRecord, StoreRecord
 
 # Without a sha256: an entry that is not held.
 _ROUTES, _SHA256 = frozenset({"files", "gateway"}), re.compile("([0-9a-f]{64})?")
@@ -24,6 +24,7 @@ _KIND = re.compile("[a-z][a-z0-9_]{0,31}")
 _OURS = "session-closer"
 _ROOT = re.compile("[a-z][a-z0-9-]{0,31}")
 _ERA = re.compile("[a-z]{1,16}")
+_NO_NAMES = frozenset({"", ".", ".."})
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -82,17 +83,13 @@ def _check_artifacts(store: StoreRecord) -> None:
         raise Damaged("mixes a home of files with a store")
     if store.archive and not names.is_run_id(store.archive):
         raise Damaged("has an archive that is none of ours")
+    if not all(map(_KIND.fullmatch, {one.kind for one in store.artifacts})):
+        raise Damaged("names a kind of artifact that there cannot be")
     for one in store.artifacts:
-        _check_artifact(one)
+        if not _is_within(one.path) or one.path.partition("/")[0] == _OURS:
+            raise Damaged("moves a file that is not in its home")
     if not all(map(names.is_run_id, store.removes)):
         raise Damaged("removes an archive that is none of ours")
-
-
-def _check_artifact(one: ArtifactRecord) -> None:
-    if not _KIND.fullmatch(one.kind):
-        raise Damaged("names a kind of artifact that there cannot be")
-    if not _is_within(one.path) or one.path.split("/")[0] == _OURS:
-        raise Damaged("moves a file that is not in its home")
 
 
 def _check_places(store: StoreRecord) -> None:
@@ -201,8 +198,8 @@ def _is_own(name: str, beside: str) -> bool:
 
 def _is_within(path: str) -> bool:
     """Tell whether a path stays in the folder where it begins."""
-    return "\0" not in path and not {"", ".", ".."}.intersection(path.split("/"))
+    return "\0" not in path and _NO_NAMES.isdisjoint(path.split("/"))
 
 
 def _plain_name(name: str) -> bool:
-    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
+    return name not in _NO_NAMES and "/" not in name and "\0" not in name

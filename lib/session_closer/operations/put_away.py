@@ -126,8 +126,8 @@ def _each_taken(run: _Run, part: Part, aside: Aside) -> Iterator[ArtifactRecord]
             fate = fate._replace(export=f"{home.root}/{_folder(run, home, artifact)}")
         part.fates.append(fate)
         watch(number + 1, len(going))
-        status = "dropped" if fate.status is Status.KEPT else str(fate.status)
-        yield planned.but(status=status, export=fate.export or "")
+        ended = planned.but(status="dropped" if fate.status is Status.KEPT else str(fate.status))
+        yield ended if fate.export is None else ended.but(export=fate.export)
 
 
 def _planned(one: Artifact, note: str) -> ArtifactRecord:
