@@ -31,6 +31,12 @@ RECOVERY = (
     "operations.recover", "operations.worker", "operations.task", "openclaw.recorded", "openclaw.files.recover",
     "openclaw.files.replay", "openclaw.sqlite.recover",
 )  # fmt: skip
+# Only a database, a policy, a filter, a gateway, a worktree or an export needs these.
+OTHERS = (
+    "openclaw.sqlite.store", "openclaw.sqlite.close", "openclaw.gateway.restart", "openclaw.gateway.service",
+    "openclaw.attached.bindings", "openclaw.attached.worktrees", "core.policy", "core.verdicts", "core.filters",
+    "operations.children", "core.export.parts",
+)  # fmt: skip
 # Only work on a store needs these.
 WORK = {"psutil", "ctypes", "uuid", "difflib", "hashlib", "socket", "tempfile", "subprocess"}
 
@@ -76,6 +82,7 @@ def test_a_small_file_store_without_a_gateway_loads_nothing_for_anything_else(
     found = loaded(store, name, *words)
     assert "session_closer.operations.close" in found
     assert found & RARE - unavoidable == set()
+    assert found & {f"session_closer.{other}" for other in OTHERS} == set()
 
 
 def test_a_list_of_a_small_file_store_loads_nothing_that_changes_one(store: Store, unavoidable: set[str]) -> None:
