@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from .model import Status
+from .report import total
 
 if TYPE_CHECKING:
     from .report import ArtifactRow, Outcome, Untold
@@ -47,7 +48,5 @@ def of(rows: Iterable[Outcome | ArtifactRow], untold: Iterable[Untold] = ()) -> 
 
 
 def _amount(sizes: Sequence[int | None], untold: Iterable[Untold], statuses: frozenset[Status]) -> Amount:
-    known = [size for size in sizes if size is not None]
     more = [each for each in untold if each.status in statuses]
-    number = len(sizes) + sum(each.number for each in more)
-    return Amount(number, sum(known) + sum(each.size for each in more) if len(known) == len(sizes) else None)
+    return Amount(len(sizes) + sum(each.number for each in more), total([*sizes, *(each.size for each in more)]))

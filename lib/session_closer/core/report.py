@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .model import Life, Reason, Route, Status
@@ -64,11 +64,20 @@ class ArtifactRow(NamedTuple):
 
 
 class Untold(NamedTuple):
-    """So many files and folders that went as was wanted, each told by this alone; `size` are their bytes."""
+    """So many sessions, or files and folders, that ended as was wanted, each told by this alone.
+
+    `size` are their bytes, None where they are not known.
+    """
 
     status: Status
     number: int
-    size: int
+    size: int | None
+
+
+def total(sizes: Sequence[int | None]) -> int | None:
+    """Return the sum of sizes, None where one of them is not known."""
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
 
 
 class Why(NamedTuple):

@@ -45,7 +45,7 @@ class Options(NamedTuple):
     what has files in its worktree that git ignores; `with_jobs`: switch off the cron jobs that are bound to it;
     `with_children`: close what it has spawned, too. `rehearse`: close and restore in a copy of so many bytes at most.
     `free_for`: seconds that a cleanup may free. `export`: a folder for copies of what is closed, made first. `own`: the
-    caller's own session. `most_rows`: how many rows that went well are shown.
+    caller's own session. `most_rows`: how many rows that went well are shown; `most_told`: how many of a status may be.
     `again` is the same command line with --yes, `free` one that frees what this one archives, None where there is
     none, `undo` the command that takes a receipt's id, `see` the one that lists, all for a shell. `late`: by the
     process that outlives the caller, whose turn has ended a moment ago.
@@ -67,6 +67,7 @@ class Options(NamedTuple):
     export: str | None = None
     own: tuple[Target, ...] = ()
     most_rows: int | None = None
+    most_told: int | None = None
     again: str = "--yes"
     free: str | None = None
     undo: str = "restore-sessions"

@@ -71,13 +71,19 @@ def all_records(state: str) -> Iterator[bytes]:
 
 def named_records(state: str) -> Iterator[tuple[str, str, bytes]]:
     """Return the same with each run's id and path; Refused where one is there that may not be read."""
+    for run, path in named_paths(state):
+        yield from record(run, path)
+
+
+def named_paths(state: str) -> Iterator[tuple[str, str]]:
+    """Give the id and the path of each of them, in that order."""
     for run in open_runs(state):
-        yield from _record(run, record_path(state, run))
+        yield run, record_path(state, run)
     # The ids are by the clock, which may have been set back between two runs.
     for begun in sorted(
         (_beginning(run, receipt_path(state, run)) for run in _receipts(state)), key=_place, reverse=True
     ):
-        yield from _record(begun.run, receipt_path(state, begun.run))
+        yield begun.run, receipt_path(state, begun.run)
 
 
 def _receipts(state: str) -> list[str]:
@@ -137,7 +143,8 @@ def iso(at: datetime) -> str:
     return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _record(run: str, path: str) -> Iterator[tuple[str, str, bytes]]:
+def record(run: str, path: str) -> Iterator[tuple[str, str, bytes]]:
+    """Give a record with its id and path, nothing where it is gone; Refused where it may not be read."""
     try:
         found = read_record(path)
     except OSError as problem:
@@ -199,7 +206,7 @@ def check_records(state: str, agents: Sequence[str]) -> None:
     from .record import Damaged
 
     for run in open_runs(state):
-        for _, _, raw in _record(run, record_path(state, run)) if is_left(state, run) else ():
+        for _, _, raw in record(run, record_path(state, run)) if is_left(state, run) else ():
             try:
                 scan(raw)
             except Damaged as problem:

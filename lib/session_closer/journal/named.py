@@ -54,7 +54,7 @@ def by_words(state: str, words: Sequence[str], *, looking: bool) -> Named:
             meant[word] = receipts.meant(state, records, word, looking=looking).id
         except Refused as problem:
             wrong.append(problem)
-    chosen = [row.id for row, _ in records if row.id in meant.values()]
+    chosen = [one.row.id for one in records if one.row.id in meant.values()]
     # The first word is a run, as it is where it stands alone; any other may be the name of something in a run.
     for word in [word for word in words[1:] if word in are]:
         ahead = [meant[other] for other in words if other in meant and (other != word or words.count(word) > 1)]
@@ -75,7 +75,7 @@ def since(state: str, words: Sequence[str], longest: float, now: datetime) -> Na
         if _is_run(every, word, _LEAST):
             raise UsageProblem(f"{quoted(word)} names a run, and so does --since", "leave out one of them")
     records = runs.records(state)
-    rows = [row for row, record in records if not _is_undone(row, record) and _is_within(row, longest, now)]
+    rows = [row for row, record, _ in records if not _is_undone(row, record) and _is_within(row, longest, now)]
     chosen = list(dict.fromkeys(receipts.asking(records, row).id for row in rows))
     found = _named(state, chosen, words)
     if not words or not any(found.words):

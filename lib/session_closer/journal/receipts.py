@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from ..core import escape, ids, keys, names
@@ -13,10 +14,13 @@ from . import history, runs
 from .codec import decode
 from .record import Damaged, RunRecord, StoreRecord
 from .runs import Listed
-from .source import Chosen, ChosenFile, ChosenSession, Source, restores
+from .source import Chosen, ChosenSession, Lots, Source, files_of, restores, sessions_of
+from .stores import Stores
 from .written import read_record
 
 LAST = "last"
+# A record, and what it says of its stores where that is read store by store.
+Whole = tuple[RunRecord, Stores | None]
 # The index that a place has for a store, "": none of that kind, and the folders of its files by name.
 Places = Callable[[StoreRecord], tuple[str, Mapping[str, str]]]
 
@@ -37,10 +41,11 @@ def choose(state: str, which: str, places: Places, *, looking: bool) -> Source:
             "any changing command finishes it; restore-sessions does that first, without --dry-run and --check",
             name="interrupted_run",
         )
-    known = next(record for other, record in records if other is row)
-    record = _of_this_place(state, row.path, known if known is not None and _is_whole(known) else None, places)
-    stores = (*record.stores, *_deferred(state, record, places))
-    return Source(stores, run=record.id, sequence=record.sequence, began=record.started_at)
+    known = next(one for one in records if one.row is row)
+    source, record = _of_this_place(state, row.path, _whole(known), places)
+    if deferred := tuple(_deferred(state, record, places)):
+        source = source._replace(stores=(*source.stores, *deferred), bare=())
+    return source
 
 
 def named(state: str, which: str) -> tuple[ReceiptRow, RunRecord | None]:
@@ -63,15 +68,15 @@ def meant(state: str, records: Sequence[Listed], which: str, *, looking: bool) -
 def _latest(state: str, records: Sequence[Listed], *, looking: bool) -> ReceiptRow:
     # One that has not ended, or cannot be read, may be the run that is meant.
     others = ("open", "damaged", "interrupted") if looking else ("open", "damaged")
-    for row, record in records:
+    for row, record, _ in records:
         if row.closed or (row.state in others and not (record is not None and restores(record.stores))):
             return asking(records, row)
     raise _no_receipt(f"no run has closed anything in {state} yet")
 
 
 def _named(state: str, records: Sequence[Listed], wanted: str) -> ReceiptRow:
-    rows = [row for row, _ in records if row.id == wanted] or [
-        row for row, _ in records if wanted and row.id.startswith(wanted)
+    rows = [one.row for one in records if one.row.id == wanted] or [
+        one.row for one in records if wanted and one.row.id.startswith(wanted)
     ]
     if len(rows) != 1:
         said = f"{len(rows)} receipts begin with" if rows else "there is no receipt"
@@ -81,27 +86,31 @@ def _named(state: str, records: Sequence[Listed], wanted: str) -> ReceiptRow:
 
 def asking(records: Sequence[Listed], row: ReceiptRow) -> ReceiptRow:
     """Return the run that left this one to the process which outlived it, else the row itself."""
-    for other, record in records:
+    for other, record, _ in records:
         if record is not None and any(result.receipt == row.path for result in record.results):
             return other
     return row
 
 
 def _waiting_for(row: ReceiptRow, records: Sequence[Listed]) -> str:
-    record = next(record for other, record in records if other is row)
+    record = next(one.record for one in records if one.row is row)
     results = record.results if record is not None else ()
     own = [result.key for result in results if result.status == Status.DEFERRED]
     return f"it waits until the turn of {escape.plain(own[0])} ends" if own else "a process is at it"
 
 
-def _is_whole(record: RunRecord) -> bool:
-    return any(store.sessions for store in record.stores)
+def _whole(known: Listed) -> Whole | None:
+    """Return what a list has read of a run, None where that is not all of it."""
+    record = known.record
+    if record is None or known.stores is not None:
+        return None if record is None else (record, known.stores)
+    return (record, None) if any(store.sessions for store in record.stores) else None
 
 
-def _of_this_place(state: str, path: str, known: RunRecord | None, places: Places) -> RunRecord:
+def _of_this_place(state: str, path: str, known: Whole | None, places: Places) -> tuple[Source, RunRecord]:
     """Return a receipt that speaks of stores of this place alone (I8); it is `known` where it has just been read."""
     try:
-        found = known or decode(read_record(path).raw)
+        found, large = known or _read(path)
     except (OSError, Damaged) as problem:
         raise _no_receipt(f"{path} cannot be read: {problem}") from None
     if found.state_dir != state:
@@ -110,7 +119,13 @@ def _of_this_place(state: str, path: str, known: RunRecord | None, places: Place
         own, roots = places(store)
         if (store.path, store.roots) != (own, roots):
             raise _no_receipt(f"{path} speaks of {store.path}, agent {store.agent} has {own or 'none of that kind'}")
-    return found
+    source = Source(found.stores, run=found.id, sequence=found.sequence, began=found.started_at)
+    return (source if large is None else source._replace(stores=large, bare=found.stores)), found
+
+
+def _read(path: str) -> Whole:
+    """Return the record at a path, a large one without what is read store by store; raise OSError, Damaged."""
+    return runs.by_stores(path) or (decode(read_record(path).raw), None)
 
 
 def _deferred(state: str, record: RunRecord, places: Places) -> Iterator[StoreRecord]:
@@ -118,18 +133,35 @@ def _deferred(state: str, record: RunRecord, places: Places) -> Iterator[StoreRe
     for row in record.results:
         name = os.path.basename(row.receipt or "").removesuffix(".json")
         if names.is_run_id(name) and row.receipt == history.receipt_path(state, name):
-            yield from _of_this_place(state, row.receipt, None, places).stores
+            yield from _of_this_place(state, row.receipt, None, places)[0].stores
 
 
 def _no_receipt(what: str) -> Refused:
     return Refused(what, (Ours("restore-sessions"), "--list"), name="no_receipt")
 
 
+def lots(source: Source, wanted: Sequence[str]) -> tuple[Mapping[str, Sequence[Chosen]], list[str]]:
+    """Return by agent what a source has put away and is wanted, all if none is named, and the names that are unknown.
+
+    Of a large source that all is wanted of no more is in memory than is asked for.
+    """
+    if source.bare and not wanted:
+        return Lots(source, PUT_AWAY), []
+    chosen, unknown = select(source, wanted)
+    found: dict[str, list[Chosen]] = defaultdict(list)
+    for one in chosen:
+        found[one.store.agent].append(one)
+    return found, unknown
+
+
 def select(
     source: Source, wanted: Sequence[str], statuses: Collection[str] = PUT_AWAY
 ) -> tuple[list[Chosen], list[str]]:
     """Return what of a source has such an end and is wanted (all if none is named), and the names that are unknown."""
-    closed = [*_sessions(source, statuses), *_lone_files(source)]
+    closed = [
+        *(one for at, store in enumerate(source.stores) for one in sessions_of(source, at, store, statuses)),
+        *(one for at, store in enumerate(source.stores) for one in files_of(source, at, store)),
+    ]
     if not wanted:
         return closed, []
     chosen: dict[tuple[str, str], Chosen] = {}
@@ -145,19 +177,6 @@ def select(
                 raise slip
             unknown.append(name)
     return list(chosen.values()), unknown
-
-
-def _sessions(source: Source, statuses: Collection[str]) -> Iterator[Chosen]:
-    for at, store in enumerate(source.stores):
-        for session in store.sessions:
-            if session.status in statuses:
-                yield ChosenSession(store, session, session.key, source, at)
-
-
-def _lone_files(source: Source) -> Iterator[Chosen]:
-    for at, store in enumerate(source.stores):
-        for move in () if store.restores else store.orphans:
-            yield ChosenFile(store, move, move.source, source, at)
 
 
 def _with_id(closed: Sequence[Chosen], name: str) -> list[Chosen]:

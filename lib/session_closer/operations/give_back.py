@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from ..core.errors import CloserError
 from ..core.report import Outcome, Report, RestartResult, StoreResult
@@ -23,12 +24,12 @@ class Returning:
     def __init__(
         self,
         request: Request,
-        parts: Mapping[str, Sequence[Chosen]],
+        lots: Mapping[str, Sequence[Chosen]],
         returns: Returns,
         missing: Sequence[Outcome],
         transaction: Transaction,
     ) -> None:
-        self._request, self._parts, self._returns = request, parts, returns
+        self._request, self._lots, self._returns = request, lots, returns
         self._missing, self._transaction = missing, transaction
         self._note_taken: Callable[[RestartResult], None] | None = None
         self._is_over = False
@@ -38,20 +39,24 @@ class Returning:
         return [Stage(self._agents(), self._bring_back)]
 
     def _agents(self) -> Iterator[str]:
-        agents = sorted({item.agent for item in self._returns if item.is_wanted})
+        agents = sorted({item.agent for item in self._returns.wanted()})
         if not self._request.runtime.own_indexes:
             # Where they share an index, each was closed in what another had left.
-            agents.sort(key=lambda agent: max(one.at for one in self._parts[agent]), reverse=True)
+            agents.sort(key=lambda agent: max(one.at for one in self._lots[agent]), reverse=True)
         yield from self._request.in_turn(agents)
 
     def _bring_back(self, store: Store) -> None:
-        wanted = {item.key for item in self._returns.of(store.agent) if item.is_wanted}
-        chosen = [one for one in self._parts[store.agent] if one.name in wanted]
+        agent, chosen = store.agent, self._lots[store.agent]
+        if not self._returns.rests(agent):
+            wanted = {item.key for item in self._returns.of(agent) if item.is_wanted}
+            chosen = [one for one in chosen if one.name in wanted]
         store.bring_back(chosen, self._transaction, self._returns)
+        self._returns.rest(agent, len(chosen), partial(self._lots.__getitem__, agent))
 
     def follow_up(self) -> None:
         """Write what leads to sessions that are back."""
-        chosen = [one for some in self._parts.values() for one in some]
+        # Of what is alike nothing led to it.
+        chosen = [one for agent in self._lots if not self._returns.rests(agent) for one in self._lots[agent]]
         self._note_taken = self._request.runtime.put_back(chosen, self._returns)
 
     def look_again(self, share: Share, *, restarted: bool) -> None:
@@ -75,7 +80,9 @@ class Returning:
     def report(self, restart: RestartResult, error: CloserError | None = None) -> Report:
         """Return what became of what was to come back."""
         request, transaction = self._request, self._transaction
-        rows = (*self._returns.outcomes(), *self._missing)
+        # Who looks ahead through several runs asks for each row.
+        told, untold = self._returns.outcomes(None if request.options.dry_run else request.options.most_told)
+        rows = (*told, *self._missing)
         for share in transaction.shares:
             request.warn(*share.warnings)
         backups = {
@@ -99,6 +106,7 @@ class Returning:
             undo=transaction.undo(request.options) if any(row.key for row in rows) else None,
             warnings=tuple(request.runtime.context.console.warnings),
             error=error,
+            untold=untold,
         )
 
     def left_undone(self, why: str) -> None:
@@ -108,7 +116,7 @@ class Returning:
         """Return a store's part of the record with what became of its sessions."""
         returns = self._returns
         ended = (
-            session if (item := returns.get(store.agent, session.key)) is None else session.but(status=str(item.status))
+            session if (status := returns.ended(store.agent, session.key)) is None else session.but(status=str(status))
             for session in self._transaction.whole(store).sessions
         )
         return store.but(sessions=tuple(ended))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from ..core.errors import Busy, CloserError, Refused, UsageProblem
@@ -126,39 +127,40 @@ def _recover(where: Place, context: Context) -> list[str]:
 
 
 def _bring_back(where: Place, ask: Ask, meant: _Meant, context: Context) -> Report:
-    chosen, unknown = receipts.select(meant.source, ask.keys)
-    runtimes.check_place(where, sorted({one.store.agent for one in chosen}))
+    lots, unknown = receipts.lots(meant.source, ask.keys)
+    runtimes.check_place(where, sorted(lots))
     request = Request(runtimes.opened(where, context), Wish(RESTORE, ()))
     transaction = Transaction(context.disk, where.state, RESTORE, context.options.reason, context.clock)
     request.warn(*meant.said, *request.runtime.exposure())
     missing = [Outcome(name, "", name, Status.NOT_FOUND, error=_UNKNOWN) for name in unknown]
     try:
-        return _perform(request, transaction, ask, chosen, missing)
+        return _perform(request, transaction, ask, lots, missing)
     finally:
         request.runtime.close()
         transaction.release()
 
 
 def _perform(
-    request: Request, transaction: Transaction, ask: Ask, chosen: Sequence[Chosen], missing: Sequence[Outcome]
+    request: Request,
+    transaction: Transaction,
+    ask: Ask,
+    lots: Mapping[str, Sequence[Chosen]],
+    missing: Sequence[Outcome],
 ) -> Report:
     runtime, dry_run = request.runtime, request.options.dry_run
-    parts: dict[str, list[Chosen]] = defaultdict(list)
-    for one in chosen:
-        parts[one.store.agent].append(one)
     # One that could not be finished a moment ago is an error now that the agents are known.
-    if not dry_run and any(recover.pending(runtime, agent) for agent in parts):
-        request.warn(*recover.recover(runtime, list(parts)))
+    if not dry_run and any(recover.pending(runtime, agent) for agent in lots):
+        request.warn(*recover.recover(runtime, list(lots)))
     returns = Returns([])
-    for agent, some in parts.items():
-        store = runtime.stores[agent] = runtime.receiver(agent)
-        returns.decide(store.returnable(some))
-        if dry_run and (said := store.begins_anew(some)):
-            request.warn(said)
-    todo = [item for item in returns if item.is_wanted]
-    if ask.which == receipts.LAST and not ask.keys and _are_back(returns):
-        request.warn(runs.before(request.runtime.root, chosen[0].source.run, request.options))
-    work = Returning(request, parts, returns, missing, transaction)
+    for agent, some in lots.items():
+        _look(request, agent, some, returns, partial(lots.__getitem__, agent))
+        run = some[0].source.run
+    # The frame lasts as long as the run.
+    some = ()
+    todo = list(returns.wanted())
+    if ask.which == receipts.LAST and not ask.keys and returns.statuses() == {Status.ALREADY_RESTORED}:
+        request.warn(runs.before(request.runtime.root, run, request.options))
+    work = Returning(request, lots, returns, missing, transaction)
     error = None if ask.check else _refusal(request, ask, todo)
     if error is None and not dry_run and todo:
         return apply.perform(request, transaction, work)
@@ -167,8 +169,15 @@ def _perform(
     return work.report(nothing_to_restart(request.gateway), error)
 
 
-def _are_back(returns: Returns) -> bool:
-    return {item.status for item in returns} == {Status.ALREADY_RESTORED}
+def _look(
+    request: Request, agent: str, some: Sequence[Chosen], returns: Returns, anew: Callable[[], Sequence[Chosen]]
+) -> None:
+    """Note what would become of what was put away of an agent; `anew` gives that again."""
+    store = request.runtime.stores[agent] = request.runtime.receiver(agent)
+    returns.decide(store.returnable(some))
+    returns.rest(agent, len(some), anew)
+    if request.options.dry_run and (said := store.begins_anew(some)):
+        request.warn(said)
 
 
 def _refusal(request: Request, ask: Ask, todo: Sequence[Item]) -> CloserError | None:

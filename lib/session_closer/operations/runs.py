@@ -28,7 +28,7 @@ def listed(state: str, report: Report, most: int | None, clock: Clock) -> Report
 
 def before(state: str, run: str, options: Options) -> str:
     """Return one line for who asked for the latest run, all of which is back: which one before it is not."""
-    rows = [row for row, record in runs.records(state) if record is not None and not restores(record.stores)]
+    rows = [row for row, record, _ in runs.records(state) if record is not None and not restores(record.stores)]
     older = rows[[row.id for row in rows].index(run) + 1 :] if run in {row.id for row in rows} else []
     left = next((row.id for row in older if row.closed > row.restored), None)
     said = f"{options.undo} {left} undoes the run before it that is not" if left else "so is all that was closed before"

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, groupby
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..core.actions import How
 from ..core.effects import Effect, Lost, lost
 from ..core.model import Snapshot, Status
-from ..core.report import Outcome
+from ..core.report import Outcome, Untold, total
 from ..core.shown import Found
+from ..journal.source import ChosenSession
 
 if TYPE_CHECKING:
     from ..core.durable import Move
     from ..journal.record import Mode, Off, StoreRecord
-    from ..journal.source import Source
+    from ..journal.source import Chosen, Source
 
 _BACK = frozenset({Status.RESTORED, Status.WOULD_RESTORE})
 
@@ -38,7 +39,7 @@ class Item(NamedTuple):
     renames to be undone, `put_away` how it is away now. `effects` are those of the close that is undone, `left_out`
     says by kind or id why what has a way back was not brought back, `twice` what there is once too often when it is
     back. `modes` and `jobs` are what the close has recorded of its worktree and its cron jobs, `left` what else is not
-    as it was.
+    as it was. `as_recorded`: but for its entry and `until` it is what `recorded_item` makes of what was chosen.
     """
 
     given: str
@@ -59,6 +60,7 @@ class Item(NamedTuple):
     modes: tuple[Mode, ...] = ()
     jobs: tuple[Off, ...] = ()
     left: tuple[Lost, ...] = ()
+    as_recorded: bool = False
 
     @property
     def is_wanted(self) -> bool:
@@ -84,66 +86,176 @@ class Item(NamedTuple):
         )
 
 
+def recorded_item(one: ChosenSession, agent: str) -> Item:
+    """Return what is to be brought back of a file store where all is as the record of a session says."""
+    session, backup = one.session, one.store.backup
+    held = session.entry is not None or backup is None
+    return Item(
+        one.given, agent, session.key, session.session_id, Status.WOULD_RESTORE, moves=session.moves,
+        effects=session.effects, jobs=session.jobs, as_recorded=True,
+        span=None if held else Span(str(backup), session.offset, session.length, session.sha256),
+    )  # fmt: skip
+
+
+class _Lot(NamedTuple):
+    """Sessions of an agent that all end alike: how many, their bytes, one that stands for all, and what makes them."""
+
+    like: Item
+    number: int
+    size: int | None
+    anew: Callable[[], Iterable[Chosen]]
+
+    def items(self) -> list[Item]:
+        """Return each of them, made anew."""
+        like = self.like
+        chosen = (one for one in self.anew() if isinstance(one, ChosenSession))
+        return [recorded_item(one, like.agent)._replace(status=like.status, until=like.until) for one in chosen]
+
+
 class Returns:
     """What becomes of each session and file that is to be brought back, by agent and key: one method for each end."""
 
     def __init__(self, items: Iterable[Item]) -> None:
-        self._items: dict[str, dict[str, Item]] = defaultdict(dict)
+        self._items: dict[str, dict[str, Item] | _Lot] = {}
         self.decide(items)
 
     def __iter__(self) -> Iterator[Item]:
-        return chain.from_iterable([list(own.values()) for own in self._items.values()])
+        return chain.from_iterable(map(self.of, list(self._items)))
 
-    def outcomes(self) -> list[Outcome]:
-        """Return their rows of the report."""
-        told = set[tuple[str, str]]()
-        return [item.outcome(_size(item, told)) for item in self]
+    def outcomes(self, most: int | None = None) -> tuple[list[Outcome], tuple[Untold, ...]]:
+        """Return their rows of the report, and what there is beside them, each told by its number alone.
+
+        These are sessions of which nothing is to be said, after `most` others of their status, None: there are none.
+        """
+        rows: list[Outcome] = []
+        untold: dict[Status, list[_Lot]] = {}
+        shown: Counter[Status] = Counter()
+        for agent, own in self._items.items():
+            if isinstance(own, _Lot) and most is not None and shown[own.like.status] >= most:
+                untold.setdefault(own.like.status, []).append(own)
+                continue
+            told = set[tuple[str, str]]()
+            more = [item.outcome(_size(item, told)) for item in self.of(agent)]
+            shown.update(row.status for row in more)
+            rows += more
+        return rows, tuple(
+            Untold(status, sum(lot.number for lot in lots), total([lot.size for lot in lots]))
+            for status, lots in untold.items()
+        )
 
     def of(self, agent: str) -> list[Item]:
         """Return those of one agent."""
-        return list(self._items[agent].values())
+        own = self._items.get(agent, {})
+        return own.items() if isinstance(own, _Lot) else list(own.values())
 
     def get(self, agent: str, key: str) -> Item | None:
         """Return one of them, None where there is none of this key."""
-        return self._items[agent].get(key)
+        return self._awake(agent).get(key)
+
+    def ended(self, agent: str, key: str) -> Status | None:
+        """Return what becomes of one of them, None where there is none of this key."""
+        own = self._items.get(agent, {})
+        if isinstance(own, _Lot):
+            return own.like.status
+        return own[key].status if key in own else None
+
+    def rest(self, agent: str, number: int, anew: Callable[[], Iterable[Chosen]]) -> None:
+        """Keep no more of an agent's sessions than their number where all end alike, and nothing else is to be said.
+
+        `anew` gives again, in the same order, the `number` that was chosen: there may be many agents.
+        """
+        own = self._items.get(agent, {})
+        if isinstance(own, _Lot) or not own or len(own) != number:
+            return
+        items = list(own.values())
+        like = next((item for item in items if item.moves), items[0])
+        if not all(_is_like(item, like) for item in items):
+            return
+        told = set[tuple[str, str]]()
+        size = total([_size(item, told) for item in items])
+        self._items[agent] = _Lot(like, len(items), size, anew)
+
+    def rests(self, agent: str) -> bool:
+        """Tell whether of an agent's sessions no more is kept than their number."""
+        return isinstance(self._items.get(agent), _Lot)
+
+    def wanted(self) -> Iterator[Item]:
+        """Give those that are still to be brought back, one for all of an agent where they are alike."""
+        return (item for item in self._in_short() if item.is_wanted)
+
+    def statuses(self) -> set[Status]:
+        """Return what becomes of them."""
+        return {item.status for item in self._in_short()}
+
+    def to_be_seen_to(self) -> Iterator[Item]:
+        """Give those of which there may be more than that they are back."""
+        return chain.from_iterable([own.values() for own in self._items.values() if not isinstance(own, _Lot)])
+
+    def _in_short(self) -> Iterator[Item]:
+        for own in self._items.values():
+            yield from (own.like,) if isinstance(own, _Lot) else own.values()
+
+    def _awake(self, agent: str) -> dict[str, Item]:
+        own = self._items.setdefault(agent, {})
+        if isinstance(own, _Lot):
+            own = self._items[agent] = {item.key: item for item in own.items()}
+        return own
 
     def decide(self, items: Iterable[Item]) -> None:
         """Note what is to become of these, which may be otherwise than before."""
-        for item in items:
+        for agent, some in groupby(items, key=lambda item: item.agent):
             # Who brings back decides anew, and the entries of all stores may be large.
-            self._items[item.agent][item.key] = item._replace(entry="") if item.entry else item
+            own = {item.key: item._replace(entry="") if item.entry else item for item in some}
+            known = self._items.get(agent)
+            if isinstance(known, _Lot) and known.number == len(own):
+                self._items[agent] = own
+            else:
+                self._awake(agent).update(own)
 
     def back(self, item: Item) -> None:
         """Note that it is back."""
-        self.decide([self._known(item)._replace(status=Status.RESTORED)])
+        self._note(self._known(item)._replace(status=Status.RESTORED))
 
     def conflict(self, item: Item, why: str) -> None:
         """Note that something else is in its place."""
-        self.decide([self._known(item)._replace(status=Status.CONFLICT, error=why)])
+        self._note(self._known(item)._replace(status=Status.CONFLICT, error=why))
 
     def failed(self, item: Item, why: str) -> None:
         """Note that it is not back."""
-        self.decide([self._known(item)._replace(status=Status.FAILED, error=why)])
+        self._note(self._known(item)._replace(status=Status.FAILED, error=why))
 
     def without(self, item: Item, reasons: Mapping[str, str], error: str | None = None) -> None:
         """Note what belongs to it and is not back, by kind or id; `error` where a person has to see to that."""
         known = self._known(item)
         left_out = MappingProxyType({**known.left_out, **reasons})
-        self.decide([known._replace(left_out=left_out, error=known.error or error)])
+        self._note(known._replace(left_out=left_out, error=known.error or error))
 
     def amiss(self, item: Item, more: Sequence[Lost], error: str | None = None) -> None:
         """Note what else is not as it was; `error` where a person has to see to that."""
         known = self._known(item)
-        self.decide([known._replace(left=(*known.left, *more), error=error or known.error)])
+        self._note(known._replace(left=(*known.left, *more), error=error or known.error))
 
     def end(self) -> None:
         """Note that the run has not come to what is still to be brought back."""
-        for item in self:
-            if item.is_wanted:
-                self.failed(item, item.error or "not reached")
+        for agent in {item.agent for item in self.wanted()}:
+            for item in self.of(agent):
+                if item.is_wanted:
+                    self.failed(item, item.error or "not reached")
+
+    def _note(self, item: Item) -> None:
+        self._awake(item.agent)[item.key] = item
 
     def _known(self, item: Item) -> Item:
-        return self._items[item.agent][item.key]
+        return self._awake(item.agent)[item.key]
+
+
+def _is_like(item: Item, like: Item) -> bool:
+    """Tell whether of a session nothing is to be said but what is to be said of another."""
+    return (
+        item.as_recorded
+        and (item.status, item.error, item.until) == (like.status, None, like.until)
+        and not (item.lone or item.effects or item.jobs or item.modes or item.left or item.left_out or item.twice)
+    )
 
 
 def _size(item: Item, told: set[tuple[str, str]]) -> int | None:

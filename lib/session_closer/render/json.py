@@ -28,9 +28,7 @@ def as_json(report: Report, called: Callable[[str], str] = str, *, whole: bool =
 
     Unless `whole`, rows that would make it long are left out.
     """
-    rows: Sequence[Outcome | ArtifactRow] = report.results if report.artifacts is None else report.artifacts
-    counts = Counter(str(row.status) for row in rows)
-    counts.update({str(more.status): more.number for more in report.untold})
+    counts = _counts(report, report.results if report.artifacts is None else report.artifacts)
     members = envelope(report, called)
     if report.receipts is not None:
         members = {"hasMore": len(report.receipts) < report.receipts_total, **members}
@@ -80,15 +78,21 @@ def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, An
     return members
 
 
+def _counts(report: Report, rows: Sequence[Outcome | ArtifactRow]) -> Counter[str]:
+    """Return how many there are of each status, those that are told by their number alone among them."""
+    counted = Counter(str(row.status) for row in rows)
+    counted.update({str(more.status): more.number for more in report.untold})
+    return counted
+
+
 def _undone(run: str, report: Report, called: Callable[[str], str]) -> dict[str, Any]:
     """Return what became of one of the runs that were undone together."""
     code = exit_code(report)
-    rows: list[Outcome | ArtifactRow] = [*report.results, *(report.artifacts or ())]
     return {
         "id": run,
         "ok": code is ExitCode.OK,
         "exitCode": int(code),
-        "counts": Counter(str(row.status) for row in rows),
+        "counts": _counts(report, [*report.results, *(report.artifacts or ())]),
         "restart": _restart(report.restart),
         "receipt": report.receipt,
         "undo": report.undo,

@@ -60,7 +60,7 @@ def _undone(report: Report, undone: Sequence[tuple[str, Report]], *, verbose: bo
     if not undone:
         return ["nothing to restore: no run of that time has put away what is not back"]
     rows: list[Outcome | ArtifactRow] = [*report.results, *(report.artifacts or ())]
-    count = Counter(row.status for row in rows)
+    count = _counts(report, rows)
     words = [f"{count[status]:,} {status.replace('_', ' ')}" for status in Status if count[status]]
     failed = sum(each.error is not None for _, each in undone)
     words += [f"{failed} run{'' if failed == 1 else 's'} failed"] if failed else []
@@ -74,12 +74,18 @@ def _undone(report: Report, undone: Sequence[tuple[str, Report]], *, verbose: bo
 
 
 def _headline(report: Report) -> str:
-    count = Counter(row.status for row in report.results)
+    count = _counts(report, report.results)
     # All that is kept is counted below, also what no row is about.
     said = [status for status in Status if count[status] and status is not Status.KEPT]
     words = [f"{count[status]} {status.replace('_', ' ')}" for status in said]
     kept = f", {report.kept} kept" if report.kept is not None else ""
     return amounts.ahead(report, report.results) + ", ".join(words) + kept + amounts.said(report, report.results)
+
+
+def _counts(report: Report, rows: Sequence[Outcome | ArtifactRow]) -> Counter[Status]:
+    counted = Counter(row.status for row in rows)
+    counted.update({more.status: more.number for more in report.untold})
+    return counted
 
 
 def _rows(report: Report, *, verbose: bool) -> list[Block]:
@@ -98,8 +104,9 @@ def _rows(report: Report, *, verbose: bool) -> list[Block]:
         lines += [f"  {'':<{status}}    {line}" for line in below]
         grid.append(GridRow((row.status, _name(row), detail), tuple(below), _tone(row)))
     out: list[Block] = [Grid(tuple(grid), tuple(lines), heads, wraps=True, indent=2)]
-    if len(rows) > len(shown):
-        out.append(f"  … and {len(rows) - len(shown)} more (--verbose shows all)")
+    more = len(rows) - len(shown) + sum(each.number for each in report.untold)
+    if more:
+        out.append(f"  … and {more} more (--verbose shows all)")
     return out
 
 

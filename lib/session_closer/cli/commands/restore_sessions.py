@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MOST_FOUND = 1000
 _US = Ours("restore-sessions")
 # What means something for a runtime that keeps files.
+# More than any document that is not whole has room for.
+MOST_TOLD = 256
 HOMES_OPTIONS = frozenset({"--dry-run", "--reason", "--list", "--limit", "--show", "--pager", "--since", "--check"})
 # So many runs are in a list.
 MOST_RUNS = 20
@@ -156,7 +158,8 @@ class RestoreSessions(Base):
     def options(self) -> Options:
         """Return the switches as data."""
         found = super().options()
-        return found._replace(dry_run=found.dry_run or self.check, limit=10**9)
+        told = None if self.verbose else MOST_TOLD
+        return found._replace(dry_run=found.dry_run or self.check, limit=10**9, most_told=told)
 
 
 def main() -> int:

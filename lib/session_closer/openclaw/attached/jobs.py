@@ -195,7 +195,7 @@ def _given_back(here: Installation, stay: Sequence[SessionRecord], gateway: Gate
 
 def switch_on(here: Installation, returns: Returns) -> None:
     """Switch on what the close of sessions that are back had switched off; note what stays off."""
-    owed = [item for item in returns if _owed(item)]
+    owed = [item for item in returns.to_be_seen_to() if _owed(item)]
     if not owed:
         return
     with _again(here, None) as ask:

@@ -127,8 +127,8 @@ class Files(FileStore, Store):
         """Return what would become of each of these if it were brought back now."""
         from . import returnable
 
-        self._before = returnable.look(self._here.home, self, chosen).before
-        return list(self._before.items.values())
+        _, items, self._before = returnable.look(self._here.home, self, chosen)
+        return items
 
     def begins_anew(self, chosen: Sequence[Chosen]) -> str:
         """Return what is to be said where bringing these back begins the index anew, else ""."""

@@ -273,13 +273,13 @@ def _where_they_were(
     except CloserError as problem:
         warn(f"where the entries were is not known, so they are at the end of {closed_in.path}: {problem.message}")
         return None
-    gone = set(before.members) - set(live.members)
+    gone = before.members.keys() - live.members.keys()
     # In an empty one there is nothing else.
     if live.members and document.edit(before, remove=gone) != live.raw:
         return None
-    away = gone - {item.key for item in items}
+    gone.difference_update(item.key for item in items)
     # Of a large store one text is enough.
-    return _hashed(document.without(before, away)) if away else _New(before, closed_in.sha256)
+    return _hashed(document.without(before, gone)) if gone else _New(before, closed_in.sha256)
 
 
 def look_again(share: FileShare, returns: Returns) -> None:

@@ -17,12 +17,12 @@ from ...core.durable import Move
 from ...core.errors import CloserError
 from ...core.model import Session, Status
 from ...journal.source import Chosen, ChosenFile, ChosenSession, Origin
-from ...ports.undo import Item
+from ...ports.undo import Item, recorded_item
 from ...system import files
 from ..from_bundle import is_held
 from ..home import Home
 from ..shelf import Shelf
-from ..undo import entry_of, seconds_kept, shelf_of, span_of, with_files, with_way_out
+from ..undo import entry_of, seconds_kept, shelf_of, with_files, with_way_out
 from . import document
 from .index import live_or_empty
 from .members import Document
@@ -49,15 +49,16 @@ class Look(NamedTuple):
 
 
 class Before(NamedTuple):
-    """What a look has come to: the hash of the index, the names in the folder, stamps of backups, and each item.
+    """What a look has come to: hashes of the index and of the names in the folder, stamps of backups, and each item.
 
-    An item has no entry, and is found by its store's place among the source's, and its name.
+    An item has no entry, and is found by its store's place among the source's, and its name. Of a large source `items`
+    is None where each is what its record says.
     """
 
     text: str
-    names: frozenset[str]
+    names: str
     stamps: Mapping[str, measuring.Stamp | None]
-    items: Mapping[tuple[int, str], Item]
+    items: Mapping[tuple[int, str], Item] | None
 
 
 class Found(NamedTuple):
@@ -77,18 +78,30 @@ def look(home: Home, store: FileStore, chosen: Sequence[Chosen], before: Before 
     there, text = frozenset(files.listed(store.folder)), hashlib.sha256(live.raw).hexdigest()
     # Ahead of all that is read of them.
     stamps = {path: measuring.stamp(path) for path in {*filter(None, map(_backup_of, chosen))}}
-    known = before.items if before is not None and before[:3] == (text, there, stamps) else {}
+    named = hashlib.sha256("\0".join(sorted(there)).encode("utf-8", "surrogateescape")).hexdigest()
+    known = before.items if before is not None and before[:3] == (text, named, stamps) else {}
     with files.Pieces() as held:
         claims = Claims.of(member.row for member in live.members.values())
         shelf, kept = shelf_of(home, store.agent, chosen), seconds_kept(home, in_files=True)
         seen = Look(store, live, claims, shelf, kept, there, held)
-        again = (_as_before(seen, one, known.get((one.at, one.name))) or _back(seen, one) for one in chosen)
+        again = (_as_before(seen, one, _known(seen, one, known)) or _back(seen, one) for one in chosen)
         items = with_way_out(chosen, list(again))
-    bare = {
+    return Found(live, items, Before(text, named, stamps, _bare(chosen, items)))
+
+
+def _known(seen: Look, one: Chosen, known: Mapping[tuple[int, str], Item] | None) -> Item | None:
+    if known is not None:
+        return known.get((one.at, one.name))
+    return recorded_item(one, seen.store.agent) if isinstance(one, ChosenSession) else None
+
+
+def _bare(chosen: Sequence[Chosen], items: Sequence[Item]) -> Mapping[tuple[int, str], Item] | None:
+    if chosen[0].source.bare and all(item.as_recorded for item in items):
+        return None
+    return {
         (one.at, one.name): item._replace(entry="") if item.entry else item
         for one, item in zip(chosen, items, strict=True)
     }
-    return Found(live, items, Before(text, there, stamps, bare))
 
 
 def _backup_of(one: Chosen) -> str | None:
@@ -123,11 +136,7 @@ def begins(chosen: Sequence[Chosen]) -> bool:
 
 def _session_back(seen: Look, one: ChosenSession) -> Item:
     recorded, session, live = one.store, one.session, seen.live
-    item = Item(
-        one.given, seen.store.agent, session.key, session.session_id, Status.WOULD_RESTORE,
-        effects=session.effects, jobs=session.jobs,
-        span=None if session.entry is not None or recorded.backup is None else span_of(recorded, session),
-    )  # fmt: skip
+    item = recorded_item(one, seen.store.agent)._replace(moves=(), as_recorded=False)
     member = live.members.get(session.key)
     there = member is not None and member.row.session_id == session.session_id
     if member is not None and not there:
@@ -150,7 +159,8 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
     # Where it was written back by hand, or by a gateway, its files may still be put away.
     if there and not (found.is_wanted and found.moves):
         return item._replace(status=Status.ALREADY_RESTORED)
-    return found
+    is_so = found.is_wanted and not there and found.moves == session.moves
+    return found._replace(as_recorded=True) if is_so else found
 
 
 def _as_it_is_now(seen: Look, move: Move) -> Move:

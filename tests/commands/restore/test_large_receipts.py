@@ -1,0 +1,227 @@
+"""A receipt of many agents is read store by store: what its undo says and does is what it is where it is read whole."""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_closer.cli.commands import restore_sessions
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.journal import stores
+from session_closer.openclaw.files.port import Files
+from session_closer.operations import apply
+from session_closer.ports.undo import Item
+from session_closer.render import excerpt, text
+from support.commands import Result, restore, run, run_json
+from support.restore import edit_receipt
+from support.stores import Store
+from support.trees import tree
+
+AGENTS, SESSIONS = 7, 5
+# What there is room for, and the least that has to be known for that.
+SHOWN, TOLD, MOST_BYTES = 5, 8, 5_000
+NAMES = [f"agent-{number}" for number in range(AGENTS)]
+RUN, STAMP = r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}", r"\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(\.\d{3})?Z"
+
+
+def key(agent: str, number: int) -> str:
+    return f"agent:{agent}:subagent:old-{number}"
+
+
+@pytest.fixture
+def store(tmp_path: Path, closed_port: int) -> Store:
+    """Seven agents whose five sessions were closed, one with a transcript more that belonged to none."""
+    found = Store(tmp_path / "state", closed_port)
+    for agent in NAMES:
+        keys = [key(agent, number) for number in range(SESSIONS)]
+        found.write({one: found.session(one, agent=agent) for one in keys}, agent)
+    assert run_json(CleanupSessions, "--stale", "subagent=1h", "--yes", state=found.state).code == 0
+    return found
+
+
+@pytest.fixture
+def by_stores(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """What lets receipts of this size be read store by store, or whole."""
+
+    def let(is_large: bool) -> None:
+        monkeypatch.setattr(stores, "LARGE", 1 if is_large else 1 << 40)
+        monkeypatch.setattr(restore_sessions, "MOST_TOLD", TOLD if is_large else 1 << 20)
+        monkeypatch.setattr(excerpt, "MOST_BYTES", MOST_BYTES)
+        monkeypatch.setattr(text, "SHOWN_ROWS", SHOWN)
+
+    return let
+
+
+def archives(store: Store, agent: str) -> list[Path]:
+    return sorted(store.folder(agent).glob("*.deleted.*"))
+
+
+def conflicts(store: Store) -> None:
+    """Let some come back no more: an archive is gone, another was written to, a name is taken, a row is there again."""
+    archives(store, NAMES[0])[1].unlink()
+    with archives(store, NAMES[2])[0].open("a") as file:
+        file.write("more\n")
+    taken = archives(store, NAMES[3])[2]
+    taken.with_name(taken.name.partition(".deleted.")[0]).write_text("another\n")
+    run(RestoreSessions, "last", key(NAMES[4], 3), state=store.state)
+    shutil.rmtree(store.folder(NAMES[6]))
+
+
+def nothing(_store: Store) -> None:
+    """Leave all as the close has left it."""
+
+
+def normal(said: str) -> str:
+    said = re.sub(r'"(uptime|pid|ageSeconds)": ?[\d.]+', "", re.sub(STAMP, "STAMP", re.sub(RUN, "RUN", said)))
+    return re.sub(r"\b\d+s\b", "AGE", said)
+
+
+def outcome(store: Store, *words: tuple[str, ...]) -> tuple[list[Result], list[str], Any]:
+    """Return what commands say, the receipts, and what is in the folders of the agents."""
+    said = [run(RestoreSessions, *each, state=store.state) for each in words]
+    told = [Result(one.code, normal(one.stdout), normal(one.stderr)) for one in said]
+    receipts = sorted((store.state / "session-closer" / "receipts").iterdir())
+    there = {normal(name): value for name, value in tree(store.state / "agents").items()}
+    return told, [normal(path.read_text()) for path in receipts], sorted(there)
+
+
+@pytest.mark.parametrize("change", [nothing, conflicts])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [("last", "--json")],
+        [("last",)],
+        [("last", "--json", "--verbose")],
+        [("last", "--verbose")],
+        [("last", "--json", "--dry-run"), ("last", "--dry-run", "--verbose")],
+        [("last", "--check", "--json"), ("--show", "last", "--json"), ("--list", "--json")],
+        [("last", key(NAMES[1], 2), key(NAMES[5], 0), "--json")],
+        [("last", "--json"), ("last", "--json"), ("--list",), ("--show", "last")],
+        [("last",), ("--since", "1h", "--json"), ("--list", "--json")],
+        [("--since", "1h", "--json")],
+        [("--since", "1h")],
+    ],
+    ids=lambda words: "+".join("_".join(each).replace("--", "") for each in words)[:60],
+)
+def test_an_undo_says_and_does_the_same(
+    store: Store,
+    by_stores: Callable[[bool], None],
+    tmp_path: Path,
+    words: list[tuple[str, ...]],
+    change: Callable[[Store], None],
+) -> None:
+    by_stores(False)
+    change(store)
+    shutil.copytree(store.state, tmp_path / "kept", symlinks=True)
+    whole = outcome(store, *words)
+    shutil.rmtree(store.state)
+    shutil.copytree(tmp_path / "kept", store.state, symlinks=True)
+    by_stores(True)
+    assert outcome(store, *words) == whole
+
+
+def test_all_are_counted_and_the_first_of_them_told(store: Store, by_stores: Callable[[bool], None]) -> None:
+    by_stores(True)
+    answer = restore(store, "last")
+    total = AGENTS * SESSIONS
+    assert (answer.code, answer.data["counts"]) == (0, {"restored": total})
+    assert answer.data["resultsOmitted"] == total - len(answer.rows)
+    assert 0 < len(answer.rows) < TOLD
+    assert answer.rows == [(key(NAMES[0], number), "restored") for number in range(len(answer.rows))]
+    assert answer.data["broughtBack"]["count"] == total
+    [_, receipt] = store.receipts()
+    told = [[(one["key"], one["status"]) for one in each["sessions"]] for each in receipt["stores"]]
+    assert told == [[(key(agent, number), "restored") for number in range(SESSIONS)] for agent in NAMES]
+    assert receipt["results"] == []
+
+
+def test_no_more_is_in_memory_than_of_one_agent(
+    store: Store, by_stores: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_stores(True)
+    found: list[int] = []
+    bring_back = Files.bring_back
+
+    def count() -> int:
+        gc.collect()
+        return sum(isinstance(one, Item) for one in gc.get_objects())
+
+    def counted(self: Files, *arguments: Any) -> None:
+        found.append(count())
+        bring_back(self, *arguments)
+
+    def restarted(*run: Any) -> Any:
+        found.append(count())
+        return restart(*run)
+
+    restart = apply.restart_once
+    monkeypatch.setattr(Files, "bring_back", counted)
+    monkeypatch.setattr(apply, "restart_once", restarted)
+    assert restore(store, "last").code == 0
+    # One stands for all of an agent, in what is to be done and in what has become of it.
+    assert len(found) == AGENTS + 1
+    assert max(found) <= 2 * AGENTS
+
+
+def test_a_receipt_that_is_removed_meanwhile_is_the_one_that_was_read(
+    store: Store, by_stores: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_stores(True)
+    bring_back = Files.bring_back
+    [receipt] = (store.state / "session-closer" / "receipts").iterdir()
+
+    def removed(self: Files, *arguments: Any) -> None:
+        receipt.unlink(missing_ok=True)
+        bring_back(self, *arguments)
+
+    monkeypatch.setattr(Files, "bring_back", removed)
+    answer = restore(store, "last")
+    assert (answer.code, answer.data["counts"]) == (0, {"restored": AGENTS * SESSIONS})
+
+
+def damaged(found: dict[str, Any]) -> None:
+    found["stores"][4]["sessions"][1]["moves"][0]["target"] = "../../else"
+
+
+def elsewhere(found: dict[str, Any]) -> None:
+    found["stores"][5]["roots"]["sessions"] = "/tmp"
+
+
+def open_still(found: dict[str, Any]) -> None:
+    found["state"] = "neither"
+
+
+def unknown(found: dict[str, Any]) -> None:
+    found["stores"][2]["more"] = 1
+
+
+@pytest.mark.parametrize("change", [damaged, elsewhere, open_still, unknown])
+def test_what_is_wrong_with_a_receipt_is_said_as_ever(
+    store: Store, by_stores: Callable[[bool], None], change: Callable[[dict[str, Any]], None]
+) -> None:
+    path = edit_receipt(store, change)
+    # As we write it.
+    path.write_text(json.dumps(json.loads(path.read_text()), separators=(",", ":")) + "\n")
+    by_stores(False)
+    whole = run(RestoreSessions, "last", state=store.state), run(RestoreSessions, path.stem, state=store.state)
+    by_stores(True)
+    again = run(RestoreSessions, "last", state=store.state), run(RestoreSessions, path.stem, state=store.state)
+    assert (again, {one.code for one in whole}) == (whole, {3})
+
+
+def test_a_receipt_that_somebody_has_written_anew_is_read_whole(
+    store: Store, by_stores: Callable[[bool], None]
+) -> None:
+    path = edit_receipt(store, lambda _: None)
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=2))
+    by_stores(True)
+    assert stores.opened(str(path)) is None
+    answer = restore(store, "last")
+    assert (answer.code, answer.data["counts"]) == (0, {"restored": AGENTS * SESSIONS})
