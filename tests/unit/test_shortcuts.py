@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from unittest import mock
@@ -9,7 +10,7 @@ from unittest import mock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_closer.core import fileplan, keys, names, planning
+from session_closer.core import fileplan, keys, kinds, names, planning
 from session_closer.core.claims import Claims
 from session_closer.core.fileplan import FilePlan
 from session_closer.core.keys import Target
@@ -127,6 +128,11 @@ def test_a_main_session_is_told_by_its_whole_key(ahead: str, tail: str) -> None:
     found = keys.is_main(ahead + tail)
     with mock.patch.object(keys, "_NO_MAIN", frozenset()):
         assert keys.is_main(ahead + tail) is found
+
+
+@pytest.mark.parametrize("word", sorted(set(re.findall(r"[a-z-]+", str([shape.pattern for shape in kinds.SHAPES])))))
+def test_no_shape_fits_a_project(word: str) -> None:
+    assert not any(re.fullmatch(shape.pattern, f"project-{word}") for shape in kinds.SHAPES)
 
 
 @given(st.lists(st.text(alphabet="aA \té\0e\u0301", max_size=5)))

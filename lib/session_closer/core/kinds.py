@@ -83,13 +83,16 @@ def kind(key: str, chat_type: str | None = None, *, orphaned: bool = False) -> K
     plain = key.lower().strip()
     agent = keys.agent_of(plain)
     rest = plain if agent is None else plain.split(":", 2)[2]
-    found = _shape().fullmatch(rest)
+    is_word = ":" not in rest
+    is_project = is_word and rest.startswith("project-")
+    # No shape fits such a word, and most keys of a long list are one.
+    found = None if is_project else _shape().fullmatch(rest)
     if found is not None and found.lastgroup is not None:
         by_key = SHAPES[int(found.lastgroup[1:])].kind
         return Kind.CRON_ORPHAN if orphaned and by_key is Kind.CRON else by_key
     if chat_type is not None and (by_chat := _BY_CHAT_TYPE.get(chat_type.lower())):
         return by_chat
-    if ":" not in rest and (rest.startswith("project-") or agent == keys.DEFAULT_AGENT):
+    if is_project or (is_word and agent == keys.DEFAULT_AGENT):
         return Kind.PROJECT
     return Kind.OTHER
 

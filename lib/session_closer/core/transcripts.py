@@ -67,7 +67,7 @@ def named(session: Session, snapshot: Snapshot) -> str | None:
 
 def is_running(session: Session, snapshot: Snapshot, view: GatewayView) -> bool:
     """Tell whether a run is in flight: a live lock, the gateway's word, or a status nobody can rule out."""
-    if session.key in view.active or is_locked(session, snapshot):
+    if session.key in view.active or (snapshot.locked and is_locked(session, snapshot)):
         return True
     if session.status != "running" or view.life is Life.DOWN:
         return False

@@ -164,7 +164,7 @@ def _rows(rules: Rules, snapshot: Snapshot, view: GatewayView, staying: set[str]
 
 
 def _row(rules: Rules, session: Session, snapshot: Snapshot, view: GatewayView, staying: set[str]) -> _Row:
-    of_kind = _kind(session)
+    of_kind = kind(session.key, session.chat_type, orphaned=session.orphaned)
     running = is_running(session, snapshot, view)
     guard = protection(of_kind, session, running=running)
     if guard == Kind.DIRECT:

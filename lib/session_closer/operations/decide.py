@@ -31,7 +31,8 @@ def decide(request: Request, found: Look) -> Plan:
         plan = children.with_their_parents(found, plan, choices)
         children.warn(request, found, plan)
     # Once, and not again under the lock.
-    plan = plan._replace(rows=_hinted(request, found, plan.rows))
+    hinted = _hinted(request, found, plan.rows)
+    plan = plan if hinted is plan.rows else plan._replace(rows=hinted)
     if request.rules is None:
         request.warn(*planning.spoken_of(plan, named=not request.wish.keep))
     if request.wish.matching is not None:
@@ -260,7 +261,7 @@ def _remembered(request: Request, row: PlannedRow, before: dict[tuple[str, str],
     return row
 
 
-def _hinted(request: Request, found: Look, rows: Sequence[PlannedRow]) -> tuple[PlannedRow, ...]:
+def _hinted(request: Request, found: Look, rows: tuple[PlannedRow, ...]) -> tuple[PlannedRow, ...]:
     """Return the rows, the absent ones with what their names may have meant."""
     hints: dict[int, str] = {}
     lost: dict[str, dict[int, str]] = defaultdict(dict)
@@ -279,5 +280,5 @@ def _hinted(request: Request, found: Look, rows: Sequence[PlannedRow]) -> tuple[
         for at, tail in tails.items():
             hints[at] = not_here(rows[at], elsewhere.get(tail, ()), request.options.see)
     if not hints:
-        return tuple(rows)
+        return rows
     return tuple(row._replace(hint=hints[at]) if at in hints else row for at, row in enumerate(rows))

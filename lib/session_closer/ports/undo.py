@@ -73,14 +73,15 @@ class Item(NamedTuple):
 
     def outcome(self, size: int | None = None) -> Outcome:
         """Return its row of the report; `size` are the bytes that come back with it."""
+        is_wanted = self.is_wanted
         return Outcome(
             self.given,
             self.agent,
             "" if self.lone else self.key,
             self.status,
             session_id=self.session_id,
-            error=None if self.is_wanted else self.error,
-            until=self.until if self.is_wanted else None,
+            error=None if is_wanted else self.error,
+            until=self.until if is_wanted else None,
             not_restored=self.not_restored() if self.status in _BACK else self.left,
             size=size,
         )
@@ -262,10 +263,14 @@ def _size(item: Item, told: set[tuple[str, str]]) -> int | None:
     """Return the bytes that come back with one, as they were recorded; of a database nobody has weighed them."""
     if item.put_away in (How.ARCHIVE, How.DELETE):
         return None
-    fresh = [move for move in item.moves if (item.agent, move.source) not in told]
-    told.update((item.agent, move.source) for move in fresh)
-    # What was not looked at when it was put away has neither.
-    return None if any((move.size, move.mtime_ns) == (0, 0) for move in fresh) else sum(move.size for move in fresh)
+    size: int | None = 0
+    for move in item.moves:
+        if (item.agent, move.source) not in told:
+            told.add((item.agent, move.source))
+            # What was not looked at when it was put away has neither.
+            is_known = size is not None and (move.size or move.mtime_ns)
+            size = size + move.size if size is not None and is_known else None
+    return size
 
 
 class Past(Protocol):

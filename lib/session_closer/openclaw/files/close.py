@@ -128,7 +128,8 @@ def through_files(disk: Disk, share: FileShare, life: Life) -> None:
         _commit(disk, share, rows, current, lock)
         share.edited = True
         _verify(disk, share, rows, lock, settle=SETTLE_SECONDS if life is not Life.DOWN else 0.0)
-        archive(disk, share, [row for row in rows if share.results.became(row.key) is Status.CLOSED])
+        gone = share.results.those(Status.CLOSED)
+        archive(disk, share, [row for row in rows if row.key in gone])
         look_again(disk, share)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -108,7 +107,7 @@ def _backup_of(one: Chosen) -> str | None:
     """Return the path of the backup that has an entry, None where it is held, or there is none."""
     if isinstance(one, ChosenFile) or one.session.entry is not None or one.store.backup is None:
         return None
-    return os.path.join(os.path.dirname(one.store.path), one.store.backup)
+    return f"{one.store.path.rpartition('/')[0]}/{one.store.backup}"
 
 
 def _as_before(seen: Look, one: Chosen, item: Item | None) -> Item | None:
@@ -117,10 +116,11 @@ def _as_before(seen: Look, one: Chosen, item: Item | None) -> Item | None:
         return None
     moves = one.session.moves
     # What other stores of ours or a shelf had a say in is decided anew.
-    if item.moves != moves or item.key in seen.live.members or any("/" in move.source for move in moves):
+    if item.moves != moves or item.key in seen.live.members:
         return None
-    if any(measuring.change(seen.store.folder, move) is not None for move in moves):
-        return None
+    for move in moves:
+        if "/" in move.source or measuring.change(seen.store.folder, move) is not None:
+            return None
     # What a stamp does not show is found when the bytes are taken that are installed.
     return item if item.span is not None else item._replace(entry=one.session.entry or "")
 

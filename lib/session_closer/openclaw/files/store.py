@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import os
@@ -172,9 +171,11 @@ def _size(session: Session, snapshot: Snapshot) -> int | None:
     for name in transcripts.of(session, snapshot):
         if name in snapshot.files:
             found = found or not names.is_companion(name)
-            # One that has gone since the folder was listed has no size any more.
-            with contextlib.suppress(FileNotFoundError):
-                total += os.stat(os.path.join(snapshot.folder, name), follow_symlinks=False).st_size
+            try:
+                total += os.lstat(name if name.startswith("/") else f"{snapshot.folder}/{name}").st_size
+            except FileNotFoundError:
+                # One that has gone since the folder was listed has no size any more.
+                continue
     if session.session_file in snapshot.outside:
         return None
     return total if found or not session.session_file or transcripts.is_in_folder(session, snapshot) else None
