@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -16,6 +17,9 @@ from session_closer.core.fileplan import FilePlan
 from session_closer.core.keys import Target
 from session_closer.core.model import GatewayView, Life, Plan, PlannedRow, Route, Session, Snapshot, Status, Traits
 from session_closer.core.planning import Choices
+from session_closer.core.report import Outcome, Report
+from session_closer.render import excerpt
+from session_closer.render.json import as_json, result
 
 STAMP = "2026-11-21T00-41-24.769Z"
 ID, OTHER = "0a1b2c3d-1111-4111-8111-000000000001", "0a1b2c3d-1111-4111-8111-000000000002"
@@ -145,3 +149,21 @@ def test_a_usual_name_has_the_owners_of_any_name(name: str) -> None:
     found = names.owners(name)
     with mock.patch.object(names, "USUAL", mock.Mock(fullmatch=mock.Mock(return_value=None))):
         assert names.owners(name) == found
+
+
+def test_a_document_that_leaves_rows_out_is_made_of_those_that_it_may_tell() -> None:
+    numbers = {Status.CLOSED: 450, Status.ALREADY_CLOSED: 500, Status.KEPT: 3, Status.FAILED: 2, Status.NOT_FOUND: 210}
+    rows = [Outcome(f"{at}", "lead", f"{at}", status) for status, number in numbers.items() for at in range(number)]
+    # What goes with some of them has been left.
+    rows = [row._replace(error="left") if at % 40 == 1 else row for at, row in enumerate(rows)]
+    for order in (rows, rows[::-1], rows[::2], rows[:250], [*rows[:210], *rows[-220:]]):
+        for missing_ok in (False, True):
+            report = Report("close-project", dry_run=False, results=tuple(order), missing_ok=missing_ok)
+            in_short = as_json(report)
+            with mock.patch.object(excerpt, "perhaps_told", list):
+                assert as_json(report) == in_short
+
+
+def test_no_row_of_a_document_is_so_short_that_more_of_one_status_fit() -> None:
+    row = result(Outcome("", "", "", min(Status, key=len)), missing_ok=False)
+    assert len(json.dumps(row)) * excerpt.MOST_ALIKE > excerpt.MOST_BYTES

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.model import Status
+from ..core.model import FINE, Status
+from ..core.report import Outcome
 
 # Of a whole document, encoded, with the end of its line.
 MOST_BYTES = 32 * 1024
 # Somebody has to see to these, whatever they are to who called.
 _ALWAYS = frozenset({Status.REFUSED, Status.FAILED, Status.CAME_BACK, Status.CONFLICT})
 _BETWEEN = len(", ")
+# No row of a session is as short as that part of a document.
+MOST_ALIKE = 200
+
+
+def perhaps_told(rows: Sequence[Outcome]) -> Sequence[Outcome]:
+    """Return rows of sessions without those that `encoded` leaves out whatever the others are.
+
+    So many of one status are more than a document has room for, and the first of them are told.
+    """
+    if len(rows) <= MOST_ALIKE:
+        return rows
+    seen: Counter[Status] = Counter()
+    some = []
+    for row in rows:
+        if row.error is None and row.status in FINE:
+            seen[row.status] += 1
+            if seen[row.status] > MOST_ALIKE:
+                continue
+        some.append(row)
+    return some
 
 
 def encoded(members: Mapping[str, Any], counts: Mapping[str, int], *, whole: bool) -> str:

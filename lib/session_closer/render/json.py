@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..core import durations
@@ -29,14 +29,16 @@ def as_json(report: Report, called: Callable[[str], str] = str, *, whole: bool =
     Unless `whole`, rows that would make it long are left out.
     """
     counts = _counts(report, report.results if report.artifacts is None else report.artifacts)
-    members = envelope(report, called)
+    told = shown_rows(report.results, report.most_rows)
+    # A copy that is left out with the last row that it is of has to see them all.
+    members = envelope(report, called, told if whole or report.exported is not None else excerpt.perhaps_told(told))
     if report.receipts is not None:
         members = {"hasMore": len(report.receipts) < report.receipts_total, **members}
     return excerpt.encoded(members, counts, whole=whole)
 
 
-def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, Any]:
-    """Return the members of the envelope (docs/json.md)."""
+def envelope(report: Report, called: Callable[[str], str], rows: Iterable[Outcome]) -> dict[str, Any]:
+    """Return the members of the envelope (docs/json.md); `rows` are those of its results that are in it."""
     code = exit_code(report)
     members: dict[str, Any] = {
         "ok": code is ExitCode.OK,
@@ -44,7 +46,7 @@ def envelope(report: Report, called: Callable[[str], str] = str) -> dict[str, An
         "operation": report.operation,
         "dryRun": report.dry_run,
         "stores": [_store(store) for store in report.stores],
-        "results": [result(row, missing_ok=report.missing_ok) for row in shown_rows(report.results, report.most_rows)],
+        "results": [result(row, missing_ok=report.missing_ok) for row in rows],
         "kept": report.kept,
         **amounts.members(report),
         "children": report.children,
@@ -188,7 +190,7 @@ def _error(error: CloserError | None, called: Callable[[str], str]) -> dict[str,
 
 def shared(report: Report, code: ExitCode, called: Callable[[str], str]) -> dict[str, Any]:
     """Return the members that all documents have; `code` is the exit code."""
-    members = envelope(report, called)
+    members = envelope(report, called, ())
     found = {name: members[name] for name in _SHARED_MEMBERS}
     return {**found, "ok": code is ExitCode.OK, "exitCode": int(code)}
 
