@@ -49,7 +49,7 @@ def ends_like_missing_dependency(done: subprocess.CompletedProcess[str], reason:
     *_, last = done.stderr.splitlines()
     document = json.loads(done.stdout)
     assert document == {
-        **envelope(Report("close-project")), "ok": False, "exitCode": 69, "error": document["error"]
+        **envelope(Report("close-project"), str, ()), "ok": False, "exitCode": 69, "error": document["error"]
     }  # fmt: skip
     error = document["error"]
     assert (done.returncode, error["code"], error["name"]) == (69, 69, "missing_dependency")
