@@ -24,6 +24,7 @@ from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError
 from session_closer.core.report import Report
 from session_closer.core.wish import Options, Wish
+from session_closer.journal import stores
 from session_closer.openclaw.files import document
 from session_closer.openclaw.files.members import Document
 from session_closer.openclaw.home import Home
@@ -178,8 +179,9 @@ class Bench:
             yield f"files differ: {sorted(set(names.items()) ^ set(self.whole.files[agent].items()))}"
 
 
-@pytest.fixture
-def bench(state: str) -> Bench:
+@pytest.fixture(params=[stores.LARGE, 1], ids=["whole", "store-by-store"])
+def bench(request: pytest.FixtureRequest, state: str, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(stores, "LARGE", request.param)
     return Bench(state)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .model import Life, Reason, Route, Status
@@ -78,6 +78,17 @@ def total(sizes: Sequence[int | None]) -> int | None:
     """Return the sum of sizes, None where one of them is not known."""
     known = [size for size in sizes if size is not None]
     return sum(known) if len(known) == len(sizes) else None
+
+
+def together(untold: Iterable[Untold]) -> tuple[Untold, ...]:
+    """Return what several say, one for each status."""
+    found: dict[Status, list[Untold]] = {}
+    for more in untold:
+        found.setdefault(more.status, []).append(more)
+    return tuple(
+        Untold(status, sum(more.number for more in some), total([more.size for more in some]))
+        for status, some in found.items()
+    )
 
 
 class Why(NamedTuple):

@@ -11,7 +11,7 @@ from . import environment, home
 from .home import Home
 
 if TYPE_CHECKING:
-    from ..ports.undo import Past
+    from ..ports.past import Past
     from ..system.clock import Clock
 
 

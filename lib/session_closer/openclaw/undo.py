@@ -78,7 +78,7 @@ def with_files(
         if is_there:
             return item._replace(status=Status.CONFLICT, error=f"{escape.quoted(move.source)} is there again")
         back.append(move)
-    return item._replace(moves=tuple(moves if len(back) == len(moves) else back), until=_until(back, kept))
+    return item._replace(moves=tuple(moves if len(back) == len(moves) else back), until=until_of(back, kept))
 
 
 def _is_what_was(folder: str, move: Move) -> bool:
@@ -146,7 +146,7 @@ def recorded(item: Item) -> SessionRecord:
     )
 
 
-def _until(moves: Sequence[Move], kept: float | None) -> str | None:
+def until_of(moves: Sequence[Move], kept: float | None) -> str | None:
     """Return until when OpenClaw keeps the archives, None where it does not delete them by age."""
     # `.bak.` archives of companions are not aged.
     stamps = (

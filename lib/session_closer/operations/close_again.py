@@ -11,7 +11,7 @@ from ..core.report import Outcome
 from ..core.wish import Wish
 from ..journal import receipts
 from ..journal.source import ChosenSession, Source
-from ..ports.undo import Past
+from ..ports.past import Past
 
 
 def wish(past: Past, source: Source, wanted: Sequence[str], operation: str) -> tuple[Wish, list[Outcome]]:

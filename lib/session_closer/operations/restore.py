@@ -15,8 +15,9 @@ from ..journal import history, receipts
 from ..journal.source import Chosen, Source
 from ..journal.stopped import storage
 from ..ports.context import Console, Context
+from ..ports.past import Past
 from ..ports.runtime import Place
-from ..ports.undo import Item, Past, Returns
+from ..ports.undo import Item, Returns
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
 from . import apply, close, close_again, recover, runs, runtimes, several

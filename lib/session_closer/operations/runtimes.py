@@ -15,8 +15,8 @@ from ..system.clock import REAL, Clock
 if TYPE_CHECKING:
     from ..ports import artifacts
     from ..ports.context import Context
+    from ..ports.past import Past
     from ..ports.runtime import Entrance, Opening, Place, Runtime
-    from ..ports.undo import Past
 
 OPENCLAW = "openclaw"
 # Each by its package, which is imported when it is meant.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
 from ..core.ending import Row
 from ..core.errors import CloserError, Interrupted
 from ..core.model import Status
-from ..core.report import Report, RestartResult, Untold, total
+from ..core.report import Report, RestartResult, together
 from ..core.wish import Options
 from ..journal import history, named
 from ..journal.named import Named
@@ -118,15 +119,5 @@ def _together(undone: Sequence[tuple[str, Report]], options: Options) -> Report:
         warnings=tuple(dict.fromkeys(line for each in reports for line in each.warnings)),
         artifacts=tuple(files) if any(each.artifacts is not None for each in reports) else None,
         undone=tuple(undone),
-        untold=_untold(reports),
-    )
-
-
-def _untold(reports: Sequence[Report]) -> tuple[Untold, ...]:
-    found: dict[Status, list[Untold]] = {}
-    for more in chain.from_iterable(each.untold for each in reports):
-        found.setdefault(more.status, []).append(more)
-    return tuple(
-        Untold(status, sum(more.number for more in some), total([more.size for more in some]))
-        for status, some in found.items()
+        untold=together(chain.from_iterable(map(attrgetter("untold"), reports))),
     )

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from ..system.clock import Clock
     from .context import Context
     from .gateway import Gateway
+    from .past import Past
     from .share import Readable
     from .store import Store
-    from .undo import Item, Past, Returns
+    from .undo import Item, Returns
 
 
 class Place(Protocol):

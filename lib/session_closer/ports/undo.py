@@ -1,24 +1,23 @@
-"""What is to be brought back of what was put away, what became of each part of it, and where that is known from."""
+"""What is to be brought back of what was put away, and what became of each part of it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, groupby
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, groupby, islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..core.actions import How
 from ..core.effects import Effect, Lost, lost
-from ..core.model import Snapshot, Status
-from ..core.report import Outcome, Untold, total
-from ..core.shown import Found
+from ..core.model import Status
+from ..core.report import Outcome, Untold, together, total
 from ..journal.source import ChosenSession
 
 if TYPE_CHECKING:
     from ..core.durable import Move
-    from ..journal.record import Mode, Off, StoreRecord
-    from ..journal.source import Chosen, Source
+    from ..journal.record import Mode, Off
+    from ..journal.source import Chosen
 
 _BACK = frozenset({Status.RESTORED, Status.WOULD_RESTORE})
 
@@ -106,11 +105,21 @@ class _Lot(NamedTuple):
     size: int | None
     anew: Callable[[], Iterable[Chosen]]
 
-    def items(self) -> list[Item]:
-        """Return each of them, made anew."""
+    def items(self) -> Iterator[Item]:
+        """Give each of them, made anew."""
         like = self.like
-        chosen = (one for one in self.anew() if isinstance(one, ChosenSession))
-        return [recorded_item(one, like.agent)._replace(status=like.status, until=like.until) for one in chosen]
+        for one in self.anew():
+            if isinstance(one, ChosenSession):
+                yield recorded_item(one, like.agent)._replace(status=like.status, until=like.until)
+
+    def outcomes(self, most: int | None) -> tuple[list[Outcome], list[Untold]]:
+        """Return the rows of so many at most, and what there is beside them."""
+        rows = _outcomes(islice(self.items(), most))
+        if len(rows) == self.number:
+            return rows, []
+        shown = total([row.size for row in rows])
+        left = None if self.size is None or shown is None else self.size - shown
+        return rows, [Untold(self.like.status, self.number - len(rows), left)]
 
 
 class Returns:
@@ -129,25 +138,22 @@ class Returns:
         These are sessions of which nothing is to be said, after `most` others of their status, None: there are none.
         """
         rows: list[Outcome] = []
-        untold: dict[Status, list[_Lot]] = {}
+        untold: list[Untold] = []
         shown: Counter[Status] = Counter()
-        for agent, own in self._items.items():
-            if isinstance(own, _Lot) and most is not None and shown[own.like.status] >= most:
-                untold.setdefault(own.like.status, []).append(own)
-                continue
-            told = set[tuple[str, str]]()
-            more = [item.outcome(_size(item, told)) for item in self.of(agent)]
+        for own in self._items.values():
+            if isinstance(own, _Lot):
+                more, left = own.outcomes(None if most is None else max(0, most - shown[own.like.status]))
+                untold += left
+            else:
+                more = _outcomes(own.values())
             shown.update(row.status for row in more)
             rows += more
-        return rows, tuple(
-            Untold(status, sum(lot.number for lot in lots), total([lot.size for lot in lots]))
-            for status, lots in untold.items()
-        )
+        return rows, together(untold)
 
     def of(self, agent: str) -> list[Item]:
         """Return those of one agent."""
         own = self._items.get(agent, {})
-        return own.items() if isinstance(own, _Lot) else list(own.values())
+        return list(own.items() if isinstance(own, _Lot) else own.values())
 
     def get(self, agent: str, key: str) -> Item | None:
         """Return one of them, None where there is none of this key."""
@@ -250,6 +256,11 @@ class Returns:
         return self._awake(item.agent)[item.key]
 
 
+def _outcomes(items: Iterable[Item]) -> list[Outcome]:
+    told = set[tuple[str, str]]()
+    return [item.outcome(_size(item, told)) for item in items]
+
+
 def _is_like(item: Item, like: Item) -> bool:
     """Tell whether of a session nothing is to be said but what is to be said of another."""
     return (
@@ -271,28 +282,3 @@ def _size(item: Item, told: set[tuple[str, str]]) -> int | None:
             is_known = size is not None and (move.size or move.mtime_ns)
             size = size + move.size if size is not None and is_known else None
     return size
-
-
-class Past(Protocol):
-    """What earlier runs, and others, have put away below one root: to be looked at without a gateway."""
-
-    def check_unfinished(self) -> None:
-        """Refuse where what an interrupted run has left could not be finished."""
-
-    def source(self, which: str, given: str | None, *, looking: bool) -> tuple[Source, list[str]]:
-        """Return what a word stands for, and what is to be said of it: a receipt, a backup, or what was found.
-
-        `given`: the key that what was found is to get. `looking`: interrupted runs are left as they are.
-        """
-
-    def keys_before(self, store: StoreRecord) -> Collection[str]:
-        """Return the keys that a store had before a run that brought sessions back, as far as that is known."""
-
-    def snapshot(self, agent: str) -> Snapshot:
-        """Return what is in an agent's store now."""
-
-    def found(self, words: Sequence[str], most: int | None) -> tuple[list[Found], list[str]]:
-        """Return what anybody has deleted or reset and one of the words names, and a line for each thing left out.
-
-        The first `most` have the bytes of their archives, None: all of them have.
-        """

@@ -15,6 +15,8 @@ from session_closer.cli.commands import restore_sessions
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.journal import stores
+from session_closer.journal.source import ChosenSession
+from session_closer.openclaw.files import returnable
 from session_closer.openclaw.files.port import Files
 from session_closer.operations import apply
 from session_closer.ports.undo import Item
@@ -226,3 +228,24 @@ def test_a_receipt_that_somebody_has_written_anew_is_read_whole(
     assert stores.opened(str(path)) is None
     answer = restore(store, "last")
     assert (answer.code, answer.data["counts"]) == (0, {"restored": AGENTS * SESSIONS})
+
+
+@pytest.mark.parametrize("change", [nothing, conflicts])
+def test_what_nothing_stands_in_the_way_of_is_told_in_short_as_at_length(
+    store: Store, by_stores: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch, change: Callable[[Store], None]
+) -> None:
+    by_stores(False)
+    change(store)
+    words = ("last", "--dry-run", "--json", "--verbose")
+    in_short = run(RestoreSessions, *words, state=store.state)
+    told = []
+    usual = returnable._usual
+
+    def at_length(seen: returnable.Look, one: ChosenSession) -> Item | None:
+        told.append(usual(seen, one) is not None)
+        return None
+
+    monkeypatch.setattr(returnable, "_usual", at_length)
+    assert normal(run(RestoreSessions, *words, state=store.state).stdout) == normal(in_short.stdout)
+    assert any(told)
+    assert all(told) is (change is nothing)

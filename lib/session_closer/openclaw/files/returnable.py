@@ -21,7 +21,7 @@ from ...system import files
 from ..from_bundle import is_held
 from ..home import Home
 from ..shelf import Shelf
-from ..undo import entry_of, seconds_kept, shelf_of, with_files, with_way_out
+from ..undo import entry_of, seconds_kept, shelf_of, until_of, with_files, with_way_out
 from . import document
 from .index import live_or_empty
 from .members import Document
@@ -135,6 +135,8 @@ def begins(chosen: Sequence[Chosen]) -> bool:
 
 
 def _session_back(seen: Look, one: ChosenSession) -> Item:
+    if (usual := _usual(seen, one)) is not None:
+        return usual
     recorded, session, live = one.store, one.session, seen.live
     item = recorded_item(one, seen.store.agent)._replace(moves=(), as_recorded=False)
     member = live.members.get(session.key)
@@ -161,6 +163,27 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
         return item._replace(status=Status.ALREADY_RESTORED)
     is_so = found.is_wanted and not there and found.moves == session.moves
     return found._replace(as_recorded=True) if is_so else found
+
+
+def _usual(seen: Look, one: ChosenSession) -> Item | None:
+    """Return a session that nothing stands in the way of, None where it has to be told what does: hardly ever."""
+    recorded, session = one.store, one.session
+    item = recorded_item(one, seen.store.agent)
+    if item.span is None or session.key in seen.live.members or recorded.era != FileStore.era:
+        return None
+    for move in session.moves:
+        if "/" in move.source or move.source in seen.names or move.target not in seen.names:
+            return None
+        if measuring.change(seen.store.folder, move) is not None:
+            return None
+    try:
+        entry = entry_of(recorded, session, seen.held)
+    except CloserError:
+        return None
+    if next(_left_for_another(seen, entry, {move.source for move in session.moves}), None) is not None:
+        return None
+    until = until_of(session.moves, seen.kept)
+    return item if until is None else item._replace(until=until)
 
 
 def _as_it_is_now(seen: Look, move: Move) -> Move:
