@@ -96,8 +96,8 @@ def _page(counts: Sequence[int], took: dict[tuple[int, str], list[Spent]]) -> st
     growth = _ratio(took[300, "cleanup"], took[75, "cleanup"])
     reached.append(Goal(f"time of 300 agents ≤ {MOST_GROWTH} of that of 75", growth, MOST_GROWTH))
     said = (
-        f"{ROWS} cron runs an agent, {STALE} of them stale, each with its transcript; medians of {ROUNDS} rounds; in "
-        "brackets the time of the processor, and its ratios."
+        f"{ROWS} cron runs an agent, {STALE} of them stale, each with its transcript; medians of {ROUNDS} rounds;\n"
+        "in brackets the time of the processor, and its ratios."
     )
     return f"{said}\n\n{table(head, rows)}\n{goals(reached)}"
 
