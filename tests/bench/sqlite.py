@@ -16,11 +16,11 @@ from support.commands import run_process
 from .page import Goal, goals, put, table
 
 VERSION = "2026.9.6"
-PAIRS, ROUNDS = 8, 3
+PAIRS, ROUNDS = 7, 3
 MOST, MOST_WAIT = 1.1, 0.25
 # A gateway works on for a while at what it has created or archived, and answers late meanwhile.
 REST_SECONDS, PAUSE_SECONDS, LOOK_SECONDS = 20.0, 5.0, 0.05
-ARCHIVED, BESIDE, DELETED, AT_ONCE = 100, 500, 30, 100
+ARCHIVED, BESIDE, DELETED, AT_ONCE = 100, 300, 30, 100
 SCOPES = ("operator.read", "operator.write")
 FIFTH = 0.2
 SHOWN = ("bare", "calls", "archive", "delete", "theirs")

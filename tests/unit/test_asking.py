@@ -67,7 +67,7 @@ def test_nobody_waits_long_for_a_call_whatever_a_session_takes() -> None:
             pace.took(pace.sessions, took)
         assert 1 <= pace.sessions <= PATCH_MANY
         # Where a few take longer already, a call is not to be for each alone.
-        assert pace.sessions * each <= 0.05 or pace.sessions == 2
+        assert pace.sessions * each <= 0.2 or pace.sessions == 5
 
 
 def test_the_first_call_is_small_and_none_is_much_larger_than_the_last() -> None:
@@ -77,23 +77,23 @@ def test_the_first_call_is_small_and_none_is_much_larger_than_the_last() -> None
     for some in rounds(gateway, targets):
         sizes.append(len(some))
         gateway.pace.took(len(some), len(some) * 0.0001)
-    assert sizes == [5, 10, 20, 40, 80, PATCH_MANY, PATCH_MANY, PATCH_MANY, 45]
+    assert sizes == [10, 20, 40, 80, PATCH_MANY, PATCH_MANY, PATCH_MANY, 50]
 
 
 def test_a_gateway_that_becomes_slow_is_asked_for_less() -> None:
     pace = Pace()
-    pace.took(5, 0.01)
+    pace.took(10, 0.01)
+    assert pace.sessions == 20
+    pace.took(20, 0.4)
     assert pace.sessions == 10
-    pace.took(10, 0.1)
+    pace.took(10, 4.0)
     assert pace.sessions == 5
-    pace.took(5, 1.0)
-    assert pace.sessions == 2
 
 
 def test_an_answer_that_took_no_time_is_no_error() -> None:
     pace = Pace()
-    pace.took(5, 0.0)
-    assert pace.sessions == 10
+    pace.took(10, 0.0)
+    assert pace.sessions == 20
 
 
 def test_a_large_run_takes_no_square_of_steps() -> None:
@@ -107,5 +107,5 @@ def test_a_large_run_takes_no_square_of_steps() -> None:
             return super().__hash__()
 
     targets = [(f"key-{number}", Counted(f"id-{number}")) for number in range(1000)]
-    assert len(list(rounds(asked(object.__new__(SocketLink)), targets))) == 200
+    assert len(list(rounds(asked(object.__new__(SocketLink)), targets))) == 100
     assert Counted.looks <= 4 * len(targets)
