@@ -74,20 +74,18 @@ _NAMES = ("straight", "safe", "cleanup", "undo")
 
 
 def _page(counts: Sequence[int], took: dict[tuple[int, str], list[Spent]]) -> str:
-    head = [
-        "agents", "straight on", "the least safe", "against straight on", "cleanup", "against straight on",
-        "against the safe one", "memory", "undo", "against the cleanup", "memory",
-    ]  # fmt: skip
-    rows, reached = [], []
+    head = ["agents", "straight", "safe", "safe / straight", "cleanup", "/ straight", "/ safe", "memory"]
+    head_back = ["agents", "undo", "undo / cleanup", "memory"]
+    rows, back_rows, reached = [], [], []
     for count in counts:
         straight, safe, cleanup, undo = (took[count, name] for name in _NAMES)
         dear, back = _ratio(cleanup, straight), _ratio(undo, cleanup)
         memory = [max(one.peak for one in taken) >> 20 for taken in (cleanup, undo)]
         rows.append([
             f"{count:,}", _shown(straight), _shown(safe), _both(safe, straight), _shown(cleanup),
-            _both(cleanup, straight), _both(cleanup, safe), f"{memory[0]} MiB", _shown(undo), _both(undo, cleanup),
-            f"{memory[1]} MiB",
+            _both(cleanup, straight), _both(cleanup, safe), f"{memory[0]} MiB",
         ])  # fmt: skip
+        back_rows.append([f"{count:,}", _shown(undo), _both(undo, cleanup), f"{memory[1]} MiB"])
         reached += [
             Goal(f"{count:,} agents: cleanup ≤ {MOST_FLOOR} of straight on", dear, MOST_FLOOR),
             Goal(f"{count:,} agents: undo ≤ {MOST_UNDO} of the cleanup", back, MOST_UNDO),
@@ -99,7 +97,7 @@ def _page(counts: Sequence[int], took: dict[tuple[int, str], list[Spent]]) -> st
         f"{ROWS} cron runs an agent, {STALE} of them stale, each with its transcript; medians of {ROUNDS} rounds;\n"
         "in brackets the time of the processor, and its ratios."
     )
-    return f"{said}\n\n{table(head, rows)}\n{goals(reached)}"
+    return f"{said}\n\n{table(head, rows)}\n{table(head_back, back_rows)}\n{goals(reached)}"
 
 
 def _ratio(ours: Sequence[Spent], other: Sequence[Spent], *, by: str = "seconds") -> float:

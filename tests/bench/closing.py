@@ -122,8 +122,8 @@ def main() -> int:
                 reached.append(Goal(f"{job.title}: ≤ {job.most} of the floor", own.against(floor), job.most))
             print(rows[-1], flush=True)
     head = [
-        "sessions", "store", "ours", "floor", "against the floor", "the least safe", "against the floor",
-        "ours against that", "against jq and bash", "peak memory / store",
+        "sessions", "store", "ours", "floor", "ours / floor", "safe", "safe / floor", "ours / safe", "ours / jq, bash",
+        "memory / store",
     ]  # fmt: skip
     small, big = (
         medians[job] for job in JOBS if job.verb == "keep" and job.sessions >= 10_000 and job.entry_bytes < 5000

@@ -49,6 +49,9 @@ for folder in ("away", "sessions"):
 )
 
 
+_NAMES = ("cleanup-sessions", "by hand", "bare and safe", "that with plumbum")
+
+
 class _Took(NamedTuple):
     """What each round of one job took: ours, by hand, the least that is safe, and that with what ours starts by."""
 
@@ -77,10 +80,11 @@ def main() -> int:
                 turns = list(zip(took, commands, strict=True))
                 for rounds, words in turns if number % 2 else reversed(turns):
                     rounds.append(_once(words, home, environ))
-            others = [cell for other in took[1:] for cell in (_shown(other), _ratio(took.ours, other))]
-            rows.append([name, _shown(took.ours), *others])
+            for what, other in zip(_NAMES, took, strict=True):
+                share = statistics.median(_against(other, took.by_hand, 1))
+                rows.append([f"{name}, {what}", _shown(other), f"{share:.2f}", _ratio(took.ours, other)])
             reached += _reached(name, took)
-    head = ["what", "cleanup-sessions", "by hand", "ratio", "bare and safe", "ratio", "that with plumbum", "ratio"]
+    head = ["what", "time", "of by hand, processor", "ours against it"]
     said = f"{SNAPSHOTS:,} snapshots of {BYTES >> 10} KB, {ROWS:,} rows; in brackets the time of the processor."
     put("hermes", f"{said}\n\n{table(head, rows)}\n{goals(reached)}")
     return 0

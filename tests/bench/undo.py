@@ -67,8 +67,7 @@ def main() -> int:
                 statistics.median(one.processor for one in taken) / (job.sessions - KEPT) * 1e6
                 for taken in zip(*((one.close, one.floor, one.safe) for one in rounds), strict=True)
             )
-            least = f"the least takes {floor:.0f}, the least safe one {safe:.0f}"
-            what = f"processor time ≤ {MOST_MICROSECONDS} µs a session that goes ({least})"
+            what = f"≤ {MOST_MICROSECONDS} µs of processor a session (least {floor:.0f}, least safe {safe:.0f})"
             reached.append(Goal(f"close of {name}: {what}", close, MOST_MICROSECONDS))
     head = [
         "store", "close", "the least", "undo", "the least", "undo / close", "by processor time", "peak memory / store",
