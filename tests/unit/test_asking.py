@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from session_closer.core.model import Life
-from session_closer.openclaw.gateway.client import rounds
+from session_closer.openclaw.gateway.client import archive, rounds
 from session_closer.openclaw.gateway.connection import Gateway
 from session_closer.openclaw.gateway.find import Found
 from session_closer.openclaw.gateway.link import SocketLink
@@ -78,6 +78,34 @@ def test_the_first_call_is_small_and_none_is_much_larger_than_the_last() -> None
         sizes.append(len(some))
         gateway.pace.took(len(some), len(some) * 0.0001)
     assert sizes == [10, 20, 40, 80, PATCH_MANY, PATCH_MANY, PATCH_MANY, 50]
+
+
+class Slow(SocketLink):
+    """A gateway that takes 8 ms for each session that it archives, by a clock of its own."""
+
+    def __init__(self) -> None:
+        self.now, self.sizes = 0.0, list[int]()
+
+    def monotonic(self) -> float:
+        """Return its time."""
+        return self.now
+
+    def call(self, method: str, params: dict[str, Any], seconds: float = 60.0) -> dict[str, Any]:
+        """Archive, and take as long as that takes."""
+        assert method == "sessions.patchMany"
+        self.sizes.append(len(params["targets"]))
+        self.now += self.sizes[-1] / 128
+        return {"outcomes": [{"key": one["key"], "ok": True} for one in params["targets"]]}
+
+
+def test_what_a_gateway_took_for_the_last_call_is_what_the_next_one_goes_by() -> None:
+    link = Slow()
+    gateway = asked(link)
+    clock: Any = link
+    gateway.clock = clock
+    for some in rounds(gateway, [(f"key-{number}", f"id-{number}") for number in range(100)]):
+        assert archive(gateway, some) == {}
+    assert link.sizes == [10, 20, 25, 25, 20]
 
 
 def test_a_gateway_that_becomes_slow_is_asked_for_less() -> None:

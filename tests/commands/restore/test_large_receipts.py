@@ -19,7 +19,7 @@ from session_closer.journal.source import ChosenSession
 from session_closer.openclaw.files import returnable
 from session_closer.openclaw.files.port import Files
 from session_closer.operations import apply
-from session_closer.ports.undo import Item
+from session_closer.ports.undo import Item, Returns
 from session_closer.render import excerpt, text
 from support.commands import Result, restore, run, run_json
 from support.restore import edit_receipt
@@ -189,6 +189,10 @@ def test_a_receipt_that_is_removed_meanwhile_is_the_one_that_was_read(
     assert (answer.code, answer.data["counts"]) == (0, {"restored": AGENTS * SESSIONS})
 
 
+def nothing_else(_found: dict[str, Any]) -> None:
+    """Leave what the receipt says."""
+
+
 def damaged(found: dict[str, Any]) -> None:
     found["stores"][4]["sessions"][1]["moves"][0]["target"] = "../../else"
 
@@ -219,10 +223,39 @@ def test_what_is_wrong_with_a_receipt_is_said_as_ever(
     assert (again, {one.code for one in whole}) == (whole, {3})
 
 
+def test_what_stands_behind_the_end_of_a_receipt_is_not_passed_over(
+    store: Store, by_stores: Callable[[bool], None]
+) -> None:
+    path = edit_receipt(store, nothing_else)
+    path.write_text(json.dumps(json.loads(path.read_text()), separators=(",", ":")) + "x")
+    by_stores(False)
+    whole = run(RestoreSessions, "last", state=store.state)
+    by_stores(True)
+    assert (run(RestoreSessions, "last", state=store.state), whole.code) == (whole, 3)
+
+
+def test_no_more_rows_are_made_than_may_be_told(
+    store: Store, by_stores: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_stores(True)
+    made = []
+    outcomes = Returns.outcomes
+
+    def counted(self: Returns, most: int | None = None) -> Any:
+        found = outcomes(self, most)
+        made.append(len(found[0]))
+        return found
+
+    monkeypatch.setattr(Returns, "outcomes", counted)
+    assert restore(store, "last").data["counts"] == {"restored": AGENTS * SESSIONS}
+    assert made
+    assert max(made) == TOLD
+
+
 def test_a_receipt_that_somebody_has_written_anew_is_read_whole(
     store: Store, by_stores: Callable[[bool], None]
 ) -> None:
-    path = edit_receipt(store, lambda _: None)
+    path = edit_receipt(store, nothing_else)
     path.write_text(json.dumps(json.loads(path.read_text()), indent=2))
     by_stores(True)
     assert stores.opened(str(path)) is None

@@ -11,6 +11,8 @@ from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.journal.journal import Journal
 from session_closer.openclaw.gateway import client
 from session_closer.openclaw.sqlite import close as asking
+from session_closer.system.clock import Clock
+from support.clock import HandIn
 from support.commands import close, restore, run_json
 from support.gateway import StubGateway
 from support.keys import LEAD
@@ -121,3 +123,26 @@ def test_nobody_has_weighed_what_comes_back_in_a_database(bases: Bases) -> None:
     for words in (["--dry-run"], []):
         answer = restore(bases, "last", *words)
         assert answer.data["broughtBack"] == {"count": 1, "bytes": None}
+
+
+class Waits(Clock):
+    """A clock by which no wait takes any time, and which keeps how long they would be."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        """Keep how long that would be."""
+        self.waits.append(seconds)
+
+
+def test_a_gateway_that_takes_many_back_is_given_time_for_others(bases: Bases, hand_in: HandIn) -> None:
+    many = [f"{LEAD}many-{number}" for number in range(30)]
+    for key in many:
+        bases.add(key, events=1)
+    assert run_json(CloseProjectBatch, "--archive", "--yes", *many, state=bases.store.state).code == 0
+    clock = Waits()
+    hand_in(clock)
+    assert restore(bases, "last").code == 0
+    # 5 ms for each but those of the last call, which is a part of them.
+    assert 0.05 <= sum(clock.waits) < 0.15
