@@ -9,7 +9,7 @@ from .model import Status
 from .report import total
 
 if TYPE_CHECKING:
-    from .report import ArtifactRow, Outcome, Untold
+    from .report import ArtifactRow, Outcome, Remainder
 
 _AWAY = frozenset({Status.CLOSED, Status.WOULD_CLOSE, Status.ARCHIVED, Status.WOULD_ARCHIVE})
 _FREED = frozenset({Status.EXPIRED, Status.WOULD_EXPIRE, Status.DELETED, Status.WOULD_DELETE})
@@ -31,7 +31,7 @@ class Amounts(NamedTuple):
     back: Amount
 
 
-def of(rows: Iterable[Outcome | ArtifactRow], untold: Iterable[Untold] = ()) -> Amounts:
+def of(rows: Iterable[Outcome | ArtifactRow], untold: Iterable[Remainder] = ()) -> Amounts:
     """Return how much these rows come to, or would come to, with what is untold."""
     away: list[int | None] = []
     freed: list[int | None] = []
@@ -47,6 +47,6 @@ def of(rows: Iterable[Outcome | ArtifactRow], untold: Iterable[Untold] = ()) -> 
     return Amounts(_amount(away, more, _AWAY), _amount(freed, more, _FREED), _amount(back, more, _BACK))
 
 
-def _amount(sizes: Sequence[int | None], untold: Iterable[Untold], statuses: frozenset[Status]) -> Amount:
+def _amount(sizes: Sequence[int | None], untold: Iterable[Remainder], statuses: frozenset[Status]) -> Amount:
     more = [each for each in untold if each.status in statuses]
     return Amount(len(sizes) + sum(each.number for each in more), total([*sizes, *(each.size for each in more)]))

@@ -63,7 +63,7 @@ class ArtifactRow(NamedTuple):
     run: str | None = None
 
 
-class Untold(NamedTuple):
+class Remainder(NamedTuple):
     """So many sessions, or files and folders, that ended as was wanted, each told by this alone.
 
     `size` are their bytes, None where they are not known.
@@ -80,13 +80,13 @@ def total(sizes: Sequence[int | None]) -> int | None:
     return sum(known) if len(known) == len(sizes) else None
 
 
-def together(untold: Iterable[Untold]) -> tuple[Untold, ...]:
+def together(untold: Iterable[Remainder]) -> tuple[Remainder, ...]:
     """Return what several say, one for each status."""
-    found: dict[Status, list[Untold]] = {}
+    found: dict[Status, list[Remainder]] = {}
     for more in untold:
         found.setdefault(more.status, []).append(more)
     return tuple(
-        Untold(status, sum(more.number for more in some), total([more.size for more in some]))
+        Remainder(status, sum(more.number for more in some), total([more.size for more in some]))
         for status, some in found.items()
     )
 
@@ -173,7 +173,7 @@ class Report(NamedTuple):
     exported: tuple[Exported, ...] | None = None
     back: str = "restore-sessions"
     artifacts: tuple[ArtifactRow, ...] | None = None
-    untold: tuple[Untold, ...] = ()
+    untold: tuple[Remainder, ...] = ()
     totals: Totals | None = None
     children: int | None = None
     rehearsal: Rehearsal | None = None

@@ -11,7 +11,7 @@ from ..core import artifacts
 from ..core.artifacts import Artifact, Limits, Verdicts
 from ..core.errors import CloserError
 from ..core.model import FINE, Status
-from ..core.report import ArtifactRow, StoreResult, Untold
+from ..core.report import ArtifactRow, Remainder, StoreResult
 from ..core.shown import Totals
 from ..core.wish import Options
 from . import home_folders
@@ -68,7 +68,7 @@ def shelf_row(home: Home, shelf: Shelf, status: Status) -> ArtifactRow:
     return ArtifactRow(home.agent, path, "archive", status, why="expired", age=shelf.age, size=shelf.size)
 
 
-def rows(parts: Sequence[Part], options: Options, now: float) -> tuple[list[ArtifactRow], tuple[Untold, ...]]:
+def rows(parts: Sequence[Part], options: Options, now: float) -> tuple[list[ArtifactRow], tuple[Remainder, ...]]:
     """Return rows for what went or is to, and for each home that could not be looked at; and what has no row.
 
     All that did not go as was wanted has one, and of the rest so much of each home as is shown. What stays has one,
@@ -89,7 +89,7 @@ def rows(parts: Sequence[Part], options: Options, now: float) -> tuple[list[Arti
                 sizes[status].append(artifact.size)
         if every:
             found += [row(part.home, artifact, Status.KEPT, why, now) for artifact, why in part.verdicts.kept]
-    return found, tuple(Untold(status, len(of_it), sum(of_it)) for status, of_it in sizes.items())
+    return found, tuple(Remainder(status, len(of_it), sum(of_it)) for status, of_it in sizes.items())
 
 
 def _ahead(part: Part) -> Iterator[ArtifactRow]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..core.actions import How
 from ..core.effects import Effect, Lost, lost
 from ..core.model import Status
-from ..core.report import Outcome, Untold, together, total
+from ..core.report import Outcome, Remainder, together, total
 from ..journal.source import ChosenSession
 
 if TYPE_CHECKING:
@@ -112,14 +112,14 @@ class _Lot(NamedTuple):
             if isinstance(one, ChosenSession):
                 yield recorded_item(one, like.agent)._replace(status=like.status, until=like.until)
 
-    def outcomes(self, most: int | None) -> tuple[list[Outcome], list[Untold]]:
+    def outcomes(self, most: int | None) -> tuple[list[Outcome], list[Remainder]]:
         """Return the rows of so many at most, and what there is beside them."""
         rows = _outcomes(islice(self.items(), most))
         if len(rows) == self.number:
             return rows, []
         shown = total([row.size for row in rows])
         left = None if self.size is None or shown is None else self.size - shown
-        return rows, [Untold(self.like.status, self.number - len(rows), left)]
+        return rows, [Remainder(self.like.status, self.number - len(rows), left)]
 
 
 class Returns:
@@ -132,13 +132,13 @@ class Returns:
     def __iter__(self) -> Iterator[Item]:
         return chain.from_iterable(map(self.of, list(self._items)))
 
-    def outcomes(self, most: int | None = None) -> tuple[list[Outcome], tuple[Untold, ...]]:
+    def outcomes(self, most: int | None = None) -> tuple[list[Outcome], tuple[Remainder, ...]]:
         """Return their rows of the report, and what there is beside them, each told by its number alone.
 
         These are sessions of which nothing is to be said, after `most` others of their status, None: there are none.
         """
         rows: list[Outcome] = []
-        untold: list[Untold] = []
+        untold: list[Remainder] = []
         shown: Counter[Status] = Counter()
         for own in self._items.values():
             if isinstance(own, _Lot):

@@ -17,7 +17,7 @@ from session_closer.core import amounts, durations
 from session_closer.core.amounts import Amount
 from session_closer.core.durable import Move
 from session_closer.core.model import PlannedRow, Status, Traits
-from session_closer.core.report import Outcome, Untold
+from session_closer.core.report import Outcome, Remainder
 from session_closer.core.results import Results
 from session_closer.operations import weights
 from session_closer.ports.share import Readable
@@ -228,6 +228,6 @@ def test_one_size_that_is_not_known_leaves_the_sum_unknown() -> None:
 
 def test_what_is_counted_alone_is_in_the_sum() -> None:
     rows = [Outcome("", "", "a", Status.RESTORED, size=5)]
-    assert amounts.of(rows, [Untold(Status.RESTORED, 3, 10)]).back == Amount(4, 15)
-    assert amounts.of(rows, [Untold(Status.RESTORED, 3, None)]).back == Amount(4, None)
-    assert amounts.of(rows, [Untold(Status.CLOSED, 1, 2)]) == (Amount(1, 2), Amount(), Amount(1, 5))
+    assert amounts.of(rows, [Remainder(Status.RESTORED, 3, 10)]).back == Amount(4, 15)
+    assert amounts.of(rows, [Remainder(Status.RESTORED, 3, None)]).back == Amount(4, None)
+    assert amounts.of(rows, [Remainder(Status.CLOSED, 1, 2)]) == (Amount(1, 2), Amount(), Amount(1, 5))
