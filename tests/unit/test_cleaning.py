@@ -444,6 +444,14 @@ def test_of_each_job_and_of_each_parent_the_newest_stay() -> None:
     assert result.spared["newest"] == len(rows) - len(gone)
 
 
+def test_what_is_protected_stays_though_it_is_the_newest_and_has_lost_its_transcript() -> None:
+    rows = [row(f"agent:a:cron:i:run:{age}", age * DAY, pinned=age == 1) for age in (1, 2)]
+    policy = Policy(fix_missing=True, keep_last=1)
+    result = cleaning.findings(Rules(policy, NOW), store(*rows), GatewayView(), {})
+    assert set(result.verdicts) == {"agent:a:cron:i:run:2"}
+    assert result.spared == {"pinned": 1}
+
+
 def test_a_limit_that_cannot_be_met_is_said() -> None:
     rows = store(row("agent:a:thing-1", 60.0), row("agent:a:main", DAY), row("agent:a:thing-2", DAY))
     sizes = dict.fromkeys(rows.sessions, 100)

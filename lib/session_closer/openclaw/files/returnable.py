@@ -167,17 +167,15 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
 
 def _usual(seen: Look, one: ChosenSession) -> Item | None:
     """Return a session that nothing stands in the way of, None where it has to be told what does: hardly ever."""
-    recorded, session = one.store, one.session
-    item = recorded_item(one, seen.store.agent)
-    if item.span is None or session.key in seen.live.members or recorded.era != FileStore.era:
+    session, item = one.session, recorded_item(one, seen.store.agent)
+    # Only files have a backup, in which an entry is.
+    if item.span is None or session.key in seen.live.members:
         return None
     for move in session.moves:
-        if "/" in move.source or move.source in seen.names or move.target not in seen.names:
-            return None
-        if measuring.change(seen.store.folder, move) is not None:
+        if "/" in move.source or move.source in seen.names or measuring.change(seen.store.folder, move) is not None:
             return None
     try:
-        entry = entry_of(recorded, session, seen.held)
+        entry = entry_of(one.store, session, seen.held)
     except CloserError:
         return None
     if next(_left_for_another(seen, entry, {move.source for move in session.moves}), None) is not None:
