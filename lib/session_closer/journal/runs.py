@@ -153,8 +153,6 @@ def _of_stores(state: str, path: str, later: _Later, *, keeps: bool) -> Listed |
     if any(store.restores is not counted[0].restores for store in record.stores):
         return None
     later.heed(counted[0])
-    if not keeps:
-        large.close()
     return Listed(row_of(state, record, path, counted[0]), record, large if keeps else None)
 
 
@@ -174,7 +172,6 @@ def by_stores(path: str, heed: Callable[[str, StoreRecord], None] = lambda _run,
             found.append(bare(store))
     except (Damaged, OSError):
         # What is wrong with it is said by whoever reads it whole.
-        opened.stores.close()
         return None
     return opened._replace(head=opened.head.but(stores=tuple(found)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, overload
 
 from ..core.errors import StorageFailed
@@ -12,7 +12,6 @@ from ..system import trust
 from ..system.files import Pieces
 from .codec import decode, decode_store, read_back
 from .record import END, STORES, Damaged, RunRecord, StoreRecord
-from .written import RECORD
 
 # From here on more is gained than a second look at the disk costs.
 LARGE = 4 << 20
@@ -22,14 +21,21 @@ _BEGINS = b'{"agent":"'
 _Span = tuple[int, int]
 
 
+class _Held(Pieces):
+    """A receipt that stays open until nobody can ask for a store of it any more: a command may undo very many runs."""
+
+    def __del__(self) -> None:
+        self.__exit__()
+
+
 class Stores(Sequence[StoreRecord]):
     """What a receipt says of its stores: each is read when it is asked for, and not kept; StorageFailed: not read.
 
-    The file stays open until `close`, so that it is the one that was looked at first.
+    The file stays open, so that it is the one that was looked at first.
     """
 
-    def __init__(self, path: str, held: Pieces, spans: Sequence[_Span], close: Callable[[], None]) -> None:
-        self._path, self._held, self._spans, self.close = path, held, spans, close
+    def __init__(self, path: str, held: Pieces, spans: Sequence[_Span]) -> None:
+        self._path, self._held, self._spans = path, held, spans
 
     def __len__(self) -> int:
         return len(self._spans)
@@ -40,7 +46,7 @@ class Stores(Sequence[StoreRecord]):
     def __getitem__(self, at: slice) -> Sequence[StoreRecord]: ...
     def __getitem__(self, at: int | slice) -> StoreRecord | Sequence[StoreRecord]:
         if isinstance(at, slice):
-            return Stores(self._path, self._held, self._spans[at], self.close)
+            return Stores(self._path, self._held, self._spans[at])
         try:
             return read_back(self._held.of(self._path, *self._spans[at]))
         except (OSError, Damaged) as problem:
@@ -62,18 +68,18 @@ class Opened(NamedTuple):
 
 def opened(path: str) -> Opened | None:
     """Return a large receipt that is written as we write one, None for any other: what that is says who reads it."""
-    with contextlib.ExitStack() as stack, contextlib.suppress(OSError, Damaged):
+    with contextlib.suppress(OSError, Damaged):
         found = os.stat(path, follow_symlinks=False)
-        if os.path.basename(path) == RECORD or found.st_size < LARGE or not trust.is_trusted(found.st_uid):
+        if found.st_size < LARGE or not trust.is_trusted(found.st_uid):
             return None
-        held = stack.enter_context(Pieces())
+        held = _Held()
         begins, size = _begins(held, path)
         ends = [*(one - 1 for one in begins[1:]), size - len(END)]
         head = held.of(path, 0, begins[0]) if begins else b""
         if head.endswith(STORES) and all(held.of(path, end, 1) == b"," for end in ends[:-1]):
             spans = [(one, end - one) for one, end in zip(begins, ends, strict=True)]
             if held.of(path, ends[-1], size) == END:
-                return Opened(decode(head + END), Stores(path, held, spans, stack.pop_all().close))
+                return Opened(decode(head + END), Stores(path, held, spans))
     return None
 
 

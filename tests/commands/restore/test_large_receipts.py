@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from session_closer.cli.commands import restore_sessions
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
@@ -22,7 +24,7 @@ from session_closer.operations import apply
 from session_closer.ports.undo import Item, Returns
 from session_closer.render import excerpt, text
 from support.commands import Result, restore, run, run_json
-from support.restore import edit_receipt
+from support.restore import close, edit_receipt
 from support.stores import Store
 from support.trees import tree
 
@@ -187,6 +189,72 @@ def test_a_receipt_that_is_removed_meanwhile_is_the_one_that_was_read(
     monkeypatch.setattr(Files, "bring_back", removed)
     answer = restore(store, "last")
     assert (answer.code, answer.data["counts"]) == (0, {"restored": AGENTS * SESSIONS})
+
+
+@pytest.mark.parametrize("words", [("--since", "1h"), ("--since", "1h", "--dry-run"), ("--list",)])
+def test_no_receipt_stays_open_once_it_has_been_read(
+    store: Store, by_stores: Callable[[bool], None], words: tuple[str, ...]
+) -> None:
+    kept = [key(NAMES[0], 100 + at) for at in range(3)]
+    store.write({one: store.session(one, agent=NAMES[0]) for one in kept}, NAMES[0])
+    for one in kept:
+        close(store, one)
+    by_stores(True)
+    answer = run_json(RestoreSessions, *words, state=store.state)
+    assert answer.code == 0
+    assert len(answer.data["receipts" if words == ("--list",) else "runs"]) == 4
+    # A command may undo more runs than a process may have files open.
+    opened = [each.path for each in psutil.Process().open_files()]
+    assert [path for path in opened if path.startswith(str(store.state))] == []
+
+
+def test_a_receipt_is_read_store_by_store_wherever_its_pieces_end(
+    store: Store, by_stores: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_stores(True)
+    [path] = (store.state / "session-closer" / "receipts").iterdir()
+    [receipt] = store.receipts()
+    for size in range(len(stores._BEGINS), 64):
+        monkeypatch.setattr(stores, "_PIECE", size)
+        found = stores.opened(str(path))
+        assert found is not None, size
+        assert [one.agent for one in found.stores] == [one["agent"] for one in receipt["stores"]]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_receipt_of_somebody_else_is_none_of_ours(store: Store, by_stores: Callable[[bool], None]) -> None:
+    [path] = (store.state / "session-closer" / "receipts").iterdir()
+    os.chown(path, 12345, -1)
+    by_stores(False)
+    whole = run(RestoreSessions, "last", state=store.state), run(RestoreSessions, "--list", state=store.state)
+    by_stores(True)
+    again = run(RestoreSessions, "last", state=store.state), run(RestoreSessions, "--list", state=store.state)
+    assert (again, {one.code for one in whole}) == (whole, {3})
+    assert "belongs to uid 12345" in whole[0].stderr
+
+
+def structure(text: str) -> list[int]:
+    """Return where a receipt has what is no store's: around each of them, and at its end."""
+    begins = [found.start() for found in re.finditer(re.escape('{"agent":"'), text)]
+    return [
+        *range(begins[0] - len('"stores":['), begins[0]),
+        *(at - 1 for at in begins[1:]),
+        len(text) - 3,
+        len(text) - 2,
+    ]
+
+
+def test_no_byte_between_the_stores_of_a_receipt_is_passed_over(
+    store: Store, by_stores: Callable[[bool], None]
+) -> None:
+    path = edit_receipt(store, nothing_else)
+    as_written = json.dumps(json.loads(path.read_text()), separators=(",", ":")) + "\n"
+    for at in structure(as_written):
+        path.write_text(f"{as_written[:at]};{as_written[at + 1 :]}")
+        by_stores(False)
+        whole = run(RestoreSessions, "last", "--dry-run", state=store.state)
+        by_stores(True)
+        assert (run(RestoreSessions, "last", "--dry-run", state=store.state), whole.code) == (whole, 3), at
 
 
 def nothing_else(_found: dict[str, Any]) -> None:
