@@ -16,7 +16,7 @@ from . import history
 
 _ONCE_MORE = "run the same command again"
 # What may end a run in its middle; its record stays open then, and the next changing command finishes it.
-STOPPING = (Busy, ChangedUnderneath, GatewayNeeded, Refused, OSError, KeyboardInterrupt)
+STOPPING = (Busy, ChangedUnderneath, GatewayNeeded, Refused, StorageFailed, OSError, KeyboardInterrupt)
 
 
 def once_more(state: str) -> str:

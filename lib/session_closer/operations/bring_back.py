@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..artifacts.aside import Aside
 from ..artifacts.engine import Became
-from ..core.errors import CloserError, Ours, Refused, StorageFailed
+from ..core.errors import CloserError, Ours, Refused
 from ..core.escape import shell_word
 from ..core.model import Status
 from ..core.report import ArtifactRow, Report, StoreResult
@@ -197,7 +197,7 @@ def _change(
     stores: list[StoreRecord] = []
     try:
         stores += [_brought_back(where, context, transaction, part, rows) for part in parts if part.wanted]
-    except (*STOPPING, StorageFailed) as problem:
+    except STOPPING as problem:
         return stopped(problem, where.state, has_changed=bool(rows))
     if transaction.journal is None or transaction.record is None:
         return None

@@ -69,7 +69,7 @@ def _change(run: _Run, parts: Sequence[Part]) -> CloserError | None:
         for part in parts:
             if part.count:
                 _change_home(run, part)
-    except (*STOPPING, StorageFailed) as problem:
+    except STOPPING as problem:
         # The record stays open: the next changing command finishes the run.
         return stopped(problem, run.where.state, has_changed=any(part.fates for part in parts))
     assert transaction.journal is not None

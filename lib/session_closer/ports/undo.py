@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..core.actions import How
 from ..core.effects import Effect, Lost, lost
+from ..core.errors import StorageFailed
 from ..core.model import Status
 from ..core.report import Outcome, Remainder, together, total
 from ..journal.source import ChosenSession
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..journal.source import Chosen
 
 _BACK = frozenset({Status.RESTORED, Status.WOULD_RESTORE})
+_NOT_REACHED = "not reached"
 
 
 class Span(NamedTuple):
@@ -106,15 +108,23 @@ class _Lot(NamedTuple):
     anew: Callable[[], Iterable[Chosen]]
 
     def items(self) -> Iterator[Item]:
-        """Give each of them, made anew."""
+        """Give each of them, made anew; raise StorageFailed."""
         like = self.like
         for one in self.anew():
             if isinstance(one, ChosenSession):
-                yield recorded_item(one, like.agent)._replace(status=like.status, until=like.until)
+                made = recorded_item(one, like.agent)
+                yield made._replace(status=like.status, until=like.until, error=like.error)
 
     def outcomes(self, most: int | None) -> tuple[list[Outcome], list[Remainder]]:
         """Return the rows of so many at most, and what there is beside them."""
-        rows = _outcomes(islice(self.items(), most))
+        try:
+            # What has gone wrong is told of each.
+            rows = _outcomes(islice(self.items(), most if self.like.error is None else None))
+        except StorageFailed:
+            # What a run has done is told all the same, by one of them and their number.
+            if self.like.is_wanted:
+                raise
+            rows = _outcomes([self.like])
         if len(rows) == self.number:
             return rows, []
         shown = total([row.size for row in rows])
@@ -245,9 +255,14 @@ class Returns:
     def end(self) -> None:
         """Note that the run has not come to what is still to be brought back."""
         for agent in {item.agent for item in self.wanted()}:
+            own = self._items[agent]
+            if isinstance(own, _Lot):
+                # What makes each of them may be what has ended the run.
+                self._items[agent] = own._replace(like=own.like._replace(status=Status.FAILED, error=_NOT_REACHED))
+                continue
             for item in self.of(agent):
                 if item.is_wanted:
-                    self.failed(item, item.error or "not reached")
+                    self.failed(item, item.error or _NOT_REACHED)
 
     def _note(self, item: Item) -> None:
         self._awake(item.agent)[item.key] = item

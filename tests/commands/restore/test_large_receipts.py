@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -23,6 +24,7 @@ from session_closer.openclaw.files.port import Files
 from session_closer.operations import apply
 from session_closer.ports.undo import Item, Returns
 from session_closer.render import excerpt, text
+from session_closer.system.files import Pieces
 from support.commands import Result, restore, run, run_json
 from support.restore import close, edit_receipt
 from support.stores import Store
@@ -189,6 +191,39 @@ def test_a_receipt_that_is_removed_meanwhile_is_the_one_that_was_read(
     monkeypatch.setattr(Files, "bring_back", removed)
     answer = restore(store, "last")
     assert (answer.code, answer.data["counts"]) == (0, {"restored": AGENTS * SESSIONS})
+
+
+@pytest.mark.parametrize("reached", [1, 4, AGENTS])
+def test_what_is_back_is_told_where_the_receipt_cannot_be_read_any_more(
+    store: Store, by_stores: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch, reached: int
+) -> None:
+    by_stores(True)
+    done: list[str] = []
+    bring_back, of = Files.bring_back, Pieces.of
+
+    def failing(self: Pieces, path: str, *place: int) -> bytes:
+        if len(done) >= reached and "/receipts/" in path:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return of(self, path, *place)
+
+    def counted(self: Files, *arguments: Any) -> None:
+        bring_back(self, *arguments)
+        done.append(self.agent)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Files, "bring_back", counted)
+        disk.setattr(Pieces, "of", failing)
+        answer = restore(store, "last")
+    back, left = reached * SESSIONS, (AGENTS - reached) * SESSIONS
+    assert answer.data["counts"] == {"restored": back, **({"failed": left} if left else {})}
+    assert answer.data["broughtBack"]["count"] == back
+    became = {name: "restored" if at < reached else "failed" for at, name in enumerate(NAMES)}
+    assert answer.rows
+    assert all(status == became[one.split(":")[1]] for one, status in answer.rows)
+    # Where all of it is back nothing else is needed.
+    assert (answer.code, answer.error) == ((1, "storage") if left else (0, None))
+    again = restore(store, "last")
+    assert again.data["counts"] == {"already_restored": back, **({"restored": left} if left else {})}
 
 
 @pytest.mark.parametrize("words", [("--since", "1h"), ("--since", "1h", "--dry-run"), ("--list",)])
