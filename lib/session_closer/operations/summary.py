@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..core import filerows
 from ..core.actions import CHILD
 from ..core.ending import is_fine, shown_rows
-from ..core.model import CHANGED, FINE, GOING, Plan, PlannedRow, Status, Traits
+from ..core.model import CHANGED, FINE, GOING, Plan, PlannedRow, Reason, Status, Traits
 from ..core.report import Outcome, Report, RestartResult, StoreResult
 from ..journal.record import Ended
 from . import weights
@@ -59,13 +59,18 @@ def of(
         undo=transaction.undo(request.options) if error is None and not _is_final(rows) else None,
         free=request.options.free if error is None and any(row.key_free is False for row in rows) else None,
         warnings=tuple(request.runtime.context.console.warnings),
-        kept=plan.kept + sum(row.status not in CHANGED for row in ended),
+        kept=plan.kept + sum(map(_stays, ended)),
         missing_ok=request.options.missing_ok,
         most_rows=request.options.most_rows,
         error=error,
         children=_children(rows) if request.rules is None else None,
         exported=tuple(plan.copies.values()) if request.options.export is not None else None,
     )
+
+
+def _stays(row: Outcome) -> bool:
+    # What is out of its store, and not finished, does not.
+    return row.status not in CHANGED and row.reason is not Reason.PENDING
 
 
 def _children(rows: Sequence[Outcome]) -> int:

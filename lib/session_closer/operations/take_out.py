@@ -161,9 +161,11 @@ class Closing:
         reached = {(share.store.agent, key) for share in shares for key in share.planned_keys()}
         reached.update((row.agent, row.key) for row in self._told.rows)
         rest = (*chain.from_iterable(self._left.values()), *self._deferred)
-        lost = (row for row in rest if (row.agent, row.key) not in reached)
+        lost = [row for row in rest if (row.agent, row.key) not in reached]
         rows = tuple(row._replace(status=Status.FAILED, hint="not reached") for row in lost)
-        self._told = self._told._replace(rows=(*self._told.rows, *rows))
+        # The caller's own session stays while it is deferred, too.
+        stay = sum(row.status is Status.WOULD_CLOSE for row in lost)
+        self._told = self._told._replace(rows=(*self._told.rows, *rows), kept=self._told.kept + stay)
 
     def report(self, restart: RestartResult, error: CloserError | None = None) -> Report:
         """Return what became of what was planned."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+from typing import Any
 
+import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.openclaw.files.port import Files
 from support.commands import run_json
 from support.keys import LEAD, session_id
 from support.stores import Store
@@ -87,3 +92,20 @@ def test_a_session_to_keep_that_has_gone_stops_the_run(store: Store, between: Be
     assert store.listed() == listed
     assert {status for _, status in done.rows} == {"failed"}
     assert {row["error"] for row in done.data["results"]} == {"a session to keep has gone in this moment: look again"}
+
+
+def test_what_a_run_that_ends_early_has_not_come_to_is_counted_among_what_stays(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_out = Files.take_out
+
+    def full(self: Files, *rows: Any, **words: Any) -> list[str]:
+        if self.agent != "main":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return take_out(self, *rows, **words)
+
+    monkeypatch.setattr(Files, "take_out", full)
+    mine = "agent:main:hydration-tracker"
+    answer = run_json(CloseProjectBatch, mine, LEAD + "alpha", LEAD + "topics", state=store.state)
+    assert dict(answer.rows) == {mine: "closed", LEAD + "alpha": "failed", LEAD + "topics": "failed"}
+    assert (answer.code, answer.data["kept"]) == (1, len(store.entries("main")) + len(store.entries()))

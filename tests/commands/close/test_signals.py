@@ -90,10 +90,13 @@ def test_what_is_out_of_the_store_when_a_signal_comes_is_said_to_be_so_and_pendi
     before = HEEDED + LATE.replace("NAME", name)
     result = run_process("close-project-batch", "topics", "alpha", "--json", state=store.state, before=before)
     assert (result.code, {LEAD + "topics", LEAD + "alpha"} & set(store.entries())) == (130, set())
-    rows = one_document(result.stdout)["results"]
+    answer = one_document(result.stdout)
+    rows = answer["results"]
     assert {(row["status"], row["reason"], row["ok"], *row["archives"]) for row in rows} == {
         ("failed", "pending", False)
     }
+    # They do not stay as they are.
+    assert answer["kept"] == len(store.entries())
     said = "out of the store already, but not finished: the same command again finishes it"
     assert {row["error"] for row in rows} == {said}
     again = run_process("close-project-batch", "topics", "alpha", "--json", state=store.state)
