@@ -54,9 +54,11 @@ def store(tmp_path: Path, closed_port: int) -> Store:
 
 @pytest.fixture
 def by_stores(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
-    """What lets receipts of this size be read store by store, or whole."""
+    """What lets receipts of this size be read store by store, or whole, and each session be kept, too."""
+    rest = Returns.rest
 
     def let(is_large: bool) -> None:
+        monkeypatch.setattr(Returns, "rest", rest if is_large else lambda *_: None)
         monkeypatch.setattr(stores, "LARGE", 1 if is_large else 1 << 40)
         monkeypatch.setattr(restore_sessions, "MOST_TOLD", TOLD if is_large else 1 << 20)
         monkeypatch.setattr(excerpt, "MOST_BYTES", MOST_BYTES)
@@ -194,8 +196,9 @@ def test_a_receipt_that_is_removed_meanwhile_is_the_one_that_was_read(
 
 
 @pytest.mark.parametrize("reached", [1, 4, AGENTS])
+@pytest.mark.parametrize("error", [errno.EIO, None], ids=["an error", "other bytes"])
 def test_what_is_back_is_told_where_the_receipt_cannot_be_read_any_more(
-    store: Store, by_stores: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch, reached: int
+    store: Store, by_stores: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch, reached: int, error: int | None
 ) -> None:
     by_stores(True)
     done: list[str] = []
@@ -203,7 +206,9 @@ def test_what_is_back_is_told_where_the_receipt_cannot_be_read_any_more(
 
     def failing(self: Pieces, path: str, *place: int) -> bytes:
         if len(done) >= reached and "/receipts/" in path:
-            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+            if error is not None:
+                raise OSError(error, os.strerror(error), path)
+            return of(self, path, *place)[1:]
         return of(self, path, *place)
 
     def counted(self: Files, *arguments: Any) -> None:
@@ -254,6 +259,7 @@ def test_a_receipt_is_read_store_by_store_wherever_its_pieces_end(
         found = stores.opened(str(path))
         assert found is not None, size
         assert [one.agent for one in found.stores] == [one["agent"] for one in receipt["stores"]]
+        assert [one.agent for one in found.stores[2:4]] == [one["agent"] for one in receipt["stores"][2:4]]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -266,6 +272,19 @@ def test_a_receipt_of_somebody_else_is_none_of_ours(store: Store, by_stores: Cal
     again = run(RestoreSessions, "last", state=store.state), run(RestoreSessions, "--list", state=store.state)
     assert (again, {one.code for one in whole}) == (whole, {3})
     assert "belongs to uid 12345" in whole[0].stderr
+
+
+def test_a_receipt_of_which_a_part_restores_is_told_as_where_it_is_read_whole(
+    store: Store, by_stores: Callable[[bool], None]
+) -> None:
+    path = edit_receipt(store, lambda found: found["stores"][3].update(restores=True))
+    path.write_text(json.dumps(json.loads(path.read_text()), separators=(",", ":")) + "\n")
+    told = []
+    for is_large in (False, True):
+        by_stores(is_large)
+        found = [run(RestoreSessions, *words, state=store.state) for words in (("--list", "--json"), ("last",))]
+        told.append([normal(one.stdout + one.stderr) for one in found])
+    assert told[0] == told[1]
 
 
 def structure(text: str) -> list[int]:
