@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.journal import history, stores
 from support.commands import restore, run, run_json
 from support.hermes import DAY
 from support.interrupted import interrupt
@@ -59,6 +62,44 @@ def test_each_run_has_an_age_and_what_has_become_of_it(store: Store) -> None:
     assert first["ageSeconds"] > 5 * 365 * 86400
     assert 0 <= back["ageSeconds"] < 3600
     assert (first["restored"], first["expired"]) == (1, 0)
+
+
+def test_what_came_back_is_counted_for_the_run_that_was_undone(store: Store, tmp_path: Path) -> None:
+    shutil.copytree(store.state / "agents", tmp_path / "agents")
+    first = receipt_of(store, close(store, "topics"))
+    # Somebody brings it back by hand.
+    shutil.copytree(tmp_path / "agents", store.state / "agents", dirs_exist_ok=True)
+    second = receipt_of(store, close(store, "topics"))
+    restore(store, "last")
+    found = restore(store, "--list").data["receipts"]
+    assert [(one["id"], one["closed"], one["restored"]) for one in found[1:]] == [(second, 1, 1), (first, 1, 0)]
+
+
+def test_what_an_undo_has_not_brought_back_is_not_counted(store: Store) -> None:
+    close(store, "topics", "alpha")
+    undone = Path(restore(store, "last").data["receipt"])
+    receipt = json.loads(undone.read_bytes())
+    receipt["stores"][0]["sessions"][0]["status"] = "conflict"
+    undone.write_text(json.dumps(receipt))
+    found = restore(store, "--list").data["receipts"]
+    assert [(one["sessions"], one["closed"], one["restored"]) for one in found] == [(2, 0, 1), (2, 2, 1)]
+
+
+@pytest.mark.parametrize("large", [1, stores.LARGE])
+def test_a_receipt_that_goes_while_they_are_listed_is_in_no_list(
+    store: Store, three: list[str], monkeypatch: pytest.MonkeyPatch, large: int
+) -> None:
+    named_paths = history.named_paths
+
+    def going(state: str) -> Iterator[tuple[str, str]]:
+        for run_id, path in named_paths(state):
+            if run_id == three[1]:
+                Path(path).unlink()
+            yield run_id, path
+
+    monkeypatch.setattr(history, "named_paths", going)
+    monkeypatch.setattr(stores, "LARGE", large)
+    assert ids(restore(store, "--list")) == [three[0], three[2]]
 
 
 def test_a_run_whose_archives_were_freed_says_so_and_so_does_the_one_that_freed_them(tmp_path: Path) -> None:

@@ -1,0 +1,157 @@
+"""Of many sessions that come back alike no more is kept than their number, and nothing less is said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+from session_closer.core.actions import How
+from session_closer.core.durable import SESSIONS, Move
+from session_closer.core.effects import Effect, Lost
+from session_closer.core.model import Status
+from session_closer.core.report import Outcome, total
+from session_closer.journal.record import Mode, Off, SessionRecord, StoreRecord
+from session_closer.journal.source import Chosen, ChosenSession, Source
+from session_closer.ports.undo import Item, Returns, recorded_item
+
+MANY = 4
+EFFECT = Effect("binding", "", "", 1, "removed", "exact")
+LOST = Lost("cron-job", 1, "it stays off")
+
+
+def chosen(agent: str) -> list[Chosen]:
+    """Return sessions of an agent: the first has no file, the last two share theirs."""
+    sessions = []
+    for at in range(MANY):
+        name = f"{min(at, MANY - 2)}.jsonl"
+        move = Move(name, f"{name}.deleted", size=10 + at, mtime_ns=1)
+        sessions.append(SessionRecord(f"{agent}:{at}", f"id-{at}", 0, 1, "", moves=(move,) if at else ()))
+    store = StoreRecord(agent, "files", f"/{agent}/i", {SESSIONS: f"/{agent}"}, "b", sessions=tuple(sessions))
+    source = Source((store,))
+    return [ChosenSession(store, one, one.key, source, 0) for one in sessions]
+
+
+def items(agent: str) -> list[Item]:
+    return [recorded_item(one, agent) for one in chosen(agent) if isinstance(one, ChosenSession)]
+
+
+def rested(own: Sequence[Item], agent: str = "lead") -> Returns:
+    returns = Returns(own)
+    returns.rest(agent, len(own), partial(chosen, agent))
+    return returns
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"status": Status.ALREADY_RESTORED},
+        {"error": "a file is there again"},
+        {"until": "2026-12-21T00:41:24Z"},
+        {"lone": True},
+        {"effects": (EFFECT,)},
+        {"jobs": (Off("job", 1),)},
+        {"modes": (Mode("a", 0o600),)},
+        {"left": (LOST,)},
+        {"left_out": {"binding": "it was not written"}},
+        {"twice": (LOST,)},
+        {"as_recorded": False},
+    ],
+    ids="".join,
+)
+@pytest.mark.parametrize("at", [0, MANY - 1])
+def test_one_of_which_something_is_to_be_said_is_kept(at: int, other: dict[str, Any]) -> None:
+    own = items("lead")
+    own[at] = own[at]._replace(**other)
+    returns = rested(own)
+    assert not returns.rests("lead")
+    assert returns.of("lead") == own
+    assert list(returns.to_be_seen_to()) == own
+
+
+def test_what_has_gone_wrong_is_told_of_each() -> None:
+    returns = Returns(items("lead"))
+    for item in returns.of("lead"):
+        returns.conflict(item, f"{item.key} is there again")
+    returns.rest("lead", MANY, partial(chosen, "lead"))
+    told, untold = returns.outcomes(1)
+    assert [row.error for row in told] == [f"lead:{at} is there again" for at in range(MANY)]
+    assert untold == ()
+
+
+def test_what_a_run_has_not_come_to_is_told_of_each() -> None:
+    returns = rested(items("lead"))
+    returns.end()
+    told, untold = returns.outcomes(1)
+    assert [(row.key, row.status, row.error) for row in told] == [
+        (f"lead:{at}", Status.FAILED, "not reached") for at in range(MANY)
+    ]
+    assert untold == ()
+    assert list(returns.wanted()) == []
+    assert returns.ended("lead", "lead:1") is Status.FAILED
+
+
+def summed(rows: Sequence[Outcome], untold: Sequence[Any]) -> tuple[Counter[Status], int | None]:
+    counted = Counter(row.status for row in rows)
+    for more in untold:
+        counted[more.status] += more.number
+    return counted, total([*(row.size for row in rows), *(more.size for more in untold)])
+
+
+@pytest.mark.parametrize("most", [None, *range(2 * MANY + 2)])
+@pytest.mark.parametrize("until", [None, "2026-12-21T00:41:24Z"])
+def test_as_much_comes_back_however_many_are_told(most: int | None, until: str | None) -> None:
+    agents = ("a", "b", "c")
+    every = [item._replace(until=until) for agent in agents for item in items(agent)]
+    # Of one agent each is kept.
+    every[-1] = every[-1]._replace(effects=(EFFECT,))
+    returns = Returns(every)
+    whole, none = returns.outcomes()
+    assert (len(whole), none) == (3 * MANY, ())
+    for agent in agents:
+        returns.rest(agent, MANY, partial(chosen, agent))
+    assert [returns.rests(agent) for agent in agents] == [True, True, False]
+    told, untold = returns.outcomes(most)
+    assert summed(told, untold) == summed(whole, ())
+    assert [row for row in whole if row in told] == told
+    assert len(told) == (3 * MANY if most is None else MANY + min(most, 2 * MANY))
+    assert len(untold) == (0 if len(told) == len(whole) else 1)
+
+
+def test_a_size_that_is_not_known_makes_all_of_them_unknown() -> None:
+    own = [item._replace(put_away=How.DELETE) for item in items("lead")]
+    told, untold = rested(own).outcomes(1)
+    assert summed(told, untold)[1] is None
+
+
+def test_one_that_stands_for_all_has_files_where_any_has() -> None:
+    [item] = rested(items("lead")).wanted()
+    assert item.moves
+
+
+def test_where_not_all_were_looked_at_each_is_kept() -> None:
+    returns = Returns(items("lead"))
+    returns.rest("lead", MANY + 1, partial(chosen, "lead"))
+    assert not returns.rests("lead")
+    returns.rest("nobody", 0, list)
+    assert not returns.rests("nobody")
+
+
+def test_what_is_decided_anew_of_some_changes_nothing_of_the_others() -> None:
+    returns = rested(items("lead"))
+    returns.decide([items("lead")[1]._replace(status=Status.CONFLICT, error="it is there again")])
+    assert [item.status for item in returns.of("lead")] == [
+        Status.CONFLICT if at == 1 else Status.WOULD_RESTORE for at in range(MANY)
+    ]
+
+
+def test_one_of_them_can_be_asked_for() -> None:
+    returns = rested(items("lead"))
+    assert returns.ended("lead", "lead:2") is Status.WOULD_RESTORE
+    assert returns.rests("lead")
+    found = returns.get("lead", "lead:2")
+    assert found == items("lead")[2]
+    assert returns.get("lead", "else") is None
+    assert (returns.ended("lead", "else"), returns.ended("nobody", "lead:2")) == (None, None)
