@@ -17,7 +17,7 @@ import pytest
 from session_closer.cli.commands import restore_sessions
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from session_closer.journal import stores
+from session_closer.journal import runs, stores
 from session_closer.journal.source import ChosenSession
 from session_closer.openclaw.files import returnable
 from session_closer.openclaw.files.port import Files
@@ -260,6 +260,9 @@ def test_a_receipt_is_read_store_by_store_wherever_its_pieces_end(
         assert found is not None, size
         assert [one.agent for one in found.stores] == [one["agent"] for one in receipt["stores"]]
         assert [one.agent for one in found.stores[2:4]] == [one["agent"] for one in receipt["stores"][2:4]]
+    [listed] = runs.records(str(store.state))
+    assert listed.record is not None
+    assert not any(one.sessions for one in listed.record.stores)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
