@@ -11,6 +11,7 @@ import pytest
 from session_closer.core.actions import How
 from session_closer.core.durable import SESSIONS, Move
 from session_closer.core.effects import Effect, Lost
+from session_closer.core.errors import StorageFailed
 from session_closer.core.model import Status
 from session_closer.core.report import Outcome, total
 from session_closer.journal.record import Mode, Off, SessionRecord, StoreRecord
@@ -102,28 +103,55 @@ def summed(rows: Sequence[Outcome], untold: Sequence[Any]) -> tuple[Counter[Stat
 
 @pytest.mark.parametrize("most", [None, *range(2 * MANY + 2)])
 @pytest.mark.parametrize("until", [None, "2026-12-21T00:41:24Z"])
-def test_as_much_comes_back_however_many_are_told(most: int | None, until: str | None) -> None:
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_as_much_comes_back_however_many_are_told(most: int | None, until: str | None, kept: int) -> None:
     agents = ("a", "b", "c")
     every = [item._replace(until=until) for agent in agents for item in items(agent)]
     # Of one agent each is kept.
-    every[-1] = every[-1]._replace(effects=(EFFECT,))
+    every[MANY * kept] = every[MANY * kept]._replace(effects=(EFFECT,))
     returns = Returns(every)
     whole, none = returns.outcomes()
     assert (len(whole), none) == (3 * MANY, ())
+    # What two of them share comes back once.
+    assert summed(whole, none)[1] == 3 * (11 + 12)
     for agent in agents:
         returns.rest(agent, MANY, partial(chosen, agent))
-    assert [returns.rests(agent) for agent in agents] == [True, True, False]
+    assert [returns.rests(agent) for agent in agents] == [at != kept for at in range(3)]
     told, untold = returns.outcomes(most)
     assert summed(told, untold) == summed(whole, ())
     assert [row for row in whole if row in told] == told
-    assert len(told) == (3 * MANY if most is None else MANY + min(most, 2 * MANY))
+    room = len(whole) if most is None else most
+    assert min(room, len(whole)) <= len(told) <= max(room, MANY) + MANY
     assert len(untold) == (0 if len(told) == len(whole) else 1)
 
 
+@pytest.mark.parametrize("how", [How.ARCHIVE, How.DELETE])
+def test_nobody_knows_how_much_comes_back_into_a_database(how: How) -> None:
+    told, untold = Returns([item._replace(put_away=how) for item in items("lead")]).outcomes(1)
+    assert summed(told, untold) == ({Status.WOULD_RESTORE: MANY}, None)
+
+
 def test_a_size_that_is_not_known_makes_all_of_them_unknown() -> None:
-    own = [item._replace(put_away=How.DELETE) for item in items("lead")]
+    own = items("lead")
+    own[1] = own[1]._replace(moves=(Move("x", "y"),))
     told, untold = rested(own).outcomes(1)
     assert summed(told, untold)[1] is None
+
+
+def test_a_plan_is_told_whole_or_not_at_all_and_what_was_done_in_any_case() -> None:
+    def unreadable() -> list[Chosen]:
+        raise StorageFailed("the receipt cannot be read")
+
+    returns = Returns(items("lead"))
+    returns.rest("lead", MANY, unreadable)
+    for most in (None, 1):
+        with pytest.raises(StorageFailed):
+            returns.outcomes(most)
+    returns.end()
+    for most in (None, 1):
+        told, untold = returns.outcomes(most)
+        assert (len(told), told[0].error) == (1, "not reached")
+        assert summed(told, untold) == ({Status.FAILED: MANY}, 11 + 12)
 
 
 def test_one_that_stands_for_all_has_files_where_any_has() -> None:
