@@ -41,6 +41,14 @@ class At(Clock):
         return self._moment
 
 
+class Still(At):
+    """It is one moment, for ever, and by the seconds, too."""
+
+    def seconds(self) -> float:
+        """Return the moment."""
+        return self._moment.timestamp()
+
+
 class Ahead(Brisk):
     """The clock was set ahead of the machine's, by so much."""
 

@@ -28,7 +28,7 @@ layouts = st.sampled_from([{"indent": 2}, {"indent": None}, {"separators": (",",
 def way(request: pytest.FixtureRequest) -> Iterator[str]:
     """Scan all stores, of whatever size, in one of the two ways."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(document, "_LARGE", 0 if request.param == "quickly" else 1 << 40)
+        patch.setattr(document, "LARGE", 0 if request.param == "quickly" else 1 << 40)
         yield request.param
 
 
@@ -242,7 +242,7 @@ def both_ways(raw: bytes) -> list[str]:
     found = []
     for large in (0, 1 << 40):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(document, "_LARGE", large)
+            patch.setattr(document, "LARGE", large)
             try:
                 # By its look: 1, 1.0 and true are equal.
                 found.append(repr(scan(raw, lambda key, values: (key, values), ("a", "c"))))
@@ -257,17 +257,67 @@ SCRAPS = [
 ]  # fmt: skip
 
 
-@given(st.dictionaries(keys, entries, max_size=4), layouts, st.booleans(), st.data())
-def test_both_ways_find_the_same_in_whatever_somebody_has_spoilt(
-    store: dict[str, Any], layout: dict[str, Any], plain: bool, data: st.DataObject
-) -> None:
-    raw = text_of(store, layout, plain=plain)
-    for _ in range(data.draw(st.integers(0, 3))):
-        at, end = sorted(data.draw(st.tuples(*[st.integers(0, len(raw))] * 2)))
-        scrap = data.draw(st.sampled_from([*SCRAPS, raw[at:end]]))
-        raw = raw[:at] + scrap + raw[data.draw(st.sampled_from([at, min(at + 1, len(raw)), end])) :]
+@st.composite
+def spoilt(draw: st.DrawFn) -> bytes:
+    """Give the text of a store, as somebody may have spoilt it."""
+    raw = text_of(draw(st.dictionaries(keys, entries, max_size=4)), draw(layouts), plain=draw(st.booleans()))
+    for _ in range(draw(st.integers(0, 3))):
+        at, end = sorted(draw(st.tuples(*[st.integers(0, len(raw))] * 2)))
+        scrap = draw(st.sampled_from([*SCRAPS, raw[at:end]]))
+        raw = raw[:at] + scrap + raw[draw(st.sampled_from([at, min(at + 1, len(raw)), end])) :]
+    return raw
+
+
+@given(spoilt())
+def test_both_ways_find_the_same_in_whatever_somebody_has_spoilt(raw: bytes) -> None:
     one, other = both_ways(raw)
     assert one == other
+
+
+def glanced(raw: bytes) -> list[tuple[str, Any, Any, bytes]] | None:
+    """Return of each entry its key, one of its members, several of them and its bytes, None where that is not told."""
+    values = quickscan.entries(raw)
+    column = None if values is None else quickscan.column(values.values(), "a")
+    if values is None or column is None:
+        return None
+    return [
+        (key, one, quickscan.picked(value, ("a", "c")), bytes(value))
+        for (key, value), one in zip(values.items(), column, strict=True)
+    ]
+
+
+@given(spoilt())
+def test_what_is_glanced_at_is_what_a_scan_finds_of_whatever_somebody_has_spoilt(raw: bytes) -> None:
+    try:
+        document.check_text(raw)
+    except CorruptStore:
+        return
+    found = glanced(raw)
+    if found is not None:
+        whole = scan(raw, lambda key, values: values, ("a", "c"))
+        rows = [(key, one.row[0], one.row, raw[one.value : one.end]) for key, one in whole.members.items()]
+        # By their look: 1, 1.0 and true are equal.
+        assert repr(found) == repr(rows)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"{}",
+        b'{"x": {"a": 1, "c": [2]}, "y": {"b": "1"}}',
+        '{"\\u0078\\n": {}, "é": {"a": 1.5, "a": 2}}'.encode(),
+        b'{"x": {"a": 1, "c": 1e400}, "y": {"c": ' + b"9" * 5000 + b"}}",
+    ],
+)
+def test_an_ordinary_store_can_be_glanced_at(raw: bytes) -> None:
+    assert glanced(raw) is not None
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"x": []}', b'{"x": {"a": 1e400}}', b'{"x": null}', b'{"x": {}} ,', b"[]", b'{"x": {}']
+)
+def test_what_cannot_be_told_at_a_glance_is_left_to_a_scan(raw: bytes) -> None:
+    assert glanced(raw) is None
 
 
 def test_an_ordinary_store_is_scanned_quickly() -> None:
@@ -283,9 +333,12 @@ def test_an_ordinary_store_is_scanned_quickly() -> None:
         b'{"x": {"a": 1}, "x": {"a": 2}}',
         b'{"\\u0078": {}, "x": {}}',
         b'{"x": {}, "\\u0078": {}}',
+        # So long that the walk over it would end at the end: by the second x it is in the middle of y.
+        b'{"x":1,"y":{"a":1,      "y":2},"x":"0123456789"}',
     ],
 )
 def test_a_key_that_stands_there_twice_does_not_pass_the_quick_way(raw: bytes) -> None:
     assert quickscan.scan(raw, nothing, ()) is None
+    assert quickscan.entries(raw) is None
     with pytest.raises(CorruptStore, match="twice"):
         scan(raw, nothing)

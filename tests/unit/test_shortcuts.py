@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -11,13 +12,17 @@ from unittest import mock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_closer.core import fileplan, keys, kinds, names, planning
+from session_closer.core import durations, fileplan, keys, kinds, names, planning, selection
 from session_closer.core.claims import Claims
 from session_closer.core.fileplan import FilePlan
 from session_closer.core.keys import Target
 from session_closer.core.model import GatewayView, Life, Plan, PlannedRow, Route, Session, Snapshot, Status, Traits
 from session_closer.core.planning import Choices
 from session_closer.core.report import Outcome, Report
+from session_closer.core.selection import Match
+from session_closer.core.wanted import Wanted
+from session_closer.core.words import Sort
+from session_closer.openclaw.files import store
 from session_closer.render import excerpt
 from session_closer.render.json import as_json, result
 
@@ -25,6 +30,7 @@ STAMP = "2026-11-21T00-41-24.769Z"
 ID, OTHER = "0a1b2c3d-1111-4111-8111-000000000001", "0a1b2c3d-1111-4111-8111-000000000002"
 OWN = f"{ID}.jsonl"
 DOWN = GatewayView()
+NOW = 1_790_000_000_000
 
 
 def owners_of(listed: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
@@ -149,6 +155,81 @@ def test_a_usual_name_has_the_owners_of_any_name(name: str) -> None:
     found = names.owners(name)
     with mock.patch.object(names, "USUAL", mock.Mock(fullmatch=mock.Mock(return_value=None))):
         assert names.owners(name) == found
+
+
+NAMES = (
+    OWN, f"{OTHER}.jsonl", OWN.upper(), "plain.jsonl", f"{ID}.trajectory.jsonl", f"{OTHER}.trajectory-path.json",
+    f"{ID}-topic-5.jsonl", f"plain.checkpoint.{ID}.jsonl", f"2026-11-21T00-41-24-769Z_{OTHER}.jsonl", f"/b/{OWN}",
+    f"/b/{ID}.trajectory.jsonl", "sessions.json", f"{OWN}.lock", f"{ID}.jsonl.codex-app-server.json", "T" * 12,
+)  # fmt: skip
+
+
+@given(st.permutations(NAMES), st.integers(0, len(NAMES)))
+def test_whose_many_files_are_is_told_as_of_each(listed: list[str], count: int) -> None:
+    some = listed[:count]
+    found = store.by_owner(some, {ID: ID})
+    assert {owner: set(own) for owner, own in found.items()} == {
+        owner: set(own) for owner, own in owners_of(some).items()
+    }
+    assert all(len(set(own)) == len(own) for own in found.values())
+
+
+@given(st.sets(st.sampled_from([ID, OTHER, ID.upper(), "plain", "a", "x.trajectory", "none", None, ""])))
+def test_a_file_of_a_session_is_among_those_that_are_perhaps_its_own(ids: set[str | None]) -> None:
+    perhaps = names.perhaps_of(ids, NAMES)
+    assert {name for name in NAMES if names.owners(name) & ids} <= set(perhaps)
+    assert len(set(perhaps)) == len(perhaps)
+
+
+@given(st.lists(st.sampled_from([1_700_000_000_000, 10**11, 10**11 - 1, 10**18, 1.7e12, math.nan, True, None, "1", 0])))
+def test_many_times_are_read_as_each_is(values: list[object]) -> None:
+    assert list(durations.moments(values)) == list(map(durations.moment, values))
+    times = [value for value in values if type(value) is int]
+    assert list(durations.moments(times)) == list(map(durations.moment, times))
+
+
+@given(
+    st.lists(
+        st.sampled_from(["agent:a:cron:x", "CRON:y ", "agent:a:Cron:x:run:1", "a", "cron:", "x:cron:y", "k\u212a"])
+    )
+)
+def test_jobs_of_many_keys_are_those_of_each(many: list[str]) -> None:
+    each = {key: kinds.job_of(key) for key in many}
+    assert kinds.jobs_of(many) == {key: job for key, job in each.items() if job is not None}
+    for key, job in each.items():
+        assert kinds.jobs_of([key]).get(key) == job
+
+
+TIMES = (None, NOW, NOW - 1, NOW + 1, NOW + 86_400_000, NOW + 86_400_001, 10**11)
+SORTS = st.sampled_from([Sort.AGE, Sort.SIZE, Sort.KEY])
+
+
+def named(one: Match) -> tuple[str, int]:
+    return one.key, one.place
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("abc"), st.sampled_from(TIMES))), SORTS, st.data())
+def test_the_first_of_many_are_those_of_all_in_order(
+    rows: list[tuple[int, str, int | None]], sort: Sort, data: st.DataObject
+) -> None:
+    matches = [Match(place, key, at, {}) for (place, key), at in {row[:2]: row[2] for row in rows}.items()]
+    sizes = {named(one): data.draw(st.sampled_from([None, 0, 1, 2])) for one in matches}
+    reverse = data.draw(st.booleans())
+
+    def size(one: Match) -> int | None:
+        return sizes[named(one)]
+
+    every = selection.ordered(matches, Wanted(limit=None, sort=sort, reverse=reverse), NOW, size)
+
+    def rank(one: Match) -> tuple[float, str, int]:
+        known = durations.since(one.updated_at, NOW / 1000) is not None
+        value = size(one) if sort is Sort.SIZE else one.updated_at if known else None
+        return math.inf if value is None else value if reverse else -value, *named(one)
+
+    assert every == (sorted(matches, key=named, reverse=reverse) if sort is Sort.KEY else sorted(matches, key=rank))
+    for limit in range(len(matches) + 2):
+        wanted = Wanted(limit=limit, sort=sort, reverse=reverse)
+        assert selection.ordered(matches, wanted, NOW, size) == every[:limit]
 
 
 def test_a_document_that_leaves_rows_out_is_made_of_those_that_it_may_tell() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 from .errors import UsageProblem
 from .escape import quoted
@@ -27,6 +28,14 @@ def moment(value: object) -> int | None:
     if type(value) is int or (type(value) is float and math.isfinite(value)):
         return int(value) if _EVER <= value < _NEVER else None
     return None
+
+
+def moments(values: Sequence[object]) -> Sequence[int | None]:
+    """Return what `moment` does of each of many."""
+    times = [value for value in values if type(value) is int]
+    if times and len(times) == len(values) and min(times) >= _EVER and max(times) < _NEVER:
+        return times
+    return list(map(moment, values))
 
 
 def since(at: int | None, now: float) -> float | None:

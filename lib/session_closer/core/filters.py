@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import durations, planning, selection
+from . import durations, kinds, planning, selection
 from .details import NOTHING, Details
 from .escape import quoted
 from .keys import Target
@@ -88,17 +88,17 @@ def _among(targets: Collection[Target], wanted: Wanted, scene: Scene) -> Filtere
 def _matching(agent: str, wanted: Wanted, scene: Scene) -> dict[str, None]:
     """Return the keys of an agent's own sessions that match, in the order of the store."""
     snapshot, details = scene.snapshots[agent], scene.details.get(agent, {})
-    own = ((0, session) for key, session in snapshot.sessions.items() if planning.is_own(key, snapshot))
+    own = {key: session for key, session in snapshot.sessions.items() if planning.is_own(key, snapshot)}
     return {
-        one.session.key: None
-        for one in selection.matching(own, wanted, int(scene.now * 1000))
-        if selection.is_called(one.session, details.get(one.session.key, NOTHING), wanted)
+        one.key: None
+        for one in selection.matching([own], wanted, int(scene.now * 1000))
+        if selection.is_called(one.session, details.get(one.key, NOTHING), wanted)
     }
 
 
 def _protected(session: Session, snapshot: Snapshot, wanted: Wanted, scene: Scene) -> str | None:
     """Return why a session stays although it matches, None where it goes."""
-    what = selection.Match(0, session).kind
+    what = kinds.of(session)
     runs = not scene.force and session.key not in scene.own and is_running(session, snapshot, scene.view)
     # Of a kind that was named only what holds for each session alone is asked.
     asked = Kind.OTHER if what in wanted.kinds and what is not Kind.MAIN else what
@@ -123,5 +123,5 @@ def told(wanted: Wanted) -> str:
 def counted(plan: Plan) -> str:
     """Return how many sessions of each kind go, as a warning says it, "" where none does."""
     sessions = [row.session for row in (*plan.closing, *plan.deferred) if row.session is not None]
-    count = Counter(selection.Match(0, session).kind for session in sessions)
+    count = Counter(map(kinds.of, sessions))
     return ", ".join(f"{count[kind]} {kind}" for kind in Kind if count[kind])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import keys
 from .words import Kind
+
+if TYPE_CHECKING:
+    from .model import Session
 
 # What OpenClaw's own cleanup of a database deletes; it archives all else (isSyntheticSessionMaintenanceKey, 2026.9.6).
 OPENCLAW_DELETES = frozenset({Kind.CRON, Kind.CRON_ORPHAN, Kind.CRON_RUN, Kind.HOOK, Kind.SUBAGENT, Kind.ACP})
@@ -97,6 +100,11 @@ def kind(key: str, chat_type: str | None = None, *, orphaned: bool = False) -> K
     return Kind.OTHER
 
 
+def of(session: Session) -> Kind:
+    """Return the kind of a session that was read."""
+    return kind(session.key, session.chat_type, orphaned=session.orphaned)
+
+
 @cache
 def _shape() -> re.Pattern[str]:
     """Return all shapes as one pattern, made when a kind is first asked for: that takes as long as ten modules."""
@@ -111,6 +119,14 @@ def job_of(key: str) -> str | None:
     """Return the id of the cron job whose own session a key is, in lower case, None for any other session."""
     ahead, _, job = _rest(key.lower().strip()).partition(":")
     return job if ahead == "cron" and job and ":" not in job else None
+
+
+def jobs_of(many: Collection[str]) -> dict[str, str]:
+    """Return what `job_of` does of those keys that are a cron job's own sessions."""
+    # Of many keys mostly none is, and one look at all of them is much less than a look at each.
+    if "cron:" not in "\n".join(many).lower():
+        return {}
+    return {key: job for key in many if (job := job_of(key)) is not None}
 
 
 def openclaw_deletes(key: str, of_kind: Kind) -> bool:

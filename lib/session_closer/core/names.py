@@ -6,9 +6,11 @@ What lies beside an index elsewhere (`session.store`) has its whole path for a n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import compress
+from operator import itemgetter
 
 INDEX = "sessions.json"
 # Behind an index's name: a file that is not finished, and a finished store that waits for the exchange.
@@ -31,6 +33,8 @@ _COMPANIONS = {
     ".codex-app-server": re.compile(r"(?P<id>.+)\.jsonl\.codex-app-server\.json"),
 }
 _DOTS = 2
+# Of so many lengths of ids a name is asked for each.
+_LENGTHS = 4
 _BESIDE = re.compile("|".join(map(re.escape, _COMPANIONS)))
 _USAGE_CACHE = ".usage-cost-cache"
 # OpenClaw names the transcript of a forked session so.
@@ -213,6 +217,18 @@ def owners(name: str) -> set[str]:
         if fork:
             found.add(fork["id"])
     return {stem for stem in found if is_session_id(stem)}
+
+
+def perhaps_of(ids: Collection[str | None], listed: Sequence[str]) -> list[str]:
+    """Return the names in a folder that one of these session ids could call its own, and maybe others."""
+    lengths = {len(each) for each in ids if each}
+    if len(lengths) > _LENGTHS:
+        return list(listed)
+    # An id begins a name, but that of a fork, and of many ids hardly one is no UUID.
+    found = [name for name in listed if name[10:11] == "T" or "/" in name]
+    for length in lengths:
+        found += compress(listed, map(ids.__contains__, map(itemgetter(slice(length)), listed)))
+    return list(dict.fromkeys(found))
 
 
 def stamp(moment: datetime) -> str:

@@ -7,9 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import escape, fileplan, keys, transcripts
+from . import escape, fileplan, keys, kinds, transcripts
 from .escape import quoted
-from .kinds import kind
 from .model import GatewayView, Plan, PlannedRow, Reason, Route, Session, Snapshot, Status
 from .protection import PINNED, protection
 from .routes import deletable, route
@@ -144,9 +143,7 @@ def spoken_of(plan: Plan, *, named: bool) -> list[str]:
     sessions = [row.session for row in (*plan.closing, *plan.deferred) if row.session is not None]
     if named:
         return [f"{quoted(session.key)} is pinned" for session in sessions if session.pinned]
-    why = Counter(
-        [protection(kind(one.key, one.chat_type, orphaned=one.orphaned), one, running=False) for one in sessions]
-    )
+    why = Counter([protection(kinds.of(one), one, running=False) for one in sessions])
     counted = ", ".join(f"{why[word]} {word}" for word in (PINNED, *map(str, Kind)) if why[word])
     return [f"among them: {counted}"] if counted else []
 
@@ -242,7 +239,7 @@ def _frees(session: Session, snapshot: Snapshot, choices: Choices) -> bool:
     """Tell whether closing frees the key: in a file it always does."""
     if not snapshot.traits.hides or choices.freed is None:
         return True
-    return bool(choices.freed) and kind(session.key, session.chat_type, orphaned=session.orphaned) in choices.freed
+    return bool(choices.freed) and kinds.of(session) in choices.freed
 
 
 def refused_for(row: PlannedRow, loss: str) -> PlannedRow:

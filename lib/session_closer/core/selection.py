@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import durations, keys
+from . import durations, keys, kinds, lazy
 from .details import NOTHING, Details
 from .errors import CloserError, ExitCode
-from .kinds import kind
 from .protection import protection
 from .wanted import Wanted
 from .words import Kind, Sort
@@ -22,15 +21,20 @@ if TYPE_CHECKING:
 
 
 class Match(NamedTuple):
-    """A session that may be shown, `place` the number of the store that it is in."""
+    """A session that may be shown: the number of the store that it is in, its key, when it was updated, that store.
+
+    Most of a long list are not shown, so what else there is of one is asked for by those who need it.
+    """
 
     place: int
-    session: Session
+    key: str
+    updated_at: int | None
+    store: Mapping[str, Session]
 
     @property
-    def kind(self) -> Kind:
-        """The kind of session, which takes a while to tell."""
-        return kind(self.session.key, self.session.chat_type, orphaned=self.session.orphaned)
+    def session(self) -> Session:
+        """All of it."""
+        return self.store[self.key]
 
 
 class Row(NamedTuple):
@@ -75,19 +79,23 @@ class Listing(NamedTuple):
         return ExitCode.OK if self.error is None else self.error.code
 
 
-def matching(found: Iterable[tuple[int, Session]], wanted: Wanted, now: int) -> list[Match]:
-    """Return the sessions of the ages, kinds and keys that are wanted; `found` are places and sessions, `now` in ms."""
-    matches = [Match(place, session) for place, session in found if _is_of_age(session, wanted, now)]
+def matching(found: Sequence[Mapping[str, Session]], wanted: Wanted, now: int) -> list[Match]:
+    """Return the sessions of some stores that have the ages, kinds and keys that are wanted; `now` in ms."""
+    ageless = wanted.active is None and wanted.older_than is None
+    matches = [
+        Match(place, key, at, sessions)
+        for place, sessions in enumerate(found)
+        for key, at in lazy.updated(sessions).items()
+        if ageless or _is_of_age(at, wanted, now)
+    ]
     if wanted.globs:
         globs = [keys.folded(glob) for glob in wanted.globs]
-        matches = [one for one in matches if any(fnmatchcase(keys.folded(one.session.key), glob) for glob in globs)]
-    return [one for one in matches if one.kind in wanted.kinds] if wanted.kinds else matches
+        matches = [one for one in matches if any(fnmatchcase(keys.folded(one.key), glob) for glob in globs)]
+    return [one for one in matches if kinds.of(one.session) in wanted.kinds] if wanted.kinds else matches
 
 
-def _is_of_age(session: Session, wanted: Wanted, now: int) -> bool:
-    if wanted.active is None and wanted.older_than is None:
-        return True
-    age = durations.since(session.updated_at, now / 1000)
+def _is_of_age(updated_at: int | None, wanted: Wanted, now: int) -> bool:
+    age = durations.since(updated_at, now / 1000)
     if age is None or (wanted.active is not None and age > wanted.active):
         return False
     return wanted.older_than is None or age > wanted.older_than
@@ -112,16 +120,19 @@ def ordered(matches: Sequence[Match], wanted: Wanted, now: int, figure: Callable
     """
     limit = len(matches) if wanted.limit is None else wanted.limit
     if wanted.sort is Sort.KEY:
-        by_key = sorted(matches, key=lambda one: (one.session.key, one.place), reverse=wanted.reverse)
+        by_key = sorted(matches, key=lambda one: (one.key, one.place), reverse=wanted.reverse)
         return by_key[:limit]
     turn = 1 if wanted.reverse else -1
+    values = _times(matches, now) if wanted.sort is Sort.AGE else map(figure, matches)
+    ranks = [math.inf if value is None else value * turn for value in values]
+    # Few are shown of many, so their names are compared alone, and those of others that rank as the last of them.
+    last = sorted(ranks)[limit - 1] if 0 < limit < len(ranks) else math.inf
+    first = [(rank, one.key, one.place, one) for rank, one in zip(ranks, matches, strict=True) if rank <= last]
+    return [one for *_, one in sorted(first, key=itemgetter(0, 1, 2))[:limit]]
 
-    def rank(one: Match) -> tuple[float, str, int]:
-        value = _updated(one.session, now) if wanted.sort is Sort.AGE else figure(one)
-        return math.inf if value is None else value * turn, one.session.key, one.place
 
-    return heapq.nsmallest(limit, matches, key=rank)
-
-
-def _updated(session: Session, now: int) -> int | None:
-    return None if durations.since(session.updated_at, now / 1000) is None else session.updated_at
+def _times(matches: Iterable[Match], now: int) -> Iterator[int | None]:
+    """Give when each was updated, None for a time that says nothing: that is none, or too far ahead."""
+    for one in matches:
+        at = one.updated_at
+        yield at if at is not None and (at <= now or durations.since(at, now / 1000) is not None) else None

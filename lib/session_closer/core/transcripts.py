@@ -40,6 +40,11 @@ def _all_files(session: Session, snapshot: Snapshot, named: str | None) -> list[
     return sorted(found, key=lambda name: (names.is_companion(name), name))
 
 
+def stem(session: Session) -> str:
+    """Return what the name in the entry's sessionFile has ahead of its ending, "" where there is none."""
+    return names.parted(session.session_file or "")[1].removesuffix(".jsonl")
+
+
 def is_in_folder(session: Session, snapshot: Snapshot) -> bool:
     """Tell whether the entry's sessionFile is a transcript in one of the agent's own folders."""
     if not session.session_file:

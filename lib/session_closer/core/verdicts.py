@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import durations, keys, names, transcripts
+from . import durations, keys, kinds, names, transcripts
 from .findings import Action, Findings, Verdict, weight
-from .kinds import is_peer_direct, kind
+from .kinds import is_peer_direct
 from .protection import BOUND, PINNED, RUNNING, protection
 from .transcripts import is_running
 from .words import AUTOMATION, Kind
@@ -81,7 +81,7 @@ def findings(
     for key, action in ours.items():
         if key not in staying:
             session = snapshot.sessions[key]
-            found.verdicts[key] = Verdict(action, _kind(session), durations.since(session.archived_at, rules.now))
+            found.verdicts[key] = Verdict(action, kinds.of(session), durations.since(session.archived_at, rules.now))
     return found
 
 
@@ -114,7 +114,7 @@ def archived(rules: Rules, snapshot: Snapshot) -> Iterator[tuple[Session, Action
         age = durations.since(session.archived_at, rules.now)
         if age is None or session.pinned:
             continue
-        of_kind = _kind(session)
+        of_kind = kinds.of(session)
         if policy.expire_archives is not None and age > policy.expire_archives:
             yield session, Action.EXPIRE_ARCHIVE
         elif of_kind in AUTOMATION and of_kind in policy.stale and not rules.archive:
@@ -127,10 +127,6 @@ def _own(snapshot: Snapshot) -> Iterator[Session]:
     for key, session in snapshot.sessions.items():
         if not session.archived and (key.startswith(first) or (snapshot.own_index and keys.agent_of(key) is None)):
             yield session
-
-
-def _kind(session: Session) -> Kind:
-    return kind(session.key, session.chat_type, orphaned=session.orphaned)
 
 
 def _newest(rows: Iterable[_Row], policy: Policy) -> set[str]:
@@ -164,7 +160,7 @@ def _rows(rules: Rules, snapshot: Snapshot, view: GatewayView, staying: set[str]
 
 
 def _row(rules: Rules, session: Session, snapshot: Snapshot, view: GatewayView, staying: set[str]) -> _Row:
-    of_kind = kind(session.key, session.chat_type, orphaned=session.orphaned)
+    of_kind = kinds.of(session)
     running = is_running(session, snapshot, view)
     guard = protection(of_kind, session, running=running)
     if guard == Kind.DIRECT:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..core import keys
+from ..core import keys, lazy
 from ..core.errors import CloserError, Refused, UnknownAgent
 from ..core.model import Life, Snapshot
 from ..ports.runtime import Part
@@ -16,19 +16,21 @@ from . import migration, owner, registers, stores
 from .files.store import FileStore
 
 if TYPE_CHECKING:
+    from ..core.model import Session
     from ..system.clock import Clock
     from .home import Home
     from .installation import Installation
 
 
 class _Look:
-    """What has been found so far; `shared` is the file for all agents, once it has been read."""
+    """What has been found so far; `shared` is the file for all agents, once it has been read, `all` what is in it."""
 
     def __init__(self, home: Home, clock: Clock) -> None:
         self.home, self.clock = home, clock
         self.parts: list[Part] = []
         self.warnings: list[str] = []
         self.shared: FileStore | None = None
+        self.all: Mapping[str, Session] = {}
 
 
 def parts(here: Installation, agent: str | None, store: str | None) -> list[Part]:
@@ -80,7 +82,7 @@ def _look_at_all(found: _Look) -> None:
 
 def _read_shared(found: _Look, agents: Sequence[str]) -> set[str]:
     """Read the file for all agents, if it is there, once; return the agents that its keys name."""
-    store = FileStore(found.home, agents[0] if agents else keys.DEFAULT_AGENT)
+    store = _opened(found.home, agents[0] if agents else keys.DEFAULT_AGENT)
     try:
         with _readable():
             if not files.exists(store.index):
@@ -89,7 +91,7 @@ def _read_shared(found: _Look, agents: Sequence[str]) -> set[str]:
     except CloserError as problem:
         found.warnings.append(f"the store of all agents is left out: {problem.message}")
         return set()
-    found.shared = store
+    found.shared, found.all = store, snapshot.sessions
     return {agent for agent in map(keys.agent_of, snapshot.sessions) if agent is not None}
 
 
@@ -102,25 +104,32 @@ def _take(found: _Look, agent: str, *, own: bool = True) -> None:
     twin = next((part for part in found.parts if os.path.realpath(part.store.index) == real), None)
     if twin is not None and (own or not isinstance(store, FileStore)):
         raise Refused(f"its sessions are those of agent {twin.agent}", name="link")
-    if isinstance(store, FileStore) and found.shared is not None:
-        store.document = found.shared.document
+    if isinstance(store, FileStore):
+        store = _opened(found.home, agent)
+        if found.shared is not None:
+            store.begin_with(found.shared)
     snapshot = store.read()
     if isinstance(store, FileStore) and not snapshot.own_index:
-        mine = {key: one for key, one in snapshot.sessions.items() if keys.agent_of(key) == agent}
+        mine = lazy.among(snapshot.sessions, [key for key in snapshot.sessions if keys.agent_of(key) == agent])
         snapshot = snapshot._replace(sessions=mine)
     found.parts.append(Part(agent, store, registers.marked(found.home, snapshot, found.clock.seconds())))
 
 
 def _take_rest(found: _Look, shared: FileStore) -> None:
     """Add what no agent can be asked for: bare keys, and keys of agents that cannot be."""
-    assert shared.document is not None
-    rest = {
-        key: member.row
-        for key, member in shared.document.members.items()
-        if not keys.is_agent_id(keys.agent_of(key) or "")
-    }
+    rest = lazy.among(found.all, [key for key in found.all if not keys.is_agent_id(keys.agent_of(key) or "")])
     if rest:
         found.parts.append(Part(None, shared, Snapshot("", shared.index, "", rest, own_index=False)))
+
+
+def _opened(home: Home, agent: str) -> FileStore:
+    """Return an agent's file store; of a large one a session is made of those rows alone that are asked for."""
+    store = FileStore(home, agent)
+    if not store.is_large():
+        return store
+    from .files.glance import Glance  # its import takes longer than a small store
+
+    return Glance(home, agent)
 
 
 @contextmanager

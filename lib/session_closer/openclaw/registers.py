@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any
 
 from ..core import kinds
 from ..core.errors import Refused
-from ..core.model import Session, Snapshot
+from ..core.model import Snapshot
 from ..system import files
 from .home import Home
 
@@ -26,14 +25,18 @@ _STARTED = ("createdAt", "startedAt", "sessionStartedAt")
 def marked(home: Home, snapshot: Snapshot, now: float) -> Snapshot:
     """Return a snapshot whose sessions say whether their cron job is gone, and whether people are bound to them."""
     tied = bound(home, now)
-    known = cache(lambda: jobs(home))
-    changed: dict[str, Session] = {}
-    for key, session in snapshot.sessions.items():
-        job = kinds.job_of(key)
-        orphaned = job is not None and (there := known()) is not None and job not in there
-        if orphaned or key in tied:
-            changed[key] = session._replace(orphaned=orphaned, bound=key in tied)
-    return snapshot._replace(sessions={**snapshot.sessions, **changed}) if changed else snapshot
+    own = kinds.jobs_of(snapshot.sessions.keys())
+    known = jobs(home) if own else None
+    orphaned = set() if known is None else {key for key, job in own.items() if job not in known}
+    instead = {
+        key: snapshot.sessions[key]._replace(orphaned=key in orphaned, bound=key in tied)
+        for key in orphaned.union(tied & snapshot.sessions.keys())
+    }
+    if not instead:
+        return snapshot
+    from ..core import lazy  # few sessions are marked
+
+    return snapshot._replace(sessions=lazy.changed(snapshot.sessions, instead))
 
 
 def running(home: Home, now: float) -> frozenset[str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from ..core import children, planning
+from ..core import children, kinds, planning
 from ..core.children import Child
 from ..core.errors import CloserError
 from ..core.keys import Target
-from ..core.kinds import kind
 from ..core.model import Plan, PlannedRow, Reason, Session, Snapshot, Status
 from ..core.planning import Choices
 from ..core.protection import protection
@@ -70,7 +69,7 @@ def _stays(request: Request, found: Look, choices: Choices) -> Callable[[Session
             return "somebody else has archived it"
         one = marked[snapshot.agent].sessions[session.key]
         runs = not options.force and session.key not in choices.own and is_running(session, snapshot, found.view)
-        return protection(kind(one.key, one.chat_type, orphaned=one.orphaned), one, running=runs)
+        return protection(kinds.of(one), one, running=runs)
 
     return stays
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..core import durations, selection
+from ..core import durations, kinds, selection
 from ..core.details import NOTHING, Details
 from ..core.errors import CloserError
 from ..core.report import StoreResult
@@ -32,9 +32,8 @@ def look(where: Place, wanted: Wanted, clock: Clock = REAL) -> Listing:
     try:
         runtime.context.console.warn(*runtime.exposure())
         parts = runtime.parts(wanted.agent, wanted.store)
-        everything = ((at, one) for at, part in enumerate(parts) for one in part.snapshot.sessions.values())
         facts = _Facts(runtime, parts)
-        matches = selection.matching(everything, wanted, int(now * 1000))
+        matches = selection.matching([part.snapshot.sessions for part in parts], wanted, int(now * 1000))
         if wanted.words or wanted.label is not None:
             facts.tell(matches)
             matches = [one for one in matches if selection.is_called(one.session, facts.details(one), wanted)]
@@ -72,11 +71,11 @@ class _Facts:
 
     def details(self, match: Match) -> Details:
         """Return what a session is called and has used, as far as it was asked for."""
-        return self._details.get(match.place, {}).get(match.session.key, NOTHING)
+        return self._details.get(match.place, {}).get(match.key, NOTHING)
 
     def size(self, match: Match) -> int | None:
         """Return the bytes of a session's transcript, None where nobody can tell."""
-        return self._sizes.get(match.place, {}).get(match.session.key)
+        return self._sizes.get(match.place, {}).get(match.key)
 
     def tokens(self, match: Match) -> int | None:
         """Return the tokens that a session has used, None where its entry does not say."""
@@ -86,7 +85,7 @@ class _Facts:
         """Ask the stores what these sessions are called and have used."""
         for place, those in _by_place(matches):
             if place not in self._details:
-                self._details[place] = self._parts[place].store.details([one.session.key for one in those])
+                self._details[place] = self._parts[place].store.details([one.key for one in those])
 
     def measure(self, matches: Iterable[Match]) -> None:
         """Ask the stores how large these sessions are."""
@@ -113,8 +112,8 @@ def _row(match: Match, part: Part, facts: _Facts, view: GatewayView, now: float)
     return Row(
         part.agent,
         match.session,
-        match.kind,
-        durations.since(match.session.updated_at, now),
+        kinds.of(match.session),
+        durations.since(match.updated_at, now),
         facts.size(match),
         is_running(match.session, part.snapshot, view),
         facts.details(match),

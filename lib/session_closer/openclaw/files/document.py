@@ -17,8 +17,10 @@ from .members import Document, Member, Row
 from .values import NUL, Values, decoded
 
 MAX_BYTES = 512 * 1024 * 1024
+TOO_DEEP = "is nested deeper than it can be checked"
 _CHUNK = 1 << 20
-_LARGE = 8 << 20
+# From here on msgspec is worth its import.
+LARGE = 8 << 20
 _BLANK = re.compile(rb"[ \t\n\r]*")
 _COLON = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
 # What stands between two members where a store shows none.
@@ -36,12 +38,8 @@ def scan(raw: bytes, pick: Callable[[str, Any], Row], fields: tuple[str, ...] = 
 
     `values` are those of the entry's `fields`, None for one that is absent; None where the entry is no object.
     """
-    if len(raw) > MAX_BYTES:
-        raise CorruptStore(f"is larger than {MAX_BYTES >> 20} MiB, more than OpenClaw can read")
-    ascii_only = raw.isascii()
-    if not ascii_only:
-        _check_utf8(raw)
-    if len(raw) >= _LARGE:
+    ascii_only = check_text(raw)
+    if len(raw) >= LARGE:
         from . import quickscan  # its import takes longer than a small store
 
         if (found := quickscan.scan(raw, pick, fields)) is not None:
@@ -53,10 +51,15 @@ def scan(raw: bytes, pick: Callable[[str, Any], Row], fields: tuple[str, ...] = 
     try:
         return _scan(raw, chosen, ascii_only=ascii_only)
     except RecursionError:
-        raise CorruptStore("is nested deeper than it can be checked") from None
+        raise CorruptStore(TOO_DEEP) from None
 
 
-def _check_utf8(raw: bytes) -> None:
+def check_text(raw: bytes) -> bool:
+    """Raise CorruptStore for bytes that are too many, or no UTF-8; tell whether all of them are ASCII."""
+    if len(raw) > MAX_BYTES:
+        raise CorruptStore(f"is larger than {MAX_BYTES >> 20} MiB, more than OpenClaw can read")
+    if raw.isascii():
+        return True
     if raw.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise CorruptStore("starts with a byte order mark")
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -67,6 +70,7 @@ def _check_utf8(raw: bytes) -> None:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         raise CorruptStore("is not valid UTF-8") from None
+    return False
 
 
 def _scan(raw: bytes, pick: Callable[[str, Any], Row], *, ascii_only: bool) -> Document[Row]:

@@ -10,9 +10,10 @@ from ...core import names
 from ...core.durations import moment
 from ...core.model import Session
 
+UPDATED = "updatedAt"
 # The members that are read, in this order.
 FIELDS = (
-    "sessionId", "sessionFile", "status", "pinnedAt", "updatedAt", "chatType", "origin", "model",
+    "sessionId", "sessionFile", "status", "pinnedAt", UPDATED, "chatType", "origin", "model",
     "spawnedBy", "parentSessionKey",
 )  # fmt: skip
 

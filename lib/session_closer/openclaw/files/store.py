@@ -8,7 +8,7 @@ import os
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, filterfalse
 from typing import Any, NamedTuple, TypeVar
 
 from ...artifacts import measuring
@@ -27,7 +27,7 @@ from .folder import add_beside, listing
 from .members import Document, Member
 
 Row = TypeVar("Row")
-_REMEDY = "look at it with: openclaw doctor"
+REMEDY = "look at it with: openclaw doctor"
 TRAITS = Traits()
 
 
@@ -45,7 +45,7 @@ class FileStore:
         self.index = home.index(agent)
         self.folder = home.folder(agent)
         self.beside = home.beside(agent)
-        self._own = home.has_own_indexes()
+        self.own_index = home.has_own_indexes()
         self.document: Document[Session] | None = None
         self.made: Hash | None = None
         self._rows: Mapping[str, Session] = {}
@@ -63,17 +63,27 @@ class FileStore:
         """Return the names in the folder of transcripts, and the whole paths of what is beside an index elsewhere."""
         return [*files.listed(self.folder), *files.listed_whole(self.beside)]
 
+    def is_large(self) -> bool:
+        """Tell whether the index is one that msgspec reads."""
+        try:
+            return os.stat(self.index).st_size >= document.LARGE
+        except OSError:
+            # Whoever reads it says why it cannot be read.
+            return False
+
+    def begin_with(self, other: FileStore) -> None:
+        """Begin with what another has read of the same index."""
+        self.document = other.document
+
     def read(self) -> Snapshot:
         """Return the store as it is now; raise CorruptStore, or Refused for a link or a special file."""
         self.document = self._now()
         sessions = self._rows = {key: member.row for key, member in self.document.members.items()}
-        live, odd = listing(self.folder)
-        if self.beside:
-            add_beside(live, odd, self.beside, os.path.basename(self.index))
+        live, odd = self.lying()
         if odd != self._odd or self._owned[0] != set(live):
             ids = {session.session_id: session.session_id for session in sessions.values() if session.session_id}
-            self._odd, self._owned = odd, (frozenset(live), _by_owner([*live, *odd], ids))
-        there, by_owner = self._owned
+            self._odd, self._owned = odd, (frozenset(live), by_owner([*live, *odd], ids))
+        there, owned = self._owned
         folder = os.path.realpath(self.folder)
         return Snapshot(
             agent=self.agent,
@@ -82,15 +92,26 @@ class FileStore:
             sessions=sessions,
             files=there,
             odd=odd,
-            locked=frozenset(
-                name.removesuffix(".lock")
-                for name in live
-                if name.endswith(".jsonl.lock") and lockfile.run_in_flight(os.path.join(self.folder, name))
-            ),
-            by_owner=by_owner,
-            own_index=self._own,
+            locked=self.locked(live),
+            by_owner=owned,
+            own_index=self.own_index,
             beside=self.beside,
-            outside=_outside(sessions.values(), [folder, *filter(None, [self.beside])]),
+            outside=outside(sessions.values(), folder, self.beside),
+        )
+
+    def lying(self) -> tuple[list[str], dict[str, str]]:
+        """Return the files in the folder of transcripts, and beside an index elsewhere; the other names are `odd`."""
+        live, odd = listing(self.folder)
+        if self.beside:
+            add_beside(live, odd, self.beside, os.path.basename(self.index))
+        return live, odd
+
+    def locked(self, live: Iterable[str]) -> frozenset[str]:
+        """Return those of the transcripts whose lock a living process holds."""
+        return frozenset(
+            name.removesuffix(".lock")
+            for name in live
+            if name.endswith(".jsonl.lock") and lockfile.run_in_flight(os.path.join(self.folder, name))
         )
 
     def sessions(self) -> Collection[Session]:
@@ -156,14 +177,20 @@ class FileStore:
         return details.read(((key, raw[one.value : one.end]) for key, one in spans), len(wanted))
 
 
-def _by_owner(listed: Sequence[str], ids: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+def by_owner(listed: Sequence[str], ids: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """Return the names in a folder by the session ids that could call them their own; `ids` are those in the index."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for name in listed:
+    usual = list(filter(names.USUAL.fullmatch, listed))
+    owners = [name.removesuffix(".jsonl") for name in usual]
+    # A second text of each would be felt where there are many.
+    found: dict[str, tuple[str, ...]] = dict(
+        zip(map(ids.get, owners, owners), zip(usual, strict=True), strict=True),
+    )
+    more: dict[str, list[str]] = defaultdict(list)
+    for name in filterfalse(set(usual).__contains__, listed) if len(usual) < len(listed) else ():
         for owner in names.owners(name):
-            # A second text of each would be felt where there are many.
-            found[ids.get(owner, owner)].append(name)
-    return {owner: tuple(own) for owner, own in found.items()}
+            more[ids.get(owner, owner)].append(name)
+    found |= {owner: (*found.get(owner, ()), *own) for owner, own in more.items()}
+    return found
 
 
 def _size(session: Session, snapshot: Snapshot) -> int | None:
@@ -181,9 +208,10 @@ def _size(session: Session, snapshot: Snapshot) -> int | None:
     return total if found or not session.session_file or transcripts.is_in_folder(session, snapshot) else None
 
 
-def _outside(sessions: Iterable[Session], own: Sequence[str]) -> dict[str, str]:
-    """Return by `sessionFile` the whole paths of those that lead to something outside our `own` folders."""
+def outside(sessions: Iterable[Session], folder: str, beside: str) -> dict[str, str]:
+    """Return by `sessionFile` the whole paths of those that lead to something in neither of our folders."""
     found = {}
+    own = [folder, *filter(None, [beside])]
     named = {path for session in sessions if (path := session.session_file) and path.rpartition("/")[0] not in own}
     for path in named:
         folder, name = names.parted(path)
@@ -209,7 +237,7 @@ def read_index(path: str) -> tuple[bytes, os.stat_result]:
     except OSError as problem:
         if problem.errno == errno.EFBIG:
             limit = document.MAX_BYTES >> 20
-            raise CorruptStore(f"{path} is larger than {limit} MiB, more than OpenClaw can read", _REMEDY) from None
+            raise CorruptStore(f"{path} is larger than {limit} MiB, more than OpenClaw can read", REMEDY) from None
         raise Refused(f"{path} cannot be read: {problem.strerror}", "check the file", name="unreadable") from None
 
 
@@ -244,4 +272,4 @@ def _scan(raw: bytes, path: str, pick: Callable[[str, Any], Row], fields: tuple[
     try:
         return document.scan(raw, pick, fields)
     except CorruptStore as problem:
-        raise CorruptStore(f"{path} {problem.message}", _REMEDY) from None
+        raise CorruptStore(f"{path} {problem.message}", REMEDY) from None
