@@ -23,11 +23,21 @@ def ours(command: str) -> list[str]:
 
 def least_safe(state: Path) -> list[str]:
     """Return how the least that a safe close can do is begun; what is to be closed follows."""
+    return _least("safe_close.py", state)
+
+
+def least_list(index: Path) -> list[str]:
+    """Return how the least that a list can do is begun."""
+    return _least("least_list.py", index)
+
+
+def _least(program: str, place: Path) -> list[str]:
+    """Return how a program without anything around it is begun: the place, and where msgspec is."""
     import msgspec
 
     site = str(Path(msgspec.__file__).parents[1])
     python = [sys.executable, "-I", "-S", "-X", f"pycache_prefix={sys.pycache_prefix}"]
-    return [*python, str(REPOSITORY / "tests" / "bench" / "safe_close.py"), str(state), site]
+    return [*python, str(REPOSITORY / "tests" / "bench" / program), str(place), site]
 
 
 class Case(NamedTuple):
