@@ -196,6 +196,30 @@ def test_what_changes_between_the_look_and_the_lock_is_seen_under_the_lock(
     assert found == {path: now.get(str(path.relative_to(store.folder()))) for path in ends(store)}
 
 
+def test_a_transcript_that_another_close_puts_away_in_between_comes_back_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transcript = Path(store.entries()[ALPHA]["sessionFile"])
+    before = transcript.read_bytes()
+    close(store, "alpha")
+    assert transcript.exists()
+    real = apply.locked
+    first: list[str] = ["alpha-review"]
+
+    @contextmanager
+    def late(*held: Any) -> Iterator[None]:
+        while first:
+            close(store, first.pop())
+        with real(*held):
+            yield
+
+    monkeypatch.setattr(apply, "locked", late)
+    runs = [each["id"] for each in store.receipts()]
+    answer = restore(store, *runs)
+    assert (answer.code, answer.rows) == (0, [(ALPHA, "restored")])
+    assert transcript.read_bytes() == before
+
+
 def test_where_everything_is_in_conflict_nothing_is_changed(store: Store) -> None:
     close(store, "topics")
     store.add((TOPICS, {"sessionId": session_id("anew"), "updatedAt": 1}))

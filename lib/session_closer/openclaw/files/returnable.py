@@ -48,13 +48,12 @@ class Look(NamedTuple):
 
 
 class Before(NamedTuple):
-    """What a look has come to: hashes of the index and of the names in the folder, stamps of backups, and each item.
+    """What a look has come to: the hash of the names in the folder, stamps of backups, and each item.
 
     An item has no entry, and is found by its store's place among the source's, and its name. Of a large source `items`
     is None where each is what its record says.
     """
 
-    text: str
     names: str
     stamps: Mapping[str, measuring.Stamp | None]
     items: Mapping[tuple[int, str], Item] | None
@@ -74,18 +73,18 @@ def look(home: Home, store: FileStore, chosen: Sequence[Chosen], before: Before 
     `before`: what the last look has come to, which holds for whatever is still the same.
     """
     live = live_or_empty(store.index, store.agent, anew=begins(chosen))
-    there, text = frozenset(files.listed(store.folder)), hashlib.sha256(live.raw).hexdigest()
+    there = frozenset(files.listed(store.folder))
     # Ahead of all that is read of them.
     stamps = {path: measuring.stamp(path) for path in {*filter(None, map(_backup_of, chosen))}}
     named = hashlib.sha256("\0".join(sorted(there)).encode("utf-8", "surrogateescape")).hexdigest()
-    known = before.items if before is not None and before[:3] == (text, named, stamps) else {}
+    known = before.items if before is not None and before[:2] == (named, stamps) else {}
     with files.Pieces() as held:
         claims = Claims.of(member.row for member in live.members.values())
         shelf, kept = shelf_of(home, store.agent, chosen), seconds_kept(home, in_files=True)
         seen = Look(store, live, claims, shelf, kept, there, held)
         again = (_as_before(seen, one, _known(seen, one, known)) or _back(seen, one) for one in chosen)
         items = with_way_out(chosen, list(again))
-    return Found(live, items, Before(text, named, stamps, _bare(chosen, items)))
+    return Found(live, items, Before(named, stamps, _bare(chosen, items)))
 
 
 def _known(seen: Look, one: Chosen, known: Mapping[tuple[int, str], Item] | None) -> Item | None:
@@ -111,8 +110,8 @@ def _backup_of(one: Chosen) -> str | None:
 
 
 def _as_before(seen: Look, one: Chosen, item: Item | None) -> Item | None:
-    """Return what was decided before, where index, folder, archives and backup are what they were then."""
-    if item is None or isinstance(one, ChosenFile) or not item.is_wanted or item.given != one.given:
+    """Return what was decided before, where folder, archives and backup are what they were, and its key is free."""
+    if item is None or isinstance(one, ChosenFile) or not item.is_wanted:
         return None
     moves = one.session.moves
     # What other stores of ours or a shelf had a say in is decided anew.
