@@ -191,6 +191,19 @@ def test_what_is_beside_the_index_goes_and_comes_back(store: Store, elsewhere: C
     assert live(store.state.parent) == before
 
 
+@pytest.mark.parametrize("words", [("--dry-run",), ("--check",), ()])
+def test_what_is_there_again_beside_the_index_is_not_overwritten(
+    store: Store, elsewhere: Callable[[str], Path], words: tuple[str, ...]
+) -> None:
+    path = spoken(elsewhere("project-lead"))
+    assert run_json(CloseProject, KEY, state=store.state).code == 0
+    written(path, "somebody else's")
+    answer = run_json(RestoreSessions, "last", *words, state=store.state)
+    assert (answer.code, answer.rows) == (1, [(KEY, "conflict")])
+    assert answer.data["results"][0]["error"].endswith("is there again")
+    assert path.read_text() == "somebody else's"
+
+
 def test_both_folders_are_the_session_s(store: Store, elsewhere: Callable[[str], Path]) -> None:
     paths = [spoken(elsewhere("project-lead")), store.transcript(f"{OWN}.jsonl")]
     before = live(store.state.parent)

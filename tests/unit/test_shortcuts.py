@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from session_closer.core import durations, fileplan, keys, kinds, names, planning, selection
 from session_closer.core.claims import Claims
+from session_closer.core.export.exported import Exported
 from session_closer.core.fileplan import FilePlan
 from session_closer.core.keys import Target
 from session_closer.core.model import GatewayView, Life, Plan, PlannedRow, Route, Session, Snapshot, Status, Traits
@@ -132,7 +133,9 @@ def test_a_decision_in_short_is_the_one_at_length() -> None:
             assert made == closed(*scene), scene
 
 
-@pytest.mark.parametrize("tail", ["main", "MAIN", "Global", "unknown", "", " ", "main ", "main\t", "x", "domain", "é"])
+@pytest.mark.parametrize(
+    "tail", ["main", "MAIN", "Global", "GLOBAL", "UNKNOWN", "unknown", "", " ", "main ", "main\t", "x", "domain", "é"]
+)
 @pytest.mark.parametrize("ahead", ["", "agent:lead:", "agent:lead:x:", ":"])
 def test_a_main_session_is_told_by_its_whole_key(ahead: str, tail: str) -> None:
     found = keys.is_main(ahead + tail)
@@ -238,8 +241,9 @@ def test_a_document_that_leaves_rows_out_is_made_of_those_that_it_may_tell() -> 
     # What goes with some of them has been left.
     rows = [row._replace(error="left") if at % 40 == 1 else row for at, row in enumerate(rows)]
     for order in (rows, rows[::-1], rows[::2], rows[:250], [*rows[:210], *rows[-220:]]):
-        for missing_ok in (False, True):
-            report = Report("close-project", dry_run=False, results=tuple(order), missing_ok=missing_ok)
+        copies = tuple(Exported("lead", row.key, f"/e/{row.key}", 1, 2, "", 3) for row in order[::3])
+        for missing_ok, exported in product((False, True), (None, copies)):
+            report = Report("close-project", results=tuple(order), missing_ok=missing_ok, exported=exported)
             in_short = as_json(report)
             with mock.patch.object(excerpt, "perhaps_told", list):
                 assert as_json(report) == in_short

@@ -45,6 +45,7 @@ def test_an_entry_that_has_gone_is_closed_already(store: Store, between: Between
     between(lambda: store.write({name: entry for name, entry in store.entries().items() if name != key}))
     done = run_json(CloseProjectBatch, "topics", "never-spoken", state=store.state)
     assert sorted(done.rows) == [(LEAD + "never-spoken", "closed"), (key, "already_closed")]
+    assert done.data["kept"] == len(store.entries())
     backup_of(store)
 
 

@@ -12,6 +12,9 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core.errors import Refused
+from session_closer.journal.journal import Journal
+from session_closer.journal.record import RunRecord
 from session_closer.system import flock
 from support.clock import Brisk, handed
 from support.commands import run, run_json
@@ -227,6 +230,27 @@ def test_one_undo_brings_back_what_went_of_all_profiles_or_of_one(root: Leavings
     assert root.run(RestoreSessions, first).code == 0
     tree = {path: entry for path, entry in root.tree().items() if "session-closer" not in path}
     assert tree == {path: entry for path, entry in before.items() if "session-closer" not in path}
+
+
+@pytest.mark.parametrize("changed", [0, 1])
+def test_what_is_refused_once_a_home_has_changed_is_not_said_to_have_changed_nothing(
+    root: Leavings, monkeypatch: pytest.MonkeyPatch, changed: int
+) -> None:
+    check, stores = Journal.check, []
+
+    def full(self: Journal, record: RunRecord) -> None:
+        stores.append(record.stores[-1].agent)
+        if len(stores) > changed:
+            raise Refused("this is too much for one record", name="record")
+        check(self, record)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "check", full)
+        answer = root.run(CleanupSessions)
+    # Exit 3 says that nothing was changed.
+    assert (answer.code, answer.error) == (1 if changed else 3, "record")
+    assert ("archived" in {row["status"] for row in answer.data["results"]}) is bool(changed)
+    assert root.run(CleanupSessions).code == 0
 
 
 def test_a_profile_that_cannot_be_read_is_left_and_the_others_are_cleaned_up(root: Leavings) -> None:

@@ -82,6 +82,13 @@ def conflicts(store: Store) -> None:
     shutil.rmtree(store.folder(NAMES[6]))
 
 
+def by_hand(store: Store) -> None:
+    """Let somebody have put back the files of some agents, of one all of them."""
+    for name, many in ((NAMES[1], SESSIONS), (NAMES[5], 1)):
+        for archive in archives(store, name)[:many]:
+            archive.rename(archive.with_name(archive.name.partition(".deleted.")[0]))
+
+
 def nothing(_store: Store) -> None:
     """Leave all as the close has left it."""
 
@@ -100,7 +107,7 @@ def outcome(store: Store, *words: tuple[str, ...]) -> tuple[list[Result], list[s
     return told, [normal(path.read_text()) for path in receipts], sorted(there)
 
 
-@pytest.mark.parametrize("change", [nothing, conflicts])
+@pytest.mark.parametrize("change", [nothing, conflicts, by_hand])
 @pytest.mark.parametrize(
     "words",
     [
@@ -149,6 +156,22 @@ def test_all_are_counted_and_the_first_of_them_told(store: Store, by_stores: Cal
     told = [[(one["key"], one["status"]) for one in each["sessions"]] for each in receipt["stores"]]
     assert told == [[(key(agent, number), "restored") for number in range(SESSIONS)] for agent in NAMES]
     assert receipt["results"] == []
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_transcript_that_another_run_has_put_away_since_comes_back_too(
+    tmp_path: Path, closed_port: int, by_stores: Callable[[bool], None], is_large: bool
+) -> None:
+    store = Store(tmp_path / "state", closed_port)
+    [first, second] = [key(NAMES[0], number) for number in range(2)]
+    rows = {one: store.session(one, agent=NAMES[0], like=first) for one in (first, second)}
+    store.write(rows, NAMES[0])
+    run_id = Path(close(store, first)["receipt"]).stem
+    close(store, second)
+    by_stores(is_large)
+    assert not Path(rows[first]["sessionFile"]).exists()
+    assert restore(store, run_id).rows == [(first, "restored")]
+    assert Path(rows[first]["sessionFile"]).exists()
 
 
 def test_no_more_is_in_memory_than_of_one_agent(
