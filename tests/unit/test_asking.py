@@ -118,6 +118,14 @@ def test_a_gateway_that_becomes_slow_is_asked_for_less() -> None:
     assert pace.sessions == 5
 
 
+def test_a_call_for_few_says_what_each_of_them_takes() -> None:
+    pace = Pace()
+    pace.took(10, 0.01)
+    # Of two the next call would have been for 20.
+    pace.took(2, 0.04)
+    assert pace.sessions == 10
+
+
 def test_an_answer_that_took_no_time_is_no_error() -> None:
     pace = Pace()
     pace.took(10, 0.0)

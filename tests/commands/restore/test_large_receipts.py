@@ -159,6 +159,22 @@ def test_all_are_counted_and_the_first_of_them_told(store: Store, by_stores: Cal
 
 
 @pytest.mark.parametrize("is_large", [False, True])
+def test_a_plan_for_several_runs_knows_all_that_the_newer_ones_bring_back(
+    store: Store, by_stores: Callable[[bool], None], tmp_path: Path, is_large: bool
+) -> None:
+    assert restore(store, "last").code == 0
+    shutil.copytree(store.state / "agents", tmp_path / "agents")
+    for _ in range(2):
+        # Somebody has brought it back by hand in between.
+        shutil.copytree(tmp_path / "agents", store.state / "agents", dirs_exist_ok=True)
+        assert run_json(CleanupSessions, "--stale", "subagent=1h", "--yes", state=store.state).code == 0
+    by_stores(is_large)
+    answer = restore(store, "--since", "1h", "--dry-run")
+    total = AGENTS * SESSIONS
+    assert answer.data["counts"] == {"would_restore": total, "already_restored": total}
+
+
+@pytest.mark.parametrize("is_large", [False, True])
 def test_a_transcript_that_another_run_has_put_away_since_comes_back_too(
     tmp_path: Path, closed_port: int, by_stores: Callable[[bool], None], is_large: bool
 ) -> None:
