@@ -41,9 +41,11 @@ def test_what_is_used_gets_its_live_name(there: Names, going: Names, begin: bool
 
 @pytest.mark.parametrize("name", ["../a.jsonl", "sub/a.jsonl", "..", ".", "", "/elsewhere/.."])
 def test_no_name_leads_out_of_the_folder(name: str, tmp_path: Path) -> None:
-    root, move = Root(Disk(), str(tmp_path)), Move("a.jsonl", name)
-    with pytest.raises(ValueError, match=r"no name|leave its folder"):
-        root.put_away(move)
+    root = Root(Disk(), str(tmp_path))
+    (tmp_path / "a.jsonl").touch()
+    for move in (Move("a.jsonl", name), Move(name, "b.jsonl")):
+        with pytest.raises(ValueError, match=r"no name|leave its folder"):
+            root.put_away(move)
     with pytest.raises(ValueError, match=r"no name|leave its folder"):
         root.expire(name)
 

@@ -23,6 +23,7 @@ from session_closer.core.report import Outcome, Report
 from session_closer.core.selection import Match
 from session_closer.core.wanted import Wanted
 from session_closer.core.words import Sort
+from session_closer.openclaw.attached.words import words
 from session_closer.openclaw.files import store
 from session_closer.render import excerpt
 from session_closer.render.json import as_json, result
@@ -146,6 +147,14 @@ def test_a_main_session_is_told_by_its_whole_key(ahead: str, tail: str) -> None:
 @pytest.mark.parametrize("word", sorted(set(re.findall(r"[a-z-]+", str([shape.pattern for shape in kinds.SHAPES])))))
 def test_no_shape_fits_a_project(word: str) -> None:
     assert not any(re.fullmatch(shape.pattern, f"project-{word}") for shape in kinds.SHAPES)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["a", "b", "x", "y", "", None])), max_size=6))
+def test_a_word_stands_for_its_key_else_for_the_first_session_of_that_id(known: list[tuple[str, str | None]]) -> None:
+    owners: dict[str, str] = {}
+    for key, session_id in known:
+        owners.setdefault(session_id or key, key)
+    assert words(known) == owners | {key: key for key, _ in known}
 
 
 @given(st.lists(st.text(alphabet="aA \té\0e\u0301", max_size=5)))

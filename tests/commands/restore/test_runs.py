@@ -191,6 +191,15 @@ def test_last_that_is_back_already_names_the_run_before_it(store: Store, three: 
     assert "so is all" in run(RestoreSessions, "last", state=store.state).stderr
 
 
+def test_of_a_run_of_which_a_part_is_back_the_rest_is_brought_back_and_no_other_run_is_named(store: Store) -> None:
+    close(store, "never-spoken")
+    close(store, "topics", "alpha")
+    restore(store, "last", "topics")
+    for words in (("--dry-run",), ()):
+        result = run(RestoreSessions, "last", *words, state=store.state)
+        assert (result.code, result.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     "words",
     [
