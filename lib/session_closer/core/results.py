@@ -81,6 +81,16 @@ class Results:
         """Return what became of a session, None while that is not known."""
         return self._ended.get(key)
 
+    def is_plain(self, key: str) -> bool:
+        """Tell whether a session is closed, and nothing else is to be said of it."""
+        if key in self._why or key in self._said or key in self.pending or key in self.put_off:
+            return False
+        return self._ended.get(key) is Status.CLOSED
+
+    def of(self, key: str) -> Sequence[str]:
+        """Return the names of a session's archives."""
+        return self.archives.get(key, ())
+
     def why(self, key: str) -> str | None:
         """Return what went wrong with it."""
         return self._why.get(key)

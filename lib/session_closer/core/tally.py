@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from .findings import FREEING, Action, Findings, Verdict, weight
@@ -38,13 +38,24 @@ def _openclaw(key: str, verdict: Verdict) -> str | None:
 
 
 def summary(
-    findings: Findings, rows: Sequence[Outcome], sizes: Mapping[str, int], policy: Policy, traits: Traits
+    findings: Findings,
+    rows: Sequence[Outcome],
+    sizes: Mapping[str, int],
+    policy: Policy,
+    traits: Traits,
+    *,
+    closed: Set[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Return what became of one store: `rows` are all results of its agent, `sizes` bytes by session key."""
+    """Return what became of one store: `rows` are results of its agent, `sizes` bytes by session key.
+
+    `closed` are the keys of closed sessions which free their keys, of which not all have a row.
+    """
     verdicts = findings.verdicts
-    taken = [row for row in rows if row.status in _GONE and row.key in verdicts]
-    sessions = [row for row in taken if verdicts[row.key].action not in FREEING]
-    count = Counter(verdicts[row.key].action for row in sessions)
+    others = verdicts.keys() - closed
+    gone = [row for row in rows if row.status in _GONE and row.key in others]
+    taken = [*(row.key for row in gone), *(verdicts.keys() & closed)]
+    sessions = [key for key in taken if verdicts[key].action not in FREEING]
+    count = Counter([verdicts[key].action for key in sessions])
     files = [row for row in rows if row.why is not None and row.why.action == Action.ARCHIVE_ORPHAN]
     freed = [row for row in rows if row.status in _FREED]
     after = findings.count - len(sessions)
@@ -57,10 +68,10 @@ def summary(
         "capped": count[Action.CAP_OVERFLOW],
         "diskBudget": _budget(findings, sessions, sizes, policy),
         "unreferencedArtifacts": {"removedFiles": len(files), "bytes": _bytes(files)},
-        "openclawArchives": sum(_openclaw(row.key, verdicts[row.key]) == "archive" for row in sessions)
+        "openclawArchives": sum(_openclaw(key, verdicts[key]) == "archive" for key in sessions)
         if traits.own_cleanup
         else None,
-        "freedSessions": sum(row.key_free is True for row in taken),
+        "freedSessions": len(taken) - sum(row.key_free is not True for row in gone),
         "expiredArchives": {"removedFiles": len(freed), "freedBytes": _bytes(freed)},
         "spared": dict(sorted(findings.spared.items())),
         "wouldMutate": bool(taken or files or freed),
@@ -68,13 +79,13 @@ def summary(
 
 
 def _budget(
-    findings: Findings, sessions: Sequence[Outcome], sizes: Mapping[str, int], policy: Policy
+    findings: Findings, sessions: Collection[str], sizes: Mapping[str, int], policy: Policy
 ) -> dict[str, Any] | None:
     if policy.max_disk is None:
         return None
     before = weight(findings, findings.transcripts, sizes)
-    after = weight(findings, set(findings.transcripts) - {row.key for row in sessions}, sizes)
-    evicted = sum(findings.verdicts[row.key].action is Action.EVICT_BUDGET for row in sessions)
+    after = weight(findings, set(findings.transcripts).difference(sessions), sizes)
+    evicted = sum(findings.verdicts[key].action is Action.EVICT_BUDGET for key in sessions)
     return {
         "totalBytesBefore": before,
         "totalBytesAfter": after,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..core.model import Life, Route, Status
+from ..core.model import Life, Route
 from ..core.report import RestartResult
 from ..journal.record import RestartRecord
 from ..system import processes
@@ -94,10 +94,7 @@ def _spared(runtime: Runtime, ledger: Ledger, *, needed: bool) -> RestartResult 
 
 def _closed_below(edits: Sequence[Share]) -> dict[str, list[str]]:
     """Return what was closed below the gateway, keys by agent."""
-    closed = {
-        share.store.agent: sorted(share.results.those(Status.CLOSED).intersection(share.planned_keys(Route.FILES)))
-        for share in edits
-    }
+    closed = {share.store.agent: sorted(share.closed_keys(Route.FILES)) for share in edits}
     return {agent: keys for agent, keys in closed.items() if keys}
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..core import filerows
 from ..core.actions import CHILD
 from ..core.ending import is_fine, shown_rows
 from ..core.model import CHANGED, FINE, GOING, Plan, PlannedRow, Reason, Status, Traits
-from ..core.report import Outcome, Report, RestartResult, StoreResult
+from ..core.report import Outcome, Remainder, Report, RestartResult, StoreResult, together
 from ..journal.record import Ended
 from . import weights
 
@@ -41,22 +41,23 @@ def of(
     for share in transaction.shares:
         request.warn(*share.warnings)
     request.warn(*plan.warnings)
-    ended = [row for share in transaction.shares for row in _weighed(found, share)]
+    ended, untold = _ended(request, found, transaction.shares)
     known = {(row.agent, row.key) for row in plan.rows}
     done = {pair for row in ended if (pair := (row.agent, row.key or row.given)) in known}
     weigh = weights.planned(found.stores, found.sizes)
     planned = [_outcome(request, found, row, weigh) for row in plan.rows if (row.agent, row.key) not in done]
     rows = [*planned, *ended, *_files_planned(request, plan, transaction), *_unread(found), *_doubted(plan)]
-    rows, counted = _told(request, found, plan, rows)
+    rows, counted = _told(request, found, plan, rows, transaction.shares)
     return Report(
         operation=request.wish.operation,
         dry_run=request.options.dry_run,
         stores=_stores(found, transaction, counted),
         results=tuple(rows),
+        untold=untold,
         gateway=request.gateway.result(),
         restart=restart,
         receipt=transaction.journal.path if unfinished and transaction.journal is not None else transaction.receipt,
-        undo=transaction.undo(request.options) if error is None and not _is_final(rows) else None,
+        undo=transaction.undo(request.options) if error is None and (untold or not _is_final(rows)) else None,
         free=request.options.free if error is None and any(row.key_free is False for row in rows) else None,
         warnings=tuple(request.runtime.context.console.warnings),
         kept=plan.kept + sum(map(_stays, ended)),
@@ -78,8 +79,22 @@ def _children(rows: Sequence[Outcome]) -> int:
     return sum(one.count for row in rows for one in row.effects if one.kind == CHILD)
 
 
+def _ended(request: Request, found: Look, shares: Sequence[Share]) -> tuple[list[Outcome], tuple[Remainder, ...]]:
+    """Return what became of what was begun; of what a policy took so many as are shown, and what there is beside."""
+    left = request.options.most_rows if request.rules is not None else None
+    rows: list[Outcome] = []
+    untold: list[Remainder] = []
+    for share in shares:
+        own, more = share.first_outcomes(left)
+        untold += more
+        if left is not None and share.alike:
+            left = max(0, left - share.alike)
+        rows += _weighed(found, share, own)
+    return rows, together(untold)
+
+
 def _told(
-    request: Request, found: Look, plan: Plan, rows: list[Outcome]
+    request: Request, found: Look, plan: Plan, rows: list[Outcome], shares: Sequence[Share]
 ) -> tuple[list[Outcome], Mapping[str, dict[str, Any]]]:
     """Return rows as they are shown, and, where a policy chose them, what it took in numbers, by agent."""
     if request.rules is None:
@@ -87,7 +102,10 @@ def _told(
     own: dict[str, list[Outcome]] = defaultdict(list)
     for row in rows:
         own[row.agent].append(row)
-    counted = {agent: _counted(request, found, plan, own[agent], agent) for agent in found.stores}
+    closed = {share.store.agent: share for share in shares if share.alike}
+    counted = {
+        agent: _counted(request, found, plan, own[agent], agent, alike=closed.get(agent)) for agent in found.stores
+    }
     shown = {id(row) for row in shown_rows(rows, request.options.most_rows)}
     # What is not shown needs no reason, and there may be many.
     return [_explained(found, plan, row) if id(row) in shown else row for row in rows], counted
@@ -160,20 +178,28 @@ def _files_planned(request: Request, plan: Plan, transaction: Transaction) -> li
     return [row._replace(status=Status.FAILED, error="not reached") for row in rows]
 
 
-def _counted(request: Request, found: Look, plan: Plan, rows: list[Outcome], agent: str) -> dict[str, Any]:
+def _counted(
+    request: Request, found: Look, plan: Plan, rows: list[Outcome], agent: str, *, alike: Share | None
+) -> dict[str, Any]:
+    """Return what a policy took of one store, in numbers; `alike`: the share of which not all sessions have a row."""
     from ..core import tally
 
     rules = request.rules
     assert rules is not None
     sizes, traits = found.sizes.get(agent, {}), found.stores[agent].traits
-    numbers = tally.summary(plan.findings[agent], rows, sizes, rules.policy, traits)
+    findings = plan.findings[agent]
+    closed: Collection[str] = ()
+    if alike is not None:
+        # What was decided again under the lock may have been less.
+        closed = findings.verdicts if len(findings.verdicts) == alike.alike else alike.planned_keys()
+    numbers = tally.summary(findings, rows, sizes, rules.policy, traits, closed=frozenset(closed))
     return {
         "agentId": agent,
         "storePath": found.stores[agent].index,
         "mode": rules.mode,
         "dryRun": request.options.dry_run,
         **numbers,
-        "applied": any(row.status in _DONE for row in rows),
+        "applied": alike is not None or any(row.status in _DONE for row in rows),
     }
 
 
@@ -183,9 +209,9 @@ def _place(request: Request) -> Callable[[Outcome], tuple[bool, int]]:
     return lambda row: (row.status is Status.KEPT, places.get(row.given, len(places)))
 
 
-def _weighed(found: Look, share: Share) -> Sequence[Outcome]:
+def _weighed(found: Look, share: Share, rows: Sequence[Outcome]) -> Sequence[Outcome]:
     """Return what became of the sessions of a store; what a database has of them was weighed before."""
-    rows, sizes = share.outcomes(), found.sizes.get(share.store.agent, {})
+    sizes = found.sizes.get(share.store.agent, {})
     if share.store.traits.loose_files:
         return rows
     return [row._replace(size=sizes.get(row.key)) if row.key else row for row in rows]

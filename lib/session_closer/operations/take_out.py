@@ -158,7 +158,9 @@ class Closing:
         shares = self._transaction.shares
         for share in shares:
             share.give_up()
-        reached = {(share.store.agent, key) for share in shares for key in share.planned_keys()}
+        # Of an agent that was let go of nothing is left.
+        under_way = [share for share in shares if share.store.agent in self._left]
+        reached = {(share.store.agent, key) for share in under_way for key in share.planned_keys()}
         reached.update((row.agent, row.key) for row in self._told.rows)
         rest = (*chain.from_iterable(self._left.values()), *self._deferred)
         lost = [row for row in rest if (row.agent, row.key) not in reached]
@@ -182,8 +184,9 @@ class Closing:
     def _locked_out(self) -> CloserError | None:
         """Return the error of a run that could do nothing: the gateway let it in, but refused the first deletion."""
         shares, why = self._transaction.shares, self._request.gateway.refuses
-        closed = any(share.results.those(Status.CLOSED) for share in shares)
-        if self._request.options.via != "gateway" or not why or closed or not shares:
+        if self._request.options.via != "gateway" or not why or not shares:
+            return None
+        if any(share.closed_keys() for share in shares):
             return None
         return GatewayNeeded(why, "leave out --via gateway")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection
+from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from .. import __version__
@@ -134,16 +136,16 @@ class Transaction:
         found: dict[str, list[Collection[str]]] = defaultdict(list)
         for (_, agent), keys in self._rested.items():
             found[agent].append(keys)
-        for share in self.shares:
-            found[share.store.agent].append(share.told)
         for store in self.record.stores if self.record is not None else ():
             found[store.agent].append(frozenset(session.key for session in store.sessions))
 
+        @cache
+        def rested(agent: str) -> Collection[str]:
+            own = [share.planned_keys() for share in self.shares if share.store.agent == agent and share.has_rested]
+            return frozenset(chain.from_iterable(own))
+
         def is_recorded(agent: str, key: str) -> bool:
-            for keys in found.get(agent, ()):  # noqa: SIM110
-                if key in keys:
-                    return True
-            return False
+            return any(key in keys for keys in found.get(agent, ())) or key in rested(agent)
 
         return is_recorded
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
-from typing import TYPE_CHECKING, Protocol
+from itertools import chain, islice
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..core import names
 from ..core.model import PUT_AWAY, PlannedRow, Reason, Route, Session, Snapshot, Status, Traits
-from ..core.report import Outcome
+from ..core.report import Outcome, Remainder
 from ..core.results import Results
 from ..system.clock import REAL, Clock
 
 if TYPE_CHECKING:
     from ..core.budget import HashBudget
     from ..core.details import Details
-    from ..journal.record import StoreRecord
+    from ..journal.record import SessionRecord, StoreRecord
 
 FINISHES = "the same command again finishes it"
 _KEY_FREE: Mapping[Status | None, bool] = {Status.CLOSED: True, Status.ARCHIVED: False}
@@ -62,6 +62,13 @@ class Readable(Protocol):
         return {}
 
 
+class _Alike(NamedTuple):
+    """So many sessions that were all closed as they were planned, with so many bytes: what the record says is all."""
+
+    number: int
+    size: int
+
+
 class Share:
     """One store's share of a run, as it goes on: what is planned, its record, and what became of each session.
 
@@ -70,7 +77,8 @@ class Share:
     do. `note`, `whole` and `hashes` are the ledger's.
 
     Once it rests (`rest`) there are no rows any more, and its record is without sessions: `told` are the results as
-    they were then, by key, and `whole` reads the record again.
+    they were then, by key, and `whole` reads the record again. Where all ended alike there are none of these either,
+    until somebody asks for what became of one of them.
     """
 
     def __init__(
@@ -87,29 +95,106 @@ class Share:
         self.store, self.rows, self.record = store, rows, record
         self.note, self.hashes, self.whole, self.clock = note, hashes, whole, clock
         self.edited = self.finished = False
-        self.results = Results()
         self.warnings: list[str] = []
         self.tidied: list[Outcome] = []
-        self.told: dict[str, Outcome] = {}
+        self._results, self._told = Results(), dict[str, Outcome]()
+        self._alike: _Alike | None = None
+
+    @property
+    def results(self) -> Results:
+        """What became of each session."""
+        self._wake()
+        return self._results
+
+    @property
+    def told(self) -> Mapping[str, Outcome]:
+        """The results as they were when it came to rest, by key."""
+        self._wake()
+        return self._told
+
+    @property
+    def alike(self) -> int:
+        """How many sessions there are, all of them closed as they were planned, where no more than that is kept."""
+        return self._alike.number if self._alike is not None else 0
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether the run has closed, or was to close, any session of the store."""
+        return bool(self.rows or self.has_rested)
+
+    @property
+    def has_rested(self) -> bool:
+        """Whether no more is kept of its sessions than what is told of them."""
+        return bool(self._alike or self._told)
 
     def rest(self, bare: StoreRecord) -> None:
         """Keep of a store that is finished its results and the record as it is given here: there may be many stores."""
-        self.told, self.rows = {row.key: row for row in self._outcomes()}, []
-        self.results.archives.clear()
-        self.record = bare
+        self._alike = self._in_short()
+        if self._alike is not None:
+            self._results = Results()
+        else:
+            self._told = {row.key: row for row in self._outcomes()}
+            self._results.archives.clear()
+        self.rows, self.record = [], bare
+
+    def _in_short(self) -> _Alike | None:
+        """Return the sessions as their number where of none more is to be said than what its record says."""
+        results, counted, size = self._results, set[str](), 0
+        if self.store.traits.hides or len(self.rows) != len(self.record.sessions):
+            return None
+        for row, session in zip(self.rows, self.record.sessions, strict=True):
+            targets = [move.target for move in session.moves]
+            if not (_is_plain(row, session) and results.is_plain(row.key) and list(results.of(row.key)) == targets):
+                return None
+            size += results.put_away(row.key, session.moves, counted)
+        return _Alike(len(self.rows), size)
+
+    def _wake(self) -> None:
+        """Read again what became of sessions that ended alike."""
+        if self._alike is not None:
+            self._told = {row.key: row for row in self._recorded()}
+            self._results.closed(*self._told)
+            self._alike = None
+
+    def _recorded(self) -> Iterator[Outcome]:
+        """Give the results of sessions that ended alike, as the record has them."""
+        counted = set[str]()
+        for session in self.whole(self.record).sessions:
+            fresh = [move for move in session.moves if move.source not in counted]
+            counted.update(move.source for move in fresh)
+            yield Outcome(
+                session.key,
+                self.store.agent,
+                session.key,
+                Status.CLOSED,
+                session_id=session.session_id,
+                route=Route(session.route),
+                archives=tuple([self._path(move.target) for move in session.moves]),
+                key_free=_KEY_FREE[Status.CLOSED],
+                size=sum([move.size for move in fresh]),
+            )
+
+    def _path(self, name: str) -> str:
+        return name if name.startswith("/") else f"{self.store.folder}/{name}"
 
     def archives_of(self, key: str) -> Sequence[str]:
         """Return the names of a session's archives, the whole paths of those beside an index elsewhere."""
         if key in self.results.archives or key not in self.told:
-            return self.results.archives.get(key, ())
+            return self.results.of(key)
         folder = f"{self.store.folder}/"
         names_of = [(path.removeprefix(folder), path) for path in self.told[key].archives]
         return [path if "/" in name else name for name, path in names_of]
 
     def planned_keys(self, *routes: Route) -> list[str]:
         """Return the keys of the sessions that were to be closed by these routes, by any where none is given."""
-        rows: Iterable[PlannedRow | Outcome] = chain(self.rows, self.told.values())
+        told = self._recorded() if self._alike is not None else self._told.values()
+        rows: Iterable[PlannedRow | Outcome] = chain(self.rows, told)
         return [row.key for row in rows if not routes or row.route in routes]
+
+    def closed_keys(self, *routes: Route) -> list[str]:
+        """Return those of them that are closed."""
+        keys = self.planned_keys(*routes)
+        return keys if self.alike else [key for key in keys if self.results.became(key) is Status.CLOSED]
 
     def give_up(self) -> None:
         """Call nothing closed of what was under way when an error ended the run; say what is out of the store."""
@@ -135,7 +220,16 @@ class Share:
 
     def outcomes(self) -> list[Outcome]:
         """Return a result for each planned row."""
-        return [*map(self._told_now, self.told.values()), *self._outcomes(), *self.tidied]
+        return self.first_outcomes(None)[0]
+
+    def first_outcomes(self, most: int | None) -> tuple[list[Outcome], list[Remainder]]:
+        """Return a result for each planned row, of those that all ended alike of so many, and what there is beside."""
+        if self._alike is None:
+            return [*map(self._told_now, self._told.values()), *self._outcomes(), *self.tidied], []
+        number, size = self._alike
+        rows = list(islice(self._recorded(), most)) if most is None or most > 0 else []
+        left = [Remainder(Status.CLOSED, number - len(rows), size - sum([row.size or 0 for row in rows]))]
+        return [*rows, *self.tidied], left if len(rows) < number else []
 
     def _outcomes(self) -> Iterator[Outcome]:
         """Yield a result for each row that does not rest, with the bytes of its files that were put away."""
@@ -164,9 +258,7 @@ class Share:
 
     def _outcome(self, row: PlannedRow, size: int) -> Outcome:
         results = self.results
-        became, archives = results.became(row.key), results.archives.get(row.key, [])
-        if archives:
-            archives = [name if name.startswith("/") else f"{self.store.folder}/{name}" for name in archives]
+        became, archives = results.became(row.key), [self._path(name) for name in results.of(row.key)]
         if self.store.traits.hides:
             # Who hides a session names its archive before it has written it.
             archives = [path for path in archives if os.path.isfile(path)]
@@ -188,3 +280,9 @@ class Share:
             parent=row.parent,
             size=size,
         )
+
+
+def _is_plain(row: PlannedRow, session: SessionRecord) -> bool:
+    """Tell whether all that is to be said of a planned session, once it is closed, stands in its record."""
+    has_more = row.attached or row.left or row.parent or session.effects
+    return row.key == row.given == session.key and not has_more and row.route == session.route

@@ -129,7 +129,7 @@ class Borrowed(NamedTuple):
 
 def borrowed(share: FileShare) -> list[Borrowed]:
     """Return the files of closed sessions that others use by now; nothing is read that has not changed."""
-    claims = _claims(share) if share.rows or share.told else {}
+    claims = _claims(share) if share.has_sessions else {}
     if not claims:
         return []
     found = []
@@ -216,7 +216,7 @@ def _claims(share: FileShare) -> dict[str, Claims]:
     An entry that was written back after it was taken out is reported.
     """
     store = share.store
-    has_files = bool(share.told) or any(session.moves for session in share.record.sessions)
+    has_files = share.has_rested or any(session.moves for session in share.record.sessions)
     found = {**share.lent()} if has_files or any(share.results.archives.values()) else {}
     stamp = stamp_of(store.index)
     if share.cut and stamp != share.checked and share.live is not None and holds(store.index, share.live.raw):

@@ -146,12 +146,27 @@ def _session_records(store: FileStore, rows: Sequence[PlannedRow], hashes: HashB
 
 def settled(share: FileShare) -> StoreRecord:
     """Return the record with what became of each session and the archive names that are really there."""
+    if share.alike:
+        return _all_closed(share)
     planned, became = set(share.planned_keys()), share.results.became
     made = []
     for session in share.record.sessions:
         status = became(session.key) or Status.FAILED if session.key in planned else session.status
         moves = session.moves and _settled(share, session, is_closed=status is Status.CLOSED)
         made.append(session.but(status=str(status), moves=moves))
+    return share.record.but(sessions=tuple(made))
+
+
+def _all_closed(share: FileShare) -> StoreRecord:
+    """Return the record of a store whose sessions were all closed as they were planned."""
+    folder, hashes, closed = share.store.folder, share.hashes, str(Status.CLOSED)
+    made = [
+        session.but(
+            status=closed,
+            moves=tuple([measuring.archived(folder, move, hashes) for move in session.moves]) if session.moves else (),
+        )
+        for session in share.record.sessions
+    ]
     return share.record.but(sessions=tuple(made))
 
 
