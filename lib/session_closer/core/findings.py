@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -37,6 +39,15 @@ class Verdict(NamedTuple):
     age: float | None
 
 
+class _Folded(NamedTuple):
+    """Verdicts in the order of the keys that are given again; an age that is not known is no number."""
+
+    keys: Callable[[], Sequence[str]]
+    actions: Sequence[Action]
+    kinds: Sequence[Kind]
+    ages: array[float]
+
+
 class Findings:
     """One store's verdicts by key, and how many rows were spared for which reason though the policy named them.
 
@@ -47,13 +58,45 @@ class Findings:
         self.count = count
         self.transcripts = transcripts
         self.unmet: list[str] = []
-        self.verdicts: dict[str, Verdict] = {}
+        self._verdicts: dict[str, Verdict] = {}
+        self._folded: _Folded | None = None
         self.spared: Counter[str] = Counter()
+        self.is_bare = False
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """Why each row goes, by key; made anew each time where it is folded."""
+        if self._folded is None:
+            return self._verdicts
+        keys, actions, kinds, ages = self._folded
+        rows = zip(keys(), actions, kinds, ages, strict=True)
+        return {key: Verdict(action, kind, None if math.isnan(age) else age) for key, action, kind, age in rows}
+
+    def bare(self) -> Findings:
+        """Return what there is to say of the store without that of each row: there may be many stores."""
+        made = self.but({}, self.spared)
+        made.is_bare = True
+        return made
+
+    def again(self, later: Findings, only: Container[str]) -> Findings:
+        """Return the same, with the verdicts of a `later` look upon some keys where its own were let go of."""
+        if not self.is_bare:
+            return self
+        return self.but({key: verdict for key, verdict in later.verdicts.items() if key in only}, self.spared)
+
+    def fold(self, keys: Callable[[], Sequence[str]]) -> None:
+        """Keep a few bytes of each verdict where there is one for each of these `keys`, which are given again then."""
+        order, own = keys(), self._verdicts
+        if len(order) == len(own) and all(key in own for key in order):
+            rows = [own[key] for key in order]
+            ages = array("d", [math.nan if row.age is None else row.age for row in rows])
+            self._folded = _Folded(keys, [row.action for row in rows], [row.kind for row in rows], ages)
+            self._verdicts = {}
 
     def but(self, verdicts: dict[str, Verdict], spared: Counter[str]) -> Findings:
         """Return the same with other verdicts, and others spared."""
         made = Findings(self.count, self.transcripts)
-        made.unmet, made.verdicts, made.spared = self.unmet, verdicts, spared
+        made.unmet, made._verdicts, made.spared = self.unmet, verdicts, spared
         return made
 
 

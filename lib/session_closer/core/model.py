@@ -207,6 +207,33 @@ class PlannedRow(NamedTuple):
         return of(self.attached, how)
 
 
+class Going(NamedTuple):
+    """The sessions of one agent that a run is to close, as little of each as there may be many.
+
+    `ids` are their session ids in the same order: None where one cannot be told by it, "" where it ends the key.
+    """
+
+    keys: tuple[str, ...] = ()
+    ids: tuple[str | None, ...] = ()
+
+    @classmethod
+    def of(cls, rows: Sequence[PlannedRow]) -> Going:
+        """Return those of an agent's rows."""
+        return cls(tuple([row.key for row in rows]), tuple([_short_id(row) for row in rows]))
+
+    def named(self) -> Iterator[tuple[str, str | None]]:
+        """Give each key with its session id, None where there is none by which it can be told."""
+        for key, session_id in zip(self.keys, self.ids, strict=True):
+            yield key, key.rpartition(":")[2] if session_id == "" else session_id
+
+
+def _short_id(row: PlannedRow) -> str | None:
+    session = row.session
+    if session is None or not session.id_usable or session.session_id is None:
+        return None
+    return "" if session.session_id == row.key.rpartition(":")[2] else session.session_id
+
+
 class _Decided(NamedTuple):
     rows: tuple[PlannedRow, ...]
     warnings: tuple[str, ...] = ()

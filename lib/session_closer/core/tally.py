@@ -28,7 +28,9 @@ def explained(row: Outcome, findings: Findings | None, sizes: Mapping[str, int],
     if verdict is None:
         return row
     theirs = _openclaw(row.key, verdict) if traits.own_cleanup else None
-    return row._replace(why=Why(str(verdict.action), str(verdict.kind), verdict.age, sizes.get(row.key), theirs))
+    # What was not weighed ahead was when it was recorded.
+    size = sizes.get(row.key, row.size if row.archives else None)
+    return row._replace(why=Why(str(verdict.action), str(verdict.kind), verdict.age, size, theirs))
 
 
 def _openclaw(key: str, verdict: Verdict) -> str | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from .files.neighbours import Neighbours
 
 if TYPE_CHECKING:
-    from ..core.model import Snapshot
+    from ..core.model import Going, Snapshot
     from ..core.wish import Options
     from ..ports.context import Context
     from ..ports.store import Store
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class Installation:
     """A state directory and its gateway, with what a run has found in them, by agent.
 
-    `trees` are the worktrees of what is to be closed, by (agent, key), `mentions` the files that speak of it, None
-    until they were looked for. `stopped`: this run has stopped the gateway, and is to start it again.
+    `going` are the sessions that the run was to close, `trees` their worktrees, by (agent, key), `mentions` the files
+    that speak of them, None until they were looked for. `stopped`: this run has stopped the gateway, and is to start it
+    again.
     """
 
     def __init__(self, home: Home, context: Context, gateway: Gateway) -> None:
@@ -32,6 +33,7 @@ class Installation:
         self.snapshots: dict[str, Snapshot] = {}
         self.trees: dict[tuple[str, str], Tree] = {}
         self.mentions: list[Place] | None = None
+        self.going: Mapping[str, Going] = {}
         self.stopped = False
         self.neighbours = Neighbours(home, self.warn, self.stores)
 

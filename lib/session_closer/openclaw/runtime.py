@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import CloserError
-from ..core.model import GOING, Plan, Snapshot
+from ..core.model import GOING, Going, Plan, Snapshot
 from ..journal import history
 from . import access, owner, refusals, registers, stores, writable
 from .files.port import Files
@@ -171,9 +171,9 @@ class OpenClawRuntime:
 
         return double.of(self.here, plan, root)
 
-    def going(self, keys: Mapping[str, Collection[str]]) -> None:
+    def going(self, sessions: Mapping[str, Going]) -> None:
         """Note which sessions, by agent, this run is still to close."""
-        self.here.neighbours.going = dict(keys)
+        self.here.going, self.here.neighbours.going = sessions, {agent: own.keys for agent, own in sessions.items()}
 
     def gone(self, agent: str) -> None:
         """Note that it closes no more of an agent."""

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ..core import escape, ids, keys, planning
-from ..core.errors import CloserError, Refused
-from ..core.model import Plan, PlannedRow, Status
+from ..core.errors import CloserError
+from ..core.model import Plan, Snapshot
 from ..core.report import Report
 from ..journal import closed, history
 from ..journal.stopped import storage
 from ..ports.context import Console, Context
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
-from . import runtimes, summary
+from . import by_store, obstacles, runtimes, summary
 from .decide import decide
 from .look import look, planned_sizes
 from .request import Look, Rehearse, Request
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from ..core.findings import Chores
     from ..core.wish import Options, Wish
     from ..ports.runtime import Place
+    from ..ports.store import Store
     from .take_out import Closing
 
 
@@ -68,7 +68,10 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
     """Return what is to be changed, or the report of a run that changes nothing."""
     request.warn(*request.runtime.exposure())
     left = _finish_interrupted(request)
-    found = look(request, partial(_settle, request) if left else None)
+    settle = partial(_settle, request) if left else None
+    if by_store.is_meant(request) and rehearse is None:
+        return _by_store(request, settle, transaction)
+    found = look(request, settle)
     request = request._replace(wish=_resolved(request, found))
     wish = request.wish
     if wish.rules is not None and wish.agent and wish.agent not in found.stores:
@@ -83,8 +86,8 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
 
         found = children.concerned(request, found, plan)
     found = found._replace(sizes=planned_sizes(request, found, plan))
-    plan = plan._replace(chores=_chores(request, found))
-    error = _refusal(request, found, plan)
+    plan = plan._replace(chores=_chores(request, found.stores, lambda store: found.snapshots[store.agent]))
+    error = obstacles.refusal(request, found, plan)
     if rehearse is not None:
         return _rehearsed(request, found, plan, transaction, rehearse=rehearse, error=error)
     if error is None and request.options.export is not None:
@@ -96,6 +99,21 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
     from .take_out import Closing  # what changes a store is not loaded to look at one
 
     return Closing(request, found, plan, transaction)
+
+
+def _by_store(request: Request, settle: Callable[[str], None] | None, transaction: Transaction) -> Report | Closing:
+    """Return the same of a cleanup of several stores."""
+    ahead = by_store.look(request, settle)
+    if not request.options.dry_run:
+        _put_away_leftovers(request, ahead.found)
+    _note_absent(request, ahead.found)
+    ahead = ahead._replace(plan=ahead.plan._replace(chores=_chores(request, ahead.found.stores, by_store.read_again)))
+    error = obstacles.in_the_way(request, ahead.found, ahead.counts, ahead.plan.tidying, ahead.written)
+    if error is not None or request.options.dry_run or not (ahead.counts or ahead.plan.tidying):
+        return by_store.told(request, ahead, transaction, error)
+    from .take_out import Closing  # what changes a store is not loaded to look at one
+
+    return Closing(request, ahead.found._replace(snapshots={}), ahead.plan, transaction, by_store.Awaited(ahead.going))
 
 
 def _rehearsed(
@@ -187,7 +205,9 @@ def _note_absent(request: Request, found: Look) -> None:
                 request.warn(f"{option} {escape.plain(target.given)}: agent {target.agent} has no such session")
 
 
-def _chores(request: Request, found: Look) -> dict[str, Chores]:
+def _chores(
+    request: Request, stores: Mapping[str, Store], snapshot_of: Callable[[Store], Snapshot]
+) -> dict[str, Chores]:
     """Return what a policy finds among the files of each store, by agent; what stays for good is said."""
     rules = request.rules
     if rules is None or (rules.policy.orphans is None and rules.policy.expire_archives is None):
@@ -195,8 +215,8 @@ def _chores(request: Request, found: Look) -> dict[str, Chores]:
     from . import strays  # only a cleanup looks at files without a session
 
     made: dict[str, Chores] = {}
-    for agent, store in found.stores.items():
-        of_it = made[agent] = strays.look(request, store, found.snapshots[agent], made)
+    for agent, store in stores.items():
+        of_it = made[agent] = strays.look(request, store, snapshot_of(store), made)
         if of_it.history:
             what = f"{of_it.history} transcript files of agent {agent} are from before its database"
             request.warn(f"{what}: left as they are")
@@ -204,49 +224,3 @@ def _chores(request: Request, found: Look) -> dict[str, Chores]:
             what = f"OpenClaw keeps deleted transcripts of agent {agent} in its database, too"
             request.warn(f"{what}, which is not touched")
     return made
-
-
-def _refusal(request: Request, found: Look, plan: Plan) -> CloserError | None:
-    """Return why the whole run may not go on, None where it may."""
-    absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
-    if (slip := _slip(request, absent)) is not None:
-        return slip
-    unknown = [row.given for row in absent]
-    if request.wish.keep and unknown:
-        return Refused(
-            f"nothing was changed: not found in agent {request.wish.agent}: {', '.join(map(escape.plain, unknown))}",
-            f"name sessions that are there; see them with: {request.options.see} --agent {request.wish.agent}",
-            name="unknown_name",
-        )
-    count = len(plan.closing) + len(plan.deferred)
-    files = sum(len(each.orphans) + len(each.expired) for each in plan.tidying.values())
-    if count + files > request.options.limit and not request.options.yes:
-        what = f"{count} sessions would be closed" if not files else f"{count} sessions and {files} files would go"
-        # Not the bare command: whoever types what an error ends with is to read this first.
-        remedy = f"if all of them are meant: {request.options.again}"
-        return Refused(f"{what}, more than --max {request.options.limit}", remedy, name="too_many")
-    # Where openclaw.json says warn nothing is going to be changed here, nor by a rehearsal: nothing can be in the way.
-    if count + files == 0 or request.wish.only_warns() or request.options.rehearse is not None:
-        return None
-    closing = [found.stores[agent] for agent in dict.fromkeys(row.agent for row in (*plan.closing, *plan.deferred))]
-    problem = request.runtime.refusal(closing) if count else None
-    return problem or request.runtime.unwritable(_written(found, plan))
-
-
-def _slip(request: Request, absent: Sequence[PlannedRow]) -> CloserError | None:
-    """Return what is wrong with a name that can be no session's, None where there is none such."""
-    # Of what was deferred all names have been looked at, and no filter is a name.
-    named = [] if request.options.late else [row for row in absent if row.reason is None]
-    return next(filter(None, (keys.slip(row.given, row.agent) for row in named)), None)
-
-
-def _written(found: Look, plan: Plan) -> Iterator[str]:
-    """Give the folders that a plan changes."""
-    going: dict[str, list[PlannedRow]] = defaultdict(list)
-    for row in (*plan.closing, *plan.deferred):
-        going[row.agent].append(row)
-    for agent, rows in going.items():
-        yield from found.stores[agent].written(rows)
-    for agent in plan.tidying:
-        store = found.stores[agent]
-        yield from (store.place, store.folder) if store.traits.loose_files else (store.folder,)

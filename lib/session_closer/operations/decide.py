@@ -10,7 +10,7 @@ from ..core import durations, planning
 from ..core.escape import plain
 from ..core.findings import FREEING, Action, Doubt, Findings
 from ..core.hints import did_you_mean, not_here, tail_of
-from ..core.model import Plan, PlannedRow, Reason, Session, Snapshot, Status
+from ..core.model import Going, Plan, PlannedRow, Reason, Session, Snapshot, Status
 from ..core.planning import Choices
 from ..core.words import AUTOMATION, Kind
 from ..journal import clocks, closed, history
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 def decide(request: Request, found: Look) -> Plan:
     """Return what is to be done with what was found."""
-    plan, choices = _planned(request, found, Choices(stamp=found.stamp))
-    plan = _without_losses(request, plan, warns=True)
+    plan, choices = decide_ahead(request, found)
     if request.options.with_children:
         from . import children  # few runs take them along
 
@@ -40,9 +39,15 @@ def decide(request: Request, found: Look) -> Plan:
 
         if going := filters.counted(plan):
             request.warn(f"by kind: {going}")
-    request.runtime.going({agent: tuple([row.key for row in rows]) for agent, rows in plan.by_agent.items()})
+    request.runtime.going({agent: Going.of(rows) for agent, rows in plan.by_agent.items()})
     with request.runtime.one_look():
         return _finished(request, found, plan, choices)
+
+
+def decide_ahead(request: Request, found: Look) -> tuple[Plan, Choices]:
+    """Return what is to be closed as far as each store tells by itself, and how that was chosen."""
+    plan, choices = _planned(request, found, Choices(stamp=found.stamp))
+    return _without_losses(request, plan, warns=True), choices
 
 
 def decide_again(request: Request, found: Look, first: Plan) -> Plan:
@@ -184,14 +189,15 @@ def _by_policy(request: Request, rules: Rules, found: Look, choices: Choices, fi
         taken = verdicts.findings(rules, snapshot, found.view, found.sizes.get(agent, {}), ours)
         if agent not in known:
             request.warn(*(f"agent {agent}: {said}: the others are protected, or too young" for said in taken.unmet))
-        # What is decided again under the lock can only be less.
-        findings[agent] = known.get(agent, taken)
         wanted[agent] = list(taken.verdicts)
+        # What is decided again under the lock can only be less.
+        only = {key for of, key in choices.only or () if of == agent}
+        findings[agent] = known[agent].again(taken, only) if agent in known else taken
     freeing = frozenset(
         (agent, key)
-        for agent, keys in wanted.items()
-        for key in keys
-        if (verdict := findings[agent].verdicts.get(key)) and verdict.action in FREEING
+        for agent, of_agent in findings.items()
+        for key, verdict in of_agent.verdicts.items()
+        if verdict.action in FREEING
     )
     plan = planning.chosen(wanted, snapshots, found.view, choices._replace(freeing=freeing))
     staying = {

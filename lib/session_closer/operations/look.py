@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from ..core import names
 from ..core.errors import CloserError
-from ..core.model import Plan, Route, Snapshot
+from ..core.model import Plan, Route
 from .request import Look, Request
-
-if TYPE_CHECKING:
-    from ..ports.store import Store
 
 
 def look(request: Request, settle: Callable[[str], None] | None) -> Look:
@@ -23,16 +18,36 @@ def look(request: Request, settle: Callable[[str], None] | None) -> Look:
     """
     runtime, wish = request.runtime, request.wish
     stores, snapshots = runtime.stores, runtime.snapshots
-    every = wish.rules is not None and not wish.agent
     unread: dict[str, CloserError] = {}
     sizes: dict[str, Mapping[str, int]] = {}
+    for agent in read(request, settle, unread):
+        _set_down(request, agent)
+        sizes.update(measured(request, agent))
+    if runtime.context.options.with_children:
+        from . import children  # few runs take them along
+
+        def read_one(agent: str) -> None:
+            _read(request, agent)
+            _set_down(request, agent)
+
+        children.look(request, read_one, settle)
+    by_command = any(Route.FILES not in store.traits.writers for store in stores.values())
+    agents = wish.agents() if not runtime.context.options.with_children else sorted(snapshots)
+    view = request.gateway.view(agents, by_command=by_command)
+    taken = chain.from_iterable([found.taken for found in snapshots.values()])
+    stamp = names.free_stamp(runtime.context.clock.now(), taken)
+    return Look(stores, snapshots, view, sizes, unread, stamp)
+
+
+def read(request: Request, settle: Callable[[str], None] | None, unread: dict[str, CloserError]) -> Iterator[str]:
+    """Give the agents whose store was read, one after the other; of one of many `unread` gets why it cannot be."""
+    wish = request.wish
+    every = wish.rules is not None and not wish.agent
     for agent in wish.agents():
         try:
             if every and settle is not None and not wish.only_warns():
                 settle(agent)
             _read(request, agent)
-            if agent in stores:
-                sizes.update(_measured(request, stores[agent], snapshots[agent]))
         except CloserError as problem:
             if not every:
                 raise
@@ -40,16 +55,9 @@ def look(request: Request, settle: Callable[[str], None] | None) -> Look:
                 request.warn(f"{problem.message}: left out")
             else:
                 unread[agent] = problem
-    if runtime.context.options.with_children:
-        from . import children  # few runs take them along
-
-        children.look(request, partial(_read, request), settle)
-    by_command = any(Route.FILES not in store.traits.writers for store in stores.values())
-    agents = wish.agents() if not runtime.context.options.with_children else sorted(snapshots)
-    view = request.gateway.view(agents, by_command=by_command)
-    taken = chain.from_iterable([found.taken for found in snapshots.values()])
-    stamp = names.free_stamp(runtime.context.clock.now(), taken)
-    return Look(stores, snapshots, view, sizes, unread, stamp)
+        else:
+            if agent in request.runtime.stores:
+                yield agent
 
 
 def _read(request: Request, agent: str) -> None:
@@ -63,17 +71,25 @@ def _read(request: Request, agent: str) -> None:
         return
     snapshot = store.read()
     runtime.stores[agent], runtime.snapshots[agent] = store, snapshot
+
+
+def _set_down(request: Request, agent: str) -> None:
+    """Keep less of a store that is one of many, and make ready what changes the only one."""
+    store = request.runtime.stores.get(agent)
+    if store is None:
+        return
     if len(request.wish.agents()) > 1 or request.options.with_children:
         store.rest()
     elif not request.options.dry_run:
         store.warm()
 
 
-def _measured(request: Request, store: Store, snapshot: Snapshot) -> dict[str, Mapping[str, int]]:
-    """Return the bytes of all sessions of a store where a policy chooses by them."""
+def measured(request: Request, agent: str) -> dict[str, Mapping[str, int]]:
+    """Return the bytes of all sessions of a store that was read where a policy chooses by them."""
     if request.rules is None or request.rules.policy.max_disk is None:
         return {}
-    return {store.agent: _known(store.sizes(list(snapshot.sessions.values()), snapshot))}
+    store, snapshot = request.runtime.stores[agent], request.runtime.snapshots[agent]
+    return {agent: _known(store.sizes(list(snapshot.sessions.values()), snapshot))}
 
 
 def planned_sizes(request: Request, found: Look, plan: Plan) -> Mapping[str, Mapping[str, int]]:

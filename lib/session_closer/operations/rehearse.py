@@ -9,7 +9,7 @@ from ..core import durations
 from ..core.ending import is_fine
 from ..core.errors import ChangedUnderneath, Refused, UsageProblem
 from ..core.escape import plain
-from ..core.model import Plan, Session, Status
+from ..core.model import Going, Plan, Session, Status
 from ..core.report import Report
 from ..core.shown import Rehearsal
 from ..core.wish import Options
@@ -117,7 +117,7 @@ def _closed(request: Request, double: Double, context: Context) -> Report:
         found = look(there, None)
         rows = tuple(row._replace(session=_session(found, row.agent, row.key)) for row in double.plan.rows)
         found = found._replace(sizes={agent: {} for agent in agents})
-        runtime.going({agent: tuple(row.key for row in own) for agent, own in double.plan.by_agent.items()})
+        runtime.going({agent: Going.of(own) for agent, own in double.plan.by_agent.items()})
         work = Closing(there, found, double.plan._replace(rows=rows), transaction)
         return apply.perform(there, transaction, work)
     finally:

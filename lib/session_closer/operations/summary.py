@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import filerows
 from ..core.actions import CHILD
@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 _DONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.EXPIRED})
 
 
+class Part(NamedTuple):
+    """What is told of some stores: rows, what there is beside them, and by agent what a policy took in numbers."""
+
+    rows: list[Outcome]
+    untold: Sequence[Remainder]
+    counted: Mapping[str, dict[str, Any]]
+
+
+_NOTHING = Part([], (), {})
+
+
 def of(
     request: Request,
     found: Look,
@@ -33,10 +44,12 @@ def of(
     restart: RestartResult,
     error: CloserError | None = None,
     unfinished: bool = False,
+    ahead: Part = _NOTHING,
 ) -> Report:
     """Return the report: rows in the order of the command line, what was really done before what was planned.
 
-    `unfinished`: the record stays where the next changing command finds it.
+    `unfinished`: the record stays where the next changing command finds it. `ahead` is what is told of several stores
+    that were looked at one by one, and of which the plan has no rows.
     """
     for share in transaction.shares:
         request.warn(*share.warnings)
@@ -46,14 +59,16 @@ def of(
     done = {pair for row in ended if (pair := (row.agent, row.key or row.given)) in known}
     weigh = weights.planned(found.stores, found.sizes)
     planned = [_outcome(request, found, row, weigh) for row in plan.rows if (row.agent, row.key) not in done]
-    rows = [*planned, *ended, *_files_planned(request, plan, transaction), *_unread(found), *_doubted(plan)]
+    planned += ahead.rows
+    files = _files_planned(request, plan, transaction.shares)
+    rows = [*planned, *ended, *files, *_unread(found), *_doubted(plan)]
     rows, counted = _told(request, found, plan, rows, transaction.shares)
     return Report(
         operation=request.wish.operation,
         dry_run=request.options.dry_run,
-        stores=_stores(found, transaction, counted),
+        stores=_stores(found, transaction, {**counted, **ahead.counted}),
         results=tuple(rows),
-        untold=untold,
+        untold=together((*untold, *ahead.untold)),
         gateway=request.gateway.result(),
         restart=restart,
         receipt=transaction.journal.path if unfinished and transaction.journal is not None else transaction.receipt,
@@ -72,6 +87,20 @@ def of(
 def _stays(row: Outcome) -> bool:
     # What is out of its store, and not finished, does not.
     return row.status not in CHANGED and row.reason is not Reason.PENDING
+
+
+def part(request: Request, found: Look, plan: Plan, agent: str, most: int | None) -> Part:
+    """Return what is told of one store of several of which nothing is changed; `most`: of so many that go a row."""
+    weigh = weights.planned(found.stores, found.sizes)
+    rows = [_outcome(request, found, row, weigh) for row in plan.rows]
+    chores = {agent: plan.chores[agent]} if agent in plan.chores else {}
+    files = _files_planned(request, plan._replace(chores=chores), ())
+    counted = _counted(request, found, plan, [*rows, *files], agent, alike=None)
+    shown = {id(row) for row in shown_rows(rows, most)}
+    told = [row for row in rows if id(row) in shown or row.effects or row.left or row.error]
+    spoken = {id(row) for row in told}
+    left = [Remainder(row.status, 1, row.size) for row in rows if id(row) not in spoken]
+    return Part([_explained(found, plan, row) for row in told], together(left), {agent: counted})
 
 
 def _children(rows: Sequence[Outcome]) -> int:
@@ -166,14 +195,14 @@ def _doubted(plan: Plan) -> list[Outcome]:
     return [filerows.refused(agent, chores) for agent, chores in plan.chores.items() if chores.doubted]
 
 
-def _files_planned(request: Request, plan: Plan, transaction: Transaction) -> list[Outcome]:
+def _files_planned(request: Request, plan: Plan, shares: Sequence[Share]) -> list[Outcome]:
     """Return the rows of files that are still to be looked after, in a dry run or where the run ended early."""
     if not plan.tidying:
         return []
-    reached = {share.store.agent for share in transaction.shares if share.tidied}
+    reached = {share.store.agent for share in shares if share.tidied}
     left = [(agent, chores) for agent, chores in plan.tidying.items() if agent not in reached]
     rows = [row for agent, chores in left for row in filerows.preview(agent, chores)]
-    if request.options.dry_run or not transaction.shares:
+    if request.options.dry_run or not shares:
         return rows
     return [row._replace(status=Status.FAILED, error="not reached") for row in rows]
 

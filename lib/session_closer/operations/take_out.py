@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from copy import copy
 from functools import cached_property
 from itertools import chain
 
 from ..core import names
 from ..core.errors import CloserError, GatewayNeeded
-from ..core.model import GOING, Plan, Route, Status
+from ..core.model import GOING, Plan, PlannedRow, Route, Status
 from ..core.report import Report, RestartResult
 from ..journal.record import StoreRecord
 from ..ports.share import Share
@@ -20,6 +20,7 @@ from . import summary
 from .apply import Stage
 from .decide import decide_again
 from .hold import locked
+from .look import planned_sizes
 from .request import Look, Request
 from .restart import with_what_it_lists
 from .transaction import Transaction
@@ -28,13 +29,23 @@ from .transaction import Transaction
 class Closing:
     """A plan that is carried out: what of it is still to be done, and what was decided otherwise under the locks."""
 
-    def __init__(self, request: Request, found: Look, plan: Plan, transaction: Transaction) -> None:
+    def __init__(
+        self,
+        request: Request,
+        found: Look,
+        plan: Plan,
+        transaction: Transaction,
+        awaited: MutableMapping[str, Sequence[PlannedRow]] | None = None,
+    ) -> None:
+        """`awaited`: what goes of several stores, in a plan without rows, and decided upon when its turn comes."""
         self._request, self._found, self._transaction = request, found, transaction
         # A child goes only with its parents; else a store is let go of as soon as it is done, as there may be many.
         self._whole = plan if request.options.with_children else None
-        self._left = dict(plan.by_agent)
+        self._left = dict(plan.by_agent) if awaited is None else awaited
         self._deferred = plan.deferred
-        self._told = plan._replace(rows=tuple(row for row in plan.rows if row.status not in GOING))
+        self._findings = dict(plan.findings)
+        told = tuple(row for row in plan.rows if row.status not in GOING)
+        self._told = plan._replace(rows=told, findings=self._findings)
         self._staying = tuple(row for row in plan.rows if row.status is not Status.WOULD_CLOSE)
         self._known = {(row.agent, row.key) for row in self._told.rows}
         self._chores = dict(plan.chores)
@@ -82,27 +93,31 @@ class Closing:
         agent, view = store.agent, found.view
         if Route.FILES not in store.traits.writers:
             # A run may have begun since the first look, and archiving would end it.
-            view = request.gateway.view(sorted({*request.wish.agents(), agent}), by_command=True)
+            concerned = [agent] if self._whole is None else sorted({*request.wish.agents(), agent})
+            view = request.gateway.view(concerned, by_command=True)
         snapshot = store.read()
         # Where the gateway is asked anew, and of an absent name a receipt may say something new, nothing is the same.
         may_hold = all(Route.FILES in each.traits.writers for each in found.stores.values()) and not any(
             row.status in (Status.NOT_FOUND, Status.ALREADY_CLOSED) for row in first.staying
         )
-        if may_hold and snapshot == found.snapshots[agent] and request.runtime.is_lent_as_before(agent):
+        if may_hold and snapshot == found.snapshots.get(agent) and request.runtime.is_lent_as_before(agent):
             return first._replace(rows=tuple(first.by_agent[agent]), findings={}), found.stamp
         now = found._replace(snapshots={agent: snapshot}, view=view, stamp=stamp)
-        return decide_again(request, now, first), stamp
+        plan = decide_again(request, now, first)
+        if agent not in found.snapshots and not store.traits.loose_files:
+            self._found = found._replace(sizes={**found.sizes, **planned_sizes(request, now, plan)})
+        return plan, stamp
 
     def _tell(self, part: Plan) -> None:
         """Note rows of which something is to be said; what is told of one already stays so."""
         rows = tuple(row for row in part.rows if (row.agent, row.key) not in self._known)
         if rows or part.findings:
             self._known.update((row.agent, row.key) for row in rows)
-            findings = {**self._told.findings, **part.findings}
+            self._findings.update(part.findings)
             # What was to go and stays after all was not counted among what stays.
             stay = [row for row in rows if row.session is not None and row.status is not Status.ALREADY_CLOSED]
             self._told = self._told._replace(
-                rows=(*self._told.rows, *rows), kept=self._told.kept + len(stay), findings=findings
+                rows=(*self._told.rows, *rows), kept=self._told.kept + len(stay), findings=self._findings
             )
 
     def _closed(self, agent: str) -> None:
@@ -114,9 +129,16 @@ class Closing:
             self._left = dict(self._whole.by_agent)
             self._tell(staying)
         self._left.pop(agent, None)
+        if agent in self._findings and (share := self._share_of(agent)) is not None and share.alike:
+            self._findings[agent].fold(share.planned_keys)
         # What is there now stays, so what it uses stays, too.
         self._request.runtime.snapshots.pop(agent, None)
         self._request.runtime.gone(agent)
+
+    def _share_of(self, agent: str) -> Share | None:
+        """Return an agent's share of the run, which is the last one when it is let go of."""
+        share = self._transaction.shares[-1] if self._transaction.shares else None
+        return share if share is not None and share.store.agent == agent else None
 
     def _tidy(self, store: Store) -> None:
         """Do what was planned for the files of one store that belong to no session."""

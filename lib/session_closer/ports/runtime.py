@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from ..core.claims import Claims
     from ..core.errors import CloserError
-    from ..core.model import Plan, Snapshot
+    from ..core.model import Going, Plan, Snapshot
     from ..core.policy import Maintenance
     from ..core.report import RestartResult
     from ..journal.record import StoreRecord
@@ -202,7 +202,7 @@ class Runtime(Protocol):
     def double(self, plan: Plan, root: str) -> Double:
         """Return what a copy below a folder is made of; UsageProblem where none could show what a run would do."""
 
-    def going(self, keys: Mapping[str, Collection[str]]) -> None:
+    def going(self, sessions: Mapping[str, Going]) -> None:
         """Note which sessions, by agent, this run is still to close: what only they use is nobody else's."""
 
     def gone(self, agent: str) -> None:

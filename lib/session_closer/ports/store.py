@@ -136,6 +136,10 @@ class Store(Readable, Protocol):
         """Keep no more of the text that was read than tells whether it has changed: it is one store of many."""
         return
 
+    def forget(self) -> None:
+        """Keep nothing of what was read."""
+        return
+
     def has_leftovers(self) -> bool:
         """Tell whether a killed run has left something beside the store; needs no hold."""
         return False

@@ -21,7 +21,7 @@ from ..home import Home
 from ..sqlite import tables
 from ..sqlite.tables import Table
 from . import cron, memory, mentions
-from .words import databases, words
+from .words import databases, meant, named, words
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -112,17 +112,11 @@ def _in_files(here: Installation, going: Mapping[str, Sequence[Session]]) -> dic
     if not going:
         return {}
 
-    def known(words: Collection[str]) -> dict[str, tuple[str, str]]:
-        owners: dict[str, tuple[str, str]] = {}
-        for agent, sessions in going.items():
-            for word, key in _words(sessions).items():
-                if word in words:
-                    owners.setdefault(word, (agent, key))
-        return owners
-
     if here.mentions is None:
-        here.mentions = mentions.look(here.home, known)
-    owners = known({place.word for place in here.mentions})
+        every = here.going
+        here.mentions = mentions.look(here.home, lambda some: meant(some, {one: every[one].named() for one in every}))
+    spoken = {place.word for place in here.mentions}
+    owners = meant(spoken, {agent: named(sessions) for agent, sessions in going.items()}) if spoken else {}
     places: dict[tuple[str, str], list[mentions.Place]] = defaultdict(list)
     for place in here.mentions:
         # What is decided again is at most what was decided first.
@@ -132,7 +126,7 @@ def _in_files(here: Installation, going: Mapping[str, Sequence[Session]]) -> dic
 
 
 def _words(sessions: Iterable[Session]) -> dict[str, str]:
-    return words([(session.key, session.session_id if session.id_usable else None) for session in sessions])
+    return words(named(sessions))
 
 
 def _with(row: PlannedRow, found: Sequence[Attached] | None) -> PlannedRow:
