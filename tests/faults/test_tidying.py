@@ -27,6 +27,7 @@ from session_closer.core.wish import Options, Wish
 from session_closer.core.words import Kind
 from session_closer.journal.written import read_record
 from session_closer.openclaw.home import Home
+from session_closer.operations import by_store
 from session_closer.operations import restore as restoring
 from session_closer.operations.close import execute
 from support.shares import Share
@@ -37,6 +38,13 @@ CHILD = "agent:project-lead:subagent:2b1c"
 CLOSING = {RUN, CHILD}
 ORPHANS = {LEAD: ("lost.jsonl", "lost.trajectory.jsonl"), READER: ("left.jsonl",)}
 POLICY = Policy({Kind.CRON_RUN: DAY, Kind.SUBAGENT: DAY}, orphans=DAY, expire_archives=30 * DAY)
+
+
+@pytest.fixture(autouse=True, params=["a plan of all", "store by store"])
+def room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a cleanup of several agents done both ways."""
+    if request.param == "store by store":
+        monkeypatch.setattr(by_store, "MOST", 0)
 
 
 def stamp(days: float) -> str:

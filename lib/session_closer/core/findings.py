@@ -72,6 +72,12 @@ class Findings:
         rows = zip(keys(), actions, kinds, ages, strict=True)
         return {key: Verdict(action, kind, None if math.isnan(age) else age) for key, action, kind, age in rows}
 
+    def actions(self) -> list[Action]:
+        """Return why rows go, one for each of them."""
+        if self._folded is not None:
+            return list(self._folded.actions)
+        return [verdict.action for verdict in self._verdicts.values()]
+
     def bare(self) -> Findings:
         """Return what there is to say of the store without that of each row: there may be many stores."""
         made = self.but({}, self.spared)
@@ -84,9 +90,9 @@ class Findings:
             return self
         return self.but({key: verdict for key, verdict in later.verdicts.items() if key in only}, self.spared)
 
-    def fold(self, keys: Callable[[], Sequence[str]]) -> None:
-        """Keep a few bytes of each verdict where there is one for each of these `keys`, which are given again then."""
-        order, own = keys(), self._verdicts
+    def fold(self, order: Sequence[str], keys: Callable[[], Sequence[str]]) -> None:
+        """Keep a few bytes of each verdict where there is one for each of these keys; `keys` gives them again."""
+        own = self._verdicts
         if len(order) == len(own) and all(key in own for key in order):
             rows = [own[key] for key in order]
             ages = array("d", [math.nan if row.age is None else row.age for row in rows])

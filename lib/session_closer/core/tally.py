@@ -46,21 +46,22 @@ def summary(
     policy: Policy,
     traits: Traits,
     *,
-    closed: Set[str] = frozenset(),
+    closed: Set[str] | None = frozenset(),
 ) -> dict[str, Any]:
     """Return what became of one store: `rows` are results of its agent, `sizes` bytes by session key.
 
-    `closed` are the keys of closed sessions which free their keys, of which not all have a row.
+    `closed` are the keys of closed sessions which free their keys, of which not all have a row, None: all there were.
     """
-    verdicts = findings.verdicts
-    others = verdicts.keys() - closed
-    gone = [row for row in rows if row.status in _GONE and row.key in others]
-    taken = [*(row.key for row in gone), *(verdicts.keys() & closed)]
-    sessions = [key for key in taken if verdicts[key].action not in FREEING]
-    count = Counter([verdicts[key].action for key in sessions])
+    gone, actions = _gone(findings, rows, closed)
+    count = Counter([action for action in actions if action not in FREEING])
+    number = count.total()
+    keys: Collection[str] = ()
+    if traits.own_cleanup or policy.max_disk is not None:
+        taken = findings.verdicts.keys() & (findings.verdicts.keys() if closed is None else closed)
+        keys = [key for key in (*gone, *taken) if findings.verdicts[key].action not in FREEING]
     files = [row for row in rows if row.why is not None and row.why.action == Action.ARCHIVE_ORPHAN]
     freed = [row for row in rows if row.status in _FREED]
-    after = findings.count - len(sessions)
+    after = findings.count - number
     return {
         "beforeCount": findings.count,
         "afterCount": after,
@@ -68,16 +69,26 @@ def summary(
         "dmScopeRetired": count[Action.RETIRE_DM_SCOPE],
         "pruned": count[Action.PRUNE_STALE],
         "capped": count[Action.CAP_OVERFLOW],
-        "diskBudget": _budget(findings, sessions, sizes, policy),
+        "diskBudget": _budget(findings, keys, sizes, policy),
         "unreferencedArtifacts": {"removedFiles": len(files), "bytes": _bytes(files)},
-        "openclawArchives": sum(_openclaw(key, verdicts[key]) == "archive" for key in sessions)
+        "openclawArchives": sum(_openclaw(key, findings.verdicts[key]) == "archive" for key in keys)
         if traits.own_cleanup
         else None,
-        "freedSessions": len(taken) - sum(row.key_free is not True for row in gone),
+        "freedSessions": len(actions) - sum(not frees for frees in gone.values()),
         "expiredArchives": {"removedFiles": len(freed), "freedBytes": _bytes(freed)},
         "spared": dict(sorted(findings.spared.items())),
-        "wouldMutate": bool(taken or files or freed),
+        "wouldMutate": bool(actions or files or freed),
     }
+
+
+def _gone(findings: Findings, rows: Sequence[Outcome], closed: Set[str] | None) -> tuple[dict[str, bool], list[Action]]:
+    """Return which other rows than the closed ones go, each with whether that frees its key, and why all of them go."""
+    if closed is None:
+        return {}, findings.actions()
+    verdicts = findings.verdicts
+    others = verdicts.keys() - closed
+    gone = {row.key: row.key_free is True for row in rows if row.status in _GONE and row.key in others}
+    return gone, [verdicts[key].action for key in (*gone, *(verdicts.keys() & closed))]
 
 
 def _budget(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from ..system.clock import REAL, Clock
 from ..system.disk import Disk
 from . import by_store, obstacles, runtimes, summary
 from .decide import decide
-from .look import look, planned_sizes
+from .look import TooMany, look, planned_sizes
 from .request import Look, Rehearse, Request
 from .restart import nothing_to_restart
 from .transaction import Transaction
@@ -69,9 +70,11 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
     request.warn(*request.runtime.exposure())
     left = _finish_interrupted(request)
     settle = partial(_settle, request) if left else None
-    if by_store.is_meant(request) and rehearse is None:
+    most = by_store.MOST if by_store.is_possible(request) and rehearse is None else math.inf
+    try:
+        found = look(request, settle, most)
+    except TooMany:
         return _by_store(request, settle, transaction)
-    found = look(request, settle)
     request = request._replace(wish=_resolved(request, found))
     wish = request.wish
     if wish.rules is not None and wish.agent and wish.agent not in found.stores:
@@ -102,7 +105,7 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
 
 
 def _by_store(request: Request, settle: Callable[[str], None] | None, transaction: Transaction) -> Report | Closing:
-    """Return the same of a cleanup of several stores."""
+    """Return the same of a cleanup of more sessions than there is to be room for."""
     ahead = by_store.look(request, settle)
     if not request.options.dry_run:
         _put_away_leftovers(request, ahead.found)

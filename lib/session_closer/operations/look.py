@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 
@@ -11,16 +12,26 @@ from ..core.model import Plan, Route
 from .request import Look, Request
 
 
-def look(request: Request, settle: Callable[[str], None] | None) -> Look:
+class TooMany(Exception):
+    """There are more sessions than there is to be room for."""
+
+
+def look(request: Request, settle: Callable[[str], None] | None, most: float = math.inf) -> Look:
     """Return what is there; of one store of many that cannot be read why. Raises CloserError for one that was named.
 
     `settle` finishes what interrupted runs have left of an agent that a policy reaches, None where there is nothing.
+    Raises TooMany where there are more than `most` sessions: nothing of them is kept then.
     """
     runtime, wish = request.runtime, request.wish
     stores, snapshots = runtime.stores, runtime.snapshots
     unread: dict[str, CloserError] = {}
     sizes: dict[str, Mapping[str, int]] = {}
     for agent in read(request, settle, unread):
+        most -= len(snapshots[agent].sessions)
+        if most < 0:
+            stores.clear()
+            snapshots.clear()
+            raise TooMany
         _set_down(request, agent)
         sizes.update(measured(request, agent))
     if runtime.context.options.with_children:

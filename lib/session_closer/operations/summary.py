@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import filerows
@@ -217,11 +217,11 @@ def _counted(
     assert rules is not None
     sizes, traits = found.sizes.get(agent, {}), found.stores[agent].traits
     findings = plan.findings[agent]
-    closed: Collection[str] = ()
+    closed: frozenset[str] | None = frozenset()
     if alike is not None:
         # What was decided again under the lock may have been less.
-        closed = findings.verdicts if len(findings.verdicts) == alike.alike else alike.planned_keys()
-    numbers = tally.summary(findings, rows, sizes, rules.policy, traits, closed=frozenset(closed))
+        closed = None if len(findings.actions()) == alike.alike else frozenset(alike.planned_keys())
+    numbers = tally.summary(findings, rows, sizes, rules.policy, traits, closed=closed)
     return {
         "agentId": agent,
         "storePath": found.stores[agent].index,

@@ -49,7 +49,9 @@ class Closing:
         self._staying = tuple(row for row in plan.rows if row.status is not Status.WOULD_CLOSE)
         self._known = {(row.agent, row.key) for row in self._told.rows}
         self._chores = dict(plan.chores)
-        self._part = Plan(())
+        self._part, self._is_awaited = Plan(()), awaited is not None
+        # Of a store that was decided upon when its turn came the keys that go.
+        self._order: Sequence[str] = ()
         free_for = request.options.free_for
         self._until = math.inf if free_for is None else request.clock.monotonic() + free_for
 
@@ -104,8 +106,10 @@ class Closing:
             return first._replace(rows=tuple(first.by_agent[agent]), findings={}), found.stamp
         now = found._replace(snapshots={agent: snapshot}, view=view, stamp=stamp)
         plan = decide_again(request, now, first)
-        if agent not in found.snapshots and not store.traits.loose_files:
-            self._found = found._replace(sizes={**found.sizes, **planned_sizes(request, now, plan)})
+        if self._is_awaited:
+            self._order = [row.key for row in plan.closing]
+            if not store.traits.loose_files:
+                self._found = found._replace(sizes={**found.sizes, **planned_sizes(request, now, plan)})
         return plan, stamp
 
     def _tell(self, part: Plan) -> None:
@@ -129,16 +133,12 @@ class Closing:
             self._left = dict(self._whole.by_agent)
             self._tell(staying)
         self._left.pop(agent, None)
-        if agent in self._findings and (share := self._share_of(agent)) is not None and share.alike:
-            self._findings[agent].fold(share.planned_keys)
+        share = self._transaction.shares[-1] if self._transaction.shares else None
+        if self._order and share is not None and share.store.agent == agent and share.alike:
+            self._findings[agent].fold(self._order, share.planned_keys)
         # What is there now stays, so what it uses stays, too.
         self._request.runtime.snapshots.pop(agent, None)
         self._request.runtime.gone(agent)
-
-    def _share_of(self, agent: str) -> Share | None:
-        """Return an agent's share of the run, which is the last one when it is let go of."""
-        share = self._transaction.shares[-1] if self._transaction.shares else None
-        return share if share is not None and share.store.agent == agent else None
 
     def _tidy(self, store: Store) -> None:
         """Do what was planned for the files of one store that belong to no session."""

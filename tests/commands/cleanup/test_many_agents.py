@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from session_closer.artifacts import measuring
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.files.port import Files
-from session_closer.operations import apply
+from session_closer.operations import apply, by_store
 from session_closer.operations.take_out import Closing
 from support.commands import Answer, run_json
 from support.stores import Store
@@ -203,3 +204,54 @@ def test_what_came_back_at_the_end_is_told_as_it_is_then(store: Store, monkeypat
     assert transcript(store, agents[1]).exists()
     [receipt] = store.receipts()
     assert [each["sessions"][0]["status"] for each in receipt["stores"]] == ["closed", "came_back", "closed"]
+
+
+@pytest.mark.parametrize(("most", "others"), [(3, {1}), (2, {0})])
+def test_of_more_sessions_than_there_is_room_for_one_store_is_kept_at_a_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch, most: int, others: set[int]
+) -> None:
+    agents = fill(store, 3)
+    monkeypatch.setattr(by_store, "MOST", most)
+    held: list[int] = []
+    real = Files.take_out
+
+    def watched(self: Files, *words: Any, **more: Any) -> list[str]:
+        later = [one for agent, one in self._here.stores.items() if agent > self.agent]
+        held.extend(len(one.sessions()) for one in later if isinstance(one, Files))
+        return real(self, *words, **more)
+
+    monkeypatch.setattr(Files, "take_out", watched)
+    answer = run_json(CleanupSessions, "--stale", "subagent=1h", "--yes", state=store.state)
+    assert [(row["agent"], row["status"]) for row in answer.data["results"]] == [(agent, "closed") for agent in agents]
+    assert (len(held), set(held)) == (3, others)
+
+
+def test_what_has_become_stale_since_the_plan_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    agents = fill(store, 3)
+    young = f"agent:{agents[1]}:subagent:young"
+    row = store.session(young, agent=agents[1])
+    store.add((young, {**row, "updatedAt": int(time.time() * 1000)}), agent=agents[1])
+    real = Files.clean
+
+    def aged(self: Files) -> None:
+        real(self)
+        if self.agent == agents[1]:
+            store.add((young, {**row, "updatedAt": 1}), agent=agents[1])
+
+    monkeypatch.setattr(Files, "clean", aged)
+    answer = run_json(CleanupSessions, "--stale", "subagent=1h", "--yes", state=store.state)
+    assert (answer.code, len(answer.data["results"]), list(store.entries(agents[1]))) == (0, 3, [young])
+    assert [each["pruned"] for each in answer.data["stores"]] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("words", [("--dry-run",), ()])
+def test_files_that_speak_of_sessions_are_told_of_each_agent(store: Store, words: tuple[str, ...]) -> None:
+    agents = fill(store, 3)
+    [(key, _)], [(_, row)] = store.entries(agents[0]).items(), store.entries(agents[2]).items()
+    notes = store.state / "notes"
+    notes.mkdir()
+    (notes / "by-key.json").write_text(json.dumps({"about": key}))
+    (notes / "by-id.json").write_text(json.dumps({"about": row["sessionId"]}))
+    answer = run_json(CleanupSessions, "--stale", "subagent=1h", "--yes", *words, state=store.state)
+    spoken = {row["agent"]: [one["kind"] for one in row["effects"]] for row in answer.data["results"]}
+    assert spoken == {agents[0]: ["file:notes/by-key.json"], agents[1]: [], agents[2]: ["file:notes/by-id.json"]}
