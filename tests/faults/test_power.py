@@ -15,7 +15,7 @@ from session_closer.system.files import put
 from support.shares import Share
 
 
-@pytest.mark.parametrize("number", [0, 3])
+@pytest.mark.parametrize("number", [0, 3, 9])
 def test_a_power_cut_at_any_step_loses_nothing(number: int, tmp_path: Path, some: Share) -> None:
     bench = Bench(SCENARIOS[number], str(tmp_path / "bench"))
     found = power.states(bench)

@@ -80,3 +80,19 @@ def test_sessions_that_share_a_file_are_told_the_same_name(tmp_path: Path) -> No
     assert [(result.became, result.move.target) for result in results] == [(Became.AWAY, other)] * 2
     assert (tmp_path / other).read_text() == "ours"
     assert (tmp_path / ARCHIVED).read_text() == "somebody's"
+
+
+def test_a_file_that_two_share_is_put_away_again_for_each_that_cannot_come_back(tmp_path: Path) -> None:
+    shared, first, second = (Move(f"{name}.jsonl", f"{name}.jsonl.deleted") for name in ("shared", "first", "second"))
+    for move in (shared, first, second):
+        (tmp_path / move.target).touch()
+    # Somebody else has these names by now.
+    for move in (first, second):
+        (tmp_path / move.source).touch()
+    with Root(Disk(), str(tmp_path)) as root:
+        for other in (first, second):
+            found = root.bring_back([shared, other])
+            assert found is not None
+            assert found.became is Became.TAKEN
+            assert (tmp_path / shared.target).exists()
+            assert not (tmp_path / shared.source).exists()
