@@ -110,12 +110,15 @@ def test_with_it_the_bound_ones_that_are_on_go_off_and_are_on_record(
     assert "operator.admin" in answer.stderr
 
 
-@pytest.mark.parametrize("words", [["--dry-run"], []], ids=" ".join)
-def test_only_jobs_are_switched_off(bases: Bases, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "pin"),
+    [(["--dry-run"], "again"), ([], "again"), (["--delete", "--dry-run"], "exact"), (["--delete"], "exact")],
+)
+def test_only_jobs_are_switched_off(bases: Bases, words: list[str], pin: str) -> None:
     add_job(bases.store.state, "bound", sessionTarget=f"session:{LEAD}pinned")
     row = the_row(close(bases, *words, "--with-jobs", "pinned"), LEAD + "pinned")
     made = {one["kind"]: (one["action"], one["undo"]) for one in row["effects"]}
-    assert made == {"cron-job": ("disabled", "again"), "pin": ("removed", "again")}
+    assert made == {"cron-job": ("disabled", "again"), "pin": ("removed", pin)}
 
 
 def test_what_archives_is_no_admin(bases: Bases, stub: StubGateway) -> None:
