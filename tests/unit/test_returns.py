@@ -183,3 +183,10 @@ def test_one_of_them_can_be_asked_for() -> None:
     assert found == items("lead")[2]
     assert returns.get("lead", "else") is None
     assert (returns.ended("lead", "else"), returns.ended("nobody", "lead:2")) == (None, None)
+
+
+def test_what_is_not_back_is_counted_for_each_reason() -> None:
+    bound = tuple(Effect("binding", name, "", count, "removed", "exact") for name, count in (("a", 2), ("b", 3)))
+    item = items("lead")[0]._replace(status=Status.RESTORED, effects=bound)
+    for left_out, counts in (({"binding": "x"}, [5]), ({"a": "x", "b": "y"}, [2, 3]), ({"b": "y"}, [3]), ({}, [])):
+        assert [one.count for one in item._replace(left_out=left_out).not_restored()] == counts

@@ -6,11 +6,14 @@ import errno
 import hashlib
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.openclaw.files import close as closing
 from session_closer.openclaw.files.port import Files
 from support.commands import run_json
 from support.keys import LEAD, session_id
@@ -110,3 +113,22 @@ def test_what_a_run_that_ends_early_has_not_come_to_is_counted_among_what_stays(
     answer = run_json(CloseProjectBatch, mine, LEAD + "alpha", LEAD + "topics", state=store.state)
     assert dict(answer.rows) == {mine: "closed", LEAD + "alpha": "failed", LEAD + "topics": "failed"}
     assert (answer.code, answer.data["kept"]) == (1, len(store.entries("main")) + len(store.entries()))
+
+
+def test_what_a_run_that_was_cut_off_has_still_written_comes_back_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transcript = Path(store.entries()[LEAD + "kelly-dashboard"]["sessionFile"])
+    archive = closing.archive
+
+    def late(*run: Any) -> None:
+        with transcript.open("a") as file:
+            file.write("its last words\n")
+        archive(*run)
+
+    monkeypatch.setattr(closing, "archive", late)
+    key = LEAD + "kelly-dashboard"
+    assert run_json(CloseProjectBatch, key, state=store.state).rows == [(key, "closed")]
+    assert not transcript.exists()
+    assert run_json(RestoreSessions, "last", state=store.state).rows == [(key, "restored")]
+    assert transcript.read_text().endswith("its last words\n")
