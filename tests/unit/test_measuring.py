@@ -14,7 +14,7 @@ from session_closer.core.durable import Move
 
 @pytest.mark.parametrize("size", [0, 1, 5, 6, 7, 20])
 def test_a_file_holds_its_own_bytes_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(measuring, "_PIECE", 3)
+    monkeypatch.setattr(measuring, "PIECE", 3)
     raw = bytes(range(size))
     path = tmp_path / "store"
     path.write_bytes(raw)

@@ -14,7 +14,7 @@ from ..core.budget import FILE_BYTES, HashBudget
 from ..core.durable import Move
 from ..system.files import is_no_file, read
 
-_PIECE = 1 << 20
+PIECE = 1 << 20
 Made = TypeVar("Made")
 
 Stamp = tuple[int, ...]
@@ -90,7 +90,8 @@ def _end(work: Callable[[], Made]) -> Callable[[], Made]:
     return lambda: made
 
 
-def _done(work: Callable[[], Made]) -> Callable[[], Made]:
+def done(work: Callable[[], Made]) -> Callable[[], Made]:
+    """Do something at once; return the call that gives what it has returned."""
     made = work()
     return lambda: made
 
@@ -101,7 +102,7 @@ class Hash:
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
         # A small one is hashed before a thread has begun.
-        self._made = (beside if len(raw) > _PIECE else _done)(lambda: hashlib.sha256(raw).hexdigest())
+        self._made = (beside if len(raw) > PIECE else done)(lambda: hashlib.sha256(raw).hexdigest())
 
     def hexdigest(self) -> str:
         """Return the hash when it is made."""
@@ -121,7 +122,7 @@ def holds(path: str, raw: bytes) -> bool:
             return False
         at = 0
         # Piece by piece: room for a second store costs more time than the comparison.
-        while piece := os.read(descriptor, _PIECE):
+        while piece := os.read(descriptor, PIECE):
             if not raw.startswith(piece, at):
                 return False
             at += len(piece)

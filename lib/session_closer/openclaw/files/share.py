@@ -104,8 +104,8 @@ def prepare(
     assert store.document is not None
     raw, name = store.document.raw, names.backup_name(os.path.basename(store.index), stamp)
     whole = made if made is not None and made.raw is raw else Hash(raw)
-    # The disk is busy with the backup while the processor hashes what is in it.
-    entries = beside(lambda: _session_records(store, rows, hashes))
+    # The disk is busy with the backup while the processor hashes what is in it; a small one is hashed at once.
+    entries = (beside if len(raw) > measuring.PIECE else measuring.done)(lambda: _session_records(store, rows, hashes))
     backup = commit.publish_backup(disk, store.index, raw, name)
     try:
         sessions = entries()
