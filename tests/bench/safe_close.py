@@ -1,10 +1,9 @@
 """What no safe close of sessions in files can leave out, in one straight line: STATE, SITE, then what goes.
 
-That is `close KEY...`, `keep KEY...`, or `old`: cron runs that are older than a day. Of several agents all stores are
-looked at first: how much goes of all, and which files others use. Each agent's store is locked, read and taken apart;
-whose file another session uses stays; each session that goes is on record, with its place, its hash and its file as it
-was, ahead of the first change; the store is exchanged and what was displaced is compared; each file is looked at ahead
-of its rename, which replaces nothing, and behind it; what became of all is on record at last.
+That is `close KEY...`, `keep KEY...`, or `old`: cron runs that are older than a day. Each agent's store is locked,
+read and taken apart; whose file another session uses stays; each session that goes is on record, with its place, its
+hash and its file as it was, ahead of the first change; the store is exchanged and what was displaced is compared; each
+file is looked at ahead of its rename, which replaces nothing, and behind it; what became of all is on record at last.
 
 It protects nothing by what a session is, looks for no gateway, takes up nothing that was cut short, tells nobody why
 anything stays, and brings nothing back.
@@ -67,29 +66,10 @@ def read(name: str) -> bytes:
         return file.read()
 
 
-def goes(key: str, entry: Entry) -> bool:
-    return (key in named) is (how == "close") if how != "old" else ":run:" in key and now - entry.updated_at > 86.4e6
-
-
-agents = sorted(os.listdir(os.path.join(state, "agents")))
-claimed, going = set(), 0
-# Of several agents one may use another one's file, and whether all of it may go is known before the first of it does.
-for agent in agents if len(agents) > 1 else ():
-    path = os.path.join(state, "agents", agent, "sessions")
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    for key, value in ENTRIES.decode(read("sessions.json")).items():
-        entry = FIELDS.decode(value)
-        if goes(key, entry):
-            going += 1
-        elif os.path.dirname(entry.session_file) != path:
-            claimed.add(entry.session_file)
-    os.close(folder)
-if going > 1_000_000:
-    sys.exit("more than may go at once")
 records = os.path.join(state, "records")
 os.makedirs(records)
 above, told = os.open(records, os.O_RDONLY), []
-for agent in agents:
+for agent in sorted(os.listdir(os.path.join(state, "agents"))):
     path = os.path.join(state, "agents", agent, "sessions")
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     fcntl.flock(folder, fcntl.LOCK_EX)
@@ -104,8 +84,11 @@ for agent in agents:
         text = memoryview(value)
         begin, at = at, found.end() + len(text)
         entry = FIELDS.decode(value)
+        goes = (
+            (key in named) is (how == "close") if how != "old" else ":run:" in key and now - entry.updated_at > 86.4e6
+        )
         file = os.path.basename(entry.session_file)
-        if not goes(key, entry):
+        if not goes:
             kept.add(file)
         else:
             digest = hashlib.sha256(text).hexdigest()
@@ -136,7 +119,7 @@ for agent in agents:
     ended = []
     for key, session, _, _, digest, file, was in spans:
         target = None
-        if was and file not in kept and f"{path}/{file}" not in claimed and looked(file) == was:
+        if was and file not in kept and looked(file) == was:
             target = f"{file}.deleted.{stamp}"
             renamed(file, target, NO_REPLACE)
             if looked(target) != was:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .transaction import Transaction
 
 
-# A plan of so many sessions takes about 90 MiB, and saves a tenth of the time.
+# A plan of so many sessions takes about 90 MiB, and saves a fifth of the time.
 MOST = 64_000
 
 

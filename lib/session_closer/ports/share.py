@@ -103,13 +103,15 @@ class Share:
     @property
     def results(self) -> Results:
         """What became of each session."""
-        self._wake()
+        if self._alike is not None:
+            self._wake()
         return self._results
 
     @property
     def told(self) -> Mapping[str, Outcome]:
         """The results as they were when it came to rest, by key."""
-        self._wake()
+        if self._alike is not None:
+            self._wake()
         return self._told
 
     @property
@@ -151,10 +153,9 @@ class Share:
 
     def _wake(self) -> None:
         """Read again what became of sessions that ended alike."""
-        if self._alike is not None:
-            self._told = {row.key: row for row in self._recorded()}
-            self._results.closed(*self._told)
-            self._alike = None
+        self._told = {row.key: row for row in self._recorded()}
+        self._results.closed(*self._told)
+        self._alike = None
 
     def _recorded(self) -> Iterator[Outcome]:
         """Give the results of sessions that ended alike, as the record has them."""
