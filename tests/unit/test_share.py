@@ -10,6 +10,7 @@ import pytest
 from session_closer.core.budget import HashBudget
 from session_closer.core.durable import Move
 from session_closer.core.effects import Attached
+from session_closer.core.errors import StorageFailed
 from session_closer.core.model import PlannedRow, Route, Session, Status, Traits
 from session_closer.core.report import Outcome, Remainder
 from session_closer.journal.record import SessionRecord, StoreRecord
@@ -129,3 +130,15 @@ def test_files_without_a_session_have_their_rows_beside_the_number() -> None:
     share = rested(made())
     share.tidied.append(Outcome("x.jsonl", "lead", "", Status.ARCHIVED))
     assert share.first_outcomes(0) == (share.tidied, [Remainder(Status.CLOSED, 3, 12)])
+
+
+@pytest.mark.parametrize("problem", [StorageFailed("it is gone", "look at the disk"), OSError(5, "Input/output error")])
+def test_what_is_done_is_told_by_its_number_where_the_record_cannot_be_read_any_more(problem: Exception) -> None:
+    share = rested(made())
+
+    def lost(_record: StoreRecord) -> StoreRecord:
+        raise problem
+
+    share.whole = lost
+    assert share.first_outcomes(None) == ([], [Remainder(Status.CLOSED, 3, 12)])
+    assert share.planned_keys() == share.closed_keys() == []

@@ -65,11 +65,11 @@ class Findings:
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
-        """Why each row goes, by key; made anew each time where it is folded."""
+        """Why each row goes, by key; made anew each time where it is folded, none where no keys are given again."""
         if self._folded is None:
             return self._verdicts
         keys, actions, kinds, ages = self._folded
-        rows = zip(keys(), actions, kinds, ages, strict=True)
+        rows = zip(keys(), actions, kinds, ages)  # noqa: B905
         return {key: Verdict(action, kind, None if math.isnan(age) else age) for key, action, kind, age in rows}
 
     def actions(self) -> list[Action]:

@@ -8,6 +8,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..core import names
+from ..core.errors import StorageFailed
 from ..core.model import PUT_AWAY, PlannedRow, Reason, Route, Session, Snapshot, Status, Traits
 from ..core.report import Outcome, Remainder
 from ..core.results import Results
@@ -158,7 +159,7 @@ class Share:
         self._alike = None
 
     def _recorded(self) -> Iterator[Outcome]:
-        """Give the results of sessions that ended alike, as the record has them."""
+        """Give the results of sessions that ended alike, as the record has them; raise OSError, or StorageFailed."""
         counted = set[str]()
         for session in self.whole(self.record).sessions:
             fresh = [move for move in session.moves if move.source not in counted]
@@ -175,6 +176,13 @@ class Share:
                 size=sum([move.size for move in fresh]),
             )
 
+    def _first(self, most: int | None = None) -> list[Outcome]:
+        """Return so many of these at most, none where the record cannot be read any more."""
+        try:
+            return list(islice(self._recorded(), most))
+        except (StorageFailed, OSError):
+            return []
+
     def _path(self, name: str) -> str:
         return name if name.startswith("/") else f"{self.store.folder}/{name}"
 
@@ -187,8 +195,11 @@ class Share:
         return [path if "/" in name else name for name, path in names_of]
 
     def planned_keys(self, *routes: Route) -> list[str]:
-        """Return the keys of the sessions that were to be closed by these routes, by any where none is given."""
-        told = self._recorded() if self._alike is not None else self._told.values()
+        """Return the keys of the sessions that were to be closed by these routes, by any where none is given.
+
+        Of those that only the record holds none where that cannot be read any more.
+        """
+        told = self._first() if self._alike is not None else self._told.values()
         rows: Iterable[PlannedRow | Outcome] = chain(self.rows, told)
         return [row.key for row in rows if not routes or row.route in routes]
 
@@ -228,7 +239,8 @@ class Share:
         if self._alike is None:
             return [*map(self._told_now, self._told.values()), *self._outcomes(), *self.tidied], []
         number, size = self._alike
-        rows = list(islice(self._recorded(), most)) if most is None or most > 0 else []
+        # What the run has done is told all the same where its record cannot be read any more: by its number.
+        rows = self._first(most) if most is None or most > 0 else []
         left = [Remainder(Status.CLOSED, number - len(rows), size - sum([row.size or 0 for row in rows]))]
         return [*rows, *self.tidied], left if len(rows) < number else []
 

@@ -43,9 +43,9 @@ def _blocks(report: Report, *, verbose: bool) -> list[Block]:
         return runs.in_full(report.run, verbose=verbose, most=SHOWN_ROWS)
     if report.found is not None and report.error is None:
         return table.found(report.found, SHOWN_ROWS, report.back, verbose=verbose)
-    if report.results:
+    if report.results or report.untold:
         out.append(_headline(report))
-        out += _rows(report, verbose=verbose)
+        out += _rows(report, verbose=verbose) if report.results else []
         out += _summaries(report)
     elif report.error is None:
         out.append(f"nothing to {_VERBS.get(report.operation, 'close')}")

@@ -12,10 +12,13 @@ import pytest
 from session_closer.artifacts import measuring
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core.errors import ExitCode, StorageFailed
+from session_closer.journal.journal import Journal
+from session_closer.journal.record import StoreRecord
 from session_closer.openclaw.files.port import Files
 from session_closer.operations import apply, by_store
 from session_closer.operations.take_out import Closing
-from support.commands import Answer, run_json
+from support.commands import Answer, run, run_json
 from support.stores import Store
 
 # More than a run looks at all of, each time it asks what others use.
@@ -255,3 +258,34 @@ def test_files_that_speak_of_sessions_are_told_of_each_agent(store: Store, words
     answer = run_json(CleanupSessions, "--stale", "subagent=1h", "--yes", *words, state=store.state)
     spoken = {row["agent"]: [one["kind"] for one in row["effects"]] for row in answer.data["results"]}
     assert spoken == {agents[0]: ["file:notes/by-key.json"], agents[1]: [], agents[2]: ["file:notes/by-id.json"]}
+
+
+def test_what_was_closed_is_told_where_the_record_cannot_be_read_in_the_end(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents = fill(store, 3)
+
+    def lost(journal: Journal, record: StoreRecord) -> StoreRecord:
+        raise StorageFailed(f"{journal.path} is gone", "look at the disk")
+
+    monkeypatch.setattr(Journal, "whole", lost)
+    answer = run_json(CleanupSessions, "--stale", "subagent=1h", "--yes", state=store.state)
+    assert (answer.error, answer.data["resultsTotal"]) == ("storage", 3)
+    assert answer.data["putAway"]["count"] == 3
+    assert [each["pruned"] for each in answer.data["stores"]] == [1, 1, 1]
+    assert [store.entries(agent) for agent in agents] == [{}] * 3
+    monkeypatch.undo()
+    assert run_json(CleanupSessions, "--stale", "subagent=1h", "--yes", state=store.state).code == 0
+    assert run_json(RestoreSessions, "last", state=store.state).code == 0
+    assert all(store.entries(agent) for agent in agents)
+
+
+def test_a_line_says_so_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(store, 3)
+
+    def lost(journal: Journal, record: StoreRecord) -> StoreRecord:
+        raise OSError(5, "Input/output error", journal.path)
+
+    monkeypatch.setattr(Journal, "whole", lost)
+    result = run(CleanupSessions, "--stale", "subagent=1h", "--yes", state=store.state)
+    assert (result.code, "3 closed, 0 kept" in result.stdout) == (int(ExitCode.SOME_FAILED), True)
