@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ..core.errors import Refused
 from ..core.model import Life
-from ..ports.share import Readable
+from ..ports.readable import Readable
 from ..system import files
 from .gateway.command import VERSION, OpenClaw
 from .gateway.link import LinkLost, LinkRefused

@@ -12,7 +12,7 @@ from ..system import flock
 from . import migration
 
 if TYPE_CHECKING:
-    from ..ports.share import Readable
+    from ..ports.readable import Readable
     from ..ports.undo import Item
     from .installation import Installation
 

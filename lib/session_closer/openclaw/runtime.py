@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ..journal.record import StoreRecord
     from ..journal.source import Chosen
     from ..ports.context import Context
+    from ..ports.readable import Readable
     from ..ports.runtime import Double, Part
-    from ..ports.share import Readable
     from ..ports.store import Store
     from ..ports.undo import Item, Returns
     from .home import Home

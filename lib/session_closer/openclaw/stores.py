@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..core.errors import Refused
 from ..core.model import Snapshot
 from ..journal import history
-from ..ports.share import Readable
+from ..ports.readable import Readable
 from ..system.files import exists
 from .files.store import FileStore
 from .home import Home

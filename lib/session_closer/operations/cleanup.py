@@ -13,7 +13,8 @@ from ..core.durable import SESSIONS, Move
 from ..core.findings import Chores
 from ..core.model import Status
 from ..journal.record import StoreRecord
-from ..ports.share import Readable, Share
+from ..ports.readable import Readable
+from ..ports.share import Share
 from . import strays
 from .request import Request
 from .transaction import Transaction

@@ -13,8 +13,8 @@ from ..system.files import is_folder
 from . import recover
 
 if TYPE_CHECKING:
+    from ..ports.readable import Readable
     from ..ports.runtime import Runtime
-    from ..ports.share import Readable
     from ..ports.store import Store
 
 _ROUNDS = 5

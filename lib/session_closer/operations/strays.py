@@ -16,7 +16,7 @@ from ..core.policy import DAY, Rules
 from ..journal import clocks, history
 from ..journal.codec import scan
 from ..journal.record import Damaged, RunRecord, StoreRecord
-from ..ports.share import Readable
+from ..ports.readable import Readable
 from ..system.files import listed, listed_whole
 from .request import Request
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 from ..core.model import PlannedRow
-from ..ports.share import Readable
+from ..ports.readable import Readable
 
 
 def planned(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .context import Context
     from .gateway import Gateway
     from .past import Past
-    from .share import Readable
+    from .readable import Readable
     from .store import Store
     from .undo import Item, Returns
 

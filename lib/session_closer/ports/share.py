@@ -5,62 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..core import names
 from ..core.errors import StorageFailed
-from ..core.model import PUT_AWAY, PlannedRow, Reason, Route, Session, Snapshot, Status, Traits
+from ..core.model import PUT_AWAY, PlannedRow, Reason, Route, Status
 from ..core.report import Outcome, Remainder
 from ..core.results import Results
 from ..system.clock import REAL, Clock
 
 if TYPE_CHECKING:
     from ..core.budget import HashBudget
-    from ..core.details import Details
     from ..journal.record import SessionRecord, StoreRecord
+    from .readable import Readable
 
 FINISHES = "the same command again finishes it"
 _KEY_FREE: Mapping[Status | None, bool] = {Status.CLOSED: True, Status.ARCHIVED: False}
-
-
-class Readable(Protocol):
-    """One agent's sessions, to be looked at.
-
-    `index` holds them, `folder` their transcripts and archives, `place` is what we lock, `beside` the folder of an
-    index elsewhere, which has transcripts, too, else "". `traits`, `era` ([a-z], 16 letters at most) and `place` are
-    properties, or attributes of the class.
-    """
-
-    agent: str
-    index: str
-    folder: str
-    beside: str
-
-    @property
-    def traits(self) -> Traits:
-        """How it differs from other kinds of store."""
-
-    @property
-    def era(self) -> str:
-        """The kind of store, as reports and records name it."""
-
-    @property
-    def place(self) -> str:
-        """The folder of the index."""
-
-    def read(self) -> Snapshot:
-        """Return the store as it is now; raise CorruptStore or Refused."""
-
-    def sizes(self, sessions: Sequence[Session], snapshot: Snapshot) -> dict[str, int | None]:
-        """Return the bytes of the sessions' transcripts by key, None where they cannot be told; raise Refused."""
-
-    def details(self, keys: Iterable[str]) -> Mapping[str, Details]:
-        """Return what these sessions are called and have used, by key, as of the last `read`; raise Refused.
-
-        A store that knows nothing of it leaves them out.
-        """
-        del keys
-        return {}
 
 
 class _Alike(NamedTuple):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..core.errors import Refused
 from ..journal.record import Damaged, RestartRecord, StoreRecord
-from .share import Readable, Share
+from .readable import Readable
+from .share import Share
 
 if TYPE_CHECKING:
     from ..core.budget import HashBudget

@@ -20,7 +20,7 @@ from session_closer.core.model import PlannedRow, Status, Traits
 from session_closer.core.report import Outcome, Remainder
 from session_closer.core.results import Results
 from session_closer.operations import weights
-from session_closer.ports.share import Readable
+from session_closer.ports.readable import Readable
 from support.commands import Answer, close, restore, run, run_json, undo
 from support.keys import LEAD, session_id
 from support.moments import BORN, DAY
