@@ -141,4 +141,8 @@ def test_what_is_done_is_told_by_its_number_where_the_record_cannot_be_read_any_
 
     share.whole = lost
     assert share.first_outcomes(None) == ([], [Remainder(Status.CLOSED, 3, 12)])
-    assert share.planned_keys() == share.closed_keys() == []
+    assert share.told_keys() == []
+    # Whoever decides by what was closed hears that nobody knows.
+    for decide in (share.planned_keys, share.closed_keys, lambda: share.results):
+        with pytest.raises(type(problem)):
+            decide()

@@ -36,8 +36,8 @@ def exit_code(report: Report) -> ExitCode:
     bad = [row for row in rows if not is_fine(row, missing_ok=report.missing_ok)]
     if not bad:
         return ExitCode.SOME_FAILED if report.restart.ok is False else ExitCode.OK
-    # What is untold stands beside rows of the same status.
-    changed = any(row.status in CHANGED for row in rows)
+    # Of what is untold there may be no row, where its record cannot be read any more.
+    changed = bool(report.untold) or any(row.status in CHANGED for row in rows)
     if not changed and all(row.status is Status.REFUSED for row in bad):
         return ExitCode.REFUSED
     return ExitCode.SOME_FAILED

@@ -65,12 +65,14 @@ class Findings:
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
-        """Why each row goes, by key; made anew each time where it is folded, none where no keys are given again."""
-        if self._folded is None:
-            return self._verdicts
-        keys, actions, kinds, ages = self._folded
-        rows = zip(keys(), actions, kinds, ages)  # noqa: B905
-        return {key: Verdict(action, kind, None if math.isnan(age) else age) for key, action, kind, age in rows}
+        """Why each row goes, by key; where that is folded and no keys are given again there are none."""
+        if self._folded is not None and (keys := self._folded.keys()):
+            rows = zip(keys, *self._folded[1:], strict=True)
+            self._verdicts = {
+                key: Verdict(action, kind, None if math.isnan(age) else age) for key, action, kind, age in rows
+            }
+            self._folded = None
+        return self._verdicts
 
     def actions(self) -> list[Action]:
         """Return why rows go, one for each of them."""

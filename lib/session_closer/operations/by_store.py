@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapp
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import names
+from ..core.ending import is_fine
 from ..core.model import GatewayView, Going, Life, Plan, PlannedRow, Route, Snapshot, Status
 from . import summary
 from .decide import decide_again, decide_ahead
@@ -161,7 +162,7 @@ def told(request: Request, ahead: Ahead, transaction: Transaction, error: Closer
             rows += part.rows
             untold += part.untold
             counted.update(part.counted)
-            left = None if left is None else max(0, left - len(part.rows))
+            left = None if left is None else max(0, left - sum(is_fine(row, missing_ok=False) for row in part.rows))
     restart = nothing_to_restart(request.gateway)
     told = summary.Part(rows, untold, counted)
     return summary.of(request, ahead.found, ahead.plan, transaction, restart=restart, error=error, ahead=told)

@@ -220,7 +220,7 @@ def _counted(
     closed: frozenset[str] | None = frozenset()
     if alike is not None:
         # What was decided again under the lock may have been less.
-        closed = None if len(findings.actions()) == alike.alike else frozenset(alike.planned_keys())
+        closed = None if len(findings.actions()) == alike.alike else frozenset(alike.told_keys())
     numbers = tally.summary(findings, rows, sizes, rules.policy, traits, closed=closed)
     return {
         "agentId": agent,

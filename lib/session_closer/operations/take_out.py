@@ -135,7 +135,7 @@ class Closing:
         self._left.pop(agent, None)
         share = self._transaction.shares[-1] if self._transaction.shares else None
         if self._order and share is not None and share.store.agent == agent and share.alike:
-            self._findings[agent].fold(self._order, share.planned_keys)
+            self._findings[agent].fold(self._order, share.told_keys)
         # What is there now stays, so what it uses stays, too.
         self._request.runtime.snapshots.pop(agent, None)
         self._request.runtime.gone(agent)
@@ -182,7 +182,7 @@ class Closing:
             share.give_up()
         # Of an agent that was let go of nothing is left.
         under_way = [share for share in shares if share.store.agent in self._left]
-        reached = {(share.store.agent, key) for share in under_way for key in share.planned_keys()}
+        reached = {(share.store.agent, key) for share in under_way for key in share.told_keys()}
         reached.update((row.agent, row.key) for row in self._told.rows)
         rest = (*chain.from_iterable(self._left.values()), *self._deferred)
         lost = [row for row in rest if (row.agent, row.key) not in reached]
@@ -208,7 +208,7 @@ class Closing:
         shares, why = self._transaction.shares, self._request.gateway.refuses
         if self._request.options.via != "gateway" or not why or not shares:
             return None
-        if any(share.closed_keys() for share in shares):
+        if any(share.alike or share.closed_keys() for share in shares):
             return None
         return GatewayNeeded(why, "leave out --via gateway")
 

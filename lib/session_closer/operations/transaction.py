@@ -141,7 +141,7 @@ class Transaction:
 
         @cache
         def rested(agent: str) -> Collection[str]:
-            own = [share.planned_keys() for share in self.shares if share.store.agent == agent and share.has_rested]
+            own = [share.told_keys() for share in self.shares if share.store.agent == agent and share.has_rested]
             return frozenset(chain.from_iterable(own))
 
         def is_recorded(agent: str, key: str) -> bool:

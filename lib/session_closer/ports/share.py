@@ -157,11 +157,15 @@ class Share:
     def planned_keys(self, *routes: Route) -> list[str]:
         """Return the keys of the sessions that were to be closed by these routes, by any where none is given.
 
-        Of those that only the record holds none where that cannot be read any more.
+        Raises OSError, or StorageFailed, where the record cannot be read that alone holds them.
         """
-        told = self._first() if self._alike is not None else self._told.values()
+        told = self._recorded() if self._alike is not None else self._told.values()
         rows: Iterable[PlannedRow | Outcome] = chain(self.rows, told)
         return [row.key for row in rows if not routes or row.route in routes]
+
+    def told_keys(self) -> list[str]:
+        """Return the keys of those of which more can be told than their number: none where the record is lost."""
+        return [row.key for row in self._first()] if self._alike is not None else self.planned_keys()
 
     def closed_keys(self, *routes: Route) -> list[str]:
         """Return those of them that are closed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -280,7 +281,9 @@ def test_what_was_closed_is_told_where_the_record_cannot_be_read_in_the_end(
     assert all(store.entries(agent) for agent in agents)
 
 
-def test_a_line_says_so_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_line_says_what_was_closed_where_the_record_cannot_be_read_in_the_end(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(store, 3)
 
     def lost(journal: Journal, record: StoreRecord) -> StoreRecord:
@@ -289,3 +292,24 @@ def test_a_line_says_so_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Journal, "whole", lost)
     result = run(CleanupSessions, "--stale", "subagent=1h", "--yes", state=store.state)
     assert (result.code, "3 closed, 0 kept" in result.stdout) == (int(ExitCode.SOME_FAILED), True)
+
+
+def test_a_record_is_not_read_again_for_each_row_that_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: Counter[str] = Counter()
+    real = Journal.whole
+
+    def counted(journal: Journal, record: StoreRecord) -> StoreRecord:
+        read[record.agent] += 1
+        return real(journal, record)
+
+    monkeypatch.setattr(Journal, "whole", counted)
+    took = []
+    for rows in (2, 12):
+        for agent in ("one", "two", "three"):
+            keys = [f"agent:{agent}:subagent:{rows}-{number}" for number in range(rows)]
+            store.write({key: store.session(key, agent=agent) for key in keys}, agent)
+        read.clear()
+        answer = run_json(CleanupSessions, "--stale", "subagent=1h", "--max-disk", "1b", "--yes", state=store.state)
+        assert [row["action"] for row in answer.data["results"]] == ["prune-stale"] * 3 * rows
+        took.append(dict(read))
+    assert took[0] == took[1]

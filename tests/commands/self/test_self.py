@@ -30,6 +30,17 @@ def test_a_dry_run_says_what_is_put_off_and_begins_nothing(store: Store, left: L
     assert (left.tasks, tree(store.state)) == ([], before)
 
 
+def test_a_dry_run_names_the_files_that_speak_of_the_own_session(store: Store, left: Left) -> None:
+    notes = store.state / "notes"
+    notes.mkdir()
+    (notes / "own.json").write_text(json.dumps({"about": ME}))
+    (notes / "other.json").write_text(json.dumps({"about": OTHER}))
+    answer = batch(store, "--dry-run", "alpha", "topics")
+    spoken = {found["key"]: [one["kind"] for one in found["effects"]] for found in answer.data["results"]}
+    assert spoken == {ME: ["file:notes/own.json"], OTHER: ["file:notes/other.json"]}
+    assert left.tasks == []
+
+
 def test_everything_else_is_closed_and_the_own_session_stays_until_the_turn_has_ended(store: Store, left: Left) -> None:
     was = store.entries()
     lock = store.lock_transcript(ME)

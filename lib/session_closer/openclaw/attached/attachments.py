@@ -112,11 +112,16 @@ def _in_files(here: Installation, going: Mapping[str, Sequence[Session]]) -> dic
     if not going:
         return {}
 
+    def known(some: Collection[str]) -> dict[str, tuple[str, str]]:
+        return meant(some, {agent: named(sessions) for agent, sessions in going.items()}) if some else {}
+
     if here.mentions is None:
-        every = here.going
-        here.mentions = mentions.look(here.home, lambda some: meant(some, {one: every[one].named() for one in every}))
-    spoken = {place.word for place in here.mentions}
-    owners = meant(spoken, {agent: named(sessions) for agent, sessions in going.items()}) if spoken else {}
+        # What goes of agents that have a plan of their own is looked for, too: there is but one look.
+        rest = {agent: own for agent, own in here.going.items() if agent not in going}
+        here.mentions = mentions.look(
+            here.home, lambda some: known(some) | meant(some, {agent: own.named() for agent, own in rest.items()})
+        )
+    owners = known({place.word for place in here.mentions})
     places: dict[tuple[str, str], list[mentions.Place]] = defaultdict(list)
     for place in here.mentions:
         # What is decided again is at most what was decided first.
