@@ -77,9 +77,12 @@ class Neighbours:
 
         Of many stores that are still to be closed each call looks at a part of the others, all of them in turn.
         """
-        parts = math.ceil(len(self.going) / _AT_ONCE)
-        found = self._lent[agent] = self._claimed(agent, self.going, parts)
+        found = self._lent[agent] = self._claimed(agent, self.going, self._parts())
         return found
+
+    def _parts(self) -> int:
+        """Return in how many parts the others are looked at, one each time: of many that are still to be closed few."""
+        return 1 if self._is_one else math.ceil(len(self.going) / _AT_ONCE)
 
     def users(self, agent: str) -> dict[str, Claims]:
         """Return by agent, this one first, what file stores claim in this agent's folder, whatever a run closes."""
@@ -91,7 +94,7 @@ class Neighbours:
         return self._claimed(agent, {})
 
     def _claimed(self, agent: str, going: Mapping[str, Collection[str]], parts: int = 1) -> dict[str, Claims]:
-        own = self._look_at_others(agent) if self._is_one or parts <= 1 else self._look_at_some(agent, parts)
+        own = self._look_at_others(agent) if parts <= 1 else self._look_at_some(agent, parts)
         for other in sorted(self._damaged - {agent}):
             if self._places[other].real != own.real:
                 wrong = self._looks[other].wrong
@@ -143,8 +146,9 @@ class Neighbours:
         return found
 
     def spawned_elsewhere(self, agent: str, keys_of: Collection[str]) -> Iterator[tuple[str, str]]:
-        """Give the same of other agents' file stores, as far as they are small."""
-        own = self._look_at_others(agent, most=SEARCHED_BYTES)
+        """Give the same of other agents' file stores that are small, of many as they were at the last look at each."""
+        parts = self._parts()
+        own = self._look_at_some(agent, parts) if parts > 1 else self._look_at_others(agent, most=SEARCHED_BYTES)
         for other in sorted(self._parents):
             place, look = self._places[other], self._looks[other]
             if other == agent or place.real == own.real or look.parents.isdisjoint(keys_of):
