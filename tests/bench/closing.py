@@ -122,7 +122,7 @@ def main() -> int:
                 reached.append(Goal(f"{job.title}: ≤ {job.most} of the floor", own.against(floor), job.most))
             print(rows[-1], flush=True)
     head = [
-        "sessions", "store", "ours", "floor", "ours / floor", "safe", "safe / floor", "ours / safe", "ours / jq, bash",
+        "sessions", "store", "ours", "floor", "ours / floor", "safe", "safe / floor", "ours / safe", "ours / jq",
         "memory / store",
     ]  # fmt: skip
     small, big = (
