@@ -11,6 +11,7 @@ import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import names
+from session_closer.operations import by_store
 from support.cleanup import summary
 from support.commands import Answer, run, run_json
 from support.gateway import StubGateway
@@ -45,6 +46,13 @@ def aged(bases: Bases, key: str, days: float, agent: str = "project-lead") -> No
         connection.execute("update session_nodes set updated_at = ? where session_key = ?", (moment, key))
 
 
+@pytest.fixture(autouse=True, params=["a plan of all", "store by store"])
+def room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a cleanup of several agents done both ways: it does and says the same."""
+    if request.param == "store by store":
+        monkeypatch.setattr(by_store, "MOST", 0)
+
+
 @pytest.fixture
 def down(tmp_path: Path, closed_port: int) -> Bases:
     return fill(Store(tmp_path / "state", closed_port))
@@ -74,6 +82,7 @@ def test_the_default_policy_takes_what_is_stale_through_the_gateway(bases: Bases
     before = keys(bases)
     planned = clean(bases, "--dry-run")
     assert (planned.code, done(planned, "would_close"), keys(bases)) == (0, STALE, before)
+    assert all(row["bytes"] > 0 for row in planned.data["results"])
     answer = clean(bases)
     assert (answer.code, done(answer)) == (0, STALE)
     assert before - keys(bases) == STALE

@@ -110,7 +110,6 @@ class _Views:
         self._gateway = request.gateway
         self._now = request.gateway.view(())
         self._known: set[str] = set()
-        self._active: set[str] = set(self._now.active)
         rules = request.rules
         self.named = {target.agent for target in (*request.options.own, *(rules.active if rules is not None else ()))}
 
@@ -122,13 +121,12 @@ class _Views:
         return self._now
 
     def keep(self, going: Going) -> None:
-        """Keep what it said last of these."""
+        """Keep which of these it lists; none of them has a run in flight, or it would not go."""
         self._known.update(key for key in going.keys if key in self._now.known)
-        self._active.update(key for key in going.keys if key in self._now.active)
 
     def kept(self) -> GatewayView:
         """Return what was kept."""
-        return self._now._replace(known=frozenset(self._known), active=frozenset(self._active))
+        return self._now._replace(known=frozenset(self._known), active=frozenset())
 
 
 def read_again(store: Store) -> Snapshot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.cleanup import OLD_RUN, STALE, actions, all_keys, clean, fill, gone, summary, unchanged
+from support.cleanup import HOUR, OLD_RUN, STALE, actions, all_keys, clean, fill, gone, put, summary, unchanged
 from support.stores import Stage
 
 
@@ -35,3 +35,9 @@ def test_via_gateway_without_one_is_6_and_via_files_edits(stage: Stage) -> None:
     unchanged(store, "--via", "gateway", code=6)
     answer = clean(store, "--via", "files")
     assert {row["route"] for row in answer.data["results"]} == {"files"}
+
+
+def test_a_row_that_says_it_runs_goes_where_the_gateway_says_that_it_does_not(stage: Stage) -> None:
+    store = fill(stage("up"))
+    put(store, OLD_RUN, 25 * HOUR, status="running")
+    assert gone(clean(store)) == STALE

@@ -22,8 +22,8 @@ from session_closer.openclaw.files import close as closing
 from session_closer.openclaw.gateway import restart
 from session_closer.openclaw.gateway.link import LinkLost
 from session_closer.openclaw.home import Home
+from session_closer.operations import by_store, take_out
 from session_closer.operations import close as executor
-from session_closer.operations import take_out
 from session_closer.system import flock
 from session_closer.system.clock import Clock
 from session_closer.system.disk import Disk
@@ -116,8 +116,7 @@ def test_an_acl_that_the_folder_hands_down_does_not_replace_that_of_the_store(st
 
 
 def nothing_to_clean(store: Store, *words: str) -> None:
-    words = ("--agent", "project-lead", "--stale", "cron-run=10000d", *words)
-    answer = run_json(CleanupSessions, *words, state=store.state)
+    answer = run_json(CleanupSessions, "--stale", "cron-run=10000d", *words, state=store.state)
     assert (answer.code, answer.rows) == (0, [])
 
 
@@ -126,7 +125,13 @@ def absent(store: Store, *words: str) -> None:
     assert (answer.code, answer.rows) == (1, [(LEAD + "absent", "not_found")])
 
 
-CLOSES_NOTHING = pytest.mark.parametrize("command", [nothing_to_clean, absent])
+def nothing_to_clean_store_by_store(store: Store, *words: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(by_store, "MOST", 0)
+        nothing_to_clean(store, *words)
+
+
+CLOSES_NOTHING = pytest.mark.parametrize("command", [nothing_to_clean, nothing_to_clean_store_by_store, absent])
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.operations import by_store
+from support.cleanup import fill
 from support.commands import Answer, one_document, run_json
 from support.interrupted import interrupt
 from support.keys import LEAD
@@ -108,6 +110,19 @@ def test_a_cleanup_of_files_is_refused_where_it_could_not_be_written(ours: Store
         for words in (["--dry-run"], []):
             orphans = ["--agent", "project-lead", "--only", "orphans", "--orphans", "1h", *words]
             check_refused(run_json(CleanupSessions, *orphans, state=ours.state), ours.folder())
+    assert tree(ours.state) == before
+
+
+@pytest.mark.parametrize("most", [by_store.MOST, 0], ids=["a plan of all", "store by store"])
+def test_a_cleanup_begins_with_no_store_where_another_could_not_be_written(
+    ours: Store, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_store, "MOST", most)
+    fill(ours)
+    before = tree(ours.state)
+    with locked(ours.folder("researcher")):
+        for words in (["--dry-run"], []):
+            check_refused(run_json(CleanupSessions, *words, state=ours.state), ours.folder("researcher"))
     assert tree(ours.state) == before
 
 

@@ -8,6 +8,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.operations import by_store
+from support.cleanup import summary
+from support.commands import run_json
 from support.gateway import StubGateway
 from support.keys import LEAD
 from support.programs import TESTS
@@ -82,3 +86,15 @@ def test_without_a_token_and_openclaw_it_is_exit_6(bases: Bases) -> None:
     assert (answer.code, answer.error) == (6, "gateway_needed")
     assert "no token" in answer.data["error"]["message"]
     assert picture(bases) == before
+
+
+@pytest.mark.parametrize("most", [by_store.MOST, 0], ids=["a plan of all", "store by store"])
+def test_without_a_token_what_runs_counts_for_no_limit_of_a_cleanup(
+    bases: Bases, openclaw: Path, stub: StubGateway, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_store, "MOST", most)
+    stub.tell(active=[LEAD + "alpha"])
+    answer = run_json(CleanupSessions, "--stale", "project=0s,other=0s", "--max", "6", state=bases.store.state)
+    assert (answer.code, summary(answer)["spared"]) == (0, {"pinned": 1, "running": 1})
+    assert LEAD + "alpha" not in {row["key"] for row in answer.data["results"]}
+    assert {row["status"] for row in answer.data["results"]} == {"archived"}
