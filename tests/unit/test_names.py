@@ -83,3 +83,29 @@ def test_the_short_ways_say_what_the_patterns_say(name: str) -> None:
     assert names.owners(name) == owners_by_every_pattern(name)
     assert names.is_companion(name) is companion
     assert names.is_transcript(name) is bool(found and names.is_session_id(found["id"]) and not companion)
+
+
+@pytest.mark.parametrize("stamp", ["2026-11-21T00-41-24.769Z", "2026-11-21T00-41-24Z"])
+@pytest.mark.parametrize("how", ["deleted", "reset", "bak"])
+@pytest.mark.parametrize("name", ["a1.jsonl", "a1.jsonl.deleted.2020-01-01T00-00-00.000Z", ".deleted.x", "..deleted."])
+def test_the_moment_of_an_archive_is_that_of_its_last_ending(name: str, how: str, stamp: str) -> None:
+    made = datetime(2026, 11, 21, 0, 41, 24, 769000 if "." in stamp else 0, UTC)
+    for ending in ("", f".{32 * 'a'}", f".{32 * 'a'}.zst"):
+        assert names.archived_at(f"{name}.{how}.{stamp}{ending}") == made
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".deleted.2026-11-21T00-41-24.769Z",
+        "a\nb.jsonl.deleted.2026-11-21T00-41-24.769Z",
+        "a1.jsonl.deleted.2026-11-21T00-41-24.769Z.x",
+        "a1.jsonl.deleted.2026-11-21T00-41-24.769Z.deleted.x",
+        "a1.jsonl.deleted.2026-13-21T00-41-24.769Z",
+        "a1.jsonl.deleted.",
+        "a1.jsonl",
+        "",
+    ],
+)
+def test_what_is_no_archive_has_no_moment(name: str) -> None:
+    assert names.archived_at(name) is None

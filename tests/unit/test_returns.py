@@ -65,7 +65,7 @@ def rested(own: Sequence[Item], agent: str = "lead") -> Returns:
 @pytest.mark.parametrize("at", [0, MANY - 1])
 def test_one_of_which_something_is_to_be_said_is_kept(at: int, other: dict[str, Any]) -> None:
     own = items("lead")
-    own[at] = own[at]._replace(**other)
+    own[at] = own[at].but(**other)
     returns = rested(own)
     assert not returns.rests("lead")
     assert returns.of("lead") == own
@@ -106,9 +106,9 @@ def summed(rows: Sequence[Outcome], untold: Sequence[Any]) -> tuple[Counter[Stat
 @pytest.mark.parametrize("kept", [0, 1, 2])
 def test_as_much_comes_back_however_many_are_told(most: int | None, until: str | None, kept: int) -> None:
     agents = ("a", "b", "c")
-    every = [item._replace(until=until) for agent in agents for item in items(agent)]
+    every = [item.but(until=until) for agent in agents for item in items(agent)]
     # Of one agent each is kept.
-    every[MANY * kept] = every[MANY * kept]._replace(effects=(EFFECT,))
+    every[MANY * kept] = every[MANY * kept].but(effects=(EFFECT,))
     returns = Returns(every)
     whole, none = returns.outcomes()
     assert (len(whole), none) == (3 * MANY, ())
@@ -127,13 +127,13 @@ def test_as_much_comes_back_however_many_are_told(most: int | None, until: str |
 
 @pytest.mark.parametrize("how", [How.ARCHIVE, How.DELETE])
 def test_nobody_knows_how_much_comes_back_into_a_database(how: How) -> None:
-    told, untold = Returns([item._replace(put_away=how) for item in items("lead")]).outcomes(1)
+    told, untold = Returns([item.but(put_away=how) for item in items("lead")]).outcomes(1)
     assert summed(told, untold) == ({Status.WOULD_RESTORE: MANY}, None)
 
 
 def test_a_size_that_is_not_known_makes_all_of_them_unknown() -> None:
     own = items("lead")
-    own[1] = own[1]._replace(moves=(Move("x", "y"),))
+    own[1] = own[1].but(moves=(Move("x", "y"),))
     told, untold = rested(own).outcomes(1)
     assert summed(told, untold)[1] is None
 
@@ -169,7 +169,7 @@ def test_where_not_all_were_looked_at_each_is_kept() -> None:
 
 def test_what_is_decided_anew_of_some_changes_nothing_of_the_others() -> None:
     returns = rested(items("lead"))
-    returns.decide([items("lead")[1]._replace(status=Status.CONFLICT, error="it is there again")])
+    returns.decide([items("lead")[1].but(status=Status.CONFLICT, error="it is there again")])
     assert [item.status for item in returns.of("lead")] == [
         Status.CONFLICT if at == 1 else Status.WOULD_RESTORE for at in range(MANY)
     ]
@@ -187,6 +187,6 @@ def test_one_of_them_can_be_asked_for() -> None:
 
 def test_what_is_not_back_is_counted_for_each_reason() -> None:
     bound = tuple(Effect("binding", name, "", count, "removed", "exact") for name, count in (("a", 2), ("b", 3)))
-    item = items("lead")[0]._replace(status=Status.RESTORED, effects=bound)
+    item = items("lead")[0].but(status=Status.RESTORED, effects=bound)
     for left_out, counts in (({"binding": "x"}, [5]), ({"a": "x", "b": "y"}, [2, 3]), ({"b": "y"}, [3]), ({}, [])):
-        assert [one.count for one in item._replace(left_out=left_out).not_restored()] == counts
+        assert [one.count for one in item.but(left_out=left_out).not_restored()] == counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import mmap
 import os
 import stat
 import threading
@@ -13,8 +14,10 @@ from typing import TypeVar
 from ..core.budget import FILE_BYTES, HashBudget
 from ..core.durable import Move
 from ..system.files import is_no_file, read
+from ..system.pieces import opened
 
 PIECE = 1 << 20
+ROOM = 4 << 20
 Made = TypeVar("Made")
 
 Stamp = tuple[int, ...]
@@ -144,6 +147,16 @@ def stamp(path: str) -> Stamp | None:
     except OSError as problem:
         return None if is_no_file(problem) else ()
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def sum_of(path: str) -> str:
+    """Return the hash of a large regular file; OSError where it cannot be read, or is none."""
+    made = hashlib.sha256()
+    # Each piece may have to wait for another thread, and what a thread has freed stays with the process.
+    with opened(path) as file, mmap.mmap(-1, ROOM) as room, memoryview(room) as view:
+        while got := file.readinto(view):
+            made.update(view[:got])
+    return made.hexdigest()
 
 
 def sha256(path: str) -> str:

@@ -133,6 +133,12 @@ def archived_how(name: str) -> str | None:
 
 def archived_at(name: str) -> datetime | None:
     """Return the UTC moment in an archive's name, None if it is no archive."""
+    begin = name.rfind(".deleted.")
+    return _archived_at(name if begin < 1 or "\n" in name else f"x{name[begin:]}")
+
+
+@lru_cache(maxsize=1024)  # what one run has put away has one ending
+def _archived_at(name: str) -> datetime | None:
     found = _ARCHIVED.fullmatch(name)
     return _moment(found["stamp"]) if found else None
 

@@ -7,7 +7,7 @@ import os
 import re
 from typing import NamedTuple
 
-from ..system import files
+from ..system import pieces
 
 _HEAD_BYTES = 256
 _PIECE = 8 << 20
@@ -27,7 +27,7 @@ class Head(NamedTuple):
 
 def head(path: str) -> Head | None:
     """Return what a bundle is of, None where it is none of one project; OSError."""
-    found = _HEAD.match(files.piece(path, 0, _HEAD_BYTES))
+    found = _HEAD.match(pieces.piece(path, 0, _HEAD_BYTES))
     return Head(found[3].decode(), found[2].decode(), (found[1] or b"sha1").decode(), found.end()) if found else None
 
 
@@ -38,7 +38,7 @@ def is_whole(path: str) -> bool:
         return False
     reckoned = hashlib.new(found.hashed, usedforsecurity=False)
     at, size = found.end, os.lstat(path).st_size - reckoned.digest_size
-    while at < size and (data := files.piece(path, at, min(_PIECE, size - at))):
+    while at < size and (data := pieces.piece(path, at, min(_PIECE, size - at))):
         reckoned.update(data)
         at += len(data)
-    return at == size and files.piece(path, size, reckoned.digest_size) == reckoned.digest()
+    return at == size and pieces.piece(path, size, reckoned.digest_size) == reckoned.digest()

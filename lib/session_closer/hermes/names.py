@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from ..system import files, pieces
+from ..system import pieces
 from . import kinds
 
 _LONGEST = 96
@@ -85,9 +85,9 @@ def inside(path: str) -> frozenset[str]:
 
     No more is read than its head, where that names one.
     """
-    head = files.piece(path, 0, _HEAD)
+    head = pieces.piece(path, 0, _HEAD)
     found = _ids(head)
-    return found if found or len(head) < _HEAD else _ids(files.piece(path, 0, _WHOLE))
+    return found if found or len(head) < _HEAD else _ids(pieces.piece(path, 0, _WHOLE))
 
 
 def _ids(text: bytes) -> frozenset[str]:

@@ -14,7 +14,8 @@ from ..core import names
 from ..core.errors import Refused
 from ..core.escape import shell_word
 from ..system import flock, trust
-from ..system.files import is_no_file, listed, piece
+from ..system.files import is_no_file, listed
+from ..system.pieces import piece
 from .written import RECORD, read_record
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
+import msgspec
+
 from ..core.durable import Move
 from .record import SessionRecord, StoreRecord
 
@@ -41,6 +43,15 @@ class Source(NamedTuple):
     def restores(self) -> bool:
         """Whether it is of a run that brought sessions back."""
         return restores(self.bare or self.stores)
+
+
+class Span(msgspec.Struct, frozen=True, gc=False):
+    """Where the entry of a file store stands in a backup beside its index: a plain name, bytes, and their sha256."""
+
+    backup: str
+    offset: int
+    length: int
+    sha256: str
 
 
 class ChosenSession(NamedTuple):

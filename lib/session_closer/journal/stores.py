@@ -9,7 +9,7 @@ from typing import NamedTuple, overload
 
 from ..core.errors import StorageFailed
 from ..system import trust
-from ..system.files import Pieces
+from ..system.pieces import Pieces
 from .codec import decode, decode_store, read_back
 from .record import END, STORES, Damaged, RunRecord, StoreRecord
 

@@ -21,7 +21,7 @@ from ..journal.source import Origin, Source
 from ..system import files
 from ..system.clock import Clock
 from . import found, remains, stores
-from .files import document
+from .files import values
 from .files.store import parse, read_index
 from .found import FOUND, Find
 from .home import Home
@@ -107,7 +107,7 @@ def _renamed(where: Home, source: Source, find: Find, key: str) -> Source:
 
 def _with_key(where: Home, find: Find, store: StoreRecord, session: SessionRecord, key: str) -> SessionRecord:
     held = entry_of(store, session)
-    value = document.member(held)[1] if store.era == "files" else held
+    value = values.member(held)[1] if store.era == "files" else held
     return _placed(where, find, key, value, session.moves).but(events=session.events)
 
 
@@ -165,7 +165,7 @@ def _text(value: Any) -> str:
 def _value_in(backup: str, agent: str, key: str) -> str | None:
     """Return the entry that a backup of an index has for a key; None where it has none any more."""
     members = parse(read_index(backup)[0], backup, agent)
-    return document.member(members.member_bytes(key).decode("utf-8"))[1] if key in members.members else None
+    return values.member(members.member_bytes(key).decode("utf-8"))[1] if key in members.members else None
 
 
 def _recorded(find: Find, key: str, entry: dict[str, Any], value: str, moves: tuple[Move, ...]) -> SessionRecord:

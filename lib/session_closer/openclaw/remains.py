@@ -17,7 +17,7 @@ from typing import NamedTuple
 from ..core import keys, names
 from ..core.errors import CloserError
 from ..core.model import Session
-from ..system import files
+from ..system import files, pieces
 from . import stores
 from .files.store import parse, read_index
 from .home import Home
@@ -144,7 +144,7 @@ def key_in_trajectory(made: Scene, session_id: str) -> str | None:
     if name is None:
         return None
     try:
-        line = files.piece(os.path.join(made.folder, name), 0, _LINE_BYTES).partition(b"\n")[0]
+        line = pieces.piece(os.path.join(made.folder, name), 0, _LINE_BYTES).partition(b"\n")[0]
         event = json.loads(line)
     except (OSError, ValueError, RecursionError):
         return None
@@ -154,4 +154,4 @@ def key_in_trajectory(made: Scene, session_id: str) -> str | None:
 
 def first_line(folder: str, name: str) -> bytes:
     """Return the beginning of a file's first line; OSError where it cannot be read."""
-    return files.piece(os.path.join(folder, name), 0, _LINE_BYTES).partition(b"\n")[0]
+    return pieces.piece(os.path.join(folder, name), 0, _LINE_BYTES).partition(b"\n")[0]

@@ -18,11 +18,11 @@ from ..core.model import Status
 from ..journal import history
 from ..journal.checks import raw_entry
 from ..journal.record import SessionRecord, StoreRecord
-from ..journal.source import Chosen, Origin
-from ..ports.undo import Item, Span
-from ..system import files
+from ..journal.source import Chosen, Origin, Span
+from ..ports.undo import Item
+from ..system import files, pieces
 from ..system.disk import Disk
-from .files import document
+from .files import values
 from .home import Home
 from .shelf import Shelf, put_away_since
 
@@ -44,8 +44,8 @@ def with_way_out(chosen: Sequence[Chosen], items: list[Item]) -> list[Item]:
     hint, told = "--as KEY brings it back beside it, under another key", []
     for item in items:
         why = {one.kind: one.note for one in item.effects if one.kind in ("settings", "transcript")}
-        found = item._replace(left_out={**item.left_out, **why})
-        told.append(found._replace(error=f"{item.error}; {hint}") if item.status is Status.CONFLICT else found)
+        found = item.but(left_out={**item.left_out, **why})
+        told.append(found.but(error=f"{item.error}; {hint}") if item.status is Status.CONFLICT else found)
     return told
 
 
@@ -74,18 +74,18 @@ def with_files(
                 continue
         wrong = measuring.change(folder, move)
         if wrong is not None and not is_kept(move.target):
-            return item._replace(status=Status.FAILED, error=f"{escape.quoted(move.target)} {wrong}")
+            return item.but(status=Status.FAILED, error=f"{escape.quoted(move.target)} {wrong}")
         if is_there:
-            return item._replace(status=Status.CONFLICT, error=f"{escape.quoted(move.source)} is there again")
+            return item.but(status=Status.CONFLICT, error=f"{escape.quoted(move.source)} is there again")
         back.append(move)
-    return item._replace(moves=tuple(moves if len(back) == len(moves) else back), until=until_of(back, kept))
+    return item.but(moves=tuple(moves if len(back) == len(moves) else back), until=until_of(back, kept))
 
 
 def _is_what_was(folder: str, move: Move) -> bool:
     return measuring.change(folder, move.but(target=move.source)) is None
 
 
-def entry_of(recorded: StoreRecord, session: SessionRecord, held: files.Pieces | None = None) -> str:
+def entry_of(recorded: StoreRecord, session: SessionRecord, held: pieces.Pieces | None = None) -> str:
     """Return the member that a file store had for a session; Refused where its backup is not what it was.
 
     `held` keeps the backup open for the next one.
@@ -94,8 +94,8 @@ def entry_of(recorded: StoreRecord, session: SessionRecord, held: files.Pieces |
         return session.entry
     span = span_of(recorded, session)
     entry = bytes_at(recorded.path, span, held).decode("utf-8")
-    if not document.is_member(entry, session.key):
-        raise Refused(f"what {_path(recorded.path, span)} has there is another session's")
+    if not values.is_member(entry, session.key):
+        raise Refused(f"what {_beside(recorded.path, span.backup)} has there is another session's")
     return entry
 
 
@@ -105,11 +105,11 @@ def span_of(recorded: StoreRecord, session: SessionRecord) -> Span:
     return Span(recorded.backup, session.offset, session.length, session.sha256)
 
 
-def bytes_at(index: str, span: Span, held: files.Pieces | None = None) -> bytes:
+def bytes_at(index: str, span: Span, held: pieces.Pieces | None = None) -> bytes:
     """Return the member that a backup beside an index has; Refused where that is not what it was."""
-    path = _path(index, span)
+    path = _beside(index, span.backup)
     try:
-        raw = (held.of if held is not None else files.piece)(path, span.offset, span.length)
+        raw = (held.of if held is not None else pieces.piece)(path, span.offset, span.length)
     except OSError as problem:
         raise Refused(f"its backup {path} cannot be read: {problem.strerror}") from None
     if hashlib.sha256(raw).hexdigest() != span.sha256:
@@ -117,8 +117,13 @@ def bytes_at(index: str, span: Span, held: files.Pieces | None = None) -> bytes:
     return raw
 
 
-def _path(index: str, span: Span) -> str:
-    return f"{index.rpartition('/')[0]}/{span.backup}"
+def backup_of(recorded: StoreRecord) -> str:
+    """Return the path of the backup that a record names, beside its index."""
+    return _beside(recorded.path, str(recorded.backup))
+
+
+def _beside(index: str, backup: str) -> str:
+    return f"{index.rpartition('/')[0]}/{backup}"
 
 
 def make_folder(disk: Disk, folder: str) -> None:

@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, groupby, islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import msgspec
 
 from ..core.actions import How
 from ..core.effects import Effect, Lost, lost
 from ..core.errors import StorageFailed
 from ..core.model import Status
 from ..core.report import Outcome, Remainder, together, total
-from ..journal.source import ChosenSession
+from ..journal.source import ChosenSession, Span
 
 if TYPE_CHECKING:
     from ..core.durable import Move
@@ -24,16 +26,7 @@ _BACK = frozenset({Status.RESTORED, Status.WOULD_RESTORE})
 _NOT_REACHED = "not reached"
 
 
-class Span(NamedTuple):
-    """Where the entry of a file store stands in a backup beside its index: a plain name, bytes, and their sha256."""
-
-    backup: str
-    offset: int
-    length: int
-    sha256: str
-
-
-class Item(NamedTuple):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """One session that is to be brought back, or one file that belonged to none: it is `lone`, its name is the key.
 
     `entry` is its member in a file store, or its `entry_json`, "" where `span` says where that is. `moves` are the
@@ -67,6 +60,10 @@ class Item(NamedTuple):
     def is_wanted(self) -> bool:
         """Whether it is still to be brought back."""
         return self.status is Status.WOULD_RESTORE
+
+    def but(self, **changes: Any) -> Self:
+        """Return the same with other fields."""
+        return msgspec.structs.replace(self, **changes)
 
     def not_restored(self) -> tuple[Lost, ...]:
         """Return what is not as it was once it is back."""
@@ -113,7 +110,7 @@ class _Lot(NamedTuple):
         for one in self.anew():
             if isinstance(one, ChosenSession):
                 made = recorded_item(one, like.agent)
-                yield made._replace(status=like.status, until=like.until, error=like.error)
+                yield made.but(status=like.status, until=like.until, error=like.error)
 
     def outcomes(self, most: int | None) -> tuple[list[Outcome], list[Remainder]]:
         """Return the rows of so many at most, and what there is beside them."""
@@ -222,7 +219,7 @@ class Returns:
         """Note what is to become of these, which may be otherwise than before."""
         for agent, some in groupby(items, key=lambda item: item.agent):
             # Who brings back decides anew, and the entries of all stores may be large.
-            own = {item.key: item._replace(entry="") if item.entry else item for item in some}
+            own = {item.key: item.but(entry="") if item.entry else item for item in some}
             known = self._items.get(agent)
             if isinstance(known, _Lot) and known.number == len(own):
                 self._items[agent] = own
@@ -231,26 +228,26 @@ class Returns:
 
     def back(self, item: Item) -> None:
         """Note that it is back."""
-        self._note(self._known(item)._replace(status=Status.RESTORED))
+        self._note(self._known(item).but(status=Status.RESTORED))
 
     def conflict(self, item: Item, why: str) -> None:
         """Note that something else is in its place."""
-        self._note(self._known(item)._replace(status=Status.CONFLICT, error=why))
+        self._note(self._known(item).but(status=Status.CONFLICT, error=why))
 
     def failed(self, item: Item, why: str) -> None:
         """Note that it is not back."""
-        self._note(self._known(item)._replace(status=Status.FAILED, error=why))
+        self._note(self._known(item).but(status=Status.FAILED, error=why))
 
     def without(self, item: Item, reasons: Mapping[str, str], error: str | None = None) -> None:
         """Note what belongs to it and is not back, by kind or id; `error` where a person has to see to that."""
         known = self._known(item)
         left_out = MappingProxyType({**known.left_out, **reasons})
-        self._note(known._replace(left_out=left_out, error=known.error or error))
+        self._note(known.but(left_out=left_out, error=known.error or error))
 
     def amiss(self, item: Item, more: Sequence[Lost], error: str | None = None) -> None:
         """Note what else is not as it was; `error` where a person has to see to that."""
         known = self._known(item)
-        self._note(known._replace(left=(*known.left, *more), error=error or known.error))
+        self._note(known.but(left=(*known.left, *more), error=error or known.error))
 
     def end(self) -> None:
         """Note that the run has not come to what is still to be brought back."""
@@ -258,7 +255,7 @@ class Returns:
             own = self._items[agent]
             if isinstance(own, _Lot):
                 # What makes each of them may be what has ended the run.
-                self._items[agent] = own._replace(like=own.like._replace(status=Status.FAILED, error=_NOT_REACHED))
+                self._items[agent] = own._replace(like=own.like.but(status=Status.FAILED, error=_NOT_REACHED))
                 continue
             for item in self.of(agent):
                 if item.is_wanted:

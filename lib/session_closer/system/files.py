@@ -263,38 +263,3 @@ def _found(path: str, *, follow: bool) -> os.stat_result | None:
         if problem.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             raise
         return None
-
-
-def piece(path: str, offset: int, length: int) -> bytes:
-    """Return so many bytes of a regular file; fewer where it is shorter."""
-    with Pieces() as pieces:
-        return pieces.of(path, offset, length)
-
-
-class Pieces:
-    """Pieces of regular files; the file that the last one was of stays open until the `with` has ended."""
-
-    _path, _descriptor, _size = "", -1, 0
-
-    def __enter__(self) -> Pieces:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-        self._path, self._descriptor = "", -1
-
-    def of(self, path: str, offset: int, length: int) -> bytes:
-        """Return so many bytes of a file; fewer where it is shorter."""
-        if path != self._path:
-            self._open(path)
-        # pread takes as much memory as it is asked for, and a record that was tampered with may ask for anything.
-        return os.pread(self._descriptor, max(0, min(length, self._size - offset)), offset)
-
-    def _open(self, path: str) -> None:
-        self.__exit__()
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        found = os.fstat(self._descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "is not a regular file", path)
-        self._path, self._size = path, found.st_size

@@ -6,10 +6,12 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from typing import BinaryIO
+from io import BufferedReader, FileIO
 
 PIECE = 1 << 20
 _FEW = 64 << 10
+# Of small pieces that lie one behind the other so much is read at once; of more than this, fresh memory costs more.
+_AHEAD = 64 << 10
 
 
 def chunks(path: str) -> Iterator[bytes]:
@@ -37,9 +39,64 @@ def head(folder: int, name: str, length: int) -> bytes:
         os.close(descriptor)
 
 
-def opened(path: str) -> BinaryIO:
+def opened(path: str) -> BufferedReader:
     """Return a regular file, opened to be read in any lengths, or by its lines."""
-    return os.fdopen(_opened(path), "rb", buffering=PIECE)
+    return BufferedReader(FileIO(_opened(path)), PIECE)
+
+
+def piece(path: str, offset: int, length: int) -> bytes:
+    """Return so many bytes of a regular file; fewer where it is shorter."""
+    with Pieces() as held:
+        return held.of(path, offset, length)
+
+
+class Pieces:
+    """Pieces of regular files; the file that the last one was of stays open until the `with` has ended."""
+
+    _path, _descriptor, _size = "", -1, 0
+
+    def __init__(self) -> None:
+        # Fresh memory for each piece would cost more than the piece.
+        self._room = memoryview(b"")
+        self._at, self._filled = 0, 0
+
+    def __enter__(self) -> Pieces:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._path, self._descriptor = "", -1
+        self._at, self._filled = 0, 0
+
+    def of(self, path: str, offset: int, length: int) -> bytes:
+        """Return so many bytes of a file; fewer where it is shorter."""
+        length = self._there(path, offset, length)
+        return os.pread(self._descriptor, length, offset)
+
+    def shown(self, path: str, offset: int, length: int) -> memoryview:
+        """Return the same without a copy, until the next piece is shown."""
+        length = self._there(path, offset, length)
+        if not self._at <= offset <= self._at + self._filled - length:
+            if len(self._room) < max(length, _AHEAD):
+                self._room = memoryview(bytearray(max(length, _AHEAD)))
+            self._at, self._filled = offset, os.preadv(self._descriptor, [self._room], offset)
+        begin = offset - self._at
+        return self._room[begin : min(begin + length, self._filled)]
+
+    def _there(self, path: str, offset: int, length: int) -> int:
+        """Open a file unless it is, and return how many of these bytes it has: what was tampered with asks for any."""
+        if offset < 0:
+            # To preadv -1 is wherever the file was read last.
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+        if path != self._path:
+            self._open(path)
+        return max(0, min(length, self._size - offset))
+
+    def _open(self, path: str) -> None:
+        self.__exit__()
+        self._descriptor = _opened(path)
+        self._path, self._size = path, os.fstat(self._descriptor).st_size
 
 
 def _opened(path: str) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from session_closer.openclaw.files import returnable
 from session_closer.operations import apply
 from session_closer.operations import restore as restoring
 from session_closer.system.disk import Disk
@@ -162,6 +163,42 @@ def backup_is_written_to(store: Store) -> None:
     backup.write_bytes(backup.read_bytes().replace(KELLY.encode(), KELLY.upper().encode()))
 
 
+@pytest.fixture(params=[returnable.LARGE, 0], ids=["each entry is hashed", "backups are hashed as a whole"])
+def hashed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have backups looked at either way."""
+    monkeypatch.setattr(returnable, "LARGE", request.param)
+
+
+def entry_in_backup_is_written_to(store: Store) -> None:
+    backup = backup_of(store)
+    raw = backup.read_bytes()
+    at = raw.index(b'"updatedAt":', raw.index(f'"{KELLY}":'.encode())) + len(b'"updatedAt": ')
+    backup.write_bytes(raw[:at] + b"9" + raw[at + 1 :])
+
+
+@pytest.mark.usefixtures("hashed")
+@pytest.mark.parametrize("words", [("--dry-run",), ()])
+def test_what_a_backup_does_not_hold_any_more_stays_away_and_all_else_is_back(
+    store: Store, words: tuple[str, ...]
+) -> None:
+    gone = close(store, *set(store.listed()) - {LEAD + "main"})["results"]
+    assert store.listed() == [LEAD + "main"]
+    entry_in_backup_is_written_to(store)
+    answer = restore(store, "last", *words)
+    back = "would_restore" if words else "restored"
+    assert (answer.code, statuses(answer)) == (1, {one["key"]: back for one in gone} | {KELLY: "failed"})
+    assert "is not what it was" in rows(answer)[KELLY]["error"]
+
+
+@pytest.mark.usefixtures("hashed")
+def test_a_backup_that_cannot_be_read_is_told_of_each(store: Store) -> None:
+    close(store, "kelly-dashboard", "topics")
+    backup_of(store).unlink()
+    answer = restore(store, "last", "--dry-run")
+    assert (answer.code, set(statuses(answer).values())) == (1, {"failed"})
+
+
+@pytest.mark.usefixtures("hashed")
 @pytest.mark.parametrize(
     ("spoil", "ended", "says"),
     [
@@ -170,6 +207,7 @@ def backup_is_written_to(store: Store) -> None:
         (archive_is_written_to, "failed", "does not hold what was archived"),
         (archive_goes, "failed", "is gone"),
         (backup_is_written_to, "failed", "is not what it was"),
+        (entry_in_backup_is_written_to, "failed", "is not what it was"),
     ],
 )
 def test_what_changes_between_the_look_and_the_lock_is_seen_under_the_lock(

@@ -126,7 +126,7 @@ def test_an_archive_that_memory_search_finds_is_named() -> None:
     moves = (Move("s.jsonl", "s.jsonl.deleted.zst"),)
     item = Item(ALPHA, "project-lead", ALPHA, "s", Status.RESTORED, How.DELETE, moves=moves)
     assert returnable.with_twice(item).not_restored() == ()
-    indexed = item._replace(effects=(Effect("memory", "", "", 1, "kept", "exact"),))
+    indexed = item.but(effects=(Effect("memory", "", "", 1, "kept", "exact"),))
     (left,) = returnable.with_twice(indexed).not_restored()
     assert (left.kind, left.count) == ("file:agents/project-lead/sessions/", 1)
     assert moves[0].target in left.why

@@ -24,7 +24,7 @@ from session_closer.openclaw.files.port import Files
 from session_closer.operations import apply
 from session_closer.ports.undo import Item, Returns
 from session_closer.render import excerpt, text
-from session_closer.system.files import Pieces
+from session_closer.system.pieces import Pieces
 from support.commands import Result, restore, run, run_json
 from support.restore import close, edit_receipt
 from support.stores import Store

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ...core.errors import CorruptStore
 from .members import Document, Member, Row
-from .values import NUL, Values, decoded
+from .values import COLON, NUL, Values, decoded
 
 MAX_BYTES = 512 * 1024 * 1024
 TOO_DEEP = "is nested deeper than it can be checked"
@@ -22,11 +22,9 @@ _CHUNK = 1 << 20
 # From here on msgspec is worth its import.
 LARGE = 8 << 20
 _BLANK = re.compile(rb"[ \t\n\r]*")
-_COLON = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
 # What stands between two members where a store shows none.
 _GAP = b",\n  "
 _COMMA = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*")
-_COLON_IN_TEXT = re.compile(_COLON.pattern.decode())
 
 
 def nothing(key: str, values: Any) -> None:
@@ -74,7 +72,7 @@ def check_text(raw: bytes) -> bool:
 
 
 def _scan(raw: bytes, pick: Callable[[str, Any], Row], *, ascii_only: bool) -> Document[Row]:
-    blank, colon, comma, value_at = _BLANK.match, _COLON.match, _COMMA.match, Values(raw).at
+    blank, colon, comma, value_at = _BLANK.match, COLON.match, _COMMA.match, Values(raw).at
     inside = _inside(raw)
     members: dict[str, Member[Row]] = {}
     at = _end(blank(raw, inside))
@@ -225,24 +223,6 @@ def without(document: Document[Row], remove: Collection[str]) -> Document[Row]:
 def _shell(document: Document[Any]) -> bytes:
     """Return what stands around the members: up to the opening brace and from the closing one on."""
     return document.raw[: document.inside] + document.raw[document.close :]
-
-
-def member(text: str) -> tuple[str, str]:
-    """Return key and value of one member, `"key": value`, the value as text; raise CorruptStore."""
-    key, end = decoded(text, 0)
-    colon = _COLON_IN_TEXT.match(text, end)
-    if colon is None or not isinstance(key, str):
-        raise CorruptStore("is not a member of a store")
-    return key, text[colon.end() :]
-
-
-def is_member(text: str, key: str) -> bool:
-    """Tell whether a text is the member of this key; raise CorruptStore for what is none."""
-    spelled = f'"{key}"'
-    # Hardly a key has an escape, and a value may be large.
-    if text.startswith(spelled) and "\\" not in key and '"' not in key and key.isprintable():
-        return _COLON_IN_TEXT.match(text, len(spelled)) is not None
-    return member(text)[0] == key
 
 
 def same_value(one: bytes | None, other: bytes | None) -> bool:

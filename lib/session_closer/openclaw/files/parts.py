@@ -17,7 +17,7 @@ from ...journal.source import ChosenSession
 from ..home import Home
 from ..taken import taken
 from ..undo import entry_of
-from . import document
+from . import values
 from .store import FileStore
 
 
@@ -35,7 +35,7 @@ def parts(home: Home, store: FileStore, session: Session, snapshot: Snapshot, *,
 def put_away(home: Home, store: FileStore, chosen: ChosenSession, *, with_media: bool) -> Iterator[Parts]:
     """Give one session as its archives have it; Refused where one of them is not what was put away."""
     session = chosen.session
-    value = document.member(entry_of(chosen.store, session))[1]
+    value = values.member(entry_of(chosen.store, session))[1]
     for move in session.moves:
         if wrong := measuring.change(store.folder, move):
             raise Refused(f"{move.target} {wrong}", "restore-sessions RECEIPT --check", name="gone")

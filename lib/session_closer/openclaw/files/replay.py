@@ -10,7 +10,7 @@ from typing import Any
 from ...core.errors import Refused
 from ...core.model import Session
 from ...journal.record import Damaged, SessionRecord, StoreRecord
-from ...system import files
+from ...system import files, pieces
 from ...system.disk import Disk
 from . import commit, document
 from .lock import StoreLock
@@ -108,13 +108,13 @@ def _intended(store: StoreRecord, before: Document[Session]) -> bytes:
     sessions = [session for session in store.sessions if session.route == "files"]
     if store.restores:
         # One whose entry was there already was to get its files only.
-        with files.Pieces() as held:
+        with pieces.Pieces() as held:
             added = [_entry(store, session, held) for session in sessions if session.key not in before.members]
         return document.edit(before, append=added)
     return document.edit(before, remove={session.key for session in sessions})
 
 
-def _entry(store: StoreRecord, session: SessionRecord, held: files.Pieces) -> bytes:
+def _entry(store: StoreRecord, session: SessionRecord, held: pieces.Pieces) -> bytes:
     """Return the member that was to be brought back; raise Damaged where its backup does not have it any more."""
     if session.entry is not None:
         return session.entry.encode("utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ...artifacts import engine, measuring
@@ -20,7 +20,7 @@ from ...journal.record import Kept, StoreRecord
 from ...journal.source import Chosen
 from ...ports.store import Ledger
 from ...ports.undo import Item, Returns
-from ...system import files
+from ...system import pieces
 from .. import from_bundle
 from ..installation import Installation
 from ..undo import bytes_at, make_folder, recorded
@@ -62,7 +62,7 @@ def restore_store(
     if any("/" not in move.source for item in todo for move in item.moves):
         make_folder(here.disk, store.folder)
     warnings: list[str] = []
-    planned = _planned(live, todo, {one.name: one for one in some}, warnings.append)
+    planned = _planned(live, todo, some, warnings.append)
     record = _prepare(here, store, live, todo, name)
     record = record.but(kept=_kept(some), installs=planned.new.sha256 if planned.new is not None else "")
     ledger.note_first(record)
@@ -78,11 +78,11 @@ def restore_store(
 
 
 class _Planned(NamedTuple):
-    """The store with the entries of these keys, and by key what says where they were: if nobody writes meanwhile."""
+    """The store with the entries of these keys, and what says where they were: if nobody writes meanwhile."""
 
     keys: tuple[str, ...]
     new: _New | None
-    closed_in: Mapping[str, Chosen]
+    some: Sequence[Chosen]
 
 
 class _New(NamedTuple):
@@ -93,11 +93,11 @@ class _New(NamedTuple):
 
 
 def _planned(
-    live: Document[Session], todo: Sequence[Item], closed_in: Mapping[str, Chosen], warn: Callable[[str], None]
+    live: Document[Session], todo: Sequence[Item], some: Sequence[Chosen], warn: Callable[[str], None]
 ) -> _Planned:
     absent = [item for item in todo if not item.lone and item.key not in live.members]
-    new = _with_entries(live, absent, closed_in, warn) if absent else None
-    return _Planned(tuple(item.key for item in absent), new, closed_in)
+    new = _with_entries(live, absent, some, warn) if absent else None
+    return _Planned(tuple(item.key for item in absent), new, some)
 
 
 def _prepare(
@@ -132,7 +132,7 @@ def _held(store: FileStore, item: Item, source: str) -> Item:
     """Return an item with its entry where that is in another backup than this one."""
     if item.span is None or item.span.backup == source:
         return item
-    return item._replace(entry=bytes_at(store.index, item.span).decode("utf-8"), span=None)
+    return item.but(entry=bytes_at(store.index, item.span).decode("utf-8"), span=None)
 
 
 def _kept(some: Sequence[Chosen]) -> tuple[Kept, ...]:
@@ -192,7 +192,7 @@ def _entries_back(
                 break
             new = planned.new
             if new is None or live is not share.planned or planned.keys != tuple(item.key for item in absent):
-                new = _with_entries(live, absent, planned.closed_in, share.warnings.append)
+                new = _with_entries(live, absent, planned.some, share.warnings.append)
                 share.record = share.record.but(installs=new.sha256)
                 share.note(share.record)
             install(here.disk, share, live, new.document, lock)
@@ -225,19 +225,20 @@ def _read(store: FileStore) -> Document[Session]:
 
 
 def _with_entries(
-    live: Document[Any], items: Sequence[Item], closed_in: Mapping[str, Chosen], warn: Callable[[str], None]
+    live: Document[Any], items: Sequence[Item], some: Sequence[Chosen], warn: Callable[[str], None]
 ) -> _New:
     """Return the store with the entries: where they were if nothing else has changed since, else at the end.
 
     Refused where a backup does not have them any more.
     """
-    recorded = {one.at: one.store for one in closed_in.values()}
+    recorded = {one.at: one.store for one in some}
+    closed_in = {one.name: one.at for one in some} if len(recorded) > 1 else {}
     new = _New(live, "")
     # What was closed last was closed in a store without the rest.
     for at, store in sorted(recorded.items(), reverse=True):
-        some = [item for item in items if closed_in[item.key].at == at]
-        if some:
-            new = _where_they_were(new.document, some, store, warn) or _at_the_end(new.document, some, store)
+        own = [item for item in items if closed_in.get(item.key, at) == at]
+        if own:
+            new = _where_they_were(new.document, own, store, warn) or _at_the_end(new.document, own, store)
     return new
 
 
@@ -246,7 +247,7 @@ def _hashed(new: Document[Any]) -> _New:
 
 
 def _at_the_end(live: Document[Any], items: Sequence[Item], closed_in: StoreRecord) -> _New:
-    with files.Pieces() as held:
+    with pieces.Pieces() as held:
         entries = [
             item.entry.encode("utf-8") if item.span is None else bytes_at(closed_in.path, item.span, held)
             for item in items

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,23 +17,29 @@ from ...core.claims import Claims
 from ...core.durable import Move
 from ...core.errors import CloserError
 from ...core.model import Session, Status
+from ...journal.record import SessionRecord, StoreRecord
 from ...journal.source import Chosen, ChosenFile, ChosenSession, Origin
 from ...ports.undo import Item, recorded_item
-from ...system import files
+from ...system import files, pieces
 from ..from_bundle import is_held
 from ..home import Home
 from ..shelf import Shelf
-from ..undo import entry_of, seconds_kept, shelf_of, until_of, with_files, with_way_out
-from . import document
+from ..undo import backup_of, entry_of, seconds_kept, shelf_of, until_of, with_files, with_way_out
+from . import values
 from .index import live_or_empty
 from .members import Document
 from .store import FileStore
 
 
+# A larger backup is hashed by a thread of its own.
+LARGE = files.PIECE
+
+
 class Look(NamedTuple):
     """A store as it is now, what its sessions use, what was put away of it, and for how many seconds that is kept.
 
-    `names` were in its folder; `held` keeps the backup open that entries are read from.
+    `names` were in its folder; `held` keeps the backup open that entries are read from. Those of the stores at `sound`
+    are hashed as a whole meanwhile.
     """
 
     store: FileStore
@@ -40,7 +48,8 @@ class Look(NamedTuple):
     shelf: Callable[[], Shelf]
     kept: float | None
     names: frozenset[str]
-    held: files.Pieces
+    held: pieces.Pieces
+    sound: Collection[int] = ()
 
     def has(self, name: str) -> bool:
         """Tell whether a name is there: one look at the folder, and not one at each file."""
@@ -75,16 +84,62 @@ def look(home: Home, store: FileStore, chosen: Sequence[Chosen], before: Before 
     live = live_or_empty(store.index, store.agent, anew=begins(chosen))
     there = frozenset(files.listed(store.folder))
     # Ahead of all that is read of them.
-    stamps = {path: measuring.stamp(path) for path in {*filter(None, map(_backup_of, chosen))}}
+    backups = _backups(chosen)
+    stamps = {each.path: measuring.stamp(each.path) for each in backups.values()}
     named = hashlib.sha256("\0".join(sorted(there)).encode("utf-8", "surrogateescape")).hexdigest()
-    known = before.items if before is not None and before[:2] == (named, stamps) else {}
-    with files.Pieces() as held:
+    is_as_before = before is not None and before[:2] == (named, stamps)
+    known = before.items if before is not None and is_as_before else {}
+    sums = {} if is_as_before else _begun(backups)
+    with pieces.Pieces() as held:
         claims = Claims.of(member.row for member in live.members.values())
         shelf, kept = shelf_of(home, store.agent, chosen), seconds_kept(home, in_files=True)
-        seen = Look(store, live, claims, shelf, kept, there, held)
-        again = (_as_before(seen, one, _known(seen, one, known)) or _back(seen, one) for one in chosen)
-        items = with_way_out(chosen, list(again))
+        seen = Look(store, live, claims, shelf, kept, there, held, sums.keys())
+        items = _items(seen, chosen, known)
+        if any(made() != backups[at].sha256 for at, made in sums.items()):
+            # Which entries are not what they were is told of each.
+            items = _items(seen._replace(sound=()), chosen, known)
+        items = with_way_out(chosen, items)
     return Found(live, items, Before(named, stamps, _bare(chosen, items)))
+
+
+class _Backup(NamedTuple):
+    """A backup from which entries are wanted: its bytes and their sha256 when it was made, and how many are wanted."""
+
+    path: str
+    size: int
+    sha256: str
+    wanted: int
+
+
+def _backups(chosen: Sequence[Chosen]) -> Mapping[int, _Backup]:
+    """Return by the places of their stores the backups that have entries which no record holds."""
+    stores: dict[int, StoreRecord] = {}
+    wanted: Counter[int] = Counter()
+    for one in chosen:
+        if isinstance(one, ChosenSession) and one.session.entry is None and one.store.backup is not None:
+            stores[one.at] = one.store
+            wanted[one.at] += one.session.length
+    return {at: _Backup(backup_of(each), each.size, each.sha256, wanted[at]) for at, each in stores.items()}
+
+
+def _begun(backups: Mapping[int, _Backup]) -> Mapping[int, Callable[[], str]]:
+    """Begin to hash those of which nearly all is wanted; return what waits for each hash, "" where there is none."""
+    return {
+        at: measuring.beside(partial(_sum, each.path))
+        for at, each in backups.items()
+        if each.size > LARGE and each.wanted * 2 > each.size
+    }
+
+
+def _sum(path: str) -> str:
+    try:
+        return measuring.sum_of(path)
+    except OSError:
+        return ""
+
+
+def _items(seen: Look, chosen: Sequence[Chosen], known: Mapping[tuple[int, str], Item] | None) -> list[Item]:
+    return [_as_before(seen, one, _known(seen, one, known)) or _back(seen, one) for one in chosen]
 
 
 def _known(seen: Look, one: Chosen, known: Mapping[tuple[int, str], Item] | None) -> Item | None:
@@ -97,16 +152,8 @@ def _bare(chosen: Sequence[Chosen], items: Sequence[Item]) -> Mapping[tuple[int,
     if chosen[0].source.bare and all(item.as_recorded for item in items):
         return None
     return {
-        (one.at, one.name): item._replace(entry="") if item.entry else item
-        for one, item in zip(chosen, items, strict=True)
+        (one.at, one.name): item.but(entry="") if item.entry else item for one, item in zip(chosen, items, strict=True)
     }
-
-
-def _backup_of(one: Chosen) -> str | None:
-    """Return the path of the backup that has an entry, None where it is held, or there is none."""
-    if isinstance(one, ChosenFile) or one.session.entry is not None or one.store.backup is None:
-        return None
-    return f"{one.store.path.rpartition('/')[0]}/{one.store.backup}"
 
 
 def _as_before(seen: Look, one: Chosen, item: Item | None) -> Item | None:
@@ -121,7 +168,7 @@ def _as_before(seen: Look, one: Chosen, item: Item | None) -> Item | None:
         if "/" in move.source or measuring.change(seen.store.folder, move) is not None:
             return None
     # What a stamp does not show is found when the bytes are taken that are installed.
-    return item if item.span is not None else item._replace(entry=one.session.entry or "")
+    return item if item.span is not None else item.but(entry=one.session.entry or "")
 
 
 def _back(seen: Look, one: Chosen) -> Item:
@@ -137,31 +184,31 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
     if (usual := _usual(seen, one)) is not None:
         return usual
     recorded, session, live = one.store, one.session, seen.live
-    item = recorded_item(one, seen.store.agent)._replace(moves=(), as_recorded=False)
+    item = recorded_item(one, seen.store.agent).but(moves=(), as_recorded=False)
     member = live.members.get(session.key)
     there = member is not None and member.row.session_id == session.session_id
     if member is not None and not there:
-        return item._replace(status=Status.CONFLICT, error="the key is in use again, by another session")
+        return item.but(status=Status.CONFLICT, error="the key is in use again, by another session")
     if recorded.era != FileStore.era:
         if there:
-            return item._replace(status=Status.ALREADY_RESTORED)
-        return item._replace(status=Status.FAILED, error="it was closed in a database, and the agent has files now")
+            return item.but(status=Status.ALREADY_RESTORED)
+        return item.but(status=Status.FAILED, error="it was closed in a database, and the agent has files now")
     try:
         entry = live.member_bytes(session.key).decode("utf-8") if there else entry_of(recorded, session, seen.held)
     except CloserError as problem:
-        return item._replace(status=Status.FAILED, error=problem.message)
+        return item.but(status=Status.FAILED, error=problem.message)
     moves = tuple([_as_it_is_now(seen, move) for move in session.moves])
-    moves += tuple(_left_for_another(seen, entry, {move.source for move in session.moves}))
+    moves += _left_for_another(seen, session, values.member(entry)[1])
     held = is_held(one, seen.store.folder)
-    entered = item if item.span is not None and not there else item._replace(entry=entry, span=None)
+    entered = item if item.span is not None and not there else item.but(entry=entry, span=None)
     found = with_files(
         seen.store.folder, entered, moves, has=seen.has, kept=seen.kept, claims=seen.claims, is_kept=held
     )
     # Where it was written back by hand, or by a gateway, its files may still be put away.
     if there and not (found.is_wanted and found.moves):
-        return item._replace(status=Status.ALREADY_RESTORED)
+        return item.but(status=Status.ALREADY_RESTORED)
     is_so = found.is_wanted and not there and found.moves == session.moves
-    return found._replace(as_recorded=True) if is_so else found
+    return found.but(as_recorded=True) if is_so else found
 
 
 def _usual(seen: Look, one: ChosenSession) -> Item | None:
@@ -173,14 +220,11 @@ def _usual(seen: Look, one: ChosenSession) -> Item | None:
     for move in session.moves:
         if "/" in move.source or move.source in seen.names or measuring.change(seen.store.folder, move) is not None:
             return None
-    try:
-        entry = entry_of(one.store, session, seen.held)
-    except CloserError:
-        return None
-    if next(_left_for_another(seen, entry, {move.source for move in session.moves}), None) is not None:
+    value = _value_in_backup(seen, one)
+    if value is None or _left_for_another(seen, session, value):
         return None
     until = until_of(session.moves, seen.kept)
-    return item if until is None else item._replace(until=until)
+    return item if until is None else item.but(until=until)
 
 
 def _as_it_is_now(seen: Look, move: Move) -> Move:
@@ -192,21 +236,32 @@ def _as_it_is_now(seen: Look, move: Move) -> Move:
     return move if measuring.change(folder, later) else later
 
 
-def _left_for_another(seen: Look, entry: str, known: set[str]) -> Iterator[Move]:
-    """Give the renames of files that stayed as another session used them, which a later run has closed."""
+def _value_in_backup(seen: Look, one: ChosenSession) -> memoryview | None:
+    """Return the value that a backup has of a session, None where that has to be looked into."""
+    session = one.session
+    try:
+        raw = seen.held.shown(backup_of(one.store), session.offset, session.length)
+    except OSError:
+        return None
+    if one.at not in seen.sound and hashlib.sha256(raw).hexdigest() != session.sha256:
+        return None
+    return values.value_in(raw, session.key)
 
-    def lacks(name: str) -> bool:
-        return name not in known and not seen.has(name)
 
-    value = _named(entry)
-    if not names.is_session_id(value.own):
-        return
+def _left_for_another(seen: Look, session: SessionRecord, text: str | memoryview) -> tuple[Move, ...]:
+    """Return the renames of files that stayed as another session used them, which a later run has closed."""
+    value = _named(text)
     named = names.parted(value.path)[1] if isinstance(value.path, str) else ""
-    transcripts = {name for name in (f"{value.own}.jsonl", named) if lacks(name) and names.is_transcript(name)}
-    if transcripts:
-        shelf = seen.shelf()
-        theirs = {name for one in transcripts for name in shelf.owned.get(one.removesuffix(".jsonl"), ())}
-        yield from (Move(name, shelf.latest[name]) for name in sorted(theirs) if lacks(name))
+    known = {move.source for move in session.moves}
+    if known.issuperset((f"{value.own}.jsonl", named)) or not names.is_session_id(value.own):
+        return ()
+    lacks = {name for name in (f"{value.own}.jsonl", named) if name not in known and not seen.has(name)}
+    transcripts = [name for name in lacks if names.is_transcript(name)]
+    if not transcripts:
+        return ()
+    shelf = seen.shelf()
+    theirs = {name for one in transcripts for name in shelf.owned.get(one.removesuffix(".jsonl"), ())}
+    return tuple(Move(name, shelf.latest[name]) for name in sorted(theirs - known) if not seen.has(name))
 
 
 class _Named(msgspec.Struct, gc=False):
@@ -219,19 +274,18 @@ class _Named(msgspec.Struct, gc=False):
 _NAMED = msgspec.json.Decoder(_Named)
 
 
-def _named(entry: str) -> _Named:
-    """Return what a member names, nothing where its value is no object."""
-    text = document.member(entry)[1]
+def _named(text: str | memoryview) -> _Named:
+    """Return what the value of an entry names, nothing where it is no object."""
     try:
         # An entry may have a megabyte, and this decodes no more of it than is asked for.
         return _NAMED.decode(text)
     except (ValueError, RecursionError):
         # What msgspec does not take may be an entry all the same: half a surrogate pair, a number like 1e400.
-        value = _value(text)
+        value = _value(text if isinstance(text, str) else bytes(text))
     return _Named(value.get("sessionFile"), value.get("sessionId")) if isinstance(value, dict) else _Named()
 
 
-def _value(text: str) -> Any:
+def _value(text: str | bytes) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -241,4 +295,4 @@ def _value(text: str) -> Any:
 def _file_back(seen: Look, one: ChosenFile) -> Item:
     item = Item(one.given, seen.store.agent, one.move.source, None, Status.WOULD_RESTORE, lone=True)
     found = with_files(seen.store.folder, item, [one.move], has=seen.has, kept=seen.kept, claims=seen.claims)
-    return found._replace(status=Status.ALREADY_RESTORED) if found.is_wanted and not found.moves else found
+    return found.but(status=Status.ALREADY_RESTORED) if found.is_wanted and not found.moves else found

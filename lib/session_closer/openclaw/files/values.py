@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NoReturn
 
 from ...core.errors import CorruptStore
 
 # Text of the whole file at once would cost more time for its memory than the scan itself.
 _WINDOW = 4 << 20
+COLON = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
+_COLON_IN_TEXT = re.compile(COLON.pattern.decode())
 NUL = "holds NUL bytes"
 _LITERALS = ("true", "false", "null")
 
@@ -70,3 +73,37 @@ def decoded(text: str, at: int, base: int = 0) -> tuple[Any, int]:
         return _WIDE_DECODER.raw_decode(text, at)
     except ValueError as problem:
         raise CorruptStore(f"is not valid JSON: {problem}") from None
+
+
+def member(text: str) -> tuple[str, str]:
+    """Return key and value of one member, `"key": value`, the value as text; raise CorruptStore."""
+    key, end = decoded(text, 0)
+    colon = _COLON_IN_TEXT.match(text, end)
+    if colon is None or not isinstance(key, str):
+        raise CorruptStore("is not a member of a store")
+    return key, text[colon.end() :]
+
+
+def is_member(text: str, key: str) -> bool:
+    """Tell whether a text is the member of this key; raise CorruptStore for what is none."""
+    spelled = f'"{key}"'
+    # Hardly a key has an escape, and a value may be large.
+    if text.startswith(spelled) and _is_plain(key):
+        return _COLON_IN_TEXT.match(text, len(spelled)) is not None
+    return member(text)[0] == key
+
+
+def value_in(raw: memoryview, key: str) -> memoryview | None:
+    """Return the value in the bytes of a member of this key, None where they are another's or it is spelled otherwise.
+
+    Nothing is copied: a value may be large.
+    """
+    spelled = f'"{key}"'.encode("utf-8", "surrogatepass")
+    if raw[: len(spelled)] != spelled or not _is_plain(key):
+        return None
+    colon = COLON.match(raw, len(spelled))
+    return None if colon is None else raw[colon.end() :]
+
+
+def _is_plain(key: str) -> bool:
+    return "\\" not in key and '"' not in key and key.isprintable()

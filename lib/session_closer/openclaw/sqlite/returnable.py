@@ -18,7 +18,7 @@ from ...journal import history
 from ...journal.source import Chosen, ChosenFile, ChosenSession
 from ...ports.undo import Item
 from ...system import files
-from ..files import document
+from ..files import values
 from ..from_bundle import is_held
 from ..home import Home
 from ..shelf import Shelf
@@ -57,10 +57,10 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
     if row is None:
         return _to_import(seen, item, one)
     if row.session_id != session.session_id:
-        return item._replace(status=Status.CONFLICT, error="the key is in use again, by another session")
+        return item.but(status=Status.CONFLICT, error="the key is in use again, by another session")
     if row.archived_at is None or session.archived_before:
-        return item._replace(status=Status.ALREADY_RESTORED)
-    return item._replace(put_away=How.ARCHIVE)
+        return item.but(status=Status.ALREADY_RESTORED)
+    return item.but(put_away=How.ARCHIVE)
 
 
 def _not_in_a_database(one: ChosenSession) -> Mapping[str, str]:
@@ -74,16 +74,16 @@ def _not_in_a_database(one: ChosenSession) -> Mapping[str, str]:
 def _to_import(seen: Look, item: Item, one: ChosenSession) -> Item:
     session, store = one.session, seen.store
     try:
-        entry = session.entry if session.entry is not None else document.member(entry_of(one.store, session))[1]
+        entry = session.entry if session.entry is not None else values.member(entry_of(one.store, session))[1]
     except CloserError as problem:
-        return item._replace(status=Status.FAILED, error=problem.message)
+        return item.but(status=Status.FAILED, error=problem.message)
     transcripts = tuple(move for move in session.moves if move.source == f"{session.session_id}.jsonl")
     moves = session.moves
     if session.events >= 0 and not transcripts:
         transcripts = _archived_later(seen, one)
         if not transcripts and not store.uses(session.session_id or ""):
             why = "the archive of its transcript was not found when it was closed"
-            return item._replace(status=Status.FAILED, error=why)
+            return item.but(status=Status.FAILED, error=why)
         moves = (*moves, *transcripts)
 
     in_bundle = is_held(one, store.folder)
@@ -92,8 +92,8 @@ def _to_import(seen: Look, item: Item, one: ChosenSession) -> Item:
         return in_bundle(archive) or store.kept(archive).raw is not None
 
     has = partial(_is_in, store.folder)
-    found = with_files(store.folder, item._replace(entry=entry), moves, has=has, kept=seen.kept, is_kept=is_kept)
-    return with_twice(found._replace(moves=transcripts)) if found.is_wanted else found
+    found = with_files(store.folder, item.but(entry=entry), moves, has=has, kept=seen.kept, is_kept=is_kept)
+    return with_twice(found.but(moves=transcripts)) if found.is_wanted else found
 
 
 def _is_in(folder: str, name: str) -> bool:
@@ -116,4 +116,4 @@ def with_twice(item: Item) -> Item:
         return item
     where = f"file:agents/{item.agent}/sessions/"
     why = "OpenClaw's archive {} stays, so memory search finds the session twice"
-    return item._replace(twice=tuple(Lost(where, 1, why.format(move.target)) for move in item.moves))
+    return item.but(twice=tuple(Lost(where, 1, why.format(move.target)) for move in item.moves))
