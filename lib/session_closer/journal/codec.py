@@ -16,7 +16,7 @@ from .record import END, FORMAT, STORES, Damaged, Head, RunRecord, SessionRecord
 _SHOWN = 200
 _LARGE = 1 << 18
 # So many sessions are encoded at once.
-_MANY = 1000
+_MANY = 250
 _NO_SESSIONS = b'"sessions":[]'
 _STORE, _SESSIONS = msgspec.json.Decoder(StoreRecord), msgspec.json.Decoder(tuple[SessionRecord, ...])
 Part = TypeVar("Part")

@@ -6,6 +6,8 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from ..core import escape, ids, keys, names
 from ..core.errors import Busy, Ours, Refused
 from ..core.model import PUT_AWAY, Status
@@ -171,7 +173,7 @@ def select(
         hits = [one for one in closed if one.name == name] or [one for one in closed if _is_meant(one, name)]
         hits = hits or _with_id(closed, name)
         for one in hits:
-            chosen.setdefault((one.store.agent, one.name), one._replace(given=name))
+            chosen.setdefault((one.store.agent, one.name), replace(one, given=name))
         if not hits:
             if (slip := keys.slip(name, keys.agent_of(name) or keys.DEFAULT_AGENT)) is not None:
                 raise slip

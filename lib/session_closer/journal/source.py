@@ -54,7 +54,7 @@ class Span(msgspec.Struct, frozen=True, gc=False):
     sha256: str
 
 
-class ChosenSession(NamedTuple):
+class ChosenSession(msgspec.Struct, frozen=True, gc=False):
     """One session that is to be brought back, with the name that was given for it, and what says so.
 
     `at`: the store's place among the source's, in the order of their closing.
@@ -72,7 +72,7 @@ class ChosenSession(NamedTuple):
         return self.session.key
 
 
-class ChosenFile(NamedTuple):
+class ChosenFile(msgspec.Struct, frozen=True, gc=False):
     """One file that belonged to no session and is to be brought back, with the same."""
 
     store: StoreRecord

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -192,10 +193,26 @@ def test_what_a_backup_does_not_hold_any_more_stays_away_and_all_else_is_back(
 
 @pytest.mark.usefixtures("hashed")
 def test_a_backup_that_cannot_be_read_is_told_of_each(store: Store) -> None:
-    close(store, "kelly-dashboard", "topics")
+    gone = close(store, *set(store.listed()) - {LEAD + "main"})["results"]
     backup_of(store).unlink()
     answer = restore(store, "last", "--dry-run")
-    assert (answer.code, set(statuses(answer).values())) == (1, {"failed"})
+    assert (answer.code, statuses(answer)) == (1, {one["key"]: "failed" for one in gone})
+
+
+@pytest.mark.usefixtures("hashed")
+@pytest.mark.parametrize("words", [("--dry-run",), ()])
+def test_an_entry_that_is_another_session_s_does_not_come_back(store: Store, words: tuple[str, ...]) -> None:
+    data = close(store, *set(store.listed()) - {LEAD + "main"})
+    receipt = Path(data["receipt"])
+    told = json.loads(receipt.read_text())
+    sessions = {one["key"]: one for one in told["stores"][0]["sessions"]}
+    place = {name: sessions[TOPICS][name] for name in ("offset", "length", "sha256")}
+    sessions[KELLY].update(place)
+    receipt.write_text(json.dumps(told))
+    answer = restore(store, "last", *words)
+    back = "would_restore" if words else "restored"
+    assert (answer.code, statuses(answer)) == (1, dict.fromkeys(sessions, back) | {KELLY: "failed"})
+    assert "another session's" in rows(answer)[KELLY]["error"]
 
 
 @pytest.mark.usefixtures("hashed")

@@ -138,6 +138,20 @@ def test_a_transcript_that_a_later_run_has_closed_comes_back_with_the_first_sess
     assert store.entries() == rows
 
 
+def test_what_stayed_with_another_comes_back_beside_a_transcript_that_went(store: Store) -> None:
+    """Of two transcripts one went with the first close, the other with a later one."""
+    both = LEAD + "both"
+    entry, shared = store.session(both), store.entries()[ALPHA]["sessionFile"]
+    own = Path(entry["sessionFile"])
+    store.add((both, {**entry, "sessionFile": shared}))
+    one = close(store, both)
+    assert (own.exists(), Path(shared).exists()) == (False, True)
+    close(store, ALPHA), close(store, REVIEW)
+    assert not Path(shared).exists()
+    assert restore(store, one).rows == [(both, "restored")]
+    assert (own.is_file(), Path(shared).is_file()) == (True, True)
+
+
 # Receipts that cannot be read, or are not there yet
 
 

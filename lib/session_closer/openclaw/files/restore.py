@@ -185,10 +185,11 @@ def _entries_back(
     store, live = share.store, share.planned
     settle = _SETTLE_SECONDS if here.gateway.found.life is not Life.DOWN else 0.0
     with store_lock(here.disk, store.index, clock=here.context.clock) as lock:
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS + 1):
+            share.checked = measuring.stamp(store.index)
             live = _now(store, live)
             absent = [item for item in items if item.key not in live.members]
-            if not absent:
+            if not absent or attempt == _ATTEMPTS:
                 break
             new = planned.new
             if new is None or live is not share.planned or planned.keys != tuple(item.key for item in absent):
@@ -199,8 +200,6 @@ def _entries_back(
             share.edited, live = True, new.document
             if settle:
                 here.context.clock.sleep(settle)
-        share.checked = measuring.stamp(store.index)
-        live = _now(store, live)
         with _root(here, store) as root:
             for item in items:
                 member = live.members.get(item.key)

@@ -30,7 +30,6 @@ from .index import live_or_empty
 from .members import Document
 from .store import FileStore
 
-
 # A larger backup is hashed by a thread of its own.
 LARGE = files.PIECE
 
