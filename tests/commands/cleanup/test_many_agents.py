@@ -46,7 +46,7 @@ def store(tmp_path: Path, closed_port: int) -> Store:
 
 
 def take(store: Store, path: Path, taker: str) -> None:
-    """Have an agent take a file into use."""
+    """Have an agent take a file into use, also one that was not there until now."""
     row = {"sessionId": "taker", "updatedAt": 1, "sessionFile": str(path)}
     store.add((f"agent:{taker}:taker", row), agent=taker)
 
@@ -61,12 +61,12 @@ def check_given_back(store: Store, answer: Answer, path: Path, lender: str, take
     assert [agent for agent, of_it in moves.items() if not of_it] == [lender]
 
 
-@pytest.mark.parametrize("taker", [1, 40, MANY - 1])
+@pytest.mark.parametrize("taker", [1, 40, MANY - 1, MANY])
 @pytest.mark.parametrize("lender", [0, 39])
 def test_a_file_that_another_agent_takes_into_use_meanwhile_comes_back(
     store: Store, monkeypatch: pytest.MonkeyPatch, lender: int, taker: int
 ) -> None:
-    agents = fill(store, MANY)
+    agents = [*fill(store, MANY), "newcomer"]
     path, real, done = transcript(store, agents[lender]), Files.take_out, []
     before = path.read_bytes()
 
@@ -83,12 +83,12 @@ def test_a_file_that_another_agent_takes_into_use_meanwhile_comes_back(
     check_given_back(store, answer, path, agents[lender], agents[taker])
 
 
-@pytest.mark.parametrize("taker", [1, MANY - 1])
+@pytest.mark.parametrize("taker", [1, MANY - 1, MANY])
 def test_a_file_that_another_agent_takes_into_use_at_the_end_comes_back(
     store: Store, monkeypatch: pytest.MonkeyPatch, taker: int
 ) -> None:
     """Only the last look can tell, and that of the first store; no part of the indexes has both takers in it."""
-    agents = fill(store, MANY)
+    agents = [*fill(store, MANY), "newcomer"]
     path, real, away = transcript(store, agents[0]), apply.restart_once, []
     before = path.read_bytes()
 

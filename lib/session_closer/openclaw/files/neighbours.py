@@ -54,6 +54,7 @@ class Neighbours:
         self._parents: set[str] = set()
         self._due: set[str] = set()
         self._round: list[str] = []
+        self._listed = 0
         self._is_one, self._has_looked = False, False
         self._lent: dict[str, dict[str, Claims]] = {}
         self._seen: dict[str, Seen] = {}
@@ -177,8 +178,10 @@ class Neighbours:
         What is overlooked now is seen a few stores later, and all of it by the look at the end of the run.
         """
         if not self._round:
-            self._list()
-            self._round = sorted(self._due, reverse=True)
+            if self._listed <= 0:
+                self._list()
+            self._round = sorted(self._places, reverse=True)
+        self._listed -= 1
         own = self._places.get(agent) or _place(self._home, agent)
         for _ in range(min(math.ceil(len(self._places) / parts), len(self._round))):
             other = self._round.pop()
@@ -201,7 +204,8 @@ class Neighbours:
                 self._shared = frozenset(folder for folder, count in times.items() if count > 1)
                 self._places, self._looks, self._users, self._round = places, {}, defaultdict(dict), []
                 self._damaged, self._parents = set(), set()
-        self._due = set(known)
+        # A store that is new is seen after as many looks, or by the one at the end.
+        self._due, self._listed = set(known), _AT_ONCE
 
     def _note(self, agent: str, stamp: Stamp | None) -> None:
         """Read an agent's index, and note what it says of files in other folders."""

@@ -122,7 +122,7 @@ def _backups(chosen: Sequence[Chosen]) -> Mapping[int, _Backup]:
 
 
 def _begun(backups: Mapping[int, _Backup]) -> Mapping[int, Callable[[], str]]:
-    """Begin to hash those of which nearly all is wanted; return what waits for each hash, "" where there is none."""
+    """Begin to hash those of which most is wanted; return what waits for each hash, "" where there is none."""
     return {
         at: measuring.beside(partial(_sum, each.path))
         for at, each in backups.items()
