@@ -14,7 +14,7 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
-from session_closer.operations import bundles
+from session_closer.operations import bundles, by_store
 from support.commands import Answer, run, run_json, undo
 from support.gateway import StubGateway
 from support.keys import LEAD
@@ -202,6 +202,18 @@ def test_every_command_that_closes_exports_first(
     assert set(copies) == {found["key"] for found in answer.data["results"]}
     assert files_of(copies[KEY])["transcript.jsonl"] == said.transcript
     assert KEY not in live(said)
+
+
+def test_a_cleanup_of_very_many_sessions_exports_first_too(
+    tmp_path: Path, closed_port: int, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_store, "MOST", 0)
+    said = InFiles(Store(tmp_path / "state", closed_port))
+    reader = "agent:researcher:old"
+    said.store.add((reader, said.store.session(reader, agent="researcher")), agent="researcher")
+    answer = close(said, out, "--stale", "project=1h,other=1h", "--yes", command=CleanupSessions)
+    assert {copy["key"] for copy in answer.data["exported"]} == {KEY, reader}
+    assert (said.store.listed("researcher"), KEY in live(said)) == ([], False)
 
 
 def test_a_cleanup_leaves_what_it_cannot_export(said: Said, out: Path) -> None:
