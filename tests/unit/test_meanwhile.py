@@ -13,6 +13,9 @@ def test_what_is_done_meanwhile_is_begun_ahead_of_it_and_goes_on_until_its_end()
     done = threading.Semaphore(0)
     with it_ends(), meanwhile(done.release, 0.001, least=3):
         assert done.acquire(blocking=False)
+        # A busy machine may have had more of it done ahead of the block.
+        while done.acquire(blocking=False):
+            pass
         for _ in range(5):
             done.acquire()
 
