@@ -10,7 +10,7 @@ from io import BufferedReader, FileIO
 
 PIECE = 1 << 20
 _FEW = 64 << 10
-# Of small pieces that lie one behind the other so much is read at once; of more than this, fresh memory costs more.
+# Of small pieces that lie one behind the other so much is read at once.
 _AHEAD = 64 << 10
 
 
@@ -80,15 +80,14 @@ class Pieces:
         if not self._at <= offset <= self._at + self._filled - length:
             if len(self._room) < max(length, _AHEAD):
                 self._room = memoryview(bytearray(max(length, _AHEAD)))
-            self._at, self._filled = offset, os.preadv(self._descriptor, [self._room], offset)
+            # Not every system has preadv.
+            os.lseek(self._descriptor, offset, os.SEEK_SET)
+            self._at, self._filled = offset, os.readv(self._descriptor, [self._room])
         begin = offset - self._at
         return self._room[begin : min(begin + length, self._filled)]
 
     def _there(self, path: str, offset: int, length: int) -> int:
         """Open a file unless it is, and return how many of these bytes it has: what was tampered with asks for any."""
-        if offset < 0:
-            # To preadv -1 is wherever the file was read last.
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
         if path != self._path:
             self._open(path)
         return max(0, min(length, self._size - offset))

@@ -86,9 +86,8 @@ def look(home: Home, store: FileStore, chosen: Sequence[Chosen], before: Before 
     backups = _backups(chosen)
     stamps = {each.path: measuring.stamp(each.path) for each in backups.values()}
     named = hashlib.sha256("\0".join(sorted(there)).encode("utf-8", "surrogateescape")).hexdigest()
-    is_as_before = before is not None and before[:2] == (named, stamps)
-    known = before.items if before is not None and is_as_before else {}
-    sums = {} if is_as_before else _begun(backups)
+    same = before if before is not None and before[:2] == (named, stamps) else None
+    known, sums = (same.items, {}) if same is not None else ({}, _begun(backups))
     with pieces.Pieces() as held:
         claims = Claims.of(member.row for member in live.members.values())
         shelf, kept = shelf_of(home, store.agent, chosen), seconds_kept(home, in_files=True)
