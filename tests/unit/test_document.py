@@ -28,7 +28,7 @@ layouts = st.sampled_from([{"indent": 2}, {"indent": None}, {"separators": (",",
 def way(request: pytest.FixtureRequest) -> Iterator[str]:
     """Scan all stores, of whatever size, in one of the two ways."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(document, "LARGE", 0 if request.param == "quickly" else 1 << 40)
+        patch.setattr(document, "QUICK", 0 if request.param == "quickly" else 1 << 40)
         yield request.param
 
 
@@ -242,7 +242,7 @@ def both_ways(raw: bytes) -> list[str]:
     found = []
     for large in (0, 1 << 40):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(document, "LARGE", large)
+            patch.setattr(document, "QUICK", large)
             try:
                 # By its look: 1, 1.0 and true are equal.
                 found.append(repr(scan(raw, lambda key, values: (key, values), ("a", "c"))))

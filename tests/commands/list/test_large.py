@@ -118,6 +118,7 @@ def answers(store: Store, monkeypatch: pytest.MonkeyPatch, *words: str) -> list[
     found = []
     for large in (0, 1 << 40):
         monkeypatch.setattr(document, "LARGE", large)
+        monkeypatch.setattr(document, "QUICK", large)
         with handed(Still(MOMENT)):
             found.append(run(ListSessions, *words, state=store.state))
     return found

@@ -19,8 +19,10 @@ from .values import COLON, NUL, Values, decoded
 MAX_BYTES = 512 * 1024 * 1024
 TOO_DEEP = "is nested deeper than it can be checked"
 _CHUNK = 1 << 20
-# From here on msgspec is worth its import.
+# From here on a list makes sessions only of the rows that it shows.
 LARGE = 8 << 20
+# From here on a scan with msgspec is worth its import.
+QUICK = 128 << 10
 _BLANK = re.compile(rb"[ \t\n\r]*")
 # What stands between two members where a store shows none.
 _GAP = b",\n  "
@@ -37,7 +39,7 @@ def scan(raw: bytes, pick: Callable[[str, Any], Row], fields: tuple[str, ...] = 
     `values` are those of the entry's `fields`, None for one that is absent; None where the entry is no object.
     """
     ascii_only = check_text(raw)
-    if len(raw) >= LARGE:
+    if len(raw) >= QUICK:
         from . import quickscan  # its import takes longer than a small store
 
         if (found := quickscan.scan(raw, pick, fields)) is not None:

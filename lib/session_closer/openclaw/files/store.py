@@ -64,7 +64,7 @@ class FileStore:
         return [*files.listed(self.folder), *files.listed_whole(self.beside)]
 
     def is_large(self) -> bool:
-        """Tell whether the index is one that msgspec reads."""
+        """Tell whether the index has so many bytes that a list looks at it first."""
         try:
             return os.stat(self.index).st_size >= document.LARGE
         except OSError:
