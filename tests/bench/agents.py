@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import os
 import random
-import shutil
 import statistics
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+from .made import place
 from .page import Goal, goals, put, table
 from .side_by_side import Spent, closer_environ, least_safe, ours, spent
 
@@ -55,16 +55,15 @@ def main() -> int:
     """Put the table into the page; with ALL set in the environment for a thousand agents, too."""
     counts = (*COUNTS, *([MANY] if os.environ.get("ALL") else []))
     took: dict[tuple[int, str], list[Spent]] = {(count, name): [] for count in counts for name in _NAMES}
-    with tempfile.TemporaryDirectory(prefix="session-closer-bench-") as scratch:
-        for count in counts:
+    for count in counts:
+        with tempfile.TemporaryDirectory(prefix="session-closer-bench-") as scratch:
             # A child's peak counts that of its parent when it was born, so the stores are made elsewhere.
-            made = (Path(scratch, f"made-{count}"), Path(scratch, "state"), count)
+            made = (Path(scratch, "made"), Path(scratch, "state"), count)
             maker = multiprocessing.Process(target=build, args=made)
             maker.start()
             maker.join()
-        for number in range(ROUNDS):
-            for count in counts:
-                for name, taken in _round(Path(scratch), count, straight_first=bool(number % 2)).items():
+            for number in range(ROUNDS):
+                for name, taken in _round(Path(scratch), straight_first=bool(number % 2)).items():
                     took[count, name].append(taken)
     put("agents", _page(counts, took))
     return 0
@@ -142,7 +141,7 @@ def build(made: Path, final: Path, count: int) -> None:
         index.chmod(0o600)
 
 
-def _round(scratch: Path, count: int, *, straight_first: bool) -> dict[str, Spent]:
+def _round(scratch: Path, *, straight_first: bool) -> dict[str, Spent]:
     """Return what each took, on stores made anew; an undo follows its cleanup."""
     state, found, environ = scratch / "state", {}, closer_environ(scratch)
     tools = [*ours("cleanup-sessions"), "--all-agents", "--yes", "--json"]
@@ -153,17 +152,15 @@ def _round(scratch: Path, count: int, *, straight_first: bool) -> dict[str, Spen
         "safe": [*least_safe(state), "old"],
     }
     for which in orders:
-        shutil.rmtree(state, ignore_errors=True)
-        shutil.copytree(scratch / f"made-{count}", state)
+        place(scratch / "made", state)
         before = _left(state)
-        os.sync()
+        left = before // ROWS * (ROWS - STALE)
         if which != "ours":
             found[which] = spent(others[which], environ)
-            assert _left(state) == count * (ROWS - STALE)
+            assert _left(state) == left
             continue
         found["cleanup"] = spent([*tools, "--state-dir", str(state)], environ)
-        assert _left(state) == count * (ROWS - STALE)
-        os.sync()
+        assert _left(state) == left
         found["undo"] = spent([*back, "--state-dir", str(state)], environ)
         assert _left(state) == before
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import random
 import shutil
 import statistics
@@ -115,7 +114,6 @@ def _once(name: str, scratch: Path) -> Spent:
     state = scratch / "state"
     shutil.rmtree(state, ignore_errors=True)
     shutil.copytree(scratch / "made", state)
-    os.sync()
     index = state / "agents" / AGENT / "sessions" / "sessions.json"
     words = {
         "ours": [*ours("cleanup-sessions"), "--state-dir", str(state), "--all-agents", "--yes", "--json"],

@@ -6,7 +6,6 @@ The latter is the least that anything can take that writes a page of it: `parsed
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import statistics
 import sys
@@ -78,7 +77,6 @@ def _taken(scratch: Path, count: int) -> tuple[int, dict[str, list[Spent]]]:
         for name in [*ways][turn:] + [*ways][:turn]:
             shutil.rmtree(out, ignore_errors=True)
             (scratch / "copy").unlink(missing_ok=True)
-            os.sync()
             took[name].append(spent(ways[name], environ))
             made = scratch / "copy" if name in ("copy", "least") else next(out.rglob("transcript.jsonl"), None)
             assert name == "page" or (made is not None and made.stat().st_size == path.stat().st_size)

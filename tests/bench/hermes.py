@@ -148,7 +148,6 @@ def build(home: Path) -> None:
 
 def _once(words: list[str], home: Path, environ: dict[str, str]) -> Spent:
     """Return what one of them takes, the whole process; what it has moved comes back."""
-    os.sync()
     took = spent(words, environ, home)
     moved = [*home.glob("session-closer/archives/*/sessions"), *home.glob("away")]
     count = sum(1 for folder in moved for path in folder.iterdir() if path.rename(home / "sessions" / path.name))

@@ -47,17 +47,18 @@ def build(made: Path, final: Path, sessions: int, entry_bytes: int) -> list[str]
 
 
 def place(made: Path, final: Path) -> None:
-    """Make the state directory as it was made, where it is to be used; a hundred thousand files are moved once only."""
-    folder, real = made / "agents" / AGENT / "sessions", final / "agents" / AGENT / "sessions"
+    """Make the state directory as it was made, where it is to be used; many thousand files are moved once only."""
     if not final.exists():
         shutil.copytree(made, final)
         return
     for records in ("session-closer", "records"):
         shutil.rmtree(final / records, ignore_errors=True)
-    for name in os.listdir(real):
-        live, mark, _ = name.partition(".deleted.")
-        if mark:
-            os.rename(real / name, real / live)
-        elif name.startswith("sessions.json"):
-            os.unlink(real / name)
-    shutil.copy2(folder / "sessions.json", real / "sessions.json")
+    for index in made.glob("agents/*/sessions/sessions.json"):
+        real = final / index.relative_to(made).parent
+        for name in os.listdir(real):
+            live, mark, _ = name.partition(".deleted.")
+            if mark:
+                os.rename(real / name, real / live)
+            elif name.startswith("sessions.json"):
+                os.unlink(real / name)
+        shutil.copy2(index, real)

@@ -1,9 +1,14 @@
 """What no safe close of sessions in files can leave out, in one straight line: STATE, SITE, then what goes.
 
-That is `close KEY...`, `keep KEY...`, or `old`: cron runs that are older than a day. Each agent's store is locked,
-read and taken apart; whose file another session uses stays; each session that goes is on record, with its place, its
-hash and its file as it was, ahead of the first change; the store is exchanged and what was displaced is compared; each
-file is looked at ahead of its rename, which replaces nothing, and behind it; what became of all is on record at last.
+That is `close KEY...`, `keep KEY...`, or `old`: cron runs that are older than a day. Where all agents are asked for,
+each store is read ahead of the first change: one that cannot be read, or more sessions than may go, is a reason to
+change none, and whose file a session of another agent uses stays. Then each agent's store is locked, read and taken
+apart; each session that goes is on record, with its place, its hash and its file as it was, ahead of the first change;
+the store is exchanged and what was displaced is compared; each file is looked at ahead of its rename, which replaces
+nothing, and behind it; what became of all is on record at last.
+
+It is as fast as we know how: large stores are hashed and their backups written beside, past the page cache, and
+compared piece by piece. Of many agents no text is kept from the first look to the second, as they may be of any size.
 
 It protects nothing by what a session is, looks for no gateway, takes up nothing that was cut short, tells nobody why
 anything stays, and brings nothing back.
@@ -14,9 +19,11 @@ import fcntl
 import gc
 import hashlib
 import json
+import mmap
 import os
 import re
 import sys
+import threading
 import time
 
 gc.disable()
@@ -25,12 +32,14 @@ sys.path.insert(1, sys.argv[2])
 import msgspec  # noqa: E402
 import plumbum.cli  # noqa: E402, F401  # by which all commands have their words
 
+MOST, PIECE, BLOCK, LARGE = 1_000_000, 8 << 20, 4096, 16 << 20
 now, stamp = time.time() * 1000, "2016-11-21T00-00-00.000Z"
 rename = ctypes.CDLL(None, use_errno=True).renameat2
 rename.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
 NO_REPLACE, EXCHANGE = 1, 2
 ENTRIES = msgspec.json.Decoder(dict[str, msgspec.Raw])
-head = re.compile(rb'[ \t\n\r]*,?[ \t\n\r]*"([^"\\]*)"[ \t\n\r]*:[ \t\n\r]*').match
+KEY = rb'[ \t\n\r]*"([^"\\]*)"[ \t\n\r]*:[ \t\n\r]*'
+first, following = re.compile(KEY).match, re.compile(rb"[ \t\n\r]*," + KEY).match
 
 
 class Entry(msgspec.Struct, gc=False, rename="camel"):
@@ -48,12 +57,26 @@ def renamed(source: str, target: str, flags: int) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), source)
 
 
-def written(name: str, *parts: bytes, within: int | None = None) -> None:
+def written(name: str, *parts: bytes, within: int | None = None, aside: bool = False) -> None:
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=within)
+    if aside and len(parts[0]) >= LARGE:
+        parts = (past_the_cache(descriptor, memoryview(parts[0])),)
     with open(descriptor, "wb") as file:
         file.writelines(parts)
         file.flush()
         os.fsync(descriptor)
+
+
+def past_the_cache(descriptor: int, view: memoryview) -> memoryview:
+    flags, room = fcntl.fcntl(descriptor, fcntl.F_GETFL), memoryview(mmap.mmap(-1, PIECE))
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT)
+    at, whole = 0, len(view) - len(view) % BLOCK
+    while at < whole:
+        piece = view[at : min(at + PIECE, whole)]
+        room[: len(piece)] = piece
+        at += os.write(descriptor, room[: len(piece)])
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
+    return view[at:]
 
 
 def looked(name: str) -> tuple[int, int, int, int]:
@@ -61,75 +84,135 @@ def looked(name: str) -> tuple[int, int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode
 
 
+def opened(name: str) -> int:
+    return os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+
+
 def read(name: str) -> bytes:
-    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder), "rb") as file:
+    with open(opened(name), "rb") as file:
         return file.read()
+
+
+def holds(name: str, expected: bytes) -> bool:
+    at = 0
+    with open(opened(name), "rb", buffering=0) as file:
+        while piece := file.read(1 << 20):
+            if not expected.startswith(piece, at):
+                return False
+            at += len(piece)
+    return at == len(expected)
+
+
+def entries(raw: bytes) -> dict[str, msgspec.Raw]:
+    if not raw.isascii():
+        raw.decode()
+    return ENTRIES.decode(raw)
+
+
+def is_going(key: str, entry: Entry) -> bool:
+    if how == "old":
+        return ":run:" in key and now - entry.updated_at > 86.4e6
+    return (key in named) is (how == "close")
 
 
 records = os.path.join(state, "records")
 os.makedirs(records)
-above, told = os.open(records, os.O_RDONLY), []
-for agent in sorted(os.listdir(os.path.join(state, "agents"))):
+above, told, used, going = os.open(records, os.O_RDONLY), [], {}, 0
+agents = sorted(os.listdir(os.path.join(state, "agents")))
+for agent in agents if how == "old" else ():
+    path = os.path.join(state, "agents", agent, "sessions")
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    for key, value in entries(read("sessions.json")).items():
+        entry = FIELDS.decode(value)
+        place, name = os.path.split(entry.session_file)
+        if place != path:
+            used.setdefault(place, set()).add(name)
+        going += is_going(key, entry)
+    os.close(folder)
+if going > MOST:
+    sys.exit("more would go than may")
+for agent in agents:
     path = os.path.join(state, "agents", agent, "sessions")
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     fcntl.flock(folder, fcntl.LOCK_EX)
     raw = read("sessions.json")
-    raw.decode()
-    files = set(os.listdir(folder))
-    at, spans, kept = raw.index(b"{") + 1, [], set()
-    for key, value in ENTRIES.decode(raw).items():
+    files, view = set(os.listdir(folder)), memoryview(raw)
+    whole, hashes = [], []
+    # A small one is hashed before a thread has begun.
+    beside = threading.Thread(target=lambda raw=raw, whole=whole: whole.append(hashlib.sha256(raw).hexdigest()))
+    if len(raw) > 1 << 20:
+        beside.start()
+    else:
+        beside.run()
+    at, gone, kept, head = raw.index(b"{") + 1, [], used.get(path, set()), first
+    runs = []  # where members stay one behind the other, from the first to what is behind the last, and its end
+    stays = False
+    for key, value in entries(raw).items():
         found = head(raw, at)
         if found is None or found[1] != key.encode():
             sys.exit("another key than this stands here")
-        text = memoryview(value)
-        begin, at = at, found.end() + len(text)
+        head, begin, at = following, found.start(1) - 1, found.end() + len(memoryview(value))
         entry = FIELDS.decode(value)
-        goes = (
-            (key in named) is (how == "close") if how != "old" else ":run:" in key and now - entry.updated_at > 86.4e6
-        )
-        file = os.path.basename(entry.session_file)
-        if not goes:
-            kept.add(file)
+        if stays:
+            runs[-1][1] = begin
+        stays = not is_going(key, entry)
+        name = os.path.basename(entry.session_file)
+        if stays:
+            kept.add(name)
+            if runs and runs[-1][1] == begin:
+                runs[-1][1:] = at, at
+            else:
+                runs.append([begin, at, at])
         else:
-            digest = hashlib.sha256(text).hexdigest()
-            spans.append((key, entry.session_id, begin, at, digest, file, file in files and looked(file)))
-    if not spans:
+            gone.append((key, entry.session_id, begin, at, name, name in files and looked(name)))
+    if not gone:
+        os.close(folder)
         continue
-    written(f"sessions.json.bak-{stamp}", raw, within=folder)
+    hashing = threading.Thread(
+        target=lambda view=view, gone=gone, hashes=hashes: hashes.extend(
+            hashlib.sha256(view[begin:end]).hexdigest() for _, _, begin, end, *_ in gone
+        )
+    )
+    if len(raw) > 1 << 20:
+        hashing.start()
+    else:
+        hashing.run()
+    written(f"sessions.json.bak-{stamp}", raw, within=folder, aside=True)
     os.fsync(folder)
-    record = [(key, session, begin, end, digest, file, was) for key, session, begin, end, digest, file, was in spans]
-    written(os.path.join(records, f"{agent}.planned"), msgspec.json.encode((hashlib.sha256(raw).hexdigest(), record)))
+    for thread in (beside, hashing):
+        if thread.ident is not None:
+            thread.join()
+    record = [(*row[:4], digest, *row[4:]) for row, digest in zip(gone, hashes, strict=True)]
+    written(os.path.join(records, f"{agent}.planned"), msgspec.json.encode((whole[0], record)))
     os.fsync(above)
-    view, parts, last = memoryview(raw), [], 0
-    for _, _, begin, end, *_ in spans:
-        parts.append(view[last:begin])
-        last = end
-    text = b"".join((*parts, view[last:]))
-    # The separator of an entry goes with it, but of the first that stays.
-    text = re.sub(rb"\A\s*\{\s*,", b"{", text, count=1)
-    ENTRIES.decode(text)
+    if runs:
+        # What is between the last that stays and one that goes behind it goes, too.
+        runs[-1][1] = runs[-1][2]
+    top = raw.index(b'"')
+    text = b"".join((view[:top], *(view[begin:end] for begin, end, _ in runs), view[at:]))
     written("sessions.json.tmp", text, within=folder)
-    if read("sessions.json") != raw:
+    if not holds("sessions.json", raw):
         sys.exit("the store has changed")
     renamed("sessions.json.tmp", "sessions.json", EXCHANGE)
-    if read("sessions.json.tmp") != raw:
+    if not holds("sessions.json.tmp", raw):
         sys.exit("the store has changed meanwhile")
     os.fsync(folder)
     os.unlink("sessions.json.tmp", dir_fd=folder)
     ended = []
-    for key, session, _, _, digest, file, was in spans:
+    for key, session, _, _, digest, name, was in record:
         target = None
-        if was and file not in kept and looked(file) == was:
-            target = f"{file}.deleted.{stamp}"
-            renamed(file, target, NO_REPLACE)
+        if was and name not in kept and looked(name) == was:
+            target = f"{name}.deleted.{stamp}"
+            renamed(name, target, NO_REPLACE)
             if looked(target) != was:
                 sys.exit("the file has changed meanwhile")
-        ended.append((key, session, digest, file, target, was and was[1]))
+        ended.append((key, session, digest, name, target, was and was[1]))
     os.fsync(folder)
-    if read("sessions.json") != text:
+    if not holds("sessions.json", text):
         sys.exit("somebody has written to the store")
     written(os.path.join(records, f"{agent}.ended"), msgspec.json.encode(ended))
     os.unlink(os.path.join(records, f"{agent}.planned"))
     os.fsync(above)
+    os.close(folder)
     told += ended
 print(json.dumps({"closed": len(told), "bytes": sum(size or 0 for *_, size in told), "first": told[:100]}))

@@ -101,23 +101,18 @@ def _measured(job: Job, scratch: Path) -> tuple[int, list[Round]]:
     def fresh() -> None:
         shutil.rmtree(state, ignore_errors=True)
         shutil.copytree(made, state)
-        os.sync()
-
-    def timed(words: list[str]) -> Spent:
-        os.sync()
-        return spent(words, environ)
 
     rounds = []
     for _ in range(ROUNDS):
         fresh()
-        floors = [timed(least), timed(back)]
+        floors = [spent(least, environ), spent(back, environ)]
         fresh()
-        safe = timed([*least_safe(state), "keep", *kept])
+        safe = spent([*least_safe(state), "keep", *kept], environ)
         assert len(json.loads((state / index).read_bytes())) == len(kept)
         fresh()
-        closed = timed(close)
+        closed = spent(close, environ)
         assert len(json.loads((state / index).read_bytes())) == len(kept)
-        rounds.append(Round(closed, timed(undo), *floors, safe))
+        rounds.append(Round(closed, spent(undo, environ), *floors, safe))
         # By another process: what is read here would count for the memory of the next one.
         assert os.spawnlp(os.P_WAIT, "cmp", "cmp", str(state / index), str(made / index)) == 0
     return size, rounds
