@@ -22,14 +22,12 @@ _FREED = frozenset({Status.EXPIRED, Status.WOULD_EXPIRE})
 _SHARED = frozenset({Action.PRUNE_STALE, Action.CAP_OVERFLOW})
 
 
-def explained(row: Outcome, findings: Findings | None, sizes: Mapping[str, int], traits: Traits) -> Outcome:
-    """Return a session's row with why the policy took it."""
+def explained(row: Outcome, findings: Findings | None, size: int | None, traits: Traits) -> Outcome:
+    """Return a session's row with why the policy took it; `size` are its bytes."""
     verdict = findings.verdicts.get(row.key) if findings is not None and row.key else None
     if verdict is None:
         return row
     theirs = _openclaw(row.key, verdict) if traits.own_cleanup else None
-    # What was not weighed ahead was when it was recorded.
-    size = sizes.get(row.key, row.size if row.archives else None)
     return row._replace(why=Why(str(verdict.action), str(verdict.kind), verdict.age, size, theirs))
 
 

@@ -171,7 +171,10 @@ def _explained(found: Look, plan: Plan, row: Outcome) -> Outcome:
     from ..core import tally  # only a cleanup counts
 
     traits = found.stores[row.agent].traits if row.agent in found.stores else Traits()
-    return tally.explained(row, plan.findings.get(row.agent), found.sizes.get(row.agent, {}), traits)
+    # What was not weighed ahead was when it was recorded.
+    size = found.sizes.get(row.agent, {}).get(row.key)
+    size = weights.put_away(row) if size is None and row.archives else size
+    return tally.explained(row, plan.findings.get(row.agent), size, traits)
 
 
 def _unread(found: Look) -> list[Outcome]:

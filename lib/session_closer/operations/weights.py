@@ -6,7 +6,8 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
-from ..core.model import PlannedRow
+from ..core.model import PlannedRow, Status
+from ..core.report import Outcome
 from ..ports.readable import Readable
 
 
@@ -32,6 +33,11 @@ def planned(
         return sum([_size(name if name.startswith("/") else f"{store.folder}/{name}") for name in fresh])
 
     return weigh
+
+
+def put_away(row: Outcome) -> int | None:
+    """Return the bytes of the archives of a session that is told of, also of those that others share."""
+    return sum(map(_size, row.archives)) if row.status is Status.CLOSED and row.archives else row.size
 
 
 def _size(path: str) -> int:

@@ -23,6 +23,7 @@ from support.cleanup import (
     all_keys,
     clean,
     gone,
+    put,
     shelve,
     strange,
     stray,
@@ -60,6 +61,21 @@ def test_by_default_cron_runs_and_subagents_of_all_agents_go_after_a_day(filled:
     assert (row["action"], row["kind"]) == ("prune-stale", "cron-run")
     assert 25 * HOUR <= row["ageSeconds"] < 25 * HOUR + 60
     assert row["bytes"] == Path(row["archives"][0]).stat().st_size > 0
+
+
+def test_each_row_says_the_bytes_of_its_session_also_of_a_file_that_two_share(filled: Store) -> None:
+    # Two that go share a transcript; that of a third stays for another session, so it takes nothing with it.
+    twin, tied = LEAD + "subagent:twin", LEAD + "subagent:tied"
+    put(filled, twin, 300 * HOUR, like=OLD_CHILD)
+    put(filled, tied, 300 * HOUR, like=LEAD + "subagent:pinned")
+    write(Path(filled.entries()[OLD_RUN]["sessionFile"]).with_suffix(".trajectory.jsonl"), "x" * 700)
+    entries = {**filled.entries("researcher"), **filled.entries()}
+    files = {key: Path(entries[key]["sessionFile"]) for key in (*STALE, twin) if "sessionFile" in entries[key]}
+    takes = {key: sum(one.stat().st_size for one in path.parent.glob(f"{path.stem}*")) for key, path in files.items()}
+    assert takes[OLD_RUN] > 700
+    for words in (("--dry-run",), ()):
+        told = {row["key"]: row["bytes"] for row in clean(filled, *words).data["results"]}
+        assert told == {**takes, tied: None}
 
 
 def test_a_second_run_has_nothing_to_do_and_changes_nothing(filled: Store) -> None:
