@@ -3,9 +3,9 @@
 That is `close KEY...`, `keep KEY...`, or `old`: cron runs that are older than a day. Where all agents are asked for,
 each store is read ahead of the first change: one that cannot be read, or more sessions than may go, is a reason to
 change none, and whose file a session of another agent uses stays. Then each agent's store is locked, read and taken
-apart; each session that goes is on record, with its place, its hash and its file as it was, ahead of the first change;
-the store is exchanged and what was displaced is compared; each file is looked at ahead of its rename, which replaces
-nothing, and behind it; what became of all is on record at last.
+apart; the hash of it is on record, with the place of each session that goes and its file as it was, ahead of the first
+change; the store is exchanged and what was displaced is compared; each file is looked at ahead of its rename, which
+replaces nothing, and behind it; what became of all is on record at last.
 
 It is as fast as we know how: large stores are hashed and their backups written beside, past the page cache, and
 compared piece by piece. Of many agents no text is kept from the first look to the second, as they may be of any size.
@@ -137,7 +137,7 @@ for agent in agents:
     fcntl.flock(folder, fcntl.LOCK_EX)
     raw = read("sessions.json")
     files, view = set(os.listdir(folder)), memoryview(raw)
-    whole, hashes = [], []
+    whole = []
     # A small one is hashed before a thread has begun.
     beside = threading.Thread(target=lambda raw=raw, whole=whole: whole.append(hashlib.sha256(raw).hexdigest()))
     if len(raw) > 1 << 20:
@@ -168,22 +168,11 @@ for agent in agents:
     if not gone:
         os.close(folder)
         continue
-    hashing = threading.Thread(
-        target=lambda view=view, gone=gone, hashes=hashes: hashes.extend(
-            hashlib.sha256(view[begin:end]).hexdigest() for _, _, begin, end, *_ in gone
-        )
-    )
-    if len(raw) > 1 << 20:
-        hashing.start()
-    else:
-        hashing.run()
     written(f"sessions.json.bak-{stamp}", raw, within=folder, aside=True)
     os.fsync(folder)
-    for thread in (beside, hashing):
-        if thread.ident is not None:
-            thread.join()
-    record = [(*row[:4], digest, *row[4:]) for row, digest in zip(gone, hashes, strict=True)]
-    written(os.path.join(records, f"{agent}.planned"), msgspec.json.encode((whole[0], record)))
+    if beside.ident is not None:
+        beside.join()
+    written(os.path.join(records, f"{agent}.planned"), msgspec.json.encode((whole[0], gone)))
     os.fsync(above)
     if runs:
         # What is between the last that stays and one that goes behind it goes, too.
@@ -199,14 +188,14 @@ for agent in agents:
     os.fsync(folder)
     os.unlink("sessions.json.tmp", dir_fd=folder)
     ended = []
-    for key, session, _, _, digest, name, was in record:
+    for key, session, _, _, name, was in gone:
         target = None
         if was and name not in kept and looked(name) == was:
             target = f"{name}.deleted.{stamp}"
             renamed(name, target, NO_REPLACE)
             if looked(target) != was:
                 sys.exit("the file has changed meanwhile")
-        ended.append((key, session, digest, name, target, was and was[1]))
+        ended.append((key, session, name, target, was and was[1]))
     os.fsync(folder)
     if not holds("sessions.json", text):
         sys.exit("somebody has written to the store")
