@@ -25,14 +25,14 @@ _FULL = ("create", "write", "make_folder", "link")
 
 
 def kills(given: Given) -> Tally:
-    """Kill before and after steps: every second one of the batch, fewer of the others, unless everything is run."""
+    """Kill before and after steps: every third one of the batch, fewer of the others, unless everything is run."""
 
     def work(item: tuple[Scenario, int], place: str) -> Tally:
         scenario, part = item
         bench = Bench(scenario, os.path.join(place, "bench"))
         bench.reset()
         names = bench.run().steps
-        share = given.each(2 if scenario.name == "batch" else 5)
+        share = given.each(3 if scenario.name == "batch" else 7)
         for point in range(part * share, len(names), share * _SLICES):
             for when in ("before", "after"):
                 if not bench.kill(point, when):
@@ -63,7 +63,7 @@ def _second(given: Given, again: Callable[..., None]) -> Tally:
         bench = Bench(scenario, os.path.join(place, "bench"))
         firsts = list(first_kills(bench, every=given.everything))
         share = (
-            given.each(17, alone=8) if (scenario.name, again) == ("batch", _kill_again) else given.each(61, alone=40)
+            given.each(29, alone=8) if (scenario.name, again) == ("batch", _kill_again) else given.each(97, alone=40)
         )
         for point, when in firsts[::share][part::_SLICES]:
             if not bench.kill(point, when):
@@ -116,7 +116,7 @@ def errors(given: Given) -> Tally:
         bench.reset()
         names = bench.run().steps
         thorough = given.everything or scenario.name == "batch"
-        share = given.each(2 if thorough else 11)
+        share = given.each(3 if thorough else 17)
         for point in range(part * share, len(names), share * _SLICES):
             for number in _errors_at(point, names, given) if thorough else (ERRORS[point % len(ERRORS)],):
                 code = errno.errorcode[number]
@@ -140,7 +140,7 @@ def looks(given: Given) -> Tally:
     def work(item: tuple[Scenario, int], place: str) -> Tally:
         scenario, part = item
         bench = Bench(scenario, os.path.join(place, "bench"))
-        share = given.each(2 if scenario.name == "batch" else 5)
+        share = given.each(3 if scenario.name == "batch" else 7)
         _fail_looks(bench, part, given, share=share)
         return Tally(bench.tried, bench.broken)
 
@@ -154,7 +154,7 @@ def looks_of_recovery(given: Given) -> Tally:
         scenario, part = item
         bench = Bench(scenario, os.path.join(place, "bench"))
         firsts = list(first_kills(bench, every=given.everything))
-        for point, when in firsts[:: given.each(37, alone=24)][part::_SLICES]:
+        for point, when in firsts[:: given.each(61, alone=24)][part::_SLICES]:
             if bench.kill(point, when):
                 image, written = Image.of(bench.state), bench.written()
                 share, what = given.each(7, alone=5), f"killed {when} step {point}, then "
