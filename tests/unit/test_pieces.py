@@ -58,4 +58,27 @@ def test_the_hash_of_a_large_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     for size in (0, 1, measuring.ROOM, measuring.ROOM + 1):
         raw = b"x" * size
         (tmp_path / "file").write_bytes(raw)
-        assert measuring.sum_of(str(tmp_path / "file")) == hashlib.sha256(raw).hexdigest()
+        assert measuring.sum_of(str(tmp_path / "file"), size) == hashlib.sha256(raw).hexdigest()
+
+
+@pytest.mark.parametrize("size", [0, 9, 11, 1 << 40])
+def test_a_large_file_of_another_size_has_no_hash(tmp_path: Path, size: int) -> None:
+    (tmp_path / "file").touch()
+    os.truncate(tmp_path / "file", size)
+    with pytest.raises(OSError, match="another size"):
+        measuring.sum_of(str(tmp_path / "file"), 10)
+
+
+def test_a_file_that_grows_without_end_has_no_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, real, asked = tmp_path / "file", os.fstat, []
+    file.write_bytes(b"x" * 10)
+
+    def grown(descriptor: int) -> os.stat_result:
+        asked.append(descriptor)
+        if len(asked) > 2:
+            os.truncate(file, 1 << 40)
+        return real(descriptor)
+
+    monkeypatch.setattr(os, "fstat", grown)
+    with pytest.raises(OSError, match="another size"):
+        measuring.sum_of(str(file), 10)

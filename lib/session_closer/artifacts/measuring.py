@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import mmap
 import os
@@ -149,14 +150,18 @@ def stamp(path: str) -> Stamp | None:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def sum_of(path: str) -> str:
-    """Return the hash of a large regular file; OSError where it cannot be read, or is none."""
+def sum_of(path: str, size: int) -> str:
+    """Return the hash of a large regular file of so many bytes; OSError where it cannot be read, or is none."""
     made = hashlib.sha256()
     # Each piece may have to wait for another thread, and what a thread has freed stays with the process.
     with opened(path) as file, mmap.mmap(-1, ROOM) as room, memoryview(room) as view:
-        while got := file.readinto(view):
+        # One that has grown may have holes of any size, or be written to without end.
+        while os.fstat(file.fileno()).st_size == size:
+            got = file.readinto(view)
+            if not got:
+                return made.hexdigest()
             made.update(view[:got])
-    return made.hexdigest()
+    raise OSError(errno.EINVAL, "is of another size", path)
 
 
 def sha256(path: str) -> str:

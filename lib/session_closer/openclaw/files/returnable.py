@@ -123,15 +123,15 @@ def _backups(chosen: Sequence[Chosen]) -> Mapping[int, _Backup]:
 def _begun(backups: Mapping[int, _Backup]) -> Mapping[int, Callable[[], str]]:
     """Begin to hash those of which most is wanted; return what waits for each hash, "" where there is none."""
     return {
-        at: measuring.beside(partial(_sum, each.path))
+        at: measuring.beside(partial(_sum, each))
         for at, each in backups.items()
         if each.size > LARGE and each.wanted * 2 > each.size
     }
 
 
-def _sum(path: str) -> str:
+def _sum(backup: _Backup) -> str:
     try:
-        return measuring.sum_of(path)
+        return measuring.sum_of(backup.path, backup.size)
     except OSError:
         return ""
 
