@@ -149,8 +149,8 @@ def record(run: str, path: str) -> Iterator[tuple[str, str, bytes]]:
     try:
         found = read_record(path)
     except OSError as problem:
-        # A folder, a pipe, a link: never ours. What cannot be read may be what is asked for.
-        if not is_no_file(problem):
+        # A folder, a pipe, a link: never ours. What cannot be read, or has grown, may be what is asked for.
+        if not is_no_file(problem) or problem.errno == errno.EFBIG:
             raise _unreadable(path, problem) from None
         return
     if strangers := [uid for uid in found.owners if not trust.is_trusted(uid)]:

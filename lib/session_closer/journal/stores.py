@@ -12,6 +12,7 @@ from ..system import trust
 from ..system.pieces import Pieces
 from .codec import decode, decode_store, read_back
 from .record import END, STORES, Damaged, RunRecord, StoreRecord
+from .written import LIMIT
 
 # From here on more is gained than a second look at the disk costs.
 LARGE = 4 << 20
@@ -70,7 +71,8 @@ def opened(path: str) -> Opened | None:
     """Return a large receipt that is written as we write one, None for any other: what that is says who reads it."""
     with contextlib.suppress(OSError, Damaged):
         found = os.stat(path, follow_symlinks=False)
-        if found.st_size < LARGE or not trust.is_trusted(found.st_uid):
+        # A sparse file may have holes of any size.
+        if not LARGE <= found.st_size <= LIMIT or not trust.is_trusted(found.st_uid):
             return None
         held = _Held()
         begins, size = _begins(held, path)

@@ -427,6 +427,22 @@ def test_a_receipt_that_somebody_has_written_anew_is_read_whole(
     assert (answer.code, answer.data["counts"]) == (0, {"restored": AGENTS * SESSIONS})
 
 
+def test_a_receipt_that_is_larger_than_any_of_ours_is_not_read(
+    store: Store, by_stores: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = edit_receipt(store, nothing_else)
+    os.truncate(path, 1 << 40)
+    by_stores(True)
+    with monkeypatch.context() as patched:
+        patched.setattr(Pieces, "of", lambda *_: pytest.fail("it has a terabyte"))
+        assert stores.opened(str(path)) is None
+    # It may be the one that is meant, and it may name what an expiry would delete.
+    expiry = run_json(CleanupSessions, "--expire-archives", "1h", state=store.state)
+    for answer in (restore(store, "last"), restore(store, "--list"), expiry):
+        assert (answer.code, answer.data["error"]["name"]) == (3, "unreadable")
+        assert answer.data["error"]["message"] == f"{path} cannot be read: is too large"
+
+
 @pytest.mark.parametrize("change", [nothing, conflicts])
 def test_what_nothing_stands_in_the_way_of_is_told_in_short_as_at_length(
     store: Store, by_stores: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch, change: Callable[[Store], None]
