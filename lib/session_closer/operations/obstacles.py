@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..core import escape, keys
 from ..core.errors import CloserError, Refused
 from ..core.model import Plan, PlannedRow, Status
+from ..journal import history
 from .request import Look, Request
 
 if TYPE_CHECKING:
@@ -46,7 +47,18 @@ def in_the_way(
     if count + files == 0 or request.wish.only_warns() or request.options.rehearse is not None:
         return None
     problem = request.runtime.refusal([found.stores[agent] for agent in going]) if count else None
-    return problem or request.runtime.unwritable([*written, *_tidied(found, tidying)])
+    return problem or request.runtime.unwritable([*written, *_tidied(found, tidying)]) or _unrecorded(request)
+
+
+def _unrecorded(request: Request) -> CloserError | None:
+    """Return why a run that is to be told of could not have its place behind the earlier ones, None where it could."""
+    # One that is carried out finds that out as it begins, and does not look twice.
+    if request.options.dry_run:
+        try:
+            history.next_sequence(request.runtime.root)
+        except Refused as problem:
+            return problem
+    return None
 
 
 def _slip(request: Request, absent: Sequence[PlannedRow]) -> CloserError | None:

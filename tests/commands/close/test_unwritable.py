@@ -84,6 +84,24 @@ def test_a_close_is_refused_where_it_could_not_be_written(ours: Store, where: st
     assert run_json(CloseProject, "topics", state=ours.state).rows == [(TOPICS, "closed")]
 
 
+@pytest.mark.parametrize("most", [by_store.MOST, 0], ids=["a plan of all", "store by store"])
+def test_a_run_that_could_not_be_put_in_order_is_refused(
+    ours: Store, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a dry run, too: which run is the last one is told by all receipts."""
+    monkeypatch.setattr(by_store, "MOST", most)
+    receipt = Path(run_json(CloseProject, "topics", state=ours.state).data["receipt"])
+    fill(ours)
+    receipt.chmod(0)
+    before = sorted(path for path in ours.state.rglob("*") if path.name != "open")
+    for words in (["--dry-run"], []):
+        answer = run_json(CleanupSessions, *words, state=ours.state)
+        assert (answer.code, answer.error) == (3, "unreadable")
+        assert answer.data["error"]["message"] == f"{receipt} cannot be read: Permission denied"
+        assert (answer.data["receipt"], answer.data["undo"]) == (None, None)
+    assert sorted(path for path in ours.state.rglob("*") if path.name != "open") == before
+
+
 def test_where_there_is_nothing_to_do_nothing_has_to_be_written(ours: Store) -> None:
     run_json(CloseProject, "topics", state=ours.state)
     with locked(ours.folder()), locked(ours.state / "session-closer" / "open"):
