@@ -45,7 +45,7 @@ def start(command: type[Any]) -> int:
     except streams.Unwritten as problem:
         from ..render.text import error_line
 
-        what = CloserError(f"the result cannot be written: {problem}", "what was done is in the receipt")
+        what = CloserError(f"the result cannot be written: {problem}", "if anything was changed, its receipt says what")
         streams.forsake(error_line(what))
         return ExitCode.SOME_FAILED
     except KeyboardInterrupt:
