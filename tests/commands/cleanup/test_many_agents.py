@@ -21,6 +21,7 @@ from session_closer.operations import apply, by_store
 from session_closer.operations.take_out import Closing
 from support.commands import Answer, run, run_json
 from support.stores import Store
+from support.trees import write
 
 # More than a run looks at all of, each time it asks what others use.
 MANY = 70
@@ -38,6 +39,15 @@ def fill(store: Store, count: int) -> list[str]:
 def transcript(store: Store, agent: str) -> Path:
     [row] = store.entries(agent).values()
     return Path(row["sessionFile"])
+
+
+def test_a_damaged_store_is_warned_of_once_however_many_agents_there_are(store: Store) -> None:
+    fill(store, 6)
+    write(store.index("agent-003"), b"[]")
+    told = "the store of agent agent-003 is not a JSON object: what else it uses of other agents is not known"
+    for words in (("--dry-run",), ()):
+        answer = run_json(CleanupSessions, "--all-agents", "--yes", *words, state=store.state)
+        assert answer.data["warnings"] == [told]
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ def test_a_damaged_store_of_another_agent_keeps_what_it_names_and_hinders_nothin
     answer = run_json(CloseProjectBatch, *keys, state=store.state)
     assert (answer.code, [status for _, status in answer.rows]) == (0, ["closed"] * 2)
     assert (path.exists(), free.exists()) == (True, False)
-    told = "the store of agent researcher is cut off: what else it uses of agent project-lead is not known"
+    told = "the store of agent researcher is cut off: what else it uses of other agents is not known"
     assert answer.data["warnings"].count(told) == 1
 
 
@@ -186,7 +186,7 @@ def test_what_is_wrong_with_a_store_of_another_agent_is_said_as_it_is(store: Sto
     transcript(store)
     write(store.index("researcher"), raw)
     answer = run_json(CloseProject, "--session-key", KEY, state=store.state)
-    tail = ": what else it uses of agent project-lead is not known"
+    tail = ": what else it uses of other agents is not known"
     assert answer.data["warnings"] == ([f"the store of agent researcher {wrong}{tail}"] if wrong else [])
 
 
@@ -200,7 +200,7 @@ def test_a_store_that_ends_in_the_name_of_a_file_leaves_no_file_without_a_sessio
     answer = run_json(CloseProject, "--session-key", KEY, state=store.state)
     assert (answer.rows, path.exists()) == ([(KEY, "closed")], False)
     assert answer.data["warnings"] == [
-        "the store of agent researcher is cut off: what else it uses of agent project-lead is not known"
+        "the store of agent researcher is cut off: what else it uses of other agents is not known"
     ]
     assert run_json(RestoreSessions, "last", state=store.state).code == 0
     assert path.exists()
@@ -220,7 +220,7 @@ def test_where_another_agent_s_store_cannot_be_read_at_all_it_is_said(
     answer = run_json(CloseProjectBatch, KEY, LEAD + "alpha", state=store.state)
     assert (answer.code, [status for _, status in answer.rows]) == (0, ["closed"] * 2)
     assert not path.exists()
-    told = "the store of agent researcher cannot be read: what else it uses of agent project-lead is not known"
+    told = "the store of agent researcher cannot be read: what else it uses of other agents is not known"
     assert answer.data["warnings"].count(told) == 1
 
 

@@ -98,8 +98,9 @@ class Neighbours:
         own = self._look_at_others(agent) if parts <= 1 else self._look_at_some(agent, parts)
         for other in sorted(self._damaged - {agent}):
             if self._places[other].real != own.real:
+                # The same for each agent that asks: of thousands one line.
                 wrong = self._looks[other].wrong
-                self._warn(f"the store of agent {other} {wrong}: what else it uses of agent {agent} is not known")
+                self._warn(f"the store of agent {other} {wrong}: what else it uses of other agents is not known")
         used: dict[str, frozenset[str]] = {}
         for folder in own.folders:
             for other, named in self._users.get(folder, {}).items():
