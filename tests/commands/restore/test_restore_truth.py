@@ -18,6 +18,7 @@ from session_closer.core import names
 from session_closer.journal import history, written
 from session_closer.journal.history import open_runs, unborn_runs
 from session_closer.journal.journal import bury_unborn
+from session_closer.operations import apply
 from session_closer.system.disk import Disk
 from support.commands import restore, run, run_json
 from support.interrupted import perform
@@ -62,6 +63,27 @@ def test_a_session_that_took_the_key_of_a_conflict_is_not_closed_by_its_name(sto
     assert dict(answer.rows) == {REVIEW: "restored", TOPICS: "conflict"}
     assert restore(store, Path(answer.data["receipt"]).stem, "topics").code == 1
     assert store.entries()[TOPICS]["sessionId"] == "anew"
+
+
+def test_what_is_out_of_the_store_again_as_the_run_ends_is_not_called_restored(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = close(store, "topics", "alpha-review")
+    left, restart_once = store.index().read_bytes(), apply.restart_once
+
+    def rewritten(*given: Any) -> Any:
+        store.index().write_bytes(left)
+        return restart_once(*given)
+
+    monkeypatch.setattr(apply, "restart_once", rewritten)
+    answer = restore(store, "last")
+    assert (answer.code, dict(answer.rows)) == (1, {TOPICS: "failed", REVIEW: "failed"})
+    assert {row["error"] for row in answer.data["results"]} == {
+        "it was brought back, and is out of the store again, as a gateway writes it: bring it back again"
+    }
+    monkeypatch.undo()
+    again = restore(store, closed)
+    assert dict(again.rows) == {TOPICS: "restored", REVIEW: "restored"}
 
 
 # Entries as they were closed

@@ -33,6 +33,7 @@ from .store import FileStore, check, parse, read_index
 
 _SETTLE_SECONDS = 1.0
 _ATTEMPTS = 20
+_OUT_AGAIN = "it was brought back, and is out of the store again, as a gateway writes it: bring it back again"
 
 
 def restore_store(
@@ -283,10 +284,10 @@ def _where_they_were(
 
 
 def look_again(share: FileShare, returns: Returns) -> None:
-    """Note what a gateway that was restarted has not kept of what was brought back."""
+    """Note what a gateway that was restarted, or who else writes the store, has not kept of what was brought back."""
     if not share.edited or measuring.stamp(share.store.index) == share.checked:
         return
     live = _read(share.store)
     for item in returns.of(share.store.agent):
         if not item.lone and item.status is Status.RESTORED and item.key not in live.members:
-            returns.failed(item, "it was brought back, and the gateway has written it away since: bring it back again")
+            returns.failed(item, _OUT_AGAIN)
