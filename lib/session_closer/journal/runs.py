@@ -60,13 +60,12 @@ class _Counted:
         self.removed: set[tuple[str, str]] = set()
         self.names: list[str] = []
         self.agents: dict[str, None] = {}
-        self.parts = self.lone = self.away = self.restored = self.expired = self.freed = 0
+        self.parts = self.away = self.restored = self.expired = self.freed = 0
         self.artifacts = self.deleted = 0
 
     def add(self, store: StoreRecord) -> None:
         """Count what a store's part of the record is about."""
         self.agents[store.agent] = None
-        self.lone += len(store.orphans)
         self.freed += len(store.removes)
         self.removed.update((store.agent, name) for name in store.removes)
         self.artifacts += len(store.artifacts)
@@ -80,6 +79,12 @@ class _Counted:
             if status in _MOVED and (self.restores or pair in self._later.back):
                 self.moved.add(pair)
             self.restored += self.restores and status == "restored"
+        # A record has of files without a session those alone that were moved.
+        for move in store.orphans:
+            self.parts += 1
+            self.restored += self.restores
+            if self.restores or (store.agent, move.source, None) in self._later.back:
+                self.moved.add((store.agent, move.source, None))
         if not self.restores:
             self._put_away(store)
 
@@ -195,7 +200,7 @@ def _moment_of(run: str) -> datetime | None:
 
 
 def _parts(store: StoreRecord) -> Iterator[tuple[str, str, str | None, str]]:
-    """Give what a run was about in a store: its agent, key or path, session id and status."""
+    """Give what a run was about in a store, but for files without a session: agent, key or path, session id, status."""
     for session in store.sessions:
         yield store.agent, session.key, session.session_id, session.status
     for artifact in store.artifacts:
@@ -213,7 +218,6 @@ def row_of(state: str, record: RunRecord, path: str, counted: _Counted) -> Recei
     """Return what a list shows of a receipt."""
     # The caller's own session was closed by a run of its own, for this one.
     own = [result for result in record.results if result.late]
-    lone = counted.lone
     return ReceiptRow(
         record.id,
         record.operation,
@@ -221,8 +225,8 @@ def row_of(state: str, record: RunRecord, path: str, counted: _Counted) -> Recei
         record.started_at,
         record.reason,
         tuple(dict.fromkeys((*counted.agents, *(result.agent for result in own)))),
-        counted.parts + len(own) + lone,
-        0 if counted.restores else counted.away + sum(result.status in PUT_AWAY for result in own) + lone,
+        counted.parts + len(own),
+        0 if counted.restores else counted.away + sum(result.status in PUT_AWAY for result in own),
         counted.restored,
         path,
         counted.verb,
@@ -233,10 +237,12 @@ def row_of(state: str, record: RunRecord, path: str, counted: _Counted) -> Recei
 
 
 def _put_away(store: StoreRecord, run: str) -> Iterator[tuple[str, str | None, Sequence[str | None]]]:
-    """Give what a run has put away: its key or path, session id, and the archives that it comes back from."""
+    """Give what a run has put away: its key, name or path, session id, and the archives that it comes back from."""
     for session in store.sessions:
         if session.status in PUT_AWAY:
             yield session.key, session.session_id, _archives(store, session)
+    for move in store.orphans:
+        yield move.source, None, (move.target,)
     for artifact in store.artifacts:
         if artifact.status in PUT_AWAY:
             yield artifact.path, artifact.session_id, (store.archive or run,)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from ..core.errors import CloserError
+from ..core.model import Status
 from ..core.report import Outcome, Report, RestartResult, StoreResult
 from ..journal.record import StoreRecord
 from ..journal.source import Chosen
@@ -102,8 +103,7 @@ class Returning:
             gateway=request.gateway.result(),
             restart=restart,
             receipt=unfinished.path if unfinished is not None else transaction.receipt,
-            # A file without a session that is back is put away again by a cleanup.
-            undo=transaction.undo(request.options) if any(row.key for row in rows) else None,
+            undo=transaction.undo(request.options) if _is_back(rows) else None,
             warnings=tuple(request.runtime.context.console.warnings),
             error=error,
             untold=untold,
@@ -120,3 +120,8 @@ class Returning:
             for session in self._transaction.whole(store).sessions
         )
         return store.but(sessions=tuple(ended))
+
+
+def _is_back(rows: Sequence[Outcome]) -> bool:
+    """Tell whether a session is back; a file without one is put away again by a cleanup."""
+    return any(row.key and row.status is Status.RESTORED for row in rows)

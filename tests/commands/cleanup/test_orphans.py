@@ -70,6 +70,32 @@ def test_files_that_no_row_refers_to_are_archived_and_come_back(filled: Store) -
     assert picture(filled) == before
 
 
+def test_the_list_of_runs_counts_files_without_a_session_that_are_back(filled: Store) -> None:
+    for name in ("one", "two", "three"):
+        stray(filled, f"{name}.jsonl", 2 * DAY)
+    clean(filled, "--only", "orphans")
+    run_json(RestoreSessions, "last", "two.jsonl", state=filled.state)
+    found = run_json(RestoreSessions, "--list", state=filled.state).data["receipts"]
+    assert [(row["sessions"], row["closed"], row["restored"]) for row in found] == [(1, 0, 1), (3, 3, 1)]
+    clean(filled, "--only", "orphans")
+    found = run_json(RestoreSessions, "--list", state=filled.state).data["receipts"]
+    # What is put away anew was back, as a session that is closed again.
+    assert [(row["sessions"], row["closed"], row["restored"]) for row in found] == [(1, 1, 0), (1, 0, 1), (3, 3, 1)]
+
+
+def test_a_restore_of_files_without_a_session_alone_names_no_undo(filled: Store) -> None:
+    stray(filled, "one.jsonl", 2 * DAY)
+    clean(filled, "--stale", "cron-run=24h", "--orphans")
+    put_back = filled.folder() / "one.jsonl"
+    write(put_back, "another")
+    conflict = run_json(RestoreSessions, "last", state=filled.state)
+    assert (conflict.code, conflict.data["undo"] is None) == (1, False)
+    put_back.unlink()
+    back = run_json(RestoreSessions, "last", state=filled.state)
+    assert [row["status"] for row in back.data["results"]].count("restored") == 1
+    assert (back.code, back.data["undo"], back.data["receipt"] is None) == (0, None, False)
+
+
 def test_one_file_that_came_back_is_named_by_its_name(filled: Store) -> None:
     for name in ("one", "two"):
         stray(filled, f"{name}.jsonl", 2 * DAY)
