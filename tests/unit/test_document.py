@@ -106,6 +106,30 @@ def test_a_merge_keeps_what_others_wrote_and_what_we_did(
 
 
 @pytest.mark.parametrize(
+    ("ours", "theirs", "merged", "contested"),
+    [
+        (b'{"a": 2, "b": 1}', b'{"a": 3, "b": 1}', {"a": 3, "b": 1}, ("a",)),
+        (b'{"b": 1}', b'{"a": 3, "b": 1}', {"a": 3, "b": 1}, ("a",)),
+        (b'{"a": 2, "b": 1}', b'{"b": 1}', {"b": 1}, ("a",)),
+        (b'{"a": 2, "b": 1}', b'{"b": 1, "a":2}', {"a": 2, "b": 1}, ()),
+        (b'{"b": 1}', b'{"b": 1}', {"b": 1}, ()),
+        (b'{"a": 1, "b": 1}', b'{"a": 3, "b": 1}', {"a": 3, "b": 1}, ()),
+    ],
+)
+def test_what_both_sides_have_changed_is_theirs_and_named_unless_it_is_the_same(
+    ours: bytes, theirs: bytes, merged: dict[str, int], contested: tuple[str, ...]
+) -> None:
+    found = merge(*(scan(raw, nothing) for raw in (b'{"a": 1, "b": 1}', ours, theirs)))
+    assert (json.loads(found.raw), found.contested) == (merged, contested)
+
+
+def test_a_merge_that_may_take_nothing_out_leaves_what_we_have_left_out() -> None:
+    base, ours, theirs = (scan(raw, nothing) for raw in (b'{"a": 1}', b'{"b": 2}', b'{"a": 1, "c": 3}'))
+    assert json.loads(merge(base, ours, theirs).raw) == {"b": 2, "c": 3}
+    assert json.loads(merge(base, ours, theirs, deletions=False).raw) == {"a": 1, "b": 2, "c": 3}
+
+
+@pytest.mark.parametrize(
     "raw",
     [
         b'{"a": 1e400}',
@@ -181,7 +205,9 @@ def test_any_bytes_are_read_or_refused_and_what_is_read_is_json(raw: bytes) -> N
 
 def test_two_layouts_of_one_value_are_the_same() -> None:
     assert same_value(b'{"a": 1}', b'{\n "a":1}')
+    assert same_value(b'{"a": 1, "b": 2}', b'{"b": 2, "a": 1}')
     assert not same_value(b'{"a": 1}', b'{"a": 2}')
+    assert not same_value(b'{"a": 1}', b'{"a": true}')
     assert not same_value(b"{}", None)
 
 

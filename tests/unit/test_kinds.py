@@ -85,6 +85,8 @@ PLACES = ("group", "channel", "thread", "topic", "heartbeat", "main", "direct", 
         ("agent:a:probe-setup-inference", Kind.OTHER),
         ("agent:a:project-kelly", Kind.PROJECT),
         ("project-kelly", Kind.PROJECT),
+        ("agent:a:project-kelly:group:1", Kind.GROUP),
+        ("agent:a:project-kelly:heartbeat", Kind.HEARTBEAT),
         ("agent:project-lead:kelly", Kind.PROJECT),
         ("agent:project-lead:group", Kind.PROJECT),
         ("agent:project-lead:kelly:more", Kind.OTHER),
@@ -93,6 +95,9 @@ PLACES = ("group", "channel", "thread", "topic", "heartbeat", "main", "direct", 
         ("", Kind.MAIN),
         ("agent:a:", Kind.MAIN),
         (":::", Kind.OTHER),
+        ("agent:a:heartbeat ", Kind.HEARTBEAT),
+        (" agent:a:dreaming", Kind.MEMORY),
+        ("agent:a:telegram:group:one\ntwo", Kind.GROUP),
     ],
 )
 def test_kinds(key: str, expected: Kind) -> None:
@@ -149,6 +154,15 @@ def test_a_direct_message_of_one_peer_is_kept(key: str) -> None:
         assert kind(key) in DURABLE
 
 
+@pytest.mark.parametrize("rest", ["direct:peer", "telegram:direct:peer", "telegram:account:direct:peer"])
+def test_only_a_key_that_openclaw_makes_of_one_peer_is_a_direct_message_of_one(rest: str) -> None:
+    assert is_peer_direct(f"agent:a:{rest}")
+    assert is_peer_direct(f"AGENT:A:{rest}".upper())
+    ahead = ("", "agent:a::", "agent:a:agent:b:", "agent:a:x:y:z:")
+    for other in (*(start + rest for start in ahead), f"agent:a:{rest}:", f"agent:a:{rest}:topic"):
+        assert not is_peer_direct(other)
+
+
 @pytest.mark.parametrize("chat_type", ["group", "channel", "thread", "Group", "CHANNEL"])
 @pytest.mark.parametrize("key", ["agent:project-lead:kelly", "agent:a:project-x", "agent:a:kelly", "agent:a:x:y"])
 def test_a_chat_type_makes_a_project_or_other_durable(key: str, chat_type: str) -> None:
@@ -166,10 +180,17 @@ def test_direct_is_no_chat_type_that_keeps() -> None:
     assert kind("agent:project-lead:kelly", "direct") is Kind.PROJECT
 
 
-@pytest.mark.parametrize("key", ["agent:a:cron:nightly", "cron:nightly", "AGENT:A:CRON:Nightly"])
+@pytest.mark.parametrize(
+    "key", ["agent:a:cron:nightly", "cron:nightly", "AGENT:A:CRON:Nightly", " agent:a:cron:nightly "]
+)
 def test_a_cron_job_that_is_gone_leaves_an_orphan(key: str) -> None:
     assert (kind(key), kind(key, orphaned=True), job_of(key)) == (Kind.CRON, Kind.CRON_ORPHAN, "nightly")
     assert Kind.CRON_ORPHAN in STALE_KINDS
+
+
+@pytest.mark.parametrize("key", ["agent:a:cron:heartbeat", "agent:a:cron:nightly:run:1", "agent:a:telegram:group:1"])
+def test_only_the_session_of_a_cron_job_can_be_an_orphan(key: str) -> None:
+    assert kind(key, orphaned=True) is kind(key)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +204,8 @@ def test_only_a_job_s_own_session_is_one(key: str) -> None:
     ("key", "deletes"),
     [
         ("agent:a:cron:j:run:1", True), ("agent:a:subagent:1", True), ("agent:a:hook:1", True), ("agent:a:acp:1", True),
-        (f"agent:a:explicit:model-run-{UUID}", True), ("agent:a:probe-setup-inference-x", False),
+        (f"agent:a:explicit:model-run-{UUID}", True), (f"agent:a:explicit:model-run-{UUID}-mine", False),
+        ("agent:a:probe-setup-inference-x", False),
         ("agent:a:project-x", False), ("agent:a:thing", False), ("agent:a:dreaming-narrative-1", False),
     ],
 )  # fmt: skip

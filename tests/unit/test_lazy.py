@@ -51,12 +51,15 @@ def test_some_of_them_are_no_others() -> None:
 def test_those_that_are_changed_stand_in_place_of_themselves() -> None:
     asked: list[str] = []
     instead = {"b": EVERY["b"]._replace(bound=True)}
-    found = lazy.changed(made_of(asked), instead)
+    before = made_of(asked)
+    found = lazy.changed(before, instead)
     assert found["b"].bound
     assert asked == []
+    assert not before["b"].bound
     assert dict(found) == {**EVERY, **instead} == lazy.changed(EVERY, instead)
     assert list(found) == list(lazy.among(found, TIMES)) == list(EVERY)
     assert lazy.among(found, ["b"])["b"].bound
+    assert lazy.changed(found, {"c": EVERY["c"]._replace(orphaned=True)})["b"].bound
 
 
 def test_times_are_known_of_any_store() -> None:

@@ -114,6 +114,7 @@ def test_keep_only_with_an_unknown_name_plans_nothing(
         if not any(key in snapshot.sessions for key in keys.target(word, "lead").candidates):
             assert plan.closing == ()
             assert {row.status for row in plan.rows} == {Status.NOT_FOUND}
+            assert plan.kept == len(snapshot.sessions)
 
 
 @given(snapshots(), words, views, choices)

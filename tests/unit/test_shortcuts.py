@@ -169,9 +169,10 @@ def test_a_usual_name_has_the_owners_of_any_name(name: str) -> None:
         assert names.owners(name) == found
 
 
+FORK = f"2026-11-21T00-41-24-769Z_{OTHER}"
 NAMES = (
     OWN, f"{OTHER}.jsonl", OWN.upper(), "plain.jsonl", f"{ID}.trajectory.jsonl", f"{OTHER}.trajectory-path.json",
-    f"{ID}-topic-5.jsonl", f"plain.checkpoint.{ID}.jsonl", f"2026-11-21T00-41-24-769Z_{OTHER}.jsonl", f"/b/{OWN}",
+    f"{ID}-topic-5.jsonl", f"plain.checkpoint.{ID}.jsonl", f"{FORK}.jsonl", f"/b/{OWN}",
     f"/b/{ID}.trajectory.jsonl", "sessions.json", f"{OWN}.lock", f"{ID}.jsonl.codex-app-server.json", "T" * 12,
 )  # fmt: skip
 
@@ -186,7 +187,7 @@ def test_whose_many_files_are_is_told_as_of_each(listed: list[str], count: int) 
     assert all(len(set(own)) == len(own) for own in found.values())
 
 
-@given(st.sets(st.sampled_from([ID, OTHER, ID.upper(), "plain", "a", "x.trajectory", "none", None, ""])))
+@given(st.sets(st.sampled_from([ID, OTHER, ID.upper(), "plain", "a", "x.trajectory", FORK, None, ""])))
 def test_a_file_of_a_session_is_among_those_that_are_perhaps_its_own(ids: set[str | None]) -> None:
     perhaps = names.perhaps_of(ids, NAMES)
     assert {name for name in NAMES if names.owners(name) & ids} <= set(perhaps)

@@ -72,6 +72,8 @@ def rows(store: Store) -> dict[str, Any]:
     live = [f"{session_id(f'n{at}')}.jsonl" for at in range(0, 12, 2)]
     for name in (*live, f"{session_id('n2')}.trajectory.jsonl", f"{session_id('n3')}-topic-42.jsonl", "plain.jsonl"):
         store.transcript(name)
+    # Whose this is only the name in the entry's sessionFile tells.
+    store.transcript("plain.trajectory.jsonl")
     # By its name a copy of what is outside.
     store.transcript(outside.name)
     store.transcript(f"2016-08-01T00-00-00-000Z_{session_id('forked')}.jsonl")
@@ -228,3 +230,12 @@ def test_what_was_glanced_at_is_there_as_it_was_read(store: Store) -> None:
     for key in (LEAD + "n1", LEAD + "pinned", "none"):
         assert found.value_bytes(key) == whole.value_bytes(key)
         assert found.details([key]) == whole.details([key])
+
+
+def test_what_has_changed_since_it_was_glanced_at_is_there_as_it_is_now(store: Store) -> None:
+    one_agent(store)
+    found = Glance(Home(str(store.state), "--state-dir", {}), "project-lead")
+    found.read()
+    store.write({LEAD + "new": entry("new", 0)})
+    assert list(found.read().sessions) == [LEAD + "new"]
+    assert (found.value_bytes(LEAD + "n1"), list(found.details([LEAD + "n1", LEAD + "new"]))) == (None, [LEAD + "new"])
