@@ -138,6 +138,18 @@ def test_a_large_store_is_listed_as_any_other(
         assert (large.code, large.stderr) == (0, "")
 
 
+def test_a_large_store_whose_folder_is_a_link_is_listed_as_any_other(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_agent(store)
+    store.folder().rename(store.state / "kept")
+    store.folder().symlink_to(store.state / "kept")
+    large, any_other = answers(store, monkeypatch, "--json", "--agent", "project-lead")
+    assert large == any_other
+    (main,) = [row for row in json.loads(large.stdout)["sessions"] if row["key"] == LEAD + "main"]
+    assert main["transcriptBytes"] > 0
+
+
 def replaced(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
     def spoil(raw: bytes) -> bytes:
         assert old in raw
