@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +12,7 @@ from plumbum import cli
 
 from .. import __version__
 from ..core import escape, keys
-from ..core.errors import CloserError, ExitCode, Interrupted, UsageProblem
+from ..core.errors import CloserError, ExitCode, Interrupted, Ours, UsageProblem
 from ..system.clock import REAL, Clock
 from . import calls, streams
 from .arguments import count, one_word, word
@@ -43,6 +44,8 @@ class Reader(Placed):
     """What all commands share: how they read their words, what they print, how they end."""
 
     POSITIONALS: ClassVar[str] = ""
+    # Where what was done can be seen, if the result cannot be written.
+    ACCOUNT: ClassVar[str] = "what was done is in the receipt"
     # What time it is for a command.
     clock: ClassVar[Clock] = REAL
     # Whether what is shown is to be read in a pager.
@@ -116,9 +119,13 @@ class Reader(Placed):
         ahead, place = self.meant()
         return calls.for_shell([*ahead, calls.beside(self.executable, name), *place])
 
-    def called(self, name: str) -> str:
+    def called(self, ours: Ours) -> str:
         """Return how another of our commands is called, for a shell."""
-        return escape.shell_word(calls.beside(self.executable, name))
+        if ours.there:
+            # The place itself may be what is wrong.
+            with suppress(CloserError):
+                return self.here(ours.command)
+        return escape.shell_word(calls.beside(self.executable, ours.command))
 
 
 class Base(Reader):

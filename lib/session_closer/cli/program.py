@@ -45,7 +45,8 @@ def start(command: type[Any]) -> int:
     except streams.Unwritten as problem:
         from ..render.text import error_line
 
-        what = CloserError(f"the result cannot be written: {problem}", "if anything was changed, its receipt says what")
+        remedy = command.ACCOUNT if problem.done else ""
+        what = CloserError(f"the result cannot be written: {problem}", remedy)
         streams.forsake(error_line(what))
         return ExitCode.SOME_FAILED
     except KeyboardInterrupt:

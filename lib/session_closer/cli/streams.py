@@ -23,7 +23,9 @@ _PAUSE_SECONDS = 0.1
 
 
 class Unwritten(Exception):
-    """What was to be said could not be written."""
+    """What was to be said could not be written; `done`: it was an account of what was done."""
+
+    done = True
 
 
 def prepare() -> None:
@@ -246,6 +248,9 @@ def _tell(stream: Any, line: str, *, enough: bool) -> None:
         if not enough:
             raise
         _silence(stream)
+    except Unwritten as problem:
+        problem.done = not enough
+        raise
 
 
 def _say(stream: Any, line: str) -> None:

@@ -23,9 +23,13 @@ class ExitCode(IntEnum):
 
 
 class Ours(NamedTuple):
-    """One of our commands by its name: where it is, whoever prints it says."""
+    """One of our commands by its name: where it is, whoever prints it says; `there`: for the same place, too."""
 
     command: str
+    there: bool = False
+
+    def __str__(self) -> str:
+        return self.command
 
 
 Remedy = str | tuple[str | Ours, ...]
@@ -47,11 +51,11 @@ class CloserError(Exception):
         if name is not None:
             self.name = name
 
-    def next_step(self, called: Callable[[str], str] = str) -> str:
+    def next_step(self, called: Callable[[Ours], str] = str) -> str:
         """Return what to do next, "" where nothing is known; `called` tells how a command of ours is called."""
         if isinstance(self.remedy, str):
             return self.remedy
-        return " ".join(part if isinstance(part, str) else called(part.command) for part in self.remedy)
+        return " ".join(part if isinstance(part, str) else called(part) for part in self.remedy)
 
 
 class UsageProblem(CloserError):

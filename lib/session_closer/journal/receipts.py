@@ -139,7 +139,7 @@ def _deferred(state: str, record: RunRecord, places: Places) -> Iterator[StoreRe
 
 
 def _no_receipt(what: str) -> Refused:
-    return Refused(what, (Ours("restore-sessions"), "--list"), name="no_receipt")
+    return Refused(what, (Ours("restore-sessions", there=True), "--list"), name="no_receipt")
 
 
 def lots(source: Source, wanted: Sequence[str]) -> tuple[Mapping[str, Sequence[Chosen]], list[str]]:

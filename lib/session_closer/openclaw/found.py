@@ -104,7 +104,8 @@ def pick(where: Home, wanted: str) -> Find:
     if len(same) == 1:
         return same[0]
     said = f"{len(same)} of those that can be found begin with" if same else "nothing can be found by the id"
-    raise Refused(f"{said} {escape.plain(wanted)}", (Ours("restore-sessions"), "--found"), name="nothing_found")
+    remedy = (Ours("restore-sessions", there=True), "--found")
+    raise Refused(f"{said} {escape.plain(wanted)}", remedy, name="nothing_found")
 
 
 def _closed_by_us(where: Home, scenes: Mapping[str, Scene]) -> dict[str, _Ours]:

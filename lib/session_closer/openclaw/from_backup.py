@@ -36,7 +36,8 @@ def from_backup(home: Home, path: str) -> Source:
     ]
     if not theirs:
         what = f"{escape.quoted(path)} is no backup beside a sessions.json of {home.state}"
-        raise Refused(what, (Ours("restore-sessions"), "FILE, a sessions.json.bak-* in its place"), name="no_receipt")
+        remedy = (Ours("restore-sessions", there=True), "FILE, a sessions.json.bak-* in its place")
+        raise Refused(what, remedy, name="no_receipt")
     index = indexes[theirs[0]]
     raw, _ = read_index(real)
     before = parse(raw, real, theirs[0])

@@ -28,7 +28,7 @@ from .home import Home
 from .undo import entry_of
 
 PREFIX = f"{FOUND}:"
-_RESTORE = Ours("restore-sessions")
+_RESTORE = Ours("restore-sessions", there=True)
 SILENT = "there is none of it, in an archive or where it was: it may never have had one"
 GONE = "label, model, pin and what else was set for it: only its transcript was written down"
 

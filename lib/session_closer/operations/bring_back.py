@@ -8,7 +8,6 @@ from typing import NamedTuple
 from ..artifacts.aside import Aside
 from ..artifacts.engine import Became
 from ..core.errors import CloserError, Ours, Refused
-from ..core.escape import shell_word
 from ..core.model import Status
 from ..core.report import ArtifactRow, Report, StoreResult
 from ..core.wish import Options
@@ -24,7 +23,7 @@ from . import home_folders, homes, recover_homes, runs, several
 from .transaction import Transaction
 
 RESTORE = "restore-sessions"
-_US = Ours(RESTORE)
+_US = Ours(RESTORE, there=True)
 _ENDS = {
     Became.LIVE: (Status.RESTORED, None),
     Became.TAKEN: (Status.CONFLICT, "something else is there by now"),
@@ -83,13 +82,7 @@ def perform(
 
 def chosen(where: Place, which: str, *, looking: bool) -> Source:
     """Return what a run has put away; Refused, with the command that lists the runs of this place."""
-    try:
-        return journal.choose(where.state, which, _of_home, looking=looking)
-    except Refused as problem:
-        if problem.name != "no_receipt":
-            raise
-        place = map(shell_word, where.meant_by(None)[1])
-        raise Refused(problem.message, (_US, *place, "--list"), name=problem.name) from None
+    return journal.choose(where.state, which, _of_home, looking=looking)
 
 
 def receipts(where: Place, report: Report, most: int | None, clock: Clock) -> Report:

@@ -53,7 +53,7 @@ def execute(
         source = bring_back.chosen(where, which, looking=True)
         if source.restores:
             what = f"{which} is no receipt of a run that put anything away"
-            raise Refused(what, (Ours("restore-sessions"), "--list shows them"), name="no_receipt")
+            raise Refused(what, (Ours("restore-sessions", there=True), "--list shows them"), name="no_receipt")
         lots = list(_lots(work, source))
         missing = [name for name in dict.fromkeys(names) if name not in {lot.session_id for lot in lots}]
         rows: list[Exported | Unexported] = [Unexported(name, "", name, Status.NOT_FOUND, _UNKNOWN) for name in missing]

@@ -12,13 +12,14 @@ from ..core.report import Report
 from .json import exported, shared
 
 if TYPE_CHECKING:
+    from ..core.errors import Ours
     from ..core.export.result import ExportReport, Trajectory
     from .grid import Block
 
 EXPORT = "export-sessions"
 
 
-def as_json(report: ExportReport, called: Callable[[str], str] = str) -> str:
+def as_json(report: ExportReport, called: Callable[[Ours], str] = str) -> str:
     """Return the document (docs/json.md) as one line of JSON; `called` tells how a command of ours is called."""
     told = Report(EXPORT, warnings=report.warnings, error=report.error)
     return json.dumps(

@@ -13,6 +13,7 @@ from .grid import Block, Grid, GridRow
 from .json import LIST, shared
 
 if TYPE_CHECKING:
+    from ..core.errors import Ours
     from ..core.listed import Inventory, SessionLine, Use
 
 _HEADS = ("AGE", "STATE", "FILES", "SIZE", "PROTECTED", "PROFILE", "SOURCE", "ID", "TITLE")
@@ -88,7 +89,7 @@ def _table(heads: Sequence[str], cells: Sequence[tuple[str, ...]], right: frozen
     return Grid(tuple(map(GridRow, cells)), tuple(lines), tuple(heads), right)
 
 
-def as_json(found: Inventory, called: Callable[[str], str] = str, page: str | None = None) -> str:
+def as_json(found: Inventory, called: Callable[[Ours], str] = str, page: str | None = None) -> str:
     """Return the envelope (docs/json.md) as one line of JSON: what is missing of the list comes first."""
     envelope = shared(Report(LIST, warnings=found.warnings, error=found.error), found.exit_code, called)
     stores = [{"agent": home.agent, "path": home.path, "era": home.era} for home in found.homes]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import durations
 from ..core.ending import exit_code, is_fine, shown_rows
-from ..core.errors import CloserError, ExitCode
+from ..core.errors import CloserError, ExitCode, Ours
 from ..core.report import GatewayResult, Outcome, Report, RestartResult, StoreResult, Why
 from . import amounts, artifacts, effects, excerpt, rehearsal, runs
 
@@ -23,7 +23,7 @@ LIST = "list-sessions"
 _SHARED_MEMBERS = ("ok", "exitCode", "operation", "dryRun", "gateway", "warnings", "error")
 
 
-def as_json(report: Report, called: Callable[[str], str] = str, *, whole: bool = False) -> str:
+def as_json(report: Report, called: Callable[[Ours], str] = str, *, whole: bool = False) -> str:
     """Return the envelope (docs/json.md) as one line of JSON; `called` tells how a command of ours is called.
 
     Unless `whole`, rows that would make it long are left out.
@@ -37,7 +37,7 @@ def as_json(report: Report, called: Callable[[str], str] = str, *, whole: bool =
     return excerpt.encoded(members, counts, whole=whole)
 
 
-def envelope(report: Report, called: Callable[[str], str], rows: Iterable[Outcome]) -> dict[str, Any]:
+def envelope(report: Report, called: Callable[[Ours], str], rows: Iterable[Outcome]) -> dict[str, Any]:
     """Return the members of the envelope (docs/json.md); `rows` are those of its results that are in it."""
     code = exit_code(report)
     members: dict[str, Any] = {
@@ -87,7 +87,7 @@ def _counts(report: Report, rows: Sequence[Outcome | ArtifactRow]) -> Counter[st
     return counted
 
 
-def _undone(run: str, report: Report, called: Callable[[str], str]) -> dict[str, Any]:
+def _undone(run: str, report: Report, called: Callable[[Ours], str]) -> dict[str, Any]:
     """Return what became of one of the runs that were undone together."""
     code = exit_code(report)
     return {
@@ -177,7 +177,7 @@ def _restart(restart: RestartResult) -> dict[str, Any]:
     }
 
 
-def _error(error: CloserError | None, called: Callable[[str], str]) -> dict[str, Any] | None:
+def _error(error: CloserError | None, called: Callable[[Ours], str]) -> dict[str, Any] | None:
     if error is None:
         return None
     return {
@@ -188,14 +188,14 @@ def _error(error: CloserError | None, called: Callable[[str], str]) -> dict[str,
     }
 
 
-def shared(report: Report, code: ExitCode, called: Callable[[str], str]) -> dict[str, Any]:
+def shared(report: Report, code: ExitCode, called: Callable[[Ours], str]) -> dict[str, Any]:
     """Return the members that all documents have; `code` is the exit code."""
     members = envelope(report, called, ())
     found = {name: members[name] for name in _SHARED_MEMBERS}
     return {**found, "ok": code is ExitCode.OK, "exitCode": int(code)}
 
 
-def list_as_json(listing: Listing, called: Callable[[str], str] = str, page: str | None = None) -> str:
+def list_as_json(listing: Listing, called: Callable[[Ours], str] = str, page: str | None = None) -> str:
     """Return the envelope (docs/json.md) as one line of JSON: what is missing of the list comes first.
 
     `path`, `allAgents`, `count` and `activeMinutes` are those of `openclaw sessions --json`.

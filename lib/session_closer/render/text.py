@@ -15,7 +15,7 @@ from . import amounts, artifacts, effects, rehearsal, runs, table
 from .grid import Block, Grid, GridRow, Tone
 
 if TYPE_CHECKING:
-    from ..core.errors import CloserError
+    from ..core.errors import CloserError, Ours
     from ..core.report import ArtifactRow, Outcome, Report, Why
 
 SHOWN_ROWS = 20
@@ -246,13 +246,13 @@ def _gateway_line(report: Report) -> str:
     return f"{where}: not restarted" if restart.needed else f"{where}: no restart needed"
 
 
-def failures(report: Report, called: Callable[[str], str] = str) -> list[str]:
+def failures(report: Report, called: Callable[[Ours], str] = str) -> list[str]:
     """Return a line for stderr for each of the runs undone together that ended early."""
     undone = [(run, each.error) for run, each in report.undone or () if each.error is not None]
     return [f"run {run}: {error_line(problem, called)}" for run, problem in undone]
 
 
-def complaints(warnings: Sequence[str], error: CloserError | None, called: Callable[[str], str] = str) -> list[str]:
+def complaints(warnings: Sequence[str], error: CloserError | None, called: Callable[[Ours], str] = str) -> list[str]:
     """Return the lines for stderr: warnings, then the error; `called` tells how a command of ours is called."""
     out = [f"warning: {warning}" for warning in warnings[:SHOWN_ROWS]]
     if len(warnings) > SHOWN_ROWS:
@@ -262,7 +262,7 @@ def complaints(warnings: Sequence[str], error: CloserError | None, called: Calla
     return out
 
 
-def error_line(error: CloserError, called: Callable[[str], str] = str) -> str:
+def error_line(error: CloserError, called: Callable[[Ours], str] = str) -> str:
     """Return what went wrong, and what to do next, in one line; `called` tells how a command of ours is called."""
     following = error.next_step(called)
     return f"error: {error.message}" + (f"; next: {following}" if following else "")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from session_closer.cli.app import Command
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.cli.commands.export_sessions import ExportSessions
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.list_sessions import ListSessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw import holders
 from support.commands import run, run_json
 from support.keys import LEAD
@@ -165,3 +169,39 @@ def test_a_run_in_flight_is_not_in_doubt(store: Store) -> None:
     store.lock_transcript(key, "main")
     [line] = [line for line in listed(store) if key in line]
     assert line.split()[2:5:2] == ["running", "running"]
+
+
+# The next command, for the same place
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "next_command"),
+    [
+        (RestoreSessions, ("20261121T064003.544Z-c21858e1",), "restore-sessions {place} --list"),
+        (RestoreSessions, ("last",), "restore-sessions {place} --list"),
+        (RestoreSessions, ("--show", "last"), "restore-sessions {place} --list"),
+        (RestoreSessions, (LEAD + "a b",), f"restore-sessions {{place}} --since 30d '{LEAD}a b'"),
+        (RestoreSessions, ("found:0123456789ab",), "restore-sessions {place} --found"),
+        (RestoreSessions, (), "restore-sessions {place} last, or one of restore-sessions {place} --list"),
+        (RestoreSessions, ("last", "--as", "x"), "restore-sessions {place} found:ID --as KEY"),
+        (ExportSessions, ("--output", "{there}", "--from", "last"), "restore-sessions {place} --list"),
+    ],
+)
+def test_the_next_command_is_for_the_state_directory_that_was_named(
+    store: Store, tmp_path: Path, command: type[Command], words: tuple[str, ...], next_command: str
+) -> None:
+    words = tuple(word.format(there=tmp_path / "there") for word in words)
+    answer = run_json(command, *words, state=store.state)
+    assert answer.data["error"]["remedy"] == next_command.format(place=f"--state-dir {store.state}")
+
+
+@pytest.mark.parametrize("runtime", ["hermes", "nanoclaw"])
+def test_what_is_told_to_clean_up_does_so_in_the_home_that_was_named(tmp_path: Path, runtime: str) -> None:
+    answer = run_json(CloseProject, "--runtime", runtime, "--home", str(tmp_path), "x", state=None)
+    named = f"cleanup-sessions --runtime {runtime} --home {tmp_path} puts away what they left"
+    assert (answer.code, answer.data["error"]["remedy"]) == (2, named)
+
+
+def test_a_place_that_is_itself_wrong_is_in_no_hint(tmp_path: Path) -> None:
+    answer = run_json(RestoreSessions, "--token-file", str(tmp_path / "none"), state=tmp_path)
+    assert (answer.code, answer.data["error"]["name"]) == (2, "usage")

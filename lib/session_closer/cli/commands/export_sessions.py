@@ -36,6 +36,7 @@ class ExportSessions(Reader):
     """
 
     OPERATION = "export-sessions"
+    ACCOUNT = "what was exported is in its folder"
     POSITIONALS = (
         "<project id | session key>... | --from <receipt id | last> [session key...] | "
         "--trajectory <project id | session key>..."
@@ -75,7 +76,7 @@ class ExportSessions(Reader):
         from ...operations import export, export_closed
         from ...ports.context import Console
 
-        options = Options(see=self.here("list-sessions"))
+        options = Options(see=self.here("list-sessions"), undo=self.here("restore-sessions"))
         where, console, clock = self.place(), Console(streams.tell), self.clock
         if self.closed_by is None:
             return self._show(export.execute(where, named, ask, options, console=console, clock=clock))
@@ -86,7 +87,7 @@ class ExportSessions(Reader):
         """Export sessions of a runtime that keeps files, by their ids, or what a run has put away of them."""
         self.check_options(where, HOMES_OPTIONS)
         if not all(words) or (not words and self.closed_by is None):
-            raise UsageProblem("no session was given", (Ours("list-sessions"), f"--runtime {where.runtime}"))
+            raise UsageProblem("no session was given", (Ours("list-sessions", there=True), "shows them"))
         ask = self._ask()
         from ...core.wish import Options  # what touches a home is not loaded for --help
         from ...operations import export_homes, export_put_away, runtimes
@@ -109,7 +110,7 @@ class ExportSessions(Reader):
         from ...operations import trajectory
         from ...ports.context import Console
 
-        options = Options(see=self.here("list-sessions"))
+        options = Options(see=self.here("list-sessions"), undo=self.here("restore-sessions"))
         console, wanted = Console(streams.tell), trajectory.Wanted(workspace, self.called_there)
         return self._show(trajectory.execute(self.place(), named, wanted, options, console=console, clock=self.clock))
 

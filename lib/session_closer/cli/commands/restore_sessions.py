@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # So many of what was found are in a document; --verbose has all.
 MOST_FOUND = 1000
-_US = Ours("restore-sessions")
+_US = Ours("restore-sessions", there=True)
 # What means something for a runtime that keeps files.
 # More than any document that is not whole has room for.
 MOST_TOLD = 256
@@ -117,6 +117,9 @@ class RestoreSessions(Base):
                 raise UsageProblem(f"{name} takes no names", f"{escape.shell_word(self.executable)} {name}")
         if not words and not self.list and self.one is None and self.since is None:
             raise UsageProblem("no receipt was given", (_US, "last, or one of", _US, "--list"))
+        if words and words[0].startswith("agent:") and self.since is None:
+            sessions = " ".join(map(escape.shell_word, words))
+            raise UsageProblem("no receipt was given ahead of a session", (_US, f"--since 30d {sessions}"))
 
     def _found(self, words: tuple[str, ...]) -> Report:
         if self.under is not None:
@@ -153,7 +156,7 @@ class RestoreSessions(Base):
 
     def only_shows(self) -> bool:
         """Tell whether what is printed is all that this does, and no account of what was done."""
-        return self.list or self.check or self.one is not None or super().only_shows()
+        return self.list or self.found or self.check or self.one is not None or super().only_shows()
 
     def options(self) -> Options:
         """Return the switches as data."""

@@ -128,7 +128,7 @@ def _import_rows(
     _begin(ledger, store, record)
     if here.gateway.found.life is not Life.DOWN:
         service.stop(here, ledger)
-    here.tell(f"importing {len(todo)} sessions of agent {store.agent}; receipt {ledger.receipt}")
+    here.tell(f"importing {len(todo)} of agent {store.agent}; receipt {ledger.receipt}")
     make_folder(here.disk, store.folder)
     said = None
     try:
