@@ -45,6 +45,13 @@ def tail_of(key: str, agent: str) -> str:
     return key.removeprefix(f"agent:{agent}:").removeprefix("project-")
 
 
+def no_agent(agent: str, there: Sequence[str]) -> str:
+    """Return the hint for a name of an agent that has no store: which agents there are."""
+    if not there:
+        return f"agent {agent} has no sessions here, nor has any other: is it the state directory that was meant?"
+    return f"agent {agent} has no sessions here; agents: {', '.join(there)}; name one with --agent"
+
+
 def not_here(row: PlannedRow, elsewhere: Sequence[str], see: str) -> str:
     """Return the hint for a name that nothing in its agent looks like: who else has it, or what shows what there is."""
     if elsewhere:

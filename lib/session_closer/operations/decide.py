@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..core import durations, planning
 from ..core.escape import plain
 from ..core.findings import FREEING, Action, Doubt, Findings
-from ..core.hints import did_you_mean, not_here, tail_of
+from ..core.hints import did_you_mean, no_agent, not_here, tail_of
 from ..core.model import Going, Plan, PlannedRow, Reason, Session, Snapshot, Status
 from ..core.planning import Choices
 from ..core.words import AUTOMATION, Kind
@@ -275,8 +275,7 @@ def _hinted(request: Request, found: Look, rows: tuple[PlannedRow, ...]) -> tupl
         if row.status is not Status.NOT_FOUND or (row.reason is Reason.FILTER and row.agent in found.stores):
             continue
         if row.agent not in found.stores:
-            there = ", ".join(request.runtime.agents()) or "none"
-            hints[at] = f"agent {row.agent} has no sessions here; agents: {there}; name one with --agent"
+            hints[at] = no_agent(row.agent, request.runtime.agents())
         else:
             hints[at] = did_you_mean(row, found.snapshots[row.agent])
             if not hints[at]:

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
+from ..core import hints, ids
 from ..core.errors import ChangedUnderneath, CloserError, Refused
 from ..core.escape import plain, quoted
 from ..core.export.exported import Exported
 from ..core.export.parts import Parts
 from ..core.export.result import Export, ExportReport, Unexported
-from ..core.hints import did_you_mean
 from ..core.keys import Target, slip
 from ..core.model import PlannedRow, Session, Snapshot, Status
 from ..core.wish import Options
-from ..journal import history
+from ..journal import closed, history
 from ..journal.stopped import storage
 from ..ports.context import Console, Context
 from ..ports.runtime import Place, Runtime
@@ -92,9 +92,10 @@ class Named(NamedTuple):
 def named(runtime: Runtime, targets: Sequence[Target]) -> Iterator[Named | Unexported]:
     """Give each session that a target stands for, once; why there is none where it stands for none."""
     seen: set[tuple[str, str]] = set()
-    for target in targets:
-        store = _store(runtime, target.agent)
-        snapshot = runtime.snapshots[target.agent]
+    for given in targets:
+        store = _store(runtime, given.agent)
+        snapshot = runtime.snapshots[given.agent]
+        target = ids.resolved(given, snapshot)
         there = [key for key in target.candidates if key in snapshot.sessions]
         if store is None or not there:
             yield _absent(runtime, target, snapshot)
@@ -118,9 +119,23 @@ def _store(runtime: Runtime, agent: str) -> Store | None:
 def _absent(runtime: Runtime, target: Target, snapshot: Snapshot) -> Unexported:
     if (problem := slip(target.given, target.agent)) is not None:
         raise problem
-    row = PlannedRow(target.given, target.agent, target.candidates[0], Status.NOT_FOUND)
-    why = did_you_mean(row, snapshot) or f"no such session; see them with: {runtime.context.options.see}"
+    why = _why_absent(runtime, target, snapshot)
     return Unexported(target.given, target.agent, target.candidates[0], Status.NOT_FOUND, why)
+
+
+def _why_absent(runtime: Runtime, target: Target, snapshot: Snapshot) -> str:
+    agent, options = target.agent, runtime.context.options
+    if agent not in runtime.stores:
+        return hints.no_agent(agent, runtime.agents())
+    by_key = closed.closed_before(runtime.root, [(agent, key) for key in target.candidates])
+    by_id = ids.is_beginning(target.given) and closed.closed_ids(runtime.root, {(agent, target.given)})
+    if by_key or by_id:
+        return f"a run has closed it: --from RUN exports it, one of: {options.undo} --list"
+    row = PlannedRow(target.given, agent, target.candidates[0], Status.NOT_FOUND)
+    if near := hints.did_you_mean(row, snapshot):
+        return near
+    tail = hints.tail_of(target.given, agent)
+    return hints.not_here(row, runtime.holders(agent, {tail}).get(tail, ()), options.see)
 
 
 def one(runtime: Runtime, ask: Export, found: Named) -> Exported | Unexported:
