@@ -140,9 +140,10 @@ def test_a_file_that_is_nested_too_deep_binds_nobody(home: Home) -> None:
 def test_each_session_is_marked_with_what_is_said_of_it_alone(home: Home) -> None:
     keys = [KEY, "agent:lead:cron:gone", "agent:lead:cron:there", "agent:lead:cron:both", "agent:lead:x"]
     snapshot = Snapshot("lead", "/s/i", "/s", {key: Session("lead", key, None, None) for key in keys})
-    in_json(home, "cron/jobs.json", {"jobs": [{"id": "there"}]})
     records = [{"targetSessionKey": key} for key in (KEY, "agent:lead:cron:both", "agent:lead:nobody")]
     in_json(home, "bindings/any.json", {"bindings": records})
+    assert not any(one.orphaned for one in registers.marked(home, snapshot, NOW).sessions.values())
+    in_json(home, "cron/jobs.json", {"jobs": [{"id": "there"}]})
     found = registers.marked(home, snapshot, NOW).sessions
     assert list(found) == keys
     assert [(one.orphaned, one.bound) for one in found.values()] == [

@@ -10,7 +10,7 @@ from itertools import product
 from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from session_closer.core import durations, fileplan, keys, kinds, names, planning, selection
 from session_closer.core.claims import Claims
@@ -194,6 +194,7 @@ def test_a_file_of_a_session_is_among_those_that_are_perhaps_its_own(ids: set[st
     assert len(set(perhaps)) == len(perhaps)
 
 
+@example([1_700_000_000_000, None])
 @given(st.lists(st.sampled_from([1_700_000_000_000, 10**11, 10**11 - 1, 10**18, 1.7e12, math.nan, True, None, "1", 0])))
 def test_many_times_are_read_as_each_is(values: list[object]) -> None:
     assert list(durations.moments(values)) == list(map(durations.moment, values))
