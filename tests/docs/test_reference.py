@@ -300,6 +300,18 @@ def test_every_page_can_be_reached_from_the_first() -> None:
     assert set(PAGES) - seen <= {"CHANGELOG.md"}
 
 
+@pytest.mark.parametrize(
+    ("version", "said"), [("3.14", "installs {} small packages"), ("3.13", "({} for Python 3.13"), ("3.12", ", {} before)")]
+)
+def test_readme_says_how_many_packages_the_first_run_installs(version: str, said: str) -> None:
+    """The lines of requirements.in, less those of other versions."""
+    wanted = [line.partition(" ; ")[2] for line in text("lib/requirements.in").splitlines() if not line.startswith("#")]
+    newest = [int(found.group(1)) for marker in wanted if (found := re.search(r'< "3\.(\d+)"', marker))]
+    number = len(wanted) - sum(int(version.removeprefix("3.")) >= above for above in newest)
+    words = {5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
+    assert said.format(words[number]) in " ".join(README.split())
+
+
 def test_readme_has_its_parts_in_this_order() -> None:
     assert [each.heading for each in sections(README)] == [
         "session-closer", "Commands", "Set-up", "What it changes, and what it never does", "Undo",
