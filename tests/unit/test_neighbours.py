@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,33 @@ def test_an_agent_that_is_new_or_whose_folder_is_another_by_now_is_seen(place: P
     assert place.claimed() == {}
     place.write("new", {"agent:new:a": place.row("x")})
     assert place.claimed() == {"new": {"x"}}
-    place.write("elsewhere", {"agent:two:a": place.row("y")})
     place.folder("two").rename(place.state / "before")
-    place.folder("two").symlink_to(place.folder("elsewhere"))
+    place.folder("two").symlink_to(place.folder("new"))
     with place.look.one_look():
-        assert place.claimed() == {"new": {"x"}, "elsewhere": {"y"}, "two": {"y"}}
+        assert place.claimed() == {"new": {"x"}, "two": {"x"}}
+
+
+def test_an_agent_that_is_gone_is_spoken_of_no_more(place: Place) -> None:
+    place.write("one", "{" + json.dumps({"agent:one:a": {"spawnedBy": "agent:lead:a", **place.row("x")}}))
+    assert place.claimed() == {"one": {"x"}}
+    shutil.rmtree(place.folder("one").parent)
+    place.warned.clear()
+    assert (place.claimed(), place.warned) == ({}, [])
+    assert list(place.look.spawned_elsewhere(LEAD, ["agent:lead:a"])) == []
+
+
+def test_what_another_uses_in_each_of_two_folders_is_used(place: Place) -> None:
+    """An agent's transcripts lie in its folder and beside its index, which may be elsewhere."""
+    stores = {agent: place.state / "stores" / agent / "index.json" for agent in (LEAD, *OTHERS)}
+    place.state.joinpath("openclaw.json").write_text(
+        json.dumps({"session": {"store": str(place.state / "stores" / "{agentId}" / "index.json")}})
+    )
+    for path in stores.values():
+        path.parent.mkdir(parents=True)
+        path.write_text("{}")
+    rows = {"agent:one:a": place.row("x"), "agent:one:b": {"sessionFile": str(stores[LEAD].with_name("y.jsonl"))}}
+    stores["one"].write_text(json.dumps(rows))
+    assert place.claimed() == {"one": {"x", "y"}}
 
 
 def test_who_has_the_same_store_lends_nothing_and_is_not_warned_of(place: Place) -> None:
@@ -81,8 +104,13 @@ def test_who_has_the_same_store_lends_nothing_and_is_not_warned_of(place: Place)
     place.folder("two").rmdir()
     place.folder("two").symlink_to(place.folder(LEAD))
     place.write(LEAD, {"agent:lead:a": place.row("x")})
+    # To a third it is another agent's.
+    place.look.claims("one")
     assert place.claimed() == {}
     place.write(LEAD, "{")
+    place.look.claims("one")
+    assert {line.partition(" is ")[0] for line in place.warned} == {f"the store of agent {at}" for at in (LEAD, "two")}
+    place.warned.clear()
     assert (place.claimed(), place.warned) == ({}, [])
     assert [agent for agent, _ in neighbours.others(place.home, LEAD)] == sorted({"one", "three"})
     assert place.look.damaged("one") == [LEAD, "two"]
