@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,23 @@ def test_a_database_wins_over_rows_left_in_one_file_for_all_agents(shared: Store
     assert "agent:main:a" not in keys_of(answer)
     assert "agent:main:in-database" in keys_of(answer)
     assert len(keys_of(answer)) == 7
+
+
+def test_a_database_that_two_agents_share_by_a_link_is_listed_once_beside_a_file_for_all(shared: Store) -> None:
+    bases = Bases(shared)
+    bases.create("main")
+    bases.add("agent:main:in-database")
+    before = listed(shared)
+    path = str(shared.state / "all.json")
+    shared.configure(agents={"list": [{"id": "twin"}]}, session={"store": path})
+    shared.folder("twin").parent.symlink_to(shared.folder("main").parent)
+    answer = listed(shared)
+    assert keys_of(answer) == keys_of(before)
+    assert answer.data["warnings"] == ["agent twin is left out: its sessions are those of agent main"]
+
+
+def test_one_file_for_all_agents_is_listed_where_no_agent_has_a_folder(shared: Store) -> None:
+    before = listed(shared)
+    shutil.rmtree(shared.state / "agents")
+    answer = listed(shared)
+    assert (answer.code, keys_of(answer), answer.data["warnings"]) == (0, keys_of(before), [])
