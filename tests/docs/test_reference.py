@@ -301,7 +301,8 @@ def test_every_page_can_be_reached_from_the_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "said"), [("3.14", "installs {} small packages"), ("3.13", "({} for Python 3.13"), ("3.12", ", {} before)")]
+    ("version", "said"),
+    [("3.14", "installs {} small packages"), ("3.13", "({} for Python 3.13"), ("3.12", ", {} before)")],
 )
 def test_readme_says_how_many_packages_the_first_run_installs(version: str, said: str) -> None:
     """The lines of requirements.in, less those of other versions."""

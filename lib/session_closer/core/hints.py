@@ -48,7 +48,7 @@ def tail_of(key: str, agent: str) -> str:
 def no_agent(agent: str, there: Sequence[str]) -> str:
     """Return the hint for a name of an agent that has no store: which agents there are."""
     if not there:
-        return f"agent {agent} has no sessions here, nor has any other: is it the state directory that was meant?"
+        return f"agent {agent} has no sessions here, nor has any other"
     return f"agent {agent} has no sessions here; agents: {', '.join(there)}; name one with --agent"
 
 

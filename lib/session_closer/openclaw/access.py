@@ -9,6 +9,7 @@ from ..core.errors import Refused
 from ..journal import history
 from ..journal.stopped import storage
 from . import owner, writable
+from .environment import STATE_NAMES
 from .home import Home
 
 
@@ -29,6 +30,15 @@ def check_place(where: Home, agents: list[str]) -> None:
         if os.path.islink(folder):
             raise Refused(f"{folder} is a link to {os.path.realpath(folder)}", "replace it by a folder", name="link")
     owner.check_folders(where, agents)
+
+
+def strangeness(where: Home) -> list[str]:
+    """Return a line where nothing in a state directory is OpenClaw's: an empty list would be taken for its answer."""
+    if os.path.isdir(os.path.join(where.state, "agents")) or os.path.exists(where.config_path):
+        return []
+    inner = os.path.join(where.state, STATE_NAMES[0])
+    meant = inner if os.path.isdir(inner) else "another --state-dir"
+    return [f"{where.state} holds neither agents nor openclaw.json: {meant} may be meant"]
 
 
 def check_unfinished(where: Home, agents: Sequence[str]) -> list[str]:

@@ -70,8 +70,9 @@ class OpenClawRuntime:
         owner.check_folders(self.here.home, list(agents))
 
     def exposure(self) -> list[str]:
-        """Return a line for each folder that others may write to."""
-        return owner.exposure(self.here.home, history.folders(self.root))
+        """Return a line for each folder that others may write to, and one where nothing here is of this runtime."""
+        home = self.here.home
+        return [*owner.exposure(home, history.folders(self.root)), *access.strangeness(home)]
 
     def detect(self, agent: str) -> Store | None:
         """Return an agent's store by what is on disk."""

@@ -155,7 +155,7 @@ class Runtime(Protocol):
         """Refuse folders of agents that lead elsewhere."""
 
     def exposure(self) -> list[str]:
-        """Return a line for each folder that others may write to."""
+        """Return a line for each folder that others may write to, and one where nothing here is of this runtime."""
 
     def detect(self, agent: str) -> Store | None:
         """Return an agent's store by what is on disk, None where there is none; Refused where that cannot be told."""

@@ -7,13 +7,17 @@ import os
 from pathlib import Path
 
 import pytest
+from session_closer.cli.app import Command
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
+from session_closer.cli.commands.list_sessions import ListSessions
+from session_closer.openclaw import home as place
 from support.commands import run_json
 from support.contract import homes
 from support.keys import LEAD
 from support.stores import Store
-from support.trees import tree
+from support.trees import tree, write
 
 
 @pytest.mark.parametrize(
@@ -103,3 +107,42 @@ def test_a_store_of_all_agents_is_only_changed_for_the_one_that_was_named(store:
     bare = {key for key in rows if not key.startswith("agent:")}
     assert bare, "in a file for all agents nobody can tell whose a bare key is, so it stays"
     assert left == {LEAD + "main", LEAD + "alpha", *bare, *store.entries("researcher")}
+
+
+@pytest.fixture
+def no_port(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens where a gateway does that no configuration has given a port."""
+    monkeypatch.setattr(place, "DEFAULT_PORT", closed_port)
+
+
+LOOKING = ((ListSessions, ()), (CloseProject, ("alpha",)), (KeepOnlySessions, ("alpha",)), (CleanupSessions, ()))
+
+
+@pytest.mark.usefixtures("no_port")
+@pytest.mark.parametrize(("command", "words"), LOOKING)
+def test_a_folder_that_is_no_state_directory_is_not_taken_for_an_empty_one(
+    tmp_path: Path, command: type[Command], words: tuple[str, ...]
+) -> None:
+    said = f"{tmp_path} holds neither agents nor openclaw.json"
+    assert f"{said}: another --state-dir may be meant" in warned(command, tmp_path, *words)
+    inner = tmp_path / ".openclaw"
+    inner.mkdir()
+    assert f"{said}: {inner} may be meant" in warned(command, tmp_path, *words)
+
+
+@pytest.mark.usefixtures("no_port")
+@pytest.mark.parametrize(("command", "words"), LOOKING)
+@pytest.mark.parametrize("name", ["agents", "openclaw.json"])
+def test_of_a_new_installation_nothing_is_strange(
+    tmp_path: Path, command: type[Command], words: tuple[str, ...], name: str
+) -> None:
+    if name == "agents":
+        (tmp_path / name).mkdir()
+    else:
+        write(tmp_path / name, "{}")
+    assert warned(command, tmp_path, *words) == []
+
+
+def warned(command: type[Command], folder: Path, *words: str) -> list[str]:
+    """Return what a command warns of in a folder."""
+    return list(run_json(command, *words, state=folder).data["warnings"])

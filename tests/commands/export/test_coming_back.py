@@ -354,3 +354,11 @@ def test_a_session_of_a_database_is_none_for_files(
     other.add(("agent:project-lead:main", other.session("main")))
     answer = restore(other, str(folder))
     assert (answer.code, answer.error) == (3, "era")
+
+
+def test_the_folder_around_what_was_exported_is_said_to_be_none_of_it(said: InFiles, tmp_path: Path) -> None:
+    answer = run_json(ExportSessions, KEY, "--output", str(tmp_path / "out"), state=said.store.state)
+    for folder in (Path(answer.data["exported"][0]["path"]).parent, tmp_path / "out"):
+        told = restore(said.store, str(folder)).data["error"]
+        assert told["message"].startswith(f"{folder} has neither SHA256SUMS nor manifest.json")
+        assert told["remedy"] == "the folder of one session, as export-sessions names it"
