@@ -90,6 +90,15 @@ def test_names_and_filters_must_both_hold(filled: Store) -> None:
     assert (row["input"], row["reason"], row["error"]) == ("kelly", "filter", "not --older-than 2d")
 
 
+def test_of_two_sessions_that_a_name_stands_for_only_the_one_that_matches_goes(filled: Store) -> None:
+    young = LEAD + "old"
+    filled.add((young, {"sessionId": session_id(young), "updatedAt": int(time.time() * 1000)}))
+    answer = close(filled, "old", "--older-than", "2d")
+    assert dict(answer.rows) == {OLD: "closed", young: "kept"}
+    assert OLD not in filled.entries()
+    assert young in filled.entries()
+
+
 def test_a_name_that_is_not_there_is_not_found_whatever_the_filters(filled: Store) -> None:
     assert run_json(CloseProject, "nobody", "--kind", "project", state=filled.state).code == 1
 
@@ -176,6 +185,7 @@ def test_the_own_session_that_a_filter_matches_goes_last(filled: Store) -> None:
     filled.lock_transcript(KELLY)
     answer = run_json(CloseProjectBatch, "--dry-run", "--kind", "project", "--self", KELLY, state=filled.state)
     assert dict(answer.rows) == {KELLY: "would_defer", OLD: "would_close", PINNED: "kept"}
+    assert "by kind: 2 project" in answer.data["warnings"]
 
 
 def test_the_session_of_a_job_that_is_gone_is_a_kind_that_may_go(filled: Store) -> None:

@@ -89,6 +89,8 @@ def test_one_file_for_all_agents_is_listed_once_each_row_under_its_own_agent(sha
     ]
     assert row_of(answer, "global")["transcriptBytes"] is None
     assert {each["path"] for each in answer.data["stores"]} == {str(shared.state / "all.json")}
+    agents = [each["agent"] for each in answer.data["stores"]]
+    assert sorted(agents) == ["elsewhere", "main", "nowhere", "project-lead", "researcher"]
     assert keys_of(listed(shared, "--agent", "main")) == ["agent:main:a"]
     assert keys_of(listed(shared, "--agent", "elsewhere")) == ["agent:elsewhere:c"]
 
