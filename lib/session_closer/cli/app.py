@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +11,7 @@ from plumbum import cli
 
 from .. import __version__
 from ..core import escape, keys
-from ..core.errors import CloserError, ExitCode, Interrupted, Ours, UsageProblem
+from ..core.errors import CloserError, ExitCode, Interrupted, UsageProblem
 from ..system.clock import REAL, Clock
 from . import calls, streams
 from .arguments import count, one_word, word
@@ -113,19 +112,6 @@ class Reader(Placed):
         self.as_json, self.pager = asked_json, False
         self.fail(problem, switches)
         return int(problem.code)
-
-    def here(self, name: str) -> str:
-        """Return another of our commands for the same state directory, whatever shell it is typed into."""
-        ahead, place = self.meant()
-        return calls.for_shell([*ahead, calls.beside(self.executable, name), *place])
-
-    def called(self, ours: Ours) -> str:
-        """Return how another of our commands is called, for a shell."""
-        if ours.there:
-            # The place itself may be what is wrong.
-            with suppress(CloserError):
-                return self.here(ours.command)
-        return escape.shell_word(calls.beside(self.executable, ours.command))
 
 
 class Base(Reader):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from plumbum import cli
 
-from ..core.errors import Ours, UsageProblem
+from ..core import escape
+from ..core.errors import CloserError, Ours, UsageProblem
+from . import calls
 from .arguments import address, file_of_token, word
 from .grammar import Grammar
 
@@ -78,3 +81,16 @@ class Placed(Grammar):
     def meant(self) -> tuple[list[str], list[str]]:
         """Return the words of a command line that mean this place: those ahead of the command, and options."""
         return (self.homes() or self.place()).meant_by(self.profile)
+
+    def here(self, name: str) -> str:
+        """Return another of our commands for the same state directory, whatever shell it is typed into."""
+        ahead, place = self.meant()
+        return calls.for_shell([*ahead, calls.beside(self.executable, name), *place])
+
+    def called(self, ours: Ours) -> str:
+        """Return how another of our commands is called, for a shell."""
+        if ours.there:
+            # The place itself may be what is wrong.
+            with suppress(CloserError):
+                return self.here(ours.command)
+        return escape.shell_word(calls.beside(self.executable, ours.command))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
@@ -21,6 +22,7 @@ from .stores import Stores
 from .written import read_record
 
 LAST = "last"
+_FOUND = re.compile(r"[0-9a-f]{12}")
 # A record, and what it says of its stores where that is read store by store.
 Whole = tuple[RunRecord, Stores | None]
 # The index that a place has for a store, "": none of that kind, and the folders of its files by name.
@@ -80,6 +82,10 @@ def _named(state: str, records: Sequence[Listed], wanted: str) -> ReceiptRow:
     rows = [one.row for one in records if one.row.id == wanted] or [
         one.row for one in records if wanted and one.row.id.startswith(wanted)
     ]
+    if not rows and _FOUND.fullmatch(wanted):
+        # What --found lists has such an id, without the word that stands ahead of it here.
+        remedy = (Ours("restore-sessions", there=True), f"found:{wanted}, if --found has shown it")
+        raise Refused(f"there is no receipt {wanted} in {state}", remedy, name="no_receipt")
     if len(rows) != 1:
         said = f"{len(rows)} receipts begin with" if rows else "there is no receipt"
         raise _no_receipt(f"{said} {escape.plain(wanted)} in {state}")

@@ -177,10 +177,11 @@ def test_a_run_in_flight_is_not_in_doubt(store: Store) -> None:
 @pytest.mark.parametrize(
     ("command", "words", "next_command"),
     [
-        (RestoreSessions, ("20261121T064003.544Z-c21858e1",), "restore-sessions {place} --list"),
+        (RestoreSessions, ("20201121T064003.544Z-c21858e1",), "restore-sessions {place} --list"),
         (RestoreSessions, ("last",), "restore-sessions {place} --list"),
         (RestoreSessions, ("--show", "last"), "restore-sessions {place} --list"),
         (RestoreSessions, (LEAD + "a b",), f"restore-sessions {{place}} --since 30d '{LEAD}a b'"),
+        (RestoreSessions, ("0123456789ab",), "restore-sessions {place} found:0123456789ab, if --found has shown it"),
         (RestoreSessions, ("found:0123456789ab",), "restore-sessions {place} --found"),
         (RestoreSessions, (), "restore-sessions {place} last, or one of restore-sessions {place} --list"),
         (RestoreSessions, ("last", "--as", "x"), "restore-sessions {place} found:ID --as KEY"),
