@@ -121,7 +121,10 @@ def _tone(row: Outcome) -> Tone:
 def _attached(row: Outcome, *, verbose: bool) -> list[str]:
     """Return the lines below a row: what else its close changes, or what an undo has left out."""
     lines = [effects.line(one) for one in effects.spoken_of(row.effects)]
-    lines += [f"not restored: {effects.named(left.kind, left.count)}: {left.why}" for left in row.not_restored]
+    for left in row.not_restored:
+        # What a person has to see to stands in the row.
+        why = "" if row.error and left.why in row.error else f": {left.why}"
+        lines.append(f"not restored: {effects.named(left.kind, left.count)}{why}")
     if verbose or len(lines) <= _SHOWN_EFFECTS:
         return lines
     return [*lines[:_SHOWN_EFFECTS], f"… and {len(lines) - _SHOWN_EFFECTS} more (--verbose shows all)"]
