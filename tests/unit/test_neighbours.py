@@ -74,6 +74,11 @@ def test_an_agent_that_is_new_or_whose_folder_is_another_by_now_is_seen(place: P
     place.folder("two").symlink_to(place.folder("new"))
     with place.look.one_look():
         assert place.claimed() == {"new": {"x"}, "two": {"x"}}
+    place.folder("two").unlink()
+    place.folder("two").symlink_to(place.folder(LEAD))
+    place.write(LEAD, {"agent:lead:a": place.row("x")})
+    with place.look.one_look():
+        assert place.claimed() == {"new": {"x"}}
 
 
 def test_an_agent_that_is_gone_is_spoken_of_no_more(place: Place) -> None:
@@ -85,15 +90,29 @@ def test_an_agent_that_is_gone_is_spoken_of_no_more(place: Place) -> None:
     assert list(place.look.spawned_elsewhere(LEAD, ["agent:lead:a"])) == []
 
 
-def test_what_another_uses_in_each_of_two_folders_is_used(place: Place) -> None:
-    """An agent's transcripts lie in its folder and beside its index, which may be elsewhere."""
-    stores = {agent: place.state / "stores" / agent / "index.json" for agent in (LEAD, *OTHERS)}
-    place.state.joinpath("openclaw.json").write_text(
-        json.dumps({"session": {"store": str(place.state / "stores" / "{agentId}" / "index.json")}})
-    )
-    for path in stores.values():
+@pytest.fixture
+def stores(place: Place) -> dict[str, Path]:
+    """The indexes of all agents, elsewhere."""
+    root = place.state / "stores"
+    configured = {"session": {"store": str(root / "{agentId}" / "index.json")}}
+    place.state.joinpath("openclaw.json").write_text(json.dumps(configured))
+    found = {agent: root / agent / "index.json" for agent in (LEAD, *OTHERS)}
+    for path in found.values():
         path.parent.mkdir(parents=True)
         path.write_text("{}")
+    return found
+
+
+def test_in_a_folder_that_two_agents_have_a_session_id_is_a_claim(place: Place, stores: dict[str, Path]) -> None:
+    shutil.rmtree(place.folder("one"))
+    place.folder("one").symlink_to(place.folder(LEAD))
+    for agent in ("one", "two"):
+        stores[agent].write_text(json.dumps({f"agent:{agent}:a": {"sessionId": "x"}}))
+    assert place.claimed() == {"one": {"x"}}
+
+
+def test_what_another_uses_in_each_of_two_folders_is_used(place: Place, stores: dict[str, Path]) -> None:
+    """An agent's transcripts lie in its folder and beside its index, which may be elsewhere."""
     rows = {"agent:one:a": place.row("x"), "agent:one:b": {"sessionFile": str(stores[LEAD].with_name("y.jsonl"))}}
     stores["one"].write_text(json.dumps(rows))
     assert place.claimed() == {"one": {"x", "y"}}

@@ -127,6 +127,15 @@ def test_keep_only_keeps_the_named_and_the_rows_of_others(
     assert not any(keys.agent_of(key) == "other" for key in closing)
 
 
+def test_of_what_is_archived_keep_only_takes_what_is_to_be_freed() -> None:
+    rows = {key: Session("lead", key, None, None, archived=True) for key in ("agent:lead:ours", "agent:lead:theirs")}
+    snapshot = Snapshot("lead", "/s/i", "/s", {"kelly": Session("lead", "kelly", None, None), **rows})
+    freeing = Choices(stamp=STAMP, freeing=frozenset([("lead", "agent:lead:ours")]))
+    for choice, gone in ((freeing, ["agent:lead:ours"]), (Choices(stamp=STAMP), [])):
+        plan = plan_for(snapshot, ["kelly"], GatewayView(), choice, keep=True)
+        assert ([row.key for row in plan.closing], plan.kept) == (gone, 3 - len(gone))
+
+
 @given(snapshots(), views, choices, st.sampled_from(["", " ", "agent:lead:"]))
 def test_a_row_without_a_name_is_never_taken(
     snapshot: Snapshot, view: GatewayView, choice: Choices, nameless: str

@@ -13,7 +13,7 @@ from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from support.commands import run_json
 from support.keys import LEAD, session_id
-from support.stores import Store
+from support.stores import Stage, Store
 from support.trees import tree, write
 
 
@@ -160,3 +160,10 @@ def test_a_list_says_that_a_store_was_not_migrated(store: Store) -> None:
     [warning] = answer.data["warnings"]
     assert "not migrated" in warning
     assert str(store.index("main")) in warning
+
+
+def test_a_store_that_a_gateway_serves_is_migrated_enough(stage: Stage, request: pytest.FixtureRequest) -> None:
+    store = stage("up")
+    request.getfixturevalue("_updated")
+    answer = run_json(ListSessions, state=store.state)
+    assert (answer.code, answer.data["totalCount"], answer.data["warnings"]) == (0, 18, [])

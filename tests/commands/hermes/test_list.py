@@ -98,6 +98,23 @@ def test_usage_says_what_takes_the_disk_ours_included(home: Leavings) -> None:
     assert "total" in run(ListSessions, "--usage", state=home.path).stdout
 
 
+def test_a_receipt_that_is_a_link_is_no_larger_for_it(home: Leavings) -> None:
+    home.lay_all()
+    home.run(CleanupSessions)
+    before = {row["kind"]: row for row in home.run(ListSessions, "--usage").data["usage"]}
+    (home.path / "session-closer" / "receipts" / "gone.json").symlink_to("nowhere")
+    answer = home.run(ListSessions, "--usage")
+    (receipts,) = [row for row in answer.data["usage"] if row["kind"] == "receipts"]
+    assert (answer.code, receipts["count"]) == (0, before["receipts"]["count"] + 1)
+    assert receipts["bytes"] == before["receipts"]["bytes"] + len("nowhere")
+
+
+def test_a_home_that_others_may_write_to_is_said_once(home: Leavings) -> None:
+    home.path.chmod(0o777)
+    (warning,) = home.run(ListSessions).data["warnings"]
+    assert warning.startswith(f"{home.path}: others may write to it")
+
+
 def test_free_pages_come_with_the_command_that_gives_them_back(home: Leavings) -> None:
     home.database.execute("create table large (text text)")
     home.database.executemany("insert into large values (?)", [("x" * 4000,)] * 50)

@@ -115,6 +115,9 @@ def test_a_database_wins_over_rows_left_in_one_file_for_all_agents(shared: Store
     assert "agent:main:a" not in keys_of(answer)
     assert "agent:main:in-database" in keys_of(answer)
     assert len(keys_of(answer)) == 7
+    # The file was named, and the database is another store.
+    of_file = listed(shared, "--store", str(shared.state / "all.json"))
+    assert {*keys_of(answer)} - {*keys_of(of_file)} == {"agent:main:in-database"}
 
 
 def test_a_database_that_two_agents_share_by_a_link_is_listed_once_beside_a_file_for_all(shared: Store) -> None:
