@@ -6,7 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from session_closer.core import keys, names, planning
 from session_closer.core.claims import Claims
-from session_closer.core.model import GatewayView, Life, Plan, Reason, Route, Session, Snapshot, Status
+from session_closer.core.durable import Move
+from session_closer.core.model import GatewayView, Life, Plan, PlannedRow, Reason, Route, Session, Snapshot, Status
 from session_closer.core.planning import Choices
 from session_closer.core.transcripts import is_running
 
@@ -125,6 +126,14 @@ def test_keep_only_keeps_the_named_and_the_rows_of_others(
     named = {key for word in given_words for key in keys.target(word, "lead").candidates}
     assert closing.isdisjoint(named)
     assert not any(keys.agent_of(key) == "other" for key in closing)
+
+
+def test_a_session_whose_worktree_holds_what_would_be_lost_keeps_its_files_too() -> None:
+    move = Move("a.jsonl", f"a.jsonl.deleted.{STAMP}")
+    row = PlannedRow("a", "lead", "agent:lead:a", Status.WOULD_CLOSE, moves=(move,))
+    refused = planning.refused_for(row, "it holds what git ignores")
+    assert (refused.status, refused.reason, refused.moves) == (Status.REFUSED, Reason.WORKTREE, ())
+    assert planning.refused_for(row, "") is row
 
 
 def test_of_what_is_archived_keep_only_takes_what_is_to_be_freed() -> None:
