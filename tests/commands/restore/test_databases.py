@@ -118,6 +118,8 @@ def test_deleted_rows_and_a_running_gateway_are_refused_with_the_commands(bases:
         ):
             assert command in remedy
         assert remedy.index("gateway stop") < remedy.index(" last") < remedy.index("gateway start")
+        # Nobody stops a gateway for a look.
+        assert "--dry-run" not in remedy
     assert restore(bases.store, "last", "--check").code == 0
     assert (held(bases), tree(bases.store.folder())) == (before, names)
     assert len(list((bases.store.state / "session-closer" / "receipts").iterdir())) == 1

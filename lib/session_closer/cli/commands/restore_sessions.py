@@ -162,7 +162,9 @@ class RestoreSessions(Base):
         """Return the switches as data."""
         found = super().options()
         told = None if self.verbose else MOST_TOLD
-        return found._replace(dry_run=found.dry_run or self.check, limit=10**9, most_told=told)
+        # Nobody stops a gateway for a look, and who stops it by hand does not have it stopped.
+        again = self.again(without=("--dry-run", "--stop-gateway"))
+        return found._replace(dry_run=found.dry_run or self.check, limit=10**9, most_told=told, again=again)
 
 
 def main() -> int:

@@ -63,8 +63,7 @@ def stop(here: Installation, ledger: Ledger) -> None:
 
 def by_hand(here: Installation) -> str:
     """Return the commands that a person can give instead."""
-    again = here.options.again.replace(" --stop-gateway", "")
-    return f"openclaw gateway stop; {again}; openclaw gateway start"
+    return f"openclaw gateway stop; {here.options.again}; openclaw gateway start"
 
 
 def start(here: Installation) -> RestartResult:
