@@ -184,6 +184,7 @@ def test_a_run_in_flight_is_not_in_doubt(store: Store) -> None:
         (RestoreSessions, ("0123456789ab",), "restore-sessions {place} found:0123456789ab, if --found has shown it"),
         (RestoreSessions, ("found:0123456789ab",), "restore-sessions {place} --found"),
         (RestoreSessions, (), "restore-sessions {place} last, or one of restore-sessions {place} --list"),
+        (RestoreSessions, ("--list", "last"), "restore-sessions {place} --list"),
         (RestoreSessions, ("last", "--as", "x"), "restore-sessions {place} found:ID --as KEY"),
         (ExportSessions, ("--output", "{there}", "--from", "last"), "restore-sessions {place} --list"),
     ],

@@ -114,7 +114,7 @@ class RestoreSessions(Base):
     def _check_words(self, words: tuple[str, ...]) -> None:
         for name, given in (("--list", self.list), ("--show RECEIPT", self.one is not None)):
             if given and words:
-                raise UsageProblem(f"{name} takes no names", f"{escape.shell_word(self.executable)} {name}")
+                raise UsageProblem(f"{name} takes no names", (_US, name))
         if not words and not self.list and self.one is None and self.since is None:
             raise UsageProblem("no receipt was given", (_US, "last, or one of", _US, "--list"))
         if words and words[0].startswith("agent:") and self.since is None:
