@@ -136,6 +136,12 @@ def test_a_session_whose_worktree_holds_what_would_be_lost_keeps_its_files_too()
     assert planning.refused_for(row, "") is row
 
 
+def test_a_session_that_is_named_twice_is_told_once_by_the_first_of_its_names() -> None:
+    snapshot = Snapshot("lead", "/s/i", "/s", {"agent:lead:kelly": Session("lead", "agent:lead:kelly", None, None)})
+    plan = plan_for(snapshot, ["kelly", "agent:lead:kelly"], GatewayView(), Choices(stamp=STAMP), keep=False)
+    assert [(row.given, row.key) for row in plan.rows] == [("kelly", "agent:lead:kelly")]
+
+
 def test_of_what_is_archived_keep_only_takes_what_is_to_be_freed() -> None:
     rows = {key: Session("lead", key, None, None, archived=True) for key in ("agent:lead:ours", "agent:lead:theirs")}
     snapshot = Snapshot("lead", "/s/i", "/s", {"kelly": Session("lead", "kelly", None, None), **rows})

@@ -133,8 +133,9 @@ def test_a_database_that_two_agents_share_by_a_link_is_listed_once_beside_a_file
     assert answer.data["warnings"] == ["agent twin is left out: its sessions are those of agent main"]
 
 
-def test_one_file_for_all_agents_is_listed_where_no_agent_has_a_folder(shared: Store) -> None:
+def test_one_file_for_all_agents_is_listed_where_no_agent_is_known(shared: Store) -> None:
     before = listed(shared)
     shutil.rmtree(shared.state / "agents")
+    shared.configure(agents=[], session={"store": str(shared.state / "all.json")})
     answer = listed(shared)
     assert (answer.code, keys_of(answer), answer.data["warnings"]) == (0, keys_of(before), [])
