@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from session_closer.cli.app import Command
@@ -17,7 +18,7 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from session_closer.openclaw.files import neighbours
+from session_closer.openclaw.files import commit, neighbours
 from session_closer.operations import apply
 from session_closer.ports.runtime import Runtime
 from session_closer.ports.store import Ledger
@@ -345,6 +346,25 @@ def test_a_file_that_is_taken_into_use_as_soon_as_it_is_put_away_comes_back(
     assert run_json(RestoreSessions, "last", state=store.state).rows == [(KEY, "restored")]
     assert {key: row for key, row in store.entries().items() if key != LEAD + "taker"} == rows
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("way", list(TAKEN))
+def test_a_file_that_is_taken_into_use_as_the_store_is_exchanged_comes_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    path, real, taken = transcript(store), commit._swap, mock.Mock()
+
+    def swap(*given: Any) -> Any:
+        if not taken.called:
+            taken(take(store, path, way))
+        return real(*given)
+
+    monkeypatch.setattr(commit, "_swap", swap)
+    answer = run_json(CloseProject, "--session-key", KEY, state=store.state)
+    assert (answer.code, answer.rows, answer.data["results"][0]["archives"]) == (0, [(KEY, "closed")], [])
+    assert path.exists()
+    agent = TAKEN[way][0]
+    assert f"agent:{agent}:taker" in store.entries(agent)
 
 
 @pytest.mark.parametrize("life", ["down", "up"])
