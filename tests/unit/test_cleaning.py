@@ -376,6 +376,10 @@ def test_a_bad_policy_file_is_named(text: str) -> None:
         from_toml(text, "p.toml")
 
 
+def test_an_hour_is_time_enough_for_an_undo() -> None:
+    assert from_toml("expire-archives = '1h'", "p.toml").expire_archives == HOUR
+
+
 @pytest.mark.parametrize("text", ["main=1d", "direct=1d", "cron=1d", "foo=1d", "cron-run", "cron-run=", "cron-run=3"])
 def test_a_bad_rule_is_refused(text: str) -> None:
     with pytest.raises(UsageProblem):
