@@ -34,6 +34,8 @@ def test_a_taken_stamp_is_followed_by_the_next_millisecond() -> None:
         ("a1.trajectory.jsonl", "a1"),
         ("a1.trajectory-path.json", "a1"),
         (CHECKPOINT, "a1"),
+        ("/b/a1.jsonl", "a1"),
+        ("/b/a1.trajectory.jsonl", "a1"),
         ("2026-11-21T00-41-24-769Z_a1.jsonl", "2026-11-21T00-41-24-769Z_a1"),
     ],
 )
@@ -77,6 +79,8 @@ PIECES = st.sampled_from(
 
 
 @example("a1.trajectory.jsonl")
+@example("a b.trajectory.jsonl")
+@example("a1-topic-5.trajectory.jsonl")
 @example(CHECKPOINT)
 @example("a1-topic-5-topic-6.jsonl")
 @example("2016-11-21T00-41-24-769Z_12345678-1234-4123-8123-123456789012-topic-5.jsonl")
