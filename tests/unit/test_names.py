@@ -80,7 +80,7 @@ PIECES = st.sampled_from(
 
 @example("a1.trajectory.jsonl")
 @example("a b.trajectory.jsonl")
-@example("a1-topic-5.trajectory.jsonl")
+@example("a1-topic-5.trajectory-path.json")
 @example(CHECKPOINT)
 @example("a1-topic-5-topic-6.jsonl")
 @example("2016-11-21T00-41-24-769Z_12345678-1234-4123-8123-123456789012-topic-5.jsonl")
