@@ -469,7 +469,7 @@ def test_a_key_that_is_another_but_for_case_is_refused(store: Store) -> None:
 def test_an_id_of_nothing_is_refused(store: Store, wanted: str) -> None:
     answer = restore(store, wanted)
     assert (answer.code, answer.error) == (3, "nothing_found")
-    assert answer.data["error"]["remedy"].endswith("restore-sessions --found")
+    assert answer.data["error"]["remedy"] == f"restore-sessions --state-dir {store.state} --found"
 
 
 def test_a_file_that_is_no_transcript_is_not_made_a_session(store: Store) -> None:
