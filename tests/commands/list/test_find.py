@@ -84,6 +84,13 @@ def test_a_session_is_found_by_what_a_person_knows_of_it(told: Store, words: lis
     assert (answer.code, keys_of(answer), answer.data["totalCount"]) == (0, found, len(found))
 
 
+def test_a_glob_fits_a_key_however_either_is_written(store: Store) -> None:
+    key = LEAD + "CRON:M\u00fcll"
+    store.add((key, {"sessionId": session_id(key)}))
+    for glob in ("*:cron:m\u00fcll", "*:Cron:MU\u0308LL", key):
+        assert keys_of(listed(store, "--match", glob)) == [key]
+
+
 def test_a_session_id_finds_by_its_beginning_and_not_by_what_is_in_it(told: Store) -> None:
     own = row_of(listed(told), CHILD)["sessionId"]
     assert keys_of(listed(told, own)) == keys_of(listed(told, own[:9].upper())) == [CHILD]

@@ -251,3 +251,16 @@ def test_what_has_changed_since_it_was_glanced_at_is_there_as_it_is_now(store: S
     store.write({LEAD + "new": entry("new", 0)})
     assert list(found.read().sessions) == [LEAD + "new"]
     assert (found.value_bytes(LEAD + "n1"), list(found.details([LEAD + "n1", LEAD + "new"]))) == (None, [LEAD + "new"])
+
+
+@pytest.mark.parametrize("kind", [FileStore, Glance])
+def test_a_transcript_that_has_gone_since_its_folder_was_listed_has_no_size(
+    store: Store, kind: type[FileStore]
+) -> None:
+    one_agent(store)
+    found = kind(Home(str(store.state), "--state-dir", {}), "project-lead")
+    snapshot = found.read()
+    (store.folder() / f"{session_id('n2')}.jsonl").unlink()
+    companion = (store.folder() / f"{session_id('n2')}.trajectory.jsonl").stat().st_size
+    one = snapshot.sessions[LEAD + "n2"]
+    assert found.sizes([one], snapshot) == {LEAD + "n2": companion}

@@ -74,6 +74,16 @@ def test_the_size_of_a_transcript_that_is_a_link_or_has_no_usable_name_is_not_ma
     assert (row_of(answer, "list")["transcriptBytes"], row_of(answer, "list")["sessionId"]) == (None, None)
 
 
+def test_the_size_of_a_transcript_that_is_not_here_is_unknown_whatever_lies_beside_it(store: Store) -> None:
+    key = LEAD + "elsewhere"
+    own = session_id(key)
+    store.add((key, {"sessionId": own, "sessionFile": f"/gone/{own}.jsonl"}))
+    companion = store.transcript(f"{own}.trajectory.jsonl")
+    assert row_of(listed(store), key)["transcriptBytes"] is None
+    both = (companion, store.transcript(f"{own}.jsonl"))
+    assert row_of(listed(store), key)["transcriptBytes"] == sum(path.stat().st_size for path in both) > 0
+
+
 def test_the_size_of_a_database_is_the_text_of_the_events_packed_or_not(tmp_path: Path, closed_port: int) -> None:
     store = empty(tmp_path / "state", closed_port)
     bases = Bases(store)
