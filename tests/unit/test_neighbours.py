@@ -138,7 +138,7 @@ def test_who_has_the_same_store_lends_nothing_and_is_not_warned_of(place: Place)
 def test_what_is_wrong_with_another_store_is_said_as_long_as_it_is(place: Place) -> None:
     place.write("one", "{")
     place.claimed()
-    assert place.warned == ["the store of agent one is cut off: what else it uses of agent lead is not known"]
+    assert place.warned == ["the store of agent one is cut off: what else it uses of other agents is not known"]
     assert (place.look.damaged(LEAD), Neighbours(place.home, print, ["one"]).damaged(LEAD)) == (["one"], [])
     place.write("one", {})
     place.warned.clear()
