@@ -44,7 +44,7 @@ class Reader(Placed):
 
     POSITIONALS: ClassVar[str] = ""
     # Where what was done can be seen, if the result cannot be written.
-    ACCOUNT: ClassVar[str] = "what was done is in the receipt"
+    ACCOUNT: ClassVar[str] = "if anything was changed, its receipt says what"
     # What time it is for a command.
     clock: ClassVar[Clock] = REAL
     # Whether what is shown is to be read in a pager.

@@ -59,7 +59,9 @@ def test_a_result_that_cannot_be_written_is_one_line_and_exit_1(store: Store, wo
     result = run_process("close-project", *words, state=store.state, closed="</dev/null >/dev/full")
     assert result.code == 1
     why = "error: the result cannot be written: No space left on device"
-    assert result.stderr == (f"{why}\n" if "--help" in words else f"{why}; next: what was done is in the receipt\n")
+    assert result.stderr == (
+        f"{why}\n" if "--help" in words else f"{why}; next: if anything was changed, its receipt says what\n"
+    )
     assert (LEAD + "topics" in store.entries()) is ("--help" in words)
 
 
