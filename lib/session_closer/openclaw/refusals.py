@@ -134,4 +134,4 @@ def _of_import(here: Installation, items: Sequence[Item], *, stop_gateway: bool)
     if not stop_gateway:
         what = "deleted sessions are brought back into a database while the gateway is stopped"
         return Refused(what, f"{service.by_hand(here)}; or add --stop-gateway", name="gateway_running")
-    return None if here.options.dry_run else service.cannot_stop(here)
+    return service.cannot_stop(here)

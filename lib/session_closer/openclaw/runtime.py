@@ -125,6 +125,10 @@ class OpenClawRuntime:
         """Return where an agent's transcripts and archives are, whether there is a store or not."""
         return self.here.home.folder(agent)
 
+    def reserved(self) -> str:
+        """Return the folder in which each folder is taken for an agent's."""
+        return os.path.join(self.root, "agents")
+
     def refusal(self, closing: Sequence[Readable]) -> CloserError | None:
         """Return why these stores may not be changed now, None where they may."""
         return refusals.of_stores(self.here, closing) or refusals.of_gateway(self.here, closing)

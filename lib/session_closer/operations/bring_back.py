@@ -170,6 +170,11 @@ def _performed(
     )
 
 
+def _is_back(context: Context, part: _Part) -> bool:
+    with Aside(context.disk, part.home.root, part.archive) as aside:
+        return all(_place_of(part, aside, one) is Became.LIVE for one in part.wanted)
+
+
 def _looked_at(context: Context, part: _Part) -> Iterator[ArtifactRow]:
     with Aside(context.disk, part.home.root, part.archive) as aside:
         for one in part.wanted:
@@ -189,7 +194,12 @@ def _change(
     """Bring it all back, home by home; return what ended the run early."""
     stores: list[StoreRecord] = []
     try:
-        stores += [_brought_back(where, context, transaction, part, rows) for part in parts if part.wanted]
+        for part in parts:
+            # A run that changes nothing has no receipt.
+            if _is_back(context, part):
+                rows += _looked_at(context, part)
+            else:
+                stores.append(_brought_back(where, context, transaction, part, rows))
     except STOPPING as problem:
         return stopped(problem, where.state, has_changed=bool(rows))
     if transaction.journal is None or transaction.record is None:

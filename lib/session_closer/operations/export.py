@@ -49,7 +49,6 @@ def execute(
     # What is read is as it is, whoever serves it.
     with looked_at(runtimes.apart(where), context, agents) as runtime:
         ask = ask._replace(folder=checked_folder(runtime, ask.folder, agents))
-        warn_of(context, ask, hint=HINT)
         return _perform(runtime, targets, ask)
 
 
@@ -67,17 +66,20 @@ def looked_at(where: Place, context: Context, agents: Sequence[str]) -> Iterator
 
 
 def _perform(runtime: Runtime, targets: Sequence[Target], ask: Export) -> ExportReport:
-    exported: list[Exported] = []
-    failed: list[Unexported] = []
+    rows: list[Exported | Unexported] = []
     for found in named(runtime, targets):
-        done = found if isinstance(found, Unexported) else one(runtime, ask, found)
-        if isinstance(done, Exported):
-            exported.append(done)
-        else:
-            failed.append(done)
-        runtime.context.console.progress(len(exported) + len(failed), len(targets))
-    context = runtime.context
-    return ExportReport(ask.folder, tuple(exported), tuple(failed), tuple(context.console.warnings))
+        rows.append(found if isinstance(found, Unexported) else one(runtime, ask, found))
+        runtime.context.console.progress(len(rows), len(targets))
+    return told(runtime.context, ask, rows)
+
+
+def told(context: Context, ask: Export, rows: Sequence[Exported | Unexported]) -> ExportReport:
+    """Return what became of all sessions, with what whoever gets the bundles should know, if there are any."""
+    exported = tuple(row for row in rows if isinstance(row, Exported))
+    failed = tuple(row for row in rows if isinstance(row, Unexported))
+    if exported:
+        warn_of(context, ask, hint=HINT)
+    return ExportReport(ask.folder, exported, failed, tuple(context.console.warnings))
 
 
 class Named(NamedTuple):
@@ -182,7 +184,7 @@ def checked_folder(runtime: Runtime, folder: str, agents: Sequence[str]) -> str:
     stores = [_store(runtime, agent) for agent in agents]
     places = {runtime.folder(agent) for agent in {*agents, *runtime.agents()}}
     places |= {place for store in stores if store is not None for place in (store.place, store.folder)}
-    check_outside(folder, (*places, history.root(runtime.root)), _OTHER)
+    check_outside(folder, (*places, runtime.reserved(), history.root(runtime.root)), _OTHER)
     return real
 
 

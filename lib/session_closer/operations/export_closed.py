@@ -51,21 +51,17 @@ def _perform(runtime: Runtime, source: Source, names: Sequence[str], ask: Export
     sessions = [one for one in chosen if isinstance(one, ChosenSession)]
     folder = export.checked_folder(runtime, ask.folder, sorted({one.store.agent for one in sessions}))
     ask = ask._replace(folder=folder)
-    export.warn_of(runtime.context, ask, hint=export.HINT)
-    exported: list[Exported] = []
-    failed = [Unexported(name, "", name, Status.NOT_FOUND, _UNKNOWN) for name in unknown]
+    rows: list[Exported | Unexported] = [
+        Unexported(name, "", name, Status.NOT_FOUND, _UNKNOWN) for name in unknown
+    ]
     if len(sessions) < len(chosen):
-        runtime.context.console.warn(f"{len(chosen) - len(sessions)} files without a session are left out")
+        runtime.context.console.warn(f"files without a session are left out: {len(chosen) - len(sessions)}")
     for one in sessions:
         whose = Whose(
             one.store.agent, one.session.key, one.session.session_id, runtime.task()["runtime"], one.store.era
         )
-        done = export.written(runtime.context, ask, whose, one.given, partial(_parts, runtime, one, ask))
-        if isinstance(done, Exported):
-            exported.append(done)
-        else:
-            failed.append(done)
-    return ExportReport(folder, tuple(exported), tuple(failed), tuple(runtime.context.console.warnings))
+        rows.append(export.written(runtime.context, ask, whose, one.given, partial(_parts, runtime, one, ask)))
+    return export.told(runtime.context, ask, rows)
 
 
 def _parts(runtime: Runtime, one: ChosenSession, ask: Export) -> AbstractContextManager[Parts]:

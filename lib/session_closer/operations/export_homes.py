@@ -53,9 +53,7 @@ def begun(where: Place, exporting: Exporting, ask: Export, context: Context) -> 
     """
     homes.check(where)
     context.console.warn(*homes.exposure(where))
-    work = Work(context, where, exporting, ask._replace(folder=checked_folder(where, ask.folder)))
-    export.warn_of(context, work.ask, hint=export.HINT)
-    return work
+    return Work(context, where, exporting, ask._replace(folder=checked_folder(where, ask.folder)))
 
 
 def checked_folder(where: Place, folder: str) -> str:
@@ -137,6 +135,4 @@ class Work(NamedTuple):
 
     def told(self, rows: Sequence[Exported | Unexported]) -> ExportReport:
         """Return what became of all of it."""
-        exported = tuple(row for row in rows if isinstance(row, Exported))
-        failed = tuple(row for row in rows if isinstance(row, Unexported))
-        return ExportReport(self.ask.folder, exported, failed, tuple(self.context.console.warnings))
+        return export.told(self.context, self.ask, rows)

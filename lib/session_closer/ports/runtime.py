@@ -181,6 +181,9 @@ class Runtime(Protocol):
     def folder(self, agent: str) -> str:
         """Return where an agent's transcripts and archives are, whether there is a store or not."""
 
+    def reserved(self) -> str:
+        """Return the folder in which each folder is taken for an agent's."""
+
     def close(self) -> None:
         """End all connections."""
 

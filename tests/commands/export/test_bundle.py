@@ -145,6 +145,11 @@ def test_an_export_leaves_the_store_as_it_is(said: Said, out: Path) -> None:
     assert tree(said.store.state) == before
 
 
+def test_where_nothing_is_exported_nobody_is_warned_of_what_is_in_it(said: Said, out: Path) -> None:
+    answer = run_json(ExportSessions, "nowhere", "--output", str(out), state=said.store.state)
+    assert (answer.code, answer.data["warnings"]) == (1, [])
+
+
 def test_people_read_what_was_exported_and_how_to_check_it(said: Said, out: Path) -> None:
     result = run(ExportSessions, KEY, "nowhere", "--output", str(out), state=said.store.state)
     lines = result.stdout.splitlines()

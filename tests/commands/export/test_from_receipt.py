@@ -109,7 +109,7 @@ def test_files_without_a_session_are_left_out(store: Store, out: Path) -> None:
     answer = run_json(CleanupSessions, "--orphans", "1h", "--stale", "project=1h", state=store.state)
     assert answer.code == 0, answer
     answer = run_json(ExportSessions, "--from", "last", "--output", str(out), state=store.state)
-    assert (answer.code, "1 files without a session are left out" in answer.data["warnings"]) == (0, True), answer
+    assert (answer.code, "files without a session are left out: 1" in answer.data["warnings"]) == (0, True), answer
 
 
 def test_it_warns_of_secrets_and_goes_to_no_folder_of_sessions(closed: tuple[Said, str], out: Path) -> None:

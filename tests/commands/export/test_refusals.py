@@ -121,7 +121,9 @@ def test_another_session_of_the_same_name_is_not_taken_for_it(
     assert names(out) == ["project-lead"]
 
 
-@pytest.mark.parametrize("where", ["agents/project-lead/sessions", "agents/researcher/sessions/x", "session-closer"])
+@pytest.mark.parametrize(
+    "where", ["agents/project-lead/sessions", "agents/researcher/sessions/x", "agents", "agents/new", "session-closer"]
+)
 def test_nothing_is_exported_into_what_openclaw_keeps(said: Said, where: str) -> None:
     (said.store.state / "agents/researcher/sessions").mkdir(parents=True, exist_ok=True)
     before = tree(said.store.state)

@@ -308,6 +308,17 @@ def first_run(home: Leavings) -> str:
     return min((home.path / "session-closer" / "receipts").iterdir()).stem
 
 
+def test_an_undo_that_finds_all_back_leaves_no_receipt(home: Leavings) -> None:
+    home.lay_all()
+    home.run(CleanupSessions)
+    first = home.run(RestoreSessions, "last")
+    receipts = sorted((home.path / "session-closer" / "receipts").iterdir())
+    again = home.run(RestoreSessions, first_run(home))
+    assert (again.code, again.data["receipt"]) == (0, None)
+    assert by_status(again) == {"already_restored": by_status(first)["restored"]}
+    assert sorted((home.path / "session-closer" / "receipts").iterdir()) == receipts
+
+
 def test_an_undo_takes_sessions_kinds_and_paths(home: Leavings) -> None:
     home.lay_all()
     home.run(CleanupSessions)

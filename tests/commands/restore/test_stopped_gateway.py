@@ -52,11 +52,12 @@ def test_what_was_deleted_and_what_was_archived_are_one_restore_that_is_undone_a
     assert (undone.code, set(statuses(undone)) - {PUT_AWAY}) == (0, {*ROWS, KELLY})
 
 
-def test_without_a_service_the_gateway_is_not_stopped(down: Down) -> None:
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_without_a_service_the_gateway_is_not_stopped(down: Down, words: tuple[str, ...]) -> None:
     down.service.run("gateway", "start")
     down.service.tell(loaded=False)
     before = tree(down.store.folder())
-    answer = restore(down.store, "last", "--stop-gateway")
+    answer = restore(down.store, "last", "--stop-gateway", *words)
     assert (answer.code, answer.error) == (3, "gateway_running")
     assert "openclaw gateway stop" in answer.data["error"]["remedy"]
     assert "--stop-gateway" not in answer.data["error"]["remedy"]
