@@ -39,7 +39,8 @@ def session(agent: str, real: Callable[[str], str], key: str, values: tuple[Any,
         False,
         moment(updated),
         chat if isinstance(chat, str) else None,
-        model if model and isinstance(model, str) else None,
+        # Of tens of thousands of sessions few have a model that no other has.
+        sys.intern(model) if model and isinstance(model, str) else None,
         parents=() if spawned_by is parent is None else _parents(spawned_by, parent),
     )
 
