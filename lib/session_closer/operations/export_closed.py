@@ -51,9 +51,7 @@ def _perform(runtime: Runtime, source: Source, names: Sequence[str], ask: Export
     sessions = [one for one in chosen if isinstance(one, ChosenSession)]
     folder = export.checked_folder(runtime, ask.folder, sorted({one.store.agent for one in sessions}))
     ask = ask._replace(folder=folder)
-    rows: list[Exported | Unexported] = [
-        Unexported(name, "", name, Status.NOT_FOUND, _UNKNOWN) for name in unknown
-    ]
+    rows: list[Exported | Unexported] = [Unexported(name, "", name, Status.NOT_FOUND, _UNKNOWN) for name in unknown]
     if len(sessions) < len(chosen):
         runtime.context.console.warn(f"files without a session are left out: {len(chosen) - len(sessions)}")
     for one in sessions:
