@@ -71,9 +71,10 @@ def test_what_ended_alike_is_told_from_the_record() -> None:
 def test_so_many_rows_are_made_and_the_rest_is_a_number(
     most: int | None, rows: int, left: tuple[int, int] | None
 ) -> None:
-    shown, more = rested(made()).first_outcomes(most)
-    assert shown == made().outcomes()[:rows]
-    assert more == ([Remainder(Status.CLOSED, *left)] if left else [])
+    for share in (made(), rested(made())):
+        shown, more = share.first_outcomes(most)
+        assert shown == made().outcomes()[:rows]
+        assert more == ([Remainder(Status.CLOSED, *left)] if left else [])
 
 
 def test_a_file_that_sessions_share_weighs_once() -> None:
@@ -110,6 +111,7 @@ def test_what_is_unlike_in_anything_that_is_told_keeps_its_row(unlike: str) -> N
     at_length, share = made(), made()
     for each in (at_length, share):
         UNLIKE[unlike](each)
+    assert share.first_outcomes(0) == (at_length.outcomes(), [])
     rested(share)
     assert share.alike == 0
     assert share.outcomes() == at_length.outcomes()

@@ -54,7 +54,7 @@ def of(
     for share in transaction.shares:
         request.warn(*share.warnings)
     request.warn(*plan.warnings)
-    ended, untold = _ended(request, found, transaction.shares)
+    ended, untold, short = _ended(request, found, transaction.shares)
     known = {(row.agent, row.key) for row in plan.rows}
     done = {pair for row in ended if (pair := (row.agent, row.key or row.given)) in known}
     weigh = weights.planned(found.stores, found.sizes)
@@ -62,7 +62,7 @@ def of(
     planned += ahead.rows
     files = _files_planned(request, plan, transaction.shares)
     rows = [*planned, *ended, *files, *_unread(found), *_doubted(plan)]
-    rows, counted = _told(request, found, plan, rows, transaction.shares)
+    rows, counted = _told(request, found, plan, rows, short)
     return Report(
         operation=request.wish.operation,
         dry_run=request.options.dry_run,
@@ -108,22 +108,32 @@ def _children(rows: Sequence[Outcome]) -> int:
     return sum(one.count for row in rows for one in row.effects if one.kind == CHILD)
 
 
-def _ended(request: Request, found: Look, shares: Sequence[Share]) -> tuple[list[Outcome], tuple[Remainder, ...]]:
-    """Return what became of what was begun; of what a policy took so many as are shown, and what there is beside."""
+class _Ended(NamedTuple):
+    """What became of what was begun: rows, what there is beside, and the shares of which that is, by agent."""
+
+    rows: list[Outcome]
+    untold: tuple[Remainder, ...]
+    short: Mapping[str, Share]
+
+
+def _ended(request: Request, found: Look, shares: Sequence[Share]) -> _Ended:
+    """Return what became of what was begun; of what a policy took so many rows as are shown."""
     left = request.options.most_rows if request.rules is not None else None
     rows: list[Outcome] = []
     untold: list[Remainder] = []
+    short = {}
     for share in shares:
         own, more = share.first_outcomes(left)
         untold += more
-        if left is not None and share.alike:
-            left = max(0, left - share.alike)
+        if left is not None and (number := share.alike or (len(share.rows) if more else 0)):
+            short[share.store.agent] = share
+            left = max(0, left - number)
         rows += _weighed(found, share, own)
-    return rows, together(untold)
+    return _Ended(rows, together(untold), short)
 
 
 def _told(
-    request: Request, found: Look, plan: Plan, rows: list[Outcome], shares: Sequence[Share]
+    request: Request, found: Look, plan: Plan, rows: list[Outcome], short: Mapping[str, Share]
 ) -> tuple[list[Outcome], Mapping[str, dict[str, Any]]]:
     """Return rows as they are shown, and, where a policy chose them, what it took in numbers, by agent."""
     if request.rules is None:
@@ -131,9 +141,8 @@ def _told(
     own: dict[str, list[Outcome]] = defaultdict(list)
     for row in rows:
         own[row.agent].append(row)
-    closed = {share.store.agent: share for share in shares if share.alike}
     counted = {
-        agent: _counted(request, found, plan, own[agent], agent, alike=closed.get(agent)) for agent in found.stores
+        agent: _counted(request, found, plan, own[agent], agent, alike=short.get(agent)) for agent in found.stores
     }
     shown = {id(row) for row in shown_rows(rows, request.options.most_rows)}
     # What is not shown needs no reason, and there may be many.

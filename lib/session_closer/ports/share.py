@@ -200,11 +200,18 @@ class Share:
 
     def first_outcomes(self, most: int | None) -> tuple[list[Outcome], list[Remainder]]:
         """Return a result for each planned row, of those that all ended alike of so many, and what there is beside."""
-        if self._alike is None:
+        alike = self._alike
+        if alike is None and most is not None and most < len(self.rows):
+            # A result of each of tens of thousands would cost more than all that is said of them.
+            alike = self._in_short()
+        if alike is None:
             return [*map(self._told_now, self._told.values()), *self._outcomes(), *self.tidied], []
-        number, size = self._alike
-        # What the run has done is told all the same where its record cannot be read any more: by its number.
-        rows = self._first(most) if most is None or most > 0 else []
+        number, size = alike
+        if self._alike is None:
+            rows = list(islice(self._outcomes(), most))
+        else:
+            # What the run has done is told all the same where its record cannot be read any more: by its number.
+            rows = self._first(most) if most is None or most > 0 else []
         left = [Remainder(Status.CLOSED, number - len(rows), size - sum([row.size or 0 for row in rows]))]
         return [*rows, *self.tidied], left if len(rows) < number else []
 

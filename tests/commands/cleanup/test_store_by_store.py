@@ -60,3 +60,20 @@ def test_it_says_the_same(
     sessions, files = (5, 1) if "--max-disk" not in words else (10, 1)
     assert document["kept"] == before - sessions
     assert len(document["results"]) == min(shown, sessions + files)
+
+
+def test_of_one_store_as_much_is_counted_whatever_is_shown(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(filled.state, tmp_path / "before")
+    told = []
+    for shown in (100, 1):
+        monkeypatch.setattr(cleanup_sessions, "SHOWN", shown)
+        shutil.rmtree(filled.state)
+        shutil.copytree(tmp_path / "before", filled.state)
+        told.append(json.loads(cleaned("--agent", "project-lead", "--json", state=filled.state).splitlines()[1]))
+    rows = [document.pop("results") for document in told]
+    assert (len(rows[0]), len(rows[1])) == (3, 1)
+    assert rows[1] == rows[0][:1]
+    assert (told[1].pop("resultsOmitted"), told[1].pop("counts")) == (2, {"closed": 3})
+    assert told[0] == told[1]
