@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 # So many of what was found are in a document; --verbose has all.
 MOST_FOUND = 1000
 _US = Ours("restore-sessions", there=True)
-# What means something for a runtime that keeps files.
 # More than any document that is not whole has room for.
 MOST_TOLD = 256
+# What means something for a runtime that keeps files.
 HOMES_OPTIONS = frozenset({"--dry-run", "--reason", "--list", "--limit", "--show", "--pager", "--since", "--check"})
 # So many runs are in a list.
 MOST_RUNS = 20
