@@ -42,11 +42,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Take the words that leave nothing out, or more."""
     parser.addoption("--everything", action="store_true", help="all there is to try; in tests/live on all versions")
     parser.addoption("--brief", action="store_true", help="of long tables some rows, of sweeps a few points")
-    parser.addoption("--rest", action="store_true", help="only what --brief leaves out, and sweeps at their points")
+    parser.addoption("--rest", action="store_true", help="a share of what --brief leaves out, sweeps at more points")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what --everything adds, and with --brief what --rest takes."""
+    """Leave out what --everything adds; with --brief and with --rest take what each of them takes."""
     if config.getoption("--everything"):
         return
     depths = ((item, item.get_closest_marker("depth")) for item in items)

@@ -112,7 +112,7 @@ class Taking:
         for agent, rows in self._rows().items():
             bench.world.early[agent] = in_json({**bench.was(agent), **rows})
         what = f"{self.way.name}, before step {moment}" + ("" if then is None else f", killed before step {then}")
-        ended = bench.run(self._at(moment, then), meddling=False)
+        ended = bench.run(self._at(moment, then), meddling=False, alone=then is not None)
         if not bench.written():
             return False
         if ended.code is None:

@@ -18,8 +18,9 @@ from support.shares import Share
 
 @pytest.fixture(scope="session")
 def some(pytestconfig: pytest.Config) -> Share:
-    """Take a share of the points of a sweep, a few of them with --brief, all of them with --everything."""
-    return Share(bool(pytestconfig.getoption("--everything")), 4 if pytestconfig.getoption("--brief") else 1)
+    """Take a share of the points of a sweep, fewer with --rest and with --brief, all of them with --everything."""
+    thin = 4 if pytestconfig.getoption("--brief") else 2 if pytestconfig.getoption("--rest") else 1
+    return Share(bool(pytestconfig.getoption("--everything")), thin)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,6 +73,25 @@ class Disturbed(ABC):
         with contextlib.suppress(CloserError):
             self._act(Counting(fail_at(point, when, number)))
         self._judge(f"{errno.errorcode[number]} {when} step {point}")
+
+    def sweep(self, points: Callable[[int], Iterable[int]], *, thorough: bool = True) -> None:
+        """Kill it and fail at steps of it, by number of how many there are.
+
+        What a kill leaves behind a step is what one ahead of the next leaves: only where all is tried it is, too. The
+        errors else come in turn.
+        """
+        steps = self.steps()
+        for point in points(steps):
+            self.kill(point, "before")
+            if thorough or point == steps - 1:
+                self.kill(point, "after")
+            for turn, when in enumerate(("before", "after")):
+                for number in ERRORS if thorough else (ERRORS[(point + turn) % len(ERRORS)],):
+                    self.fail(point, when, number)
+
+    @abstractmethod
+    def steps(self) -> int:
+        """Return how many steps it has, once it has gone well."""
 
     @abstractmethod
     def _fresh(self) -> None:
@@ -198,12 +217,3 @@ class Bench(Disturbed):
         if KEY in listed and not is_whole:
             return "it is back without its transcript"
         return "it is not back" if done and KEY not in listed else ""
-
-
-def sweep(bench: Bench, points: Callable[[int], list[int]]) -> None:
-    """Kill at some steps, and fail at them."""
-    for point in points(bench.steps()):
-        for when in ("before", "after"):
-            bench.kill(point, when)
-            for number in ERRORS:
-                bench.fail(point, when, number)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from faults.exports import ERRORS, Disturbed
+from faults.exports import Disturbed
 from faults.injection import Counting, nothing
 from session_closer.artifacts import bundle
 from session_closer.core import retention
@@ -109,6 +108,7 @@ class Bench(Disturbed):
         shutil.rmtree(self.out, ignore_errors=True)
 
     def _judge(self, how: str) -> None:
+        self.tried += 1
         self._check(how)
         self._fresh()
         if len(self._act(Disk()).exported) != 1:
@@ -116,7 +116,6 @@ class Bench(Disturbed):
 
     def _check(self, how: str) -> None:
         """Look at what has a final name, and at the home."""
-        self.tried += 1
         finals = [path for path in self.out.glob("*/*") if not path.name.startswith(bundle.BEFORE)]
         wrong = [why for why in map(self._wrong_with, finals) if why]
         wrong += ["the home was changed"] if self._home.tree() != self._before else []
@@ -171,13 +170,13 @@ class OfCleanup(Disturbed):
         return disk.calls
 
     def _judge(self, how: str) -> None:
+        self.tried += 1
         self._check(how, done=False)
         self._act(Disk(), "again")
         self._check(f"{how}, done again", done=True)
 
     def _check(self, how: str, *, done: bool) -> None:
         """Look at what has a final name, and whether all that is gone is in it."""
-        self.tried += 1
         made = [path for out in ("out", "again") for path in (self._place / out).glob("*/*")]
         finals = [path for path in made if not path.name.startswith(bundle.BEFORE)]
         wrong = [f"{path.name} has no hashes" for path in finals if not (path / manifest.SUMS).is_file()]
@@ -222,12 +221,3 @@ def _above(path: str) -> list[str]:
 def _read(path: Path) -> dict[str, bytes]:
     found = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
     return {each.relative_to(path).as_posix() if path.is_dir() else each.name: each.read_bytes() for each in found}
-
-
-def sweep(bench: Bench | OfCleanup, points: Callable[[int], list[int]]) -> None:
-    """Kill at some steps, and fail at them."""
-    for point in points(bench.steps()):
-        for when in ("before", "after"):
-            bench.kill(point, when)
-            for number in ERRORS:
-                bench.fail(point, when, number)

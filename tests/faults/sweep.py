@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -110,9 +111,12 @@ class Bench:
         disk: Callable[[At], Disk] | None = None,
         look: AtLook | None = None,
         looks: tuple[str, ...] = OPENS,
+        alone: bool = True,
     ) -> Ended:
-        """Run the scenario in a process of its own; `look` is called before each of its `looks`."""
-        reading, writing = os.pipe()
+        """Run the scenario in a process of its own; `look` is called before each of its `looks`.
+
+        Not `alone` is what nothing disturbs: what a process costs is most of what a run does.
+        """
         names: list[str] = []
         meddle = self.scenario.meddle if meddling else None
 
@@ -128,7 +132,7 @@ class Bench:
 
         watched = Looks(self.state, look, looks) if look is not None else None
 
-        def work() -> None:
+        def ended() -> Ended:
             if watched is not None:
                 watched.watch()
             try:
@@ -142,10 +146,13 @@ class Bench:
                 told = [(row.agent, row.key, row.status) for row in report.results]
                 closed = [(agent, key) for agent, key, status in told if status is Status.CLOSED]
                 restored = [(agent, key) for agent, key, status in told if status is Status.RESTORED]
-            seen = watched.seen if watched is not None else []
-            os.write(writing, json.dumps((code, closed, restored, names, seen)).encode())
+            return Ended(code, closed, restored, names, watched.seen if watched is not None else [])
 
-        status = in_child(work)
+        return self._alone(ended) if alone else self._here(ended)
+
+    def _alone(self, work: Callable[[], Ended]) -> Ended:
+        reading, writing = os.pipe()
+        status = in_child(lambda: os.write(writing, json.dumps(work()).encode()))
         os.close(writing)
         with os.fdopen(reading, "rb") as pipe:
             told = pipe.read()
@@ -157,10 +164,18 @@ class Bench:
             return Ended(99)
         return Ended(*json.loads(told))
 
+    def _here(self, work: Callable[[], Ended]) -> Ended:
+        try:
+            return work()
+        except Exception:
+            traceback.print_exc()
+            self.broken.append("a traceback")
+            return Ended(99)
+
     def steps(self, image: Image | None = None, written: Written = ()) -> list[str]:
         """Return the names of the steps of an undisturbed run from a state."""
         self.reset(image, written)
-        return self.run(meddling=False).steps
+        return self.run(meddling=False, alone=False).steps
 
     def check(self, what: str, *, ended: bool = False, torn: bool = False) -> None:
         """Note which invariants do not hold now; `torn`: as for violations()."""
@@ -201,7 +216,7 @@ class Bench:
         """Count an injection: whatever it left must hold, and the next run must put it right."""
         self.tried += 1
         self.check(what)
-        ended = self.run(meddling=False)
+        ended = self.run(meddling=False, alone=False)
         if ended.code is None or ended.code in (99, 130):
             self.broken.append(f"{self.scenario.name}: {what}: the next run ended with {ended.code}")
         self.check_words(f"{what}, next run", ended)

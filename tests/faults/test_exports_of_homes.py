@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from faults.exports_of_homes import SCENARIOS, Scenario, made, sweep
+from faults.exports_of_homes import SCENARIOS, Scenario, made
 from support.shares import Share
 
 
@@ -13,6 +13,6 @@ from support.shares import Share
 def test_what_has_a_final_name_is_whole_and_its_home_as_it_was(scenario: Scenario, tmp_path: Path, some: Share) -> None:
     bench = made(scenario, tmp_path)
     # A cleanup has many steps, and each time a home is made anew.
-    sweep(bench, lambda steps: some(range(steps), 40 if scenario.what == "cleanup" else 9))
+    bench.sweep(lambda steps: some(range(steps), 40 if scenario.what == "cleanup" else 9))
     assert bench.tried >= some.least(15)
     assert bench.broken == []

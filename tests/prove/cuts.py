@@ -40,7 +40,7 @@ def cuts_of_recovery(given: Given) -> Tally:
         scenario, part = item
         bench = Bench(scenario, os.path.join(place, "bench"))
         seen: set[str] = set()
-        share = given.each(47, alone=32)
+        share = given.each(97, alone=32)
         for point, when in list(first_kills(bench, every=False))[::share][part::_SLICES]:
             if not bench.kill(point, when):
                 continue

@@ -26,7 +26,8 @@ from support.gateway import stub_gateway
 
 from .parts import Given, Tally
 
-_SLICES = 4
+# Each has a gateway of its own, which takes a second to start.
+_SLICES = 2
 # Of the kills, and of the steps of the run that recovers, each so many-th is tried unless everything is run; of a way
 # that is run alone.
 _SAMPLE, _ALONE = 13, 9

@@ -34,6 +34,10 @@ _OF_HOMES = (
     "tests/commands/nanoclaw/test_copies.py",
 )
 _RACES = ("tests/unit/hermes/test_checkpoints.py", "tests/commands/hermes/test_cleanup.py")
+# What a part of its own does more often, with the same benches; with everything these do, too.
+_SWEPT = tuple(
+    f"tests/faults/test_{name}.py" for name in ("artifacts", "claims", "exports", "exports_of_homes", "power", "sweep")
+)
 _ROWS = ("tests/unit/hermes/test_rows.py", "tests/commands/hermes/test_rows.py")
 # How often each process that runs tests is given some.
 _TURNS = 4
@@ -71,8 +75,9 @@ def rows(given: Given) -> Tally:
 
 
 def tests(given: Given) -> Tally:
-    """Run what `make test` leaves out, and sweeps at all their points; what another part runs is left to that."""
-    others = {ROOT / path for path in (*_TESTS, *_EFFECTS, *_EXPORTS, *_ROWS)}
+    """Run some of what `make test` leaves out, and sweeps at their points; what another part runs is left to that."""
+    swept = () if given.everything or given.only else _SWEPT
+    others = {ROOT / path for path in (*_TESTS, *_EFFECTS, *_EXPORTS, *_ROWS, *swept)}
     found = sorted(path for place in folders() for path in (ROOT / "tests" / place).rglob("test_*.py"))
     files = [str(path) for path in found if others.isdisjoint((path, *path.parents))]
     rest = [] if given.everything or given.only else ["--rest"]

@@ -116,7 +116,7 @@ def errors(given: Given) -> Tally:
         bench.reset()
         names = bench.run().steps
         thorough = given.everything or scenario.name == "batch"
-        share = given.each(3 if thorough else 17)
+        share = given.each(4 if thorough else 23)
         for point in range(part * share, len(names), share * _SLICES):
             for number in _errors_at(point, names, given) if thorough else (ERRORS[point % len(ERRORS)],):
                 code = errno.errorcode[number]
@@ -154,7 +154,7 @@ def looks_of_recovery(given: Given) -> Tally:
         scenario, part = item
         bench = Bench(scenario, os.path.join(place, "bench"))
         firsts = list(first_kills(bench, every=given.everything))
-        for point, when in firsts[:: given.each(61, alone=24)][part::_SLICES]:
+        for point, when in firsts[:: given.each(97, alone=24)][part::_SLICES]:
             if bench.kill(point, when):
                 image, written = Image.of(bench.state), bench.written()
                 share, what = given.each(7, alone=5), f"killed {when} step {point}, then "
@@ -194,7 +194,7 @@ def _fail_looks(
 def torn(given: Given) -> Tally:
     """Let every write put down nothing, a byte, a half or nearly all; then go on, be killed, or fail.
 
-    Unless everything is run, all of that for each write of the batch; for those of the others in turn.
+    Unless everything is run, half of that for each write of the batch, an eighth for those of the others, in turn.
     """
 
     def fail(number: int) -> None:
@@ -211,10 +211,11 @@ def torn(given: Given) -> Tally:
         bench = Bench(scenario, os.path.join(place, "bench"))
         names = bench.run().steps
         writes = [point for point, name in enumerate(names) if name == "write"]
+        skip = given.each(2 if scenario.name == "batch" else 8)
         for number, point in enumerate(writes):
             for at, share in enumerate((0.0, 0.01, 0.5, 0.99)):
                 for turn, (way, then) in enumerate(ways.items()):
-                    if not given.everything and scenario.name != "batch" and (at + turn + number) % len(ways):
+                    if (at + turn + number) % skip:
                         continue
                     bench.reset()
                     what = f"{share:.0%} of the write at step {point}, {way}"

@@ -69,7 +69,7 @@ def traced(given: Given) -> Tally:
         injections = [each for each in injections if set(given.only.split()) <= set(each.what.split())]
     elif not given.everything:
         kills = [each for each in injections if "SIGKILL" in each.action]
-        injections = kills[::2] + [each for each in injections if "error=" in each.action][::13]
+        injections = kills[::3] + [each for each in injections if "error=" in each.action][::23]
     return given.spread(injections, _inject)
 
 
