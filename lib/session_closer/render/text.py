@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SHOWN_ROWS = 20
 _SHOWN_EFFECTS = 5
+# So wide a column gets for a key, which may be of any length; the name of an archive has two ids and a time in it.
+_WIDEST_KEY, _WIDEST_FILE = 64, 128
 _TAKING_CHILDREN = ("close-project", "close-project-batch")
 _VERBS = {"restore-sessions": "restore", "cleanup-sessions": "clean up"}
 
@@ -96,7 +98,7 @@ def _rows(report: Report, *, verbose: bool) -> list[Block]:
     by_rule = any(row.why is not None for row in shown)
     heads = ("STATUS", "KEY", (_RULED if by_rule else "NOTE") if any(details) else "")
     status = max(len(heads[0]), *(len(row.status) for row in shown))
-    width = max(len(heads[1]), *(min(len(_name(row)), 64) for row in shown))
+    width = max(len(heads[1]), *(min(len(_name(row)), _widest(row)) for row in shown))
     lines, grid = [f"  {heads[0]:<{status}}  {heads[1]:<{width}}  {heads[2]}".rstrip()], []
     for row, detail in zip(shown, details, strict=True):
         below = _attached(row, verbose=verbose)
@@ -145,6 +147,10 @@ def _summaries(report: Report) -> list[str]:
 
 def _name(row: Outcome) -> str:
     return plain(row.given if row.status is Status.NOT_FOUND or not row.key else row.key)
+
+
+def _widest(row: Outcome) -> int:
+    return _WIDEST_KEY if row.key or row.why is None else _WIDEST_FILE
 
 
 def _detail(row: Outcome, *, in_files: bool) -> str:

@@ -20,6 +20,7 @@ from support.cleanup import (
     fill,
     put,
     shelve,
+    stamp,
     stray,
     summary,
     unchanged,
@@ -144,3 +145,16 @@ def test_one_document_whatever_happens(filled: Store) -> None:
         done = run_process("cleanup-sessions", "--json", *words, state=filled.state)
         assert done.code == code, done
         assert json.loads(done.stdout)["operation"] == "cleanup-sessions"
+
+
+def test_the_names_of_archives_stand_in_their_column(filled: Store) -> None:
+    uuid = "11e56819-17c2-542b-a632-561d114e2c13"
+    names = [f"{uuid}{how}.{stamp(60 * DAY)}" for how in (".jsonl.deleted", ".trajectory.jsonl.deleted")]
+    names.append(f"{uuid}.checkpoint.{uuid}.jsonl.deleted.{stamp(60 * DAY)}")
+    for name in names:
+        stray(filled, name, 60 * DAY)
+    result = run(CleanupSessions, "--dry-run", "--expire-archives", "30d", state=filled.state)
+    [head] = [line for line in result.stdout.splitlines() if line.lstrip().startswith("STATUS")]
+    rows = [line for line in result.stdout.splitlines() if line.lstrip().startswith("would_")]
+    assert {line.index("expire-archive") for line in rows if "expire-archive" in line} == {head.index("RULE")}
+    assert {name for line in rows for name in names if name in line} == set(names)
