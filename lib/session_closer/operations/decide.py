@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from ..core import durations, planning
 from ..core.escape import plain
 from ..core.findings import FREEING, Action, Doubt, Findings
-from ..core.hints import did_you_mean, no_agent, not_here, tail_of
 from ..core.model import Going, Plan, PlannedRow, Reason, Session, Snapshot, Status
 from ..core.planning import Choices
 from ..core.words import AUTOMATION, Kind
@@ -30,8 +29,8 @@ def decide(request: Request, found: Look) -> Plan:
         plan = children.with_their_parents(found, plan, choices)
         children.warn(request, found, plan)
     # Once, and not again under the lock.
-    hinted = _hinted(request, found, plan.rows)
-    plan = plan if hinted is plan.rows else plan._replace(rows=hinted)
+    if any(row.status is Status.NOT_FOUND for row in plan.rows):
+        plan = plan._replace(rows=_hinted(request, found, plan.rows))
     if request.rules is None:
         request.warn(*planning.spoken_of(plan, named=not request.wish.keep))
     if request.wish.matching is not None:
@@ -269,21 +268,23 @@ def _remembered(request: Request, row: PlannedRow, before: dict[tuple[str, str],
 
 def _hinted(request: Request, found: Look, rows: tuple[PlannedRow, ...]) -> tuple[PlannedRow, ...]:
     """Return the rows, the absent ones with what their names may have meant."""
-    hints: dict[int, str] = {}
+    from ..core import hints  # as a rule each name is some session's
+    from . import absent
+
+    told: dict[int, str] = {}
     lost: dict[str, dict[int, str]] = defaultdict(dict)
     for at, row in enumerate(rows):
         if row.status is not Status.NOT_FOUND or (row.reason is Reason.FILTER and row.agent in found.stores):
             continue
         if row.agent not in found.stores:
-            hints[at] = no_agent(row.agent, request.runtime.agents())
+            told[at] = hints.no_agent(row.agent, request.runtime.agents())
         else:
-            hints[at] = did_you_mean(row, found.snapshots[row.agent])
-            if not hints[at]:
-                lost[row.agent][at] = tail_of(row.given, row.agent)
+            told[at] = hints.did_you_mean(row, found.snapshots[row.agent])
+            if not told[at]:
+                lost[row.agent][at] = hints.tail_of(row.given, row.agent)
     for agent, tails in lost.items():
         elsewhere = request.runtime.holders(agent, set(tails.values()))
+        seen = absent.put_away(found.stores[agent])
         for at, tail in tails.items():
-            hints[at] = not_here(rows[at], elsewhere.get(tail, ()), request.options.see)
-    if not hints:
-        return rows
-    return tuple(row._replace(hint=hints[at]) if at in hints else row for at, row in enumerate(rows))
+            told[at] = absent.lacking(rows[at], elsewhere.get(tail, ()), seen, request.options)
+    return tuple(row._replace(hint=told[at]) if at in told else row for at, row in enumerate(rows))

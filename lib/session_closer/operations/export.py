@@ -25,7 +25,7 @@ from ..ports.store import Store
 from ..system import files, trust
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
-from . import bundles, runtimes
+from . import absent, bundles, runtimes
 from .bundles import Whose
 
 _OTHER = "a folder of your own, outside of what OpenClaw keeps"
@@ -137,7 +137,8 @@ def _why_absent(runtime: Runtime, target: Target, snapshot: Snapshot) -> str:
     if near := hints.did_you_mean(row, snapshot):
         return near
     tail = hints.tail_of(target.given, agent)
-    return hints.not_here(row, runtime.holders(agent, {tail}).get(tail, ()), options.see)
+    elsewhere = runtime.holders(agent, {tail}).get(tail, ())
+    return absent.lacking(row, elsewhere, absent.put_away(runtime.stores[agent]), options)
 
 
 def one(runtime: Runtime, ask: Export, found: Named) -> Exported | Unexported:

@@ -207,3 +207,25 @@ def test_what_is_told_to_clean_up_does_so_in_the_home_that_was_named(tmp_path: P
 def test_a_place_that_is_itself_wrong_is_in_no_hint(tmp_path: Path) -> None:
     answer = run_json(RestoreSessions, "--token-file", str(tmp_path / "none"), state=tmp_path)
     assert (answer.code, answer.data["error"]["name"]) == (2, "usage")
+
+
+DELETED = "11e56819-17c2-542b-a632-561d114e2c13"
+
+
+def test_a_session_whose_archive_is_there_is_found_by_the_command_that_is_named(store: Store) -> None:
+    """What somebody else has deleted is in no list, and no receipt of ours knows of it."""
+    archive = store.folder() / f"{DELETED}.jsonl.deleted.2026-01-01T00-00-00.000Z"
+    write(archive, '{"type": "session"}\n')
+    found = f"restore-sessions --state-dir {store.state} --found {DELETED[:8]}"
+    assert hint(store, DELETED[:8]) == f"not in agent project-lead; there is an archive of that name: {found}"
+    [shown] = run_json(RestoreSessions, "--found", DELETED[:8], state=store.state).data["found"]
+    assert shown["archive"] == str(archive)
+
+
+def test_where_something_was_deleted_a_name_that_nobody_has_may_be_its(store: Store) -> None:
+    assert run_json(CloseProject, "alpha", state=store.state).code == 0
+    found = f"restore-sessions --state-dir {store.state} --found quite-another"
+    seen = f"list-sessions --state-dir {store.state} --agent project-lead"
+    assert (
+        hint(store, "quite-another") == f"not in agent project-lead; see them with: {seen}; what was deleted: {found}"
+    )

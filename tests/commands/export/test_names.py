@@ -51,7 +51,9 @@ def test_the_agent_that_has_it_is_named(store: Store, out: Path) -> None:
 
 def test_where_nobody_has_it_there_is_a_way_to_see_what_there_is(store: Store, out: Path) -> None:
     listed = f"list-sessions --state-dir {store.state} --agent project-lead"
-    assert said_of(export(store, out, "quite-another")) == f"not in agent project-lead; see them with: {listed}"
+    found = f"restore-sessions --state-dir {store.state} --found quite-another"
+    said = said_of(export(store, out, "quite-another"))
+    assert said == f"not in agent project-lead; see them with: {listed}; what was deleted: {found}"
 
 
 def test_the_agents_are_named_where_there_is_none_of_that_name(store: Store, out: Path) -> None:
