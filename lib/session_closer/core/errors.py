@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -83,6 +83,10 @@ class UnknownAgent(CloserError):
 
     code = ExitCode.SOME_FAILED
     name = "unknown_agent"
+
+    def __init__(self, agent: str, known: Sequence[str]) -> None:
+        there, remedy = ", ".join(known) or "none", "--agent with one of them" if known else "another --state-dir"
+        super().__init__(f"there is no agent {agent} here; agents: {there}", remedy)
 
 
 class Busy(CloserError):

@@ -32,6 +32,11 @@ def check_place(where: Home, agents: list[str]) -> None:
     owner.check_folders(where, agents)
 
 
+def exposure(where: Home) -> list[str]:
+    """Return a line for each folder that others may write to, and one where nothing here is of OpenClaw."""
+    return [*owner.exposure(where, history.folders(where.state)), *strangeness(where)]
+
+
 def strangeness(where: Home) -> list[str]:
     """Return a line where nothing in a state directory is OpenClaw's: an empty list would be taken for its answer."""
     if os.path.isdir(os.path.join(where.state, "agents")) or os.path.exists(where.config_path):

@@ -61,6 +61,13 @@ def check_place(where: Home, agents: Sequence[str]) -> None:
     access.check_place(where, list(agents))
 
 
+def exposure(where: Home) -> list[str]:
+    """Return a line for each folder that others may write to, and one where nothing here is of OpenClaw."""
+    from . import access
+
+    return access.exposure(where)
+
+
 def place_of(task: Mapping[str, str]) -> Home:
     """Return the state directory that `task` of its runtime stands for, in the environment of this process."""
     return Home(

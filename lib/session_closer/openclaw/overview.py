@@ -56,10 +56,9 @@ def _look_at_one(found: _Look, agent: str) -> None:
         _take(found, agent)
     if not found.parts:
         known = found.home.known_agents()[0]
-        there = ", ".join(known) or "none"
         if agent not in known:
-            raise UnknownAgent(f"there is no agent {agent} here; agents: {there}", "--agent with one of them")
-        found.warnings.append(f"agent {agent} has no sessions here; agents: {there}")
+            raise UnknownAgent(agent, known)
+        found.warnings.append(f"agent {agent} has no sessions here; agents: {', '.join(known)}")
 
 
 def _look_at_all(found: _Look) -> None:

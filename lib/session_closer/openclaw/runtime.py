@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import CloserError
 from ..core.model import GOING, Going, Plan, Snapshot
-from ..journal import history
 from . import access, owner, refusals, registers, stores, writable
 from .files.port import Files
 from .gateway import connection
@@ -61,6 +60,10 @@ class OpenClawRuntime:
         """Return the agents that have something here."""
         return self.here.home.agents()
 
+    def known_agents(self) -> list[str]:
+        """Return these and the agents of the configuration."""
+        return self.here.home.known_agents()[0]
+
     def check_unfinished(self, agents: Sequence[str]) -> list[str]:
         """Return a line for each interrupted run; Refused where what they left cannot be finished."""
         return access.check_unfinished(self.here.home, list(agents))
@@ -71,8 +74,7 @@ class OpenClawRuntime:
 
     def exposure(self) -> list[str]:
         """Return a line for each folder that others may write to, and one where nothing here is of this runtime."""
-        home = self.here.home
-        return [*owner.exposure(home, history.folders(self.root)), *access.strangeness(home)]
+        return access.exposure(self.here.home)
 
     def detect(self, agent: str) -> Store | None:
         """Return an agent's store by what is on disk."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..core import escape, ids, keys, planning
-from ..core.errors import CloserError
+from ..core.errors import CloserError, UnknownAgent
 from ..core.model import Plan, Snapshot
 from ..core.report import Report
 from ..journal import closed, history
@@ -78,8 +78,10 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
     request = request._replace(wish=_resolved(request, found))
     wish = request.wish
     if wish.rules is not None and wish.agent and wish.agent not in found.stores:
-        there = ", ".join(request.runtime.agents()) or "none"
-        request.warn(f"agent {wish.agent} has no sessions here; agents: {there}")
+        known = request.runtime.known_agents()
+        if wish.agent not in known:
+            raise UnknownAgent(wish.agent, known)
+        request.warn(f"agent {wish.agent} has no sessions here; agents: {', '.join(known)}")
     if not request.options.dry_run:
         _put_away_leftovers(request, found)
     _note_absent(request, found)

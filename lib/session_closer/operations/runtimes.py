@@ -93,6 +93,11 @@ def check_place(place: Place, agents: Sequence[str]) -> None:
     entrance(place.runtime).check_place(place, agents)
 
 
+def exposure(place: Place) -> list[str]:
+    """Return a line for each folder that others may write to, and one where nothing there is of the runtime."""
+    return entrance(place.runtime).exposure(place)
+
+
 def apart(place: Place) -> Place:
     """Return a place whose gateway is neither looked for nor asked."""
     return entrance(place.runtime).apart(place)

@@ -14,7 +14,8 @@ from . import runs, runtimes
 def receipts(where: Place, report: Report, most: int | None, clock: Clock) -> Report:
     """Return a report with the first `most` receipts of a place, None: all of them."""
     runtimes.check_place(where, [])
-    return runs.listed(where.state, report, most, clock)
+    told = runs.listed(where.state, report, most, clock)
+    return told._replace(warnings=(*runtimes.exposure(where), *told.warnings))
 
 
 def deleted(where: Place, report: Report, words: Sequence[str], most: int | None) -> Report:
@@ -27,5 +28,5 @@ def deleted(where: Place, report: Report, words: Sequence[str], most: int | None
     return report._replace(
         found=tuple(found),
         most_rows=len(found) if most is None else most,
-        warnings=(*history.interrupted(where.state), *warnings),
+        warnings=(*runtimes.exposure(where), *history.interrupted(where.state), *warnings),
     )

@@ -25,6 +25,7 @@ def look(where: Place, agent: str | None, clock: Clock = REAL) -> Inventory:
     runtimes.check_place(where, [] if agent is None else [agent])
     runtime = runtimes.found(where, Context(Options(dry_run=True), clock=clock))
     try:
+        runtime.context.console.warn(*runtime.exposure())
         parts = runtime.parts(agent, None)
         used = [use for part in _each_store(parts) for use in _uses(part)]
         ours = [] if agent is not None else list(_ours(where.state))

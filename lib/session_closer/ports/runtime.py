@@ -111,6 +111,9 @@ class Entrance(Protocol):
     def check_place(self, place: Place, agents: Sequence[str]) -> None:
         """Refuse a place that is not there, or is not ours alone."""
 
+    def exposure(self, place: Place) -> list[str]:
+        """Return a line for each folder that others may write to, and one where nothing here is of this runtime."""
+
 
 class Opening(Protocol):
     """What the module `runtime` of a runtime's package has."""
@@ -147,6 +150,9 @@ class Runtime(Protocol):
 
     def agents(self) -> list[str]:
         """Return the agents that have something here."""
+
+    def known_agents(self) -> list[str]:
+        """Return these and the agents of the configuration."""
 
     def check_unfinished(self, agents: Sequence[str]) -> list[str]:
         """Return a line for each interrupted run; Refused where what they left of these agents cannot be finished."""

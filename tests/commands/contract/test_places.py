@@ -12,6 +12,7 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.list_sessions import ListSessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw import home as place
 from support.commands import run_json
 from support.contract import homes
@@ -115,7 +116,15 @@ def no_port(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place, "DEFAULT_PORT", closed_port)
 
 
-LOOKING = ((ListSessions, ()), (CloseProject, ("alpha",)), (KeepOnlySessions, ("alpha",)), (CleanupSessions, ()))
+LOOKING = (
+    (ListSessions, ()),
+    (ListSessions, ("--usage",)),
+    (CloseProject, ("alpha",)),
+    (KeepOnlySessions, ("alpha",)),
+    (CleanupSessions, ()),
+    (RestoreSessions, ("--list",)),
+    (RestoreSessions, ("--found",)),
+)
 
 
 @pytest.mark.usefixtures("no_port")

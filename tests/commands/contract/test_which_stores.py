@@ -124,10 +124,35 @@ def test_a_list_is_of_one_thing(store: Store, other: tuple[str, ...]) -> None:
     assert (answer.code, answer.error) == (2, "usage")
 
 
-def test_a_misspelt_agent_is_no_empty_success(store: Store) -> None:
-    answer = run_json(ListSessions, "--agent", "projekt-lead", state=store.state)
-    assert (answer.code, answer.error, answer.data["sessions"]) == (1, "unknown_agent", [])
-    assert "project-lead" in answer.data["error"]["message"]
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (ListSessions, ()),
+        (ListSessions, ("--usage",)),
+        (CleanupSessions, ("--dry-run",)),
+        (CleanupSessions, ("--yes",)),
+    ],
+)
+def test_a_misspelt_agent_is_no_empty_success(
+    store: Store, command: type[ListSessions | CleanupSessions], words: tuple[str, ...]
+) -> None:
+    before = tree(store.state)
+    answer = run_json(command, "--agent", "projekt-lead", *words, state=store.state)
+    assert (answer.code, answer.error) == (1, "unknown_agent")
+    said = "there is no agent projekt-lead here; agents: main, project-lead, researcher"
+    assert answer.data["error"]["message"] == said
+    assert answer.data["error"]["remedy"] == "--agent with one of them"
+    assert tree(store.state) == before
+
+
+@pytest.mark.parametrize("command", [ListSessions, CleanupSessions])
+def test_an_agent_that_has_no_sessions_yet_is_no_error(
+    store: Store, command: type[ListSessions | CleanupSessions]
+) -> None:
+    store.configure(agents={"list": [{"id": "new"}]})
+    answer = run_json(command, "--agent", "new", state=store.state)
+    assert answer.code == 0
+    assert "agent new has no sessions here; agents: main, new, project-lead, researcher" in answer.data["warnings"]
 
 
 # A store that OpenClaw was updated past
