@@ -392,7 +392,7 @@ MUTANTS = (
         "errors of fsync are swallowed",
         "system/disk.py",
         "        if problem.errno not in UNKNOWN | {errno.EBADF}:\n            raise\n",
-        "",
+        "        del problem\n",
         "strace:error=EIO fsync",
     ),
     _one(

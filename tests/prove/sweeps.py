@@ -31,7 +31,10 @@ def kills(given: Given) -> Tally:
         scenario, part = item
         bench = Bench(scenario, os.path.join(place, "bench"))
         bench.reset()
-        names = bench.run().steps
+        ended = bench.run()
+        names = ended.steps
+        bench.check_words("undisturbed", ended)
+        bench.check("undisturbed", ended=True)
         share = given.each(3 if scenario.name == "batch" else 7)
         for point in range(part * share, len(names), share * _SLICES):
             for when in ("before", "after"):
