@@ -155,6 +155,9 @@ def _inject(injection: Injection, place: str) -> Tally:
     silent = injection.call in ("write", "flock") or (
         injection.call in ("fsync", "fchmod") and "EINTR" in injection.action
     )
+    # It goes on to another folder, too, where it cannot have temporary files in the first one.
+    paths = re.findall(r'"(/[^"]*)".*\(INJECTED\)', log)
+    silent = silent or (bool(paths) and not any(path.startswith(bench.state) for path in paths))
     if not killed and done.returncode == 0 and not silent:
         bench.broken.append(f"{injection.what}: was not told")
     bench.tried += 1
