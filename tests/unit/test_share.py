@@ -13,6 +13,7 @@ from session_closer.core.effects import Attached
 from session_closer.core.errors import StorageFailed
 from session_closer.core.model import PlannedRow, Route, Session, Status, Traits
 from session_closer.core.report import Outcome, Remainder
+from session_closer.core.results import Results
 from session_closer.journal.record import SessionRecord, StoreRecord
 from session_closer.ports.share import Share
 from session_closer.ports.store import Store
@@ -84,6 +85,22 @@ def test_a_file_that_sessions_share_weighs_once() -> None:
     share = rested(made([(shared,), (shared,), ()]))
     assert (share.alike, share.outcomes()) == (3, at_length)
     assert share.first_outcomes(0)[1] == [Remainder(Status.CLOSED, 3, 7)]
+
+
+def test_what_stays_has_the_bytes_that_were_to_go() -> None:
+    for ends in (Results.came_back, Results.failed, Results.refused):
+        share = made()
+        for key in KEYS[:2]:
+            ends(share.results, key, "no")
+        share.results.archives[KEYS[0]] = []
+        assert [row.size for row in share.outcomes()] == [7, None, 5]
+        # One that had come to rest before has what was put away of it.
+        share = made()
+        put(share, given="b")
+        rested(share)
+        ends(share.results, KEYS[0], "no")
+        share.results.archives[KEYS[0]] = []
+        assert [row.size for row in share.outcomes()] == [7, 0, 5]
 
 
 def put(share: Share, **others: Any) -> None:

@@ -90,9 +90,10 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
         from . import children  # few runs take them along
 
         found = children.concerned(request, found, plan)
-    found = found._replace(sizes=planned_sizes(request, found, plan))
     plan = plan._replace(chores=_chores(request, found.stores, lambda store: found.snapshots[store.agent]))
     error = obstacles.refusal(request, found, plan)
+    changes = error is None and not request.options.dry_run
+    found = found._replace(sizes=planned_sizes(request, found, plan, changes=changes))
     if rehearse is not None:
         return _rehearsed(request, found, plan, transaction, rehearse=rehearse, error=error)
     if error is None and request.options.export is not None:

@@ -103,12 +103,14 @@ def measured(request: Request, agent: str) -> dict[str, Mapping[str, int]]:
     return {agent: _known(store.sizes(list(snapshot.sessions.values()), snapshot))}
 
 
-def planned_sizes(request: Request, found: Look, plan: Plan) -> Mapping[str, Mapping[str, int]]:
+def planned_sizes(
+    request: Request, found: Look, plan: Plan, *, changes: bool = False
+) -> Mapping[str, Mapping[str, int]]:
     """Return the bytes of what goes, by agent: what a policy takes, and of a database all.
 
-    Files that were named are weighed when they are recorded, ahead of their renames.
+    Files that were named, or that go at once (`changes`), are weighed when they are recorded, ahead of their renames.
     """
-    by_policy = request.rules is not None
+    by_policy = request.rules is not None and not changes
     if request.rules is not None and request.rules.policy.max_disk is not None:
         return found.sizes
     sizes = {}

@@ -180,9 +180,10 @@ def _explained(found: Look, plan: Plan, row: Outcome) -> Outcome:
     from ..core import tally  # only a cleanup counts
 
     traits = found.stores[row.agent].traits if row.agent in found.stores else Traits()
-    # What was not weighed ahead was when it was recorded.
     size = found.sizes.get(row.agent, {}).get(row.key)
-    size = weights.put_away(row) if size is None and row.archives else size
+    if size is None and (row.archives or row.status not in FINE | GOING):
+        # What was not weighed ahead was when it was recorded.
+        size = weights.put_away(row)
     return tally.explained(row, plan.findings.get(row.agent), size, traits)
 
 

@@ -216,11 +216,18 @@ class Share:
         return [*rows, *self.tidied], left if len(rows) < number else []
 
     def _outcomes(self) -> Iterator[Outcome]:
-        """Yield a result for each row that does not rest, with the bytes of its files that were put away."""
+        """Yield a result for each row that does not rest, with the bytes of its files that were put away.
+
+        One that stays has those that it has in all, where they were to go.
+        """
         moves = {session.key: session.moves for session in self.record.sessions}
         counted = set[str]()
         for row in self.rows:
-            yield self._outcome(row, self.results.put_away(row.key, moves.get(row.key, ()), counted))
+            own = moves.get(row.key, ())
+            size: int | None = self.results.put_away(row.key, own, counted)
+            if self.results.became(row.key) not in PUT_AWAY:
+                size = sum([move.size for move in own]) if own else None
+            yield self._outcome(row, size)
 
     def _told_now(self, row: Outcome) -> Outcome:
         """Return a result as it is now: since it was told the session may have come back, or a file of it."""
@@ -236,11 +243,11 @@ class Share:
             key_free=_KEY_FREE.get(became),
             effects=row.effects if became in PUT_AWAY else (),
             left=row.left if became is Status.CLOSED else (),
-            # What each file had was let go of.
-            size=row.size if len(archives) == len(row.archives) else None,
+            # What each file had was let go of; what stays after all has all that was put away of it.
+            size=row.size if len(archives) == len(row.archives) or became not in PUT_AWAY else None,
         )
 
-    def _outcome(self, row: PlannedRow, size: int) -> Outcome:
+    def _outcome(self, row: PlannedRow, size: int | None) -> Outcome:
         results = self.results
         became, archives = results.became(row.key), [self._path(name) for name in results.of(row.key)]
         if self.store.traits.hides:

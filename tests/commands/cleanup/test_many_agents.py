@@ -202,6 +202,7 @@ def test_what_is_put_away_after_the_sessions_leaves_them_in_the_receipt(store: S
 def test_what_came_back_at_the_end_is_told_as_it_is_then(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     agents = fill(store, 3)
     rows = {agent: store.entries(agent) for agent in agents}
+    sizes = [transcript(store, agent).stat().st_size for agent in agents]
     real = apply.restart_once
 
     def written(*run: Any) -> Any:
@@ -216,6 +217,7 @@ def test_what_came_back_at_the_end_is_told_as_it_is_then(store: Store, monkeypat
         {agents[0]: ("closed", 1), agents[1]: ("came_back", 0), agents[2]: ("closed", 1)},
     )
     assert transcript(store, agents[1]).exists()
+    assert [row["bytes"] for row in answer.data["results"]] == sizes
     [receipt] = store.receipts()
     assert [each["sessions"][0]["status"] for each in receipt["stores"]] == ["closed", "came_back", "closed"]
 
