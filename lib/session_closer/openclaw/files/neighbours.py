@@ -21,7 +21,7 @@ from .named_files import SEARCHED_BYTES, Look, read_names
 from .store import Seen, check, read_index, see
 
 # A run over more stores than this looks at the others a part at a time, or it would grow with the square of them.
-_AT_ONCE = 64
+_AT_ONCE = 16
 
 
 class Place(NamedTuple):
