@@ -38,6 +38,9 @@ EXIT_CODES = (
     "130 interrupted",
 )
 
+# Of one status more rows than any document that is not whole has room for.
+MOST_TOLD = 256
+
 
 class Reader(Placed):
     """What all commands share: how they read their words, what they print, how they end."""
@@ -285,4 +288,5 @@ class Command(Closing):
             own=own,
             undo="" if self.demo else found.undo,
             with_children=self.with_children,
+            most_told=None if self.verbose else MOST_TOLD,
         )

@@ -67,7 +67,7 @@ def alone(options: Options) -> Options:
     """Return how a run is asked for that is done in a copy, where nothing else is."""
     return options._replace(
         dry_run=False, rehearse=None, yes=True, via="files", restart="never", own=(), with_children=False, export=None,
-        most_rows=None,
+        most_rows=None, most_told=None,
     )  # fmt: skip
 
 

@@ -117,10 +117,19 @@ class _Ended(NamedTuple):
 
 
 def _ended(request: Request, found: Look, shares: Sequence[Share]) -> _Ended:
-    """Return what became of what was begun; of what a policy took so many rows as are shown."""
-    left = request.options.most_rows if request.rules is not None else None
+    """Return what became of what was begun; of what a policy took so many rows as are shown.
+
+    Of what was named as many of each store as may be: which of them are shown is decided by the order of the names.
+    """
+    if request.rules is None:
+        # A copy is told with the session that it is of.
+        most = request.options.most_told if request.options.export is None else None
+        told = [(share, *share.first_outcomes(most)) for share in shares]
+        untold = [more for _, _, own in told for more in own]
+        return _Ended([row for share, own, _ in told for row in _weighed(found, share, own)], together(untold), {})
+    left = request.options.most_rows
     rows: list[Outcome] = []
-    untold: list[Remainder] = []
+    untold = []
     short = {}
     for share in shares:
         own, more = share.first_outcomes(left)

@@ -80,6 +80,10 @@ class Share:
         """How many sessions there are, all of them closed as they were planned, where no more than that is kept."""
         return self._alike.number if self._alike is not None else 0
 
+    def all_alike(self) -> bool:
+        """Tell whether all of its sessions were closed as they were planned, so that its record says all of them."""
+        return self._alike is not None or (bool(self.rows) and self._in_short() is not None)
+
     @property
     def has_sessions(self) -> bool:
         """Whether the run has closed, or was to close, any session of the store."""

@@ -10,7 +10,7 @@ from plumbum import cli
 from ...core import escape
 from ...core.errors import Ours, UsageProblem
 from .. import arguments
-from ..app import Base
+from ..app import MOST_TOLD, Base
 from ..arguments import word
 from ..program import start
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 # So many of what was found are in a document; --verbose has all.
 MOST_FOUND = 1000
 _US = Ours("restore-sessions", there=True)
-# More than any document that is not whole has room for.
-MOST_TOLD = 256
 # What means something for a runtime that keeps files.
 HOMES_OPTIONS = frozenset({"--dry-run", "--reason", "--list", "--limit", "--show", "--pager", "--since", "--check"})
 # So many runs are in a list.

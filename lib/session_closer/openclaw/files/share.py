@@ -146,7 +146,7 @@ def _session_records(store: FileStore, rows: Sequence[PlannedRow], hashes: HashB
 
 def settled(share: FileShare) -> StoreRecord:
     """Return the record with what became of each session and the archive names that are really there."""
-    if share.alike:
+    if share.all_alike():
         return _all_closed(share)
     planned, became = set(share.planned_keys()), share.results.became
     made = []
