@@ -22,11 +22,13 @@ from . import document
 # A larger store is not searched for a name: a slip must not cost more than a run.
 SEARCHED_BYTES = 8 << 20
 _VALUE = rb'([^"\\]*(?:\\.[^"\\]*)*)'
-_SESSION_FILE = rb'"sessionFile"\s*:\s*"'
 _END_BYTES = 1 << 14
 # No proof, but a look at the last bytes costs nothing: the last row is an object, in one.
 _END = re.compile(rb"[{}][ \t\n\r]*\}[ \t\n\r]*\Z")
 _PARENT = re.compile(rb'"(?:spawnedBy|parentSessionKey)"\s*:\s*"' + _VALUE, re.DOTALL)
+_SESSION_FILE = re.compile(rb'"sessionFile"\s*:\s*"' + _VALUE, re.DOTALL)
+# A name that needs no escape, and is written in one way only.
+_PLAIN = re.compile(rb"[\w.%-]+")
 _SESSION_ID = re.compile(rb'"sessionId"\s*:\s*"' + _VALUE, re.DOTALL)
 
 
@@ -73,11 +75,15 @@ def _named(raw: bytes, own: Sequence[str], shared: frozenset[str]) -> dict[str, 
     A link in place of a single file is not followed. `shared` are folders that another agent has, too: there every base
     name counts, as a path that leads nowhere is looked for by it.
     """
-    spelled = re.escape(json.dumps(own[0], ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass"))
-    passed_over = b"" if shared else rb"(?!" + spelled + rb'/[\w.%-]+")'
+    spelled = json.dumps(f"{own[0]}/", ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass")
+    at = len(spelled)
+    # One pattern for all agents: to compile one for each would take longer than the search.
+    values = _SESSION_FILE.findall(raw)
+    if not shared:
+        values = [value for value in values if not (value.startswith(spelled) and _PLAIN.fullmatch(value, at))]
     found: dict[str, set[str]] = defaultdict(set)
     real = functools.cache(os.path.realpath)
-    for value in re.findall(_SESSION_FILE + passed_over + _VALUE, raw, re.DOTALL):
+    for value in values:
         path = _text(value)
         for whole in dict.fromkeys(os.path.join(place, path) for place in own):
             folder, _, name = whole.rpartition("/")
