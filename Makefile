@@ -23,7 +23,7 @@ test-any-day:
 	PYTHONPATH=$(CURDIR)/tests $(RUN) anyday $(PART) $(if $(TESTS),--tests $(TESTS))
 
 live:
-	$(RUN) pytest tests/live tests/ansible tests/evals tests/docs/test_deploy.py -m live -rs -n 3 --dist loadfile $(if $(ALL),--everything)
+	$(RUN) pytest tests/live tests/ansible tests/evals tests/docs/test_deploy.py -m live -rs -n 3 --dist loadgroup --no-loadscope-reorder $(if $(ALL),--everything)
 
 prove:
 	PYTHONPATH=$(CURDIR)/tests $(RUN) prove $(PART) $(if $(ALL),--all)

@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 from websockets.sync.client import ClientConnection, connect
 
-START_SECONDS = 90.0
+# It is at work all the time: beside others it may take minutes.
+START_SECONDS = 240.0
 STOP_SECONDS = 30.0
 SETTLE_SECONDS = 30.0
 RETRY_SECONDS = 30.0

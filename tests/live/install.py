@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -99,16 +100,18 @@ def cached(root: Path, name: str, install: Callable[[Path], None]) -> Path:
     final = root / name
     if (final / COMPLETE).is_file():
         return final
-    private = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
+    # One of those that want it at the same time installs it; the others wait, and find it.
+    with (root / f".{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return final if (final / COMPLETE).is_file() else _made_whole(root, name, install)
+
+
+def _made_whole(root: Path, name: str, install: Callable[[Path], None]) -> Path:
+    final, private = root / name, Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
     try:
         install(private)
         (private / COMPLETE).write_text("")
-        try:
-            private.rename(final)
-        except OSError:
-            # Another run was quicker; what it installed is as good.
-            if not (final / COMPLETE).is_file():
-                raise
+        private.rename(final)
     finally:
         shutil.rmtree(private, ignore_errors=True)
     return final

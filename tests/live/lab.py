@@ -130,7 +130,7 @@ class Lab:
                 "defaults": {"model": {"primary": "silent/silent"}, "heartbeat": {"every": "0m"}},
                 **self._listed(agents),
             },
-            "models": {"providers": {"silent": provider}},
+            "models": {"providers": {"silent": provider}, **self._no_catalog()},
             "session": {"maintenance": {"mode": "warn"}},
             "logging": {"file": str(self.root / "openclaw.log")},
             "update": {"checkOnStart": False},
@@ -144,6 +144,10 @@ class Lab:
         if self.era == "sqlite":
             return {"ownership": "explicit", "entries": agents}
         return {"list": [{"id": agent, "default": agent == AGENTS[0], **more} for agent, more in agents.items()]}
+
+    def _no_catalog(self) -> dict[str, Any]:
+        # At each start it would be asked for over the net. Older versions know no such setting.
+        return {"catalogRefresh": {"enabled": False}} if self.era == "sqlite" else {}
 
     def workspace(self, agent: str) -> Path:
         """Return an agent's workspace."""

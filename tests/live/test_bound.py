@@ -113,10 +113,11 @@ def modes(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.late
 @pytest.mark.openclaw("sqlite")
-def test_a_worktree_is_left_with_what_only_it_has_and_comes_back_as_it_was(lab: Lab) -> None:
+def test_a_worktree_is_left_with_what_only_it_has_and_comes_back_as_it_was(shared: Lab) -> None:
+    lab = shared
     commit(lab)
-    lab.start()
     with lab.rpc() as rpc:
         rpc("sessions.create", key=TREE, worktree=True)
         rpc("chat.inject", sessionKey=TREE, message="hello")

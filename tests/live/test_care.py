@@ -242,6 +242,7 @@ def test_what_a_killed_gateway_left_running_can_be_closed(lab: Lab) -> None:
         assert not rows(rpc)
 
 
+@pytest.mark.depth("2026.5.7")
 def test_what_the_gateway_writes_meanwhile_is_not_lost(shared: Lab) -> None:
     doomed = [f"agent:project-lead:project-doomed-{number}" for number in range(DOOMED[shared.era])]
     with shared.rpc() as rpc:

@@ -55,9 +55,9 @@ def live_names(lab: Lab, *keys: str) -> set[str]:
     return {Path(path).name for path in digests(lab) if any(name in path for name in ids)}
 
 
-def test_a_running_gateway_loses_what_was_named_and_nothing_else(lab: Lab) -> None:
-    lab.start()
-    ids = furnish(lab)
+@pytest.mark.late
+def test_a_running_gateway_loses_what_was_named_and_nothing_else(shared: Lab) -> None:
+    lab, ids = shared, furnish(shared)
     with lab.rpc() as rpc:
         listed, files = rows(rpc), digests(lab)
         entries = {agent: lab.entries(agent) for agent in AGENTS}
@@ -172,6 +172,7 @@ def test_main_sessions_are_refused(lab: Lab) -> None:
         assert all(set(lab.entries(agent)) == {f"agent:{agent}:main"} for agent in AGENTS)
 
 
+@pytest.mark.depth("2026.9.6")
 def test_keep_only_closes_the_rest_of_one_agent(lab: Lab) -> None:
     keep_only(lab, is_running=True)
 

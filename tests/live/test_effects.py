@@ -18,7 +18,7 @@ from .gateway import wait_until
 from .install import Install
 from .lab import Lab, Result, run
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.depth("2026.5.7")]
 
 KEY = f"agent:{AGENT}:project-"
 # How sessions are closed in each era; the words of a close, and whether the gateway runs meanwhile.

@@ -111,6 +111,7 @@ def be_killed(lab: Lab, is_over: threading.Event) -> None:
     lab.start()
 
 
+@pytest.mark.depth("2026.5.7")
 def test_all_branches_are_in_the_folder_and_the_active_one_is_on_the_page(lab: Lab, tmp_path: Path) -> None:
     is_over = threading.Event()
     with Model(answering(is_over)) as model:

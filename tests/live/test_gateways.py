@@ -92,6 +92,7 @@ def test_a_gateway_run_by_hand_closes_sessions_as_well(by_hand: Lab) -> None:
         assert rows(rpc) == without(listed, ONE, TWO)
 
 
+@pytest.mark.depth("2026.9.6")
 def test_with_a_wrong_token_via_gateway_changes_nothing(shared: Lab) -> None:
     with shared.rpc() as rpc:
         create(rpc, ONE, TWO, *REST)

@@ -192,7 +192,7 @@ def test_an_agent_that_follows_the_skill_closes_two_sessions_and_then_its_own(la
     assert tree(folder) == installed, "a command wrote into the skill"
 
 
-@pytest.mark.depth("2026.5.7")
+@pytest.mark.depth("2026.9.6")
 def test_a_skill_in_a_workspace_is_eligible_for_its_agent(lab: Lab) -> None:
     folder = lab.workspace("project-lead") / "skills" / NAME
     folder.parent.mkdir(parents=True)

@@ -296,7 +296,7 @@ def finishes(lab: Lab, names: list[str], files: dict[str, str]) -> None:
     archived = change(files, digests(lab)).archived
     assert len(archived) == len(BATCH)
     assert not list((lab.state / "session-closer" / "open").iterdir())
-    receipts = [json.loads(path.read_bytes()) for path in (lab.state / "session-closer" / "receipts").iterdir()]
+    receipts = [json.loads(path.read_bytes()) for path in (lab.state / "session-closer" / "receipts").glob("*.json")]
     sessions = [session for receipt in receipts for store in receipt["stores"] for session in store["sessions"]]
     told = {move["target"] for session in sessions if session["key"] in BATCH for move in session["moves"]}
     there = {Path(path).name for path in archived.values()}

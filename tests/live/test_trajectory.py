@@ -17,7 +17,7 @@ KEY, OTHER = f"agent:{AGENT}:project-alpha", f"agent:{AGENT}:beta"
 FILES = {"manifest.json", "events.jsonl", "session-branch.json"}
 
 
-@pytest.mark.depth("2026.5.7")
+@pytest.mark.depth("2026.9.6")
 def test_its_bundle_is_made_above_the_gateway_and_below_it(lab: Lab, tmp_path: Path) -> None:
     lab.start()
     with lab.rpc() as rpc:

@@ -40,7 +40,7 @@ def lab(hermes: Hermes) -> Iterator[Lab]:
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _told(hermes: Hermes) -> Iterator[Told]:
     with laboratory(hermes) as made:
         yield tell(made)

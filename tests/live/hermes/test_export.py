@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from .install import OLD
 from .lab import Lab
 
 pytestmark = pytest.mark.live
 COMMAND = {"command": "echo a glass of $((30 + 12))"}
 
 
+@pytest.mark.depth(OLD)
 def test_all_that_a_session_has_is_in_its_folder(lab: Lab, tmp_path: Path) -> None:
     session = lab.chat(f"call terminal {json.dumps(COMMAND)}")
     other = lab.chat("hello")
