@@ -70,6 +70,7 @@ def _configure(lab: Lab, model: Model) -> None:
     path = lab.state / "openclaw.json"
     config = json.loads(path.read_text())
     config["models"]["providers"] = {MODEL: model.provider()}
+    config.pop("memory", None)
     search: dict[str, Any] = {"enabled": True, "sources": ["memory", "sessions"]}
     search["experimental"] = {"sessionMemory": True}
     if not _is_old(lab):

@@ -120,9 +120,15 @@ class Lab:
         }
         provider = {"baseUrl": address, "apiKey": "none", "api": "openai-completions", "models": [model]}
         gateway: dict[str, Any] = {"mode": "local", "port": port or self.port, "bind": "loopback"}
+        models: dict[str, Any] = {}
+        more: dict[str, Any] = {}
         if self.era == "sqlite":
             # It would copy its files into the state directory.
             gateway["controlUi"] = {"enabled": False}
+            # A process of its own would go through what was said, at moments that nobody chooses.
+            more["memory"] = {"search": {"enabled": False}}
+            # It would be asked for over the net at each start.
+            models["catalogRefresh"] = {"enabled": False}
         config = {
             "gateway": {**gateway, "auth": auth or self.auth},
             # A heartbeat begins a session of its own at a moment that nobody chooses.
@@ -130,10 +136,11 @@ class Lab:
                 "defaults": {"model": {"primary": "silent/silent"}, "heartbeat": {"every": "0m"}},
                 **self._listed(agents),
             },
-            "models": {"providers": {"silent": provider}, **self._no_catalog()},
+            "models": {"providers": {"silent": provider}, **models},
             "session": {"maintenance": {"mode": "warn"}},
             "logging": {"file": str(self.root / "openclaw.log")},
             "update": {"checkOnStart": False},
+            **more,
         }
         path = self.state / name
         path.write_text(json.dumps(config))
@@ -144,10 +151,6 @@ class Lab:
         if self.era == "sqlite":
             return {"ownership": "explicit", "entries": agents}
         return {"list": [{"id": agent, "default": agent == AGENTS[0], **more} for agent, more in agents.items()]}
-
-    def _no_catalog(self) -> dict[str, Any]:
-        # At each start it would be asked for over the net. Older versions know no such setting.
-        return {"catalogRefresh": {"enabled": False}} if self.era == "sqlite" else {}
 
     def workspace(self, agent: str) -> Path:
         """Return an agent's workspace."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from .lab import Lab, create, run
@@ -21,6 +23,9 @@ def indexed(lab: Lab) -> list[tuple[int, str]]:
 @pytest.mark.depth
 @pytest.mark.openclaw("2026.9.6")
 def test_the_command_that_is_named_takes_a_session_out_of_the_index(lab: Lab) -> None:
+    config = json.loads((lab.state / "openclaw.json").read_bytes())
+    del config["memory"]
+    (lab.state / "openclaw.json").write_text(json.dumps(config))
     lab.start()
     with lab.rpc() as rpc:
         create(rpc, KEY, OTHER, messages=2)
