@@ -214,7 +214,7 @@ DELETED = "11e56819-17c2-542b-a632-561d114e2c13"
 
 def test_a_session_whose_archive_is_there_is_found_by_the_command_that_is_named(store: Store) -> None:
     """What somebody else has deleted is in no list, and no receipt of ours knows of it."""
-    archive = store.folder() / f"{DELETED}.jsonl.deleted.2026-01-01T00-00-00.000Z"
+    archive = store.folder() / f"{DELETED}.jsonl.deleted.2016-01-01T00-00-00.000Z"
     write(archive, '{"type": "session"}\n')
     found = f"restore-sessions --state-dir {store.state} --found {DELETED[:8]}"
     assert hint(store, DELETED[:8]) == f"not in agent project-lead; there is an archive of that name: {found}"
