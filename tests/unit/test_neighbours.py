@@ -12,6 +12,7 @@ from unittest import mock
 import pytest
 from session_closer.core.claims import Claims
 from session_closer.openclaw.files import neighbours
+from session_closer.openclaw.files.named_files import read_names
 from session_closer.openclaw.files.neighbours import Neighbours
 from session_closer.openclaw.home import Home
 
@@ -210,3 +211,27 @@ def test_children_in_other_stores_are_found_by_their_parent(place: Place) -> Non
     assert list(place.look.spawned_elsewhere(LEAD, [parent])) == found[1:]
     place.write("two", {})
     assert list(place.look.spawned_elsewhere(LEAD, [parent])) == []
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "{lead}/x.jsonl",
+        "{own}/../../lead/sessions/x.jsonl",
+        "{own}/.././../lead/sessions/x.jsonl",
+        "../../lead/sessions/x.jsonl",
+    ],
+)
+def test_a_file_counts_however_its_path_is_spelled(place: Place, spelled: str) -> None:
+    path = spelled.format(lead=place.folder(LEAD), own=place.folder("one"))
+    own = {"sessionId": "b", "sessionFile": str(place.folder("one") / "b.jsonl")}
+    place.write("one", {"agent:one:a": {"sessionId": "a", "sessionFile": path}, "agent:one:b": own})
+    assert place.claimed() == {"one": {"x"}}
+
+
+def test_of_a_folder_that_another_agent_has_too_each_name_counts(place: Place) -> None:
+    folder = str(place.folder("one"))
+    place.write("one", {"agent:one:a": {"sessionId": "a", "sessionFile": f"{folder}/x.jsonl"}})
+    for shared, names in ((frozenset[str](), set[str]()), (frozenset({folder}), {"x.jsonl", "a.jsonl"})):
+        look = read_names(None, f"{folder}/sessions.json", [folder], shared)
+        assert set().union(*look.files.values()) == names

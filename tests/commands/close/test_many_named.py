@@ -77,10 +77,11 @@ def two_share(store: Store, _patch: pytest.MonkeyPatch) -> None:
         (CloseProjectBatch, [*EVERY[4:], "agent:atlas:nobody", *EVERY[:4], EVERY[0]]),
         (CloseProjectBatch, [*EVERY, "--missing-ok", "--verbose"]),
         (CloseProjectBatch, [*EVERY, "--export", "copies"]),
+        (CloseProjectBatch, [*EVERY, "--rehearse"]),
         (KeepOnlySessions, ["--agent", AGENTS[0], EVERY[1], "--yes"]),
         (KeepOnlySessions, ["--agent", AGENTS[0], EVERY[1], "--yes", "--dry-run"]),
     ],
-    ids=["named", "in another order", "verbose", "export", "keep", "dry"],
+    ids=["named", "in another order", "verbose", "export", "rehearsed", "keep", "dry"],
 )
 def test_it_says_and_does_the_same(
     store: Store,
@@ -117,6 +118,6 @@ def test_it_says_and_does_the_same(
             )
             told.append((result.code, said, sorted(kept)))
     assert told[:2] == told[2:]
-    if change is nothing and "--dry-run" not in words:
+    if change is nothing and not {"--dry-run", "--rehearse"}.intersection(words):
         each = SESSIONS if {"--verbose", "--export"}.intersection(words) else TOLD
         assert set(made) == {each}
