@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ..core import escape, hints, names
+from ..core import escape, hints, ids, names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,8 @@ def lacking(row: PlannedRow, elsewhere: Sequence[str], seen: Sequence[str], opti
     """Return the hint for a name that nothing in its agent looks like; `seen` is what was put away there."""
     tail = hints.tail_of(row.given, row.agent)
     find = f"{options.undo} --found {'-- ' * tail.startswith('-')}{escape.shell_word(tail)}"
-    if not elsewhere and any(tail in name for name in seen):
+    # Any shorter word may stand in a name by chance, as that of a month does.
+    if not elsewhere and ids.is_beginning(tail) and any(name.startswith(tail) for name in seen):
         return f"not in agent {row.agent}; there is an archive of that name: {find}"
     said = hints.not_here(row, elsewhere, options.see)
     return f"{said}; what was deleted: {find}" if seen and not elsewhere else said

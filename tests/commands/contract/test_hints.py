@@ -222,6 +222,12 @@ def test_a_session_whose_archive_is_there_is_found_by_the_command_that_is_named(
     assert shown["archive"] == str(archive)
 
 
+@pytest.mark.parametrize("name", ["deleted", "jsonl", "2016", "e"])
+def test_a_word_that_stands_in_each_archive_is_no_name_of_one(store: Store, name: str) -> None:
+    write(store.folder() / f"{DELETED}.jsonl.deleted.2016-01-01T00-00-00.000Z", '{"type": "session"}\n')
+    assert "there is an archive of that name" not in hint(store, name)
+
+
 def test_where_something_was_deleted_a_name_that_nobody_has_may_be_its(store: Store) -> None:
     assert run_json(CloseProject, "alpha", state=store.state).code == 0
     found = f"restore-sessions --state-dir {store.state} --found quite-another"
