@@ -67,7 +67,7 @@ def test_nobody_waits_long_for_a_call_whatever_a_session_takes() -> None:
             pace.took(pace.sessions, took)
         assert 1 <= pace.sessions <= PATCH_MANY
         # Where a few take longer already, a call is not to be for each alone.
-        assert pace.sessions * each <= 0.2 or pace.sessions == 5
+        assert pace.sessions * each <= 0.15 or pace.sessions == 5
 
 
 def test_the_first_call_is_small_and_none_is_much_larger_than_the_last() -> None:
@@ -105,7 +105,7 @@ def test_what_a_gateway_took_for_the_last_call_is_what_the_next_one_goes_by() ->
     gateway.clock = clock
     for some in rounds(gateway, [(f"key-{number}", f"id-{number}") for number in range(100)]):
         assert archive(gateway, some) == {}
-    assert link.sizes == [10, 20, 25, 25, 20]
+    assert link.sizes == [10, 19, 19, 19, 19, 14]
 
 
 def test_a_gateway_that_becomes_slow_is_asked_for_less() -> None:
@@ -113,8 +113,8 @@ def test_a_gateway_that_becomes_slow_is_asked_for_less() -> None:
     pace.took(10, 0.01)
     assert pace.sessions == 20
     pace.took(20, 0.4)
-    assert pace.sessions == 10
-    pace.took(10, 4.0)
+    assert pace.sessions == 7
+    pace.took(7, 4.0)
     assert pace.sessions == 5
 
 
@@ -123,7 +123,7 @@ def test_a_call_for_few_says_what_each_of_them_takes() -> None:
     pace.took(10, 0.01)
     # Of two the next call would have been for 20.
     pace.took(2, 0.04)
-    assert pace.sessions == 10
+    assert pace.sessions == 7
 
 
 def test_an_answer_that_took_no_time_is_no_error() -> None:
