@@ -265,7 +265,7 @@ def test_an_aborted_run_is_waited_for_though_its_transcript_is_archived_already(
     """Its lock is still held, and what it writes last is archived, too."""
     home = Home(state, "demo", {}, isolated=True)
     store = FileStore(home, "project-lead")
-    session = store.read().sessions[ALPHA]._replace(session_file=None)
+    session = store.read().sessions[ALPHA].but(session_file=None)
     folder = Path(store.folder)
     lock, late = folder / f"{session.session_id}.jsonl.lock", folder / f"{session.session_id}.trajectory.jsonl"
     for path in folder.glob(f"{session.session_id}*"):

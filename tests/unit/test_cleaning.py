@@ -292,9 +292,9 @@ def test_missing_is_a_row_whose_transcript_is_gone(files: tuple[str, ...], age: 
 def test_nothing_is_missing_in_a_database_or_where_it_cannot_be_told() -> None:
     policy = Policy(fix_missing=True)
     assert not taken(policy, store(row("agent:a:x", DAY), traits=IN_A_DATABASE))
-    elsewhere = row("agent:a:x", DAY)._replace(session_file="/elsewhere/x.jsonl")
+    elsewhere = row("agent:a:x", DAY).but(session_file="/elsewhere/x.jsonl")
     assert not taken(policy, store(elsewhere))
-    assert not taken(policy, store(row("agent:a:x", DAY)._replace(id_usable=False)))
+    assert not taken(policy, store(row("agent:a:x", DAY).but(id_usable=False)))
 
 
 def test_above_a_number_the_oldest_go_and_durable_rows_count() -> None:
@@ -409,7 +409,7 @@ def test_openclaw_s_own_settings_count_where_they_are_asked_for(
 
 
 def test_rows_that_are_archived_or_another_agent_s_are_left_out() -> None:
-    hidden = row("agent:a:subagent:1", 2 * DAY)._replace(archived=True)
+    hidden = row("agent:a:subagent:1", 2 * DAY).but(archived=True)
     bare, foreign = row("subagent:2", 2 * DAY), row("agent:b:subagent:3", 2 * DAY)
     assert taken(DEFAULT, store(hidden, bare, foreign)) == {"subagent:2": "prune-stale"}
     assert taken(DEFAULT, store(hidden, bare, foreign, own_index=False)) == {}

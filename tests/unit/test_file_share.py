@@ -69,7 +69,7 @@ def test_a_receipt_says_of_each_session_what_became_of_it(store: FileStore) -> N
     moves = [Move(f"{name}.jsonl", f"{name}.jsonl.deleted.{STAMP}") for name in ("a", "b")]
     for move in moves:
         folder.joinpath(move.source).write_text("some words")
-    planned = [row._replace(moves=(move,)) for row, move in zip(rows(), moves, strict=True)]
+    planned = [row.but(moves=(move,)) for row, move in zip(rows(), moves, strict=True)]
     record = share.prepare(Disk(), store, planned, STAMP, made=None, hashes=HashBudget())
     assert [(each.size, each.sha256) for session in record.sessions for each in session.moves] == [
         (10, hashlib.sha256(b"some words").hexdigest())

@@ -50,7 +50,7 @@ def test_some_of_them_are_no_others() -> None:
 
 def test_those_that_are_changed_stand_in_place_of_themselves() -> None:
     asked: list[str] = []
-    instead = {"b": EVERY["b"]._replace(bound=True)}
+    instead = {"b": EVERY["b"].but(bound=True)}
     before = made_of(asked)
     found = lazy.changed(before, instead)
     assert found["b"].bound
@@ -59,7 +59,7 @@ def test_those_that_are_changed_stand_in_place_of_themselves() -> None:
     assert dict(found) == {**EVERY, **instead} == lazy.changed(EVERY, instead)
     assert list(found) == list(lazy.among(found, TIMES)) == list(EVERY)
     assert lazy.among(found, ["b"])["b"].bound
-    assert lazy.changed(found, {"c": EVERY["c"]._replace(orphaned=True)})["b"].bound
+    assert lazy.changed(found, {"c": EVERY["c"].but(orphaned=True)})["b"].bound
 
 
 def test_times_are_known_of_any_store() -> None:

@@ -104,7 +104,7 @@ def test_what_stays_has_the_bytes_that_were_to_go() -> None:
 
 
 def put(share: Share, **others: Any) -> None:
-    share.rows[1] = share.rows[1]._replace(**others)
+    share.rows[1] = share.rows[1].but(**others)
 
 
 UNLIKE: dict[str, Callable[[Share], Any]] = {

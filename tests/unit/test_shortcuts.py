@@ -12,17 +12,18 @@ from unittest import mock
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from session_closer.core import durations, fileplan, keys, kinds, names, planning, selection
+from session_closer.core import durations, fileplan, keys, kinds, names, planning, selection, verdicts
 from session_closer.core.claims import Claims
 from session_closer.core.export.exported import Exported
 from session_closer.core.fileplan import FilePlan
 from session_closer.core.keys import Target
 from session_closer.core.model import GatewayView, Life, Plan, PlannedRow, Route, Session, Snapshot, Status, Traits
 from session_closer.core.planning import Choices
+from session_closer.core.policy import Policy, Rules
 from session_closer.core.report import Outcome, Report
 from session_closer.core.selection import Match
 from session_closer.core.wanted import Wanted
-from session_closer.core.words import Sort
+from session_closer.core.words import Kind, Sort
 from session_closer.openclaw.attached.words import words
 from session_closer.openclaw.files import store
 from session_closer.render import excerpt
@@ -212,6 +213,44 @@ def test_jobs_of_many_keys_are_those_of_each(many: list[str]) -> None:
     assert kinds.jobs_of(many) == {key: job for key, job in each.items() if job is not None}
     for key, job in each.items():
         assert kinds.jobs_of([key]).get(key) == job
+
+
+PARTS = ["", "agent", "a", "cron", "run", "topic", "main", "heartbeat", "direct", "group", "slack", "subagent", "x y"]
+ENDS = st.sampled_from([ID, ID.upper(), "main".ljust(36), "heartbeat".rjust(36), "\u00e9" * 36, "x" * 35, "topic", ""])
+
+
+@example(["agent", "project-lead"], ID)
+@example(["agent", "a"], f"project-{'x' * 28}")
+@example(["agent", "a", "cron", "job", "run"], "heartbeat".ljust(36))
+@given(st.lists(st.sampled_from(PARTS), max_size=6), ENDS)
+def test_the_kind_of_ids_below_one_name_is_that_of_each(parts: list[str], end: str) -> None:
+    key = ":".join([*parts, end])
+    in_short = [kinds.kind(key), kinds.kind(key, "Group"), kinds.kind(key, orphaned=True)]
+    with mock.patch.object(kinds, "_is_opaque", return_value=False):
+        assert in_short == [kinds.kind(key), kinds.kind(key, "Group"), kinds.kind(key, orphaned=True)]
+
+
+def policies() -> Iterator[Policy]:
+    """Yield policies that go by age alone, by other things, too, and by these alone."""
+    for stale, unknown, missing, scoped in product(({}, {Kind.CRON_RUN: 60.0}), *[(False, True)] * 3):
+        yield Policy(stale=stale, unknown_is_old=unknown, fix_missing=missing, fix_dm_scope=scoped)
+
+
+@pytest.mark.parametrize("policy", list(policies()))
+def test_a_policy_that_goes_by_age_alone_takes_what_it_takes_at_length(policy: Policy) -> None:
+    tails = ("cron:j:run:1", "subagent:x", "direct:peer", "project-x")
+    ages, marks = (None, NOW, NOW - 61_000, NOW + 10**9), ({}, {"pinned": True}, {"bound": True}, {"status": "running"})
+    rows = [
+        Session("a", f"agent:a:{tail}{at}", f"{at}", None, updated_at=age, **mark)
+        for at, (tail, age, mark) in enumerate(product(tails, ages, marks))
+    ]
+    snapshot = Snapshot("a", "/s/sessions.json", "/s", {row.key: row for row in rows})
+    for scope in ("main", "per-peer"):
+        rules = Rules(policy, NOW / 1000, dm_scope=scope)
+        found = verdicts.findings(rules, snapshot, GatewayView(Life.UP), {})
+        with mock.patch.object(verdicts, "_goes_by_age", return_value=False):
+            at_length = verdicts.findings(rules, snapshot, GatewayView(Life.UP), {})
+        assert (found.verdicts, found.spared) == (at_length.verdicts, at_length.spared)
 
 
 TIMES = (None, NOW, NOW - 1, NOW + 1, NOW + 86_400_000, NOW + 86_400_001, 10**11)

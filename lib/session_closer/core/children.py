@@ -70,7 +70,7 @@ def gone(rows: Iterable[PlannedRow]) -> set[Name]:
 
 def kept(row: PlannedRow, reason: Reason, hint: str) -> PlannedRow:
     """Return the row of a child that stays."""
-    return row._replace(status=Status.KEPT, reason=reason, hint=hint, moves=(), attached=(), left=())
+    return row.but(status=Status.KEPT, reason=reason, hint=hint, moves=(), attached=(), left=())
 
 
 def with_their_parents(rows: Sequence[PlannedRow], others: Sequence[PlannedRow] = ()) -> list[PlannedRow]:

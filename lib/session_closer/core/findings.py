@@ -10,6 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from .value import Value
+
 if TYPE_CHECKING:
     from .words import Kind
 
@@ -31,7 +33,7 @@ class Action(StrEnum):
 FREEING = frozenset({Action.EXPIRE_ARCHIVE, Action.FREE})
 
 
-class Verdict(NamedTuple):
+class Verdict(Value, frozen=True):
     """Why one row goes; `age` in seconds, None where it is unknown."""
 
     action: Action

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import keys
@@ -18,6 +18,9 @@ OPENCLAW_DELETES = frozenset({Kind.CRON, Kind.CRON_ORPHAN, Kind.CRON_RUN, Kind.H
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _MODEL_RUN = rf"explicit:model-run-{_UUID}"
+# Of the key of a cron job's own session: without its agent, and with it.
+_COLONS = (1, 3)
+_SOME_ID = "00000000-0000-0000-0000-000000000000"
 # Those that 2026.9.6 lists (CHANNEL_SUBSYSTEM_PREFIXES), and the plugins of DingTalk and WeCom.
 _CHANNELS = (
     "clickclack|dingtalk|discord|feishu|googlechat|imessage|irc|line|matrix|mattermost|msteams|nextcloud-talk|nostr|"
@@ -83,21 +86,46 @@ def kind(key: str, chat_type: str | None = None, *, orphaned: bool = False) -> K
     """
     if keys.is_main(key):
         return Kind.MAIN
+    ahead, _, own = key.rpartition(":")
+    # The many runs of one job, and the many subagents of one agent, differ by an id alone.
+    form = _form_of_ids(ahead) if ahead.count(":") > 1 and _is_opaque(own) else _form(key)
+    if form.kind is not None:
+        return Kind.CRON_ORPHAN if orphaned and form.kind is Kind.CRON else form.kind
+    if chat_type is not None and (by_chat := _BY_CHAT_TYPE.get(chat_type.lower())):
+        return by_chat
+    return form.otherwise
+
+
+class _Form(NamedTuple):
+    """What a key says of its session: the kind whose shape it has, and the kind where it has none."""
+
+    kind: Kind | None
+    otherwise: Kind = Kind.OTHER
+
+
+def _is_opaque(part: str) -> bool:
+    """Tell whether the last part of a key is as long as a UUID: longer than each word that a shape asks for."""
+    return len(part) == len(_SOME_ID) and not part[-1].isspace()
+
+
+@lru_cache(maxsize=1024)
+def _form_of_ids(ahead: str) -> _Form:
+    """Return what is said by all keys of several parts that begin so and end with an id."""
+    return _form(f"{ahead}:{_SOME_ID}")
+
+
+def _form(key: str) -> _Form:
     plain = key.lower().strip()
     agent = keys.agent_of(plain)
     rest = plain if agent is None else plain.split(":", 2)[2]
     is_word = ":" not in rest
-    is_project = is_word and rest.startswith("project-")
     # No shape fits such a word, and most keys of a long list are one.
-    found = None if is_project else _shape().fullmatch(rest)
+    if is_word and rest.startswith("project-"):
+        return _Form(None, Kind.PROJECT)
+    found = _shape().fullmatch(rest)
     if found is not None and found.lastgroup is not None:
-        by_key = SHAPES[int(found.lastgroup[1:])].kind
-        return Kind.CRON_ORPHAN if orphaned and by_key is Kind.CRON else by_key
-    if chat_type is not None and (by_chat := _BY_CHAT_TYPE.get(chat_type.lower())):
-        return by_chat
-    if is_project or (is_word and agent == keys.DEFAULT_AGENT):
-        return Kind.PROJECT
-    return Kind.OTHER
+        return _Form(SHAPES[int(found.lastgroup[1:])].kind)
+    return _Form(None, Kind.PROJECT if is_word and agent == keys.DEFAULT_AGENT else Kind.OTHER)
 
 
 def of(session: Session) -> Kind:
@@ -126,7 +154,8 @@ def jobs_of(many: Collection[str]) -> dict[str, str]:
     # Of many keys mostly none is, and one look at all of them is much less than a look at each.
     if "cron:" not in "\n".join(many).lower():
         return {}
-    return {key: job for key in many if (job := job_of(key)) is not None}
+    # A run's key has more parts than that of its job.
+    return {key: job for key in many if key.count(":") in _COLONS and (job := job_of(key)) is not None}
 
 
 def openclaw_deletes(key: str, of_kind: Kind) -> bool:

@@ -9,6 +9,8 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from .value import Value
+
 if TYPE_CHECKING:
     from .durable import Move
     from .effects import Attached, Effect
@@ -106,7 +108,7 @@ class Traits(NamedTuple):
     own_cleanup: bool = False
 
 
-class Session(NamedTuple):
+class Session(Value, frozen=True):
     """One entry of a store, as far as a plan needs it.
 
     `updated_at` is in ms since 1970, None where it is not usable, `archived_at` likewise, None unless it is archived.
@@ -169,7 +171,7 @@ class GatewayView(NamedTuple):
     active: frozenset[str] = frozenset()
 
 
-class PlannedRow(NamedTuple):
+class PlannedRow(Value, frozen=True):
     """The decision about one session, or about a name for which there is none.
 
     `frees`: its key can be used again afterwards; else the session is archived, which keeps all of it. `attached` is

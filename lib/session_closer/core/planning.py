@@ -200,7 +200,7 @@ def _decided(
     """Return a row with what becomes of its session; `alike`: as for `deletable`, `loose`: by a project id alone."""
     key = row.key
     if not ((row.agent, key) in choices.freeing or _frees(session, snapshot, choices)):
-        row = row._replace(frees=False)
+        row = row.but(frees=False)
     running = transcripts.is_running(session, snapshot, view)
     if keys.is_main(key):
         return _refused(row, Reason.MAIN, "a main session is never closed")
@@ -208,11 +208,11 @@ def _decided(
         listed = " and ".join(map(escape.plain, alike))
         return _refused(row, Reason.AMBIGUOUS, f"this may be each of {listed}: give the whole key")
     if key in choices.own:
-        return row._replace(status=Status.WOULD_DEFER)
+        return row.but(status=Status.WOULD_DEFER)
     if running and not choices.force:
         return _refused(row, Reason.RUNNING, "a run is in flight: wait, or --force")
     if session.archived and not row.frees:
-        return row._replace(status=Status.ALREADY_CLOSED)
+        return row.but(status=Status.ALREADY_CLOSED)
     return _routed(row, session, snapshot, view, via=choices.via, alike=alike, running=running)
 
 
@@ -228,11 +228,11 @@ def _routed(
 ) -> PlannedRow:
     """Return a row with who takes its entry out, failed where nobody can."""
     if Route.FILES not in snapshot.traits.writers and not deletable(session, snapshot, alike):
-        return row._replace(status=Status.FAILED, hint="the gateway cannot tell this key from another one's")
+        return row.but(status=Status.FAILED, hint="the gateway cannot tell this key from another one's")
     by = route(session, snapshot, view, via, alike)
     if via == "gateway" and view.usable and by is not Route.GATEWAY:
-        return row._replace(status=Status.FAILED, hint="the gateway cannot delete this key: leave out --via gateway")
-    return row._replace(was_running=running, route=by) if running or by is not row.route else row
+        return row.but(status=Status.FAILED, hint="the gateway cannot delete this key: leave out --via gateway")
+    return row.but(was_running=running, route=by) if running or by is not row.route else row
 
 
 def _frees(session: Session, snapshot: Snapshot, choices: Choices) -> bool:
@@ -244,11 +244,11 @@ def _frees(session: Session, snapshot: Snapshot, choices: Choices) -> bool:
 
 def refused_for(row: PlannedRow, loss: str) -> PlannedRow:
     """Return a row that is refused where its worktree holds what would be lost, as it is where nothing would."""
-    return _refused(row, Reason.WORKTREE, loss)._replace(moves=()) if loss else row
+    return _refused(row, Reason.WORKTREE, loss).but(moves=()) if loss else row
 
 
 def _refused(row: PlannedRow, reason: Reason, hint: str) -> PlannedRow:
-    return row._replace(status=Status.REFUSED, reason=reason, hint=hint)
+    return row.but(status=Status.REFUSED, reason=reason, hint=hint)
 
 
 def _doubles(sessions: Collection[str]) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from . import names
@@ -29,9 +29,8 @@ class Results:
 
     def closed(self, *keys: str) -> None:
         """These are out of the store."""
-        for key in keys:
-            self._ended[key] = Status.CLOSED
-            self._why.pop(key, None)
+        self._ended.update(dict.fromkeys(keys, Status.CLOSED))
+        self.trusted(keys)
 
     def archived(self, key: str, why: str | None = None, *, pending: bool = False) -> None:
         """It is hidden, and its key not free; `why` it should be, `pending`: the next run sees to that."""
@@ -63,7 +62,7 @@ class Results:
 
     def trusted(self, keys: Iterable[str]) -> None:
         """That does not count any more: these take another route."""
-        for key in keys:
+        for key in keys if self._why else ():
             self._why.pop(key, None)
 
     def unfinished(self, keys: Iterable[str], why: str) -> None:
@@ -81,11 +80,10 @@ class Results:
         """Return what became of a session, None while that is not known."""
         return self._ended.get(key)
 
-    def is_plain(self, key: str) -> bool:
-        """Tell whether a session is closed, and nothing else is to be said of it."""
-        if key in self._why or key in self._said or key in self.pending or key in self.put_off:
-            return False
-        return self._ended.get(key) is Status.CLOSED
+    def are_plain(self, keys: Collection[str]) -> bool:
+        """Tell whether these sessions are all closed, and nothing else is to be said of any of them."""
+        more = (self._why.keys(), self._said.keys(), self.pending, self.put_off)
+        return all(said.isdisjoint(keys) for said in more) and {Status.CLOSED}.issuperset(map(self._ended.get, keys))
 
     def of(self, key: str) -> Sequence[str]:
         """Return the names of a session's archives."""

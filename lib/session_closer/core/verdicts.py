@@ -6,13 +6,14 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from . import durations, keys, kinds, names, transcripts
 from .findings import Action, Findings, Verdict, weight
 from .kinds import is_peer_direct
 from .protection import BOUND, PINNED, RUNNING, protection
 from .transcripts import is_running
+from .value import Value
 from .words import AUTOMATION, Kind
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def spared(
     return made
 
 
-class _Row(NamedTuple):
+class _Row(Value, frozen=True):
     session: Session
     kind: Kind
     age: float | None
@@ -70,13 +71,15 @@ def findings(
     rows = _rows(rules, snapshot, view, staying)
     shared = {row.session.key: _transcript(row.session) for row in rows} if rules.policy.max_disk is not None else {}
     found = Findings(len(rows), shared)
+    verdicts, by_age = found.verdicts, _goes_by_age(rules)
     for row in rows:
-        if (action := _named(rules, row, snapshot)) is None:
+        action = _stale(rules, row) if by_age else _named(rules, row, snapshot)
+        if action is None:
             continue
         if (why := _spared(row, action, rules.policy)) is not None:
             found.spared[why] += 1
         else:
-            found.verdicts[row.session.key] = Verdict(action, row.kind, row.age)
+            verdicts[row.session.key] = Verdict(action, row.kind, row.age)
     _limit(found, rows, sizes, rules.policy)
     for key, action in ours.items():
         if key not in staying:
@@ -87,6 +90,8 @@ def findings(
 
 def _spared(row: _Row, action: Action, policy: Policy) -> str | None:
     """Return why a row stays though the policy names it, None where it goes."""
+    if row.guard is None and row.age is not None:
+        return None
     # A direct message that dmScope has left behind is the one kind of durable row that may go.
     retired = action is Action.RETIRE_DM_SCOPE and row.guard == Kind.DIRECT
     # Of what has lost its transcript nothing is left that could be the newest.
@@ -156,7 +161,7 @@ def _rows(rules: Rules, snapshot: Snapshot, view: GatewayView, staying: set[str]
     newest = _newest(rows, rules.policy)
     if not newest:
         return rows
-    return [row._replace(guard=NEWEST) if not row.guard and row.session.key in newest else row for row in rows]
+    return [row.but(guard=NEWEST) if not row.guard and row.session.key in newest else row for row in rows]
 
 
 def _row(rules: Rules, session: Session, snapshot: Snapshot, view: GatewayView, staying: set[str]) -> _Row:
@@ -182,10 +187,18 @@ def _named(rules: Rules, row: _Row, snapshot: Snapshot) -> Action | None:
         return Action.RETIRE_DM_SCOPE
     if policy.fix_missing and _lacks_transcript(row, snapshot):
         return Action.PRUNE_MISSING
-    limit = policy.stale.get(row.kind)
-    if limit is not None and (row.age is None or row.age > limit):
-        return Action.PRUNE_STALE
-    return None
+    return _stale(rules, row)
+
+
+def _goes_by_age(rules: Rules) -> bool:
+    """Tell whether the policy has nothing in mind for any row but how old its kind may be."""
+    policy = rules.policy
+    return not policy.fix_missing and not (policy.fix_dm_scope and rules.dm_scope == "main")
+
+
+def _stale(rules: Rules, row: _Row) -> Action | None:
+    limit = rules.policy.stale.get(row.kind)
+    return Action.PRUNE_STALE if limit is not None and (row.age is None or row.age > limit) else None
 
 
 def _lacks_transcript(row: _Row, snapshot: Snapshot) -> bool:

@@ -103,7 +103,7 @@ class _Moved:
 
 def _row(row: PlannedRow, name_of: Callable[[str], str]) -> PlannedRow:
     moves = tuple(_move(move, name_of) for move in row.moves)
-    return row._replace(status=Status.WOULD_CLOSE, route=Route.FILES, moves=moves, attached=(), left=())
+    return row.but(status=Status.WOULD_CLOSE, route=Route.FILES, moves=moves, attached=(), left=())
 
 
 def _move(move: Move, name_of: Callable[[str], str]) -> Move:

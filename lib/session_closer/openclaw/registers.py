@@ -29,7 +29,7 @@ def marked(home: Home, snapshot: Snapshot, now: float) -> Snapshot:
     known = jobs(home) if own else None
     orphaned = set() if known is None else {key for key, job in own.items() if job not in known}
     instead = {
-        key: snapshot.sessions[key]._replace(orphaned=key in orphaned, bound=key in tied)
+        key: snapshot.sessions[key].but(orphaned=key in orphaned, bound=key in tied)
         for key in orphaned.union(tied & snapshot.sessions.keys())
     }
     if not instead:

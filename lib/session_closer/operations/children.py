@@ -90,7 +90,7 @@ def _going(family: Iterable[Child], found: Look, choices: Choices) -> list[Plann
     targets = [Target(key, agent, (key,)) for agent, key in parents]
     plan = planning.close(targets, found.snapshots, found.view, choices)
     rows = [row for row in plan.rows if row.status is not Status.ALREADY_CLOSED]
-    return [row._replace(parent=parents[row.agent, row.key]) for row in rows]
+    return [row.but(parent=parents[row.agent, row.key]) for row in rows]
 
 
 def _staying(family: Iterable[Child], found: Look) -> list[PlannedRow]:
@@ -138,7 +138,7 @@ def after(plan: Plan, agent: str, part: Plan, shares: Sequence[Share]) -> tuple[
         if share.store.agent == agent:
             out |= share.results.those(Status.CLOSED, Status.ARCHIVED)
     rows = [
-        row._replace(status=Status.FAILED)
+        row.but(status=Status.FAILED)
         if row.agent == agent and row.status is Status.WOULD_CLOSE and row.key not in out
         else row
         for row in plan.rows

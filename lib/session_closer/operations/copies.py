@@ -58,8 +58,8 @@ def _exported(request: Request, ask: Export, row: PlannedRow) -> Exported | Unex
 def _staying(row: PlannedRow, why: Unexported) -> PlannedRow:
     """Return the row of a session that stays, since it could not be exported."""
     if why.status is Status.CAME_BACK:
-        return row._replace(status=Status.CAME_BACK, hint=why.error, moves=(), left=())
-    return row._replace(status=Status.REFUSED, reason=Reason.EXPORT, hint=why.error, moves=(), left=())
+        return row.but(status=Status.CAME_BACK, hint=why.error, moves=(), left=())
+    return row.but(status=Status.REFUSED, reason=Reason.EXPORT, hint=why.error, moves=(), left=())
 
 
 def unchanged(store: Store, plan: Plan, first: Plan) -> Plan:
@@ -69,7 +69,7 @@ def unchanged(store: Store, plan: Plan, first: Plan) -> Plan:
     for row in plan.rows:
         is_going = row.status is Status.WOULD_CLOSE
         why = _difference(store, snapshot, row, first.copies.get((row.agent, row.key))) if is_going else ""
-        rows.append(row._replace(status=Status.CAME_BACK, hint=why, moves=(), left=()) if why else row)
+        rows.append(row.but(status=Status.CAME_BACK, hint=why, moves=(), left=()) if why else row)
     return plan._replace(rows=tuple(rows))
 
 

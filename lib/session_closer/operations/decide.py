@@ -64,12 +64,12 @@ def decide_again(request: Request, found: Look, first: Plan) -> Plan:
     plan = _finished(request, found, plan, choices)
     if request.wish.keep and any(row.status is Status.NOT_FOUND for row in plan.rows):
         lost = "a session to keep has gone in this moment: look again"
-        return plan._replace(rows=tuple(row._replace(status=Status.FAILED, hint=lost, moves=()) for row in before))
+        return plan._replace(rows=tuple(row.but(status=Status.FAILED, hint=lost, moves=()) for row in before))
     named = {row.given for row in before}
     absent = (Status.NOT_FOUND, Status.ALREADY_CLOSED)
     rows = tuple(row for row in plan.rows if row.status not in absent or row.given not in named)
     vanished = tuple(
-        row._replace(status=Status.ALREADY_CLOSED, moves=()) for row in before if row.key not in snapshot.sessions
+        row.but(status=Status.ALREADY_CLOSED, moves=()) for row in before if row.key not in snapshot.sessions
     )
     told = {row.key for row in (*rows, *vanished)}
     unlike = tuple(_no_more(row) for row in before if row.key not in told)
@@ -80,8 +80,8 @@ def _no_more(row: PlannedRow) -> PlannedRow:
     """Return the row of a session that a filter takes no more, or that nothing which goes has for a child any more."""
     if row.parent:
         hint = "none of what goes is its parent any more"
-        return row._replace(status=Status.KEPT, reason=Reason.CHILD, hint=hint, moves=(), attached=(), left=())
-    return row._replace(status=Status.KEPT, reason=Reason.FILTER, hint="it does not match any more", moves=())
+        return row.but(status=Status.KEPT, reason=Reason.CHILD, hint=hint, moves=(), attached=(), left=())
+    return row.but(status=Status.KEPT, reason=Reason.FILTER, hint="it does not match any more", moves=())
 
 
 def _finished(request: Request, found: Look, plan: Plan, choices: Choices) -> Plan:
@@ -260,9 +260,9 @@ def _remembered(request: Request, row: PlannedRow, before: dict[tuple[str, str],
         left = before.get((row.agent, key))
         if left and not request.options.dry_run:
             why = f"run {left}, which took it out of its store, was interrupted and is not finished"
-            return row._replace(key=key, status=Status.FAILED, hint=why)
+            return row.but(key=key, status=Status.FAILED, hint=why)
         if left is not None:
-            return row._replace(key=key, status=Status.ALREADY_CLOSED)
+            return row.but(key=key, status=Status.ALREADY_CLOSED)
     return row
 
 
@@ -287,4 +287,4 @@ def _hinted(request: Request, found: Look, rows: tuple[PlannedRow, ...]) -> tupl
         seen = absent.put_away(found.stores[agent])
         for at, tail in tails.items():
             told[at] = absent.lacking(rows[at], elsewhere.get(tail, ()), seen, request.options)
-    return tuple(row._replace(hint=told[at]) if at in told else row for at, row in enumerate(rows))
+    return tuple(row.but(hint=told[at]) if at in told else row for at, row in enumerate(rows))

@@ -115,7 +115,7 @@ def _closed(request: Request, double: Double, context: Context) -> Report:
     try:
         there = Request(runtime, wish)
         found = look(there, None)
-        rows = tuple(row._replace(session=_session(found, row.agent, row.key)) for row in double.plan.rows)
+        rows = tuple(row.but(session=_session(found, row.agent, row.key)) for row in double.plan.rows)
         found = found._replace(sizes={agent: {} for agent in agents})
         runtime.going({agent: Going.of(own) for agent, own in double.plan.by_agent.items()})
         work = Closing(there, found, double.plan._replace(rows=rows), transaction)

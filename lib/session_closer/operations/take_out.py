@@ -85,7 +85,7 @@ class Closing:
         if plan.closing:
             gone.update(store.take_out(plan.closing, self._transaction, stamp=stamp, until=self._until))
         rows = [row for row in plan.rows if row.status is not Status.WOULD_CLOSE and row not in first.staying]
-        rows += [row._replace(status=Status.ALREADY_CLOSED) for row in plan.closing if row.key in gone]
+        rows += [row.but(status=Status.ALREADY_CLOSED) for row in plan.closing if row.key in gone]
         self._part = plan._replace(rows=tuple(rows))
         self._tell(self._part)
 
@@ -149,7 +149,7 @@ class Closing:
 
     def follow_up(self) -> None:
         """Note the caller's own session, and do what follows the close of sessions."""
-        deferred = tuple(row._replace(status=Status.DEFERRED) for row in self._deferred)
+        deferred = tuple(row.but(status=Status.DEFERRED) for row in self._deferred)
         if deferred:
             self._transaction.begin()
         self._told = self._told._replace(rows=(*self._told.rows, *deferred), chores=self._chores)
@@ -186,7 +186,7 @@ class Closing:
         reached.update((row.agent, row.key) for row in self._told.rows)
         rest = (*chain.from_iterable(self._left.values()), *self._deferred)
         lost = [row for row in rest if (row.agent, row.key) not in reached]
-        rows = tuple(row._replace(status=Status.FAILED, hint="not reached") for row in lost)
+        rows = tuple(row.but(status=Status.FAILED, hint="not reached") for row in lost)
         # The caller's own session stays while it is deferred, too.
         stay = sum(row.status is Status.WOULD_CLOSE for row in lost)
         self._told = self._told._replace(rows=(*self._told.rows, *rows), kept=self._told.kept + stay)
@@ -216,7 +216,7 @@ class Closing:
         """Note that what was to be closed after this command is not: there is no process that would do it."""
         hint = f"{why}: close it later"
         rows = tuple(
-            row._replace(status=Status.FAILED, hint=hint) if row.status is Status.DEFERRED else row
+            row.but(status=Status.FAILED, hint=hint) if row.status is Status.DEFERRED else row
             for row in self._told.rows
         )
         self._told = self._told._replace(rows=rows)

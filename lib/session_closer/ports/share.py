@@ -16,7 +16,7 @@ from ..system.clock import REAL, Clock
 
 if TYPE_CHECKING:
     from ..core.budget import HashBudget
-    from ..journal.record import SessionRecord, StoreRecord
+    from ..journal.record import StoreRecord
     from .readable import Readable
 
 FINISHES = "the same command again finishes it"
@@ -106,15 +106,22 @@ class Share:
 
     def _in_short(self) -> _Alike | None:
         """Return the sessions as their number where of none more is to be said than what its record says."""
-        results, counted, size = self._results, set[str](), 0
-        if self.store.traits.hides or len(self.rows) != len(self.record.sessions):
+        rows, sessions, results = self.rows, self.record.sessions, self._results
+        # One look at each is much where there are tens of thousands, so all are looked at for one thing at a time.
+        keys = [row.key for row in rows]
+        if self.store.traits.hides or keys != [session.key for session in sessions] or not results.are_plain(keys):
             return None
-        for row, session in zip(self.rows, self.record.sessions, strict=True):
-            targets = [move.target for move in session.moves]
-            if not (_is_plain(row, session) and results.is_plain(row.key) and list(results.of(row.key)) == targets):
-                return None
-            size += results.put_away(row.key, session.moves, counted)
-        return _Alike(len(self.rows), size)
+        if not all(map(_is_plain, rows)) or any(session.effects for session in sessions):
+            return None
+        if [row.route for row in rows] != [session.route for session in sessions]:
+            return None
+        counted, size = set[str](), 0
+        for session in sessions:
+            if session.moves or session.key in results.archives:
+                if list(results.of(session.key)) != [move.target for move in session.moves]:
+                    return None
+                size += results.put_away(session.key, session.moves, counted)
+        return _Alike(len(rows), size)
 
     def _wake(self) -> None:
         """Read again what became of sessions that ended alike."""
@@ -277,7 +284,6 @@ class Share:
         )
 
 
-def _is_plain(row: PlannedRow, session: SessionRecord) -> bool:
-    """Tell whether all that is to be said of a planned session, once it is closed, stands in its record."""
-    has_more = row.attached or row.left or row.parent or session.effects
-    return row.key == row.given == session.key and not has_more and row.route == session.route
+def _is_plain(row: PlannedRow) -> bool:
+    """Tell whether all that is to be said of a planned session, once it is closed, may stand in its record."""
+    return row.key == row.given and not (row.attached or row.left or row.parent)

@@ -135,7 +135,7 @@ def _words(sessions: Iterable[Session]) -> dict[str, str]:
 
 
 def _with(row: PlannedRow, found: Sequence[Attached] | None) -> PlannedRow:
-    return row._replace(attached=tuple(found)) if found and row.status in GOING else row
+    return row.but(attached=tuple(found)) if found and row.status in GOING else row
 
 
 def look(

@@ -164,7 +164,7 @@ def _changed(share: Share, key: str, one: Attached, other: Attached | None) -> S
     for at, row in enumerate(share.rows):
         if row.key == key:
             attached = tuple(each if each is not one else other for each in row.attached)
-            share.rows[at] = row._replace(attached=tuple(each for each in attached if each is not None))
+            share.rows[at] = row.but(attached=tuple(each for each in attached if each is not None))
             made = share.rows[at].effects(share.store.traits)
     _edit(share, key, lambda session: session.but(effects=tuple(made)))
     return made

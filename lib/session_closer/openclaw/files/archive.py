@@ -98,7 +98,7 @@ def archive_late_files(disk: Disk, share: FileShare, rows: Sequence[PlannedRow])
         left = [name for name in own if not any(each.cover(name) for each in claims)]
         planned = (Move(name, names.archive_name(name, stamp)) for name in left)
         moves = tuple(measuring.live(store.folder, move, share.hashes) for move in planned)
-        late.append(row._replace(moves=moves))
+        late.append(row.but(moves=moves))
     found = {row.key: row.moves for row in late}
     sessions = tuple(
         session.but(moves=(*session.moves, *found.get(session.key, ()))) for session in share.record.sessions

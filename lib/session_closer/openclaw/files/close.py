@@ -74,7 +74,7 @@ def to_files(share: FileShare) -> None:
 
 def _reroute(share: FileShare, keys: set[str]) -> None:
     """Take the files route for these, noted first: who edits a store below a gateway owes it a restart."""
-    share.rows = [row._replace(route=Route.FILES) if row.key in keys else row for row in share.rows]
+    share.rows = [row.but(route=Route.FILES) if row.key in keys else row for row in share.rows]
     rerouted = {row.key: row.effects(share.store.traits) for row in share.rows if row.attached}
     sessions = (
         session.but(route=str(Route.FILES), effects=rerouted.get(session.key, ())) if session.key in keys else session
@@ -137,21 +137,25 @@ def _commit(
     disk: Disk, share: FileShare, rows: Sequence[PlannedRow], current: Document[Session], lock: StoreLock
 ) -> None:
     """Take the rows' entries out, unless somebody has changed them since they were planned."""
-    going, planned = [], share.planned
-    for row in rows:
-        key = row.key
-        if key not in current.members:
-            share.results.closed(key)
-        elif current is planned or document.same_value(current.value_bytes(key), planned.value_bytes(key)):
-            going.append(key)
-        else:
-            _came_back(share, key)
+    planned = share.planned
+    there = [row.key for row in rows if row.key in current.members]
+    if len(there) < len(rows):
+        share.results.closed(*(row.key for row in rows if row.key not in current.members))
+    going = there if current is planned else [key for key in there if _is_as_planned(share, current, key)]
     if going:
         contested = _install(disk, share, current, going, lock)
         share.results.closed(*going)
         for key in contested:
             if share.results.became(key) is not None:
                 _came_back(share, key)
+
+
+def _is_as_planned(share: FileShare, current: Document[Session], key: str) -> bool:
+    """Tell whether an entry is what it was; one that has changed is in use."""
+    if document.same_value(current.value_bytes(key), share.planned.value_bytes(key)):
+        return True
+    _came_back(share, key)
+    return False
 
 
 def _came_back(share: FileShare, key: str) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Generic, NamedTuple, TypeVar
 
+import msgspec
+
 Row = TypeVar("Row")
 
 
-class Member(NamedTuple, Generic[Row]):
+class Member(msgspec.Struct, Generic[Row], frozen=True, gc=False):
     """One top-level member: `start` at the key's quote, `value` at its value, `end` behind it; byte offsets."""
 
     start: int

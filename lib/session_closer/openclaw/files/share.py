@@ -14,7 +14,7 @@ from ...core.budget import HashBudget
 from ...core.claims import Claims
 from ...core.durable import SESSIONS, Move
 from ...core.errors import CloserError
-from ...core.model import PlannedRow, Session, Status
+from ...core.model import PlannedRow, Route, Session, Status
 from ...journal.record import SessionRecord, StoreRecord
 from ...ports.share import Share
 from ...system import files
@@ -127,16 +127,17 @@ def prepare(
 def _session_records(store: FileStore, rows: Sequence[PlannedRow], hashes: HashBudget) -> tuple[SessionRecord, ...]:
     assert store.document is not None
     members, raw, folder = store.document.members, memoryview(store.document.raw), store.folder
-    made = []
+    made, routes = [], {route: str(route) for route in Route}
     for row in rows:
-        start, _, end, session = members[row.key]
+        member = members[row.key]
+        start, end = member.start, member.end
         record = SessionRecord(
             row.key,
-            session.session_id,
+            member.row.session_id,
             start,
             end - start,
             hashlib.sha256(raw[start:end]).hexdigest(),
-            str(row.route),
+            routes[row.route],
             moves=tuple([measuring.live(folder, move, hashes) for move in row.moves]) if row.moves else (),
             effects=row.effects(store.traits) if row.attached else (),
         )
