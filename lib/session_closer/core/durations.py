@@ -43,8 +43,12 @@ def since(at: int | None, now: float) -> float | None:
 
     What is far ahead of the clock would be fresh for ever: it says nothing.
     """
-    age = None if at is None else now - at / 1000
-    return None if age is None or age < -AHEAD else max(0.0, age)
+    if at is None:
+        return None
+    age = now - at / 1000
+    if age >= 0.0:
+        return age
+    return 0.0 if age >= -AHEAD else None
 
 
 def seconds(value: object, *, unit: str | None = None, longest: float = _LONGEST) -> float | None:

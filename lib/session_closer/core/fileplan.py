@@ -28,8 +28,7 @@ def of(
     """
     going = {row.key for row in rows}
     kept = Claims.of([session for key, session in snapshot.sessions.items() if key not in going])
-    used = Claims.together([kept, *lent.values()])
-    folder = _Folder(snapshot, kept, lent, used, stamp, f"{snapshot.folder}/", names.transcript_ending(stamp))
+    folder = _Folder(snapshot, kept, lent, stamp)
     plan = FilePlan([], [])
     for row in rows:
         session = row.session
@@ -62,19 +61,14 @@ class _Files(NamedTuple):
     whole: bool
 
 
-class _Folder(NamedTuple):
-    """An agent's folder as it was found, and who besides the sessions that go uses its files.
+class _Folder:
+    """An agent's folder as it was found, and who besides the sessions that go uses its files: `kept` and `lent`."""
 
-    `used` is what any of those claims, `path` and `ending` what a transcript there has around its name once archived.
-    """
-
-    snapshot: Snapshot
-    kept: Claims
-    lent: Mapping[str, Claims]
-    used: Claims
-    stamp: str
-    path: str
-    ending: str
+    def __init__(self, snapshot: Snapshot, kept: Claims, lent: Mapping[str, Claims], stamp: str) -> None:
+        self.snapshot, self.kept, self.lent, self.stamp = snapshot, kept, lent, stamp
+        self._ids, self._names = Claims.together([kept, *lent.values()])
+        self._files, self._by_owner = snapshot.files, snapshot.by_owner
+        self._path, self._ending = f"{snapshot.folder}/", names.transcript_ending(stamp)
 
     def usual(self, session: Session) -> tuple[Move, ...] | None:
         """Return the moves of a session that can have no file but the transcript that OpenClaw gives it.
@@ -83,20 +77,20 @@ class _Folder(NamedTuple):
         """
         own, path = session.session_id, session.session_file
         name = f"{own}.jsonl"
-        if (path and path != self.path + name) or own in self.used.ids or name in self.used.files:
+        if (path and path != self._path + name) or own in self._ids or name in self._names:
             return None
         if own is None or not session.id_usable or not names.USUAL.fullmatch(name):
             return None
-        there, snapshot = self.snapshot.by_owner.get(own, ()), self.snapshot
-        if not there and name not in snapshot.files:
+        there, is_there = self._by_owner.get(own, ()), name in self._files
+        if not there and not is_there:
             return ()
-        if len(there) != 1 or there[0] != name or name not in snapshot.files:
+        if not is_there or len(there) != 1 or there[0] != name:
             return None
-        return (Move(there[0], there[0] + self.ending),)
+        return (Move(there[0], there[0] + self._ending),)
 
     def whole(self, stay: Sequence[str]) -> tuple[str, ...]:
         """Return the whole paths of files."""
-        return tuple([name if name.startswith("/") else self.path + name for name in stay])
+        return tuple([name if name.startswith("/") else self._path + name for name in stay])
 
     def sorted_out(self, session: Session) -> _Files:
         """Return which files of a session go, which stay, and what is said of those."""

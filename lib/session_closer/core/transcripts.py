@@ -79,6 +79,11 @@ def is_running(session: Session, snapshot: Snapshot, view: GatewayView) -> bool:
     return session.key not in view.known
 
 
+def is_idle(snapshot: Snapshot, view: GatewayView) -> bool:
+    """Tell whether no session of a store can have a run in flight, whatever its row says."""
+    return view.life is Life.DOWN and not view.active and not snapshot.locked
+
+
 def is_locked(session: Session, snapshot: Snapshot) -> bool:
     """Tell whether a live process holds one of a session's transcripts, which need not exist yet."""
     if not snapshot.locked:

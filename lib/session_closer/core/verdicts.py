@@ -12,7 +12,7 @@ from . import durations, keys, kinds, names, transcripts
 from .findings import Action, Findings, Verdict, weight
 from .kinds import is_peer_direct
 from .protection import BOUND, PINNED, RUNNING, protection
-from .transcripts import is_running
+from .transcripts import is_idle, is_running
 from .value import Value
 from .words import AUTOMATION, Kind
 
@@ -103,6 +103,8 @@ def _spared(row: _Row, action: Action, policy: Policy) -> str | None:
 
 def _limit(found: Findings, rows: Sequence[_Row], sizes: Mapping[str, int], policy: Policy) -> None:
     """Take the oldest of the rows that stay until the store keeps to the policy's limits, as far as it can."""
+    if policy.max_entries is policy.max_disk is None:
+        return
     left = [row for row in rows if row.session.key not in found.verdicts]
     if policy.max_entries is not None:
         left = _cap(found, left, len(left) - policy.max_entries, policy)
@@ -157,16 +159,19 @@ def _owner(row: _Row) -> str | None:
 
 
 def _rows(rules: Rules, snapshot: Snapshot, view: GatewayView, staying: set[str]) -> list[_Row]:
-    rows = [_row(rules, session, snapshot, view, staying) for session in _own(snapshot)]
+    may_run = not is_idle(snapshot, view)
+    rows = [
+        _row(rules, session, staying, running=may_run and is_running(session, snapshot, view))
+        for session in _own(snapshot)
+    ]
     newest = _newest(rows, rules.policy)
     if not newest:
         return rows
     return [row.but(guard=NEWEST) if not row.guard and row.session.key in newest else row for row in rows]
 
 
-def _row(rules: Rules, session: Session, snapshot: Snapshot, view: GatewayView, staying: set[str]) -> _Row:
+def _row(rules: Rules, session: Session, staying: set[str], *, running: bool) -> _Row:
     of_kind = kinds.of(session)
-    running = is_running(session, snapshot, view)
     guard = protection(of_kind, session, running=running)
     if guard == Kind.DIRECT:
         # What else keeps a session holds for those that `fix_dm_scope` may take, too.
