@@ -254,7 +254,12 @@ class Plan(_Decided):
     @cached_property
     def closing(self) -> tuple[PlannedRow, ...]:
         """The rows whose sessions are to be closed."""
-        return tuple([row for row in self.rows if row.status is Status.WOULD_CLOSE])
+        return tuple([row for row in self.rows if row.status is Status.WOULD_CLOSE]) if self.others else self.rows
+
+    @cached_property
+    def others(self) -> tuple[PlannedRow, ...]:
+        """The rows whose sessions are not to be closed."""
+        return tuple([row for row in self.rows if row.status is not Status.WOULD_CLOSE])
 
     @cached_property
     def by_agent(self) -> Mapping[str, Sequence[PlannedRow]]:
@@ -265,14 +270,9 @@ class Plan(_Decided):
         return found
 
     @cached_property
-    def staying(self) -> frozenset[PlannedRow]:
-        """The rows whose sessions are not to be closed."""
-        return frozenset(row for row in self.rows if row.status is not Status.WOULD_CLOSE)
-
-    @cached_property
     def deferred(self) -> tuple[PlannedRow, ...]:
         """The rows of the caller's own session: to be closed when its turn has ended."""
-        return tuple(row for row in self.rows if row.status is Status.WOULD_DEFER)
+        return tuple(row for row in self.others if row.status is Status.WOULD_DEFER)
 
     @cached_property
     def tidying(self) -> Mapping[str, Chores]:

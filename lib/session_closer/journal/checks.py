@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,8 +13,9 @@ from ..core import keys, names
 from ..core.durable import MOST, SESSIONS, Move
 from .record import HOME, Damaged, Head, Kept, SessionRecord, StoreRecord
 
+_ROUTES = frozenset({"files", "gateway"})
 # Without a sha256: an entry that is not held.
-_ROUTES, _SHA256 = frozenset({"files", "gateway"}), re.compile("([0-9a-f]{64})?")
+_SUM_CHARS, _HEX = frozenset({0, 64}), "0123456789abcdef"
 # A transcript of an id without a dot.
 _USUAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}\.jsonl")
 # Hardly any live name holds one of these words.
@@ -50,10 +51,10 @@ def check_head(head: Head) -> None:
         raise Damaged("has no place in the order of runs")
 
 
-def check_store(store: StoreRecord, sessions: Iterable[SessionRecord] | None = None) -> None:
+def check_store(store: StoreRecord, sessions: Iterable[Sequence[SessionRecord]] | None = None) -> None:
     """Raise Damaged for a store's part that could never have been made, or names what is none of its files.
 
-    `sessions`: its own, where they are made one at a time.
+    `sessions`: its own, where some are made at a time.
     """
     if not _ERA.fullmatch(store.era):
         raise Damaged("speaks of a kind of store that there cannot be")
@@ -69,10 +70,10 @@ def check_store(store: StoreRecord, sessions: Iterable[SessionRecord] | None = N
     beside, _, index = store.path.rpartition("/") if form.has_index else ("", "", "")
     if not all(_is_own(name, beside) for name in store.removes):
         raise Damaged("removes a file that is not in its folder")
-    for session in store.sessions if sessions is None else sessions:
-        _check_session(session, beside, store.roots)
+    for some in [store.sessions] if sessions is None else sessions:
+        _check_sessions(some, beside, store.roots)
         # A file may hold half a surrogate pair, a database cannot.
-        if form.is_text and _HALF.search(session.key):
+        if form.is_text and any(_HALF.search(session.key) for session in some):
             raise Damaged("names a session that no database has")
     for move in store.orphans:
         _check_move(move, beside, store.roots, index=index)
@@ -121,9 +122,16 @@ def _check_kept(kept: tuple[Kept, ...]) -> None:
             raise Damaged("keeps rows in a file that is none of ours")
 
 
-def _check_session(session: SessionRecord, beside: str, roots: Container[str]) -> None:
-    if session.route not in _ROUTES or not _SHA256.fullmatch(session.sha256):
+def _check_sessions(sessions: Sequence[SessionRecord], beside: str, roots: Container[str]) -> None:
+    sums = [session.sha256 for session in sessions]
+    are_sums = _SUM_CHARS.issuperset(map(len, sums)) and not "".join(sums).strip(_HEX)
+    if not are_sums or not _ROUTES.issuperset([session.route for session in sessions]):
         raise Damaged("holds a row that is none")
+    for session in sessions:
+        _check_session(session, beside, roots)
+
+
+def _check_session(session: SessionRecord, beside: str, roots: Container[str]) -> None:
     if session.entry is not None and hashlib.sha256(raw_entry(session.entry)).hexdigest() != session.sha256:
         raise Damaged("holds an entry that is not what it was")
     # What was found may be brought back beside the session that has the name of its file by now.

@@ -126,12 +126,12 @@ def _checked(store: StoreRecord) -> int:
     bare = _text(store.but(sessions=()))
     size = len(bare)
 
-    def read() -> Iterator[SessionRecord]:
+    def read() -> Iterator[tuple[SessionRecord, ...]]:
         nonlocal size
         for at in range(0, len(store.sessions), _MANY):
             text = _text(store.sessions[at : at + _MANY])
             size += len(text)
-            yield from _read_as(text, _SESSIONS)
+            yield _read_as(text, _SESSIONS)
 
     check_store(_read_as(bare, _STORE).but(sessions=store.sessions), read())
     return size

@@ -29,7 +29,7 @@ def decide(request: Request, found: Look) -> Plan:
         plan = children.with_their_parents(found, plan, choices)
         children.warn(request, found, plan)
     # Once, and not again under the lock.
-    if any(row.status is Status.NOT_FOUND for row in plan.rows):
+    if any(row.status is Status.NOT_FOUND for row in plan.others):
         plan = plan._replace(rows=_hinted(request, found, plan.rows))
     if request.rules is None:
         request.warn(*planning.spoken_of(plan, named=not request.wish.keep))
@@ -62,7 +62,7 @@ def decide_again(request: Request, found: Look, first: Plan) -> Plan:
         plan = children.with_their_parents(found, plan, choices, first)
         children.warn(request, found, plan, first)
     plan = _finished(request, found, plan, choices)
-    if request.wish.keep and any(row.status is Status.NOT_FOUND for row in plan.rows):
+    if request.wish.keep and any(row.status is Status.NOT_FOUND for row in plan.others):
         lost = "a session to keep has gone in this moment: look again"
         return plan._replace(rows=tuple(row.but(status=Status.FAILED, hint=lost, moves=()) for row in before))
     named = {row.given for row in before}
@@ -125,7 +125,7 @@ def _planned(request: Request, found: Look, choices: Choices, first: Plan | None
     targets = [target for target in request.wish.targets if target.agent in named]
     plan = planning.close(targets, named, found.view, choices)
     plan = plan._replace(rows=(*plan.rows, *kept))
-    absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
+    absent = [row for row in plan.others if row.status is Status.NOT_FOUND]
     absent = [row for row in absent if row.reason is not Reason.FILTER]
     wanted = [(row.agent, key) for row in absent for key in request.wish.candidates(row.given, row.agent)]
     before = closed.closed_before(request.runtime.root, wanted) if wanted else {}
@@ -199,9 +199,7 @@ def _by_policy(request: Request, rules: Rules, found: Look, choices: Choices, fi
         if verdict.action in FREEING
     )
     plan = planning.chosen(wanted, snapshots, found.view, choices._replace(freeing=freeing))
-    staying = {
-        (row.agent, row.key): str(row.reason or row.status) for row in plan.rows if row.status is not Status.WOULD_CLOSE
-    }
+    staying = {(row.agent, row.key): str(row.reason or row.status) for row in plan.others}
     return plan._replace(rows=plan.closing, findings=verdicts.spared(findings, staying, counts_all=True))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def refusal(request: Request, found: Look, plan: Plan) -> CloserError | None:
     """Return why the whole run may not go on, None where it may."""
-    absent = [row for row in plan.rows if row.status is Status.NOT_FOUND]
+    absent = [row for row in plan.others if row.status is Status.NOT_FOUND]
     if (slip := _slip(request, absent)) is not None:
         return slip
     unknown = [row.given for row in absent]
@@ -28,7 +28,8 @@ def refusal(request: Request, found: Look, plan: Plan) -> CloserError | None:
             f"name sessions that are there; see them with: {request.options.see} --agent {request.wish.agent}",
             name="unknown_name",
         )
-    going = Counter([row.agent for row in (*plan.closing, *plan.deferred)])
+    going = Counter({agent: len(rows) for agent, rows in plan.by_agent.items()})
+    going.update([row.agent for row in plan.deferred])
     return in_the_way(request, found, going, plan.tidying, _written(found, plan))
 
 

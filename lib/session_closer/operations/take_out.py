@@ -44,9 +44,9 @@ class Closing:
         self._left = dict(plan.by_agent) if awaited is None else awaited
         self._deferred = plan.deferred
         self._findings = dict(plan.findings)
-        told = tuple(row for row in plan.rows if row.status not in GOING)
+        told = tuple(row for row in plan.others if row.status not in GOING)
         self._told = plan._replace(rows=told, findings=self._findings)
-        self._staying = tuple(row for row in plan.rows if row.status is not Status.WOULD_CLOSE)
+        self._staying = plan.others
         self._known = {(row.agent, row.key) for row in self._told.rows}
         self._chores = dict(plan.chores)
         self._part, self._is_awaited = Plan(()), awaited is not None
@@ -84,8 +84,9 @@ class Closing:
         gone: set[str] = set()
         if plan.closing:
             gone.update(store.take_out(plan.closing, self._transaction, stamp=stamp, until=self._until))
-        rows = [row for row in plan.rows if row.status is not Status.WOULD_CLOSE and row not in first.staying]
-        rows += [row.but(status=Status.ALREADY_CLOSED) for row in plan.closing if row.key in gone]
+        known = frozenset(first.others)
+        rows = [row for row in plan.others if row not in known]
+        rows += [row.but(status=Status.ALREADY_CLOSED) for row in plan.closing if row.key in gone] if gone else []
         self._part = plan._replace(rows=tuple(rows))
         self._tell(self._part)
 
@@ -100,7 +101,7 @@ class Closing:
         snapshot = store.read()
         # Where the gateway is asked anew, and of an absent name a receipt may say something new, nothing is the same.
         may_hold = all(Route.FILES in each.traits.writers for each in found.stores.values()) and not any(
-            row.status in (Status.NOT_FOUND, Status.ALREADY_CLOSED) for row in first.staying
+            row.status in (Status.NOT_FOUND, Status.ALREADY_CLOSED) for row in first.others
         )
         if may_hold and snapshot == found.snapshots.get(agent) and request.runtime.is_lent_as_before(agent):
             return first._replace(rows=tuple(first.by_agent[agent]), findings={}), found.stamp

@@ -49,6 +49,7 @@ class FileStore:
         self.document: Document[Session] | None = None
         self.made: Hash | None = None
         self._rows: Mapping[str, Session] = {}
+        self._rows_of: Document[Session] | None = None
         self._folded = ""
         self._spans = array("I")
         self._odd: dict[str, str] | None = None
@@ -78,7 +79,11 @@ class FileStore:
     def read(self) -> Snapshot:
         """Return the store as it is now; raise CorruptStore, or Refused for a link or a special file."""
         self.document = self._now()
-        sessions = self._rows = {key: member.row for key, member in self.document.members.items()}
+        # Under the lock it is mostly the text of before, and so are its rows.
+        if self._rows_of is not self.document:
+            self._rows_of = self.document
+            self._rows = {key: member.row for key, member in self.document.members.items()}
+        sessions = self._rows
         live, odd = self.lying()
         if odd != self._odd or self._owned[0] != set(live):
             ids = {session.session_id: session.session_id for session in sessions.values() if session.session_id}
@@ -124,7 +129,7 @@ class FileStore:
             self._folded = Hash(self.document.raw).hexdigest()
             spans = ((member.start, member.value, member.end) for member in self.document.members.values())
             self._spans = array("I", chain.from_iterable(spans))
-            self.document, self.made = self.document._replace(raw=b"", members={}), None
+            self.document, self.made, self._rows_of = self.document._replace(raw=b"", members={}), None, None
 
     def _unfolded(self, known: Document[Session], raw: bytes) -> Document[Session]:
         """Return the index that was folded, its text being that again."""
@@ -136,6 +141,7 @@ class FileStore:
     def forget(self) -> None:
         """Keep nothing of what was read: the store is done."""
         self.document, self.made, self._rows, self._spans = None, None, {}, array("I")
+        self._rows_of = None
         self._odd, self._owned = None, (frozenset(), {})
 
     def value_bytes(self, key: str) -> bytes | None:
