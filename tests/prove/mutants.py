@@ -405,7 +405,7 @@ MUTANTS = (
     _one(
         "a shared transcript of a usual name is archived all the same",
         "core/fileplan.py",
-        " or own in self.used.ids or name in self.used.files:\n",
+        " or own in self._ids or name in self._names:\n",
         ":\n",
         "kills:batch",
     ),

@@ -176,7 +176,7 @@ def change(folder: str, move: Move) -> str | None:
         found = os.lstat(path)
     except FileNotFoundError:
         return "is gone"
-    if (move.size, move.mtime_ns) == (0, 0):
+    if move.size == move.mtime_ns == 0:
         return None
     if found.st_size != move.size:
         return f"has {found.st_size} bytes, {move.size} were archived"

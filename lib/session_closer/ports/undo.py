@@ -6,15 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, groupby, islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
-
-import msgspec
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..core.actions import How
 from ..core.effects import Effect, Lost, lost
 from ..core.errors import StorageFailed
 from ..core.model import Status
 from ..core.report import Outcome, Remainder, together, total
+from ..core.value import Value
 from ..journal.source import ChosenSession, Span
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ _BACK = frozenset({Status.RESTORED, Status.WOULD_RESTORE})
 _NOT_REACHED = "not reached"
 
 
-class Item(msgspec.Struct, frozen=True, gc=False):
+class Item(Value, frozen=True):
     """One session that is to be brought back, or one file that belonged to none: it is `lone`, its name is the key.
 
     `entry` is its member in a file store, or its `entry_json`, "" where `span` says where that is. `moves` are the
@@ -61,10 +60,6 @@ class Item(msgspec.Struct, frozen=True, gc=False):
         """Whether it is still to be brought back."""
         return self.status is Status.WOULD_RESTORE
 
-    def but(self, **changes: Any) -> Self:
-        """Return the same with other fields."""
-        return msgspec.structs.replace(self, **changes)
-
     def not_restored(self) -> tuple[Lost, ...]:
         """Return what is not as it was once it is back."""
         return (*lost(self.effects, self.put_away, self.left_out), *self.twice, *self.left)
@@ -85,13 +80,13 @@ class Item(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-def recorded_item(one: ChosenSession, agent: str) -> Item:
+def recorded_item(one: ChosenSession, agent: str, until: str | None = None) -> Item:
     """Return what is to be brought back of a file store where all is as the record of a session says."""
     session, backup = one.session, one.store.backup
     held = session.entry is not None or backup is None
     return Item(
         one.given, agent, session.key, session.session_id, Status.WOULD_RESTORE, moves=session.moves,
-        effects=session.effects, jobs=session.jobs, as_recorded=True,
+        until=until, effects=session.effects, jobs=session.jobs, as_recorded=True,
         span=None if held else Span(str(backup), session.offset, session.length, session.sha256),
     )  # fmt: skip
 
@@ -229,6 +224,11 @@ class Returns:
     def back(self, item: Item) -> None:
         """Note that it is back."""
         self._note(self._known(item).but(status=Status.RESTORED))
+
+    def all_back(self, agent: str, keys: Iterable[str]) -> None:
+        """Note of many of one agent that they are back."""
+        own = self._awake(agent)
+        own.update({key: own[key].but(status=Status.RESTORED) for key in keys})
 
     def conflict(self, item: Item, why: str) -> None:
         """Note that something else is in its place."""

@@ -202,17 +202,22 @@ def _entries_back(
             if settle:
                 here.context.clock.sleep(settle)
         with _root(here, store) as root:
-            for item in items:
-                member = live.members.get(item.key)
-                # What was read of a backup has no rows: it is what was brought back.
-                if member is not None and (member.row is None or member.row.session_id == item.session_id):
-                    returns.back(item)
-                    continue
+            out = {item.key: item for item in items if not _is_in(live, item)}
+            returns.all_back(store.agent, [item.key for item in items if item.key not in out])
+            for item in out.values():
                 # Another session of this run that shares a file may have put it away already.
                 for move in item.moves:
                     root.put_away(move)
-                why = "it was written away again" if member is None else "the key was taken into use in this moment"
+                is_taken = item.key in live.members
+                why = "the key was taken into use in this moment" if is_taken else "it was written away again"
                 returns.conflict(item, why)
+
+
+def _is_in(live: Document[Any], item: Item) -> bool:
+    """Tell whether a store has a session again."""
+    member = live.members.get(item.key)
+    # What was read of a backup has no rows: it is what was brought back.
+    return member is not None and (member.row is None or member.row.session_id == item.session_id)
 
 
 def _now(store: FileStore, known: Document[Any]) -> Document[Any]:

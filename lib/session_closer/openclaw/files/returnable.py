@@ -211,9 +211,9 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
 
 def _usual(seen: Look, one: ChosenSession) -> Item | None:
     """Return a session that nothing stands in the way of, None where it has to be told what does: hardly ever."""
-    session, item = one.session, recorded_item(one, seen.store.agent)
+    session = one.session
     # Only files have a backup, in which an entry is.
-    if item.span is None or session.key in seen.live.members:
+    if session.entry is not None or one.store.backup is None or session.key in seen.live.members:
         return None
     for move in session.moves:
         if "/" in move.source or move.source in seen.names or measuring.change(seen.store.folder, move) is not None:
@@ -221,8 +221,7 @@ def _usual(seen: Look, one: ChosenSession) -> Item | None:
     value = _value_in_backup(seen, one)
     if value is None or _left_for_another(seen, session, value):
         return None
-    until = until_of(session.moves, seen.kept)
-    return item if until is None else item.but(until=until)
+    return recorded_item(one, seen.store.agent, until_of(session.moves, seen.kept))
 
 
 def _as_it_is_now(seen: Look, move: Move) -> Move:
