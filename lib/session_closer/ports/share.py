@@ -115,13 +115,12 @@ class Share:
             return None
         if [row.route for row in rows] != [session.route for session in sessions]:
             return None
-        counted, size = set[str](), 0
-        for session in sessions:
-            if session.moves or session.key in results.archives:
-                if list(results.of(session.key)) != [move.target for move in session.moves]:
-                    return None
-                size += results.put_away(session.key, session.moves, counted)
-        return _Alike(len(rows), size)
+        targets = {session.key: [move.target for move in session.moves] for session in sessions if session.moves}
+        if targets != {key: archives for key, archives in results.archives.items() if archives}:
+            return None
+        # A file that several have is counted with the first of them.
+        sizes = {move.source: move.size for session in reversed(sessions) for move in reversed(session.moves)}
+        return _Alike(len(rows), sum(sizes.values()))
 
     def _wake(self) -> None:
         """Read again what became of sessions that ended alike."""

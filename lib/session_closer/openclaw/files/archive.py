@@ -42,22 +42,24 @@ def archive(disk: Disk, share: FileShare, rows: Sequence[PlannedRow]) -> None:
         other_name=partial(_other_name, share),
         latest=engine.latest(share.store.listed),
     )
-    back = share.results.those(Status.CAME_BACK)
+    archives, back = share.results.archives, share.results.those(Status.CAME_BACK)
     with root:
         for at, row in enumerate(rows):
             # Of a month of cron runs hardly one has a file.
             if not row.moves or row.key in back:
                 continue
             share.watch(at, len(rows))
-            names_of_row = share.results.archives.setdefault(row.key, [])
-            told = set(map(names.archived_from, names_of_row))
+            names_of_row = archives.setdefault(row.key, [])
             for move in row.moves:
                 became, named = root.put_away(move)
-                # Its answer was lost, or it was somebody else's call.
-                unheard = became is Became.ALREADY and move.source not in told
-                if became is Became.AWAY or unheard:
+                if became is Became.AWAY or (became is Became.ALREADY and not _is_told(move, names_of_row)):
                     names_of_row.append(named.target)
     share.watch(len(rows), len(rows))
+
+
+def _is_told(move: Move, archives: Sequence[str]) -> bool:
+    """Tell whether a file's archive is known: else the answer was lost, or it was somebody else's call."""
+    return move.source in map(names.archived_from, archives)
 
 
 def _other_name(share: FileShare, move: Move) -> Move:
