@@ -412,8 +412,8 @@ MUTANTS = (
     _one(
         "runs are ordered by their times",
         "journal/history.py",
-        "    return begun.sequence, begun.run\n",
-        "    return 0, begun.run\n",
+        "            return begun.sequence, False, begun.run\n",
+        "            return 0, False, begun.run\n",
         "clocks",
     ),
     _one(

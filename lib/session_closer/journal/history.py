@@ -34,7 +34,8 @@ _STARTED = re.compile(rb'"startedAt":\s*"([^"\\]*)"')
 class Beginning(NamedTuple):
     """When a run began: its place in the order of all, and the moment by the machine and by the clock.
 
-    `sequence` is 0 where the record does not say it, `boot` "" and `at` None likewise.
+    `sequence` is 0 where the record does not say it, `boot` "" and `at` None likewise: where it says neither place nor
+    moment it is damaged, and only its id tells when that was.
     """
 
     sequence: int
@@ -81,9 +82,7 @@ def named_paths(state: str) -> Iterator[tuple[str, str]]:
     for run in open_runs(state):
         yield run, record_path(state, run)
     # The ids are by the clock, which may have been set back between two runs.
-    for begun in sorted(
-        (_beginning(run, receipt_path(state, run)) for run in _receipts(state)), key=_place, reverse=True
-    ):
+    for begun in reversed(_in_order([_beginning(run, receipt_path(state, run)) for run in _receipts(state)])):
         yield begun.run, receipt_path(state, begun.run)
 
 
@@ -104,11 +103,18 @@ def beginnings(state: str) -> list[Beginning]:
     """
     paths = {run: receipt_path(state, run) for run in _receipts(state)}
     paths |= {run: record_path(state, run) for run in open_runs(state)}
-    return sorted((_beginning(run, path) for run, path in paths.items()), key=_place)
+    return _in_order([_beginning(run, path) for run, path in paths.items()])
 
 
-def _place(begun: Beginning) -> tuple[int, str]:
-    return begun.sequence, begun.run
+def _in_order(found: Sequence[Beginning]) -> list[Beginning]:
+    """Return beginnings, the first one first; a damaged one stands behind those whose ids are from before its own."""
+
+    def place(begun: Beginning) -> tuple[int, bool, str]:
+        if begun.sequence or begun.at is not None:
+            return begun.sequence, False, begun.run
+        return max((other.sequence for other in found if other.run < begun.run), default=0), True, begun.run
+
+    return sorted(found, key=place)
 
 
 def next_sequence(state: str) -> int:

@@ -104,6 +104,24 @@ def test_a_damaged_receipt_is_no_receipt(store: Store) -> None:
         assert tree(store.state) == before
 
 
+def test_the_last_run_is_not_passed_over_where_its_receipt_is_damaged(store: Store) -> None:
+    paths = [Path(close(store, name)["receipt"]) for name in ("topics", "kelly-dashboard", "alpha-review")]
+    whole = [path.read_bytes() for path in paths]
+    for raw in DAMAGED:
+        paths[2].write_bytes(raw)
+        before = tree(store.state)
+        for words in (["last"], ["last", "--dry-run"], ["last", "--check"]):
+            answer = restore(store, *words)
+            assert (answer.code, answer.error) == (3, "no_receipt"), raw[:40]
+        assert [row["id"] for row in restore(store, "--list").data["receipts"]] == [path.stem for path in paths[::-1]]
+        assert tree(store.state) == before
+    # One that is older is nobody's last run.
+    paths[1].write_bytes(b"")
+    paths[2].write_bytes(whole[2])
+    assert [row["state"] for row in restore(store, "--list").data["receipts"]] == ["done", "damaged", "done"]
+    assert restore(store, "last").rows == [(LEAD + "alpha-review", "restored")]
+
+
 HOSTILE_JSON: dict[str, Any] = {
     "target outside": lambda data: _move(data, target="../../../../victim.deleted.2016-11-01T00-00-00.000Z"),
     "source outside": lambda data: _move(data, source="../victim"),
