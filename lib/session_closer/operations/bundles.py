@@ -13,7 +13,8 @@ import msgspec
 from .. import __version__
 from ..artifacts.bundle import Bundle, TooLarge
 from ..core.durations import shown_size
-from ..core.errors import ChangedUnderneath, CorruptStore, Refused, StorageFailed
+from ..core.errors import ChangedUnderneath, CloserError, CorruptStore, Refused, StorageFailed
+from ..core.escape import quoted
 from ..core.export import manifest, parts
 from ..core.export.events import Survey, survey
 from ..core.export.exported import Exported, mark
@@ -64,6 +65,12 @@ def export(context: Context, ask: Export, whose: Whose, given: Given) -> Exporte
     except OSError as problem:
         where = f" {problem.filename}" if problem.filename else ""
         raise StorageFailed(f"its bundle cannot be written:{where} {problem.strerror}") from None
+    except (CloserError, MemoryError):
+        raise
+    except Exception as problem:
+        # What nobody has foreseen in one session is no reason to leave the others.
+        what = f"it cannot be exported: {type(problem).__name__}: {quoted(str(problem))}"
+        raise Refused(what, "report it: this is a bug", name="not_exportable") from None
 
 
 class _Making(NamedTuple):

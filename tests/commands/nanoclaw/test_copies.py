@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,17 @@ def lay(home: NanoclawHome) -> tuple[dict[str, str], set[bytes]]:
     assert isinstance(home, V1Home | V2Home)
     paths = home.lay_free()
     return paths, set().union(*(contents(home, paths[kind]) for kind in CLAUDES))
+
+
+@pytest.mark.parametrize("member", ["type", "uuid"])
+def test_half_a_surrogate_pair_in_an_event_does_not_end_the_run(home: NanoclawHome, out: Path, member: str) -> None:
+    paths, _ = lay(home)
+    home.lay(paths["transcript"], json.dumps({"type": "user", "uuid": "1", member: "\ud800"}) + "\n")
+    answer = ran(home, CleanupSessions, "--export", str(out))
+    assert answer.code == 0, answer
+    [folder] = (row["path"] for row in answer.data["exported"] if row["key"] == OVER)
+    found = json.loads((Path(folder) / "manifest.json").read_text())
+    assert any(said.endswith("\ud800") for said in (found["lastId"], *found["kinds"]))
 
 
 def test_a_session_that_only_claude_code_knows_has_a_copy_before_it_goes(home: NanoclawHome, out: Path) -> None:

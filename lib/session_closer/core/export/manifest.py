@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -59,18 +60,33 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 def encoded(manifest: Manifest) -> bytes:
     """Return a manifest as text."""
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    try:
+        text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    except UnicodeEncodeError:
+        # Half a surrogate pair, or a byte of a path that is no UTF-8, which JSON can only hold escaped.
+        text = json.dumps(msgspec.to_builtins(manifest), indent=2).encode()
+    return text + b"\n"
 
 
 def decoded(raw: bytes) -> Manifest:
     """Return the manifest of a text; ValueError where it is none, or of a later format."""
     try:
-        found = msgspec.json.decode(raw, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        found = _decoded(raw)
+    except (ValueError, RecursionError) as problem:
         raise ValueError(f"is no manifest: {problem}") from None
     if found.format != FORMAT:
         raise ValueError(f"has format {found.format}, and this version knows {FORMAT}")
     return found
+
+
+def _decoded(raw: bytes) -> Manifest:
+    try:
+        return msgspec.json.decode(raw, type=Manifest)
+    except msgspec.ValidationError:
+        raise
+    except ValueError:
+        # With half a surrogate pair in it, or no JSON at all.
+        return msgspec.convert(json.loads(raw), Manifest)
 
 
 def sums(files: Iterable[File]) -> bytes:
