@@ -153,6 +153,10 @@ def recorded(item: Item) -> SessionRecord:
 
 def until_of(moves: Sequence[Move], kept: float | None) -> str | None:
     """Return until when OpenClaw keeps the archives, None where it does not delete them by age."""
+    if kept is not None and len(moves) == 1:
+        source, target = moves[0].source, moves[0].target
+        if target.startswith(source) and not names.is_companion(source):
+            return _until(target[len(source) :], kept)
     # `.bak.` archives of companions are not aged.
     stamps = (
         []
@@ -166,7 +170,13 @@ def until_of(moves: Sequence[Move], kept: float | None) -> str | None:
     return _later(min(stamps), kept)
 
 
-@functools.lru_cache(maxsize=1024)  # what one run has put away has one stamp
+@functools.lru_cache(maxsize=1024)  # what one run has put away has one ending
+def _until(ending: str, kept: float) -> str | None:
+    stamp = names.archived_at(f"x{ending}")
+    return None if stamp is None else _later(stamp, kept)
+
+
+@functools.lru_cache(maxsize=1024)  # and one stamp
 def _later(moment: datetime, seconds: float) -> str:
     return history.iso(moment + timedelta(seconds=seconds))
 

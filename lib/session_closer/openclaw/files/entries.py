@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from ...core import names
 from ...core.durations import moment
@@ -61,3 +64,31 @@ def _real_parent(path: str, real: Callable[[str], str]) -> str:
         # Half a surrogate pair: JSON may hold it, and no file system has such a name.
         return path
     return path if folder == parent else f"{folder}/{name}"
+
+
+class Named(msgspec.Struct, gc=False):
+    """What an entry calls its transcript, and its session, whatever that is."""
+
+    path: Any = msgspec.field(name="sessionFile", default=None)
+    own: Any = msgspec.field(name="sessionId", default=None)
+
+
+_NAMED = msgspec.json.Decoder(Named)
+
+
+def named(text: str | memoryview) -> Named:
+    """Return what the value of an entry names, nothing where it is no object."""
+    try:
+        # An entry may have a megabyte, and this decodes no more of it than is asked for.
+        return _NAMED.decode(text)
+    except (ValueError, RecursionError):
+        # What msgspec does not take may be an entry all the same: half a surrogate pair, a number like 1e400.
+        value = _value(text if isinstance(text, str) else bytes(text))
+    return Named(value.get("sessionFile"), value.get("sessionId")) if isinstance(value, dict) else Named()
+
+
+def _value(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -127,7 +127,7 @@ class Files(FileStore, Store):
         """Return what would become of each of these if it were brought back now."""
         from . import returnable
 
-        _, items, self._before = returnable.look(self._here.home, self, chosen)
+        _, items, self._before = returnable.look(self._here.home, self, chosen, is_last=self._here.options.dry_run)
         return items
 
     def begins_anew(self, chosen: Sequence[Chosen]) -> str:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from ...artifacts import measuring
 from ...core import names
@@ -25,7 +22,7 @@ from ..from_bundle import is_held
 from ..home import Home
 from ..shelf import Shelf
 from ..undo import backup_of, entry_of, seconds_kept, shelf_of, until_of, with_files, with_way_out
-from . import values
+from . import entries, values
 from .index import live_or_empty
 from .members import Document
 from .store import FileStore
@@ -38,7 +35,7 @@ class Look(NamedTuple):
     """A store as it is now, what its sessions use, what was put away of it, and for how many seconds that is kept.
 
     `names` were in its folder; `held` keeps the backup open that entries are read from. Those of the stores at `sound`
-    are hashed as a whole meanwhile.
+    are hashed as a whole meanwhile. `is_last`: none looks at each archive before it is brought back.
     """
 
     store: FileStore
@@ -49,6 +46,7 @@ class Look(NamedTuple):
     names: frozenset[str]
     held: pieces.Pieces
     sound: Collection[int] = ()
+    is_last: bool = True
 
     def has(self, name: str) -> bool:
         """Tell whether a name is there: one look at the folder, and not one at each file."""
@@ -75,10 +73,13 @@ class Found(NamedTuple):
     before: Before
 
 
-def look(home: Home, store: FileStore, chosen: Sequence[Chosen], before: Before | None = None) -> Found:
+def look(
+    home: Home, store: FileStore, chosen: Sequence[Chosen], before: Before | None = None, *, is_last: bool = True
+) -> Found:
     """Return the store as it is now, and what would become of each session and file; raise Refused.
 
-    `before`: what the last look has come to, which holds for whatever is still the same.
+    `before`: what the last look has come to, which holds for whatever is still the same. `is_last`: there is no other
+    one, which would look at each archive.
     """
     live = live_or_empty(store.index, store.agent, anew=begins(chosen))
     there = frozenset(files.listed(store.folder))
@@ -91,7 +92,7 @@ def look(home: Home, store: FileStore, chosen: Sequence[Chosen], before: Before 
     with pieces.Pieces() as held:
         claims = Claims.of(member.row for member in live.members.values())
         shelf, kept = shelf_of(home, store.agent, chosen), seconds_kept(home, in_files=True)
-        seen = Look(store, live, claims, shelf, kept, there, held, sums.keys())
+        seen = Look(store, live, claims, shelf, kept, there, held, sums.keys(), is_last)
         items = _items(seen, chosen, known)
         if any(made() != backups[at].sha256 for at, made in sums.items()):
             # Which entries are not what they were is told of each.
@@ -216,7 +217,9 @@ def _usual(seen: Look, one: ChosenSession) -> Item | None:
     if session.entry is not None or one.store.backup is None or session.key in seen.live.members:
         return None
     for move in session.moves:
-        if "/" in move.source or move.source in seen.names or measuring.change(seen.store.folder, move) is not None:
+        if "/" in move.source or move.source in seen.names or move.target not in seen.names:
+            return None
+        if seen.is_last and measuring.change(seen.store.folder, move) is not None:
             return None
     value = _value_in_backup(seen, one)
     if value is None or _left_for_another(seen, session, value):
@@ -247,7 +250,12 @@ def _value_in_backup(seen: Look, one: ChosenSession) -> memoryview | None:
 
 def _left_for_another(seen: Look, session: SessionRecord, text: str | memoryview) -> tuple[Move, ...]:
     """Return the renames of files that stayed as another session used them, which a later run has closed."""
-    value = _named(text)
+    value = entries.named(text)
+    own = f"{value.own}.jsonl"
+    # Nearly all have one file, and name that.
+    is_usual = isinstance(value.path, str) and value.path.startswith("/") and value.path.endswith(f"/{own}")
+    if is_usual and own in [move.source for move in session.moves]:
+        return ()
     named = names.parted(value.path)[1] if isinstance(value.path, str) else ""
     known = {move.source for move in session.moves}
     if known.issuperset((f"{value.own}.jsonl", named)) or not names.is_session_id(value.own):
@@ -259,34 +267,6 @@ def _left_for_another(seen: Look, session: SessionRecord, text: str | memoryview
     shelf = seen.shelf()
     theirs = {name for one in transcripts for name in shelf.owned.get(one.removesuffix(".jsonl"), ())}
     return tuple(Move(name, shelf.latest[name]) for name in sorted(theirs - known) if not seen.has(name))
-
-
-class _Named(msgspec.Struct, gc=False):
-    """What an entry calls its transcript, and its session."""
-
-    path: Any = msgspec.field(name="sessionFile", default=None)
-    own: Any = msgspec.field(name="sessionId", default=None)
-
-
-_NAMED = msgspec.json.Decoder(_Named)
-
-
-def _named(text: str | memoryview) -> _Named:
-    """Return what the value of an entry names, nothing where it is no object."""
-    try:
-        # An entry may have a megabyte, and this decodes no more of it than is asked for.
-        return _NAMED.decode(text)
-    except (ValueError, RecursionError):
-        # What msgspec does not take may be an entry all the same: half a surrogate pair, a number like 1e400.
-        value = _value(text if isinstance(text, str) else bytes(text))
-    return _Named(value.get("sessionFile"), value.get("sessionId")) if isinstance(value, dict) else _Named()
-
-
-def _value(text: str | bytes) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _file_back(seen: Look, one: ChosenFile) -> Item:
