@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..core import keys
 from ..core.errors import Refused, UsageProblem
 from ..core.escape import quoted
 from ..system import files
-from ..system.files import listed
-from . import config
+from . import config, roster
 from .environment import STATE_NAMES, below, default_state, home_of, port, real
 
 if TYPE_CHECKING:
@@ -44,6 +42,7 @@ class Home:
     url: str | None = None
     token_file: str | None = None
     gateway_state: str | None = None
+    named: roster.Named | None = None
 
     def maintenance(self) -> Maintenance:
         """Return what `session.maintenance` of the configuration sets for a cleanup; Refused where that is wrong."""
@@ -191,13 +190,8 @@ class Home:
         return os.path.join(self.state, "cron", "jobs.json")
 
     def agents(self) -> list[str]:
-        """Return the agents that have a folder here, or below the root of `session.store`."""
-        root = os.path.join(self.state, "agents")
-        try:
-            found = listed(root)
-        except OSError as problem:
-            raise _unlisted(root, problem) from None
-        return sorted({*filter(keys.is_agent_id, found), *self._below_template()})
+        """Return the agents that have a folder or a row here, or are below the root of `session.store`."""
+        return sorted({*roster.on_disk(self), *roster.in_shared_index(self)})
 
     def has_store(self, path: str) -> bool:
         """Tell whether a path is the store of one of its agents."""
@@ -216,64 +210,14 @@ class Home:
         remedy = "DIR/agents/AGENT/sessions/sessions.json of any state directory, with its transcripts beside it"
         raise Refused(f"{quoted(path)} is no store of {self.state}", remedy, name="no_store")
 
-    def _below_template(self) -> list[str]:
-        """Return the agents that OpenClaw finds on disk where `session.store` is `ROOT/agents/{agentId}/sessions/…`.
-
-        Neither links nor what leads out of the root.
-        """
-        template = self.setting("session", "store")
-        head, _, tail = template.strip().partition("{agentId}") if isinstance(template, str) else ("", "", "")
-        if tail != "/sessions/sessions.json" or os.path.basename(head.rstrip("/")) != "agents" or head[-1:] != "/":
-            return []
-        root = os.path.dirname(os.path.dirname(os.path.dirname(self.index("x"))))
-        found = []
-        try:
-            there = listed(root)
-        except OSError as problem:
-            raise _unlisted(root, problem) from None
-        for name in filter(keys.is_agent_id, there):
-            index = os.path.join(root, name, "sessions", "sessions.json")
-            if os.path.realpath(index) == index and files.is_file(index):
-                found.append(name)
-        return found
-
     def known_agents(self) -> tuple[list[str], list[str]]:
-        """Return the agents on disk and in the configuration, and a note on each that is left out."""
-        root = os.path.join(self.state, "agents")
-        found, notes = {*self._configured(), *self._below_template()}, []
-        try:
-            with os.scandir(root) as entries:
-                there = sorted(entries, key=lambda entry: entry.name)
-        except FileNotFoundError:
-            there = []
-        except OSError as problem:
-            raise _unlisted(root, problem) from None
-        for entry in there:
-            if entry.is_symlink():
-                # OpenClaw follows the link of an agent that is configured, and finds no other.
-                if entry.name not in found:
-                    real = quoted(os.path.realpath(entry.path))
-                    notes.append(f"{quoted(entry.path)} is a link to {real}: left out; agents.list may name it")
-            elif not entry.is_dir(follow_symlinks=False):
-                continue
-            elif keys.is_agent_id(entry.name):
-                found.add(entry.name)
-            elif not entry.name.startswith("."):
-                notes.append(f"{quoted(entry.path)} is no agent's folder by its name: left out")
-        return sorted(found), notes
-
-    def _configured(self) -> list[str]:
-        """Return the agents that the configuration names, by either of its layouts."""
-        listed, entries = self.setting("agents", "list"), self.setting("agents", "entries")
-        named = [each.get("id") for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-        named += list(entries) if isinstance(entries, dict) else []
-        # OpenClaw takes an id for the same in any case.
-        ids = (name.strip().lower() for name in named if isinstance(name, str))
-        return [name for name in ids if keys.is_agent_id(name)]
-
-
-def _unlisted(root: str, problem: OSError) -> Refused:
-    return Refused(f"{root} cannot be listed: {problem.strerror}", "check it", name="unreadable")
+        """Return the agents on disk, in the configuration and in one file for all; a note on each that is left out."""
+        found, notes = roster.known(self)
+        agents = {*found, *roster.in_shared_index(self)}
+        if not agents and not self.has_own_indexes() and files.exists(self.index(_DEFAULT_AGENT)):
+            # One file for all is a store also where it names no agent, or cannot be read.
+            agents = {self.default_agent}
+        return sorted(agents), notes
 
 
 def find(environ: Mapping[str, str], *, state_dir: str | None = None, profile: str | None = None) -> Home:

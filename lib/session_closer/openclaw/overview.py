@@ -12,7 +12,7 @@ from ..core.errors import CloserError, Refused, UnknownAgent
 from ..core.model import Life, Snapshot
 from ..ports.runtime import Part
 from ..system import files
-from . import migration, owner, registers, stores
+from . import migration, owner, registers, roster, stores
 from .files.store import FileStore
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _look_at_one(found: _Look, agent: str) -> None:
 
 
 def _look_at_all(found: _Look) -> None:
-    agents, notes = found.home.known_agents()
+    agents, notes = roster.known(found.home)
     found.warnings += notes
     named: set[str] = set()
     own = found.home.has_own_indexes()
