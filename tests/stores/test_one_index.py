@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -63,3 +62,55 @@ def test_a_file_without_a_row_is_a_store(shared: Store) -> None:
     for command in (CleanupSessions, ListSessions):
         answer = run_json(command, "--store", str(index_of(shared)), state=shared.state)
         assert (answer.code, answer.data["warnings"]) == (0, [])
+
+
+def usage(store: Store, *words: str) -> dict[tuple[str | None, str], tuple[int, int]]:
+    answer = run_json(ListSessions, "--usage", *words, state=store.state)
+    return {(row["agent"], row["kind"]): (row["count"], row["bytes"]) for row in answer.data["usage"]}
+
+
+def test_what_is_beside_one_index_for_all_is_counted_once(shared: Store) -> None:
+    place = index_of(shared).parent
+    for key in KEYS:
+        write(place / f"{session_id(key)}.jsonl", "x" * 19_000)
+    write(place / "sessions.json.bak-2016-11-21T00-41-24.769Z", "{}")
+    write(place / "notes.txt", "not of sessions")
+    shared.transcript("own.jsonl", "coder")
+    own = (shared.folder("coder") / "own.jsonl").stat().st_size
+    both = {
+        (None, "backup"): (1, 2),
+        (None, "index"): (1, index_of(shared).stat().st_size),
+        ("coder", "transcript"): (2, 19_000 + own),
+        ("main", "transcript"): (1, 19_000),
+    }
+    assert usage(shared) == both
+    assert usage(shared, "--agent", "coder") == {("coder", "transcript"): (2, 19_000 + own)}
+    assert run_json(CleanupSessions, "--agent", "main", state=shared.state).code == 0
+    assert usage(shared)[None, "archive"] == (1, 19_000)
+    assert usage(shared)[None, "backup"][0] == 2
+
+
+def test_what_is_beside_the_index_of_one_agent_is_that_agent_s(shared: Store) -> None:
+    places = {agent: shared.state / "st" / agent for agent in ("coder", "main")}
+    shared.configure(session={"store": str(shared.state / "st" / "{agentId}" / "sessions.json")})
+    for (agent, place), key in zip(places.items(), KEYS, strict=True):
+        place.mkdir(parents=True)
+        shared.folder(agent).mkdir(parents=True)
+        write(place / "sessions.json", json.dumps({key: {"sessionId": session_id(key), "updatedAt": ago(50 * HOUR)}}))
+        write(place / f"{session_id(key)}.jsonl", "x" * 19_000)
+    counted = usage(shared)
+    assert counted["coder", "transcript"] == counted["main", "transcript"] == (1, 19_000)
+    assert run_json(CleanupSessions, "--agent", "main", state=shared.state).code == 0
+    counted = usage(shared)
+    assert (counted["main", "archive"], counted["main", "backup"][0]) == ((1, 19_000), 1)
+    assert usage(shared, "--agent", "main").items() <= counted.items()
+
+
+def test_a_folder_that_is_reached_by_a_link_is_counted_once(shared: Store) -> None:
+    place = shared.state.parent / "data" / "main" / "sessions"
+    place.mkdir(parents=True)
+    write(place / "sessions.json", "{}")
+    shared.folder("main").parent.mkdir(parents=True)
+    shared.folder("main").symlink_to(place)
+    shared.configure(session={"store": str(place.parent.parent / "{agentId}" / "sessions" / "sessions.json")})
+    assert usage(shared) == {("main", "index"): (1, 2)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 
 from ..core import names
 from ..core.listed import Inventory, Sought, Use
@@ -27,7 +28,10 @@ def look(where: Place, agent: str | None, clock: Clock = REAL) -> Inventory:
     try:
         runtime.context.console.warn(*runtime.exposure())
         parts = runtime.parts(agent, None)
-        used = [use for part in _each_store(parts) for use in _uses(part)]
+        shared = [part.store.beside for part in parts if part.store.beside]
+        # Whose a file is in a folder with the indexes of several agents, all of them tell.
+        every = parts if agent is None or not shared else runtime.parts(None, None)
+        used = [use for use in _uses(every) if agent is None or use.agent == agent]
         ours = [] if agent is not None else list(_ours(where.state))
     except OSError as problem:
         raise storage(problem, where.state) from None
@@ -47,19 +51,71 @@ def _each_store(parts: Sequence[Part]) -> list[Part]:
     return list(found.values())
 
 
-def _uses(part: Part) -> Iterator[Use]:
-    sizes: dict[str, list[int]] = defaultdict(list)
-    folder, index = part.store.folder, part.store.index
-    for name, size in _files(folder):
-        sizes[_kind(name, os.path.basename(index))].append(size)
-    if os.path.dirname(index) != folder:
-        # Anything may lie beside an index elsewhere: only what is its own is counted.
-        own = {os.path.basename(index) + suffix for suffix in _BESIDE}
-        for name, size in _files(os.path.dirname(index)):
-            if name in own or names.is_index_backup(name, os.path.basename(index)):
-                sizes["index" if name in own else "backup"].append(size)
-    for kind, found in sorted(sizes.items()):
-        yield Use(part.agent or "", kind, len(found), sum(found))
+def _uses(parts: Sequence[Part]) -> Iterator[Use]:
+    """Give what there is of each agent; what is of several, or of nobody known, is of none."""
+    sizes: dict[tuple[str, str], list[int]] = defaultdict(list)
+    elsewhere: dict[str, list[Part]] = defaultdict(list)
+    for part in _each_store(parts):
+        folder, (place, index) = part.store.folder, os.path.split(part.store.index)
+        if os.path.realpath(place) != os.path.realpath(folder):
+            elsewhere[place].append(part)
+        # Of one file for all agents what is nobody's own has no folder.
+        for name, size in _files(folder) if part.agent is not None else ():
+            sizes[part.agent or "", _kind(name, index)].append(size)
+    for place, those in elsewhere.items():
+        for agent, kind, size in _beside(place, those):
+            sizes[agent, kind].append(size)
+    for (agent, kind), found in sorted(sizes.items()):
+        yield Use(agent, kind, len(found), sum(found))
+
+
+def _beside(place: str, parts: Sequence[Part]) -> Iterator[tuple[str, str, int]]:
+    """Give agent, kind and bytes of what is of sessions in a folder of indexes: anything else may lie there, too."""
+    agents = _by_index(parts)
+    is_one = len(parts) == 1 and parts[0].snapshot.own_index
+    by_id = {} if is_one else _by_id(parts)
+    paths = chain.from_iterable(part.snapshot.files for part in parts)
+    listed = {os.path.basename(path) for path in paths if os.path.dirname(path) == place}
+    for name, size in _files(place):
+        kind, of_it = _of_index(name, agents)
+        if of_it:
+            yield _one(of_it), kind, size
+        elif name in listed:
+            ids = names.owners(names.archived_from(name) or name)
+            owners = agents.values() if is_one else [by_id[one] for one in ids if one in by_id]
+            yield _one({agent for those in owners for agent in those}), _kind(name, ""), size
+
+
+def _by_index(parts: Sequence[Part]) -> Mapping[str, Collection[str]]:
+    """Return the agents of each index by its name; "" is among those of one for all agents."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for agent, store, snapshot in parts:
+        found[os.path.basename(store.index)].update({agent or ""} if snapshot.own_index else {agent or "", ""})
+    return found
+
+
+def _by_id(parts: Sequence[Part]) -> Mapping[str, Collection[str]]:
+    """Return the agents that have a session of an id."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for agent, store, snapshot in parts:
+        for session in snapshot.sessions.values() if store.beside else ():
+            found[session.session_id or ""].add(agent or "")
+    return found
+
+
+def _of_index(name: str, agents: Mapping[str, Collection[str]]) -> tuple[str, Collection[str]]:
+    """Return what a file is beside an index, and whose; nobody's where it is neither an index nor a backup of one."""
+    for index, those in agents.items():
+        if name in {index + suffix for suffix in _BESIDE}:
+            return "index", those
+        if names.is_index_backup(name, index):
+            return "backup", those
+    return "", ()
+
+
+def _one(agents: Collection[str]) -> str:
+    """Return the agent where there is one alone, else ""."""
+    return next(iter(agents)) if len(agents) == 1 else ""
 
 
 def _kind(name: str, index: str) -> str:
