@@ -23,7 +23,6 @@ def made(request: Request, plan: Plan, folder: str) -> Plan:
     """
     runtime = request.runtime
     ask = Export(export.checked_folder(runtime, folder, sorted(runtime.stores)))
-    export.warn_of(runtime.context, ask)
     copies: dict[tuple[str, str], Exported] = {}
     rows: list[PlannedRow] = []
     for row in plan.rows:
@@ -35,6 +34,9 @@ def made(request: Request, plan: Plan, folder: str) -> Plan:
             copies[row.agent, row.key] = done
         rows.append(row if done is None or isinstance(done, Exported) else _staying(row, done))
         runtime.context.console.watch(len(rows), len(plan.rows))
+    # Whoever is told each night of secrets that are in nothing reads no warning any more.
+    if plan.deferred or any(row.status is Status.WOULD_CLOSE for row in rows):
+        export.warn_of(runtime.context, ask)
     stays = len(plan.closing) - sum(row.status is Status.WOULD_CLOSE for row in rows)
     return plan._replace(rows=tuple(rows), kept=plan.kept + stays, copies=copies)
 

@@ -21,10 +21,14 @@ from .pruned import Part
 
 
 class _Run(NamedTuple):
-    """What is exported on the way of one cleanup, which began at a moment in seconds since 1970."""
+    """What is exported on the way of one cleanup, which began at a moment in seconds since 1970.
+
+    `ahead`: the sessions that a dry run finds no reason against.
+    """
 
     work: Work
     now: float
+    ahead: list[str]
 
 
 def made(where: Place, parts: Sequence[Part], context: Context, folder: str, now: float) -> tuple[Exported, ...]:
@@ -33,10 +37,11 @@ def made(where: Place, parts: Sequence[Part], context: Context, folder: str, now
     A dry run exports nothing, and says of what is there already. Refused for a folder that is none for this.
     """
     ask = Export(export_homes.checked_folder(where, folder))
-    export.warn_of(context, ask)
-    run = _Run(export_homes.Work(context, where, runtimes.exporting(where.runtime), ask), now)
+    run = _Run(export_homes.Work(context, where, runtimes.exporting(where.runtime), ask), now, [])
     copies: list[Exported] = []
     alone = sum(_of_home(run, part, copies) for part in parts)
+    if copies or run.ahead:
+        export.warn_of(context, ask)
     if alone:
         what = "1 file or folder that goes is" if alone == 1 else f"{alone:,} files and folders that go are"
         context.console.warn(f"{what} in no export: of no session, or not of what was said in one")
@@ -57,6 +62,8 @@ def _of_home(run: _Run, part: Part, copies: list[Exported]) -> int:
             failed[session] = done
         elif done is not None:
             copies.append(done)
+        elif work.context.options.dry_run:
+            run.ahead.append(session)
         work.context.console.watch(number + 1, len(every))
     why = {one.path: next((failed[each] for each in sessions[one.path] if each in failed), None) for one in going}
     part.refused = [_staying(run, home, one, problem) for one in going if (problem := why[one.path]) is not None]

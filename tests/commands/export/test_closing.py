@@ -99,6 +99,28 @@ def test_people_are_told_where_the_copies_are(said: Said, out: Path) -> None:
     assert "warning: secrets that were said are in what is exported\n" in result.stderr
 
 
+def warned(answer: Answer) -> bool:
+    """Tell whether anybody was told of secrets in what is exported."""
+    return any(text.startswith("secrets that were said") for text in answer.data["warnings"])
+
+
+@pytest.mark.parametrize("mode", [(), ("--dry-run",)])
+def test_of_secrets_is_told_where_there_is_a_copy_that_they_are_in(
+    said: Said, out: Path, mode: tuple[str, ...]
+) -> None:
+    assert warned(close(said, out, KEY, *mode))
+    out = out.with_name("other")
+    (out / "project-lead" / f"export-me-{said.own[:8]}").mkdir(parents=True, mode=0o700)
+    for words in ((KEY,), ("nobody",), ("nobody", "--missing-ok")):
+        assert not warned(close(said, out, *words, *mode)), words
+
+
+def test_where_nothing_goes_a_quiet_cleanup_says_nothing(said: Said, out: Path) -> None:
+    words = ("--quiet", "--export", str(out), "--older-than", "36500d")
+    assert (result := run(CleanupSessions, *words, state=said.store.state)).code == 0, result
+    assert result.stdout + result.stderr == ""
+
+
 def test_what_cannot_be_exported_stays_and_the_others_go(said: Said, out: Path) -> None:
     taken = out / "project-lead" / f"export-me-{said.own[:8]}"
     taken.mkdir(parents=True, mode=0o700)

@@ -142,6 +142,18 @@ def test_a_file_that_is_written_to_after_its_export_stays(
     assert home.has(FREE["session_json"])
 
 
+@pytest.mark.parametrize("mode", [(), ("--dry-run",)])
+def test_of_secrets_is_told_where_there_is_a_copy_that_they_are_in(
+    home: Leavings, out: Path, mode: tuple[str, ...]
+) -> None:
+    assert not any("secrets" in line for line in home.run(CleanupSessions, "--export", str(out)).data["warnings"])
+    home.lay_kind("session_json", FREE["session_json"])
+    take_name(out)
+    for folder, is_said in ((out, False), (out.with_name("other"), True)):
+        answer = home.run(CleanupSessions, "--export", str(folder), *mode)
+        assert any("secrets" in line for line in answer.data["warnings"]) is is_said, answer
+
+
 def test_a_dry_run_exports_nothing_and_says_which_names_are_taken(home: Leavings, out: Path) -> None:
     home.lay_all()
     lay_second(home)
