@@ -79,7 +79,7 @@ MUTANTS = (
     _blind("an event may have any size", _ROWS, "if isinstance(counted, int) and counted != len(line):", "if False:"),
     _blind("what is left of an export stays", _ONE, "            bundle.remove()\n", "            pass\n"),
     _blind("room is not looked for", _ONE, "if free < needed:", "if False:"),
-    _blind("a name that is taken is not looked for", _ONE, "if os.path.lexists(os.path.join(folder, name)):", "if 0:"),
+    _blind("a name that is taken is not looked for", _ONE, "if os.path.lexists(path):", "if 0:"),
     _blind("sessions may be where exports go", _WHERE, "if real == place or", "if False and"),
     _blind(
         "a stranger's link is followed", _WHERE, "if (link := trust.foreign_link(path)) is not None:", "if link := 0:"

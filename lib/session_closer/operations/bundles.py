@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 import msgspec
@@ -56,8 +56,28 @@ def export(context: Context, ask: Export, whose: Whose, given: Given) -> Exporte
 
     ChangedUnderneath where it was written to whenever it was compared.
     """
-    try:
+    with _told(ask):
         return _export(_Making(context, ask, whose, given))
+
+
+def look(ask: Export, whose: Whose, given: Given) -> None:
+    """Raise what `export` would, as far as the beginning of each part can tell; nothing is written."""
+    with _told(ask), given() as taken:
+        folder, name = parts.path(whose.agent, whose.key, whose.session_id)
+        _check_name(os.path.join(ask.folder, folder, name))
+        above = ask.folder
+        while not os.path.isdir(above):
+            above = os.path.dirname(above)
+        _check_room(ask, above, taken)
+        for stream in _wanted(ask, taken):
+            next(stream.chunks(), b"")
+
+
+@contextmanager
+def _told(ask: Export) -> Iterator[None]:
+    """Make whatever ends the export of one session an error of that session."""
+    try:
+        yield
     except TooLarge:
         assert ask.most is not None
         most = f"it has more than --max-bytes {shown_size(ask.most)}"
@@ -135,9 +155,17 @@ def _shown(whose: Whose, redactor: Redactor | None) -> Whose:
 def _make_way(making: _Making, folder: str, name: str, taken: Parts) -> None:
     """Make the folder; Refused where the name is taken, or the disk has too little room."""
     _make_folders(making.context.disk, folder)
-    if os.path.lexists(os.path.join(folder, name)):
-        raise Refused(f"{os.path.join(folder, name)} {TAKEN}", "another folder", name="exists")
-    needed = sum(stream.size for stream in _wanted(making.ask, taken)) * _ROOM + _SPARE
+    _check_name(os.path.join(folder, name))
+    _check_room(making.ask, folder, taken)
+
+
+def _check_name(path: str) -> None:
+    if os.path.lexists(path):
+        raise Refused(f"{path} {TAKEN}", "another folder", name="exists")
+
+
+def _check_room(ask: Export, folder: str, taken: Parts) -> None:
+    needed = sum(stream.size for stream in _wanted(ask, taken)) * _ROOM + _SPARE
     there = os.statvfs(folder)
     free = there.f_bavail * there.f_frsize
     if free < needed:

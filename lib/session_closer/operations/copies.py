@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 from ..core.errors import CloserError
-from ..core.export import parts
 from ..core.export.exported import Exported, mark
 from ..core.export.result import Export, Unexported
 from ..core.model import Plan, PlannedRow, Reason, Snapshot, Status
 from ..ports.store import Store
-from . import bundles, export
+from . import export
 from .request import Request
 
 _WRITTEN_TO = "it was written to after it was exported"
@@ -19,7 +16,8 @@ _WRITTEN_TO = "it was written to after it was exported"
 def made(request: Request, plan: Plan, folder: str) -> Plan:
     """Export into a folder what is about to be closed; return the plan, in which stays what could not be exported.
 
-    A dry run exports nothing, and says of what is there already. Raises Refused for a folder that is none for this.
+    A dry run exports nothing, and says what it sees that could not be. Raises Refused for a folder that is none for
+    this.
     """
     runtime = request.runtime
     ask = Export(export.checked_folder(runtime, folder, sorted(runtime.stores)))
@@ -29,7 +27,7 @@ def made(request: Request, plan: Plan, folder: str) -> Plan:
         if row.status is not Status.WOULD_CLOSE:
             rows.append(row)
             continue
-        done = _looked_at(ask, row) if request.options.dry_run else _exported(request, ask, row)
+        done = (export.seen if request.options.dry_run else export.one)(runtime, ask, _named(request, row))
         if isinstance(done, Exported):
             copies[row.agent, row.key] = done
         rows.append(row if done is None or isinstance(done, Exported) else _staying(row, done))
@@ -41,20 +39,9 @@ def made(request: Request, plan: Plan, folder: str) -> Plan:
     return plan._replace(rows=tuple(rows), kept=plan.kept + stays, copies=copies)
 
 
-def _looked_at(ask: Export, row: PlannedRow) -> Unexported | None:
-    """Return why a session is not going to be exported, as far as a look can tell."""
+def _named(request: Request, row: PlannedRow) -> export.Named:
     assert row.session is not None
-    path = os.path.join(ask.folder, *parts.path(row.agent, row.key, row.session.session_id))
-    if not os.path.lexists(path):
-        return None
-    return Unexported(row.given, row.agent, row.key, Status.REFUSED, f"{path} {bundles.TAKEN}")
-
-
-def _exported(request: Request, ask: Export, row: PlannedRow) -> Exported | Unexported:
-    runtime, session = request.runtime, row.session
-    assert session is not None
-    named = export.Named(row.given, runtime.stores[row.agent], session, runtime.snapshots[row.agent])
-    return export.one(runtime, ask, named)
+    return export.Named(row.given, request.runtime.stores[row.agent], row.session, request.runtime.snapshots[row.agent])
 
 
 def _staying(row: PlannedRow, why: Unexported) -> PlannedRow:

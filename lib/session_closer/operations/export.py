@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ from ..system import files, trust
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
 from . import absent, bundles, runtimes
-from .bundles import Whose
+from .bundles import Given, Whose
 
 _OTHER = "a folder of your own, outside of what OpenClaw keeps"
 HINT = "--redact takes out those that can be told by their form"
@@ -143,8 +143,21 @@ def _why_absent(runtime: Runtime, target: Target, snapshot: Snapshot) -> str:
 
 def one(runtime: Runtime, ask: Export, found: Named) -> Exported | Unexported:
     """Export one session; return why it was not where that cannot be done."""
+    return written(runtime.context, ask, _whose(runtime, found), found.given, _reader(found, ask))
+
+
+def seen(runtime: Runtime, ask: Export, found: Named) -> Unexported | None:
+    """Return why one session cannot be exported, as far as a look can tell."""
+    return looked(ask, _whose(runtime, found), found.given, _reader(found, ask))
+
+
+def _whose(runtime: Runtime, found: Named) -> Whose:
     store, session = found.store, found.session
-    whose = Whose(store.agent, session.key, session.session_id, runtime.task()["runtime"], store.era)
+    return Whose(store.agent, session.key, session.session_id, runtime.task()["runtime"], store.era)
+
+
+def _reader(found: Named, ask: Export) -> Given:
+    store, session = found.store, found.session
     fresh = [(session, found.snapshot)]
 
     def given() -> AbstractContextManager[Parts]:
@@ -157,23 +170,34 @@ def one(runtime: Runtime, ask: Export, found: Named) -> Exported | Unexported:
             return store.parts(there, snapshot, with_media=ask.media)
         return store.parts(*fresh.pop(), with_media=ask.media)
 
-    return written(runtime.context, ask, whose, found.given, given)
+    return given
 
 
-def written(
-    context: Context, ask: Export, whose: Whose, name: str, given: Callable[[], AbstractContextManager[Parts]]
-) -> Exported | Unexported:
+def written(context: Context, ask: Export, whose: Whose, name: str, given: Given) -> Exported | Unexported:
     """Export what `given` reads, each time anew; return why it was not where that cannot be done.
 
     `name` is what it was called by.
     """
     try:
         return bundles.export(context, ask, whose, given)
-    except ChangedUnderneath as problem:
-        return Unexported(name, whose.agent, whose.key, Status.CAME_BACK, problem.message)
     except CloserError as problem:
-        status = Status.REFUSED if isinstance(problem, Refused) else Status.FAILED
-        return Unexported(name, whose.agent, whose.key, status, problem.message)
+        return _unexported(whose, name, problem)
+
+
+def looked(ask: Export, whose: Whose, name: str, given: Given) -> Unexported | None:
+    """Return why what `given` reads cannot be exported, as far as a look can tell."""
+    try:
+        bundles.look(ask, whose, given)
+    except CloserError as problem:
+        return _unexported(whose, name, problem)
+    return None
+
+
+def _unexported(whose: Whose, name: str, problem: CloserError) -> Unexported:
+    status = Status.REFUSED if isinstance(problem, Refused) else Status.FAILED
+    if isinstance(problem, ChangedUnderneath):
+        status = Status.CAME_BACK
+    return Unexported(name, whose.agent, whose.key, status, problem.message)
 
 
 def checked_folder(runtime: Runtime, folder: str, agents: Sequence[str]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from ..ports.context import Console, Context
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
 from . import export, homes
-from .bundles import Whose
+from .bundles import Given, Whose
 
 _OTHER = "a folder of your own, outside of these homes"
 
@@ -126,12 +126,16 @@ class Work(NamedTuple):
 
         return self.written(profile.agent, given, read)
 
-    def written(
-        self, agent: str, given: str, read: Callable[[], AbstractContextManager[Parts]]
-    ) -> Exported | Unexported:
+    def written(self, agent: str, given: str, read: Given) -> Exported | Unexported:
         """Export what is read of a session of an agent; return why it was not where that cannot be done."""
-        whose = Whose(agent, given, given, self.where.runtime, self.where.runtime)
-        return export.written(self.context, self.ask, whose, given, read)
+        return export.written(self.context, self.ask, self._whose(agent, given), given, read)
+
+    def looked(self, agent: str, given: str, read: Given) -> Unexported | None:
+        """Return why what is read of a session of an agent cannot be exported, as far as a look can tell."""
+        return export.looked(self.ask, self._whose(agent, given), given, read)
+
+    def _whose(self, agent: str, given: str) -> Whose:
+        return Whose(agent, given, given, self.where.runtime, self.where.runtime)
 
     def told(self, rows: Sequence[Exported | Unexported]) -> ExportReport:
         """Return what became of all of it."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 from ..core.artifacts import Artifact
-from ..core.export import parts as names
 from ..core.export.exported import Exported
 from ..core.export.result import Export, Unexported
 from ..core.model import Reason, Status
 from ..core.report import ArtifactRow
 from ..ports.artifacts import Home, Place
 from ..ports.context import Context
-from . import bundles, export, export_homes, pruned, runtimes
+from . import export, export_homes, pruned, runtimes
 from .export_homes import Work
 from .pruned import Part
 
@@ -34,7 +32,7 @@ class _Run(NamedTuple):
 def made(where: Place, parts: Sequence[Part], context: Context, folder: str, now: float) -> tuple[Exported, ...]:
     """Export into a folder the sessions of what is about to go; what has no copy of its session stays, in `refused`.
 
-    A dry run exports nothing, and says of what is there already. Refused for a folder that is none for this.
+    A dry run exports nothing, and says what it sees that could not be. Refused for a folder that is none for this.
     """
     ask = Export(export_homes.checked_folder(where, folder))
     run = _Run(export_homes.Work(context, where, runtimes.exporting(where.runtime), ask), now, [])
@@ -57,39 +55,35 @@ def _of_home(run: _Run, part: Part, copies: list[Exported]) -> int:
     origins: set[str] = set()
     failed: dict[str, Unexported] = {}
     for number, session in enumerate(every):
-        done = _copied(work, home, session, origins)
+        done = _copied(run, home, session, origins)
         if isinstance(done, Unexported):
             failed[session] = done
         elif done is not None:
             copies.append(done)
-        elif work.context.options.dry_run:
-            run.ahead.append(session)
         work.context.console.watch(number + 1, len(every))
     why = {one.path: next((failed[each] for each in sessions[one.path] if each in failed), None) for one in going}
     part.refused = [_staying(run, home, one, problem) for one in going if (problem := why[one.path]) is not None]
     part.verdicts = part.verdicts._replace(going=tuple(each for each in part.verdicts.going if not why[each[0].path]))
-    if work.context.options.dry_run:
-        return 0
     copied = {path for origin in origins for path in (origin, *_above(origin))}
     left = (f"{home.root}/{one.path}" for one, _ in part.verdicts.going)
     # A row is below its database, of which it is in a stream.
     return sum(path not in copied and origins.isdisjoint(_above(path)) for path in left)
 
 
-def _copied(work: Work, home: Home, session: str, origins: set[str]) -> Exported | Unexported | None:
+def _copied(run: _Run, home: Home, session: str, origins: set[str]) -> Exported | Unexported | None:
     """Export a session; return what became of that, None where there is none.
 
-    `origins` gets where its streams are from. A dry run only looks whether there is something of that name already.
+    `origins` gets where its streams are from. A dry run only looks, and has None where nothing is against it.
     """
-    if work.context.options.dry_run:
-        path = os.path.join(work.ask.folder, *names.path(home.agent, session, session))
-        if not os.path.lexists(path):
-            return None
-        return Unexported(session, home.agent, session, Status.REFUSED, f"{path} {bundles.TAKEN}")
+    work = run.work
     reader = export_homes.Reader(work.exporting, home.root, session, work.context.clock)
-    done = work.written(home.agent, session, reader)
+    done = (work.looked if work.context.options.dry_run else work.written)(home.agent, session, reader)
     origins |= reader.origins
-    return None if reader.is_absent else done
+    if reader.is_absent:
+        return None
+    if done is None:
+        run.ahead.append(session)
+    return done
 
 
 def _above(path: str) -> Iterator[str]:

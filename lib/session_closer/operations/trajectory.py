@@ -41,8 +41,6 @@ def execute(
     context = Context(options, console=console or Console(), clock=clock)
     with export.looked_at(where, context, agents) as runtime:
         folder = export.checked_folder(runtime, wanted.workspace, agents)
-        context.console.warn(NO_COPY, _SECRETS)
-        export.warn_of(context, Export(folder, redact=True))
         return _perform(runtime, targets, wanted._replace(workspace=folder))
 
 
@@ -56,6 +54,9 @@ def _perform(runtime: Runtime, targets: Sequence[Target], wanted: Wanted) -> Exp
         else:
             failed.append(done)
         runtime.context.console.progress(len(made) + len(failed), len(targets))
+    if made:
+        runtime.context.console.warn(NO_COPY, _SECRETS)
+        export.warn_of(runtime.context, Export(wanted.workspace, redact=True))
     warnings = tuple(runtime.context.console.warnings)
     return ExportReport(wanted.workspace, (), tuple(failed), warnings, trajectories=tuple(made))
 

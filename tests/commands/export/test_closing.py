@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from session_closer.artifacts import streams
 from session_closer.cli.app import Command
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
@@ -294,3 +297,32 @@ def test_the_own_session_is_exported_when_its_turn_has_ended(store: Store, left:
     [copy] = out.rglob("transcript.jsonl")
     assert copy.read_bytes() == text[0]
     assert text[0].endswith(b'{"type":"custom"}\n')
+
+
+@pytest.mark.parametrize("how", ["link", "pipe"])
+def test_a_dry_run_sees_a_file_that_cannot_be_exported(store: Store, out: Path, how: str) -> None:
+    store.add((KEY, store.session("export-me")), (OTHER, store.session("other-one")))
+    path = Path(store.entries()[KEY]["sessionFile"])
+    path.unlink()
+    if how == "link":
+        path.symlink_to(store.state / "openclaw.json")
+    else:
+        os.mkfifo(path)
+    words = (KEY, OTHER, "--export", str(out))
+    ahead, done = (run_json(CloseProjectBatch, *words, *mode, state=store.state) for mode in (["--dry-run"], []))
+    assert (ahead.code, ahead.data["exported"]) == (done.code, [])
+    assert statuses(ahead)[KEY] == statuses(done)[KEY] == ("refused", "export")
+    assert [row["error"] for row in ahead.data["results"]] == [row["error"] for row in done.data["results"]]
+
+
+def test_a_dry_run_sees_a_file_that_nobody_may_read(store: Store, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> Iterator[bytes]:
+        raise PermissionError(errno.EACCES, "Permission denied", "transcript")
+        yield b""
+
+    store.add((KEY, store.session("export-me")))
+    monkeypatch.setattr(streams, "chunks", denied)
+    answers = [
+        run_json(CloseProjectBatch, KEY, "--export", str(out), *mode, state=store.state) for mode in (["--dry-run"], [])
+    ]
+    assert [(answer.code, statuses(answer)) for answer in answers] == [(3, {KEY: ("refused", "export")})] * 2

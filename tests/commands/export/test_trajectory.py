@@ -124,6 +124,7 @@ def test_a_session_that_is_not_there_is_not_asked_for(said: Said, workspace: Pat
     answer = asked(said, workspace, "nowhere", KEY)
     assert (answer.code, len(answer.data["trajectories"])) == (1, 1)
     assert [row["status"] for row in answer.data["failed"]] == ["not_found"]
+    assert asked(said, workspace, "nowhere").data["warnings"] == []
     assert len(openclaw.calls(WORD)) == 1
 
 

@@ -169,6 +169,16 @@ def test_a_dry_run_exports_nothing_and_says_which_names_are_taken(home: Leavings
     assert home.tree() == before
 
 
+def test_a_dry_run_sees_rows_that_cannot_be_read(home: Leavings, out: Path) -> None:
+    home.lay_all()
+    home._insert("messages", session_id=OVER, role="user", content="?", timestamp=home.now - 60 * DAY)
+    home.database.execute("update messages set content = cast(x'ff' as text) where session_id = ?", (OVER,))
+    ahead, done = (home.run(CleanupSessions, "--export", str(out), *mode) for mode in (["--dry-run"], []))
+    assert (ahead.code, by_status(ahead)["refused"]) == (1, OF_SESSION)
+    assert (done.code, by_status(done)["refused"]) == (1, OF_SESSION)
+    assert ahead.data["warnings"] == done.data["warnings"]
+
+
 def test_more_than_may_go_is_refused_ahead_of_any_export(home: Leavings, out: Path) -> None:
     home.lay_all()
     answer = home.run(CleanupSessions, "--export", str(out), "--max", "1")
