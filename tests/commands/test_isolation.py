@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 from session_closer.cli.commands.close_project import CloseProject
-from session_closer.core.model import Life
+from session_closer.core.status import Life
 from session_closer.openclaw.environment import state_dir_of
 from session_closer.openclaw.gateway.find import find
 from session_closer.openclaw.home import Home

@@ -15,8 +15,8 @@ from contract.toy_home import BUSY, DAY, place
 from faults.homes import changed, used, used_1, used_2
 from session_closer.core import retention
 from session_closer.core.listed import Sought
-from session_closer.core.model import Status
 from session_closer.core.report import Report
+from session_closer.core.status import Status
 from session_closer.core.wish import Options
 from session_closer.hermes import entrance
 from session_closer.journal.record import HOME, PLANNED, ArtifactRecord, Damaged, StoreRecord

@@ -14,8 +14,9 @@ from session_closer.core import planning
 from session_closer.core.errors import Refused
 from session_closer.core.export.parts import ENTRY, TRANSCRIPT
 from session_closer.core.keys import target
-from session_closer.core.model import PlannedRow, Route, Status
+from session_closer.core.model import PlannedRow
 from session_closer.core.planning import Choices
+from session_closer.core.status import Route, Status
 from session_closer.journal import receipts
 from session_closer.journal.journal import Journal
 from session_closer.journal.record import RunRecord, with_store

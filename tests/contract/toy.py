@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from session_closer.artifacts import engine
 from session_closer.core.durable import SESSIONS
-from session_closer.core.model import PlannedRow, Session, Snapshot, Status, Traits
+from session_closer.core.model import PlannedRow, Session, Snapshot, Traits
+from session_closer.core.status import Status
 from session_closer.journal.record import PLANNED, SessionRecord, StoreRecord
 from session_closer.journal.source import Chosen, ChosenSession
 from session_closer.ports.share import Share

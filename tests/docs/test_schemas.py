@@ -18,7 +18,7 @@ from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core.errors import ExitCode
 from session_closer.core.findings import Action
-from session_closer.core.model import Life, Reason, Route, Status
+from session_closer.core.status import Life, Reason, Route, Status
 from session_closer.core.words import Kind
 from session_closer.render.effects import KINDS
 from support import documents

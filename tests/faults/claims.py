@@ -13,7 +13,7 @@ from faults.injection import At, Counting, kill
 from faults.oracle import Written, violations
 from faults.scenarios import SCENARIOS, Scenario, in_json
 from faults.sweep import Bench
-from session_closer.core.model import Status
+from session_closer.core.status import Status
 from session_closer.core.wish import Options
 from session_closer.journal import journal
 from session_closer.openclaw.home import Home

@@ -16,8 +16,8 @@ from faults.injection import Counting, in_child
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.core import keys
 from session_closer.core.ending import exit_code
-from session_closer.core.model import Status
 from session_closer.core.report import Report
+from session_closer.core.status import Status
 from session_closer.core.wish import Options, Wish
 from session_closer.journal.written import read_record
 from session_closer.openclaw.gateway.link import SocketLink

@@ -19,7 +19,7 @@ from faults.oracle import Written, backups, look, violations
 from faults.scenarios import Scenario, batch, in_json
 from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError
-from session_closer.core.model import Status
+from session_closer.core.status import Status
 from session_closer.system.disk import Disk
 
 

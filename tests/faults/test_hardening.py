@@ -20,8 +20,9 @@ from session_closer.core.budget import HashBudget
 from session_closer.core.durable import SESSIONS
 from session_closer.core.ending import exit_code
 from session_closer.core.errors import Refused
-from session_closer.core.model import PlannedRow, Status
+from session_closer.core.model import PlannedRow
 from session_closer.core.report import Report
+from session_closer.core.status import Status
 from session_closer.core.wish import Options, Wish
 from session_closer.journal import history
 from session_closer.journal.record import SessionRecord, StoreRecord

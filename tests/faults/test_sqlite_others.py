@@ -26,7 +26,7 @@ from faults.databases import (
 )
 from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError, Refused
-from session_closer.core.model import Status
+from session_closer.core.status import Status
 from session_closer.journal.written import read_record
 from session_closer.system.clock import Clock
 from support.clock import handed

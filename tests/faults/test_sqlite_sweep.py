@@ -33,7 +33,7 @@ from faults.databases import (
     violations,
 )
 from session_closer.core.ending import exit_code
-from session_closer.core.model import Status
+from session_closer.core.status import Status
 from session_closer.journal.written import read_record
 from session_closer.openclaw.gateway.link import SocketLink
 from session_closer.system.disk import Disk

@@ -12,7 +12,7 @@ from faults.oracle import World, violations
 from faults.scenarios import CLOSING, SCENARIOS, Scenario, batch
 from faults.sweep import Bench, fresh, killed_at
 from session_closer.core.ending import exit_code
-from session_closer.core.model import Status
+from session_closer.core.status import Status
 from support.shares import Share
 
 

@@ -20,9 +20,9 @@ from faults.oracle import ARCHIVE, BESIDE, World, look
 from session_closer.core import fileplan, keys, names
 from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError
-from session_closer.core.model import Status
 from session_closer.core.policy import DAY, Policy, Rules
 from session_closer.core.report import Report
+from session_closer.core.status import Status
 from session_closer.core.wish import Options, Wish
 from session_closer.core.words import Kind
 from session_closer.journal.written import read_record

@@ -18,8 +18,8 @@ from faults.databases import ERRORS, FINE, PUT_AWAY, TARGETS, Lab, Scene, left_h
 from faults.injection import At, fail_at, in_child, interrupt_at
 from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError
-from session_closer.core.model import Status
 from session_closer.core.report import Report
+from session_closer.core.status import Status
 from session_closer.system.disk import Disk
 from support.clock import Brisk, handed
 from support.gateway import stub_gateway

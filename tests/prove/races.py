@@ -20,8 +20,8 @@ from faults.sweep import Bench
 from session_closer.core import keys
 from session_closer.core.ending import exit_code
 from session_closer.core.errors import CloserError
-from session_closer.core.model import Status
 from session_closer.core.report import Report
+from session_closer.core.status import Status
 from session_closer.core.wish import Options, Wish
 from session_closer.openclaw.home import Home
 from session_closer.operations.close import execute

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from session_closer.core import keys
 from session_closer.core.ending import exit_code
-from session_closer.core.model import Status
 from session_closer.core.policy import Policy, Rules
 from session_closer.core.report import Report
+from session_closer.core.status import Status
 from session_closer.core.wish import Options, Wish
 from session_closer.journal import clocks, history
 from session_closer.openclaw.home import Home

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from session_closer.core.model import Life
+from session_closer.core.status import Life
 from session_closer.openclaw.gateway.client import archive, rounds
 from session_closer.openclaw.gateway.connection import Gateway
 from session_closer.openclaw.gateway.find import Found

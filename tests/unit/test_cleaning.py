@@ -15,8 +15,9 @@ from session_closer.core.errors import UsageProblem
 from session_closer.core.findings import Action, Findings
 from session_closer.core.keys import Target
 from session_closer.core.kinds import is_peer_direct, kind
-from session_closer.core.model import GatewayView, Life, Session, Snapshot
+from session_closer.core.model import GatewayView, Session, Snapshot
 from session_closer.core.policy import DEFAULT, Policy, Rules, as_toml, from_toml, stale_rule
+from session_closer.core.status import Life
 from session_closer.core.words import DURABLE, STALE_KINDS, Kind
 from session_closer.openclaw import maintenance
 from session_closer.openclaw.files.store import TRAITS as IN_FILES

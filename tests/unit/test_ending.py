@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from session_closer.core.ending import exit_code
 from session_closer.core.errors import ExitCode
-from session_closer.core.model import Status
 from session_closer.core.report import Outcome, Remainder, Report
+from session_closer.core.status import Status
 
 REFUSED = Outcome("a", "lead", "agent:lead:a", Status.REFUSED)
 

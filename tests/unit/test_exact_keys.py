@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from session_closer.core import escape, keys, planning
 from session_closer.core.keys import Target
-from session_closer.core.model import GatewayView, Life, Plan, Reason, Route, Session, Snapshot, Status
+from session_closer.core.model import GatewayView, Plan, Session, Snapshot
 from session_closer.core.planning import Choices
+from session_closer.core.status import Life, Reason, Route, Status
 from session_closer.openclaw.files import store as in_files
 from session_closer.openclaw.sqlite import store as in_a_database
 

@@ -12,7 +12,8 @@ from session_closer.artifacts import measuring
 from session_closer.artifacts.measuring import Hash
 from session_closer.core.budget import HashBudget
 from session_closer.core.durable import Move
-from session_closer.core.model import PlannedRow, Route, Status
+from session_closer.core.model import PlannedRow
+from session_closer.core.status import Route, Status
 from session_closer.journal.record import SessionRecord
 from session_closer.openclaw.files import share
 from session_closer.openclaw.files.share import FileShare

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import websockets.sync.client
-from session_closer.core.model import Life
+from session_closer.core.status import Life
 from session_closer.openclaw.gateway import client, connection
 from session_closer.openclaw.gateway.find import Found
 from session_closer.openclaw.gateway.link import CallRefused, LinkLost, LinkRefused, SocketLink

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from session_closer.core.errors import Busy
-from session_closer.core.model import Life
+from session_closer.core.status import Life
 from session_closer.openclaw import lockfile
 from session_closer.openclaw.files.lock import reclaimable, store_lock
 from session_closer.openclaw.gateway.find import find

@@ -6,7 +6,7 @@ from collections import defaultdict
 from itertools import product
 
 from session_closer.core.durable import SESSIONS, Move
-from session_closer.core.model import PUT_AWAY
+from session_closer.core.status import PUT_AWAY
 from session_closer.journal import receipts
 from session_closer.journal.record import SessionRecord, StoreRecord
 from session_closer.journal.source import Chosen, Lots, Source

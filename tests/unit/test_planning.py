@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from session_closer.core import keys, names, planning
 from session_closer.core.claims import Claims
 from session_closer.core.durable import Move
-from session_closer.core.model import GatewayView, Life, Plan, PlannedRow, Reason, Route, Session, Snapshot, Status
+from session_closer.core.model import GatewayView, Plan, PlannedRow, Session, Snapshot
 from session_closer.core.planning import Choices
+from session_closer.core.status import Life, Reason, Route, Status
 from session_closer.core.transcripts import is_running
 
 STAMP = "2026-11-21T00-41-24.769Z"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from session_closer.core.artifacts import Artifact, KindRule, Limits, Verdicts
-from session_closer.core.model import Status
 from session_closer.core.report import ArtifactRow, Remainder
+from session_closer.core.status import Status
 from session_closer.core.wish import Options
 from session_closer.journal.record import HOME, StoreRecord
 from session_closer.operations import pruned

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from session_closer.core import names, planning
 from session_closer.core.durable import SESSIONS, Move
 from session_closer.core.effects import Effect
-from session_closer.core.model import GatewayView, PlannedRow, Snapshot, Status
+from session_closer.core.model import GatewayView, PlannedRow, Snapshot
 from session_closer.core.planning import Choices
 from session_closer.core.report import Outcome
+from session_closer.core.status import Status
 from session_closer.journal.codec import check, decode, encode, scan
 from session_closer.journal.record import (
     By,

@@ -12,8 +12,8 @@ from session_closer.core.actions import How
 from session_closer.core.durable import SESSIONS, Move
 from session_closer.core.effects import Effect, Lost
 from session_closer.core.errors import StorageFailed
-from session_closer.core.model import Status
 from session_closer.core.report import Outcome, total
+from session_closer.core.status import Status
 from session_closer.journal.record import Mode, Off, SessionRecord, StoreRecord
 from session_closer.journal.source import Chosen, ChosenSession, Source
 from session_closer.ports.undo import Item, Returns, recorded_item

@@ -11,9 +11,10 @@ from session_closer.core.budget import HashBudget
 from session_closer.core.durable import Move
 from session_closer.core.effects import Attached
 from session_closer.core.errors import StorageFailed
-from session_closer.core.model import PlannedRow, Route, Session, Status, Traits
+from session_closer.core.model import PlannedRow, Session, Traits
 from session_closer.core.report import Outcome, Remainder
 from session_closer.core.results import Results
+from session_closer.core.status import Route, Status
 from session_closer.journal.record import SessionRecord, StoreRecord
 from session_closer.ports.share import Share
 from session_closer.ports.store import Store

@@ -17,11 +17,12 @@ from session_closer.core.claims import Claims
 from session_closer.core.export.exported import Exported
 from session_closer.core.fileplan import FilePlan
 from session_closer.core.keys import Target
-from session_closer.core.model import GatewayView, Life, Plan, PlannedRow, Route, Session, Snapshot, Status, Traits
+from session_closer.core.model import GatewayView, Plan, PlannedRow, Session, Snapshot, Traits
 from session_closer.core.planning import Choices
 from session_closer.core.policy import Policy, Rules
 from session_closer.core.report import Outcome, Report
 from session_closer.core.selection import Match
+from session_closer.core.status import Life, Route, Status
 from session_closer.core.wanted import Wanted
 from session_closer.core.words import Kind, Sort
 from session_closer.openclaw.attached.words import words

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from session_closer.core.effects import Lost
-from session_closer.core.model import Status
 from session_closer.core.report import Outcome, Report
+from session_closer.core.status import Status
 from session_closer.render import text
 from session_closer.render.grid import Grid
 

@@ -60,7 +60,7 @@ class PlanPaged(Paged):
         """Return a report once its page is written, with the path of that; `place` gives the state directory."""
         if self.page is None or (found.error is not None and not (found.results or found.artifacts)):
             return found
-        from ..core.model import Status
+        from ..core.status import Status
         from ..render import pages
 
         if found.artifacts is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from .model import Status
 from .report import total
+from .status import Status
 
 if TYPE_CHECKING:
     from .report import ArtifactRow, Outcome, Remainder

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from . import keys, planning
 from .escape import plain
-from .model import GOING, PlannedRow, Reason, Session, Snapshot, Status
+from .model import PlannedRow, Session, Snapshot
+from .status import GOING, Reason, Status
 
 # A parent that was closed before has left its children behind.
 _GONE = GOING | {Status.ALREADY_CLOSED}

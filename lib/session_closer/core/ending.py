@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from .errors import ExitCode
-from .model import CHANGED, FINE, Status
+from .status import CHANGED, FINE, Status
 
 if TYPE_CHECKING:
     from .report import ArtifactRow, Outcome, Report

@@ -9,7 +9,8 @@ from . import names, transcripts
 from .claims import Claims, user_of
 from .durable import Move
 from .escape import quoted
-from .model import GatewayView, Life, PlannedRow, Session, Snapshot
+from .model import GatewayView, PlannedRow, Session, Snapshot
+from .status import Life
 
 
 class FilePlan(NamedTuple):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from . import durations
 from .findings import Action, Chores
-from .model import Reason, Status
 from .report import Outcome, Why
+from .status import Reason, Status
 
 
 def refused(agent: str, chores: Chores) -> Outcome:

@@ -10,8 +10,9 @@ from . import durations, kinds, planning, selection
 from .details import NOTHING, Details
 from .escape import quoted
 from .keys import Target
-from .model import GatewayView, Plan, PlannedRow, Reason, Session, Snapshot, Status
+from .model import GatewayView, Plan, PlannedRow, Session, Snapshot
 from .protection import protection
+from .status import Reason, Status
 from .transcripts import is_running
 from .words import Kind
 

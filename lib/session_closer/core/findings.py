@@ -10,8 +10,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from .value import Value
-
 if TYPE_CHECKING:
     from .words import Kind
 
@@ -33,7 +31,7 @@ class Action(StrEnum):
 FREEING = frozenset({Action.EXPIRE_ARCHIVE, Action.FREE})
 
 
-class Verdict(Value, frozen=True):
+class Verdict(NamedTuple):
     """Why one row goes; `age` in seconds, None where it is unknown."""
 
     action: Action

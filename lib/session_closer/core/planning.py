@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import escape, fileplan, keys, kinds, transcripts
 from .escape import quoted
-from .model import GatewayView, Plan, PlannedRow, Reason, Route, Session, Snapshot, Status
+from .model import GatewayView, Plan, PlannedRow, Session, Snapshot
 from .protection import PINNED, protection
 from .routes import deletable, route
+from .status import Reason, Route, Status
 from .words import Kind
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .model import Life, Reason, Route, Status
+from .status import Life, Reason, Route, Status
 
 if TYPE_CHECKING:
     from .effects import Effect, Lost

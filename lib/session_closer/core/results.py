@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from . import names
-from .model import Status
+from .status import Status
 
 if TYPE_CHECKING:
     from .durable import Move

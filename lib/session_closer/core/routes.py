@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from . import keys
-from .model import GatewayView, Route, Session, Snapshot
+from .model import GatewayView, Session, Snapshot
+from .status import Route
 
 
 def route(session: Session, snapshot: Snapshot, view: GatewayView, via: str, alike: Collection[str] = ()) -> Route:

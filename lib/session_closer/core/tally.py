@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from .findings import FREEING, Action, Findings, Verdict, weight
 from .kinds import openclaw_deletes
-from .model import Status, Traits
+from .model import Traits
 from .report import Outcome, Why
+from .status import Status
 
 if TYPE_CHECKING:
     from .policy import Policy

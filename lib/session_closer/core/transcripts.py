@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from . import names
-from .model import GatewayView, Life, Session, Snapshot
+from .model import GatewayView, Session, Snapshot
+from .status import Life
 
 
 def of(session: Session, snapshot: Snapshot) -> list[str]:

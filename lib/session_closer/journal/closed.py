@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..core.model import PUT_AWAY
+from ..core.status import PUT_AWAY
 from .history import all_records, is_left, named_records
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from ..core import names
 from ..core.errors import Refused, UsageProblem
 from ..core.escape import quoted
-from ..core.model import PUT_AWAY
 from ..core.shown import ReceiptRow
+from ..core.status import PUT_AWAY
 from . import history, receipts, runs
 from .codec import decode
 from .record import ArtifactRecord, Damaged, RunRecord, StoreRecord

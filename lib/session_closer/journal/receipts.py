@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from ..core import escape, ids, keys, names
 from ..core.errors import Busy, Ours, Refused
-from ..core.model import PUT_AWAY, Status
 from ..core.shown import ReceiptRow
+from ..core.status import PUT_AWAY, Status
 from . import history, runs
 from .codec import decode
 from .record import Damaged, RunRecord, StoreRecord

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import NamedTuple
 
-from ..core.model import PUT_AWAY
 from ..core.shown import ReceiptRow
+from ..core.status import PUT_AWAY
 from . import history, stores
 from .codec import decode
 from .record import Damaged, RunRecord, SessionRecord, StoreRecord

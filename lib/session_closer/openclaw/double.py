@@ -10,7 +10,8 @@ from ..core import names
 from ..core.durable import Move
 from ..core.errors import UsageProblem
 from ..core.findings import Chores
-from ..core.model import GOING, Plan, PlannedRow, Route, Status
+from ..core.model import Plan, PlannedRow
+from ..core.status import GOING, Route, Status
 from ..ports.runtime import Double
 from .files.store import FileStore, read_index
 from .home import Home

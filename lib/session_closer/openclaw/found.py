@@ -12,8 +12,8 @@ from typing import NamedTuple
 from ..core import escape, names
 from ..core.durable import Move
 from ..core.errors import CloserError, Ours, Refused
-from ..core.model import PUT_AWAY, Status
 from ..core.shown import Found
+from ..core.status import PUT_AWAY, Status
 from ..journal import history
 from ..journal.codec import scan
 from ..journal.record import Damaged, RunRecord, SessionRecord

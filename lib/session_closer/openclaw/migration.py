@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from ..core.errors import Refused
-from ..core.model import Life
+from ..core.status import Life
 from ..ports.readable import Readable
 from ..system import files
 from .gateway.command import VERSION, OpenClaw

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..core import keys, lazy
 from ..core.errors import CloserError, Refused, UnknownAgent
-from ..core.model import Life, Snapshot
+from ..core.model import Snapshot
+from ..core.status import Life
 from ..ports.runtime import Part
 from ..system import files
 from . import migration, owner, registers, roster, stores

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..core.actions import How
 from ..core.errors import CloserError, GatewayNeeded, Refused
-from ..core.model import Life, Route
+from ..core.status import Life, Route
 from ..system import flock
 from . import migration
 

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import CloserError
-from ..core.model import GOING, Going, Plan, Snapshot
+from ..core.model import Going, Plan, Snapshot
+from ..core.status import GOING
 from . import access, owner, refusals, registers, stores, writable
 from .files.port import Files
 from .gateway import connection

@@ -10,8 +10,9 @@ from ..ports.gateway import Interlude
 from .gateway import client, connection
 
 if TYPE_CHECKING:
-    from ..core.model import GatewayView, Life
+    from ..core.model import GatewayView
     from ..core.report import GatewayResult, RestartResult
+    from ..core.status import Life
     from .installation import Installation
 
 

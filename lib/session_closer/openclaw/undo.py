@@ -14,7 +14,7 @@ from ..core.actions import How
 from ..core.claims import Claims
 from ..core.durable import Move
 from ..core.errors import Refused
-from ..core.model import Status
+from ..core.status import Status
 from ..journal import history
 from ..journal.checks import raw_entry
 from ..journal.record import SessionRecord, StoreRecord

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from ..core.errors import CloserError
-from ..core.model import Status
 from ..core.report import Report, RestartResult
+from ..core.status import Status
 from ..journal.record import RestartRecord, StoreRecord
 from ..journal.stopped import STOPPING, stopped
 from ..ports.gateway import Interlude

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from ..artifacts.aside import Aside
 from ..artifacts.engine import Became
 from ..core.errors import CloserError, Ours, Refused
-from ..core.model import Status
 from ..core.report import ArtifactRow, Report, StoreResult
+from ..core.status import Status
 from ..core.wish import Options
 from ..journal import receipts as journal
 from ..journal.record import HOME, PLANNED, ArtifactRecord, Damaged, StoreRecord

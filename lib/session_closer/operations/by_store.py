@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import names
 from ..core.ending import is_fine
-from ..core.model import GatewayView, Going, Life, Plan, PlannedRow, Route, Snapshot, Status
+from ..core.model import GatewayView, Going, Plan, PlannedRow, Snapshot
+from ..core.status import Life, Route, Status
 from . import summary
 from .decide import decide_again, decide_ahead
 from .look import measured, planned_sizes, read

@@ -8,9 +8,10 @@ from ..core import children, kinds, planning
 from ..core.children import Child
 from ..core.errors import CloserError
 from ..core.keys import Target
-from ..core.model import Plan, PlannedRow, Reason, Session, Snapshot, Status
+from ..core.model import Plan, PlannedRow, Session, Snapshot
 from ..core.planning import Choices
 from ..core.protection import protection
+from ..core.status import Reason, Status
 from ..core.transcripts import is_running
 from ..journal import closed
 from ..ports.share import Share

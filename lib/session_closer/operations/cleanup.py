@@ -11,7 +11,7 @@ from ..core import fileplan, filerows, names
 from ..core.claims import user_of
 from ..core.durable import SESSIONS, Move
 from ..core.findings import Chores
-from ..core.model import Status
+from ..core.status import Status
 from ..journal.record import StoreRecord
 from ..ports.readable import Readable
 from ..ports.share import Share

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import cache
 
 from ..core.keys import Target
-from ..core.model import Status
 from ..core.report import Outcome
+from ..core.status import Status
 from ..core.wish import Wish
 from ..journal import receipts
 from ..journal.source import ChosenSession, Source

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..core.errors import CloserError
 from ..core.export.exported import Exported, mark
 from ..core.export.result import Export, Unexported
-from ..core.model import Plan, PlannedRow, Reason, Snapshot, Status
+from ..core.model import Plan, PlannedRow, Snapshot
+from ..core.status import Reason, Status
 from ..ports.store import Store
 from . import export
 from .request import Request

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from ..core import durations, planning
 from ..core.escape import plain
 from ..core.findings import FREEING, Action, Doubt, Findings
-from ..core.model import Going, Plan, PlannedRow, Reason, Session, Snapshot, Status
+from ..core.model import Going, Plan, PlannedRow, Session, Snapshot
 from ..core.planning import Choices
+from ..core.status import Reason, Status
 from ..core.words import AUTOMATION, Kind
 from ..journal import clocks, closed, history
 

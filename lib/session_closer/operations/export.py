@@ -15,7 +15,8 @@ from ..core.export.exported import Exported
 from ..core.export.parts import Parts
 from ..core.export.result import Export, ExportReport, Unexported
 from ..core.keys import Target, slip
-from ..core.model import PlannedRow, Session, Snapshot, Status
+from ..core.model import PlannedRow, Session, Snapshot
+from ..core.status import Status
 from ..core.wish import Options
 from ..journal import closed, history
 from ..journal.stopped import storage

@@ -10,7 +10,7 @@ from ..core.errors import Ours, Refused
 from ..core.export.exported import Exported
 from ..core.export.parts import Parts
 from ..core.export.result import Export, ExportReport, Unexported
-from ..core.model import Status
+from ..core.status import Status
 from ..core.wish import Options
 from ..journal import receipts
 from ..journal.source import ChosenSession, Origin, Source

@@ -12,7 +12,7 @@ from ..core.errors import CloserError, Refused
 from ..core.export.exported import Exported
 from ..core.export.parts import Parts
 from ..core.export.result import Export, ExportReport, Unexported
-from ..core.model import Status
+from ..core.status import Status
 from ..core.wish import Options
 from ..journal.stopped import storage
 from ..ports.artifacts import Away, Exporting, Place, Profile

@@ -11,7 +11,7 @@ from ..core.artifacts import ROW
 from ..core.errors import Ours, Refused
 from ..core.export.exported import Exported
 from ..core.export.result import Export, ExportReport, Unexported
-from ..core.model import Status
+from ..core.status import Status
 from ..core.wish import Options
 from ..journal.record import ArtifactRecord
 from ..journal.source import Source

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from ..core.errors import CloserError
-from ..core.model import Status
 from ..core.report import Outcome, Report, RestartResult, StoreResult
+from ..core.status import Status
 from ..journal.record import StoreRecord
 from ..journal.source import Chosen
 from ..ports.share import Share

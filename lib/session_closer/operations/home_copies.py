@@ -9,8 +9,8 @@ from typing import NamedTuple
 from ..core.artifacts import Artifact
 from ..core.export.exported import Exported
 from ..core.export.result import Export, Unexported
-from ..core.model import Reason, Status
 from ..core.report import ArtifactRow
+from ..core.status import Reason, Status
 from ..ports.artifacts import Home, Place
 from ..ports.context import Context
 from . import export, export_homes, pruned, runtimes

@@ -8,7 +8,8 @@ from itertools import chain
 
 from ..core import names
 from ..core.errors import CloserError
-from ..core.model import Plan, Route
+from ..core.model import Plan
+from ..core.status import Route
 from .request import Look, Request
 
 

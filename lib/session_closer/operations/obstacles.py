@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..core import escape, keys
 from ..core.errors import CloserError, Refused
-from ..core.model import Plan, PlannedRow, Status
+from ..core.model import Plan, PlannedRow
+from ..core.status import Status
 from ..journal import history
 from .request import Look, Request
 

@@ -9,8 +9,8 @@ from ..core import artifacts
 from ..core.artifacts import Limits
 from ..core.errors import CloserError, Refused
 from ..core.findings import Doubt
-from ..core.model import Status
 from ..core.report import Report
+from ..core.status import Status
 from ..core.wish import Options
 from ..journal import clocks, history
 from ..journal.stopped import storage

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..core import artifacts
 from ..core.artifacts import Artifact, Limits, Verdicts
 from ..core.errors import CloserError
-from ..core.model import FINE, Status
 from ..core.report import ArtifactRow, Remainder, StoreResult
 from ..core.shown import Totals
+from ..core.status import FINE, Status
 from ..core.wish import Options
 from . import home_folders
 

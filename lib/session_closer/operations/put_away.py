@@ -11,7 +11,7 @@ from ..artifacts.aside import Aside
 from ..artifacts.engine import Became
 from ..core.artifacts import ELSEWHERE, Artifact
 from ..core.errors import CloserError, Refused, StorageFailed
-from ..core.model import Status
+from ..core.status import Status
 from ..core.wish import Options
 from ..journal.record import HOME, ArtifactRecord, StoreRecord
 from ..journal.stopped import STOPPING, stopped

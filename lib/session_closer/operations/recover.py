@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..core.errors import CloserError
-from ..core.model import PUT_AWAY, Life, Status
+from ..core.status import PUT_AWAY, Life, Status
 from ..journal import history
 from ..journal.codec import scan
 from ..journal.history import damaged, folders, named_records, open_runs, receipt_path

@@ -9,9 +9,10 @@ from ..core import durations
 from ..core.ending import is_fine
 from ..core.errors import ChangedUnderneath, Refused, UsageProblem
 from ..core.escape import plain
-from ..core.model import Going, Plan, Session, Status
+from ..core.model import Going, Plan, Session
 from ..core.report import Report
 from ..core.shown import Rehearsal
+from ..core.status import Status
 from ..core.wish import Options
 from ..journal import history
 from ..ports.context import Console, Context

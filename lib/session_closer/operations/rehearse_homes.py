@@ -13,9 +13,9 @@ from ..core.ending import is_fine
 from ..core.errors import UsageProblem
 from ..core.escape import plain
 from ..core.listed import Held, SessionLine, Use
-from ..core.model import Status
 from ..core.report import ArtifactRow, Report
 from ..core.shown import Rehearsal
+from ..core.status import Status
 from ..core.wish import Options
 from ..journal.stopped import storage
 from ..ports.artifacts import Disposal, Home, Place, Profile, Stowage

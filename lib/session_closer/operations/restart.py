@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..core.model import Life, Route
 from ..core.report import RestartResult
+from ..core.status import Life, Route
 from ..journal.record import RestartRecord
 from ..system import processes
 

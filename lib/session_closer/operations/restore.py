@@ -8,8 +8,8 @@ from functools import partial
 from typing import NamedTuple
 
 from ..core.errors import Busy, CloserError, Refused, UsageProblem
-from ..core.model import Status
 from ..core.report import Outcome, Report
+from ..core.status import Status
 from ..core.wish import Options, Wish
 from ..journal import history, receipts
 from ..journal.source import Chosen, Source

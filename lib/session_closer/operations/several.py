@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from ..core.ending import Row
 from ..core.errors import CloserError, Interrupted
-from ..core.model import Status
 from ..core.report import Report, RestartResult, together
+from ..core.status import Status
 from ..core.wish import Options
 from ..journal import history, named
 from ..journal.named import Named

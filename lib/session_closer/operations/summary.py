@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..core import filerows
 from ..core.actions import CHILD
 from ..core.ending import is_fine, shown_rows
-from ..core.model import CHANGED, FINE, GOING, Plan, PlannedRow, Reason, Status, Traits
+from ..core.model import Plan, PlannedRow, Traits
 from ..core.report import Outcome, Remainder, Report, RestartResult, StoreResult, together
+from ..core.status import CHANGED, FINE, GOING, Reason, Status
 from ..journal.record import Ended
 from . import weights
 

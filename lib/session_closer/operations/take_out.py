@@ -10,8 +10,9 @@ from itertools import chain
 
 from ..core import names
 from ..core.errors import CloserError, GatewayNeeded
-from ..core.model import GOING, Plan, PlannedRow, Route, Status
+from ..core.model import Plan, PlannedRow
 from ..core.report import Report, RestartResult
+from ..core.status import GOING, Route, Status
 from ..journal.record import StoreRecord
 from ..ports.share import Share
 from ..ports.store import Store

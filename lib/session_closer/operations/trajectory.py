@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..core.errors import CloserError, Refused
 from ..core.export.result import Export, ExportReport, Trajectory, Unexported
 from ..core.keys import Target
-from ..core.model import Status
+from ..core.status import Status
 from ..core.wish import Options
 from ..ports.context import Console, Context
 from ..ports.runtime import Place, Runtime

@@ -6,8 +6,9 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
-from ..core.model import PlannedRow, Status
+from ..core.model import PlannedRow
 from ..core.report import Outcome
+from ..core.status import Status
 from ..ports.readable import Readable
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..core.errors import Busy, CloserError
 from ..core.keys import Target
-from ..core.model import Life, Reason, Route, Status
 from ..core.report import Outcome, Report, RestartResult
+from ..core.status import Life, Reason, Route, Status
 from ..core.wish import Options, Wish
 from ..journal.journal import Journal
 from ..journal.record import Ended, RestartRecord, RunRecord, StoreRecord

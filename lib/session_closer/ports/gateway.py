@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ..core.model import GatewayView, Life
+    from ..core.model import GatewayView
     from ..core.report import GatewayResult, RestartResult
+    from ..core.status import Life
 
 
 class Interlude:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..core import names
 from ..core.errors import StorageFailed
-from ..core.model import PUT_AWAY, PlannedRow, Reason, Route, Status
+from ..core.model import PlannedRow
 from ..core.report import Outcome, Remainder
 from ..core.results import Results
+from ..core.status import PUT_AWAY, Reason, Route, Status
 from ..system.clock import REAL, Clock
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..core.actions import How
 from ..core.effects import Effect, Lost, lost
 from ..core.errors import StorageFailed
-from ..core.model import Status
 from ..core.report import Outcome, Remainder, together, total
+from ..core.status import Status
 from ..core.value import Value
 from ..journal.source import ChosenSession, Span
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..core import durations
 from ..core.ending import is_fine
 from ..core.escape import plain
-from ..core.model import Status
+from ..core.status import Status
 from . import amounts
 from .grid import Block, Grid, GridRow, Tone
 

@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.model import FINE, Status
 from ..core.report import Outcome
+from ..core.status import FINE, Status
 
 # Of a whole document, encoded, with the end of its line.
 MOST_BYTES = 32 * 1024

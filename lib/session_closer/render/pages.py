@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..core import durations
 from ..core.ending import is_fine
-from ..core.model import CHANGED, Status
+from ..core.status import CHANGED, Status
 from .page import Bar, Cell, Chart, Column, Line, Page
 from .rehearsal import lines as rehearsed
 

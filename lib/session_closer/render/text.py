@@ -10,7 +10,7 @@ from ..core import durations
 from ..core.actions import CHILD, KEPT
 from ..core.ending import is_fine
 from ..core.escape import plain
-from ..core.model import Life, Status
+from ..core.status import Life, Status
 from . import amounts, artifacts, effects, rehearsal, runs, table
 from .grid import Block, Grid, GridRow, Tone
 

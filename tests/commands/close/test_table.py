@@ -427,7 +427,7 @@ def test_target(
 
 
 def _no_gateway(home: Any) -> Any:
-    from session_closer.core.model import Life
+    from session_closer.core.status import Life
     from session_closer.openclaw.gateway.find import Found
 
     return Found(Life.DOWN)

@@ -16,9 +16,10 @@ from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core import amounts, durations
 from session_closer.core.amounts import Amount
 from session_closer.core.durable import Move
-from session_closer.core.model import PlannedRow, Status, Traits
+from session_closer.core.model import PlannedRow, Traits
 from session_closer.core.report import Outcome, Remainder
 from session_closer.core.results import Results
+from session_closer.core.status import Status
 from session_closer.operations import weights
 from session_closer.ports.readable import Readable
 from support.commands import Answer, close, restore, run, run_json, undo

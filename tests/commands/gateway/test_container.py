@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from session_closer.cli.commands.close_project import CloseProject
-from session_closer.core.model import Life
+from session_closer.core.status import Life
 from session_closer.openclaw import home
 from session_closer.openclaw.gateway import link
 from session_closer.openclaw.gateway.find import Found, find

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
-from session_closer.core.model import Life
+from session_closer.core.status import Life
 from session_closer.openclaw.gateway import client, connection, link
 from session_closer.openclaw.gateway.find import Found
 from support.commands import run_json

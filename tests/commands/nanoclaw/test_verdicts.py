@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from session_closer.core import retention
-from session_closer.core.model import Status
+from session_closer.core.status import Status
 from session_closer.core.wish import Options
 from session_closer.nanoclaw import kinds
 from session_closer.operations import prune

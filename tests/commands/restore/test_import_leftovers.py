@@ -12,7 +12,7 @@ import pytest
 from session_closer.core.actions import How
 from session_closer.core.durable import Move
 from session_closer.core.effects import Effect
-from session_closer.core.model import Status
+from session_closer.core.status import Status
 from session_closer.openclaw import home
 from session_closer.openclaw.sqlite import leftovers, returnable
 from session_closer.ports.undo import Item

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..errors import CloserError, ExitCode
-from ..model import Status
+from ..status import Status
 from .exported import Exported
 
 

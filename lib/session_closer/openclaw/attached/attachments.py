@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from ...core.effects import Attached
 from ...core.errors import CloserError, Refused
-from ...core.model import GOING, Plan, PlannedRow, Session
+from ...core.model import Plan, PlannedRow, Session
+from ...core.status import GOING
 from ...system.files import exists, read
 from ..files import neighbours
 from ..files.store import FileStore

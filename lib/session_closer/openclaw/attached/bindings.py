@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...core import names
 from ...core.actions import REMOVED
 from ...core.errors import Refused
-from ...core.model import Life, Status
+from ...core.status import Life, Status
 from ...system import files
 from ...system.clock import REAL, Clock
 from ..gateway.find import find

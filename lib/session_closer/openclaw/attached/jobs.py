@@ -12,7 +12,7 @@ from ...core.actions import DISABLED, EXACT, KEPT
 from ...core.effects import Attached, Effect, Lost
 from ...core.errors import CloserError
 from ...core.escape import plain
-from ...core.model import PUT_AWAY, Status
+from ...core.status import PUT_AWAY, Status
 from ...journal.record import Off, SessionRecord, StoreRecord
 from ..gateway import connection
 from ..gateway.link import CallRefused, Link, LinkLost, LinkRefused

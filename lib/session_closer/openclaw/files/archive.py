@@ -15,7 +15,8 @@ from ...core import fileplan, names, transcripts
 from ...core.budget import HashBudget
 from ...core.claims import Claims, user_of
 from ...core.durable import Move
-from ...core.model import PlannedRow, Route, Session, Snapshot, Status
+from ...core.model import PlannedRow, Session, Snapshot
+from ...core.status import Route, Status
 from ...core.transcripts import is_locked
 from ...journal.record import SessionRecord, StoreRecord
 from ...system import files, flock

@@ -6,7 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ...core.errors import GatewayNeeded, Refused
-from ...core.model import Life, PlannedRow, Route
+from ...core.model import PlannedRow
+from ...core.status import Life, Route
 from ..gateway import connection
 from ..gateway.find import find
 from . import close as closing

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...artifacts.measuring import holds
-from ...core.model import Life, PlannedRow, Route, Session, Status
+from ...core.model import PlannedRow, Session
+from ...core.status import Life, Route, Status
 from ...system.disk import Disk
 from .. import lockfile
 from ..gateway.client import delete

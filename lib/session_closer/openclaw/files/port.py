@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ...artifacts.measuring import Hash
 from ...core import names
-from ...core.model import PlannedRow, Session, Snapshot, Status
+from ...core.model import PlannedRow, Session, Snapshot
+from ...core.status import Status
 from ...ports.store import Interrupted, Ledger, Store
 from .store import FileStore
 

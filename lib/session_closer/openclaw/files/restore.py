@@ -15,7 +15,8 @@ from ...core import names
 from ...core.claims import user_of
 from ...core.durable import SESSIONS
 from ...core.errors import CloserError, CorruptStore
-from ...core.model import Life, Session, Status
+from ...core.model import Session
+from ...core.status import Life, Status
 from ...journal.record import Kept, StoreRecord
 from ...journal.source import Chosen
 from ...ports.store import Ledger

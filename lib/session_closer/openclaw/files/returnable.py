@@ -13,7 +13,8 @@ from ...core import names
 from ...core.claims import Claims
 from ...core.durable import Move
 from ...core.errors import CloserError
-from ...core.model import Session, Status
+from ...core.model import Session
+from ...core.status import Status
 from ...journal.record import SessionRecord, StoreRecord
 from ...journal.source import Chosen, ChosenFile, ChosenSession, Origin
 from ...ports.undo import Item, recorded_item

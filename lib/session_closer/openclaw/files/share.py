@@ -14,7 +14,8 @@ from ...core.budget import HashBudget
 from ...core.claims import Claims
 from ...core.durable import SESSIONS, Move
 from ...core.errors import CloserError
-from ...core.model import PlannedRow, Route, Session, Status
+from ...core.model import PlannedRow, Session
+from ...core.status import Route, Status
 from ...journal.record import SessionRecord, StoreRecord
 from ...ports.share import Share
 from ...system import files

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ...core.model import GatewayView, Life
+from ...core.model import GatewayView
+from ...core.status import Life
 from .. import registers
 from .connection import CALL_SECONDS, Gateway
 from .link import ADMIN, CallRefused, Link, LinkLost, LinkRefused, SocketLink, reason, was_changed

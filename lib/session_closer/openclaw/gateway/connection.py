@@ -6,8 +6,8 @@ import os
 
 from ...core.errors import GatewayNeeded
 from ...core.escape import quoted
-from ...core.model import Life
 from ...core.report import GatewayResult
+from ...core.status import Life
 from ...system.clock import REAL, Clock
 from ..home import Home
 from .command import CommandLink, OpenClaw

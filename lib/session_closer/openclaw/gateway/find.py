@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ...core.model import Life
+from ...core.status import Life
 from ...system import peers, processes
 from ...system.files import real
 from .. import lockfile

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from ...core.errors import GatewayNeeded
-from ...core.model import Life
 from ...core.report import RestartResult
+from ...core.status import Life
 from ...system import processes
 from ...system.clock import REAL, Clock
 from ..home import Home

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...core.errors import CloserError, GatewayNeeded, Refused
-from ...core.model import Life
 from ...core.report import RestartResult
+from ...core.status import Life
 from ...journal.record import STOPPED, RestartRecord
 from ...system import processes
 from .command import OpenClaw, first_object

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from ...core.durable import SESSIONS
 from ...core.durations import about
 from ...core.errors import GatewayNeeded
-from ...core.model import PlannedRow, Route
+from ...core.model import PlannedRow
+from ...core.status import Route
 from ...journal.checks import raw_entry
 from ...journal.record import SessionRecord, StoreRecord
 from ...ports.share import Share

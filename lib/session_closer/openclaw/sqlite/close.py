@@ -10,7 +10,8 @@ from ...artifacts import measuring
 from ...core import escape, names
 from ...core.budget import HashBudget
 from ...core.durable import Move
-from ...core.model import PlannedRow, Status
+from ...core.model import PlannedRow
+from ...core.status import Status
 from ...journal.record import Kept, SessionRecord, StoreRecord
 from ...ports.share import FINISHES, Share
 from ..gateway import client as sessions

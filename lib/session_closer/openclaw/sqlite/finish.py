@@ -7,7 +7,7 @@ from datetime import datetime
 from ...core import escape, names
 from ...core.budget import HashBudget
 from ...core.errors import GatewayNeeded
-from ...core.model import Status
+from ...core.status import Status
 from ...journal.record import SessionRecord, StoreRecord
 from ...system.clock import REAL, Clock
 from ..gateway import client as sessions

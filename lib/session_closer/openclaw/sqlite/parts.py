@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...core.durable import Move
 from ...core.errors import CorruptStore, Refused
 from ...core.export.parts import ENTRY, TRAJECTORY, TRANSCRIPT, WINDOWS, LeftOut, Parts, Stream, safe
-from ...core.model import Session, Status
+from ...core.model import Session
+from ...core.status import Status
 from ...journal.source import ChosenSession
 from ...system import files
 from ..home import Home

@@ -9,7 +9,7 @@ from typing import Any
 from ...core.actions import How
 from ...core.durable import SESSIONS
 from ...core.errors import GatewayNeeded
-from ...core.model import Life, Status
+from ...core.status import Life, Status
 from ...journal.record import SessionRecord, StoreRecord
 from ...journal.source import Chosen
 from ...ports.share import Share

@@ -13,7 +13,7 @@ from ...core.actions import How
 from ...core.durable import Move
 from ...core.effects import Lost
 from ...core.errors import CloserError
-from ...core.model import Status
+from ...core.status import Status
 from ...journal import history
 from ...journal.source import Chosen, ChosenFile, ChosenSession
 from ...ports.undo import Item

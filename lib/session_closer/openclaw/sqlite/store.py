@@ -11,7 +11,8 @@ from ...core import names
 from ...core.details import Details
 from ...core.durations import moment
 from ...core.errors import Refused
-from ...core.model import Route, Session, Snapshot, Traits
+from ...core.model import Session, Snapshot, Traits
+from ...core.status import Route
 from ...system import files
 from ..home import Home
 from .database import names_in, reading
