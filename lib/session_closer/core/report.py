@@ -145,9 +145,9 @@ class Report(NamedTuple):
     of `found` how many rows at all, None for all of them. `rules`: where the rules of a cleanup come from, in one line.
     `back` is the command that takes an id of `found`. `exported` are copies that were made first, None: not asked for.
     `artifacts` and `totals` are those of a runtime that keeps files; `untold`: what there is beside the first of them,
-    no more than one for each status. `children`: how many sessions stay that those that
-    go have spawned, None of a cleanup. `page`: the path of a page that was written of it. `receipts` are the first of
-    `receipts_total`, `undone` the runs that were undone together, newest first, each with the report of that.
+    no more than one for each status. `children`: how many sessions stay that those that go have spawned, None of a
+    cleanup; `with_children`: they were to go, too. `page`: the path of a page that was written of it. `receipts` are
+    the first of `receipts_total`, `undone` the runs that were undone together, newest first, each with its report.
     """
 
     operation: str
@@ -176,6 +176,7 @@ class Report(NamedTuple):
     untold: tuple[Remainder, ...] = ()
     totals: Totals | None = None
     children: int | None = None
+    with_children: bool = False
     rehearsal: Rehearsal | None = None
     page: str | None = None
 

@@ -23,8 +23,8 @@ class Installation:
     """A state directory and its gateway, with what a run has found in them, by agent.
 
     `going` are the sessions that the run was to close, `trees` their worktrees, by (agent, key), `mentions` the files
-    that speak of them, None until they were looked for. `stopped`: this run has stopped the gateway, and is to start it
-    again.
+    that speak of them, None until they were looked for. `deferred`: the keys of those that go last, as they are the
+    caller's own. `stopped`: this run has stopped the gateway, and is to start it again.
     """
 
     def __init__(self, home: Home, context: Context, gateway: Gateway) -> None:
@@ -34,6 +34,7 @@ class Installation:
         self.trees: dict[tuple[str, str], Tree] = {}
         self.mentions: list[Place] | None = None
         self.going: Mapping[str, Going] = {}
+        self.deferred: frozenset[str] = frozenset()
         self.stopped = False
         self.neighbours = Neighbours(home, self.warn, self.stores)
 

@@ -81,6 +81,7 @@ def of(
         most_rows=request.options.most_rows,
         error=error,
         children=_children(rows) if request.rules is None else None,
+        with_children=request.options.with_children,
         exported=tuple(plan.copies.values()) if request.options.export is not None else None,
     )
 

@@ -80,8 +80,8 @@ def _headline(report: Report) -> str:
     # All that is kept is counted below, also what no row is about.
     said = [status for status in Status if count[status] and status is not Status.KEPT]
     words = [f"{count[status]} {status.replace('_', ' ')}" for status in said]
-    kept = f", {report.kept} kept" if report.kept is not None else ""
-    return amounts.ahead(report, report.results) + ", ".join(words) + kept + amounts.said(report, report.results)
+    words += [f"{report.kept} kept"] if report.kept is not None else []
+    return amounts.ahead(report, report.results) + ", ".join(words) + amounts.said(report, report.results)
 
 
 def _counts(report: Report, rows: Sequence[Outcome | ArtifactRow]) -> Counter[Status]:
@@ -202,7 +202,8 @@ def _footer(report: Report, *, verbose: bool) -> list[str]:
     taking = report.operation in _TAKING_CHILDREN
     out += _also(report.results, but=(CHILD, KEPT) if taking else None)
     if report.children and taking:
-        out.append(f"children {report.children} kept: --with-children closes what is spawned, too")
+        why = "their rows say why" if report.with_children else "--with-children closes what is spawned, too"
+        out.append(f"children {report.children} kept: {why}")
     out += _memory(report.results)
     out += [f"exported {plain(copy.path)}" for copy in report.exported or ()]
     out += [f"backup   {store.backup}" for store in report.stores if store.backup]

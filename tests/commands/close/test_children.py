@@ -16,7 +16,7 @@ from support.gateway import StubGateway
 from support.keys import LEAD, RESEARCHER
 from support.sqlite import BORN, Bases, build_sqlite
 from support.stores import TOKEN, Store, picture
-from support.worker import Between
+from support.worker import Between, Left
 
 PARENT, ONE, TWO = LEAD + "parent", LEAD + "subagent:one", LEAD + "subagent:two"
 FAR, OTHER = RESEARCHER + "subagent:far", LEAD + "subagent:of-another"
@@ -248,3 +248,26 @@ def test_a_child_that_somebody_else_has_archived_is_not_deleted_with_its_parent(
     closed = dict.fromkeys((PARENT, ONE, FAR, TWO), "closed")
     assert (answer.code, dict(answer.rows)) == (0, {**closed, child: "kept"})
     assert bases.rows()[child]["archived_at"] == BORN + 5
+
+
+def test_the_own_session_that_goes_last_is_no_child_that_stays(family: Store, left: Left) -> None:
+    for words, staying in ((("parent", ONE, FAR, TWO), 0), (("parent", "--with-children"), 0), (("parent", ONE), 1)):
+        answer = run_json(CloseProjectBatch, "--dry-run", "--self", ONE, *words, state=family.state)
+        assert (answer.data["children"], dict(answer.rows)[ONE]) == (staying, "would_defer")
+    # It keeps what it has spawned until it goes.
+    answer = run_json(CloseProjectBatch, "--self", ONE, "parent", ONE, FAR, state=family.state)
+    assert (answer.data["children"], dict(answer.rows)[ONE]) == (1, "deferred")
+    assert [one["id"] for row in answer.data["results"] for one in row["effects"] if one["kind"] == "child"] == [TWO]
+
+
+def test_with_the_option_nobody_is_told_to_give_it(family: Store) -> None:
+    put(family, ONE, PARENT, pinnedAt=int(time.time() * 1000))
+    lines = run(CloseProjectBatch, "--dry-run", "--with-children", "parent", state=family.state).stdout.splitlines()
+    assert "children 1 kept: their rows say why" in lines
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_a_line_in_which_all_is_kept_begins_with_a_number(family: Store, words: tuple[str, ...]) -> None:
+    result = run(CloseProjectBatch, *words, "--label", "nobody's", ONE, state=family.state)
+    said = "dry run, nothing changed: " if words else ""
+    assert result.stdout.splitlines()[0] == f"{said}4 kept"

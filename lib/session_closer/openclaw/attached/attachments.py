@@ -54,6 +54,7 @@ def attach(here: Installation, plan: Plan) -> Plan:
     for row in plan.rows:
         if row.status in GOING and row.session is not None:
             going[row.agent].append(row.session)
+    here.deferred |= {row.key for row in plan.deferred}
     found = _found(here, going)
     if not found:
         return plan
@@ -64,7 +65,7 @@ def attach(here: Installation, plan: Plan) -> Plan:
 
 def _found(here: Installation, going: Mapping[str, Sequence[Session]]) -> dict[tuple[str, str], list[Attached]]:
     """Return by agent and key what is attached to these sessions of each agent."""
-    goes = _Goes(here.neighbours.going)
+    goes = _Goes({**here.neighbours.going, "": here.deferred})
     found: dict[tuple[str, str], list[Attached]] = {}
     for agent, sessions in going.items():
         named, problems = look(here.home, agent, sessions, goes)
