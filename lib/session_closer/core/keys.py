@@ -88,6 +88,11 @@ def named(given: str, agent: str | None) -> Target:
     return target(given, agent if agent_of(given) is None else None)
 
 
+def fitting(name: Target, agent: str) -> Target:
+    """Return what a name stands for among an agent's sessions: a project id may be any agent's, a key only its own."""
+    return name if name.exact or name.agent == agent else target(name.given, agent)
+
+
 def _check_text(given: str) -> None:
     problem = ""
     if not given:

@@ -67,7 +67,7 @@ def findings(
 
     `ours` are the keys that we have archived and that are to be freed, and why.
     """
-    staying = {key for target in rules.active for key in target.candidates}
+    staying = {key for name in rules.active for key in keys.fitting(name, snapshot.agent).candidates}
     rows = _rows(rules, snapshot, view, staying)
     shared = {row.session.key: _transcript(row.session) for row in rows} if rules.policy.max_disk is not None else {}
     found = Findings(len(rows), shared)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class Wish(NamedTuple):
     """What was asked: `keep` turns the targets into the ones that stay; with `rules` a policy chooses in `among`.
 
-    `matching` chooses among the targets, or, where there are none, among all sessions of `agent`.
+    `matching` chooses among the targets, or, where there are none, among all sessions of `agent`. `own`: the keys that
+    the caller's own session may have, once the stores were looked at.
     """
 
     operation: str
@@ -23,6 +24,7 @@ class Wish(NamedTuple):
     rules: Rules | None = None
     among: tuple[str, ...] = ()
     matching: Wanted | None = None
+    own: frozenset[str] = frozenset()
 
     def agents(self) -> list[str]:
         """Return the agents concerned, in order."""

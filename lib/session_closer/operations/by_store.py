@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..core import names
+from ..core import keys, names
 from ..core.ending import is_fine
 from ..core.model import GatewayView, Going, Plan, PlannedRow, Snapshot
 from ..core.status import Life, Route, Status
@@ -92,7 +92,7 @@ def look(request: Request, settle: Callable[[str], None] | None) -> Ahead:
             written.update(dict.fromkeys(sorted(store.written(plan.closing))))
             views.keep(going[agent])
         store.forget()
-        if agent not in views.named:
+        if not views.tells(snapshot):
             del runtime.snapshots[agent]
     runtime.going(going)
     with runtime.one_look():
@@ -112,7 +112,8 @@ class _Views:
         self._now = request.gateway.view(())
         self._known: set[str] = set()
         rules = request.rules
-        self.named = {target.agent for target in (*request.options.own, *(rules.active if rules is not None else ()))}
+        self._spared = list(rules.active) if rules is not None else []
+        self._named = {name.agent for name in self._spared}
 
     def of(self, store: Store) -> GatewayView:
         """Return what it says of one store."""
@@ -120,6 +121,14 @@ class _Views:
             by_command = Route.FILES not in store.traits.writers
             self._now = self._gateway.view([store.agent], by_command=by_command)
         return self._now
+
+    def tells(self, snapshot: Snapshot) -> bool:
+        """Tell whether a store may be needed to say that a session which is to stay is there."""
+        names = [(name, keys.fitting(name, snapshot.agent)) for name in self._spared if not name.exact]
+        there = [name for name, own in names if any(key in snapshot.sessions for key in own.candidates)]
+        # The first that has it is enough, of however many.
+        self._spared = [name for name in self._spared if name not in there]
+        return bool(there) or snapshot.agent in self._named
 
     def keep(self, going: Going) -> None:
         """Keep which of these it lists; none of them has a run in flight, or it would not go."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..core import escape, ids, keys, planning
+from ..core import ids, planning
 from ..core.errors import CloserError, UnknownAgent
 from ..core.model import Plan, Snapshot
 from ..core.report import Report
@@ -16,7 +16,7 @@ from ..journal.stopped import storage
 from ..ports.context import Console, Context
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
-from . import by_store, obstacles, runtimes, summary
+from . import by_store, obstacles, own, runtimes, summary
 from .decide import decide
 from .look import TooMany, look, planned_sizes
 from .request import Look, Rehearse, Request
@@ -75,7 +75,7 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
         found = look(request, settle, most)
     except TooMany:
         return _by_store(request, settle, transaction)
-    request = request._replace(wish=_resolved(request, found))
+    request = request._replace(wish=_resolved(request, found)._replace(own=own.keys_of(request, found)))
     wish = request.wish
     if wish.rules is not None and wish.agent and wish.agent not in found.stores:
         known = request.runtime.known_agents()
@@ -84,7 +84,7 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
         request.warn(f"agent {wish.agent} has no sessions here; agents: {', '.join(known)}")
     if not request.options.dry_run:
         _put_away_leftovers(request, found)
-    _note_absent(request, found)
+    own.note_absent(request, found)
     plan = decide(request, found)
     if request.options.with_children:
         from . import children  # few runs take them along
@@ -112,7 +112,7 @@ def _by_store(request: Request, settle: Callable[[str], None] | None, transactio
     ahead = by_store.look(request, settle)
     if not request.options.dry_run:
         _put_away_leftovers(request, ahead.found)
-    _note_absent(request, ahead.found)
+    own.note_absent(request, ahead.found)
     ahead = ahead._replace(plan=ahead.plan._replace(chores=_chores(request, ahead.found.stores, by_store.read_again)))
     error = obstacles.in_the_way(request, ahead.found, ahead.counts, ahead.plan.tidying, ahead.written)
     if error is not None or request.options.dry_run or not (ahead.counts or ahead.plan.tidying):
@@ -195,20 +195,6 @@ def _put_away_leftovers(request: Request, found: Look) -> None:
             from . import hold
 
             hold.put_away_leftovers(request.runtime, store)
-
-
-def _note_absent(request: Request, found: Look) -> None:
-    """Warn of a session that was named to be spared or to go last, and is not there: a slip may have named it."""
-    active = request.wish.rules.active if request.wish.rules is not None else ()
-    for option, targets in (("--self", request.options.own), ("--active-key", active)):
-        for target in targets:
-            there = found.snapshots.get(target.agent)
-            if there is not None and any(key in there.sessions for key in target.candidates):
-                continue
-            if (slip := keys.slip(target.given, target.agent)) is not None:
-                raise slip
-            if there is not None or option != "--self":  # else no session of that agent is closed
-                request.warn(f"{option} {escape.plain(target.given)}: agent {target.agent} has no such session")
 
 
 def _chores(

@@ -115,8 +115,7 @@ def _without_losses(request: Request, plan: Plan, *, warns: bool) -> Plan:
 def _planned(request: Request, found: Look, choices: Choices, first: Plan | None = None) -> tuple[Plan, Choices]:
     """Return a plan, and how it was chosen; `first`: the one that it may only be less than."""
     options, wish, snapshots = request.options, request.wish, found.snapshots
-    own = frozenset(key for target in options.own for key in target.candidates)
-    choices = choices._replace(force=options.force, via=options.via, freed=_freed(request), own=own)
+    choices = choices._replace(force=options.force, via=options.via, freed=_freed(request), own=wish.own)
     if wish.rules is not None:
         return _by_policy(request, wish.rules, found, choices, first), choices
     if wish.keep:

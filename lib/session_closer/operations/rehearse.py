@@ -111,6 +111,8 @@ def _closed(request: Request, double: Double, context: Context) -> Report:
     """Close in the copy what is planned, by the same code as anywhere."""
     agents = sorted({row.agent for row in double.plan.rows} | {*double.plan.tidying})
     wish = request.wish._replace(targets=(), agent=None, matching=None, keep=False, among=tuple(agents))
+    # It goes like any other there, where nobody's turn is to end.
+    wish = wish._replace(own=frozenset())
     runtime = runtimes.opened(double.place, context)
     transaction = Transaction(context.disk, runtime.root, wish.operation, context.options.reason, context.clock)
     try:

@@ -111,17 +111,25 @@ def test_an_active_key_stays(filled: Store) -> None:
     assert {OLD_RUN, OLD_CHILD} <= all_keys(filled)
 
 
+def test_an_active_project_id_is_that_of_each_agent(filled: Store) -> None:
+    put(filled, READER + "subagent:old", 300 * HOUR, "researcher")
+    put(filled, READER + "subagent:alone", 300 * HOUR, "researcher")
+    answer = clean(filled, "--active-key", "subagent:old", "--active-key", "subagent:alone")
+    assert (answer.data["warnings"], gone(answer)) == ([], STALE - {OLD_CHILD})
+    assert {READER + "subagent:old", READER + "subagent:alone", OLD_CHILD} <= all_keys(filled)
+
+
 @pytest.mark.parametrize(
-    ("word", "agent"),
+    ("word", "who"),
     [
-        ("subagent:odl", "project-lead"),
-        (LEAD + "subagent:odl", "project-lead"),
-        ("agent:nobody:subagent:old", "nobody"),
+        ("subagent:odl", "agents main, project-lead, researcher have"),
+        (LEAD + "subagent:odl", "agent project-lead has"),
+        ("agent:nobody:subagent:old", "agent nobody has"),
     ],
 )
-def test_an_active_key_that_is_not_there_is_said(filled: Store, word: str, agent: str) -> None:
+def test_an_active_key_that_is_not_there_is_said(filled: Store, word: str, who: str) -> None:
     answer = clean(filled, "--dry-run", "--active-key", word, "--active-key", OLD_RUN)
-    assert answer.data["warnings"] == [f"--active-key {word}: agent {agent} has no such session"]
+    assert answer.data["warnings"] == [f"--active-key {word}: {who} no such session"]
 
 
 def test_a_rule_names_a_kind_and_an_age(filled: Store) -> None:

@@ -14,7 +14,7 @@ from session_closer.operations import worker
 from session_closer.system import processes
 from support.commands import run, run_json, run_process
 from support.gateway import StubGateway, StubOpenClaw
-from support.keys import LEAD, session_id
+from support.keys import LEAD, RESEARCHER, session_id
 from support.patience import PATIENCE_SECONDS
 from support.sqlite import Bases, build_sqlite
 from support.stores import TOKEN, Stage, Store
@@ -149,6 +149,48 @@ def test_the_own_session_may_be_another_agents(store: Store, left: Left) -> None
     words = ("--self", "agent:main:main", "--agent", "project-lead", "topics")
     answer = run_json(CloseProject, "--dry-run", *words, state=store.state)
     assert (answer.code, answer.data["warnings"], dict(answer.rows)) == (0, [], {OTHER: "would_close"})
+
+
+@pytest.mark.parametrize("words", [("--self", "kelly-dashboard"), ("--self", RESEARCHER + "kelly-dashboard")])
+def test_a_project_id_may_be_that_of_the_agent_that_the_run_is_about(
+    store: Store, left: Left, words: tuple[str, ...]
+) -> None:
+    mine = RESEARCHER + "kelly-dashboard"
+    for dry in (("--dry-run",), ()):
+        answer = run_json(CloseProjectBatch, *words, mine, *dry, state=store.state)
+        assert (answer.code, answer.data["warnings"]) == (0, [])
+        assert answer.rows == [(mine, "would_defer" if dry else "deferred")]
+    assert left.finish() == 0
+    assert mine not in store.listed("researcher")
+
+
+def test_a_project_id_that_its_agent_has_is_no_other_agent_s(store: Store, left: Left) -> None:
+    mine, other = LEAD + "kelly-dashboard", RESEARCHER + "kelly-dashboard"
+    answer = run_json(CloseProjectBatch, "--self", "kelly-dashboard", mine, other, state=store.state)
+    assert dict(answer.rows) == {mine: "deferred", other: "closed"}
+
+
+def test_a_project_id_that_its_agent_has_not_is_any_other_agent_s(store: Store, left: Left) -> None:
+    mine = RESEARCHER + "mine"
+    store.add((mine, store.session(mine, agent="researcher")), agent="researcher")
+    for dry in (("--dry-run",), ()):
+        answer = run_json(CloseProjectBatch, "--self", "mine", mine, OTHER, *dry, state=store.state)
+        assert (answer.data["warnings"], dict(answer.rows)[mine]) == ([], "would_defer" if dry else "deferred")
+
+
+@pytest.mark.parametrize(
+    ("words", "who"),
+    [
+        (("--self", "nope", RESEARCHER + "kelly-dashboard"), "agents project-lead, researcher have"),
+        (("--self", RESEARCHER + "nope", "topics"), "agent researcher has"),
+        (("--self", "agent:nobody:nope", "topics"), "agent nobody has"),
+    ],
+)
+def test_an_own_session_is_missed_in_other_agents_too(
+    store: Store, left: Left, words: tuple[str, ...], who: str
+) -> None:
+    answer = run_json(CloseProjectBatch, "--dry-run", *words, state=store.state)
+    assert answer.data["warnings"] == [f"--self {words[1]}: {who} no such session"]
 
 
 def test_keep_only_never_closes_the_own_session(store: Store, left: Left) -> None:
