@@ -274,6 +274,7 @@ def test_files_without_a_session_are_put_away_there_too(store: Store, elsewhere:
     before = live(store.state.parent)
     preview = run_json(CleanupSessions, "--only", "orphans", "--orphans", "1d", "--dry-run", state=store.state)
     assert [(row["input"], row["status"]) for row in preview.data["results"]] == [(str(stray), "would_archive")]
+    assert preview.data["results"][0]["archives"][0].startswith(f"{stray}.deleted.")
     assert run_json(CleanupSessions, "--only", "orphans", "--orphans", "1d", state=store.state).code == 0
     assert (stray.exists(), used.exists(), [path.exists() for path in others]) == (False, True, [True] * 3)
     assert run_json(RestoreSessions, "last", state=store.state).code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import durations
 from .findings import Action, Chores
+from .names import archive_name
 from .report import Outcome, Why
 from .status import Reason, Status
 
@@ -18,16 +19,19 @@ def refused(agent: str, chores: Chores) -> Outcome:
     return Outcome(agent, agent, "", Status.REFUSED, Reason.CLOCK, error=why)
 
 
-def preview(agent: str, chores: Chores) -> list[Outcome]:
-    """Return the rows of a dry run for an agent's files."""
+def preview(agent: str, chores: Chores, folder: str, stamp: str) -> list[Outcome]:
+    """Return the rows of a dry run for an agent's files; `stamp` is what their archives would have in their names."""
+    # What lies beside an index elsewhere has a whole path.
+    wholes = {name: name if name.startswith("/") else f"{folder}/{name}" for name in chores.orphans}
+    archives = {name: archive_name(whole, stamp) for name, whole in wholes.items()}
     return [
-        *(row(agent, chores, name, Status.WOULD_ARCHIVE) for name in chores.orphans),
+        *(row(agent, chores, name, Status.WOULD_ARCHIVE, archives[name]) for name in chores.orphans),
         *(row(agent, chores, name, Status.WOULD_EXPIRE) for name in chores.expired),
     ]
 
 
 def row(agent: str, chores: Chores, name: str, status: Status, archive: str | None = None) -> Outcome:
-    """Return the row of a file that is put away, or deleted for good; `archive`: its whole path by now."""
+    """Return the row of a file that is put away, or deleted for good; `archive`: its whole path then."""
     action = Action.ARCHIVE_ORPHAN if status in (Status.ARCHIVED, Status.WOULD_ARCHIVE) else Action.EXPIRE_ARCHIVE
     why = Why(str(action), None, chores.ages.get(name), chores.sizes.get(name))
     archives = (archive,) if archive is not None else ()

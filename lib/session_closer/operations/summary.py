@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..core import filerows
+from ..core import filerows, names
 from ..core.actions import CHILD
 from ..core.ending import is_fine, shown_rows
 from ..core.model import Plan, PlannedRow, Traits
@@ -61,7 +61,7 @@ def of(
     weigh = weights.planned(found.stores, found.sizes)
     planned = [_outcome(request, found, row, weigh) for row in plan.rows if (row.agent, row.key) not in done]
     planned += ahead.rows
-    files = _files_planned(request, plan, transaction.shares)
+    files = _files_planned(request, found, plan, transaction.shares)
     rows = [*planned, *ended, *files, *_unread(found), *_doubted(plan)]
     rows, counted = _told(request, found, plan, rows, short)
     return Report(
@@ -96,7 +96,7 @@ def part(request: Request, found: Look, plan: Plan, agent: str, most: int | None
     weigh = weights.planned(found.stores, found.sizes)
     rows = [_outcome(request, found, row, weigh) for row in plan.rows]
     chores = {agent: plan.chores[agent]} if agent in plan.chores else {}
-    files = _files_planned(request, plan._replace(chores=chores), ())
+    files = _files_planned(request, found, plan._replace(chores=chores), ())
     counted = _counted(request, found, plan, [*rows, *files], agent, alike=None)
     shown = {id(row) for row in shown_rows(rows, most)}
     told = [row for row in rows if id(row) in shown or row.effects or row.left or row.error]
@@ -219,16 +219,17 @@ def _doubted(plan: Plan) -> list[Outcome]:
     return [filerows.refused(agent, chores) for agent, chores in plan.chores.items() if chores.doubted]
 
 
-def _files_planned(request: Request, plan: Plan, shares: Sequence[Share]) -> list[Outcome]:
+def _files_planned(request: Request, found: Look, plan: Plan, shares: Sequence[Share]) -> list[Outcome]:
     """Return the rows of files that are still to be looked after, in a dry run or where the run ended early."""
     if not plan.tidying:
         return []
     reached = {share.store.agent for share in shares if share.tidied}
     left = [(agent, chores) for agent, chores in plan.tidying.items() if agent not in reached]
-    rows = [row for agent, chores in left for row in filerows.preview(agent, chores)]
+    stamp = found.stamp or names.free_stamp(request.clock.now(), ())
+    rows = [row for agent, one in left for row in filerows.preview(agent, one, found.stores[agent].folder, stamp)]
     if request.options.dry_run or not shares:
         return rows
-    return [row._replace(status=Status.FAILED, error="not reached") for row in rows]
+    return [row._replace(status=Status.FAILED, archives=(), error="not reached") for row in rows]
 
 
 def _counted(

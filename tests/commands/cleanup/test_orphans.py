@@ -24,7 +24,7 @@ from support.cleanup import (
     summary,
     unchanged,
 )
-from support.commands import run_json
+from support.commands import Answer, run_json
 from support.keys import LEAD, session_id
 from support.stores import Store, picture
 from support.trees import write
@@ -51,7 +51,9 @@ def test_files_that_no_row_refers_to_are_archived_and_come_back(filled: Store) -
     kept += [stray(filled, f"z.jsonl.reset.{stamp(90 * DAY)}", 90 * DAY), shelve(filled, 90 * DAY)]
     kept += [stray(filled, "future.jsonl", -30 * DAY), stray(filled, ".hidden.jsonl", 30 * DAY)]
     before, inodes = picture(filled), {name: (filled.folder() / name).stat().st_ino for name in wanted}
+    ahead = unstamped(clean(filled, "--only", "orphans", "--dry-run"))
     answer = clean(filled, "--only", "orphans")
+    assert unstamped(answer) == ahead
     assert (answer.code, gone(answer, "archived")) == (0, set(wanted))
     assert all(path.exists() for path in (*alive, *kept))
     for row in answer.data["results"]:
@@ -68,6 +70,11 @@ def test_files_that_no_row_refers_to_are_archived_and_come_back(filled: Store) -
     back = run_json(RestoreSessions, "last", state=filled.state)
     assert (back.code, {row["status"] for row in back.data["results"]}) == (0, {"restored"})
     assert picture(filled) == before
+
+
+def unstamped(answer: Answer) -> set[str]:
+    """Return the archives of all rows, each without the moment in its name."""
+    return {path[: -len(stamp(0))] for row in answer.data["results"] for path in row["archives"]}
 
 
 def test_the_list_of_runs_counts_files_without_a_session_that_are_back(filled: Store) -> None:
