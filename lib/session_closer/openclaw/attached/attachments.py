@@ -22,7 +22,7 @@ from ..home import Home
 from ..sqlite import tables
 from ..sqlite.tables import Table
 from . import cron, memory, mentions
-from .words import databases, meant, named, words
+from .words import databases, listed, meant, named, words
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -44,7 +44,6 @@ _COUNTED: Mapping[str, str] = {
 # Of these only what still waits for somebody counts; the rest is history.
 _WAITS: Mapping[str, tuple[str, str]] = {"operator_approvals": ("resolved_at_ms", "resolved_at_ms is null")}
 _CHILD_COLUMNS = ("parent_session_key", "spawned_by")
-_SHOWN_CHILDREN = 3
 _JOBS_BYTES = 64 << 20
 
 
@@ -106,7 +105,7 @@ def _children_in_files(here: Installation, agent: str, sessions: Sequence[Sessio
         if child not in goes:
             children[parent].append(child)
     for parent, of_it in children.items():
-        yield parent, _listed("child", of_it)
+        yield parent, listed("child", of_it)
 
 
 def _in_files(here: Installation, going: Mapping[str, Sequence[Session]]) -> dict[tuple[str, str], list[Attached]]:
@@ -214,13 +213,7 @@ def _children(connection: Connection, owners: Mapping[str, str], goes: Container
     for parent, of_it in children.items():
         names = [child for child in of_it if child != parent and child not in goes]
         if names:
-            yield parent, _listed("child", names)
-
-
-def _listed(kind: str, names: Sequence[str]) -> Attached:
-    """Return things of one kind as one, by the names of the first of them."""
-    shown = ", ".join(names[:_SHOWN_CHILDREN]) + (", …" if len(names) > _SHOWN_CHILDREN else "")
-    return Attached(kind, names[0], shown if len(names) > 1 else "", len(names))
+            yield parent, listed("child", names)
 
 
 def _bindings(connection: Connection, table: Table, owners: Mapping[str, str], _: Home) -> Found:

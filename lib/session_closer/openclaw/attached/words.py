@@ -1,11 +1,12 @@
-"""The words by which sessions are referred to, and the databases in which they may be."""
+"""The words by which sessions are referred to, the databases in which they may be, and the names of several."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ...core.effects import Attached
 from ...system.files import exists
 from ..home import Home
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 # The databases that all agents shared before there was one (2026.5).
 _SHARED = (("tasks", "runs.sqlite"), ("flows", "registry.sqlite"))
+# Of things of one kind so many are named.
+_SHOWN = 3
 
 
 def words(sessions: Iterable[tuple[str, str | None]]) -> dict[str, str]:
@@ -44,3 +47,9 @@ def databases(home: Home, agent: str) -> list[str]:
     """Return the paths of the databases that may speak of an agent's sessions, as far as they are there."""
     shared = (os.path.join(home.state, folder, name) for folder, name in _SHARED)
     return [path for path in (home.database(agent), home.state_database, *shared) if exists(path, follow=True)]
+
+
+def listed(kind: str, names: Sequence[str]) -> Attached:
+    """Return things of one kind as one, by the names of the first of them."""
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    return Attached(kind, names[0], shown if len(names) > 1 else "", len(names))
