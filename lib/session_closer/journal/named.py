@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -20,6 +20,13 @@ from .written import read_record
 
 # A beginning that is shorter is a word like any other, but for the first.
 _LEAST = 8
+# The sessions that something is of which a run, by its id, has put away of a store.
+Owners = Callable[[StoreRecord, str, ArtifactRecord], Sequence[str]]
+
+
+def nobodys(*_: object) -> Sequence[str]:
+    """Return no session: what is on record is all that is known."""
+    return ()
 
 
 class Named(NamedTuple):
@@ -36,7 +43,7 @@ def names_several(state: str, words: Sequence[str]) -> bool:
     return any(_is_run(every, word, _LEAST) for word in words[1:])
 
 
-def by_words(state: str, words: Sequence[str], *, looking: bool) -> Named:
+def by_words(state: str, words: Sequence[str], *, looking: bool, owners: Owners = nobodys) -> Named:
     """Return what is meant; UsageProblem for a word that could be a run and a session, Refused for no run.
 
     `looking`: interrupted runs have not been finished ahead of this.
@@ -61,10 +68,10 @@ def by_words(state: str, words: Sequence[str], *, looking: bool) -> Named:
         _check_no_session(state, ahead, word)
     if wrong:
         raise wrong[0]
-    return _named(state, chosen, others)
+    return _named(state, chosen, others, owners)
 
 
-def since(state: str, words: Sequence[str], longest: float, now: datetime) -> Named:
+def since(state: str, words: Sequence[str], longest: float, now: datetime, *, owners: Owners = nobodys) -> Named:
     """Return the runs of so many seconds that put away what is not back, and hold one of the words, if there are any.
 
     UsageProblem for a word that names a run itself.
@@ -77,7 +84,7 @@ def since(state: str, words: Sequence[str], longest: float, now: datetime) -> Na
     records = runs.records(state)
     rows = [row for row, record, _ in records if not _is_undone(row, record) and _is_within(row, longest, now)]
     chosen = list(dict.fromkeys(receipts.asking(records, row).id for row in rows))
-    found = _named(state, chosen, words)
+    found = _named(state, chosen, words, owners)
     if not words or not any(found.words):
         return found
     held = [(run, own) for run, own in zip(found.runs, found.words, strict=True) if own]
@@ -117,13 +124,14 @@ def _check_no_session(state: str, chosen: Sequence[str], word: str) -> None:
             raise UsageProblem(what, "the whole key of the session, or the whole id of the run")
 
 
-def _named(state: str, chosen: Sequence[str], words: Sequence[str]) -> Named:
+def _named(state: str, chosen: Sequence[str], words: Sequence[str], owners: Owners) -> Named:
     if not words:
         return Named(tuple(chosen), ((),) * len(chosen))
     held = []
     for run in chosen:
         stores = _stores(state, run)
-        held.append(tuple(word for word in words if _holds(stores, word)))
+        owned = {name for store in stores for one in store.artifacts for name in owners(store, run, one)}
+        held.append(tuple(word for word in words if word in owned or _holds(stores, word)))
     known = {word for own in held for word in own}
     return Named(tuple(chosen), tuple(held), tuple(word for word in words if word not in known))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from ..artifacts.aside import Aside
@@ -67,7 +68,7 @@ def perform(
             if source.restores:
                 what = f"run {source.run} brought things back: what is old enough the next cleanup puts away again"
                 raise Refused(what, "name a run that put something away", name="no_receipt")
-            parts, missing = _meant(source, found, words)
+            parts, missing = _meant(where, source, found, words)
             report = _performed(where, context, transaction, parts, missing)
             statuses = {row.status for row in report.artifacts or ()}
             if which == journal.LAST and not words and statuses == {Status.ALREADY_RESTORED}:
@@ -104,7 +105,7 @@ def way(where: Place, options: Options, *, console: Console, clock: Clock) -> se
     def one(run: str, words: tuple[str, ...]) -> Report:
         return perform(where, run, words, options, console=console.apart(), clock=clock)
 
-    return several.Way(where.state, finish, one)
+    return several.Way(where.state, finish, one, partial(_sessions, where))
 
 
 def shown(where: Place, which: str, report: Report, clock: Clock) -> Report:
@@ -120,7 +121,9 @@ def _of_home(store: StoreRecord) -> tuple[str, Mapping[str, str]]:
     return store.path, {HOME: store.path}
 
 
-def _meant(source: Source, found: Sequence[Home], words: Sequence[str]) -> tuple[list[_Part], list[ArtifactRow]]:
+def _meant(
+    where: Place, source: Source, found: Sequence[Home], words: Sequence[str]
+) -> tuple[list[_Part], list[ArtifactRow]]:
     """Return what is meant, by home, and a row for each word that means nothing."""
     own = {home.root: home for home in found}
     parts: list[_Part] = []
@@ -134,17 +137,33 @@ def _meant(source: Source, found: Sequence[Home], words: Sequence[str]) -> tuple
             recover_homes.check_record(home, store)
         except Damaged as problem:
             raise Refused(f"the receipt of run {source.run} {problem}", "", name="no_receipt") from None
+        run = store.archive or source.run
         away = [one for one in store.artifacts if one.status == "archived"]
-        chosen = [one for one in away if not words or _words(home, one, words)]
-        used.update(word for one in chosen for word in _words(home, one, words))
-        parts.append(_Part(home, tuple(chosen), store.archive or source.run))
+        if words:
+            meant_by = [_words(where, store, run, one).intersection(words) for one in away]
+            away = [one for one, own in zip(away, meant_by, strict=True) if own]
+            used.update(*meant_by)
+        parts.append(_Part(home, tuple(away), run))
     why = "the receipt put nothing of this name away"
     return parts, [ArtifactRow("", word, "", Status.NOT_FOUND, error=why) for word in words if word not in used]
 
 
-def _words(home: Home, one: ArtifactRecord, words: Sequence[str]) -> set[str]:
+def _words(where: Place, store: StoreRecord, run: str, one: ArtifactRecord) -> set[str]:
     """Return the words that mean an artifact."""
-    return {one.session_id or one.path, one.kind, one.path, f"{home.root}/{one.path}"}.intersection(words)
+    return {
+        *_sessions(where, store, run, one),
+        one.session_id or one.path,
+        one.kind,
+        one.path,
+        f"{store.path}/{one.path}",
+    }
+
+
+def _sessions(where: Place, store: StoreRecord, run: str, one: ArtifactRecord) -> Sequence[str]:
+    """Return the sessions that an artifact is of, by its name alone where no row knows of any."""
+    from . import runtimes  # only where something is named
+
+    return home_folders.sessions_of(runtimes.exporting(where.runtime), store.path, store.archive or run, one)
 
 
 def _performed(
@@ -195,7 +214,6 @@ def _change(
     stores: list[StoreRecord] = []
     try:
         for part in parts:
-            # A run that changes nothing has no receipt.
             if _is_back(context, part):
                 rows += _looked_at(context, part)
             else:

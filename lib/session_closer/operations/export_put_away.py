@@ -71,13 +71,12 @@ def _lots(work: Work, source: Source) -> Iterator[_Lot]:
     for store in meant:
         lying: dict[str, list[ArtifactRecord]] = defaultdict(list)
         rows: dict[str, str] = {}
-        archive = f"{store.path}/{home_folders.archive_of(source.run)}"
         for one in store.artifacts:
             if one.kind == ROW and one.export and one.session_id is not None:
                 rows[one.session_id] = one.export
             if one.status != str(Status.ARCHIVED):
                 continue
-            sessions = [one.session_id] if one.session_id is not None else work.exporting.named(archive, one.path)
+            sessions = home_folders.sessions_of(work.exporting, store.path, source.run, one)
             for session in sessions:
                 lying[session].append(one)
             alone += not sessions

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+
 from ..journal import history
-from ..ports.artifacts import Home
+from ..journal.record import ArtifactRecord
+from ..ports.artifacts import Exporting, Home
 
 # Where a run lays what it puts away: one folder a run.
 ARCHIVES = f"{history.ROOT}/archives"
@@ -29,3 +33,11 @@ def returns(home: Home, kind: str) -> bool:
 def note(home: Home, kind: str) -> str:
     """Return what is to be known of artifacts of a kind once they are back, "": nothing."""
     return next((rule.note for rule in home.rules if rule.name == kind), "")
+
+
+def sessions_of(exporting: Exporting, root: str, run: str, one: ArtifactRecord) -> Sequence[str]:
+    """Return the sessions that something is of which a run has put away of a home, wherever it is by now."""
+    if one.session_id is not None:
+        return [one.session_id]
+    places = [place for place in (f"{root}/{archive_of(run)}", root) if os.path.isdir(place)]
+    return next((found for place in places if (found := exporting.named(place, one.path))), ())

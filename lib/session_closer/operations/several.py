@@ -22,11 +22,15 @@ _FIRST = "a newer run brings another of this name back first"
 
 
 class Way(NamedTuple):
-    """How runs below one place are undone: `finish` what was interrupted, then undo `one`, given its id and names."""
+    """How runs below one place are undone: `finish` what was interrupted, then undo `one`, given its id and names.
+
+    `owners` gives the sessions that something is of which a run has put away.
+    """
 
     state: str
     finish: Callable[[], list[str]]
     one: Callable[[str, tuple[str, ...]], Report]
+    owners: named.Owners = named.nobodys
 
 
 def is_meant(state: str, words: Sequence[str]) -> bool:
@@ -40,9 +44,9 @@ def perform(way: Way, words: Sequence[str], since: float | None, options: Option
     is_left = not options.dry_run and (history.open_runs(way.state) or history.unborn_runs(way.state))
     said = way.finish() if is_left else []
     if since is None:
-        meant = named.by_words(way.state, words, looking=options.dry_run)
+        meant = named.by_words(way.state, words, looking=options.dry_run, owners=way.owners)
     else:
-        meant = named.since(way.state, words, since, clock.now())
+        meant = named.since(way.state, words, since, clock.now(), owners=way.owners)
     undone = _undone(way, meant, dry_run=options.dry_run)
     together = _together(undone, options)
     return together._replace(warnings=tuple(dict.fromkeys((*said, *together.warnings))))

@@ -145,3 +145,11 @@ def test_without_secrets_and_as_a_page_alone(home: Leavings, out: Path) -> None:
     assert names_in(Path(clean.data["exported"][0]["path"])) == {
         "rows.redacted.jsonl", "transcript.redacted.md", "manifest.json", "SHA256SUMS"
     }  # fmt: skip
+
+
+def test_a_session_that_no_row_knows_comes_back_by_the_id_that_its_file_has(home: Leavings) -> None:
+    paths = [home.lay(f"sessions/session_{name}.json", "{}", age=60 * DAY) for name in ("lost", "other")]
+    put_away(home)
+    answer = home.run(RestoreSessions, "last", "lost")
+    assert [(row["path"], row["status"]) for row in answer.data["results"]] == [(str(paths[0]), "restored")]
+    assert [path.exists() for path in paths] == [True, False]

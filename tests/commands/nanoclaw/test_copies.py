@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.export_sessions import ExportSessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
 from support.commands import Answer, run_json
 from support.nanoclaw import CLOSED, LOST, OVER, USED, NanoclawHome, V1Home, V2Home
 
@@ -42,6 +43,11 @@ def home(request: pytest.FixtureRequest) -> NanoclawHome:
     """A home of either version."""
     found: NanoclawHome = request.getfixturevalue(request.param)
     return found
+
+
+def receipts(home: NanoclawHome) -> list[str]:
+    """Return the ids of all runs, the first one first."""
+    return sorted(each.stem for each in (home.path / "session-closer" / "receipts").iterdir())
 
 
 def lay(home: NanoclawHome) -> tuple[dict[str, str], set[bytes]]:
@@ -82,6 +88,42 @@ def test_what_was_put_away_is_exported_from_its_archive(home: NanoclawHome, out:
     assert said <= found[OVER]
     assert set(found) == ({OVER, CLOSED, USED} if isinstance(home, V2Home) else {OVER})
     assert home.tree() == before
+
+
+def test_what_is_back_is_refused_session_by_session(home: NanoclawHome, out: Path) -> None:
+    lay(home)
+    assert ran(home, CleanupSessions).code == 0
+    assert ran(home, RestoreSessions, "last").code == 0
+    answer = ran(home, ExportSessions, "--from", receipts(home)[0], "--output", str(out))
+    assert (answer.code, answer.data["error"]) == (3, None), answer
+    assert {row["status"] for row in answer.data["failed"]} == {"refused"}
+    assert {row["key"] for row in answer.data["failed"]} == (
+        {OVER, CLOSED, USED} if isinstance(home, V2Home) else {OVER}
+    )
+
+
+def test_a_session_that_no_row_knows_comes_back_by_its_id(home: NanoclawHome) -> None:
+    paths, _ = lay(home)
+    assert ran(home, CleanupSessions).code == 0
+    own = {str(home.path / paths[kind]) for kind in CLAUDES}
+    answer = ran(home, RestoreSessions, "last", OVER)
+    assert answer.code == 0, answer
+    assert {(row["path"], row["status"]) for row in answer.data["results"]} == {(path, "restored") for path in own}
+    again = ran(home, RestoreSessions, receipts(home)[0], OVER)
+    assert {(row["path"], row["status"]) for row in again.data["results"]} == {
+        (path, "already_restored") for path in own
+    }
+
+
+def test_of_several_runs_the_one_that_has_such_a_session_is_asked(home: NanoclawHome) -> None:
+    paths, _ = lay(home)
+    assert ran(home, CleanupSessions).code == 0
+    home.lay_all_of(home.claude, home.projects, "c" * 8 + OVER[8:])
+    assert ran(home, CleanupSessions).code == 0
+    for words in (receipts(home), ["--since", "1h"]):
+        answer = ran(home, RestoreSessions, *words, OVER, "--dry-run")
+        assert answer.code == 0, answer
+        assert {row["path"] for row in answer.data["results"]} == {str(home.path / paths[kind]) for kind in CLAUDES}
 
 
 def test_a_session_folder_is_exported_with_its_messages_from_the_archive(second: V2Home, out: Path) -> None:
