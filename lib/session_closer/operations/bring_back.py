@@ -218,6 +218,9 @@ def _change(
                 rows += _looked_at(context, part)
             else:
                 stores.append(_brought_back(where, context, transaction, part, rows))
+        # A run that changes nothing has no receipt.
+        if not any(row.status is Status.RESTORED for row in rows):
+            transaction.drop()
     except STOPPING as problem:
         return stopped(problem, where.state, has_changed=bool(rows))
     if transaction.journal is None or transaction.record is None:

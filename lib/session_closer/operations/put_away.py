@@ -69,6 +69,12 @@ def _change(run: _Run, parts: Sequence[Part]) -> CloserError | None:
         for part in parts:
             if part.count:
                 _change_home(run, part)
+        # A run that changes nothing has no receipt.
+        if all(fate.status is Status.KEPT for part in parts for fate in part.fates) and not any(
+            part.freed for part in parts
+        ):
+            transaction.drop()
+            return None
     except STOPPING as problem:
         # The record stays open: the next changing command finishes the run.
         return stopped(problem, run.where.state, has_changed=any(part.fates for part in parts))

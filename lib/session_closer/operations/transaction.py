@@ -149,6 +149,12 @@ class Transaction:
 
         return is_recorded
 
+    def drop(self) -> None:
+        """Remove the record of a run that has changed nothing, so that the run is none."""
+        if self.journal is not None:
+            self.journal.drop()
+        self.forget()
+
     def forget(self) -> None:
         """Let a run that has changed nothing be none, once its record is removed."""
         self.record = self.journal = None

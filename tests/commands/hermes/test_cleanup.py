@@ -373,3 +373,16 @@ def test_rows_name_the_owner_where_it_is_known(home: Leavings) -> None:
     assert owners["transcript_jsonl"] == owners["request_dump"] == OVER
     rows = home.run(CleanupSessions, "--dry-run").data["results"]
     assert {row["sessionId"] for row in rows if "nobodys" in row["path"]} == {None}
+
+
+@pytest.mark.parametrize("words", [(), ("--delete",)])
+def test_a_run_that_takes_nothing_after_all_has_no_receipt(
+    home: Leavings, before_changing: BeforeChanging, words: tuple[str, ...]
+) -> None:
+    path = home.lay(FREE["session_json"], "{}", age=60 * DAY)
+    before_changing(lambda: path.write_text("another"))
+    answer = home.run(CleanupSessions, *words)
+    assert (answer.code, answer.data["receipt"], answer.data["undo"]) == (0, None, None), answer
+    assert path.read_text() == "another"
+    ours = home.path / "session-closer"
+    assert [each for name in ("receipts", "open", "archives") for each in (ours / name).glob("*")] == []

@@ -153,3 +153,18 @@ def test_a_session_that_no_row_knows_comes_back_by_the_id_that_its_file_has(home
     answer = home.run(RestoreSessions, "last", "lost")
     assert [(row["path"], row["status"]) for row in answer.data["results"]] == [(str(paths[0]), "restored")]
     assert [path.exists() for path in paths] == [True, False]
+
+
+def test_an_undo_that_brings_nothing_back_has_no_receipt(home: Leavings) -> None:
+    path = home.lay(FREE["session_json"], "{}", age=60 * DAY)
+    run_id = put_away(home)
+    path.write_text("another")
+    before = home.tree(), home.archived()
+    for _ in range(2):
+        answer = home.run(RestoreSessions, "last")
+        assert [row["status"] for row in answer.data["results"]] == ["conflict"]
+        assert (answer.code, answer.data["receipt"], answer.data["undo"]) == (1, None, None)
+    ours = home.path / "session-closer"
+    assert [each.name for each in (ours / "receipts").iterdir()] == [f"{run_id}.json"]
+    assert list((ours / "open").iterdir()) == []
+    assert (home.tree(), home.archived()) == before
