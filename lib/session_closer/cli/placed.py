@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from ..ports.runtime import Place
 
 _PLACE = ("--runtime", "--home", "--state-dir", "--profile")
-_ANY = (*_PLACE, "--json", "--verbose", "--version", "-h", "--help")
+_ANY = ("--json", "--verbose", "--version", "-h", "--help")
+# What only some of the runtimes that keep files know.
+_OF_SOME = frozenset({"--profile", "--rows"})
 
 
 class Placed(Grammar):
@@ -46,10 +48,12 @@ class Placed(Grammar):
     def check_options(self, where: Homes, known: Collection[str]) -> None:
         """Refuse options that mean nothing for a runtime that keeps files; `known`: those that do."""
         given = [word.partition("=")[0] for word in self.switches(self.given) if word.startswith("-")]
-        unknown = [name for name in given if name not in (*known, *_ANY)]
+        strange = _OF_SOME.difference(where.options)
+        place, own = ([name for name in some if name not in strange] for some in (_PLACE, sorted(known)))
+        unknown = [name for name in given if name not in (*place, *own, *_ANY)]
         if unknown:
             what = f"{unknown[0]} means nothing for {where.runtime}"
-            raise UsageProblem(what, f"leave it out; besides {', '.join(_PLACE)} there are {', '.join(sorted(known))}")
+            raise UsageProblem(what, f"leave it out; besides {', '.join(place)} there are {', '.join(own)}")
 
     def place(self) -> Place:
         """Return the state directory that is meant; UsageProblem where it is another runtime's."""

@@ -28,6 +28,7 @@ class HermesPlace:
 
     runtime: ClassVar[str] = "hermes"
     rules: ClassVar[tuple[KindRule, ...]] = RULES
+    options: ClassVar[frozenset[str]] = frozenset({"--profile", "--rows"})
     state: str
     said: str
     only: str | None = None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..journal import history
-from ..journal.record import ArtifactRecord
 from ..ports.artifacts import Exporting, Home
+
+if TYPE_CHECKING:
+    from ..journal.record import ArtifactRecord
 
 # Where a run lays what it puts away: one folder a run.
 ARCHIVES = f"{history.ROOT}/archives"

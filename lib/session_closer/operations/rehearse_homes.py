@@ -177,7 +177,7 @@ class _CopyPlace:
     """Where the copies of homes are."""
 
     def __init__(self, where: Place, root: str, copies: Sequence[_Copy]) -> None:
-        self.runtime, self.rules = where.runtime, where.rules
+        self.runtime, self.rules, self.options = where.runtime, where.rules, where.options
         self.state = root
         self._copies: Mapping[str, _Copy] = {one.agent: one for one in copies}
 

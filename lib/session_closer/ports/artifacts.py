@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -104,6 +104,10 @@ class Place(Protocol):
     @property
     def rules(self) -> Sequence[KindRule]:
         """The kinds of artifact, in the order in which they are named."""
+
+    @property
+    def options(self) -> Collection[str]:
+        """The options, of those that only some runtimes of this kind know, that mean something for this one."""
 
     def profiles(self) -> Sequence[Profile]:
         """Return the homes that are meant; UsageProblem where one is named that is not there."""

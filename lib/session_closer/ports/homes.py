@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ class OneHome:
     state: str
     rules: Sequence[KindRule]
     opens: Callable[[Profile, Disk, Clock], Home]
+    options: Collection[str] = ()
 
     def profiles(self) -> tuple[Profile, ...]:
         """Return the one home that there is."""

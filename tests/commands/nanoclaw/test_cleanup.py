@@ -99,6 +99,9 @@ def test_a_folder_of_something_else_is_not(first: V1Home, monkeypatch: pytest.Mo
     [
         (("--profile", "main"), "has no profiles"),
         (("--agent", "main"), "--agent means nothing for nanoclaw"),
+        (("--agent", "main"), "besides --runtime, --home, --state-dir there are --delete"),
+        (("--agent", "main"), "--report, --stale"),
+        (("--rows", "x=7d"), "--rows means nothing for nanoclaw"),
         (("--kind", "session_dir"), "is no kind of artifact; next: one of transcript, tool_results"),
         (("--older-than", "5m"), "is too short an age"),
     ],
