@@ -24,7 +24,7 @@ _ROUNDS = 5
 def locked(runtime: Runtime, store: Readable) -> Iterator[None]:
     """Hold a store's folders, with no interrupted run left that concerns it: look again after taking the lock."""
     # One folder under two spellings may not be locked twice.
-    places = sorted({os.path.realpath(folder) for folder in (store.place, store.folder) if is_folder(folder)})
+    places = sorted({os.path.realpath(folder) for folder in {store.place, store.folder} if is_folder(folder)})
     tried: set[str] = set()
     for _ in range(_ROUNDS):
         with ExitStack() as held:

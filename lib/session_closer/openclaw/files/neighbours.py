@@ -223,9 +223,12 @@ class Neighbours:
 
 
 def _place(home: Home, agent: str) -> Place:
-    index = home.index(agent)
-    folders = dict.fromkeys([os.path.realpath(home.folder(agent)), *filter(None, [home.beside(agent)])])
-    return Place(index, os.path.realpath(index), tuple(folders))
+    index, own = home.index(agent), home.folder(agent)
+    folder, (place, name) = os.path.realpath(own), os.path.split(index)
+    # A path is made real link by link, and there may be thousands of agents.
+    is_there = place == own and not os.path.islink(index)
+    real = f"{folder}/{name}" if is_there else os.path.realpath(index)
+    return Place(index, real, tuple(dict.fromkeys([folder, *filter(None, [home.beside(agent)])])))
 
 
 def others(home: Home, agent: str) -> Iterator[tuple[str, str]]:
