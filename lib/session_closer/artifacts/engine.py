@@ -6,7 +6,7 @@ link is followed, and what was asked of a folder is durable once the `with` that
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,6 +38,7 @@ class Became(Enum):
     LIVE = "it has its live name"
     GONE = "it has neither name"
     TAKEN = "another file has the name that it was to get"
+    STUCK = "the system lets nobody rename it"
     ELSEWHERE = "it is on another file system"
 
 
@@ -49,6 +50,8 @@ class Result(NamedTuple):
 
 
 _NO_NAMES = frozenset(("", ".", ".."))
+# A file that is immutable, another user's in a sticky folder, or mounted there by itself.
+_STUCK = frozenset((errno.EPERM, errno.EBUSY))
 _THERE = {
     Names.NEITHER: Became.GONE,
     Names.LIVE: Became.LIVE,
@@ -95,6 +98,7 @@ class Root:
 
     `is_used` tells of a live name whether a session uses that file now; `other_name` returns a move with a free archive
     name where the planned one is taken, once that is on record; `latest` tells the archive that somebody else has made.
+    `stuck` says by live name why the system lets nobody rename a file, by its own of one that nobody may remove.
     """
 
     def __init__(
@@ -110,6 +114,7 @@ class Root:
         self._is_used, self._other_name, self._latest = is_used, other_name, latest
         self._away: dict[str, Result] = {}
         self._touched: set[str] = set()
+        self.stuck: dict[str, str] = {}
 
     def __enter__(self) -> Root:
         return self
@@ -156,12 +161,16 @@ class Root:
 
     def expire(self, name: str, *, folder: bool = False) -> None:
         """Remove an archive, with all that is in it where it is a folder; one that is gone is no error."""
-        with contextlib.suppress(FileNotFoundError):
-            path = self._at(name)
+        path = self._at(name)
+        try:
             if folder and stat.S_ISDIR(os.lstat(path).st_mode):
                 self._remove_folder(path)
             else:
                 self._disk.unlink(path)
+        except FileNotFoundError:
+            pass
+        except OSError as problem:
+            self._note_stuck(name, name, problem)
         self._touched.add(name)
 
     def _look(self, move: Move) -> tuple[Move, Names]:
@@ -190,6 +199,9 @@ class Root:
                     move = other_name(move)
                     continue
                 became = Became.TAKEN
+            except OSError as problem:
+                self._note_stuck(move.source, move.source, problem)
+                became = Became.LIVE
             else:
                 became = Became.AWAY
             return self._kept(Result(became, move))
@@ -209,8 +221,17 @@ class Root:
             return Became.LIVE if files.exists(self._at(move.source)) else Became.GONE
         except FileExistsError:
             return Became.TAKEN
+        except OSError as problem:
+            self._note_stuck(move.source, move.target, problem)
+            return Became.STUCK
         renamed.append(move)
         return Became.LIVE
+
+    def _note_stuck(self, live: str, name: str, problem: OSError) -> None:
+        """Note of a live name why its file keeps the name that it has; any other error of the disk is raised again."""
+        if problem.errno not in _STUCK or not files.exists(self._at(name)):
+            raise problem
+        self.stuck[live] = os.strerror(problem.errno)
 
     def _rename(self, source: str, target: str) -> None:
         # Two plain names, as of ten thousands of files nearly all have.

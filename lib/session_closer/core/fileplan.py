@@ -135,6 +135,11 @@ def kept_for(name: str, user: str | None) -> str:
     return f"{quoted(name)} is used by {who} by now: it stays where it is"
 
 
+def stuck(name: str, why: str) -> str:
+    """Return what is said of a file that the system lets nobody rename."""
+    return f"{quoted(name)} cannot be moved ({why}): it stays where it is"
+
+
 def begun_anew(name: str, archive: str) -> str:
     """Return what is said of an archived file whose live name another one has by now."""
     return f"{quoted(name)} was begun anew while it was put away: what it held before is in {quoted(archive)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from itertools import starmap
 
 from ..artifacts import engine, measuring
 from ..artifacts.engine import Became
@@ -63,6 +64,7 @@ def _archive(request: Request, share: Share, chores: Chores, moves: tuple[Move, 
     with engine.Root(request.runtime.context.disk, folder) as root:
         # Gone, or its archive name taken in this moment: it stays for the next run.
         done = tuple(move for move in moves if root.put_away(move).became is Became.AWAY)
+    request.warn(*starmap(fileplan.stuck, root.stuck.items()))
     if not done:
         return
     share.record = share.record.but(orphans=done)
@@ -101,7 +103,8 @@ def _put_back(request: Request, share: Share, users: dict[str, str]) -> None:
                 user = users[move.source]
                 request.warn(fileplan.kept_for(move.source, None if user == share.store.agent else user))
             else:
-                request.warn(fileplan.begun_anew(move.source, move.target))
+                why = root.stuck.get(move.source)
+                request.warn(fileplan.stuck(move.target, why) if why else fileplan.begun_anew(move.source, move.target))
     if back:
         share.record = share.record.but(orphans=tuple(m for m in share.record.orphans if m.source not in back))
         share.tidied = [row for row in share.tidied if row.status is not Status.ARCHIVED or row.given not in back]
@@ -111,5 +114,8 @@ def _expire(request: Request, share: Share, chores: Chores, expired: list[str]) 
     store = share.store
     with engine.Root(request.runtime.context.disk, store.folder) as root:
         for name in expired:
-            root.expire(os.path.join(store.folder if names.is_archive(name) else strays.backups(store)[0], name))
-            share.tidied.append(filerows.row(store.agent, chores, name, Status.EXPIRED))
+            path = os.path.join(store.folder if names.is_archive(name) else strays.backups(store)[0], name)
+            root.expire(path)
+            if path not in root.stuck:
+                share.tidied.append(filerows.row(store.agent, chores, name, Status.EXPIRED))
+    request.warn(*starmap(fileplan.stuck, root.stuck.items()))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -56,6 +57,20 @@ def archive(disk: Disk, share: FileShare, rows: Sequence[PlannedRow]) -> None:
                 if became is Became.AWAY or (became is Became.ALREADY and not _is_told(move, names_of_row)):
                     names_of_row.append(named.target)
     share.watch(len(rows), len(rows))
+    if root.stuck:
+        _leave(share, root.stuck)
+
+
+def _leave(share: FileShare, stuck: Mapping[str, str]) -> None:
+    """Leave files where they are that nobody may rename, and out of the record: an undo has none of them."""
+    share.warnings += [fileplan.stuck(name, why) for name, why in stuck.items()]
+    sessions = share.record.sessions
+    stay = {(session.key, move.source) for session in sessions for move in session.moves if move.source in stuck}
+    share.record = share.record.but(sessions=tuple(without(session, stay) for session in sessions))
+    paths: dict[str, list[str]] = defaultdict(list)
+    for key, name in sorted(stay):
+        paths[key].append(os.path.join(share.store.folder, name))
+    share.rows = [row.but(left=(*row.left, *paths[row.key])) if row.key in paths else row for row in share.rows]
 
 
 def _is_told(move: Move, archives: Sequence[str]) -> bool:
@@ -157,8 +172,10 @@ def look_again(disk: Disk, share: FileShare) -> None:
         for key, source, archive, user in borrowed(share):
             if archive is not None:
                 conflict = root.bring_back([Move(source, archive)])
-                if conflict is not None and conflict.became is Became.TAKEN:
-                    share.warnings.append(fileplan.begun_anew(source, archive))
+                if conflict is not None and conflict.became in (Became.TAKEN, Became.STUCK):
+                    why = root.stuck.get(source)
+                    said = fileplan.stuck(archive, why) if why else fileplan.begun_anew(source, archive)
+                    share.warnings.append(said)
                     continue
                 share.results.archives[key] = [name for name in share.archives_of(key) if name != archive]
             if files.exists(os.path.join(share.store.folder, source)):

@@ -171,6 +171,9 @@ class _Shelf:
     def _left(self, result: engine.Result) -> Move | None:
         """Return the move that is left on record, None where the file stays, and say so."""
         became, move = result
+        if became is Became.LIVE and (why := self.root.stuck.get(move.source)) is not None:
+            self._here.warn(fileplan.stuck(move.source, why))
+            return None
         user = user_of(move.source, self._users)
         if user is None or became is Became.GONE:
             return move

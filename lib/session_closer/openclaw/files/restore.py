@@ -173,7 +173,8 @@ def _files_back(root: engine.Root, item: Item, returns: Returns) -> bool:
     if conflict is None:
         return True
     became, move = conflict
-    returns.conflict(item, f"{move.source} is there again" if became is Became.TAKEN else f"{move.target} is gone")
+    why = {Became.TAKEN: f"{move.source} is there again", Became.GONE: f"{move.target} is gone"}.get(became)
+    returns.conflict(item, why or f"{move.target} cannot be moved ({root.stuck.get(move.source)})")
     return False
 
 
