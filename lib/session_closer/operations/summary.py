@@ -11,6 +11,7 @@ from ..core import filerows, names
 from ..core.actions import CHILD
 from ..core.ending import is_fine, shown_rows
 from ..core.model import Plan, PlannedRow, Traits
+from ..core.order import ordered
 from ..core.report import Outcome, Remainder, Report, RestartResult, StoreResult, together
 from ..core.status import CHANGED, FINE, GOING, Reason, Status
 from ..journal.record import Ended
@@ -63,7 +64,7 @@ def of(
     planned += ahead.rows
     files = _files_planned(request, found, plan, transaction.shares)
     rows = [*planned, *ended, *files, *_unread(found), *_doubted(plan)]
-    rows, counted = _told(request, found, plan, rows, short)
+    rows, counted = _told(request, found, plan, ordered(request.wish, plan, rows), short)
     return Report(
         operation=request.wish.operation,
         dry_run=request.options.dry_run,
@@ -148,7 +149,7 @@ def _told(
 ) -> tuple[list[Outcome], Mapping[str, dict[str, Any]]]:
     """Return rows as they are shown, and, where a policy chose them, what it took in numbers, by agent."""
     if request.rules is None:
-        return sorted(rows, key=_place(request)), {}
+        return rows, {}
     own: dict[str, list[Outcome]] = defaultdict(list)
     for row in rows:
         own[row.agent].append(row)
@@ -255,12 +256,6 @@ def _counted(
         **numbers,
         "applied": alike is not None or any(row.status in _DONE for row in rows),
     }
-
-
-def _place(request: Request) -> Callable[[Outcome], tuple[bool, int]]:
-    """Return what puts rows into the order of the command line, those of sessions that filters spare behind."""
-    places = {target.given: number for number, target in enumerate(request.wish.targets)}
-    return lambda row: (row.status is Status.KEPT, places.get(row.given, len(places)))
 
 
 def _weighed(found: Look, share: Share, rows: Sequence[Outcome]) -> Sequence[Outcome]:

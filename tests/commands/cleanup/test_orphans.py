@@ -77,6 +77,17 @@ def unstamped(answer: Answer) -> set[str]:
     return {path[: -len(stamp(0))] for row in answer.data["results"] for path in row["archives"]}
 
 
+def test_files_are_told_behind_all_sessions_in_a_dry_run_too(filled: Store) -> None:
+    for agent in ("project-lead", "researcher"):
+        stray(filled, f"of-{agent}.jsonl", 2 * DAY, agent)
+    told = [
+        [(row["agent"], row["key"] or row["input"]) for row in clean(filled, "--orphans", *dry).data["results"]]
+        for dry in (("--dry-run",), ())
+    ]
+    assert told[0] == told[1]
+    assert [name for _, name in told[0][-2:]] == ["of-project-lead.jsonl", "of-researcher.jsonl"]
+
+
 def test_the_list_of_runs_counts_files_without_a_session_that_are_back(filled: Store) -> None:
     for name in ("one", "two", "three"):
         stray(filled, f"{name}.jsonl", 2 * DAY)

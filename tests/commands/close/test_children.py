@@ -46,6 +46,7 @@ def close(store: Store, *words: str) -> Answer:
     dry = run_json(CloseProjectBatch, "--dry-run", *words, state=store.state)
     answer = run_json(CloseProjectBatch, *words, state=store.state)
     assert {(key, status.replace("would_close", "closed")) for key, status in dry.rows} == set(answer.rows)
+    assert [key for key, _ in dry.rows] == [key for key, _ in answer.rows]
     assert dry.data["children"] == answer.data["children"]
     assert {text for text in dry.data["warnings"] if "stays" in text} <= set(answer.data["warnings"])
     return answer
@@ -71,6 +72,16 @@ def test_children_go_along_at_every_depth_in_every_store_and_come_back(family: S
         name: shown for name, shown in before.items() if not name.endswith("sessions.json")
     }
     assert set(family.entries()) == {PARENT, ONE, TWO, OTHER}
+
+
+def test_children_are_told_in_the_order_of_the_dry_run(family: Store) -> None:
+    theirs = "agent:main:subagent:theirs"
+    put(family, RESEARCHER + "parent", None)
+    put(family, theirs, RESEARCHER + "parent")
+    put(family, LEAD + "subagent:three", RESEARCHER + "parent")
+    answer = close(family, "parent", RESEARCHER + "parent", "--with-children")
+    assert [key for key, _ in answer.rows[:2]] == [PARENT, RESEARCHER + "parent"]
+    assert len(answer.rows) == 7
 
 
 def test_without_it_they_are_counted_and_nothing_else_is_read(family: Store) -> None:

@@ -46,11 +46,15 @@ def test_keep_only_takes_groups_cron_jobs_and_pinned_sessions_unless_they_are_na
 
 
 def test_keep_only_refuses_a_running_session_and_goes_on(store: Store) -> None:
+    # It is not the first of its file.
+    store.write(dict(reversed(store.entries().items())))
     store.lock_transcript(LEAD + "kelly-dashboard")
-    answer = run_json(KeepOnlySessions, "alpha", state=store.state)
+    dry = run_json(KeepOnlySessions, "alpha", "topics", "--dry-run", state=store.state)
+    answer = run_json(KeepOnlySessions, "alpha", "topics", state=store.state)
     assert answer.code == 1
+    assert [row["key"] for row in answer.data["results"]] == [row["key"] for row in dry.data["results"]]
     assert [row["key"] for row in answer.data["results"] if row["status"] != "closed"] == [LEAD + "kelly-dashboard"]
-    assert set(store.listed()) == {LEAD + "main", LEAD + "alpha", LEAD + "kelly-dashboard"}
+    assert set(store.listed()) == {LEAD + "main", LEAD + "alpha", LEAD + "topics", LEAD + "kelly-dashboard"}
 
 
 def test_keep_only_keeps_canonical_and_legacy_key_of_a_name(store: Store) -> None:

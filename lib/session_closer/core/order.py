@@ -1,0 +1,31 @@
+"""The order in which rows are told: the same of a run, store by store, as of the dry run ahead (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .status import Status
+
+if TYPE_CHECKING:
+    from .model import Plan
+    from .report import Outcome
+    from .wish import Wish
+
+
+def ordered(wish: Wish, plan: Plan, rows: Sequence[Outcome]) -> list[Outcome]:
+    """Return rows in the order of the command line; behind them what it does not name, of a policy files.
+
+    A run lets go of its plan store by store, so nothing but what stands in a row tells its place.
+    """
+    if wish.rules is not None:
+        return [*(row for row in rows if row.key), *(row for row in rows if not row.key)] if plan.chores else [*rows]
+    places = {target.given: number for number, target in enumerate(wish.targets)}
+    last = len(places)
+
+    def place(row: Outcome) -> tuple[bool, int, bool, str, str]:
+        at = places.get(row.given, last)
+        whose = (row.agent, row.key) if row.parent else ("", "")
+        return row.status is Status.KEPT, at, at == last and row.status is not Status.REFUSED, *whose
+
+    return sorted(rows, key=place)
