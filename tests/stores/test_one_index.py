@@ -9,7 +9,7 @@ import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.list_sessions import ListSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
-from support.cleanup import HOUR, ago
+from support.cleanup import DAY, HOUR, age, ago
 from support.commands import run_json
 from support.keys import session_id
 from support.stores import Store
@@ -114,3 +114,22 @@ def test_a_folder_that_is_reached_by_a_link_is_counted_once(shared: Store) -> No
     shared.folder("main").symlink_to(place)
     shared.configure(session={"store": str(place.parent.parent / "{agentId}" / "sessions" / "sessions.json")})
     assert usage(shared) == {("main", "index"): (1, 2)}
+
+
+def test_what_may_be_of_several_agents_is_found_once(shared: Store) -> None:
+    place = index_of(shared).parent
+    for name, ending in (("deleted", ".deleted.2016-11-21T00-41-24.769Z"), ("stray", "")):
+        text = json.dumps({"type": "session", "version": 3, "id": session_id(name)})
+        write(place / f"{session_id(name)}.jsonl{ending}", f"{text}\n")
+    age(place / f"{session_id('stray')}.jsonl", 9 * DAY)
+    answer = run_json(CleanupSessions, "--only", "orphans", "--orphans", "1d", state=shared.state)
+    [row] = answer.data["results"]
+    found = run_json(RestoreSessions, "--found", state=shared.state).data["found"]
+    receipt = Path(answer.data["receipt"]).stem
+    assert [(one["sessionId"], one["receipt"], one["agent"]) for one in found] == [
+        (session_id("stray"), receipt, row["agent"]),
+        (session_id("deleted"), None, "coder"),
+    ]
+    for one, key in zip(found, ("agent:main:a", "agent:coder:b"), strict=True):
+        assert run_json(RestoreSessions, f"found:{one['id']}", "--as", key, state=shared.state).code == 0
+    assert {"agent:main:a", "agent:coder:b", *KEYS} == {*json.loads(index_of(shared).read_bytes())}

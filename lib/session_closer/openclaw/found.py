@@ -77,7 +77,14 @@ def look(where: Home) -> tuple[list[Find], list[str]]:
     told = list(_with_keys(found, scenes))
     # Of a folder that holds the indexes of several agents nobody knows whose an archive is, until a key says so.
     known = {find.shown.archive for find in told if find.shown.key is not None}
-    return [find for find in told if find.shown.key is not None or find.shown.archive not in known], warnings
+    unknown = [find for find in told if find.shown.key is None and find.shown.archive not in known]
+    once = {find.shown.archive: find for find in sorted(unknown, key=_preference, reverse=True)}
+    return [find for find in told if find.shown.key is not None or once.get(find.shown.archive) is find], warnings
+
+
+def _preference(find: Find) -> tuple[bool, str]:
+    """Return what is least for the find of an archive that is shown where several agents may have it."""
+    return find.shown.receipt is None, find.shown.agent
 
 
 def matches(find: Find, words: Sequence[str]) -> bool:

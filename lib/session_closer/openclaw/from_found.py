@@ -40,7 +40,7 @@ def from_found(
 
     Refused where nothing has the id, or its key is not known and none is given.
     """
-    find = found.pick(where, wanted.removeprefix(PREFIX))
+    find = _as_meant(where, found.pick(where, wanted.removeprefix(PREFIX)), given)
     shown = find.shown
     key = shown.key if given is None else _new_key(given, find)
     if key is None:
@@ -56,6 +56,15 @@ def from_found(
     era = "sqlite" if any(move.target.endswith(".zst") for move in session.moves) else find.era
     store = StoreRecord(shown.agent, era, index, {SESSIONS: where.folder(shown.agent)}, sessions=(session,))
     return Source((store,), Origin.FOUND), note
+
+
+def _as_meant(where: Home, find: Find, given: str | None) -> Find:
+    """Return a find as that of the agent whose key is given, where its archive may be of several agents."""
+    agent, shown = keys.agent_of(given or ""), find.shown
+    if shown.key is not None or shown.archive is None or agent not in where.known_agents()[0]:
+        return find
+    is_its = where.beside(agent) == os.path.dirname(shown.archive)
+    return find._replace(shown=shown._replace(agent=agent)) if is_its else find
 
 
 def _new_key(given: str, find: Find) -> str:
