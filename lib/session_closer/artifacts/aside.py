@@ -18,7 +18,7 @@ from types import TracebackType
 from ..system.disk import Disk
 from ..system.files import is_no_file, open_within
 from . import scan
-from .engine import Became
+from .engine import IMMOVABLE, Became
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -75,7 +75,7 @@ class Aside:
         return scan.weighed(self._folder(folder), name)
 
     def put_away(self, path: str) -> Became:
-        """Move a file or folder into the archive; ELSEWHERE, and nothing done, where that would be a copy."""
+        """Move a file or folder into the archive; ELSEWHERE where that would be a copy, STUCK where nobody may."""
         folder, _, name = path.rpartition("/")
         return self._moved(name, folder, self._archived(folder), Became.AWAY)
 
@@ -116,12 +116,22 @@ class Aside:
         self._condemned.append(f"{self._archive}/{path}")
 
     def remove(self, path: str) -> Became:
-        """Remove a file, or a folder with all that is in it, for good; no link is followed, one is removed."""
-        if self.stat(path) is None:
+        """Remove a file, or a folder with all that is in it, for good; no link is followed, one is removed.
+
+        STUCK where nobody may remove a file.
+        """
+        there = self.stat(path)
+        if there is None:
             # A run that was killed may have removed it.
             self._lost.add(path.rpartition("/")[0])
             return Became.GONE
-        self._removed(path)
+        try:
+            self._removed(path)
+        except OSError as problem:
+            # Of a folder a part may be gone.
+            if problem.errno not in IMMOVABLE or stat.S_ISDIR(there.st_mode):
+                raise
+            return Became.STUCK
         return Became.AWAY
 
     def tidy(self) -> None:
@@ -173,12 +183,21 @@ class Aside:
         except OSError as problem:
             if problem.errno == errno.EXDEV:
                 return Became.ELSEWHERE
+            if problem.errno in IMMOVABLE and self._is_in(self._folder(old), name):
+                return Became.STUCK
             if not is_no_file(problem):
                 raise
             return Became.GONE
         self._lost.add(old)
         self._gained.add(new)
         return done
+
+    def _is_in(self, folder: int, name: str) -> bool:
+        try:
+            os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _removed(self, path: str) -> None:
         folder, _, name = path.rpartition("/")

@@ -51,7 +51,7 @@ class Result(NamedTuple):
 
 _NO_NAMES = frozenset(("", ".", ".."))
 # A file that is immutable, another user's in a sticky folder, or mounted there by itself.
-_STUCK = frozenset((errno.EPERM, errno.EBUSY))
+IMMOVABLE = frozenset((errno.EPERM, errno.EBUSY))
 _THERE = {
     Names.NEITHER: Became.GONE,
     Names.LIVE: Became.LIVE,
@@ -229,7 +229,7 @@ class Root:
 
     def _note_stuck(self, live: str, name: str, problem: OSError) -> None:
         """Note of a live name why its file keeps the name that it has; any other error of the disk is raised again."""
-        if problem.errno not in _STUCK or not files.exists(self._at(name)):
+        if problem.errno not in IMMOVABLE or not files.exists(self._at(name)):
             raise problem
         self.stuck[live] = os.strerror(problem.errno)
 

@@ -17,7 +17,7 @@ FRESH_SECONDS = 600.0
 STALE, BUDGET = "stale", "over_budget"
 # The kind of what is in a database, and no file.
 ROW = "row"
-YOUNG, NEWEST, ELSEWHERE = "young", "newest", "other_filesystem"
+YOUNG, NEWEST, ELSEWHERE, IMMOVABLE = "young", "newest", "other_filesystem", "immovable"
 
 
 class KindRule(NamedTuple):

@@ -30,6 +30,7 @@ _ENDS = {
     Became.TAKEN: (Status.CONFLICT, "something else is there by now"),
     Became.GONE: (Status.FAILED, "its archive is gone"),
     Became.ELSEWHERE: (Status.FAILED, "its archive is on another file system by now"),
+    Became.STUCK: (Status.FAILED, "nobody may move its archive"),
 }
 _LOOKS = {
     Became.AWAY: (Status.WOULD_RESTORE, None),

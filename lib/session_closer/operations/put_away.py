@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..artifacts import scan
 from ..artifacts.aside import Aside
 from ..artifacts.engine import Became
-from ..core.artifacts import ELSEWHERE, Artifact
+from ..core.artifacts import ELSEWHERE, IMMOVABLE, Artifact
 from ..core.errors import CloserError, Refused, StorageFailed
 from ..core.status import Status
 from ..core.wish import Options
@@ -153,7 +153,7 @@ def _take(run: _Run, home: Home, aside: Aside, artifact: Artifact, disposal: Dis
         done, became = _ARCHIVED, aside.put_away(artifact.path)
     if became is Became.AWAY:
         return done
-    return Fate(Status.KEPT, ELSEWHERE if became is Became.ELSEWHERE else GONE)
+    return Fate(Status.KEPT, {Became.ELSEWHERE: ELSEWHERE, Became.STUCK: IMMOVABLE}.get(became, GONE))
 
 
 def _stowed(run: _Run, home: Home, disposal: Disposal, aside: Aside, artifact: Artifact) -> Fate:

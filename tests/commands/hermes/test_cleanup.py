@@ -386,3 +386,35 @@ def test_a_run_that_takes_nothing_after_all_has_no_receipt(
     assert path.read_text() == "another"
     ours = home.path / "session-closer"
     assert [each for name in ("receipts", "open", "archives") for each in (ours / name).glob("*")] == []
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EBUSY])
+def test_what_nobody_may_move_or_remove_stays_and_holds_up_nothing_else(
+    home: Leavings, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    paths, held = home.lay_all(), os.path.basename(FREE["request_dump"])
+    real = {name: getattr(Disk, name) for name in ("move_exclusive", "move", "unlink_in")}
+
+    def hold(name: str) -> None:
+        def step(self: Disk, folder: int, path: str, *more: int | str) -> object:
+            if path == held:
+                raise OSError(number, os.strerror(number), path)
+            return real[name](self, folder, path, *more)
+
+        monkeypatch.setattr(Disk, name, step)
+
+    for name in real:
+        hold(name)
+    rest = sorted(set(paths) - {FREE["request_dump"]})
+    answer = home.run(CleanupSessions, "--verbose")
+    assert (answer.code, by_status(answer)) == (0, {"archived": rest, "kept": [FREE["request_dump"]]})
+    assert answer.data["spared"] == {"immovable": 1}
+    assert home.has(FREE["request_dump"])
+    held = os.path.basename(FREE["session_json"])
+    back = home.run(RestoreSessions, "last")
+    assert (back.code, by_status(back)["failed"]) == (1, [FREE["session_json"]])
+    assert sorted(by_status(back)["restored"]) == [path for path in rest if path != FREE["session_json"]]
+    held = os.path.basename(FREE["request_dump"])
+    deleted = home.run(CleanupSessions, "--delete", "--yes", "--verbose")
+    assert (deleted.code, by_status(deleted)["kept"]) == (0, [FREE["request_dump"]])
+    assert home.has(FREE["request_dump"])
