@@ -152,3 +152,9 @@ def test_how_long_something_takes_is_said_in_one_unit(length: float, said: str) 
 def test_how_long_something_takes_is_right_within_a_twentieth(length: float) -> None:
     count, _, unit = durations.about(length).partition(" ")
     assert abs(float(count) * {"s": 1, "min": 60, "h": 3600}[unit] - length) <= length / 20
+
+
+@pytest.mark.parametrize("value", [True, None, "1", math.inf, -math.inf, math.nan, pytest.param(10**400, id="huge")])
+def test_what_no_float_holds_is_no_number(value: object) -> None:
+    assert durations.finite(value) is None
+    assert durations.finite(2) == 2.0

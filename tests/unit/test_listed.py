@@ -47,3 +47,11 @@ def test_only_what_is_open_and_has_been_silent_for_longer_is_older() -> None:
 def test_what_is_not_shown_is_said_to_be_there() -> None:
     assert Inventory(rows=LINES[:2], total=3).has_more
     assert not Inventory(rows=LINES[:2], total=2).has_more
+
+
+@pytest.mark.parametrize("last", [float("inf"), float("-inf"), 1e306, -1e306, 1e18])
+def test_a_time_that_is_none_is_as_if_there_were_none(last: float) -> None:
+    line = SessionLine("a", "5", "cli", "", OPEN, last)
+    assert (line.last_ms, Inventory(now=NOW).age(line)) == (None, None)
+    assert matching([line, LINES[1]], Sought(), NOW) == [LINES[1], line]
+    assert matching([line], Sought(older_than=1.0), NOW) == []

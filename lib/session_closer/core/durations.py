@@ -51,6 +51,17 @@ def since(at: int | None, now: float) -> float | None:
     return 0.0 if age >= -AHEAD else None
 
 
+def finite(value: object) -> float | None:
+    """Return a number that can be reckoned with, None for what is none: JSON has some that no float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
 def seconds(value: object, *, unit: str | None = None, longest: float = _LONGEST) -> float | None:
     """Return a duration in seconds, None where it is none; `unit` is the one of a bare number, None: it needs one."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .report import StoreResult
 
 OPEN = "open"
+# More is no number that every reader of JSON has.
+_LATEST_MS = 1 << 53
 
 
 class SessionLine(NamedTuple):
@@ -31,6 +33,12 @@ class SessionLine(NamedTuple):
     running: bool = False
     number: int = 0
     size: int = 0
+
+    @property
+    def last_ms(self) -> int | None:
+        """When its last message came, in milliseconds since 1970, None where no usable time says so."""
+        at = None if self.last is None else durations.finite(self.last * 1000)
+        return int(at) if at is not None and abs(at) < _LATEST_MS else None
 
 
 class Held(NamedTuple):
@@ -93,7 +101,7 @@ class Inventory(NamedTuple):
 
     def age(self, line: SessionLine) -> float | None:
         """Return how many seconds ago a session's last message came, None where that is not known."""
-        return None if line.last is None else durations.since(int(line.last * 1000), self.now)
+        return durations.since(line.last_ms, self.now)
 
 
 def matching(lines: Iterable[SessionLine], sought: Sought, now: float) -> list[SessionLine]:
@@ -104,10 +112,10 @@ def matching(lines: Iterable[SessionLine], sought: Sought, now: float) -> list[S
         said = f"{line.id}\n{line.title}\n{line.source}".lower()
         if all(word in said for word in words) and _is_of_age(line, sought.older_than, now):
             found.append(line)
-    return sorted(found, key=lambda line: (-(line.last or 0.0), line.agent, line.id))
+    return sorted(found, key=lambda line: (-(line.last_ms or 0), line.agent, line.id))
 
 
 def _is_of_age(line: SessionLine, older_than: float | None, now: float) -> bool:
     if older_than is None:
         return True
-    return line.state == OPEN and line.last is not None and now - line.last > older_than
+    return line.state == OPEN and line.last_ms is not None and now - line.last_ms / 1000 > older_than

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from ..core.durations import finite
 from ..core.escape import quoted
 from ..system import files
 
@@ -100,11 +101,11 @@ def _running(path: str) -> Iterator[str]:
 def _lives(entry: dict[str, Any]) -> bool:
     from ..system import processes  # psutil, only where a process is named
 
-    pid, started = entry.get("pid"), entry.get("process_start_time")
+    pid, started = entry.get("pid"), finite(entry.get("process_start_time"))
     if not isinstance(pid, int) or not processes.is_alive(pid):
         return False
     born = processes.born(pid)
-    if born is None or not isinstance(started, int | float):
+    if born is None or started is None:
         return True
     return abs(born - started) < _TOLERANCE
 

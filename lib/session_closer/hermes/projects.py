@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from typing import NamedTuple
 
+from ..core.durations import finite
 from ..system import files
 
 
@@ -31,10 +31,9 @@ def said(project_id: str, text: bytes) -> tuple[str, float] | None:
     except (ValueError, RecursionError):
         return None
     workdir, touched = (found.get("workdir"), found.get("last_touch")) if isinstance(found, dict) else (None, None)
-    if not isinstance(workdir, str) or not files.is_path(workdir) or isinstance(touched, bool):
+    if not isinstance(workdir, str) or not files.is_path(workdir):
         return None
     if hashlib.sha256(os.fsencode(workdir)).hexdigest()[:16] != project_id:
         return None
-    if not isinstance(touched, int | float) or not math.isfinite(touched) or touched <= 0:
-        return None
-    return workdir, float(touched)
+    at = finite(touched)
+    return None if at is None or at <= 0 else (workdir, at)

@@ -120,7 +120,7 @@ def _session(found: Inventory, line: SessionLine) -> dict[str, Any]:
         "source": line.source or None,
         "title": line.title or None,
         "state": line.state,
-        "updatedAt": None if line.last is None else int(line.last * 1000),
+        "updatedAt": line.last_ms,
         "ageSeconds": None if age is None else int(age),
         "artifacts": line.number,
         "artifactBytes": line.size,

@@ -177,7 +177,8 @@ def _class(column: Column) -> str:
 def _cell(cell: Cell, column: Column) -> str:
     value = "" if cell.value is None else f' data-v="{cell.value:g}"' if abs(cell.value) < 1e6 else ""
     if cell.value is not None and not value:
-        value = f' data-v="{cell.value:.0f}"'
+        # A row may hold more than any float does.
+        value = f' data-v="{cell.value}"' if isinstance(cell.value, int) else f' data-v="{cell.value:.0f}"'
     return f"<td{_class(column)}{value}>{_text(cell.text)}</td>"
 
 

@@ -105,3 +105,12 @@ def test_a_session_of_which_nobody_has_foreseen_it_stays_and_the_others_go(
     answer = run_json(CloseProjectBatch, "a", "b", "--export", str(out), state=store.state)
     assert (answer.code, dict(answer.rows)) == (1, {LEAD + "a": "refused", LEAD + "b": "closed"}), answer
     assert store.listed() == [LEAD + "a"]
+
+
+@pytest.mark.parametrize("cost", ["1e999", "1" + "0" * 400, "-1e999"])
+def test_a_cost_that_is_no_number_is_in_no_sum(store: Store, out: Path, cost: str) -> None:
+    store.add((LEAD + "a", store.session("a")))
+    said = f'{{"type":"message","id":"1","message":{{"role":"user","usage":{{"cost":{{"total":{cost}}}}}}}}}\n'
+    write(store.folder() / f"{session_id('project-lead a')}.jsonl", said)
+    answer = run_json(ExportSessions, "a", "--output", str(out), state=store.state)
+    assert answer.code == 0, answer

@@ -145,3 +145,20 @@ def test_a_home_that_cannot_be_read_is_said(home: Leavings) -> None:
     (home.path / "state.db").write_bytes(b"")
     answer = run_json(ListSessions, state=home.path)
     assert (answer.code, answer.error) == (3, "empty_database")
+
+
+@pytest.mark.parametrize("at", [float("inf"), float("-inf"), 1e306])
+def test_a_session_with_a_time_that_is_none_has_no_age(home: Leavings, at: float) -> None:
+    home.session("odd", messages=0, started_at=at)
+    answer = home.run(ListSessions)
+    [row] = [row for row in answer.data["sessions"] if row["sessionId"] == "odd"]
+    assert (answer.code, row["updatedAt"], row["ageSeconds"]) == (0, None, None)
+
+
+@pytest.mark.parametrize("started", ["1e999", "1" + "0" * 400])
+def test_a_start_of_a_process_that_is_none_proves_nothing(home: Leavings, started: str) -> None:
+    home.running(OVER, os.getpid(), 1.25)
+    path = home.path / "runtime" / "active_sessions.json"
+    path.write_text(path.read_text().replace("1.25", started))
+    answer = home.run(ListSessions)
+    assert {row["sessionId"]: row["running"] for row in answer.data["sessions"]}[OVER] is True

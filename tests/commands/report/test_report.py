@@ -79,6 +79,14 @@ def test_a_list_is_a_page_of_all_sessions(store: Store, page: Path) -> None:
     assert page.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_number_that_no_float_holds_is_on_a_page(store: Store, page: Path) -> None:
+    entries = store.entries()
+    entries[next(iter(entries))]["totalTokens"] = 10**400
+    store.write(entries)
+    assert run_json(ListSessions, "--report", str(page), state=store.state).code == 0
+    assert f'data-v="{10**400}"' in page.read_text()
+
+
 def test_a_page_has_as_many_as_are_asked_for(store: Store, page: Path) -> None:
     run(ListSessions, "--limit", "3", "--report", str(page), state=store.state)
     assert len(seen(page).rows) == 3

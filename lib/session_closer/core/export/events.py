@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from math import isfinite
 from operator import attrgetter
 from typing import Any
 
 import msgspec
+
+from ..durations import finite
 
 # The events that OpenClaw makes branches of.
 LINKED = frozenset(
@@ -142,8 +143,8 @@ class Totals:
             if isinstance(count, int) and not isinstance(count, bool) and 0 < count < 1 << 53:
                 self.usage[name] += count
         cost = usage.get("cost")
-        total = cost.get("total") if isinstance(cost, dict) else cost
-        if isinstance(total, (int, float)) and not isinstance(total, bool) and isfinite(total) and total > 0:
+        total = finite(cost.get("total") if isinstance(cost, dict) else cost)
+        if total is not None and total > 0:
             self.cost += total
 
 
