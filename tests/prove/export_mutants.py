@@ -7,6 +7,7 @@ from .mutant import Mutant, one
 _ONE, _CLOSE, _WHERE = "operations/bundles.py", "operations/copies.py", "operations/export.py"
 _FOLDER, _BACK, _ROWS = "artifacts/bundle.py", "openclaw/from_bundle.py", "openclaw/sqlite/parts.py"
 _HOMES, _TAKEN, _BELOW = "operations/export_homes.py", "nanoclaw/parts.py", "artifacts/scan.py"
+_OUTPUTS = "operations/outputs.py"
 _TOLD, _OF_HOMES = "exports-told", "exports-homes-told"
 
 
@@ -82,11 +83,11 @@ MUTANTS = (
     _blind("a name that is taken is not looked for", _ONE, "if os.path.lexists(path):", "if 0:"),
     _blind("sessions may be where exports go", _WHERE, "if real == place or", "if False and"),
     _blind(
-        "a stranger's link is followed", _WHERE, "if (link := trust.foreign_link(path)) is not None:", "if link := 0:"
+        "a stranger's link is followed", _OUTPUTS, "if (link := trust.foreign_link(path)) is not None:", "if link := 0:"
     ),
     _blind(
         "others may write to the folder",
-        _WHERE,
+        _OUTPUTS,
         "if not is_shared and (why := trust.objection(status)):",
         "if why := 0:",
     ),

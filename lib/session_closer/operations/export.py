@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
@@ -23,10 +22,10 @@ from ..journal.stopped import storage
 from ..ports.context import Console, Context
 from ..ports.runtime import Place, Runtime
 from ..ports.store import Store
-from ..system import files, trust
+from ..system import files
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
-from . import absent, bundles, runtimes
+from . import absent, bundles, outputs, runtimes
 from .bundles import Given, Whose
 
 _OTHER = "a folder of your own, outside of what OpenClaw keeps"
@@ -206,30 +205,12 @@ def checked_folder(runtime: Runtime, folder: str, agents: Sequence[str]) -> str:
 
     `agents` are those whose sessions are exported.
     """
-    real = own_folder(folder, _OTHER)
+    real = outputs.own_folder(folder, _OTHER)
     stores = [_store(runtime, agent) for agent in agents]
     places = {runtime.folder(agent) for agent in {*agents, *runtime.agents()}}
     places |= {place for store in stores if store is not None for place in (store.place, store.folder)}
     check_outside(folder, (*places, runtime.reserved(), history.root(runtime.root)), _OTHER)
     return real
-
-
-def own_folder(folder: str, remedy: str) -> str:
-    """Return a folder as a whole path without links; Refused, with a remedy, where it is not, or will not be, ours."""
-    path = os.path.abspath(folder)
-    if (link := trust.foreign_link(path)) is not None:
-        raise Refused(f"{quoted(link)} is a link of somebody else", remedy, name="output")
-    there = path
-    while not os.path.lexists(there):
-        there = os.path.dirname(there)
-    if not os.path.isdir(there):
-        raise Refused(f"{quoted(there)} is no folder", remedy, name="output")
-    status = os.stat(there)
-    # Where anybody may make files, but nobody may rename those of others, a folder of our own is ours.
-    is_shared = there != path and bool(status.st_mode & stat.S_ISVTX) and trust.is_trusted(status.st_uid)
-    if not is_shared and (why := trust.objection(status)):
-        raise Refused(f"{quoted(there)}: {why}", remedy, name="output")
-    return os.path.realpath(path)
 
 
 def check_outside(folder: str, places: Iterable[str], remedy: str) -> None:

@@ -19,7 +19,7 @@ from ..ports.artifacts import Away, Exporting, Place, Profile
 from ..ports.context import Console, Context
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
-from . import export, homes
+from . import export, homes, outputs
 from .bundles import Given, Whose
 
 _OTHER = "a folder of your own, outside of these homes"
@@ -58,7 +58,7 @@ def begun(where: Place, exporting: Exporting, ask: Export, context: Context) -> 
 
 def checked_folder(where: Place, folder: str) -> str:
     """Return a folder for bundles as a whole path; Refused where it is none that bundles may be in."""
-    real = export.own_folder(folder, _OTHER)
+    real = outputs.own_folder(folder, _OTHER)
     export.check_outside(folder, [where.state, *(profile.root for profile in where.profiles())], _OTHER)
     return real
 

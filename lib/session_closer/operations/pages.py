@@ -8,12 +8,14 @@ from ..core.errors import StorageFailed, UsageProblem
 from ..core.escape import quoted
 from ..system import files
 from ..system.disk import Disk
+from . import outputs
 
 _MORE = "--report FILE.html, one that is not there yet"
+_OWN = "--report FILE.html, in a folder of your own"
 
 
 def check(path: str) -> None:
-    """Refuse a path at which no page can be written, ahead of all work."""
+    """Refuse a path at which no page can be written, or a stranger may reach for it, ahead of all work."""
     if not path.endswith((".html", ".htm")):
         raise UsageProblem(f"{quoted(path)} does not end with .html", _MORE)
     if os.path.lexists(path):
@@ -21,6 +23,8 @@ def check(path: str) -> None:
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise UsageProblem(f"there is no folder {quoted(folder)}", _MORE)
+    # Others may make files in a shared folder, but none of ours theirs.
+    outputs.own_folder(path, _OWN)
 
 
 def write(path: str, text: str, disk: Disk | None = None) -> str:

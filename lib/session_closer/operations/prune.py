@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..core import artifacts
-from ..core.artifacts import Limits
+from ..core.artifacts import Artifact, Limits
 from ..core.errors import CloserError, Refused
 from ..core.findings import Doubt
 from ..core.report import Report
@@ -87,7 +87,7 @@ def _exported(where: Place, context: Context, parts: Sequence[Part], now: float)
 def _looked_at(home: Home, limits: Limits, context: Context, now: float, doubt: Doubt | None) -> Part:
     moves = not context.options.delete
     try:
-        found = home.look(limits)
+        found = sorted(home.look(limits), key=_place)
     except CloserError as problem:
         return Part(home, problem=problem)
     context.console.warn(*home.doubts())
@@ -100,6 +100,11 @@ def _looked_at(home: Home, limits: Limits, context: Context, now: float, doubt: 
         what = "1 file or folder stays" if count == 1 else f"{count} files and folders stay"
         context.console.warn(artifacts.staying(what, doubt))
     return Part(home, certain)
+
+
+def _place(one: Artifact) -> tuple[bool, str]:
+    """Return by what artifacts are ordered, of which no folder has an order; rows stay in theirs, behind them."""
+    return (True, "") if one.kind == artifacts.ROW else (False, one.path)
 
 
 def _find_shelves(where: Place, limits: Limits, context: Context, parts: Sequence[Part], now: float) -> None:

@@ -82,7 +82,7 @@ def _cells(row: ArtifactRow) -> tuple[str, ...]:
         row.kind or "-",
         "-" if row.age is None else durations.shown(row.age),
         "-" if row.size is None else durations.shown_size(row.size),
-        plain(row.path) + (f"  {plain(said)}" if said else ""),
+        plain(row.path) + (f"  {said}" if said else ""),
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.hermes.home import HermesHome
 from session_closer.journal import clocks
 from session_closer.system.disk import Disk
 from support.clock import Ahead, handed
@@ -418,3 +419,18 @@ def test_what_nobody_may_move_or_remove_stays_and_holds_up_nothing_else(
     deleted = home.run(CleanupSessions, "--delete", "--yes", "--verbose")
     assert (deleted.code, by_status(deleted)["kept"]) == (0, [FREE["request_dump"]])
     assert home.has(FREE["request_dump"])
+
+
+def test_rows_are_in_the_order_of_their_paths_and_their_notes_are_text(
+    home: Leavings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [f"sessions/session_{name}.json" for name in "dacb"]
+    for path in paths:
+        home.lay(path, "{}", age=60 * DAY)
+    real = HermesHome.look
+    monkeypatch.setattr(HermesHome, "look", lambda *given: [*reversed(real(*given))])
+    for mode in (("--dry-run",), ()):
+        answer = home.run(CleanupSessions, *mode)
+        assert [row["path"] for row in answer.data["results"]] == [str(home.path / path) for path in sorted(paths)]
+    back = run(RestoreSessions, "last", "zz", state=home.path)
+    assert "zz  the receipt put nothing of this name away\n" in back.stdout

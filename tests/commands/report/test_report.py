@@ -15,6 +15,7 @@ from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.cli.commands.list_sessions import ListSessions
+from session_closer.system import trust
 from session_closer.system.disk import Disk
 from support.commands import run, run_json
 from support.keys import LEAD
@@ -177,6 +178,23 @@ def test_a_page_is_written_over_nothing(store: Store, tmp_path: Path, named: str
         answer = run_json(command, *words, "--report", str(tmp_path / named), state=store.state)
         assert (answer.code, answer.error) == (2, "usage")
     assert (tmp_path / "there.html").read_text() == "mine"
+
+
+def test_a_page_is_written_where_nobody_else_reaches_for_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed(page: Path) -> tuple[int, str | None, bool]:
+        answer = run_json(ListSessions, "--report", str(page), state=store.state)
+        return answer.code, answer.error, page.exists()
+
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    for mode, ended in ((0o777, (3, "output", False)), (0o1777, (0, None, True))):
+        shared.chmod(mode)
+        assert listed(shared / "page.html") == ended
+    (tmp_path / "theirs").symlink_to(tmp_path)
+    monkeypatch.setattr(trust, "foreign_link", lambda path: path)
+    assert listed(tmp_path / "theirs" / "page.html") == (3, "output", False)
 
 
 def test_what_appears_meanwhile_stays(store: Store, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
