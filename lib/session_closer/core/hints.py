@@ -47,9 +47,15 @@ def tail_of(key: str, agent: str) -> str:
 
 def no_agent(agent: str, there: Sequence[str]) -> str:
     """Return the hint for a name of an agent that has no store: which agents there are."""
-    if not there:
-        return f"agent {agent} has no sessions here, nor has any other"
-    return f"agent {agent} has no sessions here; agents: {', '.join(there)}; name one with --agent"
+    said = no_sessions(agent, there)
+    return f"{said}; name one with --agent" if any(one != agent for one in there) else said
+
+
+def no_sessions(agent: str, there: Sequence[str]) -> str:
+    """Return what is said of an agent that has no store: which other agents there are."""
+    others = [one for one in there if one != agent]
+    known = f"; agents: {', '.join(others)}" if others else ", nor has any other"
+    return f"agent {agent} has no sessions here{known}"
 
 
 def not_here(row: PlannedRow, elsewhere: Sequence[str], see: str) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..core import keys, lazy
+from ..core import hints, keys, lazy
 from ..core.errors import CloserError, Refused, UnknownAgent
 from ..core.model import Snapshot
 from ..core.status import Life
 from ..ports.runtime import Part
 from ..system import files
-from . import migration, owner, registers, roster, stores
+from . import lost, migration, owner, registers, roster, stores
 from .files.store import FileStore
 
 if TYPE_CHECKING:
@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 
 class _Look:
-    """What has been found so far; `shared` is the file for all agents, once it has been read, `all` what is in it."""
+    """What has been found so far; `shared` is the file for all agents, once it has been read, `all` what is in it.
 
-    def __init__(self, home: Home, clock: Clock) -> None:
-        self.home, self.clock = home, clock
+    `undo` is the command that restores.
+    """
+
+    def __init__(self, home: Home, clock: Clock, undo: str) -> None:
+        self.home, self.clock, self.undo = home, clock, undo
         self.parts: list[Part] = []
         self.warnings: list[str] = []
         self.shared: FileStore | None = None
@@ -36,7 +39,7 @@ class _Look:
 
 def parts(here: Installation, agent: str | None, store: str | None) -> list[Part]:
     """Return the stores of one agent, of one path, or of all agents; CloserError where there is no list."""
-    found = _Look(here.home, here.context.clock)
+    found = _Look(here.home, here.context.clock, here.options.undo)
     agents = [agent] if store is None else here.home.agents_with(store)
     if len(agents) == 1 and agents[0] is not None:
         _look_at_one(found, agents[0])
@@ -59,7 +62,7 @@ def _look_at_one(found: _Look, agent: str) -> None:
         known = found.home.known_agents()[0]
         if agent not in known:
             raise UnknownAgent(agent, known)
-        found.warnings.append(f"agent {agent} has no sessions here; agents: {', '.join(known)}")
+        found.warnings.append(hints.no_sessions(agent, known))
 
 
 def _look_at_all(found: _Look) -> None:
@@ -98,6 +101,8 @@ def _read_shared(found: _Look, agents: Sequence[str]) -> set[str]:
 def _take(found: _Look, agent: str, *, own: bool = True) -> None:
     """Read an agent's store, if it has one; without `own` its share of the file for all has been read."""
     store = stores.detect(found.home, agent)
+    if store is None and (said := lost.said(found.home, agent, found.undo)) is not None:
+        found.warnings.append(said)
     if store is None or (isinstance(store, FileStore) and not own and found.shared is None):
         return
     real = os.path.realpath(store.index)

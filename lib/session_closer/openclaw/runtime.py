@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import CloserError
 from ..core.model import Going, Plan, Snapshot
 from ..core.status import GOING
-from . import access, owner, refusals, registers, stores, writable
+from . import access, lost, owner, refusals, registers, stores, writable
 from .files.port import Files
 from .gateway import connection
 from .gateway.find import find
@@ -122,6 +122,8 @@ class OpenClawRuntime:
 
     def absent(self, agent: str) -> Snapshot:
         """Return the snapshot of an agent that has no store."""
+        said = lost.said(self.here.home, agent, self.here.options.undo)
+        self.here.warn(*filter(None, [said]))
         return stores.absent(self.here.home, agent)
 
     def folder(self, agent: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..core import ids, planning
+from ..core import hints, ids, planning
 from ..core.errors import CloserError, UnknownAgent
 from ..core.model import Plan, Snapshot
 from ..core.report import Report
@@ -81,7 +81,7 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
         known = request.runtime.known_agents()
         if wish.agent not in known:
             raise UnknownAgent(wish.agent, known)
-        request.warn(f"agent {wish.agent} has no sessions here; agents: {', '.join(known)}")
+        request.warn(hints.no_sessions(wish.agent, known))
     if not request.options.dry_run:
         _put_away_leftovers(request, found)
     own.note_absent(request, found)

@@ -275,7 +275,7 @@ def _hinted(request: Request, found: Look, rows: tuple[PlannedRow, ...]) -> tupl
         if row.status is not Status.NOT_FOUND or (row.reason is Reason.FILTER and row.agent in found.stores):
             continue
         if row.agent not in found.stores:
-            told[at] = hints.no_agent(row.agent, request.runtime.agents())
+            told[at] = hints.no_agent(row.agent, request.runtime.known_agents())
         else:
             told[at] = hints.did_you_mean(row, found.snapshots[row.agent])
             if not told[at]:

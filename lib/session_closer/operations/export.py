@@ -128,7 +128,7 @@ def _absent(runtime: Runtime, target: Target, snapshot: Snapshot) -> Unexported:
 def _why_absent(runtime: Runtime, target: Target, snapshot: Snapshot) -> str:
     agent, options = target.agent, runtime.context.options
     if agent not in runtime.stores:
-        return hints.no_agent(agent, runtime.agents())
+        return hints.no_agent(agent, runtime.known_agents())
     by_key = closed.closed_before(runtime.root, [(agent, key) for key in target.candidates])
     by_id = ids.is_beginning(target.given) and closed.closed_ids(runtime.root, {(agent, target.given)})
     if by_key or by_id:

@@ -9,9 +9,11 @@ from ..core.errors import CloserError
 from ..core.report import Report
 from ..core.shown import RunPart, RunShown
 from ..core.wish import Options
-from ..journal import receipts, runs
-from ..journal.record import HOME, RunRecord, StoreRecord
+from ..journal import history, receipts, runs
+from ..journal.codec import decode
+from ..journal.record import HOME, Damaged, RunRecord, StoreRecord
 from ..journal.source import restores
+from ..journal.written import read_record
 from ..system.clock import Clock
 
 # What can be brought back of a run, given its id, as a report of a look.
@@ -41,7 +43,7 @@ def shown(state: str, which: str, report: Report, check: Check, clock: Clock) ->
     row = row._replace(age=runs.age(row, clock.now()))
     if record is None:
         return report._replace(run=RunShown(row, None, "", -1, -1, "", ()))
-    parts = [*_parts(record), *_others(record)]
+    parts = [*_parts(record), *_others(state, record)]
     why: str | None = None
     warnings: tuple[str, ...] = ()
     now: _Now = {}
@@ -93,7 +95,19 @@ def _path(store: StoreRecord, root: str, name: str) -> str:
     return os.path.join(store.roots.get(root, ""), name)
 
 
-def _others(record: RunRecord) -> Iterator[RunPart]:
+def _others(state: str, record: RunRecord) -> Iterator[RunPart]:
     """Give what no store's record speaks of: refused, not there, or closed later for the caller."""
     for row in record.results:
-        yield RunPart(row.agent, row.key or row.given, None, row.session_id, row.status, error=row.error)
+        part = RunPart(row.agent, row.key or row.given, None, row.session_id, row.status, error=row.error)
+        later = _later(state, row.receipt) if row.receipt is not None else []
+        own = next((one for one in later if (one.agent, one.key) == (part.agent, part.key)), part)
+        yield part._replace(size=own.size, archives=own.archives)
+
+
+def _later(state: str, receipt: str) -> list[RunPart]:
+    """Return what the process that outlived a command has done, nothing where its receipt cannot be read any more."""
+    run = os.path.basename(receipt).removesuffix(".json")
+    try:
+        return list(_parts(decode(read_record(history.receipt_path(state, run)).raw)))
+    except (OSError, Damaged):
+        return []

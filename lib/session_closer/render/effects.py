@@ -55,7 +55,10 @@ def named(kind: str, count: int) -> str:
 def line(effect: Effect) -> str:
     """Return an effect in words, one line."""
     who = effect.name or effect.id
-    what = named(effect.kind, effect.count) + (f" {plain(who)}" if who else "")
+    # Of several the first are named, each a key, and a sign for more.
+    several = who.split(", ") if effect.kind == CHILD and effect.count > 1 else [who]
+    said_of = ", ".join(one if one == "…" else plain(one) for one in several)
+    what = named(effect.kind, effect.count) + (f" {said_of}" if who else "")
     back = {EXACT: "", AGAIN: "the undo makes it anew", NONE: "no undo brings it back"}[effect.undo]
     back = "" if effect.action == DISABLED else back
     said = "; ".join(part for part in (effect.note, back if effect.action != KEPT else "") if part)

@@ -271,6 +271,13 @@ def test_the_own_session_that_goes_last_is_no_child_that_stays(family: Store, le
     assert [one["id"] for row in answer.data["results"] for one in row["effects"] if one["kind"] == "child"] == [TWO]
 
 
+def test_several_children_are_named_without_quotes(family: Store) -> None:
+    for name in ("three", "four", "five"):
+        put(family, f"{LEAD}subagent:{name}", PARENT)
+    shown = run(CloseProject, "--dry-run", "parent", state=family.state).stdout
+    assert f"4 child sessions {ONE}, {LEAD}subagent:three, {LEAD}subagent:four, … kept" in shown
+
+
 def test_with_the_option_nobody_is_told_to_give_it(family: Store) -> None:
     put(family, ONE, PARENT, pinnedAt=int(time.time() * 1000))
     lines = run(CloseProjectBatch, "--dry-run", "--with-children", "parent", state=family.state).stdout.splitlines()

@@ -152,7 +152,7 @@ def test_an_agent_that_has_no_sessions_yet_is_no_error(
     store.configure(agents={"list": [{"id": "new"}]})
     answer = run_json(command, "--agent", "new", state=store.state)
     assert answer.code == 0
-    assert "agent new has no sessions here; agents: main, new, project-lead, researcher" in answer.data["warnings"]
+    assert "agent new has no sessions here; agents: main, project-lead, researcher" in answer.data["warnings"]
 
 
 # A store that OpenClaw was updated past

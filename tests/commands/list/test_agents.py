@@ -44,9 +44,7 @@ def test_an_agent_without_sessions_is_an_empty_list_with_a_hint(store: Store) ->
     store.configure(agents={"list": [{"id": "ghost"}]})
     answer = listed(store, "--agent", "ghost")
     assert (answer.code, answer.data["sessions"], answer.data["totalCount"]) == (0, [], 0)
-    assert answer.data["warnings"] == [
-        "agent ghost has no sessions here; agents: ghost, main, project-lead, researcher"
-    ]
+    assert answer.data["warnings"] == ["agent ghost has no sessions here; agents: main, project-lead, researcher"]
     assert run(ListSessions, "--agent", "ghost", state=store.state).stdout == "no sessions\n"
 
 

@@ -81,6 +81,17 @@ def test_the_receipt_of_the_batch_brings_the_own_session_back_too(store: Store, 
     assert store.index().read_bytes() == raw
 
 
+def test_a_run_is_shown_with_the_size_of_what_went_last(store: Store, left: Left) -> None:
+    # No other session has its transcript.
+    key = LEAD + "project-hydration-tracker"
+    size = Path(store.entries()[key]["sessionFile"]).stat().st_size
+    assert run_json(CloseProjectBatch, "--self", key, key, "topics", state=store.state).code == 0
+    left.finish()
+    parts = run_json(RestoreSessions, "--show", "last", state=store.state).data["run"]["parts"]
+    [mine] = [part for part in parts if part["key"] == key]
+    assert (mine["status"], mine["bytes"], len(mine["archives"])) == ("closed", size, 1)
+
+
 def test_the_own_session_alone_is_put_off_too(store: Store, left: Left) -> None:
     answer = run_json(CloseProject, "--self", ME, "alpha", state=store.state)
     assert (answer.code, answer.rows) == (0, [(ME, "deferred")])
