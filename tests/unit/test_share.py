@@ -86,6 +86,10 @@ def test_a_file_that_sessions_share_weighs_once() -> None:
     share = rested(made([(shared,), (shared,), ()]))
     assert (share.alike, share.outcomes()) == (3, at_length)
     assert share.first_outcomes(0)[1] == [Remainder(Status.CLOSED, 3, 7)]
+    # It had grown when the second was measured, and is counted as with the first.
+    grown = made([(shared,), (shared.but(size=9),), ()])
+    assert [row.size for row in grown.outcomes()] == [7, 0, 0]
+    assert grown.first_outcomes(0)[1] == [Remainder(Status.CLOSED, 3, 7)]
 
 
 def test_what_stays_has_the_bytes_that_were_to_go() -> None:
@@ -112,6 +116,7 @@ UNLIKE: dict[str, Callable[[Share], Any]] = {
     "one came back": lambda share: share.results.came_back(KEYS[1], "in use again"),
     "one has failed": lambda share: share.results.failed(KEYS[1], "no"),
     "something is said of one": lambda share: share.results.told(KEYS[1], "its cron job is off"),
+    "one is archived, and its key not free": lambda share: share.results.archived(KEYS[1]),
     "one is not finished": lambda share: share.results.pending.add(KEYS[1]),
     "one is freed later": lambda share: share.results.put_off.add(KEYS[1]),
     "a file stayed": lambda share: share.results.archives.pop(KEYS[0]),

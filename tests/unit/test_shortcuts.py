@@ -254,6 +254,25 @@ def test_a_policy_that_goes_by_age_alone_takes_what_it_takes_at_length(policy: P
         assert (found.verdicts, found.spared) == (at_length.verdicts, at_length.spared)
 
 
+LOCKED = (frozenset[str](), frozenset([OWN]))
+ACTIVE = (frozenset[str](), frozenset(["agent:a:cron:j:run:1"]))
+
+
+@pytest.mark.parametrize(("life", "locked", "active"), list(product(Life, LOCKED, ACTIVE)))
+def test_where_nothing_can_run_no_session_does(life: Life, locked: frozenset[str], active: frozenset[str]) -> None:
+    keys_of = ("agent:a:cron:j:run:1", "agent:a:cron:j:run:2")
+    rows = {
+        key: Session("a", key, ID, None, status, updated_at=NOW - 10**9)
+        for key, status in zip(keys_of, ("done", "running"), strict=True)
+    }
+    snapshot = Snapshot("a", "/s/sessions.json", "/s", rows, locked=locked)
+    rules = Rules(Policy(stale={Kind.CRON_RUN: 60.0}), NOW / 1000)
+    found = verdicts.findings(rules, snapshot, GatewayView(life, active=active), {})
+    with mock.patch.object(verdicts, "is_idle", return_value=False):
+        at_length = verdicts.findings(rules, snapshot, GatewayView(life, active=active), {})
+    assert (found.verdicts, found.spared) == (at_length.verdicts, at_length.spared)
+
+
 TIMES = (None, NOW, NOW - 1, NOW + 1, NOW + 86_400_000, NOW + 86_400_001, 10**11)
 SORTS = st.sampled_from([Sort.AGE, Sort.SIZE, Sort.KEY])
 

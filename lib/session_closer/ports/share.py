@@ -112,7 +112,8 @@ class Share:
         keys = [row.key for row in rows]
         if self.store.traits.hides or keys != [session.key for session in sessions] or not results.are_plain(keys):
             return None
-        if not all(map(_is_plain, rows)) or any(session.effects for session in sessions):
+        # What has an effect has something attached.
+        if not all(map(_is_plain, rows)):
             return None
         if [row.route for row in rows] != [session.route for session in sessions]:
             return None
