@@ -273,10 +273,7 @@ def _finish(rows: Sequence[PlannedRow], snapshots: Mapping[str, Snapshot], view:
         for agent, of_agent in closing.items()
     }
     finished = {agent: iter(plan.rows) for agent, plan in plans.items()}
-    if len(finished) == 1 and sum(map(len, closing.values())) == len(rows):
-        [done] = map(list, finished.values())
-    else:
-        done = [next(finished[row.agent]) if row.status is Status.WOULD_CLOSE else row for row in rows]
+    done = [next(finished[row.agent]) if row.status is Status.WOULD_CLOSE else row for row in rows]
     warnings = tuple(warning for plan in plans.values() for warning in plan.warnings)
     return Plan(tuple(done), warnings, _kept(snapshots, done))
 
