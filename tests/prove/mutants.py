@@ -412,8 +412,8 @@ MUTANTS = (
     _one(
         "runs are ordered by their times",
         "journal/history.py",
-        "            return begun.sequence, False, begun.run\n",
-        "            return 0, False, begun.run\n",
+        "(latest if is_damaged else begun.sequence, is_damaged, begun.run)\n",
+        "(0, False, begun.run)\n",
         "clocks",
     ),
     _one(

@@ -108,13 +108,12 @@ def beginnings(state: str) -> list[Beginning]:
 
 def _in_order(found: Sequence[Beginning]) -> list[Beginning]:
     """Return beginnings, the first one first; a damaged one stands behind those whose ids are from before its own."""
-
-    def place(begun: Beginning) -> tuple[int, bool, str]:
-        if begun.sequence or begun.at is not None:
-            return begun.sequence, False, begun.run
-        return max((other.sequence for other in found if other.run < begun.run), default=0), True, begun.run
-
-    return sorted(found, key=place)
+    latest, places = 0, dict[str, tuple[int, bool, str]]()
+    for begun in sorted(found, key=lambda begun: begun.run):
+        is_damaged = not begun.sequence and begun.at is None
+        latest = max(latest, begun.sequence)
+        places[begun.run] = (latest if is_damaged else begun.sequence, is_damaged, begun.run)
+    return sorted(found, key=lambda begun: places[begun.run])
 
 
 def next_sequence(state: str) -> int:
