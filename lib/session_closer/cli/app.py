@@ -249,7 +249,7 @@ class Command(Closing):
     agent = word("--agent AGENT", "agent of the project ids (project-lead)")
     force = cli.Flag("--force", help="close sessions that are running, too")
     missing_ok = cli.Flag("--missing-ok", help="a target that is not found is no failure")
-    with_children = cli.Flag("--with-children", help="close all that it has spawned, too, of all agents")
+    with_children = cli.Flag("--with-children", help="close what these have spawned, too, of all agents")
     own = word("--self KEY", "your own session: it is closed when your turn has ended", many=True)
     demo = cli.Flag("--demo", help="the same on a throw-away sample store")
 
