@@ -82,6 +82,19 @@ def test_an_agent_that_is_new_or_whose_folder_is_another_by_now_is_seen(place: P
         assert place.claimed() == {"new": {"x"}}
 
 
+def test_an_index_that_is_a_link_to_another_agent_s_is_no_store_of_its_own(place: Place) -> None:
+    place.write(LEAD, {"agent:lead:a": place.row("x")})
+    index = place.folder("one") / "sessions.json"
+    index.unlink()
+    index.symlink_to(place.folder(LEAD) / "sessions.json")
+    assert place.claimed() == {}
+    index.unlink()
+    index.symlink_to(place.folder("two") / "sessions.json")
+    place.write("two", {"agent:two:a": place.row("y")})
+    with place.look.one_look():
+        assert place.claimed() == {"one": {"y"}, "two": {"y"}}
+
+
 def test_an_agent_that_is_gone_is_spoken_of_no_more(place: Place) -> None:
     place.write("one", "{" + json.dumps({"agent:one:a": {"spawnedBy": "agent:lead:a", **place.row("x")}}))
     assert place.claimed() == {"one": {"x"}}

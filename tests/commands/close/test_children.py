@@ -271,6 +271,16 @@ def test_the_own_session_that_goes_last_is_no_child_that_stays(family: Store, le
     assert [one["id"] for row in answer.data["results"] for one in row["effects"] if one["kind"] == "child"] == [TWO]
 
 
+def test_the_own_session_goes_last_as_another_agent_s_child_too(family: Store, left: Left) -> None:
+    agent, _, own = FAR.partition(":")[2].partition(":")
+    assert agent != "project-lead"
+    answer = run_json(CloseProjectBatch, "--dry-run", "--self", own, "parent", "--with-children", state=family.state)
+    assert (dict(answer.rows)[FAR], [said for said in answer.data["warnings"] if "--self" in said]) == (
+        "would_defer",
+        [],
+    )
+
+
 def test_several_children_are_named_without_quotes(family: Store) -> None:
     for name in ("three", "four", "five"):
         put(family, f"{LEAD}subagent:{name}", PARENT)
