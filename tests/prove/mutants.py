@@ -412,8 +412,8 @@ MUTANTS = (
     _one(
         "runs are ordered by their times",
         "journal/history.py",
-        "(latest if is_damaged else begun.sequence, is_damaged, begun.run)\n",
-        "(0, False, begun.run)\n",
+        "key=lambda begun: (places[begun.run], begun.run))\n",
+        "key=lambda begun: begun.run)\n",
         "clocks",
     ),
     _one(

@@ -108,12 +108,12 @@ def beginnings(state: str) -> list[Beginning]:
 
 def _in_order(found: Sequence[Beginning]) -> list[Beginning]:
     """Return beginnings, the first one first; a damaged one stands behind those whose ids are from before its own."""
-    latest, places = 0, dict[str, tuple[int, bool, str]]()
+    latest, places = 0, dict[str, int]()
     for begun in sorted(found, key=lambda begun: begun.run):
         is_damaged = not begun.sequence and begun.at is None
         latest = max(latest, begun.sequence)
-        places[begun.run] = (latest if is_damaged else begun.sequence, is_damaged, begun.run)
-    return sorted(found, key=lambda begun: places[begun.run])
+        places[begun.run] = latest if is_damaged else begun.sequence
+    return sorted(found, key=lambda begun: (places[begun.run], begun.run))
 
 
 def next_sequence(state: str) -> int:
