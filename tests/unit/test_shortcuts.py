@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from session_closer.core import durations, fileplan, keys, kinds, names, planning, selection, verdicts
 from session_closer.core.claims import Claims
+from session_closer.core.durable import Move
 from session_closer.core.export.exported import Exported
 from session_closer.core.fileplan import FilePlan
 from session_closer.core.keys import Target
@@ -27,6 +28,7 @@ from session_closer.core.wanted import Wanted
 from session_closer.core.words import Kind, Sort
 from session_closer.openclaw.attached.words import words
 from session_closer.openclaw.files import store
+from session_closer.openclaw.undo import until_of
 from session_closer.render import excerpt
 from session_closer.render.json import as_json, result
 
@@ -252,6 +254,23 @@ def test_a_policy_that_goes_by_age_alone_takes_what_it_takes_at_length(policy: P
         with mock.patch.object(verdicts, "_goes_by_age", return_value=False):
             at_length = verdicts.findings(rules, snapshot, GatewayView(Life.UP), {})
         assert (found.verdicts, found.spared) == (at_length.verdicts, at_length.spared)
+
+
+ARCHIVES = (
+    (OWN, f"{OWN}.deleted.{STAMP}"),
+    (f"{ID}.trajectory.jsonl", f"{ID}.trajectory.jsonl.bak.{STAMP}"),
+    (OWN, f"{OTHER}.jsonl.deleted.{STAMP}"),
+    (OWN, f"{OWN}.reset.{STAMP}"),
+    (OWN, f"{OWN}.deleted.yesterday"),
+    (f"/b/{OWN}", f"/b/{OWN}.deleted.{STAMP}"),
+)
+
+
+@pytest.mark.parametrize("kept", [None, 60.0])
+@pytest.mark.parametrize(("source", "target"), ARCHIVES)
+def test_until_when_one_archive_is_kept_is_until_when_several_are(source: str, target: str, kept: float | None) -> None:
+    move = Move(source, target)
+    assert until_of([move], kept) == until_of([move, move], kept)
 
 
 LOCKED = (frozenset[str](), frozenset([OWN]))
