@@ -43,6 +43,26 @@ def test_an_entry_that_was_written_anew_is_backed_up_as_it_is_now(store: Store, 
     assert json.loads(backup_of(store))[key]["label"] == "said a moment ago"
 
 
+def test_an_entry_that_is_written_anew_behind_the_backup_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No backup has what it is by then."""
+    key, gone = LEAD + "topics", LEAD + "alpha"
+    anew = {**store.entries()[key], "label": "said behind the backup"}
+    files = [name for name in store.names() if name.startswith(session_id("topics"))]
+    real = closing.through_files
+
+    def late(*words: Any) -> Any:
+        left = {name: entry for name, entry in store.entries().items() if name != gone}
+        store.write({**left, key: anew})
+        return real(*words)
+
+    monkeypatch.setattr(closing, "through_files", late)
+    done = run_json(CloseProjectBatch, "topics", "alpha", "never-spoken", state=store.state)
+    told = {key: "came_back", gone: "closed", LEAD + "never-spoken": "closed"}
+    assert (done.code, dict(done.rows)) == (1, told)
+    assert {name: entry for name, entry in store.entries().items() if name in told} == {key: anew}
+    assert [name for name in store.names() if name.startswith(session_id("topics"))] == files != []
+
+
 def test_an_entry_that_has_gone_is_closed_already(store: Store, between: Between) -> None:
     key = LEAD + "topics"
     between(lambda: store.write({name: entry for name, entry in store.entries().items() if name != key}))
