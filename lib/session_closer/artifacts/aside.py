@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterator
 from types import TracebackType
 
-from ..system.disk import Disk, is_in
+from ..system.disk import Disk
 from ..system.files import is_no_file, open_within
 from . import scan
 from .engine import IMMOVABLE, Became
@@ -183,7 +183,7 @@ class Aside:
         except OSError as problem:
             if problem.errno == errno.EXDEV:
                 return Became.ELSEWHERE
-            if problem.errno in IMMOVABLE and is_in(self._folder(old), name):
+            if problem.errno in IMMOVABLE:
                 return Became.STUCK
             if not is_no_file(problem):
                 raise

@@ -170,7 +170,7 @@ class Root:
         except FileNotFoundError:
             pass
         except OSError as problem:
-            self._note_stuck(name, name, problem)
+            self._note_stuck(name, problem)
         self._touched.add(name)
 
     def _look(self, move: Move) -> tuple[Move, Names]:
@@ -200,7 +200,7 @@ class Root:
                     continue
                 became = Became.TAKEN
             except OSError as problem:
-                self._note_stuck(move.source, move.source, problem)
+                self._note_stuck(move.source, problem)
                 became = Became.LIVE
             else:
                 became = Became.AWAY
@@ -222,16 +222,16 @@ class Root:
         except FileExistsError:
             return Became.TAKEN
         except OSError as problem:
-            self._note_stuck(move.source, move.target, problem)
+            self._note_stuck(move.source, problem)
             return Became.STUCK
         renamed.append(move)
         return Became.LIVE
 
-    def _note_stuck(self, live: str, name: str, problem: OSError) -> None:
-        """Note of a live name why its file keeps the name that it has; any other error of the disk is raised again."""
-        if problem.errno not in IMMOVABLE or not files.exists(self._at(name)):
+    def _note_stuck(self, name: str, problem: OSError) -> None:
+        """Note by what a file is known why it keeps the name that it has; any other error of the disk is raised."""
+        if problem.errno not in IMMOVABLE:
             raise problem
-        self.stuck[live] = os.strerror(problem.errno)
+        self.stuck[name] = os.strerror(problem.errno)
 
     def _rename(self, source: str, target: str) -> None:
         # Two plain names, as of ten thousands of files nearly all have.

@@ -189,7 +189,7 @@ class Disk:
         if self.move_exclusive(folder, source, target, name):
             return
         os.stat(source, dir_fd=folder, follow_symlinks=False)
-        if is_in(target, name):
+        if _is_in(target, name):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), source, None, name)
         self.move(folder, source, target, name)
 
@@ -229,8 +229,7 @@ def _has_both(source: str, target: str) -> bool:
     return os.path.samestat(one, other) and one.st_nlink > 1
 
 
-def is_in(folder: int, name: str) -> bool:
-    """Tell whether an open folder has something of this name, whatever it is."""
+def _is_in(folder: int, name: str) -> bool:
     try:
         os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
