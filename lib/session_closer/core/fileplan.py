@@ -136,8 +136,8 @@ def kept_for(name: str, user: str | None) -> str:
 
 
 def stuck(name: str, why: str) -> str:
-    """Return what is said of a file that the system lets nobody rename."""
-    return f"{quoted(name)} cannot be moved ({why}): it stays where it is"
+    """Return what is said of a file that the system lets nobody rename, or remove."""
+    return f"{quoted(name)} cannot be moved or removed ({why}): it stays where it is"
 
 
 def begun_anew(name: str, archive: str) -> str:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
+from session_closer.openclaw.files import close as closing
+from session_closer.operations import cleanup
 from session_closer.system.disk import Disk
 from support.commands import restore, run_json, undo
 from support.interrupted import interrupt
-from support.keys import session_id
-from support.restore import ALPHA, TOPICS
+from support.keys import LEAD, session_id
+from support.restore import ALPHA, KELLY, TOPICS
 from support.stores import Store
 from support.trees import tree, write
 
@@ -90,15 +92,66 @@ def test_an_archive_that_nobody_may_rename_is_a_conflict_and_holds_up_no_other(
     assert undo(store, closed, TOPICS).rows == [(TOPICS, "restored")]
 
 
-def test_an_orphan_and_an_old_archive_that_stay_are_named(store: Store, hold: Callable[[str], None]) -> None:
-    names = ["0000aaaa-1111-4111-8111-000000000001.jsonl", "0000aaaa-1111-4111-8111-000000000002.jsonl"]
-    for name in names:
-        path = store.folder() / name
+def test_an_archive_that_is_in_use_again_and_cannot_be_moved_is_named(
+    store: Store, hold: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, real = str(store.entries()[KELLY]["sessionId"]), closing.look_again
+
+    def taken(*words: Any) -> None:
+        path = str(store.folder() / f"{own}.jsonl")
+        store.add((LEAD + "fork", {"sessionId": "another", "updatedAt": 1_480_000_000_000, "sessionFile": path}))
+        hold(own)
+        real(*words)
+
+    monkeypatch.setattr(closing, "look_again", taken)
+    answer = run_json(CloseProjectBatch, KELLY, state=store.state)
+    archives = answer.data["results"][0]["archives"]
+    assert (answer.code, answer.rows) == (0, [(KELLY, "closed")])
+    assert archives
+    assert all(stays(answer, os.path.basename(path)) and os.path.exists(path) for path in archives)
+
+
+NAMES = tuple(f"0000aaaa-1111-4111-8111-00000000000{number}.jsonl" for number in range(2))
+
+
+def lay(store: Store, ending: str = "") -> list[str]:
+    """Leave two files of no session that are old."""
+    for name in NAMES:
+        path = store.folder() / f"{name}{ending}"
         write(path, "{}\n")
         os.utime(path, (1_480_000_000, 1_480_000_000))
-    hold(names[0])
+    return [f"{name}{ending}" for name in NAMES]
+
+
+@pytest.mark.parametrize(
+    ("ending", "words", "status"),
+    [
+        ("", ("--only", "orphans"), "archived"),
+        (".deleted.2016-11-21T00-00-00.000Z", ("--expire-archives", "30d"), "expired"),
+    ],
+)
+def test_of_files_without_a_session_those_that_stay_are_named(
+    store: Store, hold: Callable[[str], None], ending: str, words: tuple[str, ...], status: str
+) -> None:
+    stuck, other = lay(store, ending)
+    hold(NAMES[0])
+    answer = run_json(CleanupSessions, *words, state=store.state)
+    told = {os.path.basename(row["input"]): row["status"] for row in answer.data["results"]}
+    assert stays(answer, stuck) or stays(answer, str(store.folder() / stuck))
+    assert (told.get(stuck), told.get(other)) == (None, status)
+    assert ((store.folder() / stuck).exists(), (store.folder() / other).exists()) == (True, False)
+
+
+def test_an_orphan_that_is_in_use_by_now_and_cannot_be_moved_back_is_named(
+    store: Store, hold: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, _ = lay(store)
+
+    def borrowed(*_: Any) -> dict[str, str]:
+        hold(stuck)
+        return {stuck: "project-lead"}
+
+    monkeypatch.setattr(cleanup, "_borrowed", borrowed)
     answer = run_json(CleanupSessions, "--only", "orphans", state=store.state)
-    told = {row["input"]: row["status"] for row in answer.data["results"]}
-    assert stays(answer, names[0])
-    assert (told.get(names[0]), told.get(names[1])) == (None, "archived")
-    assert (store.folder() / names[0]).exists()
+    [archive] = [row["archives"][0] for row in answer.data["results"] if row["input"] == stuck]
+    assert stays(answer, os.path.basename(archive))
