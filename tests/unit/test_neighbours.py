@@ -211,6 +211,17 @@ def test_of_many_stores_that_are_left_a_part_is_looked_at_each_time_and_all_of_t
             assert place.claimed() == {}
 
 
+def test_each_look_of_a_run_over_many_stores_is_at_as_many_others_also_at_its_last_stores(place: Place) -> None:
+    with mock.patch.object(neighbours, "_AT_ONCE", 1):
+        place.look.going = dict.fromkeys((LEAD, *OTHERS), ())
+        place.claimed()
+        for agent in OTHERS:
+            place.look.going.pop(agent)
+            with mock.patch.object(neighbours.measuring, "stamp", wraps=neighbours.measuring.stamp) as looked:
+                place.claimed()
+            assert looked.call_count <= 1
+
+
 def test_children_in_other_stores_are_found_by_their_parent(place: Place) -> None:
     parent = "agent:lead:a"
     place.write("one", {"agent:one:child": {"spawnedBy": parent}, "agent:one:none": {"spawnedBy": "agent:lead:b"}})

@@ -20,7 +20,7 @@ from ..home import Home
 from .named_files import SEARCHED_BYTES, Look, read_names
 from .store import Seen, check, read_index, see
 
-# A run over more stores than this looks at the others a part at a time, or it would grow with the square of them.
+# A run that changes more stores looks at as many others each time, or it would grow with the square of them.
 _AT_ONCE = 16
 
 
@@ -54,7 +54,7 @@ class Neighbours:
         self._parents: set[str] = set()
         self._due: set[str] = set()
         self._round: list[str] = []
-        self._listed = 0
+        self._listed = self._most = 0
         self._is_one, self._has_looked = False, False
         self._lent: dict[str, dict[str, Claims]] = {}
         self._seen: dict[str, Seen] = {}
@@ -76,14 +76,15 @@ class Neighbours:
         What cannot be known keeps no file where it is: OpenClaw, which reads no more than we do, deletes files that
         nobody claims, and an archive comes back.
 
-        Of many stores that are still to be closed each call looks at a part of the others, all of them in turn.
+        Where many stores are changed each call looks at a part of the others, all of them in turn.
         """
         found = self._lent[agent] = self._claimed(agent, self.going, self._parts())
         return found
 
     def _parts(self) -> int:
-        """Return in how many parts the others are looked at, one each time: of many that are still to be closed few."""
-        return 1 if self._is_one else math.ceil(len(self.going) / _AT_ONCE)
+        """Return in how many parts the others are looked at, one each time, as many at the end as at the beginning."""
+        self._most = max(self._most, len(self.going))
+        return 1 if self._is_one else math.ceil(self._most / _AT_ONCE)
 
     def users(self, agent: str) -> dict[str, Claims]:
         """Return by agent, this one first, what file stores claim in this agent's folder, whatever a run closes."""
