@@ -96,7 +96,7 @@ def _page(counts: Sequence[int], took: dict[tuple[int, str], list[Spent]]) -> st
         f"{ROWS} cron runs an agent, {STALE} of them stale, each with its transcript; medians of {ROUNDS} rounds;\n"
         "in brackets the time of the processor, and its ratios."
     )
-    return f"{said}\n\n{table(head, rows)}\n{table(head_back, back_rows)}\n{goals(reached)}"
+    return f"{said}\n\n{table(head, rows)}\n{table(head_back, back_rows)}\n{goals('agents', reached)}"
 
 
 def _ratio(ours: Sequence[Spent], other: Sequence[Spent], *, by: str = "seconds") -> float:

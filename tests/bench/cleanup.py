@@ -70,7 +70,7 @@ def main() -> int:
     head = ["what", "time, of the processor", "against the baseline", "peak memory / store"]
     reached = [Goal(f"≤ {MOST} of the baseline", statistics.median(ratios), MOST)]
     said = f"{RUNS:,} cron runs, {TRANSCRIPTS:,} transcripts, {size >> 20} MiB."
-    put("cleanup", f"{said}\n\n{table(head, rows)}\n{goals(reached)}")
+    put("cleanup", f"{said}\n\n{table(head, rows)}\n{goals('cleanup', reached)}")
     return 0
 
 

@@ -129,5 +129,5 @@ def main() -> int:
         medians[job] for job in JOBS if job.verb == "keep" and job.sessions >= 10_000 and job.entry_bytes < 5000
     )
     reached.append(Goal(f"keep 3: 100,000 ≤ {MOST_GROWTH} times 10,000", big / small, MOST_GROWTH))
-    put("closing", f"{table(head, rows)}\n{goals(reached)}")
+    put("closing", f"{table(head, rows)}\n{goals('closing', reached)}")
     return 0

@@ -45,7 +45,7 @@ def main() -> int:
     ]
     head = ["events", "transcript", "copy and hash", "lower bound", "bundle", "of a copy", "of the bound"]
     head += ["page alone", "memory"]
-    put("exports", f"{table(head, rows)}\n{goals(reached)}")
+    put("exports", f"{table(head, rows)}\n{goals('exports', reached)}")
     return 0
 
 

@@ -86,7 +86,7 @@ def main() -> int:
             reached += _reached(name, took)
     head = ["what", "time", "of by hand, processor", "ours against it"]
     said = f"{SNAPSHOTS:,} snapshots of {BYTES >> 10} KB, {ROWS:,} rows; in brackets the time of the processor."
-    put("hermes", f"{said}\n\n{table(head, rows)}\n{goals(reached)}")
+    put("hermes", f"{said}\n\n{table(head, rows)}\n{goals('hermes', reached)}")
     return 0
 
 

@@ -93,7 +93,7 @@ def main() -> int:
         Goal("time left of deletions: off by ≤ a fifth, from a quarter to three quarters of the way", off, FIFTH),
     ]
     said = f"One gateway of {VERSION}, sessions with one message each; medians of {ROUNDS} rounds, or pairs."
-    put("sqlite", f"{said}\n\n{table(head, rows)}\n{goals(reached)}")
+    put("sqlite", f"{said}\n\n{table(head, rows)}\n{goals('sqlite', reached)}")
     return 0
 
 

@@ -75,7 +75,7 @@ def main() -> int:
         "peak memory / store",
     ]  # fmt: skip
     said = f"All sessions but three are closed; medians of {ROUNDS} rounds, time and processor time."
-    put("undo", f"{said}\n\n{table(head, rows)}\n{goals(reached)}")
+    put("undo", f"{said}\n\n{table(head, rows)}\n{goals('undo', reached)}")
     return 0
 
 
