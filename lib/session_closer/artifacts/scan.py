@@ -124,7 +124,9 @@ def below(root: str, folder: str) -> Iterator[tuple[str, str]]:
         above = left.pop()
         with opened(root, f"{folder}/{above}".rstrip("/")) as descriptor:
             if descriptor is None:
-                yield above.rstrip("/"), LINK
+                # Of a folder that is not there nothing is to be said.
+                if above or os.path.lexists(f"{root}/{folder}"):
+                    yield above.rstrip("/"), LINK
                 continue
             with os.scandir(descriptor) as entries:
                 found = sorted((each.name, each.is_dir(follow_symlinks=False), _odd(each)) for each in entries)

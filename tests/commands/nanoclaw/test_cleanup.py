@@ -389,6 +389,10 @@ def test_a_list_of_the_second_version_has_all_rows_of_the_database(second: V2Hom
     assert days == {ACTIVE: 60, CLOSED: 60, "sess-3-runs": 2, "sess-4-undated": None}
     assert {row["source"] for row in found["sessions"]} == {GROUP}
     assert found["orphans"][0]["count"] == 5
+    # Of a folder that was put away nothing is left that would keep its session.
+    assert run_json(CleanupSessions, state=second.path).code == 0
+    left = run_json(ListSessions, "--runtime", "nanoclaw", state=second.path).data["sessions"]
+    assert [(row["protected"], row["artifacts"]) for row in left if row["sessionId"] == CLOSED] == [(None, 0)]
 
 
 @pytest.mark.parametrize("make", [V1Home, V2Home])
