@@ -18,6 +18,9 @@ from .stores import Opened, Stores
 # As many as tell one run from another.
 _MOST_NAMES = 10
 _MOVED = frozenset({"restored", *PUT_AWAY})
+# What was put away: its agent, its key or path, and its session id, or, of what is no session, its archive: there may
+# be several of one path, each of another run.
+_Thing = tuple[str, str, str | None]
 
 
 class Listed(NamedTuple):
@@ -35,7 +38,7 @@ class _Later:
     """What later runs have done to what earlier ones have put away: brought it back, or deleted its archive."""
 
     def __init__(self) -> None:
-        self.back: set[tuple[str, str, str | None]] = set()
+        self.back: set[_Thing] = set()
         self._gone: set[tuple[str, str]] = set()
 
     def heed(self, counted: _Counted) -> None:
@@ -56,7 +59,7 @@ class _Counted:
 
     def __init__(self, run: str, later: _Later, *, restores: bool) -> None:
         self._run, self._later, self.restores = run, later, restores
-        self.moved: set[tuple[str, str, str | None]] = set()
+        self.moved: set[_Thing] = set()
         self.removed: set[tuple[str, str]] = set()
         self.names: list[str] = []
         self.agents: dict[str, None] = {}
@@ -70,28 +73,27 @@ class _Counted:
         self.removed.update((store.agent, name) for name in store.removes)
         self.artifacts += len(store.artifacts)
         self.deleted += sum(one.status == "deleted" for one in store.artifacts)
-        for agent, name, session, status in _parts(store):
+        for thing, status in _parts(store, self._run):
             self.parts += 1
             if len(self.names) < _MOST_NAMES:
-                self.names.append(name)
-            pair = agent, name, session
+                self.names.append(thing[1])
             # Of what a run has put away nobody asks but where it has been brought back since.
-            if status in _MOVED and (self.restores or pair in self._later.back):
-                self.moved.add(pair)
+            if status in _MOVED and (self.restores or thing in self._later.back):
+                self.moved.add(thing)
             self.restored += self.restores and status == "restored"
         # A record has of files without a session those alone that were moved.
         for move in store.orphans:
             self.parts += 1
             self.restored += self.restores
-            if self.restores or (store.agent, move.source, None) in self._later.back:
-                self.moved.add((store.agent, move.source, None))
+            if self.restores or (store.agent, move.source, move.target) in self._later.back:
+                self.moved.add((store.agent, move.source, move.target))
         if not self.restores:
             self._put_away(store)
 
     def _put_away(self, store: StoreRecord) -> None:
-        for name, session, archives in _put_away(store, self._run):
+        for thing, archives in _put_away(store, self._run):
             self.away += 1
-            if (store.agent, name, session) in self._later.back:
+            if thing in self._later.back:
                 self.restored += 1
             else:
                 self.expired += self._later.is_gone(store, archives)
@@ -199,12 +201,12 @@ def _moment_of(run: str) -> datetime | None:
         return None
 
 
-def _parts(store: StoreRecord) -> Iterator[tuple[str, str, str | None, str]]:
-    """Give what a run was about in a store, but for files without a session: agent, key or path, session id, status."""
+def _parts(store: StoreRecord, run: str) -> Iterator[tuple[_Thing, str]]:
+    """Give what a run was about in a store, with its status, but for files without a session."""
     for session in store.sessions:
-        yield store.agent, session.key, session.session_id, session.status
+        yield (store.agent, session.key, session.session_id), session.status
     for artifact in store.artifacts:
-        yield store.agent, artifact.path, artifact.session_id, artifact.status
+        yield (store.agent, artifact.path, store.archive or run), artifact.status
 
 
 def _with_later(one: Listed, restored: Mapping[str, int]) -> ReceiptRow:
@@ -236,16 +238,16 @@ def row_of(state: str, record: RunRecord, path: str, counted: _Counted) -> Recei
     )
 
 
-def _put_away(store: StoreRecord, run: str) -> Iterator[tuple[str, str | None, Sequence[str | None]]]:
-    """Give what a run has put away: its key, name or path, session id, and the archives that it comes back from."""
+def _put_away(store: StoreRecord, run: str) -> Iterator[tuple[_Thing, Sequence[str | None]]]:
+    """Give what a run has put away, and the archives that it comes back from."""
     for session in store.sessions:
         if session.status in PUT_AWAY:
-            yield session.key, session.session_id, _archives(store, session)
+            yield (store.agent, session.key, session.session_id), _archives(store, session)
     for move in store.orphans:
-        yield move.source, None, (move.target,)
+        yield (store.agent, move.source, move.target), (move.target,)
     for artifact in store.artifacts:
         if artifact.status in PUT_AWAY:
-            yield artifact.path, artifact.session_id, (store.archive or run,)
+            yield (store.agent, artifact.path, store.archive or run), (store.archive or run,)
 
 
 def _archives(store: StoreRecord, session: SessionRecord) -> tuple[str | None, ...]:

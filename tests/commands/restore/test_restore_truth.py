@@ -304,6 +304,18 @@ def test_an_orphan_with_a_long_name_can_be_named(store: Store) -> None:
     assert (store.folder() / name).is_file()
 
 
+def test_of_two_runs_that_archived_one_orphan_the_list_says_which_is_back(store: Store) -> None:
+    runs = []
+    for _ in range(2):
+        os.utime(store.transcript("b.jsonl"), (1, 1))
+        cleaned = run_json(CleanupSessions, "--only", "orphans", state=store.state)
+        assert cleaned.code == 0
+        runs.append(Path(cleaned.data["receipt"]).stem)
+    assert restore(store, runs[0]).code == 0
+    rows = {one["id"]: one["restored"] for one in restore(store, "--list").data["receipts"]}
+    assert (rows[runs[0]], rows[runs[1]]) == (1, 0)
+
+
 # A run that begins beside another
 
 
