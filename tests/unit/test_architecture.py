@@ -184,7 +184,7 @@ def test_one_loop_changes_stores_restarts_and_settles() -> None:
         "restart_once": {"apply"},
         "take_out": {"take_out"},
         # Homes of files, whose records are settled home by home, move each file themselves.
-        "bring_back": {"give_back", "bring_back", "cleanup"},
+        "bring_back": {"give_back", "home_returns", "cleanup"},
         "follow_up": {"apply", "take_out"},
         "check_back": {"give_back"},
         "stages": {"apply"},

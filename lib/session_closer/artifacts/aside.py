@@ -91,6 +91,25 @@ class Aside:
             return Became.AWAY if away is not None else Became.GONE
         return Became.TAKEN if away is not None and not os.path.samestat(live, away) else Became.LIVE
 
+    def is_of(self, path: str, size: int, *, is_folder: bool) -> bool:
+        """Tell whether there is a file of so many bytes, or a folder whose files have so many together."""
+        found = self.stat(path)
+        if found is None or not (stat.S_ISDIR if is_folder else stat.S_ISREG)(found.st_mode):
+            return False
+        return size == (self.weighed(path)[0] if is_folder else found.st_size)
+
+    def is_barred(self, path: str) -> bool:
+        """Tell whether a link, or what is no folder, stands where a folder of the home is to be that has this path."""
+        above = ""
+        for name in path.split("/")[:-1]:
+            above = f"{above}/{name}" if above else name
+            found = self.stat(above)
+            if found is None:
+                return False
+            if not stat.S_ISDIR(found.st_mode):
+                return True
+        return False
+
     def settle(self, path: str) -> Became:
         """Tell where it is, and make that durable; a file that has both names keeps the one in the home."""
         became, archived = self.place_of(path), f"{self._archive}/{path}"

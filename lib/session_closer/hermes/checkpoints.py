@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import stat
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from ..core.errors import Refused, StorageFailed
 from ..system import files
 from ..system.disk import Disk
 from . import bundles
 from .projects import Project, said
+from .saved import BUNDLE, INDEX, META, META_BYTES, Saved, archive, is_whole, size_of, text_of
 from .shadow import REFS, Shadow, refusal
 
 STORE = os.path.join("checkpoints", "store")
@@ -26,18 +26,9 @@ LIVE: Literal["live"] = "live"
 TAKEN: Literal["taken"] = "taken"
 GONE: Literal["gone"] = "gone"
 _NAME = re.compile(r"([0-9a-f]{16})\.json")
-# What an archive holds; the last one is there once all of it is.
-_BUNDLE, _INDEX, _META = "history.bundle", "index", "project.json"
 _PART = ".part"
-_NAMES = (_META, _INDEX, _BUNDLE, f"{_META}{_PART}", f"{_INDEX}{_PART}", f"{_BUNDLE}.lock")
-_META_BYTES, _INDEX_BYTES = 1 << 20, 1 << 30
-
-
-class _Saved(NamedTuple):
-    """An archive that is whole: the commit that its ref was at, None: it had none, and the text of its metadata."""
-
-    tip: str | None
-    meta: bytes
+_NAMES = (META, INDEX, BUNDLE, f"{META}{_PART}", f"{INDEX}{_PART}", f"{BUNDLE}.lock")
+_INDEX_BYTES = 1 << 30
 
 
 class Store:
@@ -97,7 +88,7 @@ class Store:
 
     def settle(self, project_id: str, folder: str) -> Literal["away", "live", "gone"]:
         """Finish what a kill has cut short, of either way; asked again it changes nothing; Refused: no git."""
-        saved = _archive(project_id, folder)
+        saved = archive(project_id, folder)
         if not self._git.is_there():
             # Whoever has removed them all has not removed this one.
             return AWAY if saved is not None else GONE
@@ -107,7 +98,7 @@ class Store:
             if tip is None and self._meta(project_id) is None:
                 return GONE
             # What is not whole may still be all that there is of a history.
-            if self._holds(project_id, tip, os.path.join(folder, _BUNDLE)):
+            if self._holds(project_id, tip, os.path.join(folder, BUNDLE)):
                 self._empty(folder)
             return LIVE
         if self._is_live(project_id, saved, tip):
@@ -123,22 +114,32 @@ class Store:
         there = self.settle(project_id, folder)
         if there != AWAY:
             return there
-        saved = _archive(project_id, folder)
+        saved = archive(project_id, folder)
         assert saved is not None
         if not self._git.is_there():
             raise refusal(f"there is no {self._path} to bring them back into")
         if self._meta(project_id) is not None or self._tip(project_id) is not None:
             return TAKEN
+        if not is_whole(saved, folder):
+            return GONE
         if saved.tip is not None:
-            bundle = os.path.join(folder, _BUNDLE)
-            if not bundles.is_whole(bundle):
-                return GONE
-            self._git.unbundle(bundle)
+            self._git.unbundle(os.path.join(folder, BUNDLE))
             if not self._git.create(_ref(project_id), saved.tip):
                 return TAKEN
             self._git.sync()
         self._put_back(project_id, folder)
         return LIVE
+
+    def obstacle(self, project_id: str, folder: str) -> str:
+        """Return why a project could not be brought back now, in words, "" where it could."""
+        if not self._git.is_there():
+            return f"there is no {self._path} to bring them back into"
+        if why := self._git.objection():
+            return why
+        saved = archive(project_id, folder)
+        if saved is None or not is_whole(saved, folder):
+            return f"its archive is not whole: it stays in {folder}"
+        return ""
 
     def collect_garbage(self) -> str:
         """Free what no project needs any more, once all are gone; return what went otherwise, in words."""
@@ -152,14 +153,14 @@ class Store:
         told = said(project_id, text) if text is not None else None
         if told is None:
             return None
-        size = sum(_size(self._place(folder, project_id)) or 0 for folder in (PROJECTS, INDEXES))
+        size = sum(size_of(self._place(folder, project_id)) or 0 for folder in (PROJECTS, INDEXES))
         return Project(project_id, *told, size, tips.get(_ref(project_id)))
 
     def _place(self, folder: str, project_id: str) -> str:
         return os.path.join(self._path, folder, f"{project_id}.json" if folder == PROJECTS else project_id)
 
     def _meta(self, project_id: str) -> bytes | None:
-        return _text(self._place(PROJECTS, project_id), _META_BYTES)
+        return text_of(self._place(PROJECTS, project_id), META_BYTES)
 
     def _tip(self, project_id: str) -> str | None:
         ref = _ref(project_id)
@@ -168,7 +169,7 @@ class Store:
     def _saved(self, project: Project, folder: str) -> bytes | None:
         """Make an archive of a project that is durable; return its metadata, None where it has changed meanwhile."""
         meta_path, index_path = self._place(PROJECTS, project.id), self._place(INDEXES, project.id)
-        bundle = os.path.join(folder, _BUNDLE)
+        bundle = os.path.join(folder, BUNDLE)
         if project.tip is None:
             files.put(self._disk, bundle, b"")
         else:
@@ -176,14 +177,14 @@ class Store:
             files.own(self._disk, bundle)
             if not bundles.is_whole(bundle):
                 raise StorageFailed(f"{bundle} has other bytes than git has written", "look at the disk")
-        if (index := _text(index_path, _INDEX_BYTES)) is not None:
-            self._copy(index, index_path, os.path.join(folder, _INDEX))
+        if (index := text_of(index_path, _INDEX_BYTES)) is not None:
+            self._copy(index, index_path, os.path.join(folder, INDEX))
         meta = self._meta(project.id)
         told = said(project.id, meta) if meta is not None else None
         if meta is None or told is None or told[1] != project.last_touch:
             return None
-        self._copy(meta, meta_path, os.path.join(folder, _META))
-        saved = _archive(project.id, folder)
+        self._copy(meta, meta_path, os.path.join(folder, META))
+        saved = archive(project.id, folder)
         if saved is None or saved.tip != project.tip:
             return None
         self._sync_above(folder)
@@ -201,7 +202,7 @@ class Store:
         self._remove(project.id, meta)
         return True
 
-    def _is_live(self, project_id: str, saved: _Saved, tip: str | None) -> bool:
+    def _is_live(self, project_id: str, saved: Saved, tip: str | None) -> bool:
         """Tell whether all that an archive holds is in the store."""
         if saved.tip is None:
             return tip is not None or self._meta(project_id) is not None
@@ -209,7 +210,7 @@ class Store:
 
     def _holds(self, project_id: str, tip: str | None, bundle: str) -> bool:
         """Tell whether there is nothing in a bundle, whole or not, that is not in the store, too."""
-        if not _size(bundle):
+        if not size_of(bundle):
             return True
         head = bundles.head(bundle)
         return head is not None and self._follows(project_id, tip, head.tip)
@@ -228,9 +229,9 @@ class Store:
 
     def _put_back(self, project_id: str, folder: str) -> None:
         """Give a project whose ref is there its index and metadata again, and empty the archive."""
-        for folder_name, copy, most in ((INDEXES, _INDEX, _INDEX_BYTES), (PROJECTS, _META, _META_BYTES)):
+        for folder_name, copy, most in ((INDEXES, INDEX, _INDEX_BYTES), (PROJECTS, META, META_BYTES)):
             source, place = os.path.join(folder, copy), self._place(folder_name, project_id)
-            data = _text(source, most)
+            data = text_of(source, most)
             if data is not None and not files.exists(place):
                 if not files.is_folder(os.path.dirname(place)):
                     self._disk.make_folder(os.path.dirname(place))
@@ -265,34 +266,3 @@ class Store:
 
 def _ref(project_id: str) -> str:
     return f"{REFS}/{project_id}"
-
-
-def _text(path: str, most: int) -> bytes | None:
-    """Return what is in a file, None where there is none."""
-    try:
-        return files.read(path, most)[0]
-    except OSError as problem:
-        if not files.is_no_file(problem):
-            raise
-        return None
-
-
-def _size(path: str) -> int | None:
-    """Return the bytes of a file, None where there is none, or anything else."""
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
-
-
-def _archive(project_id: str, folder: str) -> _Saved | None:
-    """Return what an archive holds, None where it is not whole, or another project's."""
-    meta = _text(os.path.join(folder, _META), _META_BYTES)
-    bundle = os.path.join(folder, _BUNDLE)
-    if meta is None or said(project_id, meta) is None or _size(bundle) is None:
-        return None
-    if not _size(bundle):
-        return _Saved(None, meta)
-    head = bundles.head(bundle)
-    return _Saved(head.tip, meta) if head is not None and head.project_id == project_id else None

@@ -11,6 +11,7 @@ from typing import ClassVar
 from ..core.artifacts import KindRule
 from ..core.errors import UsageProblem
 from ..core.escape import quoted
+from ..journal.history import ARCHIVES
 from ..ports.artifacts import Home, Profile
 from ..ports.homes import folder
 from ..system.clock import Clock
@@ -41,17 +42,27 @@ class HermesPlace:
 
     def profiles(self) -> tuple[Profile, ...]:
         """Return the homes that are meant: all profiles, or the one that was named; UsageProblem: it is not there."""
+        found = self.all_profiles()
         if self.is_profile:
-            return (Profile(os.path.basename(self.state), self.state),)
-        found = [Profile(_DEFAULT, self.state), *self._below()]
+            return found
         if self.only is None:
             # Nobody has ever worked in the others, and there is nothing to be lost.
-            return tuple(one for one in found if _was_used(one.root)) or (found[0],)
-        meant = tuple(one for one in found if one.agent == self.only)
+            return tuple(one for one in found if _was_used(one.root)) or found[:1]
+        meant = tuple(one for one in found if self.is_meant(one.agent))
         if not meant:
             what = f"{self.state} has no profile {quoted(self.only)}"
             raise UsageProblem(what, f"--profile with one of {', '.join(one.agent for one in found)}")
         return meant
+
+    def all_profiles(self) -> tuple[Profile, ...]:
+        """Return the homes that are there, meant or not: of a profile that was named as a home that alone."""
+        if self.is_profile:
+            return (Profile(os.path.basename(self.state), self.state),)
+        return (Profile(_DEFAULT, self.state), *self._below())
+
+    def is_meant(self, agent: str) -> bool:
+        """Tell whether the profile of this name is meant, if there is one."""
+        return self.only in (None, agent)
 
     def _below(self) -> list[Profile]:
         folder = os.path.join(self.state, _PROFILES)
@@ -78,8 +89,8 @@ class HermesPlace:
 
 
 def _was_used(home: str) -> bool:
-    """Tell whether there is anything in a home that a session has left."""
-    return any(os.path.lexists(os.path.join(home, name)) for name in (DATABASE, *FOLDERS))
+    """Tell whether there is anything in a home that a session has left, or that we have put away of it."""
+    return any(os.path.lexists(os.path.join(home, name)) for name in (DATABASE, *FOLDERS, ARCHIVES))
 
 
 def find(environ: Mapping[str, str], *, named: str | None, profile: str | None) -> HermesPlace:

@@ -86,7 +86,7 @@ class HermesHome(PatternHome):
     def doubts(self) -> list[str]:
         """Return what is to be said of what was looked at."""
         why = self._known.unreadable if self._known is not None else ""
-        return [f"all of {self.root} counts as in use: {why}"] if why else []
+        return [f"all of {self.root} counts as in use: {why}"] if why else [*filter(None, [self._stowage.doubt()])]
 
     def _is_one(self, found: Artifact) -> bool:
         if found.kind != kinds.V1:

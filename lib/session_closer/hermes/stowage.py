@@ -31,16 +31,17 @@ class Stowage:
         self._store = Store(root, disk)
         self._seen: dict[str, Project] = {}
         self._is_owed = False
+        self._doubt = ""
 
     def artifacts(self, known: Protection, age: float) -> list[Artifact]:
         """Return the projects, and what keeps them; `age`, in seconds, is that of sessions that hold a folder."""
         projects = self._store.projects()
-        stuck = bool(projects) and bool(self._store.objection())
+        self._doubt = self._store.objection() if projects else ""
         found = []
         for project in projects:
             path = f"{_PLACE}/{project.id}.json"
             self._seen.setdefault(path, project)
-            guard = NO_GIT if stuck else IN_USE if known.holds_folder(project.workdir, age) else ""
+            guard = NO_GIT if self._doubt else IN_USE if known.holds_folder(project.workdir, age) else ""
             found.append(Artifact(kinds.V2, path, None, project.last_touch, project.size, guard=guard))
         return found
 
@@ -69,6 +70,14 @@ class Stowage:
     def is_live(self, path: str) -> bool:
         """Tell whether there is a project now."""
         return any(project.id == _id(path) for project in self._store.projects())
+
+    def obstacle(self, path: str, folder: str) -> str:
+        """Return why a project could not be brought back now: no git, or an archive that is not whole."""
+        return self._store.obstacle(_id(path), folder)
+
+    def doubt(self) -> str:
+        """Return why projects stay that git could not be asked of, "" where it could, or none is there."""
+        return self._doubt
 
     def end(self) -> list[str]:
         """Free what no project needs any more, once; return what went otherwise."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     pass
 
 ROOT = "session-closer"
+# By their paths below a home of files, with one folder a run: what was put away, and what can only be read.
+ARCHIVES, EXPORTS = f"{ROOT}/archives", f"{ROOT}/exports"
 OPEN, RECEIPTS = "open", "receipts"
 # The prefix of a run's folder until its record is complete.
 UNBORN = "new-"

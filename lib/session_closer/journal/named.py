@@ -43,11 +43,8 @@ def names_several(state: str, words: Sequence[str]) -> bool:
     return any(_is_run(every, word, _LEAST) for word in words[1:])
 
 
-def by_words(state: str, words: Sequence[str], *, looking: bool, owners: Owners = nobodys) -> Named:
-    """Return what is meant; UsageProblem for a word that could be a run and a session, Refused for no run.
-
-    `looking`: interrupted runs have not been finished ahead of this.
-    """
+def by_words(state: str, words: Sequence[str], owners: Owners = nobodys) -> Named:
+    """Return what is meant; UsageProblem for a word that could be a run and a session, Refused for no run."""
     every = history.all_runs(state)
     are = [word for at, word in enumerate(words) if _is_run(every, word, _LEAST if at else 1)]
     others = [word for word in dict.fromkeys(words) if word not in are]
@@ -58,7 +55,7 @@ def by_words(state: str, words: Sequence[str], *, looking: bool, owners: Owners 
     wrong: list[Refused] = []
     for word in are:
         try:
-            meant[word] = receipts.meant(state, records, word, looking=looking).id
+            meant[word] = receipts.meant(state, records, word).id
         except Refused as problem:
             wrong.append(problem)
     chosen = [one.row.id for one in records if one.row.id in meant.values()]

@@ -29,14 +29,14 @@ Whole = tuple[RunRecord, Stores | None]
 Places = Callable[[StoreRecord], tuple[str, Mapping[str, str]]]
 
 
-def choose(state: str, which: str, places: Places, *, looking: bool) -> Source:
+def choose(state: str, which: str, places: Places) -> Source:
     """Return what a run has put away: of `last` that closed something, of an id or the beginning of one, of its path.
 
     Busy where that run has not ended; Refused where it was interrupted, where its receipt cannot be read, or speaks of
-    a store that `places` does not have there. `looking`: interrupted runs have not been finished ahead of this.
+    a store that `places` does not have there.
     """
     records = runs.records(state)
-    row = meant(state, records, which, looking=looking)
+    row = meant(state, records, which)
     if row.state == "open":
         raise Busy(f"run {row.id} has not ended: {_waiting_for(row, records)}", "run the same command again then")
     if row.state == "interrupted":
@@ -54,26 +54,25 @@ def choose(state: str, which: str, places: Places, *, looking: bool) -> Source:
 
 def named(state: str, which: str) -> tuple[ReceiptRow, RunRecord | None]:
     """Return the run that a word means and what its record says, None where that cannot be read."""
-    row = meant(state, runs.records(state), which, looking=True)
+    row = meant(state, runs.records(state), which)
     try:
         return row, decode(read_record(row.path).raw)
     except (OSError, Damaged):
         return row, None
 
 
-def meant(state: str, records: Sequence[Listed], which: str, *, looking: bool) -> ReceiptRow:
+def meant(state: str, records: Sequence[Listed], which: str) -> ReceiptRow:
     """Return the run that a word means among these; Refused where none or several are meant."""
     wanted = os.path.basename(which).removesuffix(".json")
     if wanted != which and history.receipt_path(state, wanted) != os.path.realpath(which):
         raise _no_receipt(f"{escape.quoted(which)} is no receipt of {state}")
-    return _latest(state, records, looking=looking) if which == LAST else _named(state, records, wanted)
+    return _latest(state, records) if which == LAST else _named(state, records, wanted)
 
 
-def _latest(state: str, records: Sequence[Listed], *, looking: bool) -> ReceiptRow:
-    # One that has not ended, or cannot be read, may be the run that is meant.
-    others = ("open", "damaged", "interrupted") if looking else ("open", "damaged")
+def _latest(state: str, records: Sequence[Listed]) -> ReceiptRow:
     for row, record, _ in records:
-        if row.closed or (row.state in others and not (record is not None and restores(record.stores))):
+        # One that has not ended, or cannot be read, may be the run that is meant.
+        if row.closed or (row.state != "done" and not (record is not None and restores(record.stores))):
             return asking(records, row)
     raise _no_receipt(f"no run has closed anything in {state} yet")
 

@@ -33,9 +33,7 @@ SILENT = "there is none of it, in an archive or where it was: it may never have 
 GONE = "label, model, pin and what else was set for it: only its transcript was written down"
 
 
-def from_found(
-    where: Home, wanted: str, given: str | None, places: Places, clock: Clock, *, looking: bool
-) -> tuple[Source, list[str]]:
+def from_found(where: Home, wanted: str, given: str | None, places: Places, clock: Clock) -> tuple[Source, list[str]]:
     """Return one find by its id, and what is to be said of it; `given` is the key that it is to get.
 
     Refused where nothing has the id, or its key is not known and none is given.
@@ -48,7 +46,7 @@ def from_found(
         raise Refused(what, (_RESTORE, f"{PREFIX}{shown.id} --as KEY"), name="no_key")
     _check_twins(where, find, key)
     if find.run is not None:
-        source = _by_receipt(where, find, find.run, places, looking=looking)
+        source = _by_receipt(where, find, find.run, places)
         return (source if key == shown.key else _renamed(where, source, find, key)), []
     session, note = _session(where, find, key, clock)
     index = where.database(shown.agent) if find.era == "sqlite" else where.index(shown.agent)
@@ -92,10 +90,10 @@ def _check_twins(where: Home, find: Find, key: str) -> None:
             raise Refused(what, (_RESTORE, f"{PREFIX}{find.shown.id} --as KEY"))
 
 
-def _by_receipt(where: Home, find: Find, run: str, places: Places, *, looking: bool) -> Source:
+def _by_receipt(where: Home, find: Find, run: str, places: Places) -> Source:
     """Return what the receipt of the run that closed or archived it has of it, and nothing else."""
     shown = find.shown
-    source = receipts.choose(where.state, run, places, looking=looking)
+    source = receipts.choose(where.state, run, places)
     wanted = (shown.agent, shown.key, shown.session_id)
     own = []
     for store in source.stores:

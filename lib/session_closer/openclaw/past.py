@@ -30,15 +30,15 @@ class OpenClawPast:
         """Refuse where what an interrupted run has left could not be finished."""
         access.check_unfinished(self._home, [])
 
-    def source(self, which: str, given: str | None, *, looking: bool) -> tuple[Source, list[str]]:
+    def source(self, which: str, given: str | None) -> tuple[Source, list[str]]:
         """Return what a word stands for, and what is to be said of it: a receipt, a backup, a bundle, or a find."""
         if which.startswith(from_found.PREFIX):
-            return from_found.from_found(self._home, which, given, self._places, self._clock, looking=looking)
+            return from_found.from_found(self._home, which, given, self._places, self._clock)
         if which != receipts.LAST and os.path.isdir(which):
             return from_bundle.from_bundle(self._home, which)
         if ".bak-" in os.path.basename(which):
             return from_backup.from_backup(self._home, which), []
-        return receipts.choose(self._home.state, which, self._places, looking=looking), []
+        return receipts.choose(self._home.state, which, self._places), []
 
     def _places(self, store: StoreRecord) -> tuple[str, Mapping[str, str]]:
         """Return the index that a store of a receipt has here, "" for another kind, and the folders of its files."""

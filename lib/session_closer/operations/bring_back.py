@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from ..artifacts.aside import Aside
 from ..artifacts.engine import Became
@@ -21,37 +20,12 @@ from ..ports.context import Console, Context
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
 from . import home_folders, homes, recover_homes, runs, several
+from .home_returns import Part, brought, is_back, looked_at, place_of, row
 from .transaction import Transaction
 
 RESTORE = "restore-sessions"
 _US = Ours(RESTORE, there=True)
-_ENDS = {
-    Became.LIVE: (Status.RESTORED, None),
-    Became.TAKEN: (Status.CONFLICT, "something else is there by now"),
-    Became.GONE: (Status.FAILED, "its archive is gone"),
-    Became.ELSEWHERE: (Status.FAILED, "its archive is on another file system by now"),
-    Became.STUCK: (Status.FAILED, "nobody may move its archive"),
-}
-_LOOKS = {
-    Became.AWAY: (Status.WOULD_RESTORE, None),
-    Became.LIVE: (Status.ALREADY_RESTORED, None),
-    Became.TAKEN: _ENDS[Became.TAKEN],
-    Became.GONE: _ENDS[Became.GONE],
-}
-_STOWED = {"away": Became.AWAY, "live": Became.LIVE, "taken": Became.TAKEN, "gone": Became.GONE}
-
-
-class _Part(NamedTuple):
-    """What is to be brought back of one home, and of which run."""
-
-    home: Home
-    wanted: tuple[ArtifactRecord, ...]
-    run: str
-
-    @property
-    def archive(self) -> str:
-        """The archive that has it, by its path below the home."""
-        return home_folders.archive_of(self.run)
+_NOT_REACHED = "not reached"
 
 
 def perform(
@@ -65,13 +39,13 @@ def perform(
     console.warn(*homes.exposure(where))
     try:
         with homes.opened(where, context) as found:
-            source = chosen(where, which, looking=options.dry_run)
+            source = chosen(where, which)
             if source.restores:
                 what = f"run {source.run} brought things back: what is old enough the next cleanup puts away again"
                 raise Refused(what, "name a run that put something away", name="no_receipt")
             parts, missing = _meant(where, source, found, words)
             report = _performed(where, context, transaction, parts, missing)
-            statuses = {row.status for row in report.artifacts or ()}
+            statuses = {each.status for each in report.artifacts or ()}
             if which == journal.LAST and not words and statuses == {Status.ALREADY_RESTORED}:
                 said = runs.before(where.state, source.run, options)
                 report = report._replace(warnings=(*report.warnings, said))
@@ -82,9 +56,9 @@ def perform(
         transaction.release()
 
 
-def chosen(where: Place, which: str, *, looking: bool) -> Source:
+def chosen(where: Place, which: str) -> Source:
     """Return what a run has put away; Refused, with the command that lists the runs of this place."""
-    return journal.choose(where.state, which, _of_home, looking=looking)
+    return journal.choose(where.state, which, _of_home)
 
 
 def receipts(where: Place, report: Report, most: int | None, clock: Clock) -> Report:
@@ -124,18 +98,20 @@ def _of_home(store: StoreRecord) -> tuple[str, Mapping[str, str]]:
 
 def _meant(
     where: Place, source: Source, found: Sequence[Home], words: Sequence[str]
-) -> tuple[list[_Part], list[ArtifactRow]]:
-    """Return what is meant, by home, and a row for each word that means nothing."""
+) -> tuple[list[Part], list[ArtifactRow]]:
+    """Return what is meant, by home, and a row for each word that means nothing, and for what has no home any more."""
     own = {home.root: home for home in found}
-    parts: list[_Part] = []
+    parts: list[Part] = []
+    lost: list[ArtifactRow] = []
     used: set[str] = set()
-    meant = [store for store in source.stores if store.path in own]
+    meant = [store for store in source.stores if store.path in own or where.is_meant(store.agent)]
     if not meant:
         raise Refused(f"run {source.run} put nothing away of what is meant", (_US, "--list"), name="no_receipt")
     for store in meant:
-        home = own[store.path]
+        home = own.get(store.path)
         try:
-            recover_homes.check_record(home, store)
+            if home is not None:
+                recover_homes.check_record(home, store)
         except Damaged as problem:
             raise Refused(f"the receipt of run {source.run} {problem}", "", name="no_receipt") from None
         run = store.archive or source.run
@@ -144,9 +120,16 @@ def _meant(
             meant_by = [_words(where, store, run, one).intersection(words) for one in away]
             away = [one for one, own in zip(away, meant_by, strict=True) if own]
             used.update(*meant_by)
-        parts.append(_Part(home, tuple(away), run))
+        if home is None:
+            gone = f"there is no home {store.path} any more"
+            lost += [row(store.agent, store.path, one, Status.FAILED, gone) for one in away]
+        else:
+            parts.append(Part(home, tuple(away), run))
     why = "the receipt put nothing of this name away"
-    return parts, [ArtifactRow("", word, "", Status.NOT_FOUND, error=why) for word in words if word not in used]
+    return parts, [
+        *lost,
+        *(ArtifactRow("", word, "", Status.NOT_FOUND, error=why) for word in words if word not in used),
+    ]
 
 
 def _words(where: Place, store: StoreRecord, run: str, one: ArtifactRecord) -> set[str]:
@@ -168,12 +151,12 @@ def _sessions(where: Place, store: StoreRecord, run: str, one: ArtifactRecord) -
 
 
 def _performed(
-    where: Place, context: Context, transaction: Transaction, parts: Sequence[_Part], missing: Sequence[ArtifactRow]
+    where: Place, context: Context, transaction: Transaction, parts: Sequence[Part], missing: Sequence[ArtifactRow]
 ) -> Report:
     rows: list[ArtifactRow] = []
     error = None
     if context.options.dry_run:
-        rows += [row for part in parts for row in _looked_at(context, part)]
+        rows += [each for part in parts for each in looked_at(context, part)]
     else:
         error = _change(where, context, transaction, parts, rows)
     notes = {home_folders.note(part.home, one.kind) for part in parts for one in part.wanted}
@@ -190,73 +173,45 @@ def _performed(
     )
 
 
-def _is_back(context: Context, part: _Part) -> bool:
-    with Aside(context.disk, part.home.root, part.archive) as aside:
-        return all(_place_of(part, aside, one) is Became.LIVE for one in part.wanted)
-
-
-def _looked_at(context: Context, part: _Part) -> Iterator[ArtifactRow]:
-    with Aside(context.disk, part.home.root, part.archive) as aside:
-        for one in part.wanted:
-            status, why = _LOOKS[_place_of(part, aside, one)]
-            yield _row(part.home, one, status, why)
-
-
-def _row(home: Home, one: ArtifactRecord, status: Status, why: str | None = None) -> ArtifactRow:
-    return ArtifactRow(
-        home.agent, f"{home.root}/{one.path}", one.kind, status, one.session_id, size=one.size, error=why
-    )
-
-
 def _change(
-    where: Place, context: Context, transaction: Transaction, parts: Sequence[_Part], rows: list[ArtifactRow]
+    where: Place, context: Context, transaction: Transaction, parts: Sequence[Part], rows: list[ArtifactRow]
 ) -> CloserError | None:
     """Bring it all back, home by home; return what ended the run early."""
     stores: list[StoreRecord] = []
     try:
         for part in parts:
-            if _is_back(context, part):
-                rows += _looked_at(context, part)
+            if is_back(context, part):
+                rows += looked_at(context, part)
             else:
                 stores.append(_brought_back(where, context, transaction, part, rows))
         # A run that changes nothing has no receipt.
-        if not any(row.status is Status.RESTORED for row in rows):
+        if not any(each.status is Status.RESTORED for each in rows):
             transaction.drop()
+        if transaction.journal is not None and transaction.record is not None:
+            ended = transaction.record.but(stores=tuple(stores), state="done", finished_at=context.clock.iso_now())
+            transaction.journal.finish(ended)
     except STOPPING as problem:
-        return stopped(problem, where.state, has_changed=bool(rows))
-    if transaction.journal is None or transaction.record is None:
-        return None
-    ended = transaction.record.but(stores=tuple(stores), state="done", finished_at=context.clock.iso_now())
-    transaction.journal.finish(ended)
+        error = stopped(problem, where.state, has_changed=bool(rows))
+        rows += list(_not_reached(context, parts, len(rows)))
+        return error
     return None
 
 
-def _brought_one(part: _Part, aside: Aside, one: ArtifactRecord) -> tuple[Status, str | None]:
-    """Bring one back; return what became of it, and why."""
-    stowage = part.home.stowage(one.kind)
-    if (_place_of(part, aside, one) if stowage is not None else aside.settle(one.path)) is Became.LIVE:
-        return _LOOKS[Became.LIVE]
-    if stowage is None:
-        return _ENDS[aside.bring_back(one.path)]
-    try:
-        return _ENDS[_STOWED[stowage.restow(one.path, aside.make(f"{part.archive}/{one.path}"))]]
-    except Refused as problem:
-        return Status.FAILED, problem.message
-
-
-def _place_of(part: _Part, aside: Aside, one: ArtifactRecord) -> Became:
-    """Tell where it is: TAKEN in two places."""
-    stowage = part.home.stowage(one.kind)
-    if stowage is None:
-        return aside.place_of(one.path)
-    live, away = stowage.is_live(one.path), aside.stat(f"{part.archive}/{one.path}") is not None
-    if live:
-        return Became.TAKEN if away else Became.LIVE
-    return Became.AWAY if away else Became.GONE
+def _not_reached(context: Context, parts: Sequence[Part], count: int) -> Iterator[ArtifactRow]:
+    """Give the rows of all behind the first `count` things of a run that was stopped."""
+    for number, (part, one) in enumerate([(each, one) for each in parts for one in each.wanted]):
+        if number == count and part.home.stowage(one.kind) is None:
+            # It may have come back in the moment in which the run was stopped.
+            with Aside(context.disk, part.home.root, part.archive) as aside:
+                if place_of(part, aside, one) is Became.LIVE:
+                    yield part.row(one, Status.RESTORED, None)
+                    continue
+        if number >= count:
+            yield part.row(one, Status.FAILED, _NOT_REACHED)
 
 
 def _brought_back(
-    where: Place, context: Context, transaction: Transaction, part: _Part, rows: list[ArtifactRow]
+    where: Place, context: Context, transaction: Transaction, part: Part, rows: list[ArtifactRow]
 ) -> StoreRecord:
     home = part.home
     record = StoreRecord(
@@ -272,8 +227,8 @@ def _brought_back(
     made = []
     with Aside(context.disk, home.root, part.archive) as aside:
         for one in part.wanted:
-            status, why = _brought_one(part, aside, one)
-            rows.append(_row(home, one, status, why))
+            status, why = brought(part, aside, one)
+            rows.append(part.row(one, status, why))
             made.append(one.but(status="restored" if status is Status.RESTORED else "dropped"))
             context.console.watch(len(made), len(part.wanted))
         aside.tidy()

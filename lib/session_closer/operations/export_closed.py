@@ -38,7 +38,7 @@ def execute(
     """Return what became of each session that a run has closed, or of those of these names; CloserError."""
     context = Context(options, disk or Disk(), console or Console(), clock)
     with export.looked_at(runtimes.apart(where), context, []) as runtime:
-        source, notes = runtimes.past(where, clock).source(which, None, looking=True)
+        source, notes = runtimes.past(where, clock).source(which, None)
         if source.origin is not Origin.RECEIPT or source.restores:
             what = f"{which} is no receipt of a run that closed sessions"
             raise Refused(what, (Ours("restore-sessions", there=True), "--list shows them"), name="no_receipt")

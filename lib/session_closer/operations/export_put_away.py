@@ -50,13 +50,15 @@ def execute(
     context = Context(options._replace(dry_run=True), disk or Disk(), console or Console(), clock)
     try:
         work = export_homes.begun(where, runtimes.exporting(where.runtime), ask, context)
-        source = bring_back.chosen(where, which, looking=True)
+        source = bring_back.chosen(where, which)
         if source.restores:
             what = f"{which} is no receipt of a run that put anything away"
             raise Refused(what, (Ours("restore-sessions", there=True), "--list shows them"), name="no_receipt")
-        lots = list(_lots(work, source))
-        missing = [name for name in dict.fromkeys(names) if name not in {lot.session_id for lot in lots}]
+        lots, homeless = list(_lots(work, source)), list(_homeless(work, source))
+        known = {*(lot.session_id for lot in lots), *(one.key for one in homeless)}
+        missing = [name for name in dict.fromkeys(names) if name not in known]
         rows: list[Exported | Unexported] = [Unexported(name, "", name, Status.NOT_FOUND, _UNKNOWN) for name in missing]
+        rows += [one for one in homeless if not names or one.key in names]
         rows += [_one(work, source, lot) for lot in lots if not names or lot.session_id in names]
     except OSError as problem:
         raise storage(problem, where.state) from None
@@ -87,6 +89,16 @@ def _lots(work: Work, source: Source) -> Iterator[_Lot]:
         work.context.console.warn(f"left out: {what} without a session")
 
 
+def _homeless(work: Work, source: Source) -> Iterator[Unexported]:
+    """Give the sessions of homes that are meant and not there any more, whose archives nobody can read."""
+    there = {profile.root for profile in work.where.profiles()}
+    for store in source.stores:
+        if store.path not in there and work.where.is_meant(store.agent):
+            for session in dict.fromkeys(one.session_id for one in store.artifacts if one.session_id is not None):
+                what = f"there is no home {store.path} any more"
+                yield Unexported(session, store.agent, session, Status.REFUSED, what)
+
+
 def _one(work: Work, source: Source, lot: _Lot) -> Exported | Unexported:
     archive = home_folders.archive_of(source.run)
     if gone := _gone(work, archive, lot):
@@ -99,9 +111,6 @@ def _gone(work: Work, archive: str, lot: _Lot) -> str:
     """Return the path of something that is no longer what was put away, "" where all of it is."""
     with Aside(work.context.disk, lot.profile.root, archive) as aside:
         for one in lot.artifacts:
-            path = f"{archive}/{one.path}"
-            found = aside.stat(path)
-            size = None if found is None else aside.weighed(path)[0] if one.folder else found.st_size
-            if size != one.size:
+            if not aside.is_of(f"{archive}/{one.path}", one.size, is_folder=one.folder):
                 return f"{lot.profile.root}/{one.path}"
     return ""

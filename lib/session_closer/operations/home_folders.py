@@ -12,20 +12,15 @@ from ..ports.artifacts import Exporting, Home
 if TYPE_CHECKING:
     from ..journal.record import ArtifactRecord
 
-# Where a run lays what it puts away: one folder a run.
-ARCHIVES = f"{history.ROOT}/archives"
-# What is deleted for good can be read there; no run frees that.
-EXPORTS = f"{history.ROOT}/exports"
-
 
 def archive_of(run: str) -> str:
     """Return the folder of what a run has put away of a home, by its path below it."""
-    return f"{ARCHIVES}/{run}"
+    return f"{history.ARCHIVES}/{run}"
 
 
 def folder_of(home: Home, run: str, kind: str, path: str) -> str:
     """Return the folder in which a home itself may lay what a run takes, by its path below the home."""
-    return f"{archive_of(run) if returns(home, kind) else f'{EXPORTS}/{run}'}/{path}"
+    return f"{archive_of(run) if returns(home, kind) else f'{history.EXPORTS}/{run}'}/{path}"
 
 
 def returns(home: Home, kind: str) -> bool:

@@ -17,7 +17,7 @@ from ..journal import history
 from ..journal.stopped import storage
 from ..ports.context import Context
 from ..system.clock import REAL, Clock
-from . import home_folders, homes
+from . import homes
 
 if TYPE_CHECKING:
     from ..ports.artifacts import Home, Place
@@ -98,7 +98,7 @@ def _by_kind(agent: str, held: Iterable[Held]) -> Iterator[Use]:
 
 def _archives(home: Home) -> Iterator[Use]:
     """Give what runs of ours have put away of a home, and what they have kept of what they have deleted."""
-    for kind, place in ((ARCHIVES, home_folders.ARCHIVES), (EXPORTS, home_folders.EXPORTS)):
+    for kind, place in ((ARCHIVES, history.ARCHIVES), (EXPORTS, history.EXPORTS)):
         with scan.opened(home.root, place) as folder:
             names = os.listdir(folder) if folder is not None else []
             if folder is not None and names:

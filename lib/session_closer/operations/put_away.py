@@ -75,18 +75,31 @@ def _change(run: _Run, parts: Sequence[Part]) -> CloserError | None:
         ):
             transaction.drop()
             return None
+        assert transaction.journal is not None
+        assert transaction.record is not None
+        ended = transaction.record.but(
+            stores=tuple(part.record for part in parts if part.record is not None),
+            state="done",
+            finished_at=run.context.clock.iso_now(),
+        )
+        transaction.journal.finish(ended)
     except STOPPING as problem:
         # The record stays open: the next changing command finishes the run.
-        return stopped(problem, run.where.state, has_changed=any(part.fates for part in parts))
-    assert transaction.journal is not None
-    assert transaction.record is not None
-    ended = transaction.record.but(
-        stores=tuple(part.record for part in parts if part.record is not None),
-        state="done",
-        finished_at=run.context.clock.iso_now(),
-    )
-    transaction.journal.finish(ended)
+        error = stopped(problem, run.where.state, has_changed=any(part.fates or part.freed for part in parts))
+        for part in parts if transaction.record is not None else ():
+            _note_last(run, part)
+        return error
     return None
+
+
+def _note_last(run: _Run, part: Part) -> None:
+    """Note what was put away in the moment in which the run was stopped."""
+    left = part.verdicts.going[len(part.fates) :]
+    if part.record is None or not left or run.options.delete or part.home.disposal(left[0][0].kind) is not None:
+        return
+    with Aside(run.context.disk, part.home.root, home_folders.archive_of(run.transaction.id)) as aside:
+        if aside.place_of(left[0][0].path) is Became.AWAY:
+            part.fates.append(_ARCHIVED)
 
 
 def _change_home(run: _Run, part: Part) -> None:

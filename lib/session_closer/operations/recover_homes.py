@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 
 from ..artifacts.aside import Aside
 from ..artifacts.engine import Became
+from ..core.artifacts import ROW
 from ..journal import history
 from ..journal.history import damaged
 from ..journal.journal import Journal, bury_unborn
@@ -13,7 +15,7 @@ from ..journal.record import HOME, PLANNED, ArtifactRecord, Damaged, RunRecord, 
 from ..ports.artifacts import Home, Place
 from ..ports.context import Context
 from ..system import files
-from . import home_folders
+from . import held_homes, home_folders
 
 
 def recovered(where: Place, opened: Sequence[Home], context: Context) -> list[str]:
@@ -42,15 +44,42 @@ def _finish(where: Place, journal: Journal, run: str, opened: Mapping[str, Home]
     if found.state == "done":
         journal.finish(found)
         return []
-    if any(store.path not in opened for store in found.stores):
-        # A run over another profile is for whoever works in that one.
-        return []
-    for store in found.stores:
-        found = with_store(found, settled(opened[store.path], store, found, context))
-    journal.finish(found.but(state="done", finished_at=context.clock.iso_now()))
-    count = sum(one.status not in (PLANNED, "dropped") for store in found.stores for one in store.artifacts)
-    left = sum(len(store.artifacts) for store in found.stores) - count
-    return [f"run {run} was interrupted and is finished now: {count} done, {left} left as they were"]
+    with ExitStack() as held:
+        # It may have been over homes that this command is not about.
+        others = _others(where, [store.path for store in found.stores if store.path not in opened], context, held)
+        there, gone = {**opened, **others}, []
+        for store in found.stores:
+            home = there.get(store.path)
+            if home is None:
+                gone.append(store.but(artifacts=tuple(_unknown(where, store, one) for one in store.artifacts)))
+            found = with_store(found, gone[-1] if home is None else settled(home, store, found, context))
+        journal.finish(found.but(state="done", finished_at=context.clock.iso_now()))
+    known = [one for store in found.stores if store not in gone for one in store.artifacts]
+    count = sum(one.status not in (PLANNED, "dropped") for one in known)
+    said = f"run {run} was interrupted and is finished now: {count} done, {len(known) - count} left as they were"
+    return [said, *(_lost(run, store) for store in gone)]
+
+
+def _others(where: Place, paths: Collection[str], context: Context, held: ExitStack) -> dict[str, Home]:
+    """Open the homes at these paths that are there, until `held` is left."""
+    found = [profile for profile in where.all_profiles() if profile.root in paths] if paths else []
+    held_homes.check([profile.root for profile in found])
+    return {home.root: home for home in held_homes.enter(where, found, context, held)}
+
+
+def _unknown(where: Place, store: StoreRecord, one: ArtifactRecord) -> ArtifactRecord:
+    """Return what is on record of something in a home that is not there.
+
+    Once the home is back an undo finds what lies in its archive, and what was never put there.
+    """
+    lost = {rule.name for rule in where.rules if not rule.returns} | {ROW}
+    comes_back = not (store.restores or store.deletes or one.kind in lost)
+    return one.but(status="archived" if comes_back else "dropped")
+
+
+def _lost(run: str, store: StoreRecord) -> str:
+    what = f"what run {run} did to {len(store.artifacts)} files and folders of {store.path} is not known"
+    return f"{what}: no such home is there now; what it put away there lies in {home_folders.archive_of(run)} of it"
 
 
 def check_record(home: Home, store: StoreRecord) -> None:

@@ -185,6 +185,14 @@ class _CopyPlace:
         """Return the homes that were copied."""
         return [Profile(one.agent, one.root) for one in self._copies.values()]
 
+    def all_profiles(self) -> Sequence[Profile]:
+        """Return the same: there are no others."""
+        return self.profiles()
+
+    def is_meant(self, agent: str) -> bool:
+        """Tell whether one was copied of that name."""
+        return agent in self._copies
+
     def opened(self, profile: Profile, disk: Disk, clock: Clock) -> Home:
         """Return one of them."""
         del disk, clock

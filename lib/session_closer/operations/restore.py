@@ -108,7 +108,7 @@ def _meant(where: Place, past: Past, ask: Ask, context: Context) -> _Meant:
     if not looking and (history.open_runs(where.state) or history.unborn_runs(where.state)):
         said = _recover(where, context)
     try:
-        source, notes = past.source(ask.which, ask.given, looking=looking)
+        source, notes = past.source(ask.which, ask.given)
     except (Busy, Refused, UsageProblem) as problem:
         message = "; ".join((problem.message, *said))
         raise type(problem)(message, problem.remedy, name=problem.name) from None

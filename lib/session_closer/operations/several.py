@@ -44,7 +44,7 @@ def perform(way: Way, words: Sequence[str], since: float | None, options: Option
     is_left = not options.dry_run and (history.open_runs(way.state) or history.unborn_runs(way.state))
     said = way.finish() if is_left else []
     if since is None:
-        meant = named.by_words(way.state, words, looking=options.dry_run, owners=way.owners)
+        meant = named.by_words(way.state, words, owners=way.owners)
     else:
         meant = named.since(way.state, words, since, clock.now(), owners=way.owners)
     undone = _undone(way, meant, dry_run=options.dry_run)

@@ -57,6 +57,7 @@ def old(state: str, age: float, now: float) -> tuple[list[Shelf], str]:
     if doubt is None:
         return found, ""
     certain = [shelf for shelf in found if shelf.age - doubt.seconds > age]
-    if len(certain) == len(found):
+    count = len(found) - len(certain)
+    if not count:
         return found, ""
-    return certain, staying(f"{len(found) - len(certain)} archives stay", doubt)
+    return certain, staying("1 archive stays" if count == 1 else f"{count} archives stay", doubt)

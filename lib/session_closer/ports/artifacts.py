@@ -39,6 +39,9 @@ class Stowage(Disposal, Protocol):
     def is_live(self, path: str) -> bool:
         """Tell whether it is there now."""
 
+    def obstacle(self, path: str, folder: str) -> str:
+        """Return why it could not be brought back now from that folder, "" where it could."""
+
     def discard(self, artifact: Artifact) -> bool:
         """Delete one for good; False, and nothing done, where it has changed; Refused where it cannot be."""
 
@@ -111,6 +114,12 @@ class Place(Protocol):
 
     def profiles(self) -> Sequence[Profile]:
         """Return the homes that are meant; UsageProblem where one is named that is not there."""
+
+    def all_profiles(self) -> Sequence[Profile]:
+        """Return the homes that are there, meant or not."""
+
+    def is_meant(self, agent: str) -> bool:
+        """Tell whether the home of this name is meant, if there is one."""
 
     def opened(self, profile: Profile, disk: Disk, clock: Clock) -> Home:
         """Return a home as a run sees it; nothing is read yet."""

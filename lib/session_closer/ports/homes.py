@@ -39,6 +39,14 @@ class OneHome:
         """Return the one home that there is."""
         return (Profile(self.runtime, self.state),)
 
+    def all_profiles(self) -> tuple[Profile, ...]:
+        """Return the same: there is no other."""
+        return self.profiles()
+
+    def is_meant(self, agent: str) -> bool:
+        """Tell whether this is the home of that name."""
+        return agent == self.runtime
+
     def opened(self, profile: Profile, disk: Disk, clock: Clock) -> Home:
         """Return the home as a run sees it; nothing is read yet."""
         return self.opens(profile, disk, clock)

@@ -18,10 +18,10 @@ class Past(Protocol):
     def check_unfinished(self) -> None:
         """Refuse where what an interrupted run has left could not be finished."""
 
-    def source(self, which: str, given: str | None, *, looking: bool) -> tuple[Source, list[str]]:
+    def source(self, which: str, given: str | None) -> tuple[Source, list[str]]:
         """Return what a word stands for, and what is to be said of it: a receipt, a backup, or what was found.
 
-        `given`: the key that what was found is to get. `looking`: interrupted runs are left as they are.
+        `given`: the key that what was found is to get.
         """
 
     def keys_before(self, store: StoreRecord) -> Collection[str]:

@@ -30,11 +30,17 @@ def test_an_interrupted_close_is_finished_before_anything_is_restored(store: Sto
     assert picture(store) == before
 
 
-def test_an_interrupted_run_of_another_agent_that_cannot_be_finished_stops_no_restore(store: Store) -> None:
-    close(store, "topics")
+def test_an_interrupted_run_of_another_agent_that_cannot_be_finished_stops_no_restore_but_of_the_last(
+    store: Store,
+) -> None:
+    run = close(store, "topics")["undo"].split()[-1]
     interrupt(store, READER, committed=True)
     store.index("researcher").write_bytes(b"")
-    answer = restore(store, "last")
+    # It is the last one that closed something, and nobody has asked for the one before it.
+    last = restore(store, "last")
+    assert (last.code, last.error, last.rows) == (3, "interrupted_run", [])
+    assert "cannot be finished now: " in last.data["error"]["message"]
+    answer = restore(store, run)
     assert (answer.code, answer.rows) == (0, [(TOPICS, "restored")])
     assert store.index("researcher").read_bytes() == b""
 

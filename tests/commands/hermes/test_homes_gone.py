@@ -1,0 +1,130 @@
+"""Runs over several profiles of which one is not meant, or is not there, when they are finished, undone or exported."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from session_closer.artifacts.aside import Aside
+from session_closer.artifacts.engine import Became
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.export_sessions import ExportSessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.system.disk import Disk
+from support.interrupted import Killed
+from support.leavings import FREE, OVER, Leavings
+
+pytestmark = pytest.mark.usefixtures("no_power_is_cut")
+
+
+@pytest.fixture
+def work(home: Leavings) -> Path:
+    """The folder of a profile beside the home that has left the same as that one."""
+    made = Leavings(home.path / "profiles" / "work")
+    made.lay_all()
+    made.close()
+    home.lay_all()
+    return made.path
+
+
+def moved(work: Path) -> None:
+    work.rename(work.with_name("Elsewhere"))
+
+
+def linked(work: Path) -> None:
+    moved(work)
+    work.symlink_to(work.with_name("Elsewhere"))
+
+
+WAYS = [moved, linked, shutil.rmtree]
+
+
+def lies(place: Path) -> set[str]:
+    return {path for path in FREE.values() if (place / path).exists()}
+
+
+def interrupt(home: Leavings, work: Path) -> None:
+    """Kill a cleanup when it has put something of the second profile away."""
+    moved, move = [], Aside.put_away
+
+    def until_killed(self: Aside, path: str) -> Became:
+        became = move(self, path)
+        moved.append(path)
+        if len(moved) > len(FREE) + 1:
+            raise Killed
+        return became
+
+    with mock.patch.object(Aside, "put_away", until_killed), pytest.raises(Killed):
+        home.clean(Disk())
+    assert lies(home.path) == set()
+    assert set(FREE.values()) > lies(work) > set()
+
+
+def test_a_run_over_two_profiles_is_finished_by_a_command_over_one(home: Leavings, work: Path) -> None:
+    before = home.tree()
+    interrupt(home, work)
+    answer = home.run(RestoreSessions, "--profile", "default", "last")
+    assert (answer.code, lies(home.path)) == (0, set(FREE.values()))
+    assert "is finished now" in answer.data["warnings"][0]
+    assert not list((home.path / "session-closer" / "open").iterdir())
+    assert home.run(RestoreSessions, "last").code == 0
+    assert {path: entry for path, entry in home.tree().items() if "session-closer" not in path} == before
+
+
+@pytest.mark.parametrize("away", WAYS)
+def test_a_run_over_a_profile_that_is_gone_is_finished_and_undone_without_it(
+    home: Leavings, work: Path, away: Callable[[Path], None]
+) -> None:
+    interrupt(home, work)
+    left = lies(work)
+    away(work)
+    answer = home.run(CleanupSessions)
+    assert answer.code == 0
+    assert f"of {work} is not known: no such home is there now" in answer.data["warnings"][1]
+    undone = home.run(RestoreSessions, "last")
+    assert (undone.code, lies(home.path)) == (1, set(FREE.values()))
+    assert {row["error"] for row in undone.data["results"] if row["agent"] == "work"} == {
+        f"there is no home {work} any more"
+    }
+    if away is shutil.rmtree:
+        return
+    # It is back: what was put away comes back, and what had not been is where it was.
+    work.unlink(missing_ok=True)
+    work.with_name("Elsewhere").rename(work)
+    assert lies(work) == left
+    again = home.run(RestoreSessions, undone.data["receipt"] and "last")
+    assert (again.code, lies(work)) == (0, set(FREE.values()))
+
+
+@pytest.mark.parametrize("away", WAYS)
+def test_an_undo_says_of_each_file_of_a_profile_that_is_gone_that_it_stays(
+    home: Leavings, work: Path, away: Callable[[Path], None], tmp_path: Path
+) -> None:
+    assert home.run(CleanupSessions).code == 0
+    away(work)
+    for words in (("last", "--check"), ("last",), ("last",)):
+        answer = home.run(RestoreSessions, *words)
+        assert answer.code == 1
+        assert not any("is back already" in line for line in answer.data["warnings"])
+        failed = [row["path"] for row in answer.data["results"] if row["status"] == "failed"]
+        assert sorted(failed) == sorted(f"{work}/{path}" for path in FREE.values())
+    named = home.run(RestoreSessions, "last", f"{work}/{FREE['session_json']}")
+    assert [(row["status"], row["agent"]) for row in named.data["results"]] == [("failed", "work")]
+    # Who means the other alone is told nothing of it.
+    assert home.run(RestoreSessions, "--profile", "default", "last").code == 0
+    exported = home.run(ExportSessions, "--from", "last", "--output", str(tmp_path / "out"))
+    told = {(row["agent"], row["status"]): row["error"] for row in exported.data["failed"]}
+    assert told["work", "refused"] == f"there is no home {work} any more"
+
+
+def test_what_was_put_away_of_a_profile_that_was_emptied_since_comes_back(home: Leavings, work: Path) -> None:
+    assert home.run(CleanupSessions).code == 0
+    for each in work.iterdir():
+        if each.name != "session-closer":
+            shutil.rmtree(each) if each.is_dir() else each.unlink()
+    answer = home.run(RestoreSessions, "last")
+    assert (answer.code, lies(work)) == (0, set(FREE.values()))
+    assert OVER in answer.stderr or answer.data["results"]

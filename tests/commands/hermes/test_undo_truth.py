@@ -1,0 +1,216 @@
+"""What an undo of a Hermes says of archives that are not what they were, of what is in its way, and of its own end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session_closer.artifacts.aside import Aside
+from session_closer.artifacts.engine import Became
+from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core.errors import StorageFailed
+from session_closer.journal.journal import Journal
+from support.checkpoints import Checkpoints
+from support.commands import Answer
+from support.hermes import DAY
+from support.leavings import FREE, Leavings, by_status
+
+pytestmark = pytest.mark.usefixtures("no_power_is_cut")
+SNAPSHOT, FOLDER = FREE["session_json"], FREE["delegation_log"]
+
+
+def put_away(home: Leavings) -> Path:
+    """Put all away that goes; return the folder that has it."""
+    home.lay_all()
+    assert home.run(CleanupSessions).code == 0
+    return next((home.path / "session-closer" / "archives").iterdir())
+
+
+def errors(answer: Answer) -> dict[str, Any]:
+    return {row["path"]: row["error"] for row in answer.data["results"] if row["status"] != "restored"}
+
+
+def looked_and_done(home: Leavings) -> Answer:
+    """Return an undo that says what the dry run said, also by its exit code."""
+    dry = home.run(RestoreSessions, "last", "--check")
+    done = home.run(RestoreSessions, "last")
+    assert dry.code == done.code
+    assert {row["path"]: row["error"] for row in dry.data["results"]} == {
+        row["path"]: row["error"] for row in done.data["results"]
+    }
+    return done
+
+
+def emptied(archive: Path) -> str:
+    (archive / SNAPSHOT).write_bytes(b"")
+    return SNAPSHOT
+
+
+def replaced_by_a_link(archive: Path) -> str:
+    size = (archive / SNAPSHOT).stat().st_size
+    (archive / SNAPSHOT).unlink()
+    (archive / SNAPSHOT).symlink_to("x" * size)
+    return SNAPSHOT
+
+
+def without_a_file(archive: Path) -> str:
+    (archive / FOLDER / "one").unlink()
+    return FOLDER
+
+
+def a_file_for_a_folder(archive: Path) -> str:
+    for each in (archive / FOLDER / "deeper").rglob("*"):
+        os.path.isfile(each) and each.unlink()
+    os.rename(archive / FOLDER, archive / "aside")
+    (archive / FOLDER).write_bytes(b"x")
+    return FOLDER
+
+
+@pytest.mark.parametrize("changed", [emptied, replaced_by_a_link, without_a_file, a_file_for_a_folder])
+def test_an_archive_that_is_not_what_was_put_there_stays_where_it_is(home: Leavings, changed: Any) -> None:
+    archive = put_away(home)
+    path = changed(archive)
+    answer = looked_and_done(home)
+    assert answer.code == 1
+    assert errors(answer) == {
+        f"{home.path}/{path}": f"its archive is not what was put there: it stays in {archive}/{path}"
+    }
+    assert os.path.lexists(archive / path)
+    assert not home.has(path)
+
+
+@pytest.mark.parametrize("barred", ["link", "file"])
+def test_what_stands_in_the_place_of_a_folder_is_in_the_way(home: Leavings, tmp_path: Path, barred: str) -> None:
+    archive = put_away(home)
+    sessions = home.path / "sessions"
+    sessions.rename(tmp_path / "moved")
+    if barred == "link":
+        sessions.symlink_to(tmp_path / "moved")
+    else:
+        sessions.write_bytes(b"")
+    answer = looked_and_done(home)
+    assert answer.code == 1
+    there = [path for path in FREE.values() if path.startswith("sessions/")]
+    assert errors(answer) == {f"{home.path}/{path}": "something else is there by now" for path in there}
+    assert all((archive / path).exists() for path in there)
+    # Where nothing is, the folder is made.
+    sessions.unlink()
+    assert home.run(RestoreSessions, "last").code == 0
+    assert all(map(home.has, FREE.values()))
+
+
+@pytest.fixture
+def project(home: Leavings) -> str:
+    """The path of a project that was put away, with its checkpoints."""
+    made = Checkpoints(home.path)
+    made.add("old", touched=home.now - 20 * DAY)
+    made.add("young", touched=home.now)
+    assert home.run(CleanupSessions).code == 0
+    return f"checkpoints/store/projects/{made.id('old')}.json"
+
+
+def test_without_git_nothing_of_it_is_said_to_come_back(
+    home: Leavings, project: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    answer = looked_and_done(home)
+    assert (answer.code, by_status(answer)) == (1, {"failed": [project]})
+    assert "there is no git on PATH" in errors(answer)[f"{home.path}/{project}"]
+
+
+def test_without_git_a_cleanup_warns_that_projects_stay(
+    home: Leavings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert home.run(CleanupSessions).data["warnings"] == []
+    Checkpoints(home.path).add("old", touched=home.now - 20 * DAY)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    answer = home.run(CleanupSessions)
+    assert (answer.code, answer.data["spared"]) == (0, {"git": 1})
+    assert answer.data["warnings"] == ["the checkpoints stay as they are: there is no git on PATH"]
+
+
+def test_a_bundle_that_is_not_whole_is_said_to_be_so_ahead(home: Leavings, project: str) -> None:
+    folder = next((home.path / "session-closer" / "archives").iterdir()) / project
+    bundle = folder / "history.bundle"
+    bundle.write_bytes(bundle.read_bytes()[:-1] + b"\0")
+    answer = looked_and_done(home)
+    assert (answer.code, by_status(answer)) == (1, {"failed": [project]})
+    assert errors(answer) == {f"{home.path}/{project}": f"its archive is not whole: it stays in {folder}"}
+
+
+@pytest.mark.parametrize("problem", [StorageFailed("the disk is full", "make room"), KeyboardInterrupt()])
+def test_a_run_that_ends_as_its_receipt_is_written_says_what_it_did(
+    home: Leavings, monkeypatch: pytest.MonkeyPatch, problem: BaseException
+) -> None:
+    def end(*_: Any) -> None:
+        raise problem
+
+    home.lay_all()
+    size = sum(home.path.joinpath(path).stat().st_size for path in FREE.values() if "." in path)
+    for command, words, status, total in (
+        (CleanupSessions, (), "archived", "putAway"),
+        (RestoreSessions, ("last",), "restored", "broughtBack"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(Journal, "finish", end)
+            answer = home.run(command, *words)
+        assert answer.code == (130 if isinstance(problem, KeyboardInterrupt) else 1)
+        assert by_status(answer) == {status: sorted(FREE.values())}
+        assert answer.data[total]["count"] == len(FREE)
+        assert answer.data[total]["bytes"] > size
+        assert Path(answer.data["receipt"]).parts[-3] == "open"
+        # The next command finishes it.
+        assert home.run(CleanupSessions, "--dry-run").code == 0
+        if command is CleanupSessions:
+            assert home.run(CleanupSessions).code == 0
+            assert not any(map(home.has, FREE.values()))
+    assert all(map(home.has, FREE.values()))
+
+
+@pytest.mark.parametrize(("command", "words", "name", "done"), [
+    (CleanupSessions, (), "put_away", "archived"), (RestoreSessions, ("last",), "bring_back", "restored"),
+])  # fmt: skip
+def test_a_run_that_is_stopped_has_a_row_for_each_and_says_what_is_so_by_then(
+    home: Leavings, monkeypatch: pytest.MonkeyPatch, command: type, words: tuple[str, ...], name: str, done: str
+) -> None:
+    home.lay_all()
+    if command is RestoreSessions:
+        assert home.run(CleanupSessions).code == 0
+    moved: list[str] = []
+    move = getattr(Aside, name)
+
+    def stopped(self: Aside, path: str) -> Became:
+        became: Became = move(self, path)
+        moved.append(path)
+        if len(moved) == 2:
+            raise KeyboardInterrupt
+        return became
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Aside, name, stopped)
+        answer = home.run(command, *words)
+    assert answer.code == 130
+    assert by_status(answer) == {done: sorted(moved), "failed": sorted({*FREE.values()}.difference(moved))}
+
+
+def test_of_two_runs_that_put_one_path_away_the_list_says_which_is_back(home: Leavings) -> None:
+    for _ in range(2):
+        home.lay_kind("session_json", SNAPSHOT)
+        assert home.run(CleanupSessions).code == 0
+    first, second = sorted(one.stem for one in (home.path / "session-closer" / "receipts").iterdir())
+
+    def back() -> dict[str, int]:
+        listed = home.run(RestoreSessions, "--list").data["receipts"]
+        return {one["id"]: one["restored"] for one in listed if one["operation"] == "cleanup-sessions"}
+
+    assert back() == {first: 0, second: 0}
+    assert home.run(RestoreSessions, first).code == 0
+    assert back() == {first: 1, second: 0}
+    # What is back is moved away, so that the other can come, and is what comes.
+    (home.path / SNAPSHOT).unlink()
+    since = home.run(RestoreSessions, "--since", "1h")
+    assert (since.code, [run["id"] for run in since.data["runs"]]) == (0, [second])
+    assert back() == {first: 1, second: 1}
