@@ -15,7 +15,7 @@ from faults.scenarios import SCENARIOS, Scenario, in_json
 from faults.sweep import Bench
 from session_closer.core.status import Status
 from session_closer.core.wish import Options
-from session_closer.journal import journal
+from session_closer.journal import history, journal
 from session_closer.openclaw.home import Home
 from session_closer.operations import restore
 
@@ -146,8 +146,14 @@ def moments(bench: Bench, image: Image | None = None, written: Written = ()) -> 
 
 
 def killed(bench: Bench, point: int) -> Image | None:
-    """Return what a run leaves that is killed before a step, None where it has no such step."""
-    return Image.of(bench.state) if bench.kill(point, "before") else None
+    """Return what a run leaves that is killed before a step, None where it has no such step, or has ended by then.
+
+    A run with a receipt has ended: what is taken into use after that is no more its business than a minute later.
+    """
+    if not bench.kill(point, "before"):
+        return None
+    has_ended = any(os.path.exists(history.receipt_path(bench.state, run)) for run in history.open_runs(bench.state))
+    return None if has_ended else Image.of(bench.state)
 
 
 def ways_of(scenario: Scenario) -> list[Way]:
