@@ -98,8 +98,7 @@ def require_python() -> None:
     check = "import sys; sys.exit(sys.version_info < {})".format(MINIMUM)
     for name in () if restarted else NEWER_PYTHONS:
         python = shutil.which(name)
-        # A version manager puts shims on PATH even for versions that they cannot start. What is found in the folder
-        # where we were called may be anybody's.
+        # A shim on PATH may not start, and what is found in the folder where we were called may be anybody's.
         if (
             python
             and os.path.isabs(python)
@@ -154,8 +153,7 @@ def cache_name(lock: str) -> str:
         text = file.read()
     abi = sys.implementation.cache_tag + getattr(sys, "abiflags", "")
     system = getattr(sys.implementation, "_multiarch", sys.platform)
-    # The checksum tells versions of the lock apart and guards nothing: the installer checks every sha256.
-    # zlib costs 0.2 ms of each start, hashlib 3 ms.
+    # It tells versions of the lock apart and guards nothing: zlib costs 0.2 ms of each start, hashlib 3 ms.
     return "{}-{}-{}-{:x}-{:08x}".format(abi, system, os.uname().machine, len(text), zlib.crc32(text))
 
 
@@ -171,7 +169,10 @@ def cache_candidates() -> "Iterator[str]":
     """Yield the directories that may hold the cache, the preferred one first."""
     chosen = os.environ.get("SESSION_CLOSER_CACHE")
     if chosen:
-        yield os.path.realpath(os.path.expanduser(chosen))
+        try:
+            yield os.path.realpath(os.path.expanduser(chosen))
+        except FileNotFoundError:
+            pass  # it is to be in the folder where this was called, which is gone
     caches = os.environ.get("XDG_CACHE_HOME", "")
     if os.path.isabs(caches):
         yield os.path.realpath(os.path.join(caches, "session-closer"))

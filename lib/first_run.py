@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 INSTALL_SECONDS = 300
 STALE_SECONDS = 3600
+ROOM = "make room there, or set SESSION_CLOSER_CACHE"
 # Settings that would install somewhere else or something else.
 MISLEADING = {f"PIP_{name}" for name in ("TARGET", "PREFIX", "ROOT", "PYTHON", "CONSTRAINT", "REQUIREMENT")}
 MISLEADING |= {f"UV_{name}" for name in ("TARGET", "PREFIX", "PYTHON", "CONSTRAINT", "OVERRIDE", "SYSTEM_PYTHON")}
@@ -47,17 +48,18 @@ def fill(
         names = ", ".join(line.split("==")[0] for line in file if "==" in line and is_for_this_python(line))
     say(f"session-closer: first run: installing {names} into {site}")
     work = ""
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        if before != signal.SIG_IGN:
-            # Not at once, as in bin/: what is here by then has to be removed.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in before.items():
+            if handler != signal.SIG_IGN:
+                # Not at once, as in bin/: what is here by then has to be removed.
+                signal.signal(number, signal.default_int_handler)
         remove_leftovers(root)
         work = tempfile.mkdtemp(prefix="new-", dir=root)
         new = os.path.join(work, "site")
         os.mkdir(new, 0o700)
         if reason := install(lock, new, work):
-            raise Failed(reason, ways_out)
+            raise Failed(reason, ROOM if os.strerror(errno.ENOSPC) in reason else ways_out)
         # After a power cut the name may be there without what was not synced ahead of it.
         sync(new)
         try:
@@ -71,10 +73,11 @@ def fill(
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except OSError as error:
-        raise Failed(f"cannot fill its cache: {error}", "make room there, or set SESSION_CLOSER_CACHE") from None
+        raise Failed(f"cannot fill its cache: {error}", ROOM) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def damage(site: str, problem: Exception, packages: list[str]) -> Failed | None:
@@ -148,7 +151,9 @@ def install(lock: str, target: str, work: str) -> str:
             return ""
         lines = [line.strip() for line in output.splitlines() if line.strip()] or ["no output"]
         errors = [line for line in lines if line.lower().startswith("error:")]
-        reason = f"cannot install its dependencies (offline?): {(errors or lines)[-1]}"
+        full = [line for line in lines if os.strerror(errno.ENOSPC) in line]
+        why = "" if full else " (offline?)"
+        reason = f"cannot install its dependencies{why}: {(full or errors or lines)[-1]}"
     return reason
 
 

@@ -185,7 +185,8 @@ def test_what_another_process_filled_meanwhile_stays(checkout: Checkout, site: P
     assert package_directories(checkout.cache) == [filled]
 
 
-def test_interrupted_while_installing(checkout: Checkout) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_while_installing(checkout: Checkout, number: int) -> None:
     checkout.put_on_path("uv", 'touch "$HOME/started"; exec sleep 60')
     run = subprocess.Popen(
         [sys.executable, "-c", HEED_INTERRUPTS, no_pip(checkout), checkout.root / "bin/close-project", "--help"],
@@ -198,7 +199,8 @@ def test_interrupted_while_installing(checkout: Checkout) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (checkout.home / "started").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.killpg(run.pid, signal.SIGINT)
+    # From a terminal all of them get it; whoever ends a service or a job may mean it alone.
+    (os.killpg if number == signal.SIGINT else os.kill)(run.pid, number)
     _, stderr = run.communicate(timeout=PATIENCE_SECONDS)
     assert run.returncode == 130, stderr
     assert "Traceback" not in stderr
@@ -552,3 +554,23 @@ def test_the_packages_are_on_the_disk_before_their_folder_has_its_name(
     assert sorted(before) == sorted(["__init__.py", "three.py", "four.py", "two", "one", "site"])
     assert before.index("__init__.py") < before.index("one") < before.index("site")
     assert synced[len(before) :] == ["root"]
+
+
+def test_a_full_cache_is_said_to_be_full(checkout: Checkout) -> None:
+    checkout.put_on_path("uv", "echo 'error: x: No space left on device (os error 28)' >&2; exit 1")
+    done = checkout.run(no_pip(checkout), checkout.root / "bin/close-project", "--json", PATH=str(checkout.path))
+    ends_like_missing_dependency(done, "No space left on device")
+    assert "offline" not in done.stderr
+    assert json.loads(done.stdout)["error"]["remedy"] == "make room there, or set SESSION_CLOSER_CACHE"
+
+
+def test_a_cache_below_a_folder_that_is_gone_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import bootstrap
+
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setenv("SESSION_CLOSER_CACHE", "cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert next(iter(bootstrap.cache_candidates())) == os.path.realpath(tmp_path / "session-closer")

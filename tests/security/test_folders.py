@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import bootstrap
 import pytest
+from session_closer.cli.commands.close_project import CloseProject
 from session_closer.openclaw import home
 from session_closer.openclaw.gateway.command import OpenClaw
 from support.commands import one_document, run_process
+from support.keys import LEAD
 from support.stores import Store
-from support.users import ROOT, STRANGER
+from support.trees import tree
+from support.users import ROOT, STRANGER, VICTIM
+
+from .conftest import Ground
 
 WAIT_SECONDS = 60
 
@@ -88,3 +94,24 @@ def test_packages_that_another_user_may_exchange_are_not_imported(cache: Path, p
 def test_a_temporary_folder_for_all_in_which_nobody_touches_what_is_anothers_will_do(cache: Path) -> None:
     cache.parent.chmod(0o1777)
     assert serves(cache)
+
+
+@pytest.mark.skipif(os.geteuid() != ROOT, reason="only root can give a file another group")
+def test_a_store_of_a_group_that_its_owner_is_not_in_is_refused_before_anything_is_begun(
+    ground: Callable[[int], Ground],
+) -> None:
+    at = ground(VICTIM)
+    index = at.store.index()
+    os.chown(index, VICTIM, STRANGER)
+    before = tree(at.store.state)
+    for words in (("--dry-run",), ()):
+        answer = at.does(CloseProject, "alpha", *words)
+        assert (answer.code, answer.error, answer.data["receipt"]) == (3, "unwritable", None)
+        assert f"{index} has the group {STRANGER}, which you are not in" in answer.data["error"]["message"]
+        assert f"chgrp {VICTIM} {index}" in answer.data["error"]["remedy"]
+    assert tree(at.store.state) == before
+    # A folder that hands that group down gives it to what is written there.
+    os.chown(index.parent, VICTIM, STRANGER)
+    index.parent.chmod(0o2700)
+    assert at.does(CloseProject, "alpha").rows == [(LEAD + "alpha", "closed")]
+    assert index.stat().st_gid == STRANGER

@@ -202,8 +202,9 @@ class Closing(Rehearsed, PlanPaged, Base):
     )  # fmt: skip
     archive = cli.Flag("--archive", help="sessions in SQLite: archive them, as is done without --delete")
     delete = cli.Flag(
-        "--delete", help="sessions in SQLite: delete them once they are archived, so that their keys are free"
-    )
+        "--delete", help="sessions in SQLite: delete them once they are archived, so that their keys are free",
+        overridable=True,
+    )  # fmt: skip
     export = word("--export DIR", "first export what goes, into a folder; what cannot be exported stays")
     with_jobs = cli.Flag(
         "--with-jobs", help="switch off the cron jobs bound to what is closed, as an admin; the undo switches them on"

@@ -9,6 +9,8 @@ from ..core.escape import shell_word
 
 # The options that name a place; each has a value.
 PLACE = ("--state-dir", "--home", "--runtime", "--profile", "--url", "--token-file", "--gateway-state-dir")
+# What is written once: the file that such an option names is there by the next time.
+_ONCE = ("--report",)
 
 
 def called(path: str, operation: str) -> str:
@@ -48,8 +50,7 @@ def again(
     """
     kept, targets = _split(given)
     ahead, place = meant or ((), ())
-    if meant is not None:
-        kept = _without_values(kept, PLACE)
+    kept = _without_values(kept, [*_ONCE, *(PLACE if meant is not None else ())])
     kept = [word for word in kept if word not in without]
     return for_shell([*ahead, executable, *added, *place, *kept, *targets])
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
-from ..core.errors import CloserError, ExitCode, StorageFailed, UsageProblem
+from ..core.errors import CloserError, ExitCode, StorageFailed
 from ..core.escape import quoted
 from . import calls, streams
 
@@ -82,12 +82,9 @@ def _of_the_machine(problem: Exception) -> CloserError | None:
     """Return the error of a machine that lacks what every program needs, None where it is none of that."""
     if isinstance(problem, MemoryError):
         return StorageFailed("there is not enough memory", "free some, then run the same command again", name="memory")
-    try:
-        os.getcwd()
-    except OSError:
-        if isinstance(problem, FileNotFoundError):
-            return UsageProblem("the folder where this was called is gone, and a path begins there", "cd elsewhere")
-    return None
+    from ..journal.stopped import nowhere  # nothing else is told by what only runs need
+
+    return nowhere(problem)
 
 
 def _end(command: type[Any], error: CloserError) -> int:

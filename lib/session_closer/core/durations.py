@@ -76,11 +76,13 @@ def seconds(value: object, *, unit: str | None = None, longest: float = _LONGEST
     return length if parts and length <= longest else None
 
 
-def age(value: str, name: str) -> float:
-    """Return the seconds of an age on a command line; UsageProblem names the option."""
+def age(value: str, name: str, meant: str = "") -> float:
+    """Return the seconds of an age on a command line; UsageProblem names the option, and says how it is `meant`."""
     found = seconds(value)
     if found is None:
-        raise UsageProblem(f"{quoted(value)} is no age for {name}", f"{name} 24h, with one of s, m, h, d, w")
+        raise UsageProblem(
+            f"{quoted(value)} is no age for {name}", f"{meant or f'{name} 24h'}, with one of s, m, h, d, w"
+        )
     return found
 
 

@@ -18,6 +18,9 @@ def did_you_mean(row: PlannedRow, snapshot: Snapshot) -> str:
     """Return a hint with the keys that look most like the one that is not there, empty where none does."""
     import difflib
 
+    own = keys.agent_of(row.given)
+    if own is not None and own != row.agent:
+        return f"it is of agent {own}: leave out --agent"
     by_id = ids.sessions(keys.target(row.given, row.agent), snapshot)
     if by_id:
         return _meant([session.key for session in by_id])

@@ -126,7 +126,7 @@ def _slip_of_key(given: str, own: str, agent: str) -> UsageProblem | None:
     if own != agent:
         return UsageProblem(
             f"{quoted(given)} belongs to agent {own}, --agent says {agent}",
-            f"leave out --agent, and write each session as a full key: agent:{agent}:...",
+            f"leave out --agent, and write what is of {agent} as a full key, too: agent:{agent}:...",
         )
     return None
 

@@ -281,4 +281,4 @@ def _finish(rows: Sequence[PlannedRow], snapshots: Mapping[str, Snapshot], view:
 def _kept(snapshots: Mapping[str, Snapshot], rows: Sequence[PlannedRow]) -> int:
     """Return how many sessions stay; several agents may have one index."""
     there = {snapshot.path: len(snapshot.sessions) for snapshot in snapshots.values()}
-    return sum(there.values()) - sum([row.status is Status.WOULD_CLOSE for row in rows])
+    return sum(there.values()) - sum([row.status in (Status.WOULD_CLOSE, Status.WOULD_DEFER) for row in rows])

@@ -77,7 +77,7 @@ def stale_rule(text: str) -> tuple[Kind, float]:
     name, equals, age = text.partition("=")
     if not equals:
         raise UsageProblem(f"{quoted(text)} is no rule", "--stale KIND=AGE, as in --stale cron-run=24h")
-    return _stale_kind(name.strip()), durations.age(age.strip(), "--stale KIND=AGE")
+    return _stale_kind(name.strip()), durations.age(age.strip(), "--stale KIND=AGE", "--stale KIND=24h")
 
 
 def _stale_kind(name: str) -> Kind:
@@ -122,18 +122,23 @@ def _field(name: str) -> str:
     return field
 
 
+def _as_written(value: Any) -> str:
+    """Return a value of the wrong kind as it may stand in the file."""
+    return quoted(str(value).lower() if isinstance(value, bool) else str(value))
+
+
 def _value(name: str, value: Any) -> Any:
     if name == "unknown-age":
         if not isinstance(value, str) or value not in _UNKNOWN_AGE:
-            raise UsageProblem(f"unknown-age is {quoted(str(value))}", '"keep" or "old"')
+            raise UsageProblem(f"unknown-age is {_as_written(value)}", '"keep" or "old"')
         return _UNKNOWN_AGE[value]
     if name in ("maintenance", "fix-missing", "fix-dm-scope"):
         if not isinstance(value, bool):
-            raise UsageProblem(f"{name} is {quoted(str(value))}", "true or false")
+            raise UsageProblem(f"{name} is {_as_written(value)}", "true or false")
         return value
     if name in ("max-entries", "keep-last"):
         if type(value) is not int or value < 1:
-            raise UsageProblem(f"{name} is {quoted(str(value))}", "a number from 1 on")
+            raise UsageProblem(f"{name} is {_as_written(value)}", "a number from 1 on")
         return value
     if name == "max-disk":
         return disk_size(value)
@@ -148,14 +153,14 @@ def disk_size(value: object, name: str = "max-disk") -> int:
         found = None
     if not found:
         # To OpenClaw a maxDiskBytes of 0 is no limit.
-        raise UsageProblem(f"{name} is {quoted(str(value))}", "a size above 0, such as 500mb or 2gb")
+        raise UsageProblem(f"{name} is {_as_written(value)}", "a size above 0, such as 500mb or 2gb")
     return found
 
 
 def _age(value: object, name: str) -> float:
     found = durations.seconds(value)
     if found is None:
-        raise UsageProblem(f"{name} is {quoted(str(value))}", 'an age such as "24h"')
+        raise UsageProblem(f"{name} is {_as_written(value)}", 'an age such as "24h"')
     return found
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ..core import ids
 from ..core.status import PUT_AWAY
 from .history import all_records, is_left, named_records
 
@@ -41,22 +43,30 @@ def closed_before(state: str, wanted: Sequence[tuple[str, str]]) -> dict[tuple[s
     return found
 
 
-def closed_ids(state: str, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Return the keys of those of the wanted (agent, session id) that a run of ours has closed."""
+def closed_ids(state: str, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return key and session id of the sessions that a run of ours has closed, by the wanted (agent, id).
+
+    An id may be its beginning, where that is one session's.
+    """
     from .codec import scan  # only an id that is in no store needs these
     from .record import Damaged
 
-    needles = {session_id.encode() for _, session_id in wanted}
-    found: dict[tuple[str, str], str] = {}
+    needles = {form.encode() for _, named in wanted for form in (named, named.lower(), named.upper())}
+    found: dict[str, dict[str, str]] = defaultdict(dict)
     for raw in all_records(state):
         if any(needle in raw for needle in needles):
             with contextlib.suppress(Damaged):
                 for store in scan(raw)[1]:
                     for session in store.sessions:
-                        pair = store.agent, session.session_id or ""
-                        if pair in wanted and session.status in PUT_AWAY:
-                            found.setdefault(pair, session.key)
-    return found
+                        if session.session_id is not None and session.status in PUT_AWAY:
+                            found[store.agent].setdefault(session.session_id, session.key)
+    told: dict[tuple[str, str], tuple[str, str]] = {}
+    for agent, named in wanted:
+        meant = ids.named(named, found[agent])
+        if len(meant) == 1:
+            session_id = meant.pop()
+            told[agent, named] = found[agent][session_id], session_id
+    return told
 
 
 def archived_by_us(state: str, wanted: Mapping[tuple[str, str], tuple[str | None, int]]) -> dict[tuple[str, str], bool]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ..core.errors import (
     Busy,
     ChangedUnderneath,
@@ -11,6 +13,7 @@ from ..core.errors import (
     PartlyDone,
     Refused,
     StorageFailed,
+    UsageProblem,
 )
 from . import history
 
@@ -28,9 +31,19 @@ def once_more(state: str) -> str:
     return f"{_ONCE_MORE}: it finishes what was begun" if begun else _ONCE_MORE
 
 
-def storage(problem: OSError, state: str) -> StorageFailed:
+def nowhere(problem: Exception) -> UsageProblem | None:
+    """Return what is wrong where a path begins in a folder that is gone, None where a problem is not that."""
+    try:
+        os.getcwd()
+    except OSError:
+        if isinstance(problem, FileNotFoundError) and problem.filename is None:
+            return UsageProblem("the folder where this was called is gone, and a path begins there", "cd elsewhere")
+    return None
+
+
+def storage(problem: OSError, state: str) -> CloserError:
     """Return the error of a run that the file system stopped."""
-    return StorageFailed(
+    return nowhere(problem) or StorageFailed(
         f"{problem.filename or state}: {problem.strerror or problem}", f"mend that, then {once_more(state)}"
     )
 

@@ -51,7 +51,8 @@ def check_unfinished(where: Home, agents: Sequence[str]) -> list[str]:
     left = history.interrupted(where.state)
     if left:
         history.check_records(where.state, agents)
-        problem = writable.refusal(where, [os.path.dirname(where.index(agent)) for agent in agents])
+        indexes = [where.index(agent) for agent in agents]
+        problem = writable.refusal(where, map(os.path.dirname, indexes), indexes)
         if problem is not None:
             raise problem
     return left

@@ -31,11 +31,12 @@ class Find(NamedTuple):
     """A session that can be brought back: as it is shown, its files, and the backup of an index that has its row.
 
     `run` is the one of ours whose receipt has all of it: that run has closed it, or archived it before somebody else
-    deleted it.
+    deleted it. `at` is when it was deleted, in seconds since 1970.
     """
 
     shown: Found
     era: str
+    at: float
     moves: tuple[Move, ...] = ()
     backup: str | None = None
     run: str | None = None
@@ -73,7 +74,7 @@ def look(where: Home) -> tuple[list[Find], list[str]]:
             warnings.append(f"agent {agent} is left out: {problem.filename} cannot be read: {problem.strerror}")
     ours = _closed_by_us(where, scenes)
     found = [find for agent, scene in scenes.items() for find in _finds(scene, ours[agent])]
-    found.sort(key=lambda find: (find.shown.at, find.shown.id), reverse=True)
+    found.sort(key=lambda find: (find.at, find.shown.id), reverse=True)
     told = list(_with_keys(found, scenes))
     # Of a folder that holds the indexes of several agents nobody knows whose an archive is, until a key says so.
     known = {find.shown.archive for find in told if find.shown.key is not None}
@@ -154,7 +155,7 @@ def _finds(scene: Scene, ours: _Ours) -> Iterator[Find]:
         told.add((closed.key, closed.session_id))
         shown = _shown(scene, main, closed.key, closed.session_id, settings=True)
         shown = shown._replace(receipt=closed.run if closed.by_us else None, id=_id(scene, main.name, closed.key))
-        yield Find(shown, scene.era, run=closed.run)
+        yield Find(shown, scene.era, main.at.timestamp(), run=closed.run)
     rows: dict[str, list[Row]] = defaultdict(list)
     for (_, session_id), row in scene.rows.items():
         rows[session_id].append(row)
@@ -181,7 +182,7 @@ def _of_archives(scene: Scene, group: Sequence[Archive], rows: Mapping[str, Sequ
     row = known[0] if known else None
     key = main.key if row is None else row.session.key
     shown = _shown(scene, main, key, main.owner, settings=row is not None)
-    return Find(shown, scene.era, _moves(scene, group), None if row is None else row.backup)
+    return Find(shown, scene.era, main.at.timestamp(), _moves(scene, group), None if row is None else row.backup)
 
 
 def _of_row(scene: Scene, row: Row, run: str | None) -> Find:
@@ -192,7 +193,7 @@ def _of_row(scene: Scene, row: Row, run: str | None) -> Find:
         _id(scene, key, session_id), scene.agent, key, session_id, "gone", history.iso(row.at), settings=True,
         receipt=run, archive=archive,
     )  # fmt: skip
-    return Find(shown, scene.era, _moves(scene, own), row.backup, run)
+    return Find(shown, scene.era, row.at.timestamp(), _moves(scene, own), row.backup, run)
 
 
 def _moves(scene: Scene, group: Sequence[Archive]) -> tuple[Move, ...]:

@@ -140,7 +140,9 @@ class OpenClawRuntime:
 
     def unwritable(self, folders: Iterable[str]) -> CloserError | None:
         """Return why a run could not keep its record, or change these folders, None where it could."""
-        return writable.refusal(self.here.home, folders)
+        places = set(folders)
+        indexes = [each.index for each in self.stores.values() if each.traits.loose_files and each.place in places]
+        return writable.refusal(self.here.home, places, sorted(indexes))
 
     def marked(self, snapshot: Snapshot, now: float) -> Snapshot:
         """Return a snapshot with what OpenClaw's registers say of its sessions."""

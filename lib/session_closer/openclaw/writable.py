@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
+import stat
+import sys
 from collections.abc import Iterable
 
 from ..core.errors import Refused
@@ -14,8 +17,8 @@ from .home import Home
 _MODE = os.W_OK | os.X_OK
 
 
-def refusal(home: Home, folders: Iterable[str]) -> Refused | None:
-    """Return why a run could not keep its record or change these folders, None where it could.
+def refusal(home: Home, folders: Iterable[str], indexes: Iterable[str]) -> Refused | None:
+    """Return why a run could not keep its record, change these folders, or replace these files; None where it could.
 
     A folder that is not there yet counts as the one that it would be made in.
     """
@@ -25,7 +28,24 @@ def refusal(home: Home, folders: Iterable[str]) -> Refused | None:
             return _refused(folder, errno.EROFS, "mount it for writing")
         if not os.access(folder, _MODE, effective_ids=os.access in os.supports_effective_ids):
             return _refused(folder, errno.EACCES, "give its owner the right to write there")
-    return None
+    return next(filter(None, map(_of_strange_group, indexes)), None)
+
+
+def _of_strange_group(path: str) -> Refused | None:
+    """Return why a file cannot be replaced: it has a group that nobody but root, or a member, can give to another."""
+    try:
+        own, above = os.stat(path), os.stat(os.path.dirname(path))
+    except OSError:
+        # Whoever reads it says why it cannot be read.
+        return None
+    # A folder may hand its own group down.
+    hands_down = sys.platform == "darwin" or above.st_mode & stat.S_ISGID
+    groups = {os.getegid(), *os.getgroups(), *([above.st_gid] if hands_down else [])}
+    if os.geteuid() == 0 or own.st_gid in groups:
+        return None
+    what = f"nothing was changed: {path} has the group {own.st_gid}, which you are not in: no other can have it"
+    remedy = f"as root: chgrp {os.getegid()} {shlex.quote(path)}; then run the same command again"
+    return Refused(what, remedy, name="unwritable")
 
 
 def _there(path: str) -> str:

@@ -155,8 +155,8 @@ def _resolved(request: Request, found: Look) -> Wish:
     keys_of = closed.closed_ids(request.runtime.root, lost) if lost else {}
     return request.wish._replace(
         targets=tuple(
-            target._replace(candidates=(key,), session_id=target.given)
-            if (key := keys_of.get((target.agent, target.given))) is not None
+            target._replace(candidates=known[:1], session_id=known[1])
+            if (known := keys_of.get((target.agent, target.given))) is not None
             else target
             for target in targets
         )

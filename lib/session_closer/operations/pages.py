@@ -16,7 +16,7 @@ _OWN = "--report FILE.html, in a folder of your own"
 
 def check(path: str) -> None:
     """Refuse a path at which no page can be written, or a stranger may reach for it, ahead of all work."""
-    if not path.endswith((".html", ".htm")):
+    if not path.endswith(".html"):
         raise UsageProblem(f"{quoted(path)} does not end with .html", _MORE)
     if os.path.lexists(path):
         raise UsageProblem(f"{quoted(path)} is there already", _MORE)

@@ -52,7 +52,10 @@ def perform(request: Request, plan: Plan, take_back: TakeBack) -> Rehearsal:
         backups = _backups(root, done, undone)
         differences = compared(before, replica.picture(root), ours=backups, gone=expired, anew=anew)
         differences = [*_failed(done), *_failed(undone), *differences]
-    lines = [f"{len(expired)} old archives that are deleted: nothing brings them back"] if expired else []
+    old = "1 old archive that is deleted: nothing brings it back"
+    if len(expired) > 1:
+        old = f"{len(expired)} old archives that are deleted: nothing brings them back"
+    lines = [old] if expired else []
     return Rehearsal(double.sessions, len(double.files) - len(expired), size, tuple(differences), tuple(lines))
 
 

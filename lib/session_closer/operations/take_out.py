@@ -189,9 +189,7 @@ class Closing:
         rest = (*chain.from_iterable(self._left.values()), *self._deferred)
         lost = [row for row in rest if (row.agent, row.key) not in reached]
         rows = tuple(row.but(status=Status.FAILED, hint="not reached") for row in lost)
-        # The caller's own session stays while it is deferred, too.
-        stay = sum(row.status is Status.WOULD_CLOSE for row in lost)
-        self._told = self._told._replace(rows=(*self._told.rows, *rows), kept=self._told.kept + stay)
+        self._told = self._told._replace(rows=(*self._told.rows, *rows), kept=self._told.kept + len(lost))
 
     def report(self, restart: RestartResult, error: CloserError | None = None) -> Report:
         """Return what became of what was planned."""
@@ -221,7 +219,8 @@ class Closing:
             row.but(status=Status.FAILED, hint=hint) if row.status is Status.DEFERRED else row
             for row in self._told.rows
         )
-        self._told = self._told._replace(rows=rows)
+        stay = sum(row.status is Status.DEFERRED for row in self._told.rows)
+        self._told = self._told._replace(rows=rows, kept=self._told.kept + stay)
 
     def settled(self, store: StoreRecord) -> StoreRecord:
         """Return a store's part of the record with what became of its sessions."""

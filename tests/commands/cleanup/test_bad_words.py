@@ -100,3 +100,11 @@ def test_a_policy_that_is_none_is_named_in_one_line_and_changes_nothing(
     write(path, text.encode("utf-8", "surrogateescape"))
     answer = unchanged(filled, "--policy", str(path), code=2, said=str(path))
     assert len(answer.stderr) < 2000
+
+
+def test_what_is_said_of_a_bad_value_shows_how_it_is_meant(filled: Store, tmp_path: Path) -> None:
+    answer = unchanged(filled, "--stale", "cron-run=5x", code=2)
+    assert "next: --stale KIND=24h, with one of s, m, h, d, w" in answer.stderr
+    policy = tmp_path / "policy.toml"
+    policy.write_text("orphans = true\n")
+    assert 'orphans is "true"; next: an age' in unchanged(filled, "--policy", str(policy), code=2).stderr

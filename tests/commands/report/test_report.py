@@ -247,3 +247,26 @@ def test_usage_has_bars_on_a_terminal_and_nowhere_else(store: Store) -> None:
     assert "\u2588" not in "".join(plain)
     narrow = on_terminal("list-sessions", "--usage", state=store.state, width=40).words
     assert "\u2588" not in narrow
+
+
+def test_a_page_is_written_where_quiet_has_nothing_to_say(store: Store, page: Path) -> None:
+    done = run(CleanupSessions, "--dry-run", "--quiet", "--stale", "hook=1d", "--report", str(page), state=store.state)
+    assert (done.code, done.stdout, done.stderr) == (0, "", "")
+    assert Seen(page.read_text()).rows
+
+
+def test_the_command_that_takes_more_than_the_limit_does_not_write_the_page_again(store: Store, page: Path) -> None:
+    words = ("--max", "1", "--dry-run", "--report", str(page), "kelly-dashboard")
+    answer = run_json(CloseProject, *words, state=store.state)
+    assert (answer.code, answer.error) == (3, "too_many")
+    assert page.exists()
+    remedy = answer.data["error"]["remedy"]
+    assert "--report" not in remedy
+    assert remedy.endswith("--max 1 --dry-run kelly-dashboard --json") or "--max 1 --dry-run" in remedy
+
+
+@pytest.mark.parametrize("name", ["page.htm", "page", "page.HTML"])
+def test_a_page_has_the_ending_that_its_refusal_names(store: Store, tmp_path: Path, name: str) -> None:
+    answer = run_json(ListSessions, "--report", str(tmp_path / name), state=store.state)
+    assert (answer.code, answer.error) == (2, "usage")
+    assert "does not end with .html" in answer.data["error"]["message"]

@@ -63,6 +63,14 @@ def lost(store: Store) -> list[dict[str, Any]]:
 # What is shown
 
 
+def test_what_was_deleted_within_one_second_is_listed_the_latest_first(store: Store) -> None:
+    stamps = [PUT_AWAY.partition(".")[0] + f".{moment:03}Z" for moment in (700, 100, 900, 300, 500, 200)]
+    for number in range(len(stamps)):
+        store.add((f"{LEAD}gone-{number}", store.session(f"{LEAD}gone-{number}")))
+    gone = {str(taken_away(store, f"{LEAD}gone-{at}", stamp=stamp)): stamp for at, stamp in enumerate(stamps)}
+    assert [gone[row["archive"]] for row in lost(store)] == sorted(stamps, reverse=True)
+
+
 def test_what_openclaw_deleted_is_listed_and_nothing_is_touched(store: Store) -> None:
     archive = taken_away(store, TRACKER)
     before = tree(store.state)

@@ -27,6 +27,8 @@ def test_a_dry_run_says_what_is_put_off_and_begins_nothing(store: Store, left: L
     answer = batch(store, "--dry-run", "alpha", "topics")
     assert (answer.code, dict(answer.rows)) == (0, {ME: "would_defer", OTHER: "would_close"})
     assert all(found["ok"] for found in answer.data["results"])
+    # What is to go later does not stay.
+    assert answer.data["kept"] == len(store.listed()) - 2
     assert (left.tasks, tree(store.state)) == ([], before)
 
 
@@ -47,6 +49,7 @@ def test_everything_else_is_closed_and_the_own_session_stays_until_the_turn_has_
     answer = batch(store, "--reason", "done with it", "alpha", "topics")
     assert (answer.code, dict(answer.rows)) == (0, {ME: "deferred", OTHER: "closed"})
     assert row(answer.data)["ok"] is True
+    assert answer.data["kept"] == len(was) - 2
     main = Path(answer.data["receipt"]).stem
     assert store.open_runs() == [main]
     seen = []

@@ -63,6 +63,9 @@ class CleanupSessions(Closing):
         "--max-entries", count("--max-entries N", 500), argname="N", help="the oldest rows above N"
     )
     max_disk = word("--max-disk SIZE", "the oldest rows until transcripts take no more than SIZE")
+    delete = cli.Flag(
+        "--delete", help="sessions in SQLite: free the keys of all that goes; files of Hermes and NanoClaw: for good"
+    )
     expire_archives = word("--expire-archives AGE", "delete archives and backups older than AGE for good")
     policy_file = word("--policy FILE", "a policy in TOML")
     print_policy = cli.Flag("--print-policy", help="print the policy as TOML and do nothing")
@@ -143,6 +146,7 @@ class CleanupSessions(Closing):
     def show(self, found: Report) -> int:
         """Print a report, unless nothing was to be done and nobody wants to hear that; return its exit code."""
         if self.quiet and not self.as_json and found.is_idle:
+            self.paged(found, self.place)
             return 0
         return super().show(found)
 
