@@ -169,7 +169,7 @@ def cache_candidates() -> "Iterator[str]":
     """Yield the directories that may hold the cache, the preferred one first."""
     chosen = os.environ.get("SESSION_CLOSER_CACHE")
     if chosen:
-        try:
+        try:  # noqa: SIM105
             yield os.path.realpath(os.path.expanduser(chosen))
         except FileNotFoundError:
             pass  # it is to be in the folder where this was called, which is gone
