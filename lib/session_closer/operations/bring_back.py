@@ -200,14 +200,22 @@ def _change(
 def _not_reached(context: Context, parts: Sequence[Part], count: int) -> Iterator[ArtifactRow]:
     """Give the rows of all behind the first `count` things of a run that was stopped."""
     for number, (part, one) in enumerate([(each, one) for each in parts for one in each.wanted]):
-        if number == count and part.home.stowage(one.kind) is None:
-            # It may have come back in the moment in which the run was stopped.
-            with Aside(context.disk, part.home.root, part.archive) as aside:
-                if place_of(part, aside, one) is Became.LIVE:
-                    yield part.row(one, Status.RESTORED, None)
-                    continue
-        if number >= count:
+        if number == count and _came_back(context, part, one):
+            yield part.row(one, Status.RESTORED, None)
+        elif number >= count:
             yield part.row(one, Status.FAILED, _NOT_REACHED)
+
+
+def _came_back(context: Context, part: Part, one: ArtifactRecord) -> bool:
+    """Tell whether a thing came back in the moment in which the run was stopped."""
+    if part.home.stowage(one.kind) is not None:
+        return False
+    try:
+        with Aside(context.disk, part.home.root, part.archive) as aside:
+            return place_of(part, aside, one) is Became.LIVE
+    except OSError:
+        # A disk that has failed may go on failing, and what is known already is to be told.
+        return False
 
 
 def _brought_back(

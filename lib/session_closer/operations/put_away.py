@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -97,7 +98,11 @@ def _note_last(run: _Run, part: Part) -> None:
     left = part.verdicts.going[len(part.fates) :]
     if part.record is None or not left or run.options.delete or part.home.disposal(left[0][0].kind) is not None:
         return
-    with Aside(run.context.disk, part.home.root, home_folders.archive_of(run.transaction.id)) as aside:
+    # A disk that has failed may go on failing, and what is known already is to be told.
+    with (
+        contextlib.suppress(OSError),
+        Aside(run.context.disk, part.home.root, home_folders.archive_of(run.transaction.id)) as aside,
+    ):
         if aside.place_of(left[0][0].path) is Became.AWAY:
             part.fates.append(_ARCHIVED)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -170,11 +171,18 @@ def test_a_run_that_ends_as_its_receipt_is_written_says_what_it_did(
     assert all(map(home.has, FREE.values()))
 
 
+@pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize(("command", "words", "name", "done"), [
     (CleanupSessions, (), "put_away", "archived"), (RestoreSessions, ("last",), "bring_back", "restored"),
 ])  # fmt: skip
 def test_a_run_that_is_stopped_has_a_row_for_each_and_says_what_is_so_by_then(
-    home: Leavings, monkeypatch: pytest.MonkeyPatch, command: type, words: tuple[str, ...], name: str, done: str
+    home: Leavings,
+    monkeypatch: pytest.MonkeyPatch,
+    command: type,
+    words: tuple[str, ...],
+    name: str,
+    done: str,
+    fails: bool,
 ) -> None:
     home.lay_all()
     if command is RestoreSessions:
@@ -186,14 +194,20 @@ def test_a_run_that_is_stopped_has_a_row_for_each_and_says_what_is_so_by_then(
         became: Became = move(self, path)
         moved.append(path)
         if len(moved) == 2:
-            raise KeyboardInterrupt
+            # Where the disk fails from then on, what it cannot say any more is not known.
+            patched.setattr(Aside, "place_of", failing if fails else Aside.place_of)
+            raise OSError(errno.EIO, "Input/output error") if fails else KeyboardInterrupt
         return became
+
+    def failing(*_: Any) -> Became:
+        raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patched:
         patched.setattr(Aside, name, stopped)
         answer = home.run(command, *words)
-    assert answer.code == 130
-    assert by_status(answer) == {done: sorted(moved), "failed": sorted({*FREE.values()}.difference(moved))}
+    assert (answer.code, answer.error) == ((1, "storage") if fails else (130, "interrupted"))
+    known = moved[:1] if fails else moved
+    assert by_status(answer) == {done: sorted(known), "failed": sorted({*FREE.values()}.difference(known))}
 
 
 def test_of_two_runs_that_put_one_path_away_the_list_says_which_is_back(home: Leavings) -> None:
