@@ -205,6 +205,7 @@ class Aside:
             if problem.errno in IMMOVABLE:
                 return Became.STUCK
             if not is_no_file(problem):
+                problem.filename = os.path.join(self._root, old, name)
                 raise
             return Became.GONE
         self._lost.add(old)

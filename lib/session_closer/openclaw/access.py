@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 
 from ..core.errors import Refused
-from ..journal import history
+from ..journal import history, writable
 from ..journal.stopped import storage
-from . import owner, writable
+from . import owner
 from .environment import STATE_NAMES
 from .home import Home
 
@@ -52,7 +52,7 @@ def check_unfinished(where: Home, agents: Sequence[str]) -> list[str]:
     if left:
         history.check_records(where.state, agents)
         indexes = [where.index(agent) for agent in agents]
-        problem = writable.refusal(where, map(os.path.dirname, indexes), indexes)
+        problem = writable.refusal(where.state, map(os.path.dirname, indexes), indexes)
         if problem is not None:
             raise problem
     return left

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import CloserError
 from ..core.model import Going, Plan, Snapshot
 from ..core.status import GOING
-from . import access, lost, owner, refusals, registers, stores, writable
+from ..journal import writable
+from . import access, lost, owner, refusals, registers, stores
 from .files.port import Files
 from .gateway import connection
 from .gateway.find import find
@@ -142,7 +143,7 @@ class OpenClawRuntime:
         """Return why a run could not keep its record, or change these folders, None where it could."""
         places = set(folders)
         indexes = [each.index for each in self.stores.values() if each.traits.loose_files and each.place in places]
-        return writable.refusal(self.here.home, places, sorted(indexes))
+        return writable.refusal(self.root, places, sorted(indexes))
 
     def marked(self, snapshot: Snapshot, now: float) -> Snapshot:
         """Return a snapshot with what OpenClaw's registers say of its sessions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
@@ -11,12 +12,14 @@ from ..core.errors import CloserError, Ours, Refused
 from ..core.report import ArtifactRow, Report, StoreResult
 from ..core.status import Status
 from ..core.wish import Options
+from ..journal import history
 from ..journal import receipts as journal
 from ..journal.record import HOME, PLANNED, ArtifactRecord, Damaged, StoreRecord
 from ..journal.source import Source
 from ..journal.stopped import STOPPING, stopped, storage
 from ..ports.artifacts import Home, Place
 from ..ports.context import Console, Context
+from ..system import files
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
 from . import home_folders, homes, recover_homes, runs, several
@@ -154,11 +157,12 @@ def _performed(
     where: Place, context: Context, transaction: Transaction, parts: Sequence[Part], missing: Sequence[ArtifactRow]
 ) -> Report:
     rows: list[ArtifactRow] = []
-    error = None
-    if context.options.dry_run:
+    left = [part for part in parts if not is_back(context, part)]
+    error = _unwritable(where, left) if left else None
+    if error is not None or context.options.dry_run:
         rows += [each for part in parts for each in looked_at(context, part)]
     else:
-        error = _change(where, context, transaction, parts, rows)
+        error = _change(where, context, transaction, parts, rows, left=left)
     notes = {home_folders.note(part.home, one.kind) for part in parts for one in part.wanted}
     context.console.warn(*sorted(notes - {""}))
     unfinished = transaction.journal if error is not None else None
@@ -173,17 +177,38 @@ def _performed(
     )
 
 
+def _unwritable(where: Place, parts: Sequence[Part]) -> CloserError | None:
+    """Return why things could not be moved back, None where they could."""
+    from ..journal import writable  # only where something comes back
+
+    folders: dict[str, None] = {}
+    for part in parts:
+        moved = [one.path for one in part.wanted if part.home.stowage(one.kind) is None]
+        above = dict.fromkeys(path.rpartition("/")[0] for path in moved)
+        # An archive that is empty by then goes, too.
+        places = (history.ARCHIVES, part.archive, *above, *(f"{part.archive}/{folder}" for folder in above))
+        folders.update(dict.fromkeys(f"{part.home.root}/{place}" for place in places))
+    # What stands in the place of a folder is in the way of what comes back, and no reason to bring nothing back.
+    return writable.refusal(where.state, [each for each in folders if os.path.isdir(each) or not files.exists(each)])
+
+
 def _change(
-    where: Place, context: Context, transaction: Transaction, parts: Sequence[Part], rows: list[ArtifactRow]
+    where: Place,
+    context: Context,
+    transaction: Transaction,
+    parts: Sequence[Part],
+    rows: list[ArtifactRow],
+    *,
+    left: Sequence[Part],
 ) -> CloserError | None:
-    """Bring it all back, home by home; return what ended the run early."""
+    """Bring back, home by home, what is `left` of these parts; return what ended the run early."""
     stores: list[StoreRecord] = []
     try:
         for part in parts:
-            if is_back(context, part):
-                rows += looked_at(context, part)
-            else:
+            if any(part is one for one in left):
                 stores.append(_brought_back(where, context, transaction, part, rows))
+            else:
+                rows += looked_at(context, part)
         # A run that changes nothing has no receipt.
         if not any(each.status is Status.RESTORED for each in rows):
             transaction.drop()

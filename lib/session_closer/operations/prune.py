@@ -49,7 +49,7 @@ def _performed(where: Place, limits: Limits, context: Context, found: Sequence[H
     parts = [_looked_at(home, limits, context, now, doubt) for home in found]
     _find_shelves(where, limits, context, parts, now)
     ended: Ended | None = None
-    error = _refusal(context, parts)
+    error = _refusal(context, parts) or _unwritable(where, parts)
     copies = _exported(where, context, parts, now) if error is None else ()
     if error is None and not context.options.dry_run and any(part.count for part in parts):
         from . import put_away  # only what changes a home needs a record
@@ -133,3 +133,22 @@ def _refusal(context: Context, parts: Sequence[Part]) -> CloserError | None:
         what = f"{count} files and folders would be {verb}, more than --max {context.options.limit}"
         return Refused(what, f"if all of them are meant: {context.options.again}", name="too_many")
     return None
+
+
+def _unwritable(where: Place, parts: Sequence[Part]) -> CloserError | None:
+    """Return why what goes could not be moved, None where it could."""
+    some = [part for part in parts if part.count]
+    if not some:
+        return None
+    from ..journal import writable  # only where something goes
+
+    folders: dict[str, None] = {}
+    for part in some:
+        root, going = part.home.root, [artifact for artifact, _ in part.verdicts.going]
+        disposed = {kind for kind in {one.kind for one in going} if part.home.disposal(kind) is not None}
+        moved = [one for one in going if one.kind not in disposed]
+        folders[f"{root}/{history.ARCHIVES}"] = None
+        folders.update(dict.fromkeys(f"{root}/{one.path.rpartition('/')[0]}" for one in moved))
+        # A folder that gets another one above it is written to.
+        folders.update(dict.fromkeys(f"{root}/{one.path}" for one in moved if one.folder))
+    return writable.refusal(where.state, folders)

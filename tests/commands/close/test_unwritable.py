@@ -20,6 +20,7 @@ from support.cleanup import fill
 from support.commands import Answer, one_document, run_json
 from support.interrupted import interrupt
 from support.keys import LEAD
+from support.leavings import Leavings
 from support.programs import BARE, importable
 from support.stores import Store
 from support.trees import tree
@@ -29,10 +30,10 @@ DAC_OVERRIDE, DAC_READ_SEARCH = 1 << 1, 1 << 2
 
 
 @pytest.fixture
-def ours(store: Store) -> Iterator[Store]:
-    """The sample store, of a user who may not write whatever its rights are: root does without that one right."""
+def mortal() -> Iterator[None]:
+    """A user who may not write whatever the rights of a folder are: root does without that one right."""
     if os.geteuid() != 0:
-        yield store
+        yield
         return
     if not sys.platform.startswith("linux"):
         pytest.skip("root may write anywhere")
@@ -45,9 +46,16 @@ def ours(store: Store) -> Iterator[Store]:
     fewer[0] &= ~(DAC_OVERRIDE | DAC_READ_SEARCH)
     assert libc.capset(header, fewer) == 0
     try:
-        yield store
+        yield
     finally:
         assert libc.capset(header, mine) == 0
+
+
+@pytest.fixture
+def ours(store: Store, mortal: None) -> Store:
+    """The sample store, of such a user."""
+    del mortal
+    return store
 
 
 @contextlib.contextmanager
@@ -183,3 +191,35 @@ def test_a_mount_that_is_read_only_is_refused_to_root_too(store: Store) -> None:
         assert (done.returncode, data["error"]["name"]) == (3, "unwritable")
         assert data["error"]["message"].endswith(f"{place} cannot be written: Read-only file system")
     assert tree(store.state) == before
+
+
+@pytest.mark.parametrize("where", ["sessions", "session-closer", "session-closer/open", "session-closer/archives", ""])
+@pytest.mark.usefixtures("mortal", "no_power_is_cut")
+def test_a_cleanup_of_a_home_and_its_undo_are_refused_where_they_could_not_be_written(
+    tmp_path: Path, where: str
+) -> None:
+    home = Leavings(tmp_path / "home")
+    home.lay_all()
+    (home.path / "session-closer").mkdir(mode=0o700)
+    folder = home.path / where
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if not where:
+        (home.path / "session-closer").rmdir()
+    before = home.tree()
+    with locked(folder):
+        for words in (("--dry-run",), (), ()):
+            check_refused(home.run(CleanupSessions, *words), folder)
+    assert home.tree() == before
+    assert home.run(CleanupSessions).code == 0
+    away = home.archived()
+    with locked(folder):
+        for words in (("--check",), (), ()):
+            answer = home.run(RestoreSessions, "last", *words)
+            if where in ("", "session-closer"):
+                # All that is written to is below it, and is there by now.
+                assert answer.code == 0
+                break
+            check_refused(answer, folder)
+        else:
+            assert home.archived() == away
+    home.close()

@@ -10,19 +10,18 @@ import sys
 from collections.abc import Iterable
 
 from ..core.errors import Refused
-from ..journal import history
 from ..system import files
-from .home import Home
+from . import history
 
 _MODE = os.W_OK | os.X_OK
 
 
-def refusal(home: Home, folders: Iterable[str], indexes: Iterable[str]) -> Refused | None:
+def refusal(state: str, folders: Iterable[str], indexes: Iterable[str] = ()) -> Refused | None:
     """Return why a run could not keep its record, change these folders, or replace these files; None where it could.
 
     A folder that is not there yet counts as the one that it would be made in.
     """
-    _, opened, receipts = history.folders(home.state)
+    _, opened, receipts = history.folders(state)
     for folder in dict.fromkeys(map(_there, (opened, receipts, *folders))):
         if _is_read_only(folder):
             return _refused(folder, errno.EROFS, "mount it for writing")
