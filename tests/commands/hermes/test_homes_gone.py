@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.system.disk import Disk
 from support.interrupted import Killed
 from support.leavings import FREE, OVER, Leavings
+from support.users import ROOT, STRANGER
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")
 
@@ -128,3 +130,13 @@ def test_what_was_put_away_of_a_profile_that_was_emptied_since_comes_back(home: 
     answer = home.run(RestoreSessions, "last")
     assert (answer.code, lies(work)) == (0, set(FREE.values()))
     assert OVER in answer.stderr or answer.data["results"]
+
+
+@pytest.mark.skipif(os.geteuid() != ROOT, reason="only root can give a folder to another user")
+def test_a_run_over_a_profile_of_somebody_else_by_now_is_not_finished_there(home: Leavings, work: Path) -> None:
+    interrupt(home, work)
+    left = lies(work)
+    os.chown(work, STRANGER, STRANGER)
+    answer = home.run(RestoreSessions, "--profile", "default", "last")
+    assert (answer.code, answer.error) == (3, "foreign_owner")
+    assert (lies(home.path), lies(work)) == (set(), left)
