@@ -138,5 +138,5 @@ def test_a_run_over_a_profile_of_somebody_else_by_now_is_not_finished_there(home
     left = lies(work)
     os.chown(work, STRANGER, STRANGER)
     answer = home.run(RestoreSessions, "--profile", "default", "last")
-    assert (answer.code, answer.error) == (3, "foreign_owner")
+    assert (answer.code, answer.error) == (3, "owner")
     assert (lies(home.path), lies(work)) == (set(), left)
