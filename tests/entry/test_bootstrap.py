@@ -24,10 +24,13 @@ PRETEND_OLD = (
     "import runpy, sys; sys.version_info = (3, 9, 1, 'final', 0); del sys.argv[0]; "
     "sys.path[0] = ''; runpy.run_path(sys.argv[0], run_name='__main__')"
 )
-# Whoever runs the tests in the background has SIGINT ignored, and a child inherits that.
-HEED_INTERRUPTS = (
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
-)
+# Whoever runs the tests in the background has SIGINT ignored, or SIGHUP, and a child inherits that.
+HEED_INTERRUPTS = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 @functools.cache

@@ -20,7 +20,7 @@ from support.cleanup import fill
 from support.commands import Answer, one_document, run_json
 from support.interrupted import interrupt
 from support.keys import LEAD
-from support.leavings import Leavings
+from support.leavings import FREE, Leavings
 from support.programs import BARE, importable
 from support.stores import Store
 from support.trees import tree
@@ -222,4 +222,18 @@ def test_a_cleanup_of_a_home_and_its_undo_are_refused_where_they_could_not_be_wr
             check_refused(answer, folder)
         else:
             assert home.archived() == away
+    home.close()
+
+
+@pytest.mark.usefixtures("mortal", "no_power_is_cut")
+def test_a_folder_that_cannot_be_given_another_one_above_it_is_refused(tmp_path: Path) -> None:
+    home = Leavings(tmp_path / "home")
+    home.lay_all()
+    folder = home.path / FREE["delegation_log"]
+    mode = folder.stat().st_mode
+    folder.chmod(0o500)
+    for words in (("--dry-run",), ()):
+        check_refused(home.run(CleanupSessions, *words), folder)
+    folder.chmod(mode)
+    assert home.run(CleanupSessions).code == 0
     home.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -14,9 +15,13 @@ from session_closer.artifacts.engine import Became
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.export_sessions import ExportSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core.wish import Options
+from session_closer.hermes import entrance
+from session_closer.operations import bring_back
+from session_closer.ports.context import Console
 from session_closer.system.disk import Disk
 from support.interrupted import Killed
-from support.leavings import FREE, OVER, Leavings
+from support.leavings import FOLDERS, FREE, OVER, Leavings
 from support.users import ROOT, STRANGER
 
 pytestmark = pytest.mark.usefixtures("no_power_is_cut")
@@ -48,20 +53,27 @@ def lies(place: Path) -> set[str]:
     return {path for path in FREE.values() if (place / path).exists()}
 
 
-def interrupt(home: Leavings, work: Path) -> None:
-    """Kill a cleanup when it has put something of the second profile away."""
-    moved, move = [], Aside.put_away
+def interrupt(
+    home: Leavings,
+    work: Path,
+    run: Callable[[], object] | None = None,
+    *,
+    how: str = "put_away",
+    moves: int = len(FREE) + 2,
+) -> None:
+    """Kill a cleanup, or another run, when it has moved something of the second profile: after so many moves."""
+    moved, move = [], getattr(Aside, how)
 
     def until_killed(self: Aside, path: str) -> Became:
         became = move(self, path)
         moved.append(path)
-        if len(moved) > len(FREE) + 1:
+        if len(moved) == moves:
             raise Killed
         return became
 
-    with mock.patch.object(Aside, "put_away", until_killed), pytest.raises(Killed):
-        home.clean(Disk())
-    assert lies(home.path) == set()
+    with mock.patch.object(Aside, how, until_killed), pytest.raises(Killed):
+        (run or (lambda: home.clean(Disk())))()
+    assert lies(home.path) == (set() if how == "put_away" else set(FREE.values()))
     assert set(FREE.values()) > lies(work) > set()
 
 
@@ -140,3 +152,28 @@ def test_a_run_over_a_profile_of_somebody_else_by_now_is_not_finished_there(home
     answer = home.run(RestoreSessions, "--profile", "default", "last")
     assert (answer.code, answer.error) == (3, "owner")
     assert (lies(home.path), lies(work)) == (set(), left)
+
+
+def test_an_undo_that_was_cut_short_is_gone_on_with_once_its_profile_is_back(home: Leavings, work: Path) -> None:
+    assert home.run(CleanupSessions).code == 0
+    place = entrance.find({}, named=str(home.path), profile=None)
+    undo = partial(bring_back.perform, place, "last", [], Options(), console=Console(), disk=Disk())
+    interrupt(home, work, undo, how="bring_back")
+    moved(work)
+    assert home.run(CleanupSessions, "--profile", "default", "--kind", "moa_trace").code == 0
+    listed = {one["operation"]: one for one in home.run(RestoreSessions, "--list").data["receipts"]}
+    assert listed["cleanup-sessions"]["restored"] == len(FREE)
+    work.with_name("Elsewhere").rename(work)
+    assert home.run(RestoreSessions, "last").code == 0
+    assert lies(work) == set(FREE.values())
+
+
+def test_what_a_deletion_that_was_cut_short_left_of_a_profile_that_is_gone_is_no_archive(
+    home: Leavings, work: Path
+) -> None:
+    # Files are removed where they are.
+    interrupt(home, work, lambda: home.clean(Disk(), delete=True), moves=len(FOLDERS.intersection(FREE)) + 1)
+    moved(work)
+    assert home.run(CleanupSessions).code == 0
+    listed = home.run(RestoreSessions, "--list").data["receipts"]
+    assert [one["closed"] for one in listed] == [0] * len(listed)
