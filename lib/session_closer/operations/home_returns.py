@@ -66,9 +66,9 @@ def brought(part: Part, aside: Aside, one: ArtifactRecord) -> Outcome:
     """Bring one back; return what became of it, and why."""
     stowage = part.home.stowage(one.kind)
     place = aside.settle(one.path) if stowage is None else place_of(part, aside, one)
+    # What a killed undo has left in both places recovery has settled by now.
     found = _obstacle(part, aside, one, place)
-    # What a killed undo has left in both places its stowage tells apart.
-    if found[0] is not Status.WOULD_RESTORE and (stowage is None or place is not Became.TAKEN):
+    if found[0] is not Status.WOULD_RESTORE:
         return found
     if stowage is None:
         return _ENDS[aside.bring_back(one.path)]
