@@ -115,3 +115,11 @@ def test_a_store_of_a_group_that_its_owner_is_not_in_is_refused_before_anything_
     index.parent.chmod(0o2700)
     assert at.does(CloseProject, "alpha").rows == [(LEAD + "alpha", "closed")]
     assert index.stat().st_gid == STRANGER
+
+
+@pytest.mark.skipif(os.geteuid() != ROOT, reason="only root can give a file another group")
+def test_root_gives_its_store_any_group(ground: Callable[[int], Ground]) -> None:
+    at = ground(ROOT)
+    os.chown(at.store.index(), ROOT, STRANGER)
+    assert at.does(CloseProject, "alpha").rows == [(LEAD + "alpha", "closed")]
+    assert at.store.index().stat().st_gid == STRANGER

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from session_closer.cli.commands.close_project import CloseProject
 from support.commands import run_json
 from support.keys import LEAD
@@ -36,3 +38,11 @@ def test_of_a_key_of_another_agent_than_is_named_no_other_session_is_offered(sto
     assert (answer.code, answer.error) == (2, "usage")
     assert answer.data["results"][0]["error"] == "it is of agent project-lead: leave out --agent"
     assert "write what is of researcher as a full key, too: agent:researcher:..." in answer.data["error"]["remedy"]
+
+
+def test_an_id_that_a_run_did_not_close_after_all_is_not_called_closed(store: Store) -> None:
+    own = "0123abcd-5e6f-4a7b-8c9d-0123456789ab"
+    store.add((ALPHA, store.session(ALPHA, sessionId=own)))
+    receipt = Path(run_json(CloseProject, "alpha", state=store.state).data["receipt"])
+    receipt.write_text(receipt.read_text().replace('"status":"closed"', '"status":"came_back"'))
+    assert run_json(CloseProject, own, state=store.state).rows[0][1] == "not_found"
