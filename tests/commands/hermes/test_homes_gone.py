@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -177,3 +178,20 @@ def test_what_a_deletion_that_was_cut_short_left_of_a_profile_that_is_gone_is_no
     assert home.run(CleanupSessions).code == 0
     listed = home.run(RestoreSessions, "--list").data["receipts"]
     assert [one["closed"] for one in listed] == [0] * len(listed)
+
+
+def test_a_row_of_a_profile_that_is_gone_is_nothing_that_an_undo_could_bring_back(home: Leavings, work: Path) -> None:
+    interrupt(home, work)
+    moved(work)
+    [part] = [each for each in (home.path / "session-closer" / "open").rglob("*") if f'"{work}"' in _text(each)]
+    store = json.loads(part.read_text())
+    store["artifacts"].append({"kind": "row", "path": f"state.db/{OVER}", "sessionId": OVER})
+    part.write_text(json.dumps(store))
+    assert home.run(CleanupSessions).code == 0
+    work.with_name("Elsewhere").rename(work)
+    assert home.run(RestoreSessions, "last").code == 0
+    assert lies(work) == set(FREE.values())
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""

@@ -253,6 +253,24 @@ def test_what_is_refused_once_a_home_has_changed_is_not_said_to_have_changed_not
     assert root.run(CleanupSessions).code == 0
 
 
+def test_what_was_freed_ahead_of_a_refusal_counts_as_a_change(root: Leavings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert root.run(CleanupSessions, "--profile", "default").code == 0
+    root.age_receipts(40 * DAY)
+    check, stores = Journal.check, []
+
+    def full(self: Journal, record: RunRecord) -> None:
+        stores.append(record.stores[-1].agent)
+        if len(stores) > 1:
+            raise Refused("this is too much for one record", name="record")
+        check(self, record)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "check", full)
+        answer = root.run(CleanupSessions, "--expire-archives", "30d")
+    assert (answer.code, answer.error) == (1, "record")
+    assert "expired" in {row["status"] for row in answer.data["results"]}
+
+
 def test_a_profile_that_cannot_be_read_is_left_and_the_others_are_cleaned_up(root: Leavings) -> None:
     (root.path / "profiles" / "work" / "state.db").write_bytes(b"")
     answer = root.run(CleanupSessions)
