@@ -14,6 +14,7 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.core.errors import StorageFailed
 from session_closer.journal.journal import Journal
+from session_closer.system.disk import Disk
 from support.checkpoints import Checkpoints
 from support.commands import Answer
 from support.hermes import DAY
@@ -228,3 +229,14 @@ def test_of_two_runs_that_put_one_path_away_the_list_says_which_is_back(home: Le
     since = home.run(RestoreSessions, "--since", "1h")
     assert (since.code, [run["id"] for run in since.data["runs"]]) == (0, [second])
     assert back() == {first: 1, second: 1}
+
+
+def test_what_cannot_be_moved_is_named_by_its_whole_path(home: Leavings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_self: Disk, _old: int, name: str, *_: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error", name)
+
+    home.lay_kind("session_json", SNAPSHOT)
+    monkeypatch.setattr(Disk, "move_new", fail)
+    answer = home.run(CleanupSessions)
+    assert (answer.code, answer.error) == (1, "storage")
+    assert answer.data["error"]["message"] == f"{home.path}/{SNAPSHOT}: Input/output error"
