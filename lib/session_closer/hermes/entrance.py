@@ -11,7 +11,6 @@ from typing import ClassVar
 from ..core.artifacts import KindRule
 from ..core.errors import UsageProblem
 from ..core.escape import quoted
-from ..journal.history import ARCHIVES
 from ..ports.artifacts import Home, Profile
 from ..ports.homes import folder
 from ..system.clock import Clock
@@ -89,8 +88,8 @@ class HermesPlace:
 
 
 def _was_used(home: str) -> bool:
-    """Tell whether there is anything in a home that a session has left, or that we have put away of it."""
-    return any(os.path.lexists(os.path.join(home, name)) for name in (DATABASE, *FOLDERS, ARCHIVES))
+    """Tell whether there is anything in a home that a session has left."""
+    return any(os.path.lexists(os.path.join(home, name)) for name in (DATABASE, *FOLDERS))
 
 
 def find(environ: Mapping[str, str], *, named: str | None, profile: str | None) -> HermesPlace:

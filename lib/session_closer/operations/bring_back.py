@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 
 from ..artifacts.aside import Aside
@@ -22,7 +23,7 @@ from ..ports.context import Console, Context
 from ..system import files
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
-from . import home_folders, homes, recover_homes, runs, several
+from . import held_homes, home_folders, homes, recover_homes, runs, several
 from .home_returns import Part, brought, is_back, looked_at, place_of, row
 from .transaction import Transaction
 
@@ -41,12 +42,16 @@ def perform(
     transaction = Transaction(context.disk, where.state, RESTORE, options.reason, clock)
     console.warn(*homes.exposure(where))
     try:
-        with homes.opened(where, context) as found:
+        with homes.opened(where, context) as found, ExitStack() as held:
             source = chosen(where, which)
             if source.restores:
                 what = f"run {source.run} brought things back: what is old enough the next cleanup puts away again"
                 raise Refused(what, "name a run that put something away", name="no_receipt")
-            parts, missing = _meant(where, source, found, words)
+            # Of a home in which nothing else is left there may be archives still.
+            opened = {home.root for home in found}
+            left = [store.path for store in source.stores if store.path not in opened and where.is_meant(store.agent)]
+            all_homes = [*found, *held_homes.others(where, left, context, held)]
+            parts, missing = _meant(where, source, all_homes, words)
             report = _performed(where, context, transaction, parts, missing)
             statuses = {each.status for each in report.artifacts or ()}
             if which == journal.LAST and not words and statuses == {Status.ALREADY_RESTORED}:

@@ -20,7 +20,7 @@ from ..ports.artifacts import Away, Place, Profile
 from ..ports.context import Console, Context
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
-from . import bring_back, export_homes, home_folders, runtimes
+from . import bring_back, export_homes, held_homes, home_folders, runtimes
 from .export_homes import Work
 
 _UNKNOWN = "the receipt has put nothing away of a session of this name"
@@ -67,8 +67,9 @@ def execute(
 
 def _lots(work: Work, source: Source) -> Iterator[_Lot]:
     """Give what was put away, session by session; say how much is of none."""
-    profiles = {profile.root: profile for profile in work.where.profiles()}
+    profiles = _profiles(work)
     meant = [store for store in source.stores if store.path in profiles]
+    held_homes.check([store.path for store in meant])
     alone = 0
     for store in meant:
         lying: dict[str, list[ArtifactRecord]] = defaultdict(list)
@@ -89,9 +90,14 @@ def _lots(work: Work, source: Source) -> Iterator[_Lot]:
         work.context.console.warn(f"left out: {what} without a session")
 
 
+def _profiles(work: Work) -> dict[str, Profile]:
+    """Return the homes that are meant by their paths, those in which nothing but archives is left included."""
+    return {one.root: one for one in work.where.all_profiles() if work.where.is_meant(one.agent)}
+
+
 def _homeless(work: Work, source: Source) -> Iterator[Unexported]:
     """Give the sessions of homes that are meant and not there any more, whose archives nobody can read."""
-    there = {profile.root for profile in work.where.profiles()}
+    there = _profiles(work)
     for store in source.stores:
         if store.path not in there and work.where.is_meant(store.agent):
             for session in dict.fromkeys(one.session_id for one in store.artifacts if one.session_id is not None):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
 
 from ..core.errors import Refused
@@ -37,3 +37,10 @@ def enter(where: Place, profiles: Iterable[Profile], context: Context, held: Exi
         held.callback(home.close)
         homes.append(home)
     return homes
+
+
+def others(where: Place, paths: Collection[str], context: Context, held: ExitStack) -> list[Home]:
+    """Open the same way the homes at these paths that are there, meant or not, and in use or not."""
+    found = [profile for profile in where.all_profiles() if profile.root in paths] if paths else []
+    check([profile.root for profile in found])
+    return enter(where, found, context, held)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from ..artifacts.aside import Aside
@@ -46,8 +46,8 @@ def _finish(where: Place, journal: Journal, run: str, opened: Mapping[str, Home]
         return []
     with ExitStack() as held:
         # It may have been over homes that this command is not about.
-        others = _others(where, [store.path for store in found.stores if store.path not in opened], context, held)
-        there, gone = {**opened, **others}, []
+        left = [store.path for store in found.stores if store.path not in opened]
+        there, gone = {**opened, **{home.root: home for home in held_homes.others(where, left, context, held)}}, []
         for store in found.stores:
             home = there.get(store.path)
             if home is None:
@@ -58,13 +58,6 @@ def _finish(where: Place, journal: Journal, run: str, opened: Mapping[str, Home]
     count = sum(one.status not in (PLANNED, "dropped") for one in known)
     said = f"run {run} was interrupted and is finished now: {count} done, {len(known) - count} left as they were"
     return [said, *(_lost(run, store) for store in gone)]
-
-
-def _others(where: Place, paths: Collection[str], context: Context, held: ExitStack) -> dict[str, Home]:
-    """Open the homes at these paths that are there, until `held` is left."""
-    found = [profile for profile in where.all_profiles() if profile.root in paths] if paths else []
-    held_homes.check([profile.root for profile in found])
-    return {home.root: home for home in held_homes.enter(where, found, context, held)}
 
 
 def _unknown(where: Place, store: StoreRecord, one: ArtifactRecord) -> ArtifactRecord:
