@@ -215,11 +215,14 @@ def test_each_look_of_a_run_over_many_stores_is_at_as_many_others_also_at_its_la
     with mock.patch.object(neighbours, "_AT_ONCE", 1):
         place.look.going = dict.fromkeys((LEAD, *OTHERS), ())
         place.claimed()
+        looks = 0
         for agent in OTHERS:
             place.look.going.pop(agent)
             with mock.patch.object(neighbours.measuring, "stamp", wraps=neighbours.measuring.stamp) as looked:
                 place.claimed()
             assert looked.call_count <= 1
+            looks += looked.call_count
+        assert looks
 
 
 def test_children_in_other_stores_are_found_by_their_parent(place: Place) -> None:

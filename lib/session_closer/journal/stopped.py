@@ -36,14 +36,16 @@ def nowhere(problem: Exception) -> UsageProblem | None:
     try:
         os.getcwd()
     except OSError:
-        if isinstance(problem, FileNotFoundError) and problem.filename is None:
+        if isinstance(problem, FileNotFoundError):
             return UsageProblem("the folder where this was called is gone, and a path begins there", "cd elsewhere")
     return None
 
 
 def storage(problem: OSError, state: str) -> CloserError:
     """Return the error of a run that the file system stopped."""
-    return nowhere(problem) or StorageFailed(
+    # What was made whole by that folder has no name yet.
+    gone = nowhere(problem) if problem.filename is None else None
+    return gone or StorageFailed(
         f"{problem.filename or state}: {problem.strerror or problem}", f"mend that, then {once_more(state)}"
     )
 

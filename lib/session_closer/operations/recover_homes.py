@@ -71,7 +71,9 @@ def _unknown(where: Place, store: StoreRecord, one: ArtifactRecord) -> ArtifactR
 
 
 def _lost(run: str, store: StoreRecord) -> str:
-    what = f"what run {run} did to {len(store.artifacts)} files and folders of {store.path} is not known"
+    count = len(store.artifacts)
+    number = "1 file or folder" if count == 1 else f"{count:,} files and folders"
+    what = f"what run {run} did to {number} of {store.path} is not known"
     return f"{what}: no such home is there now; what it put away there lies in {home_folders.archive_of(run)} of it"
 
 

@@ -21,7 +21,6 @@ def test_the_beginning_of_an_id_means_the_same_session_once_that_is_closed(store
     for given in (beginning, beginning.upper(), own[:8]):
         again = run_json(CloseProject, given, state=store.state)
         assert (again.code, again.rows) == (0, [(ALPHA, "already_closed")])
-        assert again.data["results"][0]["sessionId"] in (None, own)
     assert run_json(CloseProject, beginning[:7], state=store.state).rows[0][1] == "not_found"
 
 

@@ -64,10 +64,9 @@ def without_a_file(archive: Path) -> str:
 
 
 def a_file_for_a_folder(archive: Path) -> str:
-    for each in (archive / FOLDER / "deeper").rglob("*"):
-        os.path.isfile(each) and each.unlink()
+    size = sum(each.stat().st_size for each in (archive / FOLDER).rglob("*") if each.is_file())
     os.rename(archive / FOLDER, archive / "aside")
-    (archive / FOLDER).write_bytes(b"x")
+    (archive / FOLDER).write_bytes(b"x" * size)
     return FOLDER
 
 
