@@ -49,7 +49,7 @@ def _performed(where: Place, limits: Limits, context: Context, found: Sequence[H
     parts = [_looked_at(home, limits, context, now, doubt) for home in found]
     _find_shelves(where, limits, context, parts, now)
     ended: Ended | None = None
-    error = _refusal(context, parts) or _unwritable(where, context, parts)
+    error = _refusal(context, parts) or _unwritable(where, parts)
     copies = _exported(where, context, parts, now) if error is None else ()
     if error is None and not context.options.dry_run and any(part.count for part in parts):
         from . import put_away  # only what changes a home needs a record
@@ -135,7 +135,7 @@ def _refusal(context: Context, parts: Sequence[Part]) -> CloserError | None:
     return None
 
 
-def _unwritable(where: Place, context: Context, parts: Sequence[Part]) -> CloserError | None:
+def _unwritable(where: Place, parts: Sequence[Part]) -> CloserError | None:
     """Return why what goes could not be moved, None where it could."""
     some = [part for part in parts if part.count]
     if not some:
@@ -147,9 +147,7 @@ def _unwritable(where: Place, context: Context, parts: Sequence[Part]) -> Closer
         root, going = part.home.root, [artifact for artifact, _ in part.verdicts.going]
         disposed = {kind for kind in {one.kind for one in going} if part.home.disposal(kind) is not None}
         moved = [one for one in going if one.kind not in disposed]
-        # A file that is deleted is removed where it is.
-        if part.shelves or not context.options.delete or any(one.folder for one in moved):
-            folders[f"{root}/{history.ARCHIVES}"] = None
+        folders[f"{root}/{history.ARCHIVES}"] = None
         folders.update(dict.fromkeys(f"{root}/{one.path.rpartition('/')[0]}" for one in moved))
         # A folder that gets another one above it is written to.
         folders.update(dict.fromkeys(f"{root}/{one.path}" for one in moved if one.folder))

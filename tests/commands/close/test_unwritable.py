@@ -237,17 +237,3 @@ def test_a_folder_that_cannot_be_given_another_one_above_it_is_refused(tmp_path:
     folder.chmod(mode)
     assert home.run(CleanupSessions).code == 0
     home.close()
-
-
-@pytest.mark.usefixtures("mortal", "no_power_is_cut")
-def test_files_that_are_deleted_where_they_are_need_no_archive(tmp_path: Path) -> None:
-    home = Leavings(tmp_path / "home")
-    work = Leavings(home.path / "profiles" / "work")
-    work.lay_kind("session_json", FREE["session_json"])
-    work.close()
-    with locked(work.path):
-        check_refused(home.run(CleanupSessions, "--dry-run"), work.path)
-        for words in (("--dry-run",), ()):
-            assert home.run(CleanupSessions, "--delete", *words).code == 0
-    assert not work.has(FREE["session_json"])
-    home.close()
