@@ -46,7 +46,7 @@ evals:
 check:
 	$(RUN) ruff check
 	$(RUN) ruff format --check
-	$(RUN) mypy lib/session_closer lib/bootstrap.py lib/first_run.py publish hatch_build.py
+	$(RUN) mypy lib/session_closer lib/bootstrap.py lib/first_run.py lib/unable.py publish hatch_build.py
 
 format:
 	$(RUN) ruff check --fix

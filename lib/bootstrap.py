@@ -10,14 +10,12 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import TextIO
 
     Packages = list[tuple[str, str, tuple[int, ...], tuple[int, ...]]]
 
 MINIMUM = (3, 11)
 NEWER_PYTHONS = ("python3.14", "python3.13", "python3.12", "python3.11")
 RESTARTED = "SESSION_CLOSER_RESTARTED"
-MISSING_DEPENDENCY = 69
 # Where pytest, mypy, ruff and coverage would otherwise write into the tree.
 TOOL_CACHES = ("HYPOTHESIS_STORAGE_DIRECTORY", "MYPY_CACHE_DIR", "RUFF_CACHE_DIR", "COVERAGE_FILE")
 
@@ -60,9 +58,12 @@ def run(command: str) -> None:
         program.damaged_packages = lambda problem: damage(site, problem)
         code = verb.main()
     except Exception as problem:
-        if damage(site, problem):
-            raise failure(*damage(site, problem)) from None
-        raise
+        found = damage(site, problem)
+        if not found:
+            raise
+        import unable
+
+        raise unable.failure(*found) from None
     for stream in (sys.stdout, sys.stderr):
         if stream:
             stream.flush()
@@ -88,27 +89,11 @@ def run_tool(lock: str, module: str) -> None:
 
 def require_python() -> None:
     """Go on in a newer Python from PATH if this one is too old; exit 69 if there is none."""
-    restarted, environ = os.environ.pop(RESTARTED, None), os.environ
-    if sys.version_info >= MINIMUM:
-        return
-    import shutil
-    import subprocess
+    restarted = os.environ.pop(RESTARTED, None)
+    if sys.version_info < MINIMUM:
+        import unable
 
-    null = subprocess.DEVNULL
-    check = "import sys; sys.exit(sys.version_info < {})".format(MINIMUM)
-    for name in () if restarted else NEWER_PYTHONS:
-        python = shutil.which(name)
-        # A shim on PATH may not start, and what is found in the folder where we were called may be anybody's.
-        if (
-            python
-            and os.path.isabs(python)
-            and subprocess.call([python, "-c", check], stdin=null, stdout=null, stderr=null) == 0
-        ):
-            os.execve(python, [python, *sys.argv], dict(environ, **{RESTARTED: "1"}))
-    raise failure(
-        "needs Python 3.11 or newer, this is {}.{}.{}".format(*sys.version_info[:3]),
-        "put python3.11 or a later one on PATH",
-    )
+        unable.go_on_in_a_newer_one(MINIMUM, [] if restarted else NEWER_PYTHONS, RESTARTED)
 
 
 def provide(lock: str, packages: "Packages") -> str:
@@ -121,14 +106,16 @@ def provide(lock: str, packages: "Packages") -> str:
         return site
     if packages and all(is_importable(*package) for package in packages):
         return ""
+    import unable
+
     if not root:
-        raise failure("has no private directory for its dependencies", "set SESSION_CLOSER_CACHE to one")
+        raise unable.failure("has no private directory for its dependencies", "set SESSION_CLOSER_CACHE to one")
     import first_run
 
     try:
-        first_run.fill(root, site, lock, lambda: is_filled(site, packages), say=tell, ways_out=WAYS_OUT)
+        first_run.fill(root, site, lock, lambda: is_filled(site, packages), say=unable.tell, ways_out=WAYS_OUT)
     except first_run.Failed as error:
-        raise failure(error.message, error.remedy) from None
+        raise unable.failure(error.message, error.remedy) from None
     return site
 
 
@@ -245,56 +232,12 @@ def is_importable(name: str, file: str, lowest: "tuple[int, ...]", too_high: "tu
     return False
 
 
-def failure(message: str, remedy: str) -> SystemExit:
-    """Say what is missing and what to do, in JSON too if asked for, and return the exit to raise."""
-    words = sys.argv[: sys.argv.index("--")] if "--" in sys.argv else sys.argv
-    if "--json" in words:
-        import json
-
-        error = {"code": MISSING_DEPENDENCY, "name": "missing_dependency", "message": message, "remedy": remedy}
-        say(sys.stdout, json.dumps(envelope(os.path.basename(sys.argv[0]), error)))
-    tell("session-closer: {}. Try: {}".format(message, remedy))
-    return SystemExit(MISSING_DEPENDENCY)
-
-
-def tell(line: str) -> None:
-    """Print a line on stderr."""
-    say(sys.stderr, line)
-
-
-def say(stream: "TextIO | None", line: str) -> None:
-    """Print a line where there is a stream that can take it."""
-    # None is how Python calls a stream that the caller has closed, and what print() takes for stdout.
-    if stream is None:
-        return
-    try:
-        print(line, file=stream, flush=True)
-    except OSError:
-        # What is left in the buffer would fail at the very end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def envelope(operation: str, error: "dict[str, object]") -> "dict[str, object]":
-    """Return the members of every document (docs/json.md), as of a run that has looked at nothing."""
-    is_dry = "--dry-run" in sys.argv and operation not in ("list-sessions", "export-sessions")
-    members = {"ok": False, "exitCode": MISSING_DEPENDENCY, "operation": operation}  # type: dict[str, object]
-    members.update(dryRun=is_dry, gateway=None, warnings=[], error=error)
-    if operation == "list-sessions":
-        members.update(hasMore=False, count=0, totalCount=0, limitApplied=None, activeMinutes=None)
-        members.update(allAgents=True, path=None, stores=[], sessions=[])
-    elif operation == "export-sessions":
-        members.update(output=None, exported=[], failed=[])
-    else:
-        off, none = {"needed": False, "ok": None, "result": "not-needed", "detail": None}, {"count": 0, "bytes": 0}
-        members.update(dict.fromkeys(("kept", "children", "receipt", "undo", "free")), stores=[], results=[])
-        members.update(restart=off, putAway=none, freed=none, broughtBack=none)
-    return members
-
-
 if __name__ == "__main__":
     require_python()
     if len(sys.argv) < 5 or sys.argv[1] != "--with" or sys.argv[3] != "-m":
-        tell("usage: bootstrap.py --with LOCKFILE -m MODULE [ARGUMENT]...")
+        import unable
+
+        unable.tell("usage: bootstrap.py --with LOCKFILE -m MODULE [ARGUMENT]...")
         sys.exit(2)
     lock_file, sys.argv[:5] = sys.argv[2], [sys.argv[4]]
     run_tool(lock_file, sys.argv[0])

@@ -19,7 +19,7 @@ from .sources import Moment
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "session-closer"
 # What is published as it is. Of lib/ the program is merged; its .in is for those who make the lock.
-VERBATIM = ("SKILL.md", "LICENSE", "lib/bootstrap.py", "lib/first_run.py", "lib/requirements.lock")
+VERBATIM = ("SKILL.md", "LICENSE", "lib/bootstrap.py", "lib/first_run.py", "lib/unable.py", "lib/requirements.lock")
 MOST_FILES = 120
 MOST_BYTES = 1024 * 1024
 # The first year that an archive can name.

@@ -97,9 +97,9 @@ def test_the_words_are_those_of_the_program() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_a_missing_dependency_leaves_is_such_a_document(name: str) -> None:
-    bootstrap = importlib.import_module("bootstrap")
+    unable = importlib.import_module("unable")
     error = {"code": 69, "name": "missing_dependency", "message": "no plumbum", "remedy": "pip install plumbum"}
-    assert documents.problems_of(bootstrap.envelope(name, error)) == []
+    assert documents.problems_of(unable.envelope(name, error)) == []
 
 
 def altered(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:

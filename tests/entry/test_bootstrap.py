@@ -257,7 +257,7 @@ def test_settings_and_files_that_would_mislead_pip(checkout: Checkout) -> None:
     settings.write_text("[install]\nuser = true\nrequire-virtualenv = true\n")
     here = checkout.scratch / "here"
     here.mkdir()
-    for name in ("pip", "plumbum", "session_closer", "bootstrap", "first_run"):
+    for name in ("pip", "plumbum", "session_closer", "bootstrap", "first_run", "unable"):
         (here / f"{name}.py").write_text("raise SystemExit(55)\n")
     elsewhere = str(checkout.scratch / "elsewhere")
     done = checkout.run(
@@ -444,9 +444,10 @@ class TestOldPython:
             done = checkout.run(*python, script, "--json", PATH=path, PRETEND=PRETEND_OLD)
             ends_like_missing_dependency(done, "needs Python 3.11 or newer")
 
-    def test_it_can_read_the_file(self) -> None:
+    @pytest.mark.parametrize("name", ["bootstrap.py", "unable.py"])
+    def test_it_can_read_the_file(self, name: str) -> None:
         """A newer grammar would be a traceback; Python is asked about 3.7, the oldest that it still knows."""
-        text = (ROOT / "lib/bootstrap.py").read_text()
+        text = (ROOT / "lib" / name).read_text()
         assert ast.parse(text, feature_version=(3, 7)).body
         with pytest.raises(SyntaxError):
             ast.parse(text + "if (found := 1):\n    pass\n", feature_version=(3, 7))

@@ -24,7 +24,7 @@ ROWS = (
 RUNTIMES = ROWS[2]
 KINDS = {"FileStore", "SqliteStore", "Files", "Database", "FileShare"}
 REGISTRY = "operations.runtimes"
-CHAIN = 14
+CHAIN = 15
 TOP = 6
 LINES = 300
 TEST_LINES = 600
@@ -139,7 +139,7 @@ def test_few_modules_lie_at_the_top() -> None:
 
 def test_a_module_is_short_and_says_first_what_it_does() -> None:
     every = {**sources(), **{path.name: path for path in ROOT.parent.glob("*.py")}}
-    assert {"bootstrap.py", "first_run.py"} <= set(every)
+    assert {"bootstrap.py", "first_run.py", "unable.py"} <= set(every)
     large = {name: count for name, path in every.items() if (count := len(path.read_text().splitlines())) > LINES}
     assert large == {}
     for name, path in every.items():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 from ..core.errors import Busy, CloserError, Refused
+from ..core.tuples import NamedTuple
 from ..system import trust
 from ..system.clock import Clock
 

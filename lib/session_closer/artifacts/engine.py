@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum, Flag
 from functools import cache
 from types import TracebackType
-from typing import NamedTuple
 
 from ..core import names
 from ..core.durable import Move
+from ..core.tuples import NamedTuple
 from ..system import files
 from ..system.disk import Disk
 

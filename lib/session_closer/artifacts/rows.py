@@ -7,9 +7,10 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..core.export.parts import Stream
+from ..core.tuples import NamedTuple
 from .database import File
 
 # What indexes a text is no table of its own.

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
 from stat import S_ISDIR, S_ISREG
-from typing import NamedTuple
 
 from ..core.artifacts import Artifact
 from ..core.patterns import EVERY, Pattern
+from ..core.tuples import NamedTuple
 from ..system.files import is_no_file, open_within
 
 LINK, _DEEP = "it is a link", "it lies too deep"

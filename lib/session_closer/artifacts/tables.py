@@ -6,9 +6,10 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from ..core.errors import Refused
+from ..core.tuples import NamedTuple
 from ..system.files import open_within
 from . import rows
 from .database import File

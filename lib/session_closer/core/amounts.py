@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .report import total
 from .status import Status
+from .tuples import NamedTuple
 
 if TYPE_CHECKING:
     from .report import ArtifactRow, Outcome, Remainder

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from . import keys, planning
 from .escape import plain
 from .model import PlannedRow, Session, Snapshot
 from .status import GOING, Reason, Status
+from .tuples import NamedTuple
 
 # A parent that was closed before has left its children behind.
 _GONE = GOING | {Status.ALREADY_CLOSED}

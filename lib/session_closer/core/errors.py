@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import NamedTuple
+
+from .tuples import NamedTuple
 
 
 class ExitCode(IntEnum):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from . import names, transcripts
 from .claims import Claims, user_of
@@ -11,6 +10,7 @@ from .durable import Move
 from .escape import quoted
 from .model import GatewayView, PlannedRow, Session, Snapshot
 from .status import Life
+from .tuples import NamedTuple
 
 
 class FilePlan(NamedTuple):

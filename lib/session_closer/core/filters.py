@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from . import durations, kinds, planning, selection
 from .details import NOTHING, Details
@@ -14,6 +14,7 @@ from .model import GatewayView, Plan, PlannedRow, Session, Snapshot
 from .protection import protection
 from .status import Reason, Status
 from .transcripts import is_running
+from .tuples import NamedTuple
 from .words import Kind
 
 if TYPE_CHECKING:

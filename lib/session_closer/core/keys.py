@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection
-from typing import NamedTuple
 
 from .errors import UsageProblem
 from .escape import quoted
+from .tuples import NamedTuple
 
 DEFAULT_AGENT = "project-lead"
 MAX_NAME = 128

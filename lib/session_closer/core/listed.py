@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from . import durations
 from .errors import CloserError, ExitCode
+from .tuples import NamedTuple
 
 if TYPE_CHECKING:
     from .report import StoreResult

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .status import Life, Reason, Route, Status
+from .tuples import NamedTuple
 from .value import Value
 
 if TYPE_CHECKING:

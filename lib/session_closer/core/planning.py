@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from . import escape, fileplan, keys, kinds, transcripts
 from .escape import quoted
@@ -13,6 +13,7 @@ from .model import GatewayView, Plan, PlannedRow, Session, Snapshot
 from .protection import PINNED, protection
 from .routes import deletable, route
 from .status import Reason, Route, Status
+from .tuples import NamedTuple
 from .words import Kind
 
 if TYPE_CHECKING:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from . import durations
 from .durations import SECONDS
 from .errors import Ours, UsageProblem
 from .escape import quoted
+from .tuples import NamedTuple
 from .words import STALE_KINDS, Kind
 
 if TYPE_CHECKING:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from .status import Life, Reason, Route, Status
+from .tuples import NamedTuple
 
 if TYPE_CHECKING:
     from .effects import Effect, Lost

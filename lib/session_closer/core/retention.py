@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import durations
 from .artifacts import ROW, KindRule, Limits, named
 from .errors import UsageProblem
 from .escape import plain, quoted
 from .policy import archive_age, disk_size
+from .tuples import NamedTuple
 
 # What is younger may still be written to.
 LEAST = 600.0

@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from . import durations, keys, kinds, lazy
 from .details import NOTHING, Details
 from .errors import CloserError, ExitCode
 from .protection import protection
+from .tuples import NamedTuple
 from .wanted import Wanted
 from .words import Kind, Sort
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from typing import NamedTuple
 
+from ..core.tuples import NamedTuple
 from ..system import pieces
 
 _HEAD_BYTES = 256

@@ -6,11 +6,12 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..artifacts.database import File, Steps
 from ..artifacts.rows import Row
 from ..artifacts.tables import Needs, Tables, taken
+from ..core.tuples import NamedTuple
 from ..system.clock import Clock
 from .tables import DELEGATION, SESSION, Delegation, Session
 

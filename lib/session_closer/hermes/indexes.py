@@ -6,10 +6,11 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..core.durations import finite
 from ..core.escape import quoted
+from ..core.tuples import NamedTuple
 from ..system import files
 
 GATEWAY = "gateway.json"

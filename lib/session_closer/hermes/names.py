@@ -7,8 +7,8 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
 
+from ..core.tuples import NamedTuple
 from ..system import pieces
 from . import kinds
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import NamedTuple
 
 from ..core.durations import finite
+from ..core.tuples import NamedTuple
 from ..system import files
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
 
+from ..core.tuples import NamedTuple
 from .tables import Delegation, Session
 
 DAY = 86400.0

@@ -7,11 +7,11 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import NamedTuple
 
 from ..artifacts.rows import Row
 from ..core.errors import Refused
 from ..core.escape import quoted
+from ..core.tuples import NamedTuple
 from ..system import files
 from ..system.clock import Clock
 from ..system.disk import Disk

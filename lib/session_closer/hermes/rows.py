@@ -6,9 +6,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
-from typing import NamedTuple
 
 from ..artifacts.rows import Row
+from ..core.tuples import NamedTuple
 from ..system.clock import Clock
 from .database import Database
 from .protection import Protection

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import NamedTuple
 
+from ..core.tuples import NamedTuple
 from ..system import files
 from . import bundles
 from .projects import said

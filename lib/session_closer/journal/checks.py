@@ -7,10 +7,10 @@ import math
 import re
 from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 from ..core import keys, names
 from ..core.durable import MOST, SESSIONS, Move
+from ..core.tuples import NamedTuple
 from .record import HOME, Damaged, Head, Kept, SessionRecord, StoreRecord
 
 _ROUTES = frozenset({"files", "gateway"})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
 
 from ..core.findings import Doubt
+from ..core.tuples import NamedTuple
 from .history import Beginning
 
 # A clock that is corrected by no more than that, in seconds, was not wrong.

@@ -8,11 +8,12 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..core import names
 from ..core.errors import Refused
 from ..core.escape import shell_word
+from ..core.tuples import NamedTuple
 from ..system import flock, trust
 from ..system.files import is_no_file, listed
 from ..system.pieces import piece

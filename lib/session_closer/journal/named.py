@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 from ..core import names
 from ..core.errors import Refused, UsageProblem
 from ..core.escape import quoted
 from ..core.shown import ReceiptRow
 from ..core.status import PUT_AWAY
+from ..core.tuples import NamedTuple
 from . import history, receipts, runs
 from .codec import decode
 from .record import ArtifactRecord, Damaged, RunRecord, StoreRecord

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain, islice
-from typing import NamedTuple
 
 from ..core.shown import ReceiptRow
 from ..core.status import PUT_AWAY
+from ..core.tuples import NamedTuple
 from . import history, stores
 from .codec import decode
 from .record import Damaged, RunRecord, SessionRecord, StoreRecord

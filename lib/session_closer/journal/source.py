@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple
 
 import msgspec
 
 from ..core.durable import Move
+from ..core.tuples import NamedTuple
 from .record import SessionRecord, StoreRecord
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, overload
+from typing import overload
 
 from ..core.errors import StorageFailed
+from ..core.tuples import NamedTuple
 from ..system import trust
 from ..system.pieces import Pieces
 from .codec import decode, decode_store, read_back

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from ..core.tuples import NamedTuple
 from ..system.files import listed, read
 
 RECORD = "record.json"

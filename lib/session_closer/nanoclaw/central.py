@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..artifacts.database import File, Steps
 from ..artifacts.rows import Row as AnyRow
 from ..artifacts.tables import Needs, Tables, within
+from ..core.tuples import NamedTuple
 from ..system.clock import Clock
 from . import kinds
 

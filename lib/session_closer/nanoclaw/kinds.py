@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from ..core import claude_folder
 from ..core.artifacts import KindRule
 from ..core.claude_folder import DEBUG, ID, RESULTS, TASKS, TELEMETRY, TRANSCRIPT
 from ..core.durations import SECONDS
 from ..core.patterns import Pattern
+from ..core.tuples import NamedTuple
 
 ROTATED, LOG, SESSION, GROUP = "rotated", "group_log", "session_dir", "group_dir"
 SESSIONS = "data/v2-sessions"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Container, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..artifacts import scan
 from ..core import claude_folder
+from ..core.tuples import NamedTuple
 from ..system import images
 from . import kinds
 

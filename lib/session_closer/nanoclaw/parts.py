@@ -12,7 +12,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
-from typing import NamedTuple
 
 from ..artifacts import rows, scan
 from ..artifacts.streams import unreadable, within
@@ -22,6 +21,7 @@ from ..core.errors import Refused
 from ..core.export import claude_code
 from ..core.export.parts import BESIDE, TRANSCRIPT, UNLISTED, LeftOut, Parts, Stream, is_text, safe
 from ..core.patterns import Pattern, is_of, owner_of
+from ..core.tuples import NamedTuple
 from ..ports.artifacts import Away
 from ..system import images
 from ..system.clock import Clock

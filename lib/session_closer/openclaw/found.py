@@ -7,13 +7,13 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from ..core import escape, names
 from ..core.durable import Move
 from ..core.errors import CloserError, Ours, Refused
 from ..core.shown import Found
 from ..core.status import PUT_AWAY, Status
+from ..core.tuples import NamedTuple
 from ..journal import history
 from ..journal.codec import scan
 from ..journal.record import Damaged, RunRecord, SessionRecord

@@ -7,8 +7,9 @@ import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
+from ..core.tuples import NamedTuple
 from ..system import processes, trust
 from ..system.files import is_no_file
 

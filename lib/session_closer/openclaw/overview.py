@@ -13,7 +13,7 @@ from ..core.model import Snapshot
 from ..core.status import Life
 from ..ports.runtime import Part
 from ..system import files
-from . import lost, migration, owner, registers, roster, stores
+from . import migration, owner, registers, roster, stores
 from .files.store import FileStore
 
 if TYPE_CHECKING:
@@ -101,8 +101,10 @@ def _read_shared(found: _Look, agents: Sequence[str]) -> set[str]:
 def _take(found: _Look, agent: str, *, own: bool = True) -> None:
     """Read an agent's store, if it has one; without `own` its share of the file for all has been read."""
     store = stores.detect(found.home, agent)
-    if store is None and (said := lost.said(found.home, agent, found.undo)) is not None:
-        found.warnings.append(said)
+    if store is None:
+        from . import lost  # nearly every agent has one
+
+        found.warnings += filter(None, [lost.said(found.home, agent, found.undo)])
     if store is None or (isinstance(store, FileStore) and not own and found.shared is None):
         return
     real = os.path.realpath(store.index)

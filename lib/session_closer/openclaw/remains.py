@@ -12,11 +12,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from ..core import keys, names
 from ..core.errors import CloserError
 from ..core.model import Session
+from ..core.tuples import NamedTuple
 from ..system import files, pieces
 from . import stores
 from .files.store import parse, read_index

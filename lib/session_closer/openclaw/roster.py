@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from ..artifacts import measuring
 from ..core import keys
 from ..core.errors import CloserError, Refused
 from ..core.escape import quoted
+from ..core.tuples import NamedTuple
 from ..system import files
 from ..system.files import listed
 

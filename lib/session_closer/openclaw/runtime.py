@@ -11,7 +11,7 @@ from ..core.errors import CloserError
 from ..core.model import Going, Plan, Snapshot
 from ..core.status import GOING
 from ..journal import writable
-from . import access, lost, owner, refusals, registers, stores
+from . import access, owner, refusals, registers, stores
 from .files.port import Files
 from .gateway import connection
 from .gateway.find import find
@@ -123,6 +123,8 @@ class OpenClawRuntime:
 
     def absent(self, agent: str) -> Snapshot:
         """Return the snapshot of an agent that has no store."""
+        from . import lost  # nearly every agent has one
+
         said = lost.said(self.here.home, agent, self.here.options.undo)
         self.here.warn(*filter(None, [said]))
         return stores.absent(self.here.home, agent)

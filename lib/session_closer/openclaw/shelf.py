@@ -7,10 +7,10 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from ..core import names
 from ..core.durable import Move
+from ..core.tuples import NamedTuple
 from ..journal import history
 from ..journal.codec import scan
 from ..journal.record import Damaged, StoreRecord

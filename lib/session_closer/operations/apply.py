@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from ..core.errors import CloserError
 from ..core.report import Report, RestartResult
 from ..core.status import Status
+from ..core.tuples import NamedTuple
 from ..journal.record import RestartRecord, StoreRecord
 from ..journal.stopped import STOPPING, stopped
 from ..ports.gateway import Interlude

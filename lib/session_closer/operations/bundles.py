@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import NamedTuple
 
 import msgspec
 
@@ -23,6 +22,7 @@ from ..core.export.page import page
 from ..core.export.parts import ENTRY, PAGE, LeftOut, Parts, Stream
 from ..core.export.redaction import Redactor
 from ..core.export.result import Export
+from ..core.tuples import NamedTuple
 from ..ports.context import Context
 from ..system.disk import Disk
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ..core.keys import Target, check_agent
 from ..core.policy import Maintenance, Policy, Rules
 from ..core.report import Report
+from ..core.tuples import NamedTuple
 from ..core.wish import Options, Wish
 from ..ports.context import Console
 from ..ports.runtime import Place

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..core import keys, names
 from ..core.ending import is_fine
 from ..core.model import GatewayView, Going, Plan, PlannedRow, Snapshot
 from ..core.status import Life, Route, Status
+from ..core.tuples import NamedTuple
 from . import summary
 from .decide import decide_again, decide_ahead
 from .look import measured, planned_sizes, read

@@ -16,7 +16,7 @@ from ..journal.stopped import storage
 from ..ports.context import Console, Context
 from ..system.clock import REAL, Clock
 from ..system.disk import Disk
-from . import by_store, obstacles, own, runtimes, summary
+from . import obstacles, runtimes, summary
 from .decide import decide
 from .look import TooMany, look, planned_sizes
 from .request import Look, Rehearse, Request
@@ -70,13 +70,16 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
     request.warn(*request.runtime.exposure())
     left = _finish_interrupted(request)
     settle = partial(_settle, request) if left else None
-    most = by_store.MOST if by_store.is_possible(request) and rehearse is None else math.inf
     try:
-        found = look(request, settle, most)
+        found = look(request, settle, math.inf if rehearse is not None else _most(request))
     except TooMany:
         return _by_store(request, settle, transaction)
-    request = request._replace(wish=_resolved(request, found)._replace(own=own.keys_of(request, found)))
-    wish = request.wish
+    wish = _resolved(request, found)
+    if request.options.own:
+        from . import own  # a caller without a session has none to be careful with
+
+        wish = wish._replace(own=own.keys_of(request, found))
+    request = request._replace(wish=wish)
     if wish.rules is not None and wish.agent and wish.agent not in found.stores:
         known = request.runtime.known_agents()
         if wish.agent not in known:
@@ -84,7 +87,7 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
         request.warn(hints.no_sessions(wish.agent, known))
     if not request.options.dry_run:
         _put_away_leftovers(request, found)
-    own.note_absent(request, found)
+    _note_absent(request, found)
     plan = decide(request, found)
     if request.options.with_children:
         from . import children  # few runs take them along
@@ -107,12 +110,31 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
     return Closing(request, found, plan, transaction)
 
 
+def _most(request: Request) -> float:
+    """Return how many sessions a plan may be of that is made of all stores at once."""
+    if request.rules is None:
+        return math.inf
+    from . import by_store  # only a policy goes from store to store
+
+    return by_store.MOST if by_store.is_possible(request) else math.inf
+
+
+def _note_absent(request: Request, found: Look) -> None:
+    """Warn of a session that was named to be spared or to go last, and is not there."""
+    if request.options.own or (request.rules is not None and request.rules.active):
+        from . import own  # few runs name one
+
+        own.note_absent(request, found)
+
+
 def _by_store(request: Request, settle: Callable[[str], None] | None, transaction: Transaction) -> Report | Closing:
     """Return the same of a cleanup of more sessions than there is to be room for."""
+    from . import by_store  # few stores are so large
+
     ahead = by_store.look(request, settle)
     if not request.options.dry_run:
         _put_away_leftovers(request, ahead.found)
-    own.note_absent(request, ahead.found)
+    _note_absent(request, ahead.found)
     ahead = ahead._replace(plan=ahead.plan._replace(chores=_chores(request, ahead.found.stores, by_store.read_again)))
     error = obstacles.in_the_way(request, ahead.found, ahead.counts, ahead.plan.tidying, ahead.written)
     if error is not None or request.options.dry_run or not (ahead.counts or ahead.plan.tidying):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import NamedTuple
 
 from ..core import hints, ids
 from ..core.errors import ChangedUnderneath, CloserError, Refused
@@ -16,6 +15,7 @@ from ..core.export.result import Export, ExportReport, Unexported
 from ..core.keys import Target, slip
 from ..core.model import PlannedRow, Session, Snapshot
 from ..core.status import Status
+from ..core.tuples import NamedTuple
 from ..core.wish import Options
 from ..journal import closed, history
 from ..journal.stopped import storage

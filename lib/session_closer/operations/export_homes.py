@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
 
 from ..artifacts import settings
 from ..core.errors import CloserError, Refused
@@ -13,6 +12,7 @@ from ..core.export.exported import Exported
 from ..core.export.parts import Parts
 from ..core.export.result import Export, ExportReport, Unexported
 from ..core.status import Status
+from ..core.tuples import NamedTuple
 from ..core.wish import Options
 from ..journal.stopped import storage
 from ..ports.artifacts import Away, Exporting, Place, Profile

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from ..artifacts.aside import Aside
 from ..core.artifacts import ROW
@@ -12,6 +11,7 @@ from ..core.errors import Ours, Refused
 from ..core.export.exported import Exported
 from ..core.export.result import Export, ExportReport, Unexported
 from ..core.status import Status
+from ..core.tuples import NamedTuple
 from ..core.wish import Options
 from ..journal.record import ArtifactRecord
 from ..journal.source import Source

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple
 
 from ..core.artifacts import Artifact
 from ..core.export.exported import Exported
 from ..core.export.result import Export, Unexported
 from ..core.report import ArtifactRow
 from ..core.status import Reason, Status
+from ..core.tuples import NamedTuple
 from ..ports.artifacts import Home, Place
 from ..ports.context import Context
 from . import export, export_homes, pruned, runtimes

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from ..artifacts.aside import Aside
 from ..artifacts.engine import Became
 from ..core.errors import Refused
 from ..core.report import ArtifactRow
 from ..core.status import Status
+from ..core.tuples import NamedTuple
 from ..journal.record import ArtifactRecord
 from ..ports.artifacts import Home
 from ..ports.context import Context

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..core import artifacts
 from ..core.artifacts import Artifact, Limits, Verdicts
@@ -13,6 +13,7 @@ from ..core.errors import CloserError
 from ..core.report import ArtifactRow, Remainder, StoreResult
 from ..core.shown import Totals
 from ..core.status import FINE, Status
+from ..core.tuples import NamedTuple
 from ..core.wish import Options
 from . import home_folders
 

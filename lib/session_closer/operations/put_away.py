@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from ..artifacts import scan
 from ..artifacts.aside import Aside
@@ -13,6 +12,7 @@ from ..artifacts.engine import Became
 from ..core.artifacts import ELSEWHERE, IMMOVABLE, Artifact
 from ..core.errors import CloserError, Refused, StorageFailed
 from ..core.status import Status
+from ..core.tuples import NamedTuple
 from ..core.wish import Options
 from ..journal.record import HOME, ArtifactRecord, StoreRecord
 from ..journal.stopped import STOPPING, stopped

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..core.model import GatewayView, Plan, Snapshot
+from ..core.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from ..core.errors import CloserError

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from ..core.errors import Busy, CloserError, Refused, UsageProblem
 from ..core.report import Outcome, Report
 from ..core.status import Status
+from ..core.tuples import NamedTuple
 from ..core.wish import Options, Wish
 from ..journal import history, receipts
 from ..journal.source import Chosen, Source

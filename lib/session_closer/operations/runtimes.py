@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from ..core.errors import UsageProblem
 from ..core.escape import quoted
+from ..core.tuples import NamedTuple
 from ..system.clock import REAL, Clock
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import NamedTuple
 
 from ..core.ending import Row
 from ..core.errors import CloserError, Interrupted
 from ..core.report import Report, RestartResult, together
 from ..core.status import Status
+from ..core.tuples import NamedTuple
 from ..core.wish import Options
 from ..journal import history, named
 from ..journal.named import Named

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from ..artifacts import scan
 from ..core.artifacts import staying
+from ..core.tuples import NamedTuple
 from ..journal import clocks, history
 from ..journal.codec import scan as read_record
 from ..journal.record import HOME, Damaged

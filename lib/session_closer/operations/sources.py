@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..core import durations
 from ..core.errors import UsageProblem
 from ..core.escape import plain
 from ..core.policy import DEFAULT, ORPHANS, Maintenance, Policy
+from ..core.tuples import NamedTuple
 from ..core.words import STALE_KINDS, Kind
 
 # What --only names, with the value of a rule that it switches on; None: that rule needs a value of its own.

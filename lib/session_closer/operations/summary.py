@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..core import filerows, names
 from ..core.actions import CHILD
@@ -14,6 +14,7 @@ from ..core.model import Plan, PlannedRow, Traits
 from ..core.order import ordered
 from ..core.report import Outcome, Remainder, Report, RestartResult, StoreResult, together
 from ..core.status import CHANGED, FINE, GOING, Reason, Status
+from ..core.tuples import NamedTuple
 from ..journal.record import Ended
 from . import weights
 

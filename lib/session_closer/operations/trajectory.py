@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from ..core.errors import CloserError, Refused
 from ..core.export.result import Export, ExportReport, Trajectory, Unexported
 from ..core.keys import Target
 from ..core.status import Status
+from ..core.tuples import NamedTuple
 from ..core.wish import Options
 from ..ports.context import Console, Context
 from ..ports.runtime import Place, Runtime

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..core.errors import Busy, CloserError
 from ..core.keys import Target
 from ..core.report import Outcome, Report, RestartResult
 from ..core.status import Life, Reason, Route, Status
+from ..core.tuples import NamedTuple
 from ..core.wish import Options, Wish
 from ..journal.journal import Journal
 from ..journal.record import Ended, RestartRecord, RunRecord, StoreRecord

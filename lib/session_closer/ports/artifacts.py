@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from ..core.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from ..core.artifacts import Artifact, KindRule, Limits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..core import names
 from ..core.errors import StorageFailed
@@ -13,6 +13,7 @@ from ..core.model import PlannedRow
 from ..core.report import Outcome, Remainder
 from ..core.results import Results
 from ..core.status import PUT_AWAY, Reason, Route, Status
+from ..core.tuples import NamedTuple
 from ..system.clock import REAL, Clock
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..core.errors import Refused
+from ..core.tuples import NamedTuple
 from ..journal.record import Damaged, RestartRecord, StoreRecord
 from .readable import Readable
 from .share import Share

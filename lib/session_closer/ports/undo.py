@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, groupby, islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..core.actions import How
 from ..core.effects import Effect, Lost, lost
 from ..core.errors import StorageFailed
 from ..core.report import Outcome, Remainder, together, total
 from ..core.status import Status
+from ..core.tuples import NamedTuple
 from ..core.value import Value
 from ..journal.source import ChosenSession, Span
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from ..core.tuples import NamedTuple
 
 # What a row is to whoever reads it; how that looks is the terminal's.
 Tone = Literal["", "good", "ahead", "bad", "busy", "quiet"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from ..core import durations, escape
+from ..core.tuples import NamedTuple
 from .page_parts import SCRIPT, STYLE
 
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..core import durations
 from ..core.ending import is_fine
 from ..core.status import CHANGED, Status
+from ..core.tuples import NamedTuple
 from .page import Bar, Cell, Chart, Column, Line, Page
 from .rehearsal import lines as rehearsed
 

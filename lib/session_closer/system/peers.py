@@ -8,8 +8,8 @@ import socket
 import sys
 from collections.abc import Iterator
 from functools import cache
-from typing import NamedTuple
 
+from ..core.tuples import NamedTuple
 from . import trust
 
 _MAPPED = bytes(10) + b"\xff\xff"

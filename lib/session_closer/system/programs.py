@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from ..core.tuples import NamedTuple
 from . import trust
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
+from ..core.tuples import NamedTuple
 from .disk import Disk
 from .files import PIECE, is_no_file, put
 from .flock import folder as held

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
 
+from ...core.tuples import NamedTuple
 from .parts import Parts
 
 

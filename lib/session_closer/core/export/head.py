@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
 
+from ...core.tuples import NamedTuple
 from .events import Survey, Totals
 from .markdown import code, word
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
+
+from ...core.tuples import NamedTuple
 
 TRANSCRIPT, TRAJECTORY, ENTRY, PAGE = "transcript.jsonl", "trajectory.jsonl", "entry.json", "transcript.md"
 WINDOWS, CHECKPOINTS, BESIDE, MEDIA = "windows", "checkpoints", "beside", "media"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from ...core.tuples import NamedTuple
 from ..errors import CloserError, ExitCode
 from ..status import Status
 from .exported import Exported

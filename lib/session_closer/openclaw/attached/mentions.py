@@ -9,11 +9,12 @@ import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...core import names
 from ...core.effects import Attached
 from ...core.errors import Refused
+from ...core.tuples import NamedTuple
 from ...journal import history
 from ...system import files
 from ..home import Home

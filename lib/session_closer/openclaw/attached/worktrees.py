@@ -7,11 +7,11 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from ...core import durations
 from ...core.effects import Attached
 from ...core.escape import plain, quoted
+from ...core.tuples import NamedTuple
 from ...journal.record import Mode
 from ...system import files, programs, trust
 from ..home import Home

@@ -6,7 +6,6 @@ import os
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from ...artifacts import engine, measuring
 from ...artifacts.engine import Became
@@ -19,6 +18,7 @@ from ...core.durable import Move
 from ...core.model import PlannedRow, Session, Snapshot
 from ...core.status import Route, Status
 from ...core.transcripts import is_locked
+from ...core.tuples import NamedTuple
 from ...journal.record import SessionRecord, StoreRecord
 from ...system import files, flock
 from ...system.disk import Disk

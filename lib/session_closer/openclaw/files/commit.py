@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from ...artifacts import measuring
 from ...core import names
 from ...core.errors import ChangedUnderneath, CorruptStore
+from ...core.tuples import NamedTuple
 from ...system import files
 from ...system.disk import Disk
 from . import document

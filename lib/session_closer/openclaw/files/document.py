@@ -10,9 +10,10 @@ import codecs
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...core.errors import CorruptStore
+from ...core.tuples import NamedTuple
 from .members import Document, Member, Row
 from .values import COLON, NUL, Values, decoded
 

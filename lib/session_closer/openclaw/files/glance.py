@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ...artifacts import measuring
 from ...core import names, transcripts
@@ -14,6 +14,7 @@ from ...core.durations import moments
 from ...core.errors import CorruptStore
 from ...core.lazy import Lazy
 from ...core.model import Session, Snapshot
+from ...core.tuples import NamedTuple
 from ...system import files
 from . import document, quickscan
 from .entries import FIELDS, UPDATED, session

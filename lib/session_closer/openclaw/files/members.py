@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
+
+from ...core.tuples import NamedTuple
 
 Row = TypeVar("Row")
 

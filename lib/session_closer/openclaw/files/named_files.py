@@ -11,11 +11,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
-from typing import NamedTuple
 
 from ...artifacts.measuring import Stamp
 from ...core import names
 from ...core.errors import CloserError
+from ...core.tuples import NamedTuple
 from ...system import files
 from . import document
 

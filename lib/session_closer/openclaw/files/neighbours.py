@@ -7,7 +7,6 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
 
 from ...artifacts import measuring
 from ...artifacts.measuring import Stamp
@@ -15,6 +14,7 @@ from ...core import names
 from ...core.claims import Claims
 from ...core.errors import CloserError
 from ...core.model import Session
+from ...core.tuples import NamedTuple
 from ...system import files
 from ..home import Home
 from .named_files import SEARCHED_BYTES, Look, read_names

@@ -6,17 +6,17 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...artifacts import engine, measuring
 from ...artifacts.engine import Became
-from ...artifacts.measuring import Hash
 from ...core import names
 from ...core.claims import user_of
 from ...core.durable import SESSIONS
 from ...core.errors import CloserError, CorruptStore
 from ...core.model import Session
 from ...core.status import Life, Status
+from ...core.tuples import NamedTuple
 from ...journal.record import Kept, StoreRecord
 from ...journal.source import Chosen
 from ...ports.store import Ledger
@@ -274,7 +274,7 @@ def _where_they_were(
     path = os.path.join(os.path.dirname(closed_in.path), closed_in.backup)
     try:
         raw = read_index(path)[0]
-        made = Hash(raw)
+        made = measuring.Hash(raw)
         before = check(raw, path)
         if made.hexdigest() != closed_in.sha256:
             raise CorruptStore(f"{path} is not what it was", "")

@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from ...artifacts import measuring
 from ...core import names
@@ -15,6 +14,7 @@ from ...core.durable import Move
 from ...core.errors import CloserError
 from ...core.model import Session
 from ...core.status import Status
+from ...core.tuples import NamedTuple
 from ...journal.record import SessionRecord, StoreRecord
 from ...journal.source import Chosen, ChosenFile, ChosenSession, Origin
 from ...ports.undo import Item, recorded_item

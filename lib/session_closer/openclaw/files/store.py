@@ -9,7 +9,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain, filterfalse
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from ...artifacts import measuring
 from ...artifacts.measuring import Hash
@@ -18,6 +18,7 @@ from ...core.details import Details
 from ...core.errors import CorruptStore, Refused
 from ...core.escape import shell_word
 from ...core.model import Session, Snapshot, Traits
+from ...core.tuples import NamedTuple
 from ...system import files
 from .. import lockfile
 from ..home import Home

@@ -6,9 +6,9 @@ import os
 import socket
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from ...core.status import Life
+from ...core.tuples import NamedTuple
 from ...system import peers, processes
 from ...system.files import real
 from .. import lockfile

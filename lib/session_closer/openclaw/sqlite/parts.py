@@ -8,13 +8,14 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ...core.durable import Move
 from ...core.errors import CorruptStore, Refused
 from ...core.export.parts import ENTRY, TRAJECTORY, TRANSCRIPT, WINDOWS, LeftOut, Parts, Stream, safe
 from ...core.model import Session
 from ...core.status import Status
+from ...core.tuples import NamedTuple
 from ...journal.source import ChosenSession
 from ...system import files
 from ..home import Home

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple
 
 from ...core import names
 from ...core.actions import How
@@ -14,6 +13,7 @@ from ...core.durable import Move
 from ...core.effects import Lost
 from ...core.errors import CloserError
 from ...core.status import Status
+from ...core.tuples import NamedTuple
 from ...journal import history
 from ...journal.source import Chosen, ChosenFile, ChosenSession
 from ...ports.undo import Item

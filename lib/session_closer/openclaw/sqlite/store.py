@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ...core import names
 from ...core.details import Details
@@ -13,6 +13,7 @@ from ...core.durations import moment
 from ...core.errors import Refused
 from ...core.model import Session, Snapshot, Traits
 from ...core.status import Route
+from ...core.tuples import NamedTuple
 from ...system import files
 from ..home import Home
 from .database import names_in, reading
