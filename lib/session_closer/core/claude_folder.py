@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
+from . import late
 from .patterns import Pattern
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ KINDS = frozenset({TRANSCRIPT, RESULTS, DEBUG, TASKS, TELEMETRY})
 _PAIR = frozenset({TRANSCRIPT, RESULTS})
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 ID = f"(?P<id>{_UUID})"
-_IDS = re.compile(f"(?<![0-9A-Za-z]){_UUID}(?![0-9A-Za-z])")
+_IDS = late.pattern(f"(?<![0-9A-Za-z]){_UUID}(?![0-9A-Za-z])")
 
 
 def patterns(folder: str, project: str) -> tuple[Pattern, ...]:

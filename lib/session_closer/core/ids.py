@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from . import late
+
 if TYPE_CHECKING:
     from .keys import Target
     from .model import Session, Snapshot
 
 # As OpenClaw makes them; a shorter beginning, or another word, is a slip in the name of a project.
-_BEGINNING = re.compile(r"[0-9a-f]{8}[0-9a-f-]*", re.IGNORECASE)
+_BEGINNING = late.pattern(r"[0-9a-f]{8}[0-9a-f-]*", re.IGNORECASE)
 
 
 def is_beginning(name: str) -> bool:

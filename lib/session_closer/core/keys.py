@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Collection
 
+from . import late
 from .errors import UsageProblem
 from .escape import quoted
 from .tuples import NamedTuple
@@ -13,7 +13,7 @@ from .tuples import NamedTuple
 DEFAULT_AGENT = "project-lead"
 MAX_NAME = 128
 
-_AGENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_AGENT_ID = late.pattern(r"[a-z0-9][a-z0-9_-]{0,63}")
 _ALWAYS_KEPT = frozenset({"global", "unknown", "main"})
 # Characters that neither one of these nor a row without a name can end with.
 _NO_MAIN = frozenset(map(chr, range(ord("!"), ord("~") + 1))) - frozenset("lLnN:")

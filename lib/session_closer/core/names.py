@@ -12,36 +12,40 @@ from functools import lru_cache
 from itertools import compress
 from operator import itemgetter
 
+from . import late
+
 INDEX = "sessions.json"
 # Behind an index's name: a file that is not finished, and a finished store that waits for the exchange.
 FRESH, SWAP = ".session-closer-new", ".session-closer-swap"
 MAX_BYTES = 255
 
-_SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_SESSION_ID = late.pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d{3})?Z"
 _STAMP_LENGTH = len("2026-11-21T00-41-24.769Z")
-_ARCHIVED = re.compile(rf"(?P<name>.+)\.(?P<how>deleted|reset|bak)\.(?P<stamp>{_STAMP})(?:\.[0-9a-f]{{32}}(?:\.zst)?)?")
-_RUN_ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")
-_TOPIC = re.compile(r"(?P<id>.+?)-topic-[A-Za-z0-9._%-]+\.jsonl")
-_TRANSCRIPT = re.compile(r"(?P<id>.+)\.jsonl")
+_ARCHIVED = late.pattern(
+    rf"(?P<name>.+)\.(?P<how>deleted|reset|bak)\.(?P<stamp>{_STAMP})(?:\.[0-9a-f]{{32}}(?:\.zst)?)?"
+)
+_RUN_ID = late.pattern(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}")
+_TOPIC = late.pattern(r"(?P<id>.+?)-topic-[A-Za-z0-9._%-]+\.jsonl")
+_TRANSCRIPT = late.pattern(r"(?P<id>.+)\.jsonl")
 _UUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 # What lies beside a transcript and goes with its session, by a word that hardly any other name holds.
 _COMPANIONS = {
-    ".trajectory": re.compile(r"(?P<id>.+)\.trajectory(?:\.jsonl|-path\.json)"),
-    ".checkpoint.": re.compile(rf"(?P<id>.+)\.checkpoint\.{_UUID}\.jsonl"),
+    ".trajectory": late.pattern(r"(?P<id>.+)\.trajectory(?:\.jsonl|-path\.json)"),
+    ".checkpoint.": late.pattern(rf"(?P<id>.+)\.checkpoint\.{_UUID}\.jsonl"),
     # Codex binds its thread to the session there (openclaw#91537).
-    ".codex-app-server": re.compile(r"(?P<id>.+)\.jsonl\.codex-app-server\.json"),
+    ".codex-app-server": late.pattern(r"(?P<id>.+)\.jsonl\.codex-app-server\.json"),
 }
 _DOTS = 2
 # Of so many lengths of ids a name is asked for each.
 _LENGTHS = 4
-_BESIDE = re.compile("|".join(map(re.escape, _COMPANIONS)))
+_BESIDE = late.pattern("|".join(map(re.escape, _COMPANIONS)))
 _USAGE_CACHE = ".usage-cost-cache"
 # OpenClaw names the transcript of a forked session so.
-_FORK = re.compile(rf"\d{{4}}-\d{{2}}-\d{{2}}T[\w-]+?_(?P<id>{_UUID})(?:-topic-[A-Za-z0-9._%-]+)?")
-_GENERATED = re.compile(_UUID)
+_FORK = late.pattern(rf"\d{{4}}-\d{{2}}-\d{{2}}T[\w-]+?_(?P<id>{_UUID})(?:-topic-[A-Za-z0-9._%-]+)?")
+_GENERATED = late.pattern(_UUID)
 # A transcript as OpenClaw names most: nobody else can call it its own.
-USUAL = re.compile(rf"{_UUID}\.jsonl")
+USUAL = late.pattern(rf"{_UUID}\.jsonl")
 
 
 def is_run_id(text: str) -> bool:

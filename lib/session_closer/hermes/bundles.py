@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 
+from ..core import late
 from ..core.tuples import NamedTuple
 from ..system import pieces
 
 _HEAD_BYTES = 256
 _PIECE = 8 << 20
-_HEAD = re.compile(
+_HEAD = late.pattern(
     rb"# v[23] git bundle\n(?:@object-format=(sha1|sha256)\n)?([0-9a-f]{40,64}) refs/hermes/([0-9a-f]{16})\n\n"
 )
 

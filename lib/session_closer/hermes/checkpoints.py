@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from typing import Literal
 
+from ..core import late
 from ..core.errors import Refused, StorageFailed
 from ..system import files
 from ..system.disk import Disk
@@ -25,7 +25,7 @@ AWAY: Literal["away"] = "away"
 LIVE: Literal["live"] = "live"
 TAKEN: Literal["taken"] = "taken"
 GONE: Literal["gone"] = "gone"
-_NAME = re.compile(r"([0-9a-f]{16})\.json")
+_NAME = late.pattern(r"([0-9a-f]{16})\.json")
 _PART = ".part"
 _NAMES = (META, INDEX, BUNDLE, f"{META}{_PART}", f"{INDEX}{_PART}", f"{BUNDLE}.lock")
 _INDEX_BYTES = 1 << 30

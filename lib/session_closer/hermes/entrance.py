@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..core import late
 from ..core.artifacts import KindRule
 from ..core.errors import UsageProblem
 from ..core.escape import quoted
@@ -19,7 +19,7 @@ from ..system.files import listed
 from .kinds import DATABASE, FOLDERS, RULES
 
 _DEFAULT, _PROFILES = "default", "profiles"
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_NAME = late.pattern(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ..core import late
 from ..core.artifacts import ROW, KindRule
 from ..core.durations import SECONDS
 from ..core.patterns import Pattern
@@ -26,9 +27,9 @@ RULES = (
 # Only where --rows names their sources.
 ROWS = KindRule(ROW, 0.0, on=False, returns=False)
 DATABASE, SESSIONS = "state.db", "sessions"
-_LIVE = re.compile(r"(?P<id>deleg_[0-9a-f]{8})")
-_ANY = re.compile(r"(?P<id>[^.].*)", re.DOTALL)
-TRANSCRIPT_NAME = re.compile(r"(?P<id>[^.].*)\.jsonl", re.DOTALL)
+_LIVE = late.pattern(r"(?P<id>deleg_[0-9a-f]{8})")
+_ANY = late.pattern(r"(?P<id>[^.].*)", re.DOTALL)
+TRANSCRIPT_NAME = late.pattern(r"(?P<id>[^.].*)\.jsonl", re.DOTALL)
 PATTERNS = (
     Pattern(SNAPSHOT, SESSIONS, re.compile(r"session_(?P<id>.+)\.json", re.DOTALL)),
     Pattern(DUMP, SESSIONS, re.compile(r"request_dump_(?P<id>.+)_[0-9]{8}_[0-9]{6}_\w{6}\.json", re.DOTALL)),

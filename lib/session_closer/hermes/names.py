@@ -8,20 +8,21 @@ import json
 import re
 from collections.abc import Collection, Iterable
 
+from ..core import late
 from ..core.tuples import NamedTuple
 from ..system import pieces
 from . import kinds
 
 _LONGEST = 96
 # What is safe as it is: the underscores at both ends would be taken away.
-_SAFE = re.compile(r"(?!_)[\w-]{1,96}(?<!_)")
-_UNSAFE = re.compile(r"[^\w-]")
+_SAFE = late.pattern(r"(?!_)[\w-]{1,96}(?<!_)")
+_UNSAFE = late.pattern(r"[^\w-]")
 _PATTERNS = tuple(pattern for pattern in kinds.PATTERNS if pattern.folder == kinds.SESSIONS)
 # Where Hermes writes a snapshot or a dump, the id stands in its first lines.
 _HEAD, _WHOLE = 4 << 10, 64 << 20
 NOBODY = frozenset[str]()
 _NEEDLE = b'"session_id"'
-_INSIDE = re.compile(rb'"session_id"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
+_INSIDE = late.pattern(rb'"session_id"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 
 
 class Named(NamedTuple):

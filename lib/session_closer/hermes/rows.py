@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 
 from ..artifacts.rows import Row
+from ..core import late
 from ..core.tuples import NamedTuple
 from ..system.clock import Clock
 from .database import Database
@@ -17,7 +17,7 @@ from .tables import Session
 YOUNG, UNDATED, NAME, PREFIX, CHILDREN = "young", "unknown_age", "name", "prefix", "children"
 UNSAVED = "unsaved"
 # Anything else could be an option of a command, lead to another folder, or stand for other files.
-_PLAIN = re.compile(r"\w[\w.@:+=-]{0,199}")
+_PLAIN = late.pattern(r"\w[\w.@:+=-]{0,199}")
 
 
 class Plan(NamedTuple):

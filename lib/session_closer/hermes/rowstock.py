@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from ..core import late
 from ..core.artifacts import ROW, Artifact
 from ..core.errors import Refused
 from ..system import files
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .protection import Protection
     from .removal import Removal
 
-_PATH = re.compile(r"state\.db/(?P<id>\w[\w.@:+=-]{0,199})")
+_PATH = late.pattern(r"state\.db/(?P<id>\w[\w.@:+=-]{0,199})")
 
 
 def is_row(path: str) -> bool:

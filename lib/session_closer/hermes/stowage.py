@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ..artifacts import scan
+from ..core import late
 from ..core.artifacts import Artifact
 from ..core.listed import Use
 from ..system.disk import Disk
@@ -15,7 +16,7 @@ from .protection import Protection
 
 NO_GIT, IN_USE = "git", "workdir"
 _PLACE = f"{STORE}/{PROJECTS}"
-_PATH = re.compile(rf"{re.escape(_PLACE)}/(?P<id>[0-9a-f]{{16}})\.json")
+_PATH = late.pattern(rf"{re.escape(_PLACE)}/(?P<id>[0-9a-f]{{16}})\.json")
 
 
 def is_project(path: str) -> bool:

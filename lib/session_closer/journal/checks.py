@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 
-from ..core import keys, names
+from ..core import keys, late, names
 from ..core.durable import MOST, SESSIONS, Move
 from ..core.tuples import NamedTuple
 from .record import HOME, Damaged, Head, Kept, SessionRecord, StoreRecord
@@ -17,16 +16,16 @@ _ROUTES = frozenset({"files", "gateway"})
 # Without a sha256: an entry that is not held.
 _SUM_CHARS, _HEX = frozenset({0, 64}), "0123456789abcdef"
 # A transcript of an id without a dot.
-_USUAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}\.jsonl")
+_USUAL = late.pattern(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}\.jsonl")
 # Hardly any live name holds one of these words.
-_ARCHIVED = re.compile(r"\.(?:deleted|reset|bak)\.")
-_KIND = re.compile("[a-z][a-z0-9_]{0,31}")
+_ARCHIVED = late.pattern(r"\.(?:deleted|reset|bak)\.")
+_KIND = late.pattern("[a-z][a-z0-9_]{0,31}")
 # Our own folder, in which no runtime leaves anything.
 _OURS = "session-closer"
-_ROOT = re.compile("[a-z][a-z0-9-]{0,31}")
-_ERA = re.compile("[a-z]{1,16}")
+_ROOT = late.pattern("[a-z][a-z0-9-]{0,31}")
+_ERA = late.pattern("[a-z]{1,16}")
 _NO_NAMES = frozenset({"", ".", ".."})
-_HALF = re.compile("[\ud800-\udfff]")
+_HALF = late.pattern("[\ud800-\udfff]")
 
 
 class _Form(NamedTuple):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..core import ids
+from ..core import ids, late
 from ..core.status import PUT_AWAY
 from .history import all_records, is_left, named_records
 
 if TYPE_CHECKING:
     from .record import RunRecord, StoreRecord
 
-_ARCHIVED = re.compile(rb'"archivedAt":\s*(\d+)')
+_ARCHIVED = late.pattern(rb'"archivedAt":\s*(\d+)')
 
 
 def closed_before(state: str, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:

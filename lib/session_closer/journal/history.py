@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ..core import names
+from ..core import late, names
 from ..core.errors import Refused
 from ..core.escape import shell_word
 from ..core.tuples import NamedTuple
@@ -30,8 +29,8 @@ OPEN, RECEIPTS = "open", "receipts"
 UNBORN = "new-"
 # Our own writing of what stands ahead in a record; the words in it are short.
 _HEAD_BYTES = 512
-_HEAD = re.compile(rb'"sequence":\s*(\d{1,15}),\s*"boot":\s*"([^"\\]*)",\s*"uptime":\s*(\d{1,18}(?:\.\d{1,18})?)')
-_STARTED = re.compile(rb'"startedAt":\s*"([^"\\]*)"')
+_HEAD = late.pattern(rb'"sequence":\s*(\d{1,15}),\s*"boot":\s*"([^"\\]*)",\s*"uptime":\s*(\d{1,18}(?:\.\d{1,18})?)')
+_STARTED = late.pattern(rb'"startedAt":\s*"([^"\\]*)"')
 
 
 class Beginning(NamedTuple):

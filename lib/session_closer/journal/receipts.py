@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from ..core import escape, ids, keys, names
+from ..core import escape, ids, keys, late, names
 from ..core.errors import Busy, Ours, Refused
 from ..core.shown import ReceiptRow
 from ..core.status import PUT_AWAY, Status
@@ -22,7 +21,7 @@ from .stores import Stores
 from .written import read_record
 
 LAST = "last"
-_FOUND = re.compile(r"[0-9a-f]{12}")
+_FOUND = late.pattern(r"[0-9a-f]{12}")
 # A record, and what it says of its stores where that is read store by store.
 Whole = tuple[RunRecord, Stores | None]
 # The index that a place has for a store, "": none of that kind, and the folders of its files by name.

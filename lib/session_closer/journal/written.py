@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 
+from ..core import late
 from ..core.tuples import NamedTuple
 from ..system.files import listed, read
 
 RECORD = "record.json"
 LIMIT = 256 << 20
 # What a run that lasts says of its stores, beside its record.
-_PART = re.compile(r"store-\d{6}\.json")
+_PART = late.pattern(r"store-\d{6}\.json")
 
-_NO_STORES = re.compile(rb'"stores":\s*\[\s*\]\s*\}\s*\Z')
+_NO_STORES = late.pattern(rb'"stores":\s*\[\s*\]\s*\}\s*\Z')
 
 
 def part_name(number: int) -> str:

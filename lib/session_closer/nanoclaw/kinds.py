@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 
-from ..core import claude_folder
+from ..core import claude_folder, late
 from ..core.artifacts import KindRule
 from ..core.claude_folder import DEBUG, ID, RESULTS, TASKS, TELEMETRY, TRANSCRIPT
 from ..core.durations import SECONDS
@@ -18,7 +18,7 @@ SESSIONS = "data/v2-sessions"
 CLAUDES = claude_folder.KINDS | {ROTATED}
 INERT = "a session folder that is back is not used before its row is active again: NanoClaw does that, not we"
 _SHARED, _PROJECT = f"{SESSIONS}/*/.claude-shared", "-workspace-agent"
-_NAME = re.compile(r"(?P<id>[^.].*)", re.DOTALL)
+_NAME = late.pattern(r"(?P<id>[^.].*)", re.DOTALL)
 
 
 class Layout(NamedTuple):

@@ -15,7 +15,7 @@ from itertools import chain
 
 from ..artifacts import rows, scan
 from ..artifacts.streams import unreadable, within
-from ..core import claude_folder
+from ..core import claude_folder, late
 from ..core.artifacts import Artifact
 from ..core.errors import Refused
 from ..core.export import claude_code
@@ -32,7 +32,7 @@ from .mailbox import INBOUND, OUTBOUND, Mailboxes
 SETTINGS = (".env", "data/env/env")
 ROWS, MESSAGES, FILES = "rows.jsonl", "conversation.jsonl", "files"
 _HEART = ".heartbeat"
-_FOLDER = re.compile(r"(?P<id>[^.].*)", re.DOTALL)
+_FOLDER = late.pattern(r"(?P<id>[^.].*)", re.DOTALL)
 _OTHER = "it is of another group"
 
 

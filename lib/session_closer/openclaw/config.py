@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..core import late
 from ..core.errors import Refused
 from ..core.escape import quoted
 from ..system import files
@@ -17,7 +17,7 @@ _DEPTH = 10
 _CONFIG_BYTES = 64 << 20
 _INCLUDED_BYTES = 2 << 20
 _SECRET_BYTES = 1 << 20
-_VARIABLE = re.compile(r"(\$?)\$\{([A-Z_][A-Z0-9_]*)\}")
+_VARIABLE = late.pattern(r"(\$?)\$\{([A-Z_][A-Z0-9_]*)\}")
 
 
 def load(path: str, environ: Mapping[str, str], home: str = "") -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..core import late
 from ..core.errors import Refused, UsageProblem
 from ..core.escape import quoted
 from ..system import files
@@ -23,7 +23,7 @@ DEFAULT_PORT = 18789
 _DEFAULT_AGENT = "main"
 # Likewise, below each of the names of a state directory.
 _CONFIG_NAMES = ("openclaw.json", "clawdbot.json")
-_PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_PROFILE = late.pattern(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(eq=False, repr=False)

@@ -6,17 +6,17 @@ That lies in a folder for all sessions.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..artifacts.streams import of_file
+from ..core import late
 from ..core.export.parts import MEDIA, LeftOut, Parts, Stream, lines
 from ..core.export.redaction import secrets_in
 from ..system import files
 from .home import Home
 
 # As a path of this machine or another, or as a name of OpenClaw's own.
-_NAMED = re.compile(rb"media(?:://|/|\\\\)inbound(?:/|\\\\)([A-Za-z0-9][A-Za-z0-9._-]{0,200})")
+_NAMED = late.pattern(rb"media(?:://|/|\\\\)inbound(?:/|\\\\)([A-Za-z0-9][A-Za-z0-9._-]{0,200})")
 
 
 def taken(

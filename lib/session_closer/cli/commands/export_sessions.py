@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from plumbum import cli
 
+from ...core import late
 from ...core.errors import CloserError, Ours, UsageProblem
 from ...core.escape import quoted
 from .. import streams
@@ -26,7 +26,7 @@ _OURS = ("--output", "--from", "--format", "--media", "--thinking", "--redact", 
 # What means something for a runtime that keeps files.
 HOMES_OPTIONS = frozenset({"--output", "--from", "--format", "--thinking", "--redact", "--max-bytes"})
 # OpenClaw refuses what leads anywhere else.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_NAME = late.pattern(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 class ExportSessions(Reader):

@@ -6,14 +6,16 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from ...core import late
+
 # So many characters of what a tool was given, or gave, are on a page.
 MOST = 2048
 # Control characters, what turns the direction of a line or ends one, and halves of surrogate pairs.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSEEN = late.pattern("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _UNSEEN_ASCII = bytes(at for at in range(0x80) if _UNSEEN.match(chr(at)))
 _CUT = f"*cut: {MOST:,} of {{:,}} characters; the transcript has all of it*\n\n"
-_TICKS = re.compile("`+")
-_PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .:/@+-]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))*")
+_TICKS = late.pattern("`+")
+_PLAIN = late.pattern(r"[A-Za-z0-9](?:[A-Za-z0-9 .:/@+-]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))*")
 
 
 def visible(text: str) -> str:

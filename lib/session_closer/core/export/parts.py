@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+from ...core import late
 from ...core.tuples import NamedTuple
 
 TRANSCRIPT, TRAJECTORY, ENTRY, PAGE = "transcript.jsonl", "trajectory.jsonl", "entry.json", "transcript.md"
 WINDOWS, CHECKPOINTS, BESIDE, MEDIA = "windows", "checkpoints", "beside", "media"
 UNLISTED = "no list of hashes can have its name"
-_ODD = re.compile(r"[^A-Za-z0-9._-]+")
+_ODD = late.pattern(r"[^A-Za-z0-9._-]+")
 _LONGEST = 80
 _ID = 8
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...core import late
 from .events import event
 
 GONE = "[redacted]"
@@ -40,31 +41,31 @@ _VENDORS = (
     r"[0-9]{8,10}:[A-Za-z0-9_-]{35}",
     r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
 )
-_FORM = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(_VENDORS)})")
-_PEM = re.compile(
+_FORM = late.pattern(rf"(?<![A-Za-z0-9_])(?:{'|'.join(_VENDORS)})")
+_PEM = late.pattern(
     r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)(?:(?!-----END).)*(-----END [A-Z0-9 ]{0,40}-----)?",
     re.DOTALL,
 )
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@\"'<>]{0,200}:)[^\s/@\"'<>]{1,500}(@)")
-_BEARER = re.compile(r"(?i)\b((?:bearer|basic)[ \t]+)[A-Za-z0-9._~+/-]{12,}=*")
+_URL = late.pattern(r"([A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@\"'<>]{0,200}:)[^\s/@\"'<>]{1,500}(@)")
+_BEARER = late.pattern(r"(?i)\b((?:bearer|basic)[ \t]+)[A-Za-z0-9._~+/-]{12,}=*")
 # The end of a name that says its value is secret.
 _NAME = (
     r"(?:pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|access[_-]?key(?:[_-]?id)?|private[_-]?key|"
     r"secret[_-]?key|signing[_-]?key|encryption[_-]?key|credentials?|auth[_-]?key|client[_-]?secret)"
 )
-_SECRET_NAME = re.compile(rf"(?i).*{_NAME}|authorization|(?:set-)?cookie")
+_SECRET_NAME = late.pattern(rf"(?i).*{_NAME}|authorization|(?:set-)?cookie")
 # In quotes, which may be escaped since they stand in quotes themselves, or up to what ends a word of a shell.
-_ASSIGNED = re.compile(
+_ASSIGNED = late.pattern(
     rf"""(?i)(?<![A-Za-z0-9])((?:[A-Za-z0-9]+[_.-])*[A-Za-z0-9]*{_NAME}(?:\\*["'])?\s{{0,8}}(?:[=:]|:=|=>)\s{{0,8}})"""
     r"""(?:(\\*["'])((?:(?!\2)[^\r\n]){1,4096})(\2)|([^\s"'`;,&|<>(){}\[\]\\]{4,4096}))"""
 )
 # What stands where a value is named, and is none: a type, a reference to a variable.
-_NO_VALUE = re.compile(
+_NO_VALUE = late.pattern(
     r"(?i)\$\{?[A-Za-z_].*|null|none|true|false|undefined|string|str|required|optional|\*+|<.*|\.{3}"
 )
 
 # A line that gives a name its value, in quotes or up to a comment.
-_SET = re.compile(
+_SET = late.pattern(
     r"""(?m)^[ \t]*(?:-[ \t]+)?(?:export[ \t]+)?["']?([\w.-]+)["']?[ \t]*[:=][ \t]*"""
     r"""(?:(["'])((?:(?!\2).)+)\2|([^\s"'](?:(?![ \t]#)[^\r\n])*?)[ \t]*(?:#|\r?$))"""
 )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from ...core import names
+from ...core import late, names
 from ...core.effects import Attached
 from ...core.errors import Refused
 from ...core.tuples import NamedTuple
@@ -31,9 +30,9 @@ _NEVER = frozenset({".git", "node_modules"})
 _UNREAD = frozenset({"credentials"})
 # A shorter session id is a word that any file may be named after.
 _ID_CHARACTERS = 8
-_QUOTED = re.compile(rb'"([^"\\]{1,512})"')
-_PARTS = re.compile(r"[A-Za-z0-9_-]+")
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_QUOTED = late.pattern(rb'"([^"\\]{1,512})"')
+_PARTS = late.pattern(r"[A-Za-z0-9_-]+")
+_UUID = late.pattern(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # So many words of files are held against the sessions at once.
 _WORDS = 20_000
 # More files of one folder are counted.

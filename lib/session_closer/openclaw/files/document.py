@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from ...core import late
 from ...core.errors import CorruptStore
 from ...core.tuples import NamedTuple
 from .members import Document, Member, Row
@@ -24,10 +25,10 @@ _CHUNK = 1 << 20
 LARGE = 8 << 20
 # From here on a scan with msgspec is worth its import.
 QUICK = 128 << 10
-_BLANK = re.compile(rb"[ \t\n\r]*")
+_BLANK = late.pattern(rb"[ \t\n\r]*")
 # What stands between two members where a store shows none.
 _GAP = b",\n  "
-_COMMA = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*")
+_COMMA = late.pattern(rb"[ \t\n\r]*,[ \t\n\r]*")
 
 
 def nothing(key: str, values: Any) -> None:

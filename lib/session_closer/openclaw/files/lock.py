@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from ...core import durations
+from ...core import durations, late
 from ...core.errors import Busy
 from ...system import processes
 from ...system.clock import REAL, Clock
@@ -24,7 +23,7 @@ STORE_WAIT = 10.0
 STALE_AFTER = 30.0
 _PAUSE = 0.05
 _WRITTEN_AFTER = 1.0
-_TOKEN = re.compile(r"[0-9a-f]{16}")
+_TOKEN = late.pattern(r"[0-9a-f]{16}")
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import MappingProxyType
 
 from ...artifacts.measuring import Stamp
-from ...core import names
+from ...core import late, names
 from ...core.errors import CloserError
 from ...core.tuples import NamedTuple
 from ...system import files
@@ -24,12 +24,12 @@ SEARCHED_BYTES = 8 << 20
 _VALUE = rb'([^"\\]*(?:\\.[^"\\]*)*)'
 _END_BYTES = 1 << 14
 # No proof, but a look at the last bytes costs nothing: the last row is an object, in one.
-_END = re.compile(rb"[{}][ \t\n\r]*\}[ \t\n\r]*\Z")
-_PARENT = re.compile(rb'"(?:spawnedBy|parentSessionKey)"\s*:\s*"' + _VALUE, re.DOTALL)
-_SESSION_FILE = re.compile(rb'"sessionFile"\s*:\s*"' + _VALUE, re.DOTALL)
+_END = late.pattern(rb"[{}][ \t\n\r]*\}[ \t\n\r]*\Z")
+_PARENT = late.pattern(rb'"(?:spawnedBy|parentSessionKey)"\s*:\s*"' + _VALUE, re.DOTALL)
+_SESSION_FILE = late.pattern(rb'"sessionFile"\s*:\s*"' + _VALUE, re.DOTALL)
 # A name that needs no escape, and is written in one way only.
-_PLAIN = re.compile(rb"[\w.%-]+")
-_SESSION_ID = re.compile(rb'"sessionId"\s*:\s*"' + _VALUE, re.DOTALL)
+_PLAIN = late.pattern(rb"[\w.%-]+")
+_SESSION_ID = late.pattern(rb'"sessionId"\s*:\s*"' + _VALUE, re.DOTALL)
 
 
 class Look(NamedTuple):

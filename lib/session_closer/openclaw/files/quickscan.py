@@ -6,7 +6,6 @@ lone surrogate, 1e400 in a field or, where the walk is needed, a key with an esc
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import repeat
@@ -15,14 +14,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ...core import late
 from .members import Document, Member
 from .values import decoded
 
 Row = TypeVar("Row")
 _HEAD = rb'[ \t\n\r]*"([^"\\]*)"[ \t\n\r]*:[ \t\n\r]*'
-_FIRST = re.compile(_HEAD)
-_NEXT = re.compile(rb"[ \t\n\r]*," + _HEAD)
-_BLANK = re.compile(rb"[ \t\n\r]*")
+_FIRST = late.pattern(_HEAD)
+_NEXT = late.pattern(rb"[ \t\n\r]*," + _HEAD)
+_BLANK = late.pattern(rb"[ \t\n\r]*")
 
 
 class _Key(str):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, NoReturn
 
+from ...core import late
 from ...core.errors import CorruptStore
 
 # Text of the whole file at once would cost more time for its memory than the scan itself.
 _WINDOW = 4 << 20
-COLON = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
-_COLON_IN_TEXT = re.compile(COLON.pattern.decode())
+COLON = late.pattern(rb"[ \t\n\r]*:[ \t\n\r]*")
+_COLON_IN_TEXT = late.pattern(COLON.pattern.decode())
 NUL = "holds NUL bytes"
 _LITERALS = ("true", "false", "null")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import re
 import sys
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from ... import __version__
+from ...core import late
 from ...system import peers
 from ...system.clock import REAL, Clock
 from ...system.files import real
@@ -21,7 +21,7 @@ PROTOCOLS = (3, 4)
 # an admin's rights.
 SCOPES = ("operator.read", "operator.write")
 ADMIN = "operator.admin"
-_DATABASE = re.compile(r"(?P<state>/.*)/agents/[^/]+/agent/openclaw-agent\.sqlite")
+_DATABASE = late.pattern(r"(?P<state>/.*)/agents/[^/]+/agent/openclaw-agent\.sqlite")
 _CONNECT_SECONDS = 10.0
 # Before its hello a peer is a stranger, and gets no more of our memory than a hello needs; a list of all sessions may
 # need much.

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
+from ...core import late
 from ...core.errors import Refused
 from ...journal import history
 from ...journal.record import StoreRecord
@@ -25,7 +25,7 @@ from . import importer
 from .store import SqliteStore
 
 ARCHIVE, RUNS = "session-sqlite-import-archive", "session-sqlite-migration-runs"
-_STAMP = re.compile(r"\.imported-([0-9]{13})(?:\W|$)")
+_STAMP = late.pattern(r"\.imported-([0-9]{13})(?:\W|$)")
 _LIMIT, _MANIFEST_BYTES = 2 << 30, 16 << 20
 
 Content = tuple[int, str]

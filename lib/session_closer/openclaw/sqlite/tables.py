@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ...core import late
 from ...core.tuples import NamedTuple
 from .database import reading
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _SMALL_ROWS = 20_000
 # Of a table with more rows, texts that may hold a key among other things are not taken apart.
 _TEXT_ROWS, _TEXT_CHARACTERS = 2_000, 1 << 20
-_QUOTED = re.compile(r'"([^"\\]{1,512})"')
+_QUOTED = late.pattern(r'"([^"\\]{1,512})"')
 _TEXT_TYPES = frozenset({"TEXT", ""})
 # The session itself: its row, its windows and its transcript, which an undo brings back whole.
 SESSION = frozenset({"session_nodes", "session_entries", "session_windows", "transcript_events"})
