@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import os
@@ -162,7 +163,12 @@ def test_a_stranger_who_takes_no_connection_is_not_waited_for(ground: Make, monk
     def called(port: int) -> bool:
         raise AssertionError(f"port {port} is called")
 
-    with running(STRANGER, work) as (_, port):
+    with running(STRANGER, work) as (_, port), contextlib.ExitStack() as held:
+        # As many as wait there already leave no room for one more.
+        for _ in range(4):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
         at.store.port = port
         configure(at)
         monkeypatch.setattr(find, "_answers", called)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -16,6 +17,9 @@ from ..environment import state_dir_of
 from ..home import Home
 
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+# Nobody listens, or this machine has no such address.
+_NOBODY = {errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH}
+_AT_ONCE_SECONDS = 0.05
 _SECONDS = 1.0
 _HTTP_SECONDS = 2.0
 _ANSWER_BYTES = 4096
@@ -40,6 +44,7 @@ class Found(NamedTuple):
 class _Traces:
     def __init__(self, ports: Iterable[int]) -> None:
         self.ports = set(ports)
+        self.foreign: set[int] = set()
         self.looks: set[int] = set()
         self.ours: dict[int, bool] = {}
         self.inside: set[int] = set()
@@ -61,9 +66,12 @@ def find(home: Home) -> Found:
     traces = _Traces(home.ports)
     _read_locks(home, traces)
     _look_at_processes(home, traces)
-    # Another user's port is not even called: it could let us wait.
-    free = _without_strangers(traces, sorted(traces.ports))
-    open_ports = [port for port in free if _answers(port)]
+    ports = sorted(traces.ports)
+    # The kernel takes 10 ms to say who listens, and no time to say that nobody does.
+    first = {port: _is_open(port) for port in ports}
+    taken = [port for port, is_open in first.items() if is_open is not False]
+    # Another user's port is waited for no longer.
+    open_ports = [port for port in _without_strangers(traces, taken) if first[port] or _answers(port)]
     listeners = processes.listeners() if open_ports or traces.ours else {}
     strangers = _look_at_ports(home, traces, open_ports, listeners)
     if (up := _serving(home, traces, listeners, far=bool(strangers))) is not None:
@@ -74,7 +82,7 @@ def find(home: Home) -> Found:
         port, far = next(iter(strangers.items()), (None, True))
         far = far or len(strangers) > 1 or bool(traces.inside)
         return Found(Life.UNKNOWN, port=port, evidence=tuple(traces.evidence), far=far)
-    closed = ", ".join(str(port) for port in free if port not in open_ports)
+    closed = ", ".join(str(port) for port in ports if port not in traces.foreign and port not in open_ports)
     if closed:
         traces.evidence.append(f"nothing listens at port {closed}")
     return Found(Life.DOWN, evidence=("no lock of a live gateway", "no process", *traces.evidence))
@@ -127,6 +135,7 @@ def _without_strangers(traces: _Traces, ports: list[int]) -> list[int]:
     left = []
     for port in ports:
         if stranger := peers.stranger(port):
+            traces.foreign.add(port)
             traces.leave_out(f"port {port}", stranger)
         else:
             left.append(port)
@@ -220,15 +229,23 @@ def _may_be_passed_on(traces: _Traces, port: int, pids: list[int], others: list[
 
 
 def _answers(port: int) -> bool:
-    for family, address in _LOOPBACK:
-        try:
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.settimeout(_SECONDS)
-                if probe.connect_ex((address, port)) == 0:
-                    return True
-        except OSError:
-            continue
-    return False
+    return any(_called(family, address, port, _SECONDS) == 0 for family, address in _LOOPBACK)
+
+
+def _is_open(port: int) -> bool | None:
+    """Tell whether something listens at a port, None where the kernel does not say so at once."""
+    ends = [_called(family, address, port, _AT_ONCE_SECONDS) for family, address in _LOOPBACK]
+    return True if 0 in ends else None if set(ends) - _NOBODY else False
+
+
+def _called(family: socket.AddressFamily, address: str, port: int, seconds: float) -> int:
+    """Return how a call ended: 0 where somebody takes it, else an errno."""
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.settimeout(seconds)
+            return probe.connect_ex((address, port))
+    except OSError as problem:
+        return problem.errno or errno.EIO
 
 
 def _gateway_behind(port: int) -> str:
