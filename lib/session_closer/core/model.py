@@ -172,11 +172,24 @@ class _Decided(NamedTuple):
     copies: Mapping[tuple[str, str], Exported] = MappingProxyType({})
 
 
+# What a plan has told apart of its rows, and nothing else.
+_OF_ROWS = frozenset({"closing", "others", "by_agent", "deferred"})
+
+
 class Plan(_Decided):
     """Everything that is to be done, decided; `kept` counts the sessions that stay in the stores concerned.
 
     `findings` and `chores` are what a policy found, by agent, `copies` what was exported first, by agent and key.
     """
+
+    if not TYPE_CHECKING:
+
+        def _replace(self, /, **changes):
+            """Return the plan with other fields; what was told apart of its rows holds while they are the same."""
+            made = super()._replace(**changes)
+            if made.rows is self.rows:
+                made.__dict__.update({name: self.__dict__[name] for name in _OF_ROWS & self.__dict__.keys()})
+            return made
 
     @cached_property
     def closing(self) -> tuple[PlannedRow, ...]:

@@ -14,7 +14,7 @@ from .record import HOME, Damaged, Head, Kept, SessionRecord, StoreRecord
 
 _ROUTES = frozenset({"files", "gateway"})
 # Without a sha256: an entry that is not held.
-_SUM_CHARS, _HEX = frozenset({0, 64}), "0123456789abcdef"
+_SUM_CHARS = frozenset({0, 64})
 # A transcript of an id without a dot.
 _USUAL = late.pattern(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}\.jsonl")
 # Hardly any live name holds one of these words.
@@ -123,11 +123,20 @@ def _check_kept(kept: tuple[Kept, ...]) -> None:
 
 def _check_sessions(sessions: Sequence[SessionRecord], beside: str, roots: Container[str]) -> None:
     sums = [session.sha256 for session in sessions]
-    are_sums = _SUM_CHARS.issuperset(map(len, sums)) and not "".join(sums).strip(_HEX)
-    if not are_sums or not _ROUTES.issuperset([session.route for session in sessions]):
+    if not _are_sums(sums) or not _ROUTES.issuperset([session.route for session in sessions]):
         raise Damaged("holds a row that is none")
     for session in sessions:
         _check_session(session, beside, roots)
+
+
+def _are_sums(texts: Sequence[str]) -> bool:
+    """Tell whether these are hashes, or empty."""
+    whole = "".join(texts)
+    try:
+        # Neither blanks nor capitals come out again.
+        return _SUM_CHARS.issuperset(map(len, texts)) and bytes.fromhex(whole).hex() == whole
+    except ValueError:
+        return False
 
 
 def _check_session(session: SessionRecord, beside: str, roots: Container[str]) -> None:

@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from ...artifacts import measuring
 from ...artifacts.measuring import Hash, Stamp, beside
 from ...core import names
@@ -163,7 +165,8 @@ def _all_closed(share: FileShare) -> StoreRecord:
     """Return the record of a store whose sessions were all closed as they were planned."""
     folder, hashes, closed = share.store.folder, share.hashes, str(Status.CLOSED)
     made = [
-        session.but(
+        replace(
+            session,
             status=closed,
             moves=tuple([measuring.archived(folder, move, hashes) for move in session.moves]) if session.moves else (),
         )

@@ -44,7 +44,6 @@ class Found(NamedTuple):
 class _Traces:
     def __init__(self, ports: Iterable[int]) -> None:
         self.ports = set(ports)
-        self.foreign: set[int] = set()
         self.looks: set[int] = set()
         self.ours: dict[int, bool] = {}
         self.inside: set[int] = set()
@@ -66,12 +65,7 @@ def find(home: Home) -> Found:
     traces = _Traces(home.ports)
     _read_locks(home, traces)
     _look_at_processes(home, traces)
-    ports = sorted(traces.ports)
-    # The kernel takes 10 ms to say who listens, and no time to say that nobody does.
-    first = {port: _is_open(port) for port in ports}
-    taken = [port for port, is_open in first.items() if is_open is not False]
-    # Another user's port is waited for no longer.
-    open_ports = [port for port in _without_strangers(traces, taken) if first[port] or _answers(port)]
+    open_ports, closed = _told_apart(traces)
     listeners = processes.listeners() if open_ports or traces.ours else {}
     strangers = _look_at_ports(home, traces, open_ports, listeners)
     if (up := _serving(home, traces, listeners, far=bool(strangers))) is not None:
@@ -82,9 +76,8 @@ def find(home: Home) -> Found:
         port, far = next(iter(strangers.items()), (None, True))
         far = far or len(strangers) > 1 or bool(traces.inside)
         return Found(Life.UNKNOWN, port=port, evidence=tuple(traces.evidence), far=far)
-    closed = ", ".join(str(port) for port in ports if port not in traces.foreign and port not in open_ports)
     if closed:
-        traces.evidence.append(f"nothing listens at port {closed}")
+        traces.evidence.append(f"nothing listens at port {', '.join(map(str, closed))}")
     return Found(Life.DOWN, evidence=("no lock of a live gateway", "no process", *traces.evidence))
 
 
@@ -130,12 +123,22 @@ def _read_locks(home: Home, traces: _Traces) -> None:
                 traces.ports.add(port)
 
 
+def _told_apart(traces: _Traces) -> tuple[list[int], list[int]]:
+    """Return the ports at which something answers, and those at which nothing does; another user's is left out."""
+    ports = sorted(traces.ports)
+    # The kernel takes 10 ms to say who listens, and no time to say that nobody does.
+    first = {port: _is_open(port) for port in ports}
+    # Another user's port is waited for no longer.
+    ours = _without_strangers(traces, [port for port in ports if first[port] is not False])
+    open_ports = [port for port in ours if first[port] or _answers(port)]
+    return open_ports, [port for port in ports if first[port] is False or (port in ours and port not in open_ports)]
+
+
 def _without_strangers(traces: _Traces, ports: list[int]) -> list[int]:
     """Return the ports at which no other user listens."""
     left = []
     for port in ports:
         if stranger := peers.stranger(port):
-            traces.foreign.add(port)
             traces.leave_out(f"port {port}", stranger)
         else:
             left.append(port)
