@@ -110,11 +110,12 @@ def checked(folder: str) -> Manifest:
     Every file that it lists is read, and has the hash in its SHA256SUMS; folder and files are ours or root's alone.
     """
     try:
-        if why := objection(os.stat(folder)):
-            raise _damaged(f"{folder}: {why}")
+        above = os.stat(folder)
         if not any(os.path.lexists(os.path.join(folder, name)) for name in (manifest.SUMS, manifest.MANIFEST)):
             what = f"{folder} has neither {manifest.SUMS} nor {manifest.MANIFEST}, as an exported session has"
             raise Refused(what, "the folder of one session, as export-sessions names it", name="damaged_bundle")
+        if why := objection(above):
+            raise _damaged(f"{folder}: {why}")
         sums = manifest.summed(b"".join(chunks(os.path.join(folder, manifest.SUMS))))
         for name, wanted in sums.items():
             if _hash(os.path.join(folder, name)) != wanted:

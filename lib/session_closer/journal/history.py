@@ -7,7 +7,6 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from ..core import late, names
 from ..core.errors import Refused
@@ -17,9 +16,6 @@ from ..system import flock, trust
 from ..system.files import is_no_file, listed
 from ..system.pieces import piece
 from .written import RECORD, read_record
-
-if TYPE_CHECKING:
-    pass
 
 ROOT = "session-closer"
 # By their paths below a home of files, with one folder a run: what was put away, and what can only be read.

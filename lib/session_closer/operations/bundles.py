@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 import msgspec
 
@@ -116,18 +116,22 @@ def _attempt(making: _Making) -> Exported | None:
     with making.given() as taken:
         redactor = Redactor(taken.secrets) if ask.redact else None
         folder, name = _names(making, redactor)
-        _make_way(making, folder, name, taken)
-        bundle = Bundle(making.context.disk, folder, most=ask.most)
-        try:
-            hashed = _add_redacted(bundle, ask, taken, redactor) if redactor is not None else _add(bundle, ask, taken)
-            done = _finished(making, bundle, taken, redactor)
-            as_compared = _as_it_was(making, bundle, hashed)
-            if not as_compared:
-                return None
-            path = bundle.publish(name) if ask.bundle else bundle.publish_file(_page_name(ask), name)
-            return done._replace(path=path, mark=as_compared)
-        finally:
-            bundle.remove()
+        with _place(making.context.disk, folder):
+            _check_name(os.path.join(folder, name))
+            _check_room(ask, folder, taken)
+            bundle = Bundle(making.context.disk, folder, most=ask.most)
+            try:
+                hashed = (
+                    _add_redacted(bundle, ask, taken, redactor) if redactor is not None else _add(bundle, ask, taken)
+                )
+                done = _finished(making, bundle, taken, redactor)
+                as_compared = _as_it_was(making, bundle, hashed)
+                if not as_compared:
+                    return None
+                path = bundle.publish(name) if ask.bundle else bundle.publish_file(_page_name(ask), name)
+                return done._replace(path=path, mark=as_compared)
+            finally:
+                bundle.remove()
 
 
 def _add(bundle: Bundle, ask: Export, taken: Parts) -> str:
@@ -152,13 +156,6 @@ def _shown(whose: Whose, redactor: Redactor | None) -> Whose:
     return whose._replace(key=redactor.text(whose.key), session_id=redactor.text(own) if own is not None else None)
 
 
-def _make_way(making: _Making, folder: str, name: str, taken: Parts) -> None:
-    """Make the folder; Refused where the name is taken, or the disk has too little room."""
-    _make_folders(making.context.disk, folder)
-    _check_name(os.path.join(folder, name))
-    _check_room(making.ask, folder, taken)
-
-
 def _check_name(path: str) -> None:
     if os.path.lexists(path):
         raise Refused(f"{path} {TAKEN}", "another folder", name="exists")
@@ -173,14 +170,23 @@ def _check_room(ask: Export, folder: str, taken: Parts) -> None:
         raise Refused(what, "free some, or another --output", name="no_room")
 
 
-def _make_folders(disk: Disk, folder: str) -> None:
-    missing = []
+@contextmanager
+def _place(disk: Disk, folder: str) -> Iterator[None]:
+    """Make a folder, and those above it that are missing; one of them in which nothing came to lie is removed again."""
+    missing: list[str] = []
     while not os.path.isdir(folder):
         missing.append(folder)
         folder = os.path.dirname(folder)
-    for each in reversed(missing):
-        disk.make_folder(each)
-        disk.sync_folder(os.path.dirname(each))
+    try:
+        for each in reversed(missing):
+            disk.make_folder(each)
+            disk.sync_folder(os.path.dirname(each))
+        yield
+    finally:
+        with suppress(OSError):
+            for each in missing:
+                if not os.listdir(each):
+                    disk.remove_folder(each)
 
 
 def _wanted(ask: Export, taken: Parts) -> list[Stream]:

@@ -362,3 +362,10 @@ def test_the_folder_around_what_was_exported_is_said_to_be_none_of_it(said: InFi
         told = restore(said.store, str(folder)).data["error"]
         assert told["message"].startswith(f"{folder} has neither SHA256SUMS nor manifest.json")
         assert told["remedy"] == "the folder of one session, as export-sessions names it"
+
+
+def test_a_folder_that_is_no_bundle_is_said_to_be_none_whoever_may_write_to_it(said: InFiles, tmp_path: Path) -> None:
+    place = tmp_path / "open"
+    place.mkdir(mode=0o777)
+    place.chmod(0o777)
+    assert restore(said.store, str(place)).data["error"]["message"].startswith(f"{place} has neither SHA256SUMS")
