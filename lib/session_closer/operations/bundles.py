@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 
 import msgspec
 
@@ -24,7 +24,7 @@ from ..core.export.redaction import Redactor
 from ..core.export.result import Export
 from ..core.tuples import NamedTuple
 from ..ports.context import Context
-from ..system.disk import Disk
+from . import outputs
 
 TRIES = 3
 TAKEN = "is there already: move it away, or name another folder"
@@ -116,7 +116,7 @@ def _attempt(making: _Making) -> Exported | None:
     with making.given() as taken:
         redactor = Redactor(taken.secrets) if ask.redact else None
         folder, name = _names(making, redactor)
-        with _place(making.context.disk, folder):
+        with outputs.made(making.context.disk, folder):
             _check_name(os.path.join(folder, name))
             _check_room(ask, folder, taken)
             bundle = Bundle(making.context.disk, folder, most=ask.most)
@@ -168,25 +168,6 @@ def _check_room(ask: Export, folder: str, taken: Parts) -> None:
     if free < needed:
         what = f"it needs {shown_size(needed)}, and {folder} has {shown_size(free)} free"
         raise Refused(what, "free some, or another --output", name="no_room")
-
-
-@contextmanager
-def _place(disk: Disk, folder: str) -> Iterator[None]:
-    """Make a folder, and those above it that are missing; one of them in which nothing came to lie is removed again."""
-    missing: list[str] = []
-    while not os.path.isdir(folder):
-        missing.append(folder)
-        folder = os.path.dirname(folder)
-    try:
-        for each in reversed(missing):
-            disk.make_folder(each)
-            disk.sync_folder(os.path.dirname(each))
-        yield
-    finally:
-        with suppress(OSError):
-            for each in missing:
-                if not os.listdir(each):
-                    disk.remove_folder(each)
 
 
 def _wanted(ask: Export, taken: Parts) -> list[Stream]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from ..core.errors import Refused
 from ..core.escape import quoted
 from ..system import trust
+from ..system.disk import Disk
 
 
 def own_folder(folder: str, remedy: str) -> str:
@@ -26,3 +29,22 @@ def own_folder(folder: str, remedy: str) -> str:
     if not is_shared and (why := trust.objection(status)):
         raise Refused(f"{quoted(there)}: {why}", remedy, name="output")
     return os.path.realpath(path)
+
+
+@contextmanager
+def made(disk: Disk, folder: str) -> Iterator[None]:
+    """Make a folder, and those above it that are missing; one of them in which nothing came to lie is removed again."""
+    missing: list[str] = []
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    try:
+        for each in reversed(missing):
+            disk.make_folder(each)
+            disk.sync_folder(os.path.dirname(each))
+        yield
+    finally:
+        with suppress(OSError):
+            for each in missing:
+                if not os.listdir(each):
+                    disk.remove_folder(each)

@@ -14,7 +14,7 @@ from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.openclaw.sqlite import importer as importing
 from support.commands import restore, run_json
-from support.gateway import StubGateway
+from support.gateway import StubGateway, StubOpenClaw
 from support.keys import session_id
 from support.restore import (
     ALPHA,
@@ -102,7 +102,7 @@ def test_archived_rows_need_their_gateway(bases: Bases, stub: StubGateway, close
     assert tree(bases.store.state) == before
 
 
-def test_deleted_rows_and_a_running_gateway_are_refused_with_the_commands(bases: Bases) -> None:
+def test_deleted_rows_and_a_running_gateway_are_refused_with_the_commands(bases: Bases, openclaw: StubOpenClaw) -> None:
     run_json(CloseProjectBatch, "--delete", "alpha", "beta", state=bases.store.state)
     before, names = held(bases), tree(bases.store.folder())
     for words in ((), ("--dry-run",)):
@@ -141,6 +141,23 @@ def test_deleted_rows_are_imported_while_the_gateway_is_stopped(down: Down) -> N
     second = restore(down.store, "last")
     assert (second.code, statuses(second)) == (0, dict.fromkeys(DELETED, "already_restored"))
     assert len(down.service.calls()) == 2
+
+
+@pytest.mark.parametrize(
+    ("program", "said"), [("", "there is no openclaw command on PATH"), ("openclaw-of-before", "is no program")]
+)
+def test_without_the_importer_nothing_is_promised_and_nothing_begun(
+    down: Down, monkeypatch: pytest.MonkeyPatch, program: str, said: str
+) -> None:
+    monkeypatch.setenv("PATH", os.defpath)
+    if program:
+        monkeypatch.setenv("SESSION_CLOSER_OPENCLAW", str(down.service.folder / program))
+    before = tree(down.store.state)
+    for words in (["--dry-run"], ["--check"], []):
+        answer = restore(down.store, "last", *words)
+        assert (answer.code, statuses(answer)) == (1, dict.fromkeys(DELETED, "failed")), words
+        assert all(said in row["error"] for row in answer.data["results"])
+        assert tree(down.store.state) == before, words
 
 
 def test_the_importer_leaves_nothing_that_is_not_named(down: Down) -> None:

@@ -104,6 +104,14 @@ def command_words(home: Home, pid: int | None) -> tuple[list[str], str]:
     return [found] if found else [], why
 
 
+def missing(home: Home) -> str:
+    """Return why there is no openclaw to be called, "" where there is one."""
+    words, _ = command_words(home, None)
+    if not words:
+        return "there is no openclaw command on PATH"
+    return "" if shutil.which(words[0]) else f"{words[0]} is no program"
+
+
 def _folders(path: str) -> str:
     """Return a PATH without what depends on the folder where we were called, which may be anybody's."""
     return os.pathsep.join(folder for folder in path.split(os.pathsep) if os.path.isabs(folder))

@@ -73,7 +73,7 @@ class Database(SqliteStore, Store):
         """Return what would become of each of these if it were brought back now."""
         from . import returnable
 
-        return returnable.look(self._here.home, self, chosen)
+        return returnable.coming_back(self._here.home, self, chosen)
 
     def written_back(self, items: Sequence[Item]) -> list[str]:
         """Return the folder that the transcripts of deleted sessions are written to."""

@@ -20,6 +20,7 @@ from ...ports.undo import Item
 from ...system import files
 from ..files import values
 from ..from_bundle import is_held
+from ..gateway.command import missing
 from ..home import Home
 from ..shelf import Shelf
 from ..undo import entry_of, seconds_kept, shelf_of, with_files, with_way_out
@@ -41,6 +42,19 @@ def look(home: Home, store: SqliteStore, chosen: Sequence[Chosen]) -> list[Item]
     seen = Look(store, rows, shelf_of(home, store.agent, chosen), seconds_kept(home, in_files=False))
     items = [_file_back(seen, one) if isinstance(one, ChosenFile) else _session_back(seen, one) for one in chosen]
     return with_way_out(chosen, items)
+
+
+def coming_back(home: Home, store: SqliteStore, chosen: Sequence[Chosen]) -> list[Item]:
+    """Return the same where it is to be done: what was deleted comes back where there is an importer alone."""
+    items = look(home, store, chosen)
+    if not (why := missing(home)):
+        return items
+    why = f"it was deleted, and comes back by OpenClaw's own importer: {why}"
+    return [item.but(status=Status.FAILED, error=why) if _is_imported(item) else item for item in items]
+
+
+def _is_imported(item: Item) -> bool:
+    return item.is_wanted and item.put_away is How.DELETE
 
 
 def _file_back(seen: Look, one: ChosenFile) -> Item:
