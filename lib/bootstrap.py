@@ -233,6 +233,8 @@ def is_importable(name: str, file: str, lowest: "tuple[int, ...]", too_high: "tu
 
 
 if __name__ == "__main__":
+    sys.dont_write_bytecode = True  # until it is known where it may lie
+    sys.path.insert(0, LIB)  # of which Python takes no notice where it is told to be safe
     require_python()
     if len(sys.argv) < 5 or sys.argv[1] != "--with" or sys.argv[3] != "-m":
         import unable

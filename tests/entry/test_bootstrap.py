@@ -476,6 +476,19 @@ class TestTools:
         assert (done.returncode, done.stdout) == (2, "")
         assert "--with LOCKFILE -m MODULE" in done.stderr
 
+    @pytest.mark.parametrize(("pretend", "code"), [((), 2), (("-c", PRETEND_OLD), 69)], ids=["usage", "too old"])
+    def test_nothing_is_left_in_the_tree(self, checkout: Checkout, pretend: tuple[str, ...], code: int) -> None:
+        checkout.keep_its_own_byte_code()
+        before = sorted(checkout.root.rglob("*"))
+        script = checkout.root / "lib/bootstrap.py"
+        done = checkout.run(sys.executable, *pretend, script, "-m", "timeit", PATH=str(checkout.path))
+        assert (done.returncode, done.stdout) == (code, ""), done.stderr
+        assert sorted(checkout.root.rglob("*")) == before
+
+    def test_it_finds_its_own_where_python_looks_at_no_folder_of_the_caller(self, checkout: Checkout) -> None:
+        done = checkout.run(sys.executable, "-P", checkout.root / "lib/bootstrap.py", "-m", "timeit")
+        assert (done.returncode, "--with LOCKFILE -m MODULE" in done.stderr) == (2, True)
+
 
 # A power cut
 

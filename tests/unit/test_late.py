@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import re
 
@@ -29,6 +30,10 @@ def test_it_does_all_that_a_pattern_does_and_is_compiled_once(monkeypatch: pytes
     assert found.sub("-", "xaby") == "x-y"
     assert (found.pattern, found.groups) == ("(?P<id>A+)b", 1)
     assert late.pattern(rb"\d").search(b"a1") is not None
+
+
+def test_a_copy_of_one_finds_the_same() -> None:
+    assert copy.copy(late.pattern("a+")).sub("b", "caat") == "cbt"
 
 
 def test_an_unknown_member_is_an_error() -> None:

@@ -63,6 +63,16 @@ def test_what_it_has_no_field_for_is_refused(words: tuple[object, ...], named: d
         Ours(*words, **named)
 
 
+def test_a_field_without_a_default_stands_ahead_of_those_with_one() -> None:
+    with pytest.raises(TypeError, match="Wrong: a field without a default"):
+
+        class Wrong(Base):
+            """What typing refuses, too."""
+
+            size: int = 1
+            key: str
+
+
 def test_a_field_cannot_be_set_and_nothing_added() -> None:
     with pytest.raises(AttributeError):
         Ours("a").size = 3

@@ -111,7 +111,7 @@ def checked(folder: str) -> Manifest:
     """
     try:
         above = os.stat(folder)
-        if not any(os.path.lexists(os.path.join(folder, name)) for name in (manifest.SUMS, manifest.MANIFEST)):
+        if all(_lacks(folder, name) for name in (manifest.SUMS, manifest.MANIFEST)):
             what = f"{folder} has neither {manifest.SUMS} nor {manifest.MANIFEST}, as an exported session has"
             raise Refused(what, "the folder of one session, as export-sessions names it", name="damaged_bundle")
         if why := objection(above):
@@ -134,6 +134,15 @@ def checked(folder: str) -> Manifest:
     if not found.importable or ENTRY not in listed:
         raise Refused(f"{folder} has no secrets any more, nor all else", "a bundle without --redact", name="no_copy")
     return found
+
+
+def _lacks(folder: str, name: str) -> bool:
+    """Tell whether a folder certainly has no such file."""
+    try:
+        os.lstat(os.path.join(folder, name))
+    except OSError as problem:
+        return isinstance(problem, FileNotFoundError | NotADirectoryError)
+    return False
 
 
 def _hash(path: str) -> str:

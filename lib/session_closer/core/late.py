@@ -13,6 +13,8 @@ class _Late:
         self._text, self._flags = text, flags
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)  # as of one that is copied, and has nothing yet
         found = getattr(re.compile(self._text, self._flags), name)
         # Found here the next time, without a call of Python.
         self.__dict__[name] = found

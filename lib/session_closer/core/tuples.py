@@ -17,8 +17,11 @@ else:
         def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:
             if not bases:
                 return super().__new__(cls, name, bases, body)
-            fields = body["__annotations__"]
-            defaults = [body.pop(field) for field in fields if field in body]
+            fields = tuple(body.get("__annotations__", ()))
+            given = tuple(field for field in fields if field in body)
+            if given != fields[len(fields) - len(given) :]:
+                raise TypeError(f"{name}: a field without a default stands behind one that has one")
+            defaults = [body.pop(field) for field in given]
             made = namedtuple(name, fields, defaults=defaults, module=body["__module__"])
             return type(name, (made, *bases[1:]), {"__slots__": (), **body})
 

@@ -65,10 +65,7 @@ def look(ask: Export, whose: Whose, given: Given) -> None:
     with _told(ask), given() as taken:
         folder, name = parts.path(whose.agent, whose.key, whose.session_id)
         _check_name(os.path.join(ask.folder, folder, name))
-        above = ask.folder
-        while not os.path.isdir(above):
-            above = os.path.dirname(above)
-        _check_room(ask, above, taken)
+        _check_room(ask, outputs.nearest(ask.folder), taken)
         for stream in _wanted(ask, taken):
             next(stream.chunks(), b"")
 
@@ -116,10 +113,13 @@ def _attempt(making: _Making) -> Exported | None:
     with making.given() as taken:
         redactor = Redactor(taken.secrets) if ask.redact else None
         folder, name = _names(making, redactor)
+        _check_name(os.path.join(folder, name))
+        _check_room(ask, outputs.nearest(folder), taken)
         with outputs.made(making.context.disk, folder):
-            _check_name(os.path.join(folder, name))
-            _check_room(ask, folder, taken)
-            bundle = Bundle(making.context.disk, folder, most=ask.most)
+            try:
+                bundle = Bundle(making.context.disk, folder, most=ask.most)
+            except FileNotFoundError:
+                return None  # another run had made this folder, and has removed it
             try:
                 hashed = (
                     _add_redacted(bundle, ask, taken, redactor) if redactor is not None else _add(bundle, ask, taken)

@@ -31,20 +31,44 @@ def own_folder(folder: str, remedy: str) -> str:
     return os.path.realpath(path)
 
 
+def nearest(folder: str) -> str:
+    """Return a folder, or where it is not there yet the next one above it that is."""
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder
+
+
 @contextmanager
 def made(disk: Disk, folder: str) -> Iterator[None]:
-    """Make a folder, and those above it that are missing; one of them in which nothing came to lie is removed again."""
-    missing: list[str] = []
-    while not os.path.isdir(folder):
-        missing.append(folder)
-        folder = os.path.dirname(folder)
+    """Make a folder, and those above it that are missing; those of ours in which nothing came to lie are removed again.
+
+    Another run may make them, or remove its own, at the same time.
+    """
+    ours: list[str] = []
     try:
-        for each in reversed(missing):
-            disk.make_folder(each)
-            disk.sync_folder(os.path.dirname(each))
+        while not os.path.isdir(folder):
+            _make_next(disk, folder, ours)
         yield
     finally:
+        # One that holds anything is not removed.
         with suppress(OSError):
-            for each in missing:
-                if not os.listdir(each):
-                    disk.remove_folder(each)
+            for each in reversed(ours):
+                disk.remove_folder(each)
+
+
+def _make_next(disk: Disk, folder: str, ours: list[str]) -> None:
+    """Make the topmost folder of a path that is missing, and note it."""
+    above = nearest(folder)
+    missing = os.path.join(above, os.path.relpath(folder, above).split(os.sep)[0])
+    try:
+        disk.make_folder(missing)
+    except FileExistsError:
+        if os.path.lexists(missing) and not os.path.isdir(missing):
+            raise
+        return
+    except FileNotFoundError:
+        if os.path.isdir(above):
+            raise
+        return
+    ours.append(missing)
+    disk.sync_folder(above)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.commands import Answer, close, undo
-from support.gateway import StubGateway
+from support.gateway import StubGateway, StubOpenClaw
 from support.keys import LEAD
 from support.schemas import STATE_SCHEMA
 from support.sqlite import Bases, build_sqlite
@@ -122,7 +122,7 @@ def test_a_deletion_names_what_it_takes_along_and_no_undo_brings_back(bases: Bas
     ]
 
 
-def test_an_undo_of_a_deletion_names_what_is_not_back(bases: Bases, stub: StubGateway) -> None:
+def test_an_undo_of_a_deletion_names_what_is_not_back(bases: Bases, stub: StubGateway, openclaw: StubOpenClaw) -> None:
     answer = close(bases, "--delete", "alpha")
     (row,) = undo(bases, answer, "--check").data["results"]
     assert row["status"] == "would_restore"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from support.commands import Answer, close, run_json
-from support.gateway import StubGateway
+from support.gateway import StubGateway, StubOpenClaw
 from support.keys import LEAD
 from support.sqlite import CRON_RUN, Bases, build_sqlite, event
 from support.stores import TOKEN, Store
@@ -71,7 +71,7 @@ def checked(bases: Bases, receipt: str) -> list[tuple[str, str]]:
 
 
 def test_a_run_whose_transcript_stays_with_its_job_can_be_brought_back(
-    bases: Bases, stub: StubGateway, closed_port: int
+    bases: Bases, stub: StubGateway, closed_port: int, openclaw: StubOpenClaw
 ) -> None:
     leaves_no_archive(stub, CRON_RUN)
     closed = delete(bases, CRON_RUN)
@@ -82,7 +82,7 @@ def test_a_run_whose_transcript_stays_with_its_job_can_be_brought_back(
 
 
 def test_a_run_whose_job_was_closed_later_is_brought_back_with_the_jobs_transcript(
-    bases: Bases, stub: StubGateway, closed_port: int
+    bases: Bases, stub: StubGateway, closed_port: int, openclaw: StubOpenClaw
 ) -> None:
     leaves_no_archive(stub, CRON_RUN)
     closed = delete(bases, CRON_RUN)

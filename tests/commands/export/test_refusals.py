@@ -11,6 +11,7 @@ import pytest
 from session_closer.artifacts.bundle import Bundle
 from session_closer.cli.commands.export_sessions import ExportSessions
 from session_closer.system import trust
+from session_closer.system.disk import Disk
 from support.commands import Answer, run, run_json
 from support.said import KEY, InDatabase, InFiles, Said
 from support.stores import Store
@@ -203,6 +204,22 @@ def test_no_bundle_is_larger_than_it_may_be(said: Said, out: Path) -> None:
     largest = max(path.stat().st_size for path in Path(row["path"]).iterdir())
     # What counts is all of it together.
     assert "--max-bytes" in refused(export(said, out / "other", "--max-bytes", f"{largest + 1}B"))
+
+
+def test_a_folder_that_another_run_has_removed_is_made_again(
+    said: Said, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, gone = Bundle.__init__, []
+
+    def begun(self: Bundle, disk: Disk, folder: str, **more: Any) -> None:
+        if not gone:
+            gone.append(folder)
+            os.rmdir(folder)
+        real(self, disk, folder, **more)
+
+    monkeypatch.setattr(Bundle, "__init__", begun)
+    answer = export(said, out)
+    assert (answer.code, len(gone), Path(answer.data["exported"][0]["path"]).is_dir()) == (0, 1, True)
 
 
 def test_what_is_no_size_is_said(said: Said, out: Path) -> None:

@@ -144,7 +144,7 @@ def test_deleted_rows_are_imported_while_the_gateway_is_stopped(down: Down) -> N
 
 
 @pytest.mark.parametrize(
-    ("program", "said"), [("", "there is no openclaw command on PATH"), ("openclaw-of-before", "is no program")]
+    ("program", "said"), [("", "there is no openclaw command on PATH"), ("openclaw-of-before", ", which is no program")]
 )
 def test_without_the_importer_nothing_is_promised_and_nothing_begun(
     down: Down, monkeypatch: pytest.MonkeyPatch, program: str, said: str
@@ -158,6 +158,14 @@ def test_without_the_importer_nothing_is_promised_and_nothing_begun(
         assert (answer.code, statuses(answer)) == (1, dict.fromkeys(DELETED, "failed")), words
         assert all(said in row["error"] for row in answer.data["results"])
         assert tree(down.store.state) == before, words
+
+
+def test_the_importer_is_found_where_a_tilde_leads(down: Down, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.defpath)
+    monkeypatch.setenv("HOME", str(down.service.folder.parent))
+    monkeypatch.setenv("SESSION_CLOSER_OPENCLAW", f"~/{down.service.folder.name}/openclaw")
+    answer = restore(down.store, "last", "--check")
+    assert (answer.code, statuses(answer)) == (0, dict.fromkeys(DELETED, "would_restore"))
 
 
 def test_the_importer_leaves_nothing_that_is_not_named(down: Down) -> None:

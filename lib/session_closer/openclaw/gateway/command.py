@@ -96,7 +96,8 @@ def command_words(home: Home, pid: int | None) -> tuple[list[str], str]:
     """Return how to call openclaw: as told, as the gateway itself runs, or from PATH; and why not as it runs."""
     told = home.environ.get(OVERRIDE, "").strip()
     if told:
-        return [told], ""
+        # What no shell has read, as in a unit of systemd, has its tilde still.
+        return [os.path.expanduser(told)], ""
     words, why = _words_of(pid) if pid is not None else ([], "")
     if words and not why:
         return words, ""
@@ -106,10 +107,18 @@ def command_words(home: Home, pid: int | None) -> tuple[list[str], str]:
 
 def missing(home: Home) -> str:
     """Return why there is no openclaw to be called, "" where there is one."""
+    from plumbum import CommandNotFound, local
+
     words, _ = command_words(home, None)
     if not words:
-        return "there is no openclaw command on PATH"
-    return "" if shutil.which(words[0]) else f"{words[0]} is no program"
+        return f"there is no openclaw command on PATH; {OVERRIDE} names one elsewhere"
+    try:
+        # As it is looked for where it is run.
+        found = local.path(words[0]) if "/" in words[0] else local.which(words[0])
+    except CommandNotFound:
+        found = None
+    is_program = found is not None and os.path.isfile(found) and os.access(found, os.X_OK)
+    return "" if is_program else f"{OVERRIDE} is {words[0]}, which is no program"
 
 
 def _folders(path: str) -> str:
