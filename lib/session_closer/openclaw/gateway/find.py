@@ -238,7 +238,9 @@ def _answers(port: int) -> bool:
 def _is_open(port: int) -> bool | None:
     """Tell whether something listens at a port, None where the kernel does not say so at once."""
     ends = [_called(family, address, port, _AT_ONCE_SECONDS) for family, address in _LOOPBACK]
-    return True if 0 in ends else None if set(ends) - _NOBODY else False
+    if 0 in ends:
+        return True
+    return False if _NOBODY.issuperset(ends) else None
 
 
 def _called(family: socket.AddressFamily, address: str, port: int, seconds: float) -> int:
