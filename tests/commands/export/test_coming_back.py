@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -369,3 +370,21 @@ def test_a_folder_that_is_no_bundle_is_said_to_be_none_whoever_may_write_to_it(s
     place.mkdir(mode=0o777)
     place.chmod(0o777)
     assert restore(said.store, str(place)).data["error"]["message"].startswith(f"{place} has neither SHA256SUMS")
+
+
+def test_of_a_folder_into_which_nobody_may_look_it_is_not_said_what_it_lacks(
+    said: InFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "closed"
+    place.mkdir()
+    real = os.lstat
+
+    def looked(path: Any, **more: Any) -> os.stat_result:
+        if Path(path).parent == place:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, **more)
+
+    monkeypatch.setattr(os, "lstat", looked)
+    message = restore(said.store, str(place)).data["error"]["message"]
+    assert "neither" not in message
+    assert str(place) in message
