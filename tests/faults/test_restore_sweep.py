@@ -30,6 +30,7 @@ from session_closer.openclaw.files.members import Document
 from session_closer.openclaw.home import Home
 from session_closer.openclaw.installation import Installation
 from session_closer.openclaw.sqlite import importer as importing
+from session_closer.openclaw.sqlite import returnable
 from session_closer.operations import restore as restoring
 from session_closer.operations.close import execute
 from session_closer.operations.restore import Ask
@@ -331,6 +332,7 @@ class Rows:
         self.begin = folder / "closed"
         shutil.copytree(self.state, self.begin)
         monkeypatch.setattr(importing, "run_importer", self.importer)
+        monkeypatch.setattr(returnable, "missing", lambda _home: "")
 
     def importer(self, here: Installation, agent: str) -> str:
         """Import; beginning, half of it and its end are steps like those of a disk."""
