@@ -89,11 +89,13 @@ def run_tool(lock: str, module: str) -> None:
 
 def require_python() -> None:
     """Go on in a newer Python from PATH if this one is too old; exit 69 if there is none."""
-    restarted = os.environ.pop(RESTARTED, None)
+    environ = os.environ
+    restarted = environ.pop(RESTARTED, None)
     if sys.version_info < MINIMUM:
         import unable
 
-        unable.go_on_in_a_newer_one(MINIMUM, [] if restarted else NEWER_PYTHONS, RESTARTED)
+        names = [] if restarted else NEWER_PYTHONS
+        unable.go_on_in_a_newer_one(MINIMUM, names, dict(environ, **{RESTARTED: "1"}))
 
 
 def provide(lock: str, packages: "Packages") -> str:

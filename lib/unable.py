@@ -8,17 +8,14 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import TextIO
 
 MISSING_DEPENDENCY = 69
 
 
-def go_on_in_a_newer_one(minimum: "tuple[int, ...]", names: "Iterable[str]", restarted: str) -> None:
-    """Go on in the first Python of these names that is new enough; raises SystemExit where there is none.
-
-    `restarted`: the variable that tells it that it was begun here.
-    """
+def go_on_in_a_newer_one(minimum: "tuple[int, ...]", names: "Iterable[str]", environ: "Mapping[str, str]") -> None:
+    """Go on in the first Python of these names that is new enough; raises SystemExit where there is none."""
     import shutil
     import subprocess
 
@@ -32,7 +29,7 @@ def go_on_in_a_newer_one(minimum: "tuple[int, ...]", names: "Iterable[str]", res
             and os.path.isabs(python)
             and subprocess.call([python, "-c", check], stdin=null, stdout=null, stderr=null) == 0
         ):
-            os.execve(python, [python, *sys.argv], dict(os.environ, **{restarted: "1"}))
+            os.execve(python, [python, *sys.argv], dict(environ))
     raise failure(
         "needs Python {}.{} or newer, this is {}.{}.{}".format(*minimum, *sys.version_info[:3]),
         "put python{}.{} or a later one on PATH".format(*minimum),
