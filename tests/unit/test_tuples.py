@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import pickle
 import typing
-from typing import TYPE_CHECKING
 
 import pytest
-from session_closer.core import tuples
-
-if TYPE_CHECKING:
-    Base = typing.NamedTuple
-else:
-    Base = tuples.NamedTuple
+from session_closer.core.tuples import NamedTuple
 
 
-class Ours(Base):
+class Ours(NamedTuple):
     """A key and what is known of it."""
 
     key: str
@@ -66,7 +60,7 @@ def test_what_it_has_no_field_for_is_refused(words: tuple[object, ...], named: d
 def test_a_field_without_a_default_stands_ahead_of_those_with_one() -> None:
     with pytest.raises(TypeError, match="Wrong: a field without a default"):
 
-        class Wrong(Base):
+        class Wrong(NamedTuple):
             """What typing refuses, too."""
 
             size: int = 1

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 
-from .tuples import NamedTuple
-
 
 class ExitCode(IntEnum):
     """The exit codes of every command: a contract for scripts (docs/commands.md)."""
@@ -23,11 +21,11 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-class Ours(NamedTuple):
+class Ours:
     """One of our commands by its name: where it is, whoever prints it says; `there`: for the same place, too."""
 
-    command: str
-    there: bool = False
+    def __init__(self, command: str, *, there: bool = False) -> None:
+        self.command, self.there = command, there
 
     def __str__(self) -> str:
         return self.command

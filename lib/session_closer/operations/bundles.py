@@ -16,7 +16,7 @@ from ..core.errors import ChangedUnderneath, CloserError, CorruptStore, Refused,
 from ..core.escape import quoted
 from ..core.export import manifest, parts
 from ..core.export.events import Survey, survey
-from ..core.export.exported import Exported, mark
+from ..core.export.exported import Exported
 from ..core.export.head import Heading
 from ..core.export.page import page
 from ..core.export.parts import ENTRY, PAGE, LeftOut, Parts, Stream
@@ -198,7 +198,7 @@ def _hashed(pieces: Iterable[bytes], update: Callable[[bytes], None]) -> Iterato
 def _as_it_was(making: _Making, bundle: Bundle, hashed: str) -> str:
     """Return the mark of the session, "" where it is not what was exported of it: both are read again."""
     with making.given() as now:
-        return mark(now) if _is_same(making, bundle, hashed, now) else ""
+        return parts.mark(now) if _is_same(making, bundle, hashed, now) else ""
 
 
 def _is_same(making: _Making, bundle: Bundle, hashed: str, now: Parts) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..core.errors import CloserError
-from ..core.export.exported import Exported, mark
+from ..core.export.exported import Exported
+from ..core.export.parts import mark
 from ..core.export.result import Export, Unexported
 from ..core.model import Plan, PlannedRow, Snapshot
 from ..core.status import Reason, Status

@@ -121,7 +121,7 @@ def test_a_session_that_is_written_to_all_the_time_came_back(
     assert answer.code == 1
     assert by_status(answer) == {"came_back": OF_SESSION, "archived": ALONE}
     assert answer.data["exported"] == []
-    assert not (out / "default").exists()
+    assert not out.exists()
 
 
 def test_a_file_that_is_written_to_after_its_export_stays(
@@ -208,7 +208,7 @@ def test_where_a_session_is_gone_before_its_copy_is_whole_what_it_left_stays(
     answer = home.run(CleanupSessions, "--export", str(out), "--kind", "spawn_tree")
     assert (answer.code, by_status(answer)) == (3, {"refused": [OPTIONAL["spawn_tree"]]})
     assert home.has(OPTIONAL["spawn_tree"])
-    assert not (out / "default").exists()
+    assert not out.exists()
 
 
 def test_rows_that_go_are_in_the_copy_of_their_session(

@@ -1,11 +1,8 @@
-"""What was exported of one session, and by what it can be told whether it has been written to since (pure)."""
+"""What was exported of one session (pure)."""
 
 from __future__ import annotations
 
-import hashlib
-
 from ...core.tuples import NamedTuple
-from .parts import Parts
 
 
 class Exported(NamedTuple):
@@ -22,9 +19,3 @@ class Exported(NamedTuple):
     sha256: str
     events: int
     mark: str = ""
-
-
-def mark(parts: Parts) -> str:
-    """Return what is the same for as long as nobody writes to a session: of its row, and of the looks of its parts."""
-    found = [(stream.name, stream.size, stream.events, stream.stamp) for stream in parts.streams]
-    return hashlib.sha256(repr((parts.entry, found)).encode()).hexdigest()

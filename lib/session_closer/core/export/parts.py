@@ -86,3 +86,9 @@ def is_text(word: str) -> bool:
 def safe(text: str) -> str:
     """Return text as the name of a file: letters, digits, dots, dashes, no dot or dash at its beginning."""
     return _ODD.sub("-", text).lstrip(".-")[:_LONGEST].rstrip(".-") or "session"
+
+
+def mark(parts: Parts) -> str:
+    """Return what is the same for as long as nobody writes to a session: of its row, and of the looks of its parts."""
+    found = [(stream.name, stream.size, stream.events, stream.stamp) for stream in parts.streams]
+    return hashlib.sha256(repr((parts.entry, found)).encode()).hexdigest()
