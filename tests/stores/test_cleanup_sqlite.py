@@ -16,6 +16,7 @@ from support.cleanup import summary
 from support.commands import Answer, run, run_json
 from support.gateway import StubGateway
 from support.keys import LEAD, RESEARCHER
+from support.restore import ALPHA
 from support.rows import picture
 from support.sqlite import CRON_RUN, Bases, build_sqlite, database
 from support.stores import TOKEN, Store
@@ -111,6 +112,19 @@ def test_archived_sessions_stay_and_the_way_back_is_one_command(bases: Bases) ->
     back = run_json(RestoreSessions, "last", state=bases.store.state)
     assert (back.code, done(back, "restored")) == (0, STALE)
     assert all(bases.rows(key.split(":")[1])[key]["archived_at"] is None for key in STALE)
+
+
+def test_what_is_archived_comes_back_also_where_nothing_imports_what_was_deleted_beside_it(
+    bases: Bases, stub: StubGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aged(bases, ALPHA, 40)
+    closed = clean(bases, "--stale", "project=30d,cron-run=24h", "--agent", "project-lead")
+    assert {row["key"]: row["status"] for row in closed.data["results"]} == {ALPHA: "archived", CRON_RUN: "closed"}
+    monkeypatch.setenv("PATH", os.defpath)
+    back = run_json(RestoreSessions, "last", state=bases.store.state)
+    assert (back.code, back.rows) == (1, [(ALPHA, "restored"), (CRON_RUN, "failed")])
+    assert stub.calls("sessions.delete") != []
+    assert CRON_RUN not in bases.listed()
 
 
 def test_archived_rows_count_for_no_limit(bases: Bases) -> None:

@@ -11,7 +11,7 @@ from session_closer.system.disk import Disk
 
 
 class Busy(Disk):
-    """A disk on which another run does something ahead of the first folder that is made, and sees what is removed."""
+    """A disk on which another run does something ahead of the first folder that is made."""
 
     def __init__(self, other: object = None) -> None:
         super().__init__()

@@ -34,7 +34,7 @@ def restore_store(
     here: Installation, ledger: Ledger, store: SqliteStore, some: Sequence[Chosen], returns: Returns
 ) -> None:
     """Bring an agent's sessions back into its database; what became of each is read from the rows."""
-    items = returnable.coming_back(here.home, store, some)
+    items = returnable.look(here.home, store, some)
     returns.decide(items)
     _unarchive(here, ledger, store, _away(items, How.ARCHIVE), returns)
     deleted = {item.key for item in items if item.put_away is How.DELETE}
@@ -111,7 +111,7 @@ def _import_rows(
     here: Installation, ledger: Ledger, store: SqliteStore, chosen: Sequence[Chosen], returns: Returns
 ) -> None:
     """Import deleted sessions of one agent; what became of each is read from the rows."""
-    items = [item for item in returnable.coming_back(here.home, store, chosen) if item.put_away is How.DELETE]
+    items = [item for item in returnable.look(here.home, store, chosen) if item.put_away is How.DELETE]
     returns.decide(items)
     todo = _away(items, How.DELETE)
     if not todo:
