@@ -1,12 +1,14 @@
-"""Measure closing sessions in SQLite on one gateway, against a bare client and OpenClaw's own command."""
+"""Measure closing sessions in SQLite on one gateway, and bringing them back, against a bare client and OpenClaw."""
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import threading
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from live.install import Unavailable, provide
@@ -21,9 +23,13 @@ MOST, MOST_WAIT = 1.1, 0.25
 # A gateway works on for a while at what it has created or archived, and answers late meanwhile.
 REST_SECONDS, PAUSE_SECONDS, LOOK_SECONDS = 20.0, 5.0, 0.05
 ARCHIVED, BESIDE, DELETED, AT_ONCE = 100, 150, 30, 100
+MANY, PAIRS_OF_MANY = 10_000, 3
 SCOPES = ("operator.read", "operator.write")
 FIFTH = 0.2
-SHOWN = ("bare", "calls", "archive", "delete", "theirs")
+SPANS = {"archive": "calls", "undo": "calls back"}
+AGENT, IMPORT_SECONDS = "project-lead", 1800.0
+Ids = dict[str, str]
+Took = dict[str, float]
 # Notes when each deletion began, and when the last of them ended.
 DELETIONS = """
 import json, time
@@ -39,7 +45,7 @@ def timed(gateway, method, params):
         open({path!r}, "w").write(json.dumps([*moments, time.monotonic()]))
 sessions._call = timed
 """
-# Notes when the first of the calls that archive began, and when the last of them ended.
+# Notes when the first of the calls that archive, or show again, began, and when the last of them ended.
 SPAN = """
 import json, time
 from session_closer.openclaw.gateway import client as sessions
@@ -57,7 +63,10 @@ sessions._call = timed
 
 
 def main() -> int:
-    """Put the table into the page; 0, also where OpenClaw cannot be had, which is said."""
+    """Put the table into the page; 0, also where OpenClaw cannot be had, which is said.
+
+    With ALL set in the environment with many sessions, too.
+    """
     try:
         prepare_commands()
         install = provide(VERSION)
@@ -66,50 +75,132 @@ def main() -> int:
         return 0
     with laboratory(install) as lab:
         lab.start()
-        pairs = _pairs(lab)
+        pairs = _pairs(lab, _few(lab))
         waits = _waits(lab)
         rounds = [_round(lab, number) for number in range(ROUNDS)]
-    middle = {name: statistics.median(took[name] for took in (pairs if name in pairs[0] else rounds)) for name in SHOWN}
-    calls = statistics.median(took["calls"] / took["bare"] for took in pairs)
-    deleted = statistics.median(took["delete"] / took["theirs"] for took in rounds)
-    more = statistics.median(took["archive"] - took["bare"] for took in pairs)
-    off = statistics.median(took["off"] for took in rounds)
+    middle = {name: _middle(took, name) for took in (pairs, rounds) for name in took[0]}
+    more, more_back = (_more(pairs, *names) for names in (("archive", "bare"), ("undo", "bare back")))
     rows = [
-        [f"bare client, `sessions.patchMany` of {ARCHIVED}", f"{middle['bare']:.2f} s", "1"],
-        [f"`close-project-batch` of {ARCHIVED}, first to last call", f"{middle['calls']:.2f} s", f"{calls:.2f}"],
+        *_shown(ARCHIVED, pairs),
         [f"`close-project-batch` of {ARCHIVED}, whole", f"{middle['archive']:.2f} s", f"{more:.2f} s more"],
+        ["its undo, whole", f"{middle['undo']:.2f} s", f"{more_back:.2f} s more"],
         *(
             [f"slowest `sessions.list` of another client, {how}", f"{statistics.median(worst):.2f} s", ""]
             for how, worst in waits.items()
         ),
         [f"`openclaw sessions delete --yes --json` of {DELETED}", f"{middle['theirs']:.1f} s", "1"],
-        [f"`close-project-batch --delete` of {DELETED}", f"{middle['delete']:.1f} s", f"{deleted:.2f}"],
+        [
+            f"`close-project-batch --delete` of {DELETED}",
+            f"{middle['delete']:.1f} s",
+            f"{_ratio(rounds, 'delete', 'theirs'):.2f}",
+        ],
     ]
-    head = ["what", "time", "against the first of its kind"]
-    alone, ours, *_ = (statistics.median(worst) for worst in waits.values())
+    alone, ours, back, *_ = (statistics.median(worst) for worst in waits.values())
     reached = [
-        Goal(f"archive ≤ {MOST} of the same calls by a bare client", calls, MOST),
+        *_goals(ARCHIVED, pairs),
         Goal(f"another client's list waits ≤ {MOST_WAIT} s longer while we archive", ours - alone, MOST_WAIT),
-        Goal("time left of deletions: off by ≤ a fifth, from a quarter to three quarters of the way", off, FIFTH),
+        Goal(f"another client's list waits ≤ {MOST_WAIT} s longer while we undo that", back - alone, MOST_WAIT),
+        Goal(
+            "time left of deletions: off by ≤ a fifth, from a quarter to three quarters of the way",
+            middle["off"],
+            FIFTH,
+        ),
     ]
     said = f"One gateway of {VERSION}, sessions with one message each; medians of {ROUNDS} rounds, or pairs."
+    if os.environ.get("ALL"):
+        with laboratory(install) as lab:
+            many = _pairs(lab, [(_imported(lab, MANY),) * 2] * PAIRS_OF_MANY)
+        rows += _shown(MANY, many)
+        reached += _goals(MANY, many)
+        said += f"\nOf {MANY:,}, which `openclaw doctor --fix` has imported, {PAIRS_OF_MANY} pairs."
+    head = ["what", "time", "against the first of its kind"]
     put("sqlite", f"{said}\n\n{table(head, rows)}\n{goals('sqlite', reached)}")
     return 0
 
 
-def _pairs(lab: Lab) -> list[dict[str, float]]:
-    """Return the seconds of archiving as many sessions by a bare client and by our command, in changing order."""
-    made = {name: [_made(lab, f"{name}-{at}", ARCHIVED) for at in range(ROUNDS)] for name in ("bare", "archive")}
+def _shown(count: int, pairs: Sequence[Took]) -> list[list[str]]:
+    """Return the rows of the calls that put so many away and bring them back, a bare client's first."""
+    names = {"bare": f"bare client, `sessions.patchMany` of {count:,}", "bare back": "the same, out of the archive"}
+    rows = []
+    for bare, ours, what in (("bare", "calls", "`close-project-batch`"), ("bare back", "calls back", "its undo")):
+        said = f"{what}, first to last call" if ours == "calls back" else f"{what} of {count:,}, first to last call"
+        rows.append([names[bare], f"{_middle(pairs, bare):.2f} s", "1"])
+        rows.append([said, f"{_middle(pairs, ours):.2f} s", f"{_ratio(pairs, ours, bare):.2f}"])
+    return rows
+
+
+def _goals(count: int, pairs: Sequence[Took]) -> list[Goal]:
+    return [
+        Goal(f"archive {count:,} ≤ {MOST} of the same calls by a bare client", _ratio(pairs, "calls", "bare"), MOST),
+        Goal(f"undo of {count:,} ≤ {MOST} of the same", _ratio(pairs, "calls back", "bare back"), MOST),
+    ]
+
+
+def _middle(rounds: Sequence[Took], name: str) -> float:
+    return statistics.median(took[name] for took in rounds)
+
+
+def _ratio(rounds: Sequence[Took], name: str, other: str) -> float:
+    return statistics.median(took[name] / took[other] for took in rounds)
+
+
+def _more(rounds: Sequence[Took], name: str, other: str) -> float:
+    return statistics.median(took[name] - took[other] for took in rounds)
+
+
+def _few(lab: Lab) -> list[tuple[Ids, Ids]]:
+    """Return for each pair new sessions for the bare client, and as many for our command."""
+    made = [[_made(lab, f"{name}-{at}", ARCHIVED) for name in ("bare", "archive")] for at in range(ROUNDS)]
+    return [(bare, ours) for bare, ours in made]
+
+
+def _imported(lab: Lab, count: int) -> Ids:
+    """Have OpenClaw import so many sessions of its older versions; return their ids by key, the gateway running."""
+    folder, moment = lab.state / "agents" / AGENT / "sessions", time.time() - 2 * 86_400
+    folder.mkdir(parents=True, mode=0o700)
+    store: dict[str, dict[str, object]] = {}
+    for number in range(count):
+        session_id = str(uuid.uuid4())
+        transcript = folder / f"{session_id}.jsonl"
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(moment))
+        said = {"role": "assistant", "content": [{"type": "text", "text": f"message of {number}"}]}
+        lines: list[dict[str, object]] = [
+            {"type": "session", "version": 3, "id": session_id, "timestamp": stamp, "cwd": str(lab.root)},
+            {"type": "message", "id": "1", "parentId": None, "timestamp": stamp, "message": said},
+        ]
+        transcript.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        transcript.chmod(0o600)
+        entry = {"sessionId": session_id, "updatedAt": int(moment * 1000) - number, "sessionFile": str(transcript)}
+        store[f"agent:{AGENT}:many-{number}"] = entry
+    index = folder / "sessions.json"
+    index.write_text(json.dumps(store))
+    index.chmod(0o600)
+    imported = lab.openclaw("doctor", "--fix", "--non-interactive", seconds=IMPORT_SECONDS)
+    assert imported.returncode == 0, imported.stderr
+    lab.start()
+    with lab.rpc() as rpc:
+        listed = {row["key"] for row in rpc("sessions.list", agentId=AGENT, limit=2 * count)["sessions"]}
+    assert listed >= store.keys(), f"{len(store.keys() - listed)} sessions were not imported"
+    return {key: str(entry["sessionId"]) for key, entry in store.items()}
+
+
+def _pairs(lab: Lab, sessions: Sequence[tuple[Ids, Ids]]) -> list[Took]:
+    """Return the seconds of archiving by a bare client and by our command, and of the way back, in changing order."""
     time.sleep(REST_SECONDS)
     pairs = []
-    for at in range(ROUNDS):
-        took: dict[str, float] = {}
-        ways = {"bare": lambda keys, took=took: _bare(lab, keys, took), "archive": partial(_spanned, lab, took=took)}
-        for name in sorted(ways, reverse=at % 2 == 0):
-            started = time.monotonic()
-            assert ways[name](made[name][at]), f"{name} failed"
-            took.setdefault(name, time.monotonic() - started)
-            time.sleep(PAUSE_SECONDS)
+    for at, (bare, ours) in enumerate(sessions):
+        took: Took = {}
+        steps = [
+            [("bare", partial(_bare, lab, bare)), ("bare back", partial(_bare, lab, bare, archived=False))],
+            [("archive", partial(_closed, lab, ours)), ("undo", partial(_undone, lab))],
+        ]
+        for way in steps if at % 2 else reversed(steps):
+            for name, step in way:
+                started = time.monotonic()
+                spanned = step()
+                took[name] = time.monotonic() - started
+                took[SPANS.get(name, name)] = spanned
+                time.sleep(PAUSE_SECONDS)
         pairs.append(took)
     return pairs
 
@@ -122,8 +213,9 @@ def _waits(lab: Lab) -> dict[str, list[float]]:
     made = {name: [_made(lab, f"{name}-waits-{at}", BESIDE) for at in range(ROUNDS)] for name in ("ours", "bare")}
     ways: dict[str, Callable[[int], object]] = {
         "nothing else done": lambda _: time.sleep(2 * PAUSE_SECONDS),
-        f"beside `close-project-batch` of {BESIDE}": lambda at: _spanned(lab, made["ours"][at], {}),
-        f"beside calls of {AT_ONCE} by a bare client": lambda at: _bare(lab, made["bare"][at], {}),
+        f"beside `close-project-batch` of {BESIDE}": lambda at: _closed(lab, made["ours"][at]),
+        "beside its undo": lambda _: _undone(lab),
+        f"beside calls of {AT_ONCE} by a bare client": lambda at: _bare(lab, made["bare"][at]),
     }
     waits: dict[str, list[float]] = {how: [] for how in ways}
     time.sleep(REST_SECONDS)
@@ -142,7 +234,7 @@ def _watched(lab: Lab, work: Callable[[], object]) -> list[float]:
         with lab.rpc() as rpc:
             while not over.is_set():
                 asked = time.monotonic()
-                rpc("sessions.list", agentId="project-lead", limit=50)
+                rpc("sessions.list", agentId=AGENT, limit=50)
                 took.append(time.monotonic() - asked)
                 time.sleep(LOOK_SECONDS)
 
@@ -156,16 +248,16 @@ def _watched(lab: Lab, work: Callable[[], object]) -> list[float]:
     return took
 
 
-def _made(lab: Lab, name: str, count: int) -> dict[str, str]:
+def _made(lab: Lab, name: str, count: int) -> Ids:
     """Return the session ids of new sessions by key."""
     with lab.rpc() as rpc:
-        return create(rpc, *(f"agent:project-lead:{name}-{index}" for index in range(count)))
+        return create(rpc, *(f"agent:{AGENT}:{name}-{index}" for index in range(count)))
 
 
-def _round(lab: Lab, number: int) -> dict[str, float]:
+def _round(lab: Lab, number: int) -> Took:
     """Return the seconds of deleting in each way; their order changes from round to round."""
-    took: dict[str, float] = {}
-    steps: list[tuple[str, Callable[[dict[str, str]], bool]]] = [
+    took: Took = {}
+    steps: list[tuple[str, Callable[[Ids], bool]]] = [
         ("delete", lambda keys: _deleted(lab, keys, took)),
         ("theirs", lambda keys: lab.openclaw("sessions", "delete", *keys, "--yes", "--json").returncode == 0),
     ]
@@ -179,27 +271,38 @@ def _round(lab: Lab, number: int) -> dict[str, float]:
     return took
 
 
-def _bare(lab: Lab, keys: dict[str, str], took: dict[str, float]) -> bool:
-    """Archive as a client does that knows the session ids, and that nobody meanwhile has a run; with our rights."""
+def _bare(lab: Lab, keys: Ids, *, archived: bool = True) -> float:
+    """Archive, or show again, as a client does that knows the session ids, and that none is in use; with our rights.
+
+    Returns the seconds.
+    """
     targets = [{"key": key, "expectedSessionId": session_id} for key, session_id in keys.items()]
     assert lab.gateway is not None
     with lab.gateway.rpc(SCOPES) as rpc:
         started = time.monotonic()
         for at in range(0, len(targets), AT_ONCE):
-            rpc("sessions.patchMany", targets=targets[at : at + AT_ONCE], patch={"archived": True})
-        took["bare"] = time.monotonic() - started
-    return True
+            rpc("sessions.patchMany", targets=targets[at : at + AT_ONCE], patch={"archived": archived})
+        return time.monotonic() - started
 
 
-def _spanned(lab: Lab, keys: dict[str, str], took: dict[str, float]) -> bool:
-    """Close with our command, and note how long it was from the first call to the last."""
+def _closed(lab: Lab, keys: Ids) -> float:
+    """Close with our command; return how long it was from the first call to the last."""
+    return _spanned(lab, "close-project-batch", "--yes", *keys)
+
+
+def _undone(lab: Lab) -> float:
+    """Bring back what the last run has closed; return the same."""
+    return _spanned(lab, "restore-sessions", "last")
+
+
+def _spanned(lab: Lab, command: str, *words: str) -> float:
     path = lab.root / "span.json"
-    done = run_process("close-project-batch", "--yes", *keys, env=lab.environ(), before=SPAN.format(path=str(path)))
-    took["calls"] = float(json.loads(path.read_text()))
-    return done.code == 0
+    done = run_process(command, *words, env=lab.environ(), before=SPAN.format(path=str(path)))
+    assert done.code == 0, f"{command} ended with {done.code}"
+    return float(json.loads(path.read_text()))
 
 
-def _deleted(lab: Lab, keys: dict[str, str], took: dict[str, float]) -> bool:
+def _deleted(lab: Lab, keys: Ids, took: Took) -> bool:
     """Delete with our command, and note by how much of it the time that it says is left is wrong at worst."""
     path = lab.root / "deletions.json"
     before = DELETIONS.format(path=str(path))

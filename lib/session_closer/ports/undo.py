@@ -229,7 +229,8 @@ class Returns:
     def all_back(self, agent: str, keys: Iterable[str]) -> None:
         """Note of many of one agent that they are back."""
         own = self._awake(agent)
-        own.update({key: own[key].but(status=Status.RESTORED) for key in keys})
+        for key in keys:
+            own[key] = own[key].but(status=Status.RESTORED)
 
     def conflict(self, item: Item, why: str) -> None:
         """Note that something else is in its place."""

@@ -13,6 +13,9 @@ from .disk import ACL, NO_RIGHTS, PRIVATE_FILE, UNKNOWN, Disk
 
 PIECE = 8 << 20
 _MORE = 64 << 10
+# Linux gives the page cache one stretch of memory for each write, as large as the write: small ones were in use a
+# moment ago, the large ones that a virtual machine has to fetch from its host make a write take ten times as long.
+_CACHED = 64 << 10
 _BLOCK = 4096
 _LARGE = 16 << 20
 # The errors which say that there is no file for us: it is gone, or a link, a folder, a socket, or `read` refuses it.
@@ -31,7 +34,7 @@ def put(disk: Disk, path: str, data: bytes | Iterable[bytes], *, like: str | Non
                 view = memoryview(part)
                 if aside and not number and len(view) >= _LARGE:
                     view = view[_past_the_cache(disk, descriptor, view) :]
-                _write(disk, descriptor, view, path)
+                write_all(disk, descriptor, view, path)
             if like is not None:
                 _make_alike(disk, descriptor, path, like)
             disk.sync(descriptor)
@@ -81,9 +84,10 @@ def _acl(file: str | int) -> bytes | None:
         return None
 
 
-def _write(disk: Disk, descriptor: int, view: memoryview, path: str) -> None:
+def write_all(disk: Disk, descriptor: int, view: memoryview, path: str) -> None:
+    """Write all of these bytes where an open file stands."""
     while view:
-        written = disk.write(descriptor, view[:PIECE])
+        written = disk.write(descriptor, view[:_CACHED])
         if written <= 0:
             raise OSError(errno.EIO, "nothing was written", path)
         view = view[written:]

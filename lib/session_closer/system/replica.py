@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from ..core.tuples import NamedTuple
 from .disk import Disk
-from .files import PIECE, is_no_file, put
+from .files import PIECE, is_no_file, put, write_all
 from .flock import folder as held
 from .flock import try_flock
 
@@ -137,9 +137,7 @@ def _copy_file(disk: Disk, source: str, target: str) -> None:
         try:
             if not disk.clone(opened, made):
                 while piece := os.read(opened, PIECE):
-                    view = memoryview(piece)
-                    while view:
-                        view = view[disk.write(made, view) :]
+                    write_all(disk, made, memoryview(piece), target)
             disk.set_mode(made, stat.S_IMODE(found.st_mode))
         finally:
             disk.close(made)
