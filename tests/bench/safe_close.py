@@ -33,6 +33,7 @@ import msgspec  # noqa: E402
 import plumbum.cli  # noqa: E402, F401  # by which all commands have their words
 
 MOST, PIECE, BLOCK, LARGE = 1_000_000, 8 << 20, 4096, 16 << 20
+CACHED = 64 << 10  # what the page cache has memory for at hand, as system/files.py says
 now, stamp = time.time() * 1000, "2016-11-21T00-00-00.000Z"
 rename = ctypes.CDLL(None, use_errno=True).renameat2
 rename.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
@@ -61,10 +62,13 @@ def written(name: str, *parts: bytes, within: int | None = None, aside: bool = F
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=within)
     if aside and len(parts[0]) >= LARGE:
         parts = (past_the_cache(descriptor, memoryview(parts[0])),)
-    with open(descriptor, "wb") as file:
-        file.writelines(parts)
-        file.flush()
+    try:
+        for part in map(memoryview, parts):
+            while part:
+                part = part[os.write(descriptor, part[:CACHED]) :]
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def past_the_cache(descriptor: int, view: memoryview) -> memoryview:

@@ -68,7 +68,7 @@ def main() -> int:
                 statistics.median(one.processor for one in taken) / (job.sessions - KEPT) * 1e6
                 for taken in zip(*((one.close, one.floor, one.safe) for one in rounds), strict=True)
             )
-            what = f"≤ {MOST_MICROSECONDS} µs of processor a session (least {floor:.0f}, least safe {safe:.0f})"
+            what = f"≤ {MOST_MICROSECONDS} µs of processor each (least {floor:.0f}, least safe {safe:.0f})"
             reached.append(Goal(f"close of {name}: {what}", close, MOST_MICROSECONDS))
     head = [
         "store", "close", "the least", "undo", "the least", "undo / close", "by processor time", "of the least",
