@@ -11,8 +11,6 @@ from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
 from session_closer.journal.journal import Journal
 from session_closer.openclaw.gateway import client
 from session_closer.openclaw.sqlite import close as asking
-from session_closer.system.clock import Clock
-from support.clock import HandIn
 from support.commands import close, restore, run_json
 from support.gateway import StubGateway
 from support.keys import LEAD
@@ -125,24 +123,30 @@ def test_nobody_has_weighed_what_comes_back_in_a_database(bases: Bases) -> None:
         assert answer.data["broughtBack"] == {"count": 1, "bytes": None}
 
 
-class Waits(Clock):
-    """A clock by which no wait takes any time, and which keeps how long they would be."""
-
-    def __init__(self) -> None:
-        self.waits: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        """Keep how long that would be."""
-        self.waits.append(seconds)
-
-
-def test_a_gateway_that_takes_many_back_is_given_time_for_others(bases: Bases, hand_in: HandIn) -> None:
-    many = [f"{LEAD}many-{number}" for number in range(30)]
+def archived(bases: Bases, count: int) -> None:
+    many = [f"{LEAD}many-{number}" for number in range(count)]
     for key in many:
         bases.add(key, events=1)
     assert run_json(CloseProjectBatch, "--archive", "--yes", *many, state=bases.store.state).code == 0
-    clock = Waits()
-    hand_in(clock)
+
+
+def test_a_gateway_that_takes_many_back_answers_others_between_two_calls(bases: Bases, stub: StubGateway) -> None:
+    """Whoever has asked it for a list waits until no more come: ours is answered behind theirs."""
+    archived(bases, 30)
+    before = len(stub.methods())
     assert restore(bases, "last").code == 0
-    # 5 ms for each but those of the last call, which is a part of them.
-    assert 0.05 <= sum(clock.waits) < 0.15
+    order = stub.methods()[before:]
+    first, *_, last = (at for at, method in enumerate(order) if method == "sessions.patchMany")
+    calls = order.count("sessions.patchMany")
+    assert calls > 1
+    assert order[first : last + 1] == ["sessions.patchMany", "sessions.list"] * (calls - 1) + ["sessions.patchMany"]
+    asked = [call for call in stub.calls("sessions.list") if call.get("limit") == 1]
+    assert asked == [{"agentId": "project-lead", "limit": 1}] * (calls - 1)
+
+
+@pytest.mark.parametrize("why", ["UNAVAILABLE", "INVALID_REQUEST"])
+def test_a_gateway_that_makes_no_list_brings_all_back(bases: Bases, stub: StubGateway, why: str) -> None:
+    archived(bases, 30)
+    stub.tell(faults=[{"method": "sessions.list", "do": "error", "error": {"code": why, "message": "not now"}}])
+    answer = restore(bases, "last")
+    assert (answer.code, {status for _, status in answer.rows}) == (0, {"restored"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ...core.model import GatewayView
@@ -102,6 +103,18 @@ def archive(gateway: Gateway, targets: Sequence[tuple[str, str]]) -> dict[str, C
 def show(gateway: Gateway, targets: Sequence[tuple[str, str]], *, pinned: bool = False) -> dict[str, CallRefused]:
     """Have the gateway take sessions out of the archive, which had unpinned them; else as `archive`."""
     return _patch(gateway, targets, {"archived": False, **({"pinned": True} if pinned else {})})
+
+
+def give_way(gateway: Gateway, agent: str) -> None:
+    """Let the gateway answer its other clients, between two calls of `show`. Raises LinkLost or LinkRefused.
+
+    It begins a list anew when a session is out of the archive, so whoever asks for one waits until no more come; once
+    it has made ours, it has made theirs. A command takes a second to begin, which leaves it time enough.
+    """
+    if gateway.links and isinstance(gateway.links[0], SocketLink):
+        # Nothing depends on the answer, so none that says no ends the run.
+        with suppress(CallRefused):
+            _call(gateway, "sessions.list", {"agentId": agent, "limit": 1})
 
 
 def _patch(gateway: Gateway, targets: Sequence[tuple[str, str]], patch: dict[str, bool]) -> dict[str, CallRefused]:

@@ -26,9 +26,6 @@ from ..undo import make_folder, recorded
 from . import importer, leftovers, returnable
 from .store import SqliteStore
 
-# For each session: a gateway that un-archives a thousand in a row has no worker left for its other clients.
-_BREATH_SECONDS = 0.005
-
 
 def restore_store(
     here: Installation, ledger: Ledger, store: SqliteStore, some: Sequence[Chosen], returns: Returns
@@ -57,12 +54,12 @@ def _unarchive(here: Installation, ledger: Ledger, store: SqliteStore, todo: Seq
     _begin(ledger, store, _record(store, sessions=tuple(map(recorded, todo))))
     refused: dict[str, CallRefused] = {}
     try:
-        asked = latest = 0
+        asked = 0
         for pinned, targets in _rounds(here.gateway, todo):
-            here.context.clock.sleep(latest * _BREATH_SECONDS)
+            if asked:
+                client.give_way(here.gateway, store.agent)
             here.context.console.watch(asked, len(todo))
-            latest = len(targets)
-            asked += latest
+            asked += len(targets)
             try:
                 refused.update(client.show(here.gateway, targets, pinned=pinned))
             except CallRefused as problem:
