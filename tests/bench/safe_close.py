@@ -63,9 +63,10 @@ def written(name: str, *parts: bytes, within: int | None = None, aside: bool = F
     if aside and len(parts[0]) >= LARGE:
         parts = (past_the_cache(descriptor, memoryview(parts[0])),)
     try:
-        for part in map(memoryview, parts):
-            while part:
-                part = part[os.write(descriptor, part[:CACHED]) :]
+        for view in map(memoryview, parts):
+            at = 0
+            while at < len(view):
+                at += os.write(descriptor, view[at : at + CACHED])
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -101,7 +101,7 @@ def main() -> int:
         Goal(f"another client's list waits ≤ {MOST_WAIT} s longer while we archive", ours - alone, MOST_WAIT),
         Goal(f"another client's list waits ≤ {MOST_WAIT} s longer while we undo that", back - alone, MOST_WAIT),
         Goal(
-            "time left of deletions: off by ≤ a fifth, from a quarter to three quarters of the way",
+            "time left of deletions: off by ≤ a fifth in the middle half",
             middle["off"],
             FIFTH,
         ),
@@ -119,20 +119,31 @@ def main() -> int:
 
 
 def _shown(count: int, pairs: Sequence[Took]) -> list[list[str]]:
-    """Return the rows of the calls that put so many away and bring them back, a bare client's first."""
-    names = {"bare": f"bare client, `sessions.patchMany` of {count:,}", "bare back": "the same, out of the archive"}
-    rows = []
-    for bare, ours, what in (("bare", "calls", "`close-project-batch`"), ("bare back", "calls back", "its undo")):
-        said = f"{what}, first to last call" if ours == "calls back" else f"{what} of {count:,}, first to last call"
-        rows.append([names[bare], f"{_middle(pairs, bare):.2f} s", "1"])
-        rows.append([said, f"{_middle(pairs, ours):.2f} s", f"{_ratio(pairs, ours, bare):.2f}"])
-    return rows
+    """Return the rows of the calls that put so many away and bring them back, a bare client's first of each."""
+    call = "`sessions.patchMany`"
+    return [
+        [f"bare client, {call} of {count:,}", f"{_middle(pairs, 'bare'):.2f} s", "1"],
+        _beside(f"`close-project-batch` of {count:,}, first to last call", pairs, "calls", "bare"),
+        [f"bare client, {call} out of the archive", f"{_middle(pairs, 'bare back'):.2f} s", "1"],
+        _beside("the same with a list between two calls", pairs, "gently back", "bare back"),
+        _beside(f"undo of {count:,}, first to last call", pairs, "calls back", "bare back"),
+    ]
+
+
+def _beside(what: str, pairs: Sequence[Took], name: str, other: str) -> list[str]:
+    return [what, f"{_middle(pairs, name):.2f} s", f"{_ratio(pairs, name, other):.2f}"]
 
 
 def _goals(count: int, pairs: Sequence[Took]) -> list[Goal]:
+    least = _ratio(pairs, "gently back", "bare back")
     return [
-        Goal(f"archive {count:,} ≤ {MOST} of the same calls by a bare client", _ratio(pairs, "calls", "bare"), MOST),
-        Goal(f"undo of {count:,} ≤ {MOST} of the same", _ratio(pairs, "calls back", "bare back"), MOST),
+        Goal(f"archive {count:,}: ≤ {MOST} of the same calls by a bare client", _ratio(pairs, "calls", "bare"), MOST),
+        Goal(
+            f"undo of {count:,}: ≤ {MOST} of the same (the least {least:.2f})",
+            _ratio(pairs, "calls back", "bare back"),
+            MOST,
+        ),
+        Goal(f"undo of {count:,}: ≤ {MOST} of the least", _ratio(pairs, "calls back", "gently back"), MOST),
     ]
 
 
@@ -191,7 +202,12 @@ def _pairs(lab: Lab, sessions: Sequence[tuple[Ids, Ids]]) -> list[Took]:
     for at, (bare, ours) in enumerate(sessions):
         took: Took = {}
         steps = [
-            [("bare", partial(_bare, lab, bare)), ("bare back", partial(_bare, lab, bare, archived=False))],
+            [
+                ("bare", partial(_bare, lab, bare)),
+                ("bare back", partial(_bare, lab, bare, archived=False)),
+                ("bare again", partial(_bare, lab, bare)),
+                ("gently back", partial(_bare, lab, bare, archived=False, gently=True)),
+            ],
             [("archive", partial(_closed, lab, ours)), ("undo", partial(_undone, lab))],
         ]
         for way in steps if at % 2 else reversed(steps):
@@ -271,9 +287,10 @@ def _round(lab: Lab, number: int) -> Took:
     return took
 
 
-def _bare(lab: Lab, keys: Ids, *, archived: bool = True) -> float:
+def _bare(lab: Lab, keys: Ids, *, archived: bool = True, gently: bool = False) -> float:
     """Archive, or show again, as a client does that knows the session ids, and that none is in use; with our rights.
 
+    `gently`: it asks for a list between two calls, as others wait for theirs until no more sessions are shown again.
     Returns the seconds.
     """
     targets = [{"key": key, "expectedSessionId": session_id} for key, session_id in keys.items()]
@@ -281,6 +298,8 @@ def _bare(lab: Lab, keys: Ids, *, archived: bool = True) -> float:
     with lab.gateway.rpc(SCOPES) as rpc:
         started = time.monotonic()
         for at in range(0, len(targets), AT_ONCE):
+            if at and gently:
+                rpc("sessions.list", agentId=AGENT, limit=1)
             rpc("sessions.patchMany", targets=targets[at : at + AT_ONCE], patch={"archived": archived})
         return time.monotonic() - started
 

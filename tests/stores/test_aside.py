@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from session_closer.system import files
+from session_closer.system import files, replica
 from session_closer.system.disk import Disk
 
 BLOCK = files._BLOCK
@@ -113,3 +113,20 @@ def test_what_is_read_again_soon_stays_in_the_cache(tmp_path: Path) -> None:
     disk = Watching()
     files.put(disk, str(tmp_path / "store"), os.urandom(PIECE))
     assert not any(disk.direct)
+
+
+@pytest.mark.parametrize("way", ["put", "put in parts", "copy"])
+def test_what_the_cache_is_to_take_is_written_in_small_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A virtual machine has to fetch the memory for a large one from its host."""
+    data, disk, target = os.urandom((320 << 10) + 7), Watching(), tmp_path / "target"
+    monkeypatch.setattr(Watching, "clone", lambda *_: False)
+    monkeypatch.setattr(files, "PIECE", 8 << 20)
+    if way == "copy":
+        (tmp_path / "source").write_bytes(data)
+        replica.copy(disk, str(tmp_path / "source"), str(target))
+    else:
+        files.put(disk, str(target), [data[:7], data[7:]] if way == "put in parts" else data)
+    assert target.read_bytes() == data
+    assert max(disk.sizes) <= 64 << 10

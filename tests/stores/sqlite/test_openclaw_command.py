@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
+from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.operations import by_store
 from support.cleanup import summary
-from support.commands import run_json
+from support.commands import restore, run_json
 from support.gateway import StubGateway
 from support.keys import LEAD
 from support.programs import TESTS
@@ -98,3 +99,17 @@ def test_without_a_token_what_runs_counts_for_no_limit_of_a_cleanup(
     assert (answer.code, summary(answer)["spared"]) == (0, {"pinned": 1, "running": 1})
     assert LEAD + "alpha" not in {row["key"] for row in answer.data["results"]}
     assert {row["status"] for row in answer.data["results"]} == {"archived"}
+
+
+def test_without_a_token_many_come_back_with_the_fewest_calls(bases: Bases, openclaw: Path) -> None:
+    """A command takes a second to begin, in which the gateway answers others."""
+    many = [f"{LEAD}many-{number}" for number in range(101)]
+    for key in many:
+        bases.add(key, events=1)
+    assert run_json(CloseProjectBatch, "--yes", *many, state=bases.store.state).code == 0
+    before = len(openclaw.read_text().splitlines())
+    answer = restore(bases, "last")
+    assert (answer.code, [status for _, status in answer.rows]) == (0, ["restored"] * 101)
+    methods = [json.loads(line)[0][2] for line in openclaw.read_text().splitlines()[before:]]
+    first = methods.index("sessions.patchMany")
+    assert methods[first : first + 2] == ["sessions.patchMany", "sessions.patchMany"]

@@ -86,13 +86,9 @@ def _was_used(row: PlannedRow, now: Row, before: SessionRecord) -> bool:
 def _take_back(share: Share, store: SqliteStore, gateway: Gateway, rows: Sequence[PlannedRow]) -> None:
     if not rows:
         return
-    asked = 0
     for pinned in (False, True):
         again_shown = [row for row in rows if row.session is not None and row.session.pinned is pinned]
         for some in sessions.rounds(gateway, [(row.key, _session_id(row)) for row in again_shown]):
-            if asked:
-                sessions.give_way(gateway, store.agent)
-            asked += len(some)
             with contextlib.suppress(CallRefused):  # the rows tell
                 sessions.show(gateway, some, pinned=pinned)
     now = store.rows([row.key for row in rows])
