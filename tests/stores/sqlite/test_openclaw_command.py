@@ -109,7 +109,7 @@ def test_without_a_token_many_come_back_with_the_fewest_calls(bases: Bases, open
     assert run_json(CloseProjectBatch, "--yes", *many, state=bases.store.state).code == 0
     before = len(openclaw.read_text().splitlines())
     answer = restore(bases, "last")
-    assert (answer.code, [status for _, status in answer.rows]) == (0, ["restored"] * 101)
+    assert (answer.code, answer.data["broughtBack"]["count"]) == (0, 101)
     methods = [json.loads(line)[0][2] for line in openclaw.read_text().splitlines()[before:]]
     first = methods.index("sessions.patchMany")
     assert methods[first : first + 2] == ["sessions.patchMany", "sessions.patchMany"]
