@@ -36,8 +36,11 @@ def test_an_index_that_is_gone_is_said_with_what_brings_it_back(
     store.index().unlink()
     said = [line for line in run_json(command, *words, state=store.state).data["warnings"] if "is gone" in line]
     assert len(said) == 1
-    assert said[0].startswith(f"{store.index()} is gone; what its last backup has comes back with: ")
-    assert shlex.split(said[0])[-1] == str(backup)
+    head, _, command_line = said[0].partition("comes back with: ")
+    assert head == f"{store.index()} is gone; what its last backup has "
+    called, *rest = shlex.split(command_line)
+    assert Path(called).name == "restore-sessions"
+    assert rest == ["--state-dir", str(store.state), str(backup)]
     assert run_json(RestoreSessions, str(backup), state=store.state).data["error"] is None
     assert set(store.listed()) == was
     assert not any("is gone" in line for line in run_json(command, *words, state=store.state).data["warnings"])

@@ -21,6 +21,7 @@ from .files.members import Document
 from .files.store import parse, read_index
 from .home import Home
 from .shelf import Shelf, put_away_after
+from .undo import silent
 
 
 def from_backup(home: Home, path: str) -> Source:
@@ -54,7 +55,7 @@ def from_backup(home: Home, path: str) -> Source:
     for agent in gone or theirs[:1]:
         folder = home.folder(agent)
         shelf = put_away_after(home, agent, real, sequence)
-        sessions = tuple(_left_over(before, key, before.members[key].row, shelf) for key in gone.get(agent, ()))
+        sessions = tuple(_left_over(home, agent, before, key, shelf) for key in gone.get(agent, ()))
         stores_of_it.append(StoreRecord(agent, "files", index, {SESSIONS: folder}, name, len(raw), hashed, sessions))
     return Source(tuple(stores_of_it), Origin.BACKUP, sequence=sequence)
 
@@ -69,8 +70,8 @@ def _maker(home: Home, index: str, name: str) -> int:
     return sys.maxsize
 
 
-def _left_over(before: Document[Session], key: str, session: Session, shelf: Shelf) -> SessionRecord:
-    entry = before.member_bytes(key)
+def _left_over(home: Home, agent: str, before: Document[Session], key: str, shelf: Shelf) -> SessionRecord:
+    session, entry = before.members[key].row, before.member_bytes(key)
     named = names.parted(session.session_file or "")[1]
     ids = {session.session_id or "", named.removesuffix(".jsonl")} if session.id_usable else set()
     theirs = {name for one in ids for name in shelf.owned.get(one, ())} | ({named} & shelf.latest.keys())
@@ -84,4 +85,5 @@ def _left_over(before: Document[Session], key: str, session: Session, shelf: She
         hashlib.sha256(entry).hexdigest(),
         status="closed",
         moves=moves,
+        effects=() if moves else silent(home, agent, [f"{one}.jsonl" for one in ids if one] + [named]),
     )

@@ -25,11 +25,10 @@ from .files import values
 from .files.store import parse, read_index
 from .found import FOUND, Find
 from .home import Home
-from .undo import entry_of
+from .undo import entry_of, silent
 
 PREFIX = f"{FOUND}:"
 _RESTORE = Ours("restore-sessions", there=True)
-SILENT = "there is none of it, in an archive or where it was: it may never have had one"
 GONE = "label, model, pin and what else was set for it: only its transcript was written down"
 
 
@@ -124,7 +123,10 @@ def _session(where: Home, find: Find, key: str, clock: Clock) -> tuple[SessionRe
     _check_transcripts(where, find)
     value = None if find.backup is None else _value_in(find.backup, shown.agent, str(shown.key))
     if value is not None:
-        found_so = _placed(where, find, key, value, find.moves).but(effects=_silent(where, find, value))
+        named = json.loads(value).get("sessionFile")
+        lives = (f"{shown.session_id}.jsonl", names.parted(named)[1] if isinstance(named, str) else "")
+        effects = () if find.moves else silent(where, shown.agent, lives)
+        found_so = _placed(where, find, key, value, find.moves).but(effects=effects)
         return found_so, [f"what was set for it is what {find.backup} has"]
     now = int(clock.seconds() * 1000)
     # Without a beginning OpenClaw takes the transcript's, and resets an old session with the next message to it.
@@ -135,16 +137,6 @@ def _session(where: Home, find: Find, key: str, clock: Clock) -> tuple[SessionRe
     # Whoever deleted it took them along.
     gone = Effect("settings", "", "", 1, REMOVED, NONE, GONE)
     return _placed(where, find, key, json.dumps(made), find.moves).but(effects=(gone,)), []
-
-
-def _silent(where: Home, find: Find, value: str) -> tuple[Effect, ...]:
-    """Return what is missing of a session that has its row and no transcript, in an archive or where it was."""
-    named = json.loads(value).get("sessionFile")
-    lives = {f"{find.shown.session_id}.jsonl", names.parted(named)[1] if isinstance(named, str) else ""} - {""}
-    folders = (where.folder(find.shown.agent), where.beside(find.shown.agent))
-    if find.moves or any(files.exists(os.path.join(at, live)) for at in folders if at for live in lives):
-        return ()
-    return (Effect("transcript", "", "", 1, REMOVED, NONE, SILENT),)
 
 
 def _placed(where: Home, find: Find, key: str, value: str, moves: tuple[Move, ...]) -> SessionRecord:

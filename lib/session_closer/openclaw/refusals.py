@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..core.actions import How
 from ..core.errors import CloserError, GatewayNeeded, Refused
 from ..core.status import Life, Route
-from ..system import flock
+from ..system import files, flock
 from . import migration
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ def _of_receivers(here: Installation, items: Sequence[Item]) -> CloserError | No
     """Return why the stores that are to take them back may not be changed."""
     for agent in {item.agent for item in items}:
         store = here.stores[agent]
-        if (unlockable := flock.unlockable(store.place)) is not None:
+        # One that is not there yet is made where the next one above it is.
+        if (unlockable := flock.unlockable(files.nearest(store.place))) is not None:
             return unlockable
         if store.traits.loose_files and (unmigrated := migration.owed(here, store)) is not None:
             return unmigrated

@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 from ..artifacts import measuring
 from ..core import durations, escape, names
-from ..core.actions import How
+from ..core.actions import NONE, REMOVED, How
 from ..core.claims import Claims
 from ..core.durable import Move
+from ..core.effects import Effect
 from ..core.errors import Refused
 from ..core.status import Status
 from ..journal import history
@@ -26,6 +27,7 @@ from .files import values
 from .home import Home
 from .shelf import Shelf, put_away_since
 
+_SILENT = "there is none of it, in an archive or where it was: it may never have had one"
 # OpenClaw's own default for archived transcripts of a file store; those of a database it keeps.
 _KEPT_SECONDS = 30 * durations.SECONDS["d"]
 
@@ -38,15 +40,25 @@ def shelf_of(home: Home, agent: str, chosen: Sequence[Chosen]) -> Callable[[], S
 
 
 def with_way_out(chosen: Sequence[Chosen], items: list[Item]) -> list[Item]:
-    """Return items of what was found with a way on where something else is in its place."""
-    if chosen[0].source.origin is not Origin.FOUND:
+    """Return items that no receipt tells of with what they lack, and the way on where something is in their place."""
+    origin = chosen[0].source.origin
+    if origin not in (Origin.FOUND, Origin.BACKUP):
         return items
     hint, told = "--as KEY brings it back beside it, under another key", []
     for item in items:
         why = {one.kind: one.note for one in item.effects if one.kind in ("settings", "transcript")}
-        found = item.but(left_out={**item.left_out, **why})
-        told.append(found.but(error=f"{item.error}; {hint}") if item.status is Status.CONFLICT else found)
+        found = item.but(left_out={**item.left_out, **why}) if why else item
+        is_in_the_way = origin is Origin.FOUND and item.status is Status.CONFLICT
+        told.append(found.but(error=f"{item.error}; {hint}") if is_in_the_way else found)
     return told
+
+
+def silent(home: Home, agent: str, lives: Collection[str]) -> tuple[Effect, ...]:
+    """Return what is missing of a session without an archive whose transcript, by these names, is not there either."""
+    folders = filter(None, (home.folder(agent), home.beside(agent)))
+    if any(files.exists(os.path.join(at, live)) for at in folders for live in lives if live):
+        return ()
+    return (Effect("transcript", "", "", 1, REMOVED, NONE, _SILENT),)
 
 
 def with_files(

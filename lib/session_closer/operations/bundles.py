@@ -24,6 +24,7 @@ from ..core.export.redaction import Redactor
 from ..core.export.result import Export
 from ..core.tuples import NamedTuple
 from ..ports.context import Context
+from ..system.files import nearest
 from . import outputs
 
 TRIES = 3
@@ -65,7 +66,7 @@ def look(ask: Export, whose: Whose, given: Given) -> None:
     with _told(ask), given() as taken:
         folder, name = parts.path(whose.agent, whose.key, whose.session_id)
         _check_name(os.path.join(ask.folder, folder, name))
-        _check_room(ask, outputs.nearest(ask.folder), taken)
+        _check_room(ask, nearest(ask.folder), taken)
         for stream in _wanted(ask, taken):
             next(stream.chunks(), b"")
 
@@ -114,7 +115,7 @@ def _attempt(making: _Making) -> Exported | None:
         redactor = Redactor(taken.secrets) if ask.redact else None
         folder, name = _names(making, redactor)
         _check_name(os.path.join(folder, name))
-        _check_room(ask, outputs.nearest(folder), taken)
+        _check_room(ask, nearest(folder), taken)
         with outputs.made(making.context.disk, folder):
             try:
                 bundle = Bundle(making.context.disk, folder, most=ask.most)

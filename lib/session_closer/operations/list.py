@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from ..ports.runtime import Part, Place, Runtime
 
 
-def look(where: Place, wanted: Wanted, clock: Clock = REAL) -> Listing:
-    """Return the sessions that are wanted; CloserError where there is no list."""
+def look(where: Place, wanted: Wanted, clock: Clock = REAL, *, undo: str = "restore-sessions") -> Listing:
+    """Return the sessions that are wanted; CloserError where there is no list. `undo` is the command that restores."""
     runtimes.check_place(where, [] if wanted.agent is None else [wanted.agent])
-    runtime = runtimes.opened(where, Context(Options(dry_run=True), clock=clock))
+    runtime = runtimes.opened(where, Context(Options(dry_run=True, undo=undo), clock=clock))
     now = clock.seconds()
     try:
         runtime.context.console.warn(*runtime.exposure())

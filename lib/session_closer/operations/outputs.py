@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 from ..core.errors import Refused
 from ..core.escape import quoted
-from ..system import trust
+from ..system import files, trust
 from ..system.disk import Disk
 
 
@@ -29,13 +29,6 @@ def own_folder(folder: str, remedy: str) -> str:
     if not is_shared and (why := trust.objection(status)):
         raise Refused(f"{quoted(there)}: {why}", remedy, name="output")
     return os.path.realpath(path)
-
-
-def nearest(folder: str) -> str:
-    """Return a folder, or where it is not there yet the next one above it that is."""
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    return folder
 
 
 @contextmanager
@@ -58,7 +51,7 @@ def made(disk: Disk, folder: str) -> Iterator[None]:
 
 def _make_next(disk: Disk, folder: str, ours: list[str]) -> None:
     """Make the topmost folder of a path that is missing, and note it."""
-    above = nearest(folder)
+    above = files.nearest(folder)
     missing = os.path.join(above, os.path.relpath(folder, above).split(os.sep)[0])
     try:
         disk.make_folder(missing)

@@ -164,6 +164,8 @@ def _perform(
     work = Returning(request, lots, returns, missing, transaction)
     error = None if ask.check else _refusal(request, ask, todo)
     if error is None and not dry_run and todo:
+        for agent in sorted({item.agent for item in todo}):
+            runtime.stores[agent].make_place()
         return apply.perform(request, transaction, work)
     if error is None and not dry_run:
         runtime.switch_on(returns)

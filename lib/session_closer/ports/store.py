@@ -170,6 +170,10 @@ class Store(Readable, Protocol):
         """Return the record with what its gateway has written back, or away, at its restart; raise CloserError."""
         return record
 
+    def make_place(self) -> None:
+        """Make the folder that takes sessions back, where there is none, so that it can be held; needs no hold."""
+        return
+
     def begins_anew(self, chosen: Sequence[Chosen]) -> str:  # noqa: ARG002
         """Return what is to be said where bringing these back begins the index anew, else ""; needs no hold."""
         return ""

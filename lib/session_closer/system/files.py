@@ -226,6 +226,13 @@ def is_file(path: str) -> bool:
     return found is not None and stat.S_ISREG(found.st_mode)
 
 
+def nearest(folder: str) -> str:
+    """Return a folder, or where it is not there yet the next one above it that is."""
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder
+
+
 def listed(path: str) -> list[str]:
     """Return the names in a folder, none where there is no folder."""
     try:

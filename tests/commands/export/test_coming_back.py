@@ -113,6 +113,25 @@ def test_it_comes_back_on_another_machine(said: InFiles, out: Path, tmp_path: Pa
     assert other.entries()[KEY] == {**json.loads(said.entry), "sessionFile": str(path)}
 
 
+@pytest.mark.parametrize("there", ["", "agents", "agents/project-lead"])
+def test_it_comes_back_where_its_agent_has_no_folder_yet(
+    said: InFiles, out: Path, tmp_path: Path, closed_port: int, there: str
+) -> None:
+    folder, other = closed(said, out), Store(tmp_path / "other", closed_port)
+    (other.state / there).mkdir(parents=True, exist_ok=True)
+    made = tree(other.state)
+    for word in ("--check", "--dry-run"):
+        ahead = restore(other, str(folder), word)
+        assert (ahead.code, statuses(ahead)) == (0, {KEY: "would_restore"}), ahead
+        assert tree(other.state) == made
+    answer = restore(other, str(folder))
+    assert (answer.code, statuses(answer)) == (0, {KEY: "restored"}), answer
+    assert list(other.listed()) == [KEY]
+    assert (other.folder() / f"{said.own}.jsonl").read_bytes() == said.transcript
+    assert statuses(restore(other, Path(answer.data["receipt"]).stem)) == {KEY: "closed"}
+    assert list(other.listed()) == []
+
+
 def test_it_is_there_already(said: InFiles, out: Path) -> None:
     [row] = run_json(ExportSessions, KEY, "--output", str(out), state=said.store.state).data["exported"]
     before = tree(said.store.state / "agents")

@@ -51,9 +51,18 @@ def test_a_backup_whose_archives_are_gone_fails_or_comes_back_without_them(store
     backup = leave_over(store, "topics")
     for path in store.folder().glob("*topic-42.jsonl.deleted.*"):
         path.unlink()
-    answer = restore(store, str(backup))
+    ahead, answer = restore(store, str(backup), "--check"), restore(store, str(backup))
     assert answer.rows == [(TOPICS, "restored")]
+    for said in (ahead, answer):
+        [lacks] = said.data["results"][0]["notRestored"]
+        assert (lacks["kind"], "there is none of it" in lacks["why"]) == ("transcript", True)
     assert store.entries()[TOPICS] == was
+
+
+def test_a_backup_whose_archives_are_there_lacks_nothing(store: Store) -> None:
+    answer = restore(store, str(leave_over(store, "topics")))
+    assert answer.rows == [(TOPICS, "restored")]
+    assert "notRestored" not in answer.data["results"][0]
 
 
 @pytest.mark.parametrize("kind", ["receipt", "index", "elsewhere", "foreign", "missing", "torn", "link"])

@@ -91,7 +91,7 @@ class ListSessions(Paged, Reader):
             Sort(self.sort),
             self.reverse,
         )
-        return self._show(look(self.place_of(self.store), wanted, self.clock))
+        return self._show(look(self.place_of(self.store), wanted, self.clock, undo=self.here("restore-sessions")))
 
     def _most(self) -> int | None:
         """Return how many are shown at most: of a page all, where nobody says otherwise."""

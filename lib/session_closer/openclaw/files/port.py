@@ -131,6 +131,12 @@ class Files(FileStore, Store):
         _, items, self._before = returnable.look(self._here.home, self, chosen, is_last=self._here.options.dry_run)
         return items
 
+    def make_place(self) -> None:
+        """Make the folder of the index, which an agent may have lost, or never had where an export comes back."""
+        from ..undo import make_folder
+
+        make_folder(self._here.disk, self.place)
+
     def begins_anew(self, chosen: Sequence[Chosen]) -> str:
         """Return what is to be said where bringing these back begins the index anew, else ""."""
         from . import index, returnable
