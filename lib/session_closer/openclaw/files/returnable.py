@@ -11,6 +11,7 @@ from ...artifacts import measuring
 from ...core import names
 from ...core.claims import Claims
 from ...core.durable import Move
+from ...core.effects import Lost
 from ...core.errors import CloserError
 from ...core.model import Session
 from ...core.status import Status
@@ -204,11 +205,30 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
     found = with_files(
         seen.store.folder, entered, moves, has=seen.has, kept=seen.kept, claims=seen.claims, is_kept=held
     )
+    found = _closed_again(seen, session, found)
     # Where it was written back by hand, or by a gateway, its files may still be put away.
     if there and not (found.is_wanted and found.moves):
         return item.but(status=Status.ALREADY_RESTORED)
     is_so = found.is_wanted and not there and found.moves == session.moves
     return found.but(as_recorded=True) if is_so else found
+
+
+def _closed_again(seen: Look, session: SessionRecord, item: Item) -> Item:
+    """Return an item with what is to be known where a later run has closed the same session once more."""
+    known = {move.target for move in session.moves}
+    if item.status is Status.FAILED:
+        gone = [move.source for move in session.moves if not seen.has(move.target)]
+    else:
+        gone = [move.source for move in item.moves if move.target not in known]
+    later = next((one for source in gone if (one := seen.shelf().runs.get(source)) is not None), None)
+    if later is None or later.key != session.key:
+        return item
+    if item.status is Status.FAILED:
+        return item.but(error=f"{item.error}; run {later.run} has closed it again since, and brings it back")
+    if later.sha256 == session.sha256:
+        return item
+    why = f"run {later.run} has closed it again since, with other settings"
+    return item.but(left=(*item.left, Lost("settings", 1, why)))
 
 
 def _usual(seen: Look, one: ChosenSession) -> Item | None:
