@@ -199,9 +199,10 @@ def _counts(last: RunRecord) -> str:
     done = f"{status['restored']} restored" if restores else f"{closed} closed"
     files_of_none = sum(len(store.orphans) for store in last.stores)
     more = f", {files_of_none} files" if files_of_none else ""
+    again = f", {status['came_back']} in use again" if status["came_back"] else ""
     lost = sum(row.error == _ENDED for row in last.results)
     own = f", {lost} that waited for the end of a turn not closed" if lost else ""
-    return f"{done}{more}, {status['dropped']} left as they were{own}"
+    return f"{done}{more}, {status['dropped']} left as they were{again}{own}"
 
 
 def _not_deferred_any_more(root: str, run_id: str, row: Ended) -> Ended:

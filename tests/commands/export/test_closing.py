@@ -326,3 +326,20 @@ def test_a_dry_run_sees_a_file_that_nobody_may_read(store: Store, out: Path, mon
         run_json(CloseProjectBatch, KEY, "--export", str(out), *mode, state=store.state) for mode in (["--dry-run"], [])
     ]
     assert [(answer.code, statuses(answer)) for answer in answers] == [(3, {KEY: ("refused", "export")})] * 2
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_is_not_known_to_be_its_transcript_is_no_copy_of_a_session(
+    store: Store, tmp_path: Path, is_there: bool
+) -> None:
+    key, named = LEAD + "odd", store.folder() / "odd.jsonl"
+    store.add((key, {"sessionId": "not usable", "updatedAt": 1, "sessionFile": str(named)}))
+    if is_there:
+        named.write_text('{"type":"session"}\n')
+    answer = run_json(CloseProject, key, "--export", str(tmp_path / "out"), state=store.state)
+    [row] = answer.data["results"]
+    if is_there:
+        assert (answer.code, row["status"], key in store.listed()) == (3, "refused", True), answer
+        assert '"odd.jsonl" is not known to be its own' in json.dumps(row, ensure_ascii=False).replace('\\"', '"')
+    else:
+        assert (answer.code, row["status"], key in store.listed()) == (0, "closed", False), answer

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from session_closer.cli.commands.close_project import CloseProject
 from session_closer.system import processes
 from support.clock import Brisk, HandIn
-from support.commands import run_process
+from support.commands import run_json, run_process
 from support.hostile import TARGET, close
 from support.interrupted import interrupt
 from support.keys import LEAD, session_id
@@ -133,3 +134,15 @@ def test_a_path_that_begins_in_a_folder_that_is_gone_is_said(
     assert result.code in (1, 2, 3), result
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
+
+
+def test_a_key_that_another_session_has_by_now_is_counted(store: Store) -> None:
+    interrupt(store, "alpha", "topics", committed=True)
+    entries = store.entries()
+    key = LEAD + "alpha"
+    assert key not in entries
+    store.index().write_text(json.dumps({**entries, key: {"sessionId": "another", "updatedAt": 1}}))
+    answer = run_json(CloseProject, "no-such-one", "--missing-ok", state=store.state)
+    [said] = [line for line in answer.data["warnings"] if "is finished now" in line]
+    assert said.endswith("is finished now: 1 closed, 0 left as they were, 1 in use again")
+    assert store.entries()[key]["sessionId"] == "another"

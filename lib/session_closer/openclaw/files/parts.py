@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from ...artifacts import measuring
 from ...artifacts.streams import of_file
-from ...core import names, transcripts
+from ...core import escape, names, transcripts
 from ...core.errors import Refused
 from ...core.export.parts import BESIDE, CHECKPOINTS, ENTRY, TRAJECTORY, TRANSCRIPT, WINDOWS, LeftOut, Parts, Stream
 from ...core.model import Session, Snapshot
@@ -25,6 +25,8 @@ from .store import FileStore
 def parts(home: Home, store: FileStore, session: Session, snapshot: Snapshot, *, with_media: bool) -> Iterator[Parts]:
     """Give one session as it is now; Refused where a file of it is none that may be read."""
     entry = _entry(store, session)
+    if not session.id_usable:
+        _check_speechless(session, snapshot)
     named = list(_named(session, snapshot, entry))
     streams = [_of_entry(store.index, entry), *(of_file(name, path) for name, path in named)]
     left_out = [] if any(name == TRANSCRIPT for name, _ in named) else [LeftOut(TRANSCRIPT, "there is none")]
@@ -76,6 +78,14 @@ def _entry(store: FileStore, session: Session) -> bytes:
     if entry is None:
         raise Refused("it is not in its store any more", "look again with list-sessions", name="gone")
     return entry
+
+
+def _check_speechless(session: Session, snapshot: Snapshot) -> None:
+    """Raise Refused for a session without an id that files could have, which names a transcript that is there."""
+    name = names.parted(session.session_file or "")[1]
+    if name in snapshot.files or transcripts.outside(session, snapshot) is not None:
+        what = f"its sessionId is none that a file could have, so {escape.quoted(name)} is not known to be its own"
+        raise Refused(what, "copy that file, then close the session without --export", name="not_exportable")
 
 
 def _of_entry(index: str, entry: bytes) -> Stream:
