@@ -19,16 +19,17 @@ def did_you_mean(row: PlannedRow, snapshot: Snapshot) -> str:
     import difflib
 
     own = keys.agent_of(row.given)
-    if own is not None and own != row.agent:
+    if own is not None and own.casefold() != row.agent.casefold():
         return f"it is of agent {own}: leave out --agent"
-    by_id = ids.sessions(keys.target(row.given, row.agent), snapshot)
+    given = row.given if own is None else f"agent:{row.agent}:{row.given[len(f'agent:{own}:') :]}"
+    by_id = ids.sessions(keys.target(given, row.agent), snapshot)
     if by_id:
         return _meant([session.key for session in by_id])
     forms: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for key in snapshot.sessions:
         tail = tail_of(key, snapshot.agent)
         forms[keys.folded(tail)][tail].append(key)
-    wanted = keys.folded(tail_of(row.given, snapshot.agent))
+    wanted = keys.folded(tail_of(given, snapshot.agent))
     begun = sorted((form for form in forms if wanted and form.startswith(wanted)), key=lambda form: (len(form), form))
     near = dict.fromkeys((*begun[:_HINTS], *difflib.get_close_matches(wanted, forms, n=_HINTS, cutoff=0.6)))
     meant: list[str] = []

@@ -136,6 +136,14 @@ def test_a_name_in_other_letters_gets_the_same_hint(store: Store, name: str) -> 
     assert answer.data["results"][0]["error"] == "did you mean kelly-dashboard?"
 
 
+@pytest.mark.parametrize("key", ["agent:PROJECT-LEAD:alpha", "agent:Project-Lead:Alpha"])
+def test_a_key_whose_agent_is_in_other_letters_is_of_that_agent(store: Store, key: str) -> None:
+    answer = run_json(CloseProject, key, state=store.state)
+    error = answer.data["results"][0]["error"]
+    assert error.startswith("did you mean ")
+    assert "agent:project-lead:alpha" in error
+
+
 def test_a_key_in_a_table_and_in_a_hint_is_for_a_shell(store: Store) -> None:
     add(store, LOWER)
     said = run(CloseProject, ROOM, "--dry-run", state=store.state).stdout
