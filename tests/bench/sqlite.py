@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from live.install import Unavailable, provide
-from live.lab import Lab, create, laboratory, prepare_commands
+from live.lab import COMMAND_SECONDS, Lab, create, laboratory, prepare_commands
 from support.commands import run_process
 
 from .page import Goal, goals, put, table
@@ -244,10 +244,11 @@ def _waits(lab: Lab) -> dict[str, list[float]]:
 
 def _watched(lab: Lab, work: Callable[[], object]) -> list[float]:
     """Return the seconds that each list took which another client has asked for while the work went on."""
-    over, took = threading.Event(), []
+    there, over, took = threading.Event(), threading.Event(), []
 
     def watch() -> None:
         with lab.rpc() as rpc:
+            there.set()
             while not over.is_set():
                 asked = time.monotonic()
                 rpc("sessions.list", agentId=AGENT, limit=50)
@@ -256,6 +257,7 @@ def _watched(lab: Lab, work: Callable[[], object]) -> list[float]:
 
     watching = threading.Thread(target=watch)
     watching.start()
+    assert there.wait(COMMAND_SECONDS), "no other client gets through"
     try:
         work()
     finally:
