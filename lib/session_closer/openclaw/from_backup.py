@@ -76,7 +76,7 @@ def _left_over(home: Home, agent: str, before: Document[Session], key: str, shel
     ids = {session.session_id or "", named.removesuffix(".jsonl")} if session.id_usable else set()
     theirs = {name for one in ids for name in shelf.owned.get(one, ())} | ({named} & shelf.latest.keys())
     moves = tuple(Move(live, shelf.latest[live]) for live in sorted(theirs))
-    member = before.members[key]
+    member, lives = before.members[key], (named, session.session_file or "", *(f"{one}.jsonl" for one in ids if one))
     return SessionRecord(
         key,
         session.session_id,
@@ -85,5 +85,5 @@ def _left_over(home: Home, agent: str, before: Document[Session], key: str, shel
         hashlib.sha256(entry).hexdigest(),
         status="closed",
         moves=moves,
-        effects=() if moves else silent(home, agent, [f"{one}.jsonl" for one in ids if one] + [named]),
+        effects=() if moves else silent(home, agent, lives),
     )

@@ -124,7 +124,7 @@ def _session(where: Home, find: Find, key: str, clock: Clock) -> tuple[SessionRe
     value = None if find.backup is None else _value_in(find.backup, shown.agent, str(shown.key))
     if value is not None:
         named = json.loads(value).get("sessionFile")
-        lives = (f"{shown.session_id}.jsonl", names.parted(named)[1] if isinstance(named, str) else "")
+        lives = (f"{shown.session_id}.jsonl", *((named, names.parted(named)[1]) if isinstance(named, str) else ()))
         effects = () if find.moves else silent(where, shown.agent, lives)
         found_so = _placed(where, find, key, value, find.moves).but(effects=effects)
         return found_so, [f"what was set for it is what {find.backup} has"]

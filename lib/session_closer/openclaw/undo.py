@@ -54,9 +54,12 @@ def with_way_out(chosen: Sequence[Chosen], items: list[Item]) -> list[Item]:
 
 
 def silent(home: Home, agent: str, lives: Collection[str]) -> tuple[Effect, ...]:
-    """Return what is missing of a session without an archive whose transcript, by these names, is not there either."""
+    """Return what is missing of a session without an archive whose transcript is not there either.
+
+    `lives` are names of it in the agent's folders, or its whole path.
+    """
     folders = filter(None, (home.folder(agent), home.beside(agent)))
-    if any(files.exists(os.path.join(at, live)) for at in folders for live in lives if live):
+    if any(files.is_reached(os.path.join(at, live)) for at in folders for live in lives if live):
         return ()
     return (Effect("transcript", "", "", 1, REMOVED, NONE, _SILENT),)
 
@@ -142,7 +145,12 @@ def make_folder(disk: Disk, folder: str) -> None:
     """Make the sessions folder, which a database does not need, nor an index elsewhere."""
     if not files.is_folder(folder):
         make_folder(disk, os.path.dirname(folder))
-        disk.make_folder(folder)
+        try:
+            disk.make_folder(folder)
+        except FileExistsError:
+            # Another run may make it at the same time.
+            if not files.is_folder(folder):
+                raise
         disk.sync_folder(os.path.dirname(folder))
 
 

@@ -16,7 +16,9 @@ import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.export_sessions import ExportSessions
 from session_closer.openclaw import from_bundle
+from session_closer.openclaw.undo import make_folder
 from session_closer.system import trust
+from session_closer.system.disk import Disk
 from support.commands import Answer, restore, run_json
 from support.gateway import StubGateway
 from support.interrupted import Killed
@@ -407,3 +409,16 @@ def test_of_a_folder_into_which_nobody_may_look_it_is_not_said_what_it_lacks(
     message = restore(said.store, str(place)).data["error"]["message"]
     assert "neither" not in message
     assert str(place) in message
+
+
+def test_a_folder_that_two_runs_make_at_the_same_time_is_made_once(tmp_path: Path) -> None:
+    class Slow(Disk):
+        def make_folder(self, path: str) -> None:
+            super().make_folder(path)
+            super().make_folder(path)
+
+    make_folder(Slow(), str(tmp_path / "agents" / "lead" / "sessions"))
+    assert (tmp_path / "agents" / "lead" / "sessions").is_dir()
+    write(tmp_path / "agents" / "file", "")
+    with pytest.raises(FileExistsError):
+        make_folder(Slow(), str(tmp_path / "agents" / "file"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -57,6 +58,19 @@ def test_a_backup_whose_archives_are_gone_fails_or_comes_back_without_them(store
         [lacks] = said.data["results"][0]["notRestored"]
         assert (lacks["kind"], "there is none of it" in lacks["why"]) == ("transcript", True)
     assert store.entries()[TOPICS] == was
+
+
+def test_a_session_whose_transcript_is_elsewhere_lacks_nothing(store: Store, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere.jsonl"
+    elsewhere.write_text('{"type":"session"}\n')
+    entries = store.entries()
+    store.index().write_text(json.dumps({**entries, TOPICS: {**entries[TOPICS], "sessionFile": str(elsewhere)}}))
+    backup = leave_over(store, "topics")
+    for path in store.folder().glob("*topic-42.jsonl.deleted.*"):
+        path.unlink()
+    answer = restore(store, str(backup))
+    assert answer.rows == [(TOPICS, "restored")]
+    assert "notRestored" not in answer.data["results"][0]
 
 
 def test_a_backup_whose_archives_are_there_lacks_nothing(store: Store) -> None:
