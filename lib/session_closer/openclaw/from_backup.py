@@ -76,7 +76,7 @@ def _left_over(home: Home, agent: str, before: Document[Session], key: str, shel
     ids = {session.session_id or "", named.removesuffix(".jsonl")} if session.id_usable else set()
     theirs = {name for one in ids for name in shelf.owned.get(one, ())} | ({named} & shelf.latest.keys())
     moves = tuple(Move(live, shelf.latest[live]) for live in sorted(theirs))
-    member, lives = before.members[key], (named, session.session_file or "", *(f"{one}.jsonl" for one in ids if one))
+    member, lives = before.members[key], {named, session.session_file or "", *(f"{one}.jsonl" for one in ids if one)}
     return SessionRecord(
         key,
         session.session_id,

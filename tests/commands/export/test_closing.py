@@ -328,6 +328,16 @@ def test_a_dry_run_sees_a_file_that_nobody_may_read(store: Store, out: Path, mon
     assert [(answer.code, statuses(answer)) for answer in answers] == [(3, {KEY: ("refused", "export")})] * 2
 
 
+def test_a_transcript_elsewhere_is_copied_whatever_the_id_is(store: Store, tmp_path: Path) -> None:
+    key, named = LEAD + "odd", tmp_path / "elsewhere.jsonl"
+    named.write_text('{"type":"session"}\n')
+    store.add((key, {"sessionId": "not usable", "updatedAt": 1, "sessionFile": str(named)}))
+    answer = run_json(CloseProject, key, "--export", str(tmp_path / "out"), state=store.state)
+    [row], [copy] = answer.data["results"], answer.data["exported"]
+    assert (answer.code, row["status"]) == (0, "closed"), answer
+    assert Path(copy["path"], "transcript.jsonl").read_bytes() == named.read_bytes()
+
+
 @pytest.mark.parametrize("is_there", [True, False])
 def test_what_is_not_known_to_be_its_transcript_is_no_copy_of_a_session(
     store: Store, tmp_path: Path, is_there: bool

@@ -81,9 +81,12 @@ def _entry(store: FileStore, session: Session) -> bytes:
 
 
 def _check_speechless(session: Session, snapshot: Snapshot) -> None:
-    """Raise Refused for a session without an id that files could have, which names a transcript that is there."""
+    """Raise Refused for a session without an id that files could have, which names one that is in the agent's folder.
+
+    One elsewhere is its transcript by its whole path.
+    """
     name = names.parted(session.session_file or "")[1]
-    if name in snapshot.files or transcripts.outside(session, snapshot) is not None:
+    if name in snapshot.files and transcripts.outside(session, snapshot) is None:
         what = f"its sessionId is none that a file could have, so {escape.quoted(name)} is not known to be its own"
         raise Refused(what, "copy that file, then close the session without --export", name="not_exportable")
 
