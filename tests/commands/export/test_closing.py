@@ -331,6 +331,7 @@ def test_a_dry_run_sees_a_file_that_nobody_may_read(store: Store, out: Path, mon
 def test_a_transcript_elsewhere_is_copied_whatever_the_id_is(store: Store, tmp_path: Path) -> None:
     key, named = LEAD + "odd", tmp_path / "elsewhere.jsonl"
     named.write_text('{"type":"session"}\n')
+    store.folder().joinpath(named.name).write_text("of somebody else\n")
     store.add((key, {"sessionId": "not usable", "updatedAt": 1, "sessionFile": str(named)}))
     answer = run_json(CloseProject, key, "--export", str(tmp_path / "out"), state=store.state)
     [row], [copy] = answer.data["results"], answer.data["exported"]

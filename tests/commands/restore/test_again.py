@@ -71,3 +71,15 @@ def test_an_archive_that_nobody_has_any_more_is_gone_and_that_is_all(store: Stor
     answer = restore(store, first)
     assert (answer.code, answer.rows) == (1, [(LEGACY, "failed")])
     assert answer.data["results"][0]["error"].endswith(" is gone")
+
+
+def test_what_another_session_was_closed_with_is_no_later_close_of_this_one(store: Store) -> None:
+    first = receipt_of(store, close(store, LEGACY))
+    assert statuses(restore(store, first)) == {LEGACY: "restored"}
+    entries = store.entries()
+    other = f"{LEGACY}-2"
+    write(store.index(), json.dumps({other if key == LEGACY else key: value for key, value in entries.items()}))
+    close(store, other)
+    answer = restore(store, first)
+    assert (answer.code, answer.rows) == (0, [(LEGACY, "restored")])
+    assert "notRestored" not in answer.data["results"][0]

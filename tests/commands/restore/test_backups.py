@@ -11,7 +11,7 @@ from support.commands import restore
 from support.keys import session_id
 from support.restore import KELLY, LEGACY, MANY, MANY_KEYS, READER, TOPICS, backup_of, close, receipt_of, statuses
 from support.stores import Store, build, picture
-from support.trees import tree
+from support.trees import tree, write
 
 
 def leave_over(store: Store, *words: str) -> Path:
@@ -58,6 +58,15 @@ def test_a_backup_whose_archives_are_gone_fails_or_comes_back_without_them(store
         [lacks] = said.data["results"][0]["notRestored"]
         assert (lacks["kind"], "there is none of it" in lacks["why"]) == ("transcript", True)
     assert store.entries()[TOPICS] == was
+
+
+def test_what_is_in_the_way_of_a_backup_has_no_way_out_that_only_what_was_found_has(store: Store) -> None:
+    backup = leave_over(store, "topics")
+    [archive] = store.folder().glob("*topic-42.jsonl.deleted.*")
+    write(store.folder() / archive.name.partition(".deleted.")[0], "begun anew\n")
+    answer = restore(store, str(backup))
+    assert answer.rows == [(TOPICS, "conflict")]
+    assert "--as" not in answer.data["results"][0]["error"]
 
 
 def test_a_session_whose_transcript_is_elsewhere_lacks_nothing(store: Store, tmp_path: Path) -> None:
