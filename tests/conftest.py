@@ -20,7 +20,7 @@ import pytest
 from session_closer.openclaw.environment import state_dir_of
 from session_closer.openclaw.home import DEFAULT_PORT
 from session_closer.system import peers, processes
-from support import choice
+from support import choice, connection
 from support.clock import HandIn, handed
 from support.gateway import StubGateway, stub_gateway
 from support.homes import CALLER, CALLERS_HOME, REAL_HOMES, CallersEnviron
@@ -104,6 +104,7 @@ def _refuse_what_is_real(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_refuse_what_is_real)
+connection.watch()
 
 
 def traces(home: Path) -> dict[str, int]:

@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,6 +65,7 @@ class HermesHome:
         self.now = time.time()
         (path / "sessions").mkdir(parents=True)
         self.database = sqlite3.connect(path / "state.db", isolation_level=None)
+        weakref.finalize(self, self.database.close)
         self.database.execute("pragma journal_mode = wal")
         self.database.executescript(SCHEMAS[version])
         self._insert("schema_version", version=version)

@@ -175,10 +175,10 @@ def begun_run(key: str) -> tuple[str, tuple[Any, ...]]:
 def reset(key: str, fresh: str) -> list[tuple[str, tuple[Any, ...]]]:
     """Return the statements that give a key a new session."""
     change = (
-        "update session_nodes set current_session_id = ?1, archived_at = null, entry_json = json_remove("
-        "json_set(entry_json, '$.sessionId', ?1), '$.archivedAt', '$.archiveReason') where session_key = ?2"
+        "update session_nodes set current_session_id = ?, archived_at = null, entry_json = json_remove("
+        "json_set(entry_json, '$.sessionId', ?), '$.archivedAt', '$.archiveReason') where session_key = ?"
     )
-    return [(change, (fresh, key)), window(fresh, key), event(fresh, 0)]
+    return [(change, (fresh, fresh, key)), window(fresh, key), event(fresh, 0)]
 
 
 def packed(text: str) -> bytes:

@@ -16,7 +16,6 @@ from ..core.status import GOING, Route, Status
 from ..journal.record import StoreRecord
 from ..ports.share import Share
 from ..ports.store import Store
-from ..system.files import listed
 from . import summary
 from .apply import Stage
 from .decide import decide_again
@@ -74,9 +73,8 @@ class Closing:
     def _close(self, store: Store) -> None:
         """Close the sessions of one store, and note what was decided otherwise now that it is held."""
         request, first = self._request, self._first(store.agent)
-        stamp = names.free_stamp(request.clock.now(), [*listed(store.place), *listed(store.folder)])
         store.clean()
-        plan, stamp = self._decided(store, first, stamp)
+        plan, stamp = self._decided(store, first)
         if request.options.export is not None:
             from . import copies  # only where what goes was exported first
 
@@ -91,7 +89,7 @@ class Closing:
         self._part = plan._replace(rows=tuple(rows))
         self._tell(self._part)
 
-    def _decided(self, store: Store, first: Plan, stamp: str) -> tuple[Plan, str]:
+    def _decided(self, store: Store, first: Plan) -> tuple[Plan, str]:
         """Return the plan that is carried out, and its stamp: the first one where all it was made of is the same."""
         request, found = self._request, self._found
         agent, view = store.agent, found.view
@@ -106,6 +104,7 @@ class Closing:
         )
         if may_hold and snapshot == found.snapshots.get(agent) and request.runtime.is_lent_as_before(agent):
             return first._replace(rows=tuple(first.by_agent[agent]), findings={}), found.stamp
+        stamp = names.free_stamp(request.clock.now(), snapshot.taken)
         now = found._replace(snapshots={agent: snapshot}, view=view, stamp=stamp)
         plan = decide_again(request, now, first)
         if self._is_awaited:

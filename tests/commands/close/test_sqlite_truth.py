@@ -24,9 +24,9 @@ def bases(tmp_path: Path, stub: StubGateway) -> Bases:
     with made.open("project-lead") as connection:
         connection.execute("delete from session_windows where session_id = ?", (other,))
         connection.execute(
-            "update session_nodes set current_session_id = ?1, entry_json = json_set(entry_json, '$.sessionId', ?1)"
-            " where session_key = ?2",
-            (one, CRON_RUN),
+            "update session_nodes set current_session_id = ?, entry_json = json_set(entry_json, '$.sessionId', ?)"
+            " where session_key = ?",
+            (one, one, CRON_RUN),
         )
     stub.serve(made.store.state, TOKEN)
     assert shared_id(made) == made.rows()[CRON_RUN]["current_session_id"]

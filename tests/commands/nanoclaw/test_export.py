@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -348,7 +349,8 @@ def test_nothing_is_exported_into_a_home(first: V1Home) -> None:
     transcript(first)
     answer = asked(first, first.path / "data" / "out", USED)
     assert (answer.code, answer.error) == (3, "output")
-    assert sqlite3.connect(first.path / "store" / "messages.db").execute("pragma integrity_check").fetchone() == ("ok",)
+    with contextlib.closing(sqlite3.connect(first.path / "store" / "messages.db")) as database:
+        assert database.execute("pragma integrity_check").fetchone() == ("ok",)
 
 
 def test_a_session_of_no_folder_is_exported_by_its_row(second: V2Home, out: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +39,26 @@ def folder(tmp_path: Path) -> str:
     return str(path)
 
 
+@contextmanager
+def removing(home: HermesHome, disk: Disk | None = None) -> Iterator[tuple[protection.Protection, Removal]]:
+    """Look at a home, and give what is in use in it, and what removes the rest."""
+    with (
+        closing(protection.look(str(home.path), Brisk())) as known,
+        Removal(str(home.path), known, disk or Disk(), Brisk()) as removal,
+    ):
+        yield known, removal
+
+
 def planned(home: HermesHome, ages: Mapping[str, float] = AGES) -> tuple[list[str], dict[str, str]]:
     """Return what goes, in this order, and why the rest stays."""
-    known = protection.look(str(home.path), Brisk())
-    with Removal(str(home.path), known, Disk(), Brisk()) as removal:
+    with removing(home) as (_, removal):
         found = removal.plan(dict(ages))
-    known.close()
     return [row.id for row in found.going], {row.id: why for row, why in found.kept}
 
 
 def removed(home: HermesHome, name: str, folder: str, disk: Disk | None = None) -> Removed:
     """Look, and remove what is to go of one id."""
-    known = protection.look(str(home.path), Brisk())
-    with Removal(str(home.path), known, disk or Disk(), Brisk()) as removal:
+    with removing(home, disk) as (known, removal):
         removal.check(looking=False)
         return removal.remove(known.rows[name], folder)
 
@@ -239,32 +247,28 @@ def test_whenever_it_is_killed_a_session_is_there_or_kept_whole(home: HermesHome
 def test_a_hermes_of_another_schema_is_not_started_in_the_home(home: HermesHome) -> None:
     home.session("it", source="cron")
     home.database.execute("update schema_version set version = 11")
-    known = protection.look(str(home.path), Brisk())
     for looking in (True, False):
-        with Removal(str(home.path), known, Disk(), Brisk()) as removal, pytest.raises(Refused) as refused:
+        with removing(home) as (_, removal), pytest.raises(Refused) as refused:
             removal.check(looking=looking)
         assert refused.value.name == "other_schema"
     assert not (home.path / "calls").exists()
 
 
 def test_a_look_does_not_start_hermes_in_the_home(home: HermesHome) -> None:
-    known = protection.look(str(home.path), Brisk())
-    with Removal(str(home.path), known, Disk(), Brisk()) as removal:
+    with removing(home) as (_, removal):
         removal.check(looking=True)
     assert not (home.path / "calls").exists()
 
 
 def test_a_hermes_that_works_in_another_home_is_refused(home: HermesHome) -> None:
     (home.path / "fault").write_text("home")
-    known = protection.look(str(home.path), Brisk())
-    with Removal(str(home.path), known, Disk(), Brisk()) as removal, pytest.raises(Refused) as refused:
+    with removing(home) as (_, removal), pytest.raises(Refused) as refused:
         removal.check(looking=False)
     assert refused.value.name == "other_home"
 
 
 def test_without_hermes_no_row_goes(home: HermesHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    known = protection.look(str(home.path), Brisk())
-    with Removal(str(home.path), known, Disk(), Brisk()) as removal, pytest.raises(Refused) as refused:
+    with removing(home) as (_, removal), pytest.raises(Refused) as refused:
         removal.check(looking=True)
     assert refused.value.name == "no_hermes"
