@@ -15,16 +15,21 @@ import stat
 from collections.abc import Iterator
 from types import TracebackType
 
+from ..core.artifacts import Weight
+from ..system import mounts
 from ..system.disk import Disk
 from ..system.files import is_no_file, open_within
-from . import scan
+from . import removal, scan
 from .engine import IMMOVABLE, Became
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Aside:
-    """A home and one archive in it; paths are below the home, with / between names, `archive` itself is one."""
+    """A home and one archive in it; paths are below the home, with / between names, `archive` itself is one.
+
+    `left` says by its path why a folder is not removed, or not whole.
+    """
 
     def __init__(self, disk: Disk, root: str, archive: str) -> None:
         self._disk, self._root, self._archive = disk, root, archive
@@ -36,6 +41,7 @@ class Aside:
         self._lost: set[str] = set()
         # What is removed once nothing can bring it back into the home.
         self._condemned: list[str] = []
+        self.left: dict[str, str] = {}
 
     def __enter__(self) -> Aside:
         return self
@@ -69,10 +75,9 @@ class Aside:
                 raise
             return None
 
-    def weighed(self, path: str) -> tuple[int, float]:
-        """Return the bytes of all files in a folder, and the time of the newest, in seconds since 1970."""
-        folder, _, name = path.rpartition("/")
-        return scan.weighed(self._folder(folder), name)
+    def weighed(self, path: str) -> Weight:
+        """Return what is in a folder."""
+        return scan.looked_into(self._root, path, self._folder(path.rpartition("/")[0]))
 
     def put_away(self, path: str) -> Became:
         """Move a file or folder into the archive; ELSEWHERE where that would be a copy, STUCK where nobody may."""
@@ -96,7 +101,7 @@ class Aside:
         found = self.stat(path)
         if found is None or not (stat.S_ISDIR if is_folder else stat.S_ISREG)(found.st_mode):
             return False
-        return size == (self.weighed(path)[0] if is_folder else found.st_size)
+        return size == (self.weighed(path).size if is_folder else found.st_size)
 
     def is_barred(self, path: str) -> bool:
         """Tell whether a link, or what is no folder, stands where a folder of the home is to be that has this path."""
@@ -137,21 +142,36 @@ class Aside:
     def remove(self, path: str) -> Became:
         """Remove a file, or a folder with all that is in it, for good; no link is followed, one is removed.
 
-        STUCK where nobody may remove a file.
+        STUCK where nobody may remove a file, or something in a folder, of which the rest is removed.
         """
         there = self.stat(path)
         if there is None:
             # A run that was killed may have removed it.
             self._lost.add(path.rpartition("/")[0])
             return Became.GONE
+        if stat.S_ISDIR(there.st_mode):
+            return self._folder_removed(path)
         try:
             self._removed(path)
         except OSError as problem:
-            # Of a folder a part may be gone.
-            if problem.errno not in IMMOVABLE or stat.S_ISDIR(there.st_mode):
+            if problem.errno not in IMMOVABLE:
                 raise
             return Became.STUCK
         return Became.AWAY
+
+    def _folder_removed(self, path: str) -> Became:
+        whole = os.path.join(self._root, path)
+        # What is mounted there is somebody else's.
+        if mounted := mounts.below(whole):
+            self.left[path] = f"{mounted[0]}: {os.strerror(errno.EBUSY)}"
+            return Became.STUCK
+        folder, _, name = path.rpartition("/")
+        stays = removal.removed(self._disk, self._folder(folder), name, whole)
+        self._lost.add(folder)
+        if stays is None:
+            return Became.AWAY
+        self.left[path] = f"{stays.filename}: {stays.strerror}"
+        return Became.STUCK
 
     def tidy(self) -> None:
         """Remove what is condemned, and the folders of the archive that have become empty, itself included."""
@@ -214,22 +234,8 @@ class Aside:
 
     def _removed(self, path: str) -> None:
         folder, _, name = path.rpartition("/")
-        self._empty(self._folder(folder), name)
+        self._disk.unlink_in(self._folder(folder), name)
         self._lost.add(folder)
-
-    def _empty(self, folder: int, name: str) -> None:
-        """Remove what has a name in an open folder."""
-        if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            self._disk.unlink_in(folder, name)
-            return
-        descriptor = os.open(name, _FOLDER, dir_fd=folder)
-        try:
-            for inner in sorted(os.listdir(descriptor)):
-                with contextlib.suppress(FileNotFoundError):
-                    self._empty(descriptor, inner)
-        finally:
-            os.close(descriptor)
-        self._disk.remove_folder_in(folder, name)
 
     def _folder(self, folder: str, *, make: bool = False) -> int:
         """Return a descriptor of a folder below the home; what is missing of it is made where `make` says so."""

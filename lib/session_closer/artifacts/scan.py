@@ -6,24 +6,29 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from errno import EACCES
 from itertools import groupby
 from operator import attrgetter
-from stat import S_ISDIR, S_ISREG
+from stat import S_ISDIR, S_ISREG, S_ISVTX
 
-from ..core.artifacts import Artifact
+from ..core.artifacts import ELSEWHERE, IMMOVABLE, UNREADABLE, Artifact, Weight
 from ..core.patterns import EVERY, Pattern
 from ..core.tuples import NamedTuple
+from ..system import mounts
 from ..system.files import is_no_file, open_within
 
 LINK, _DEEP = "it is a link", "it lies too deep"
 # A path that is longer than any that the system takes can be made, folder by folder.
-_LONGEST, _DEEPEST = 1024, 200
-_NO_WEIGHT = (0, 0.0)
+# Each folder of a way down is open meanwhile, and a process may have 256 files open.
+_LONGEST, DEEPEST = 1024, 100
+_CHANGES = os.W_OK | os.X_OK
+_NO_WEIGHT = Weight()
 
 
 class _Place(NamedTuple):
-    """A folder that is open, and the number of the file system of its home."""
+    """A folder that is open, its home, and the number of the file system of that."""
 
+    root: str
     path: str
     descriptor: int
     device: int
@@ -70,6 +75,7 @@ def opened(root: str, folder: str) -> Iterator[int | None]:
         descriptor = open_within(root, folder) if folder else os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as problem:
         if not is_no_file(problem):
+            problem.filename = f"{root}/{folder}".rstrip("/")
             raise
         yield None
         return
@@ -84,7 +90,7 @@ def _match(root: str, folder: str, wanted: Sequence[tuple[Pattern, list[Artifact
     with opened(root, folder) as descriptor:
         if descriptor is None:
             return
-        place = _Place(folder, descriptor, device)
+        place = _Place(root, folder, descriptor, device)
         # What is done for each of very many names is done with as few calls as can be.
         ways = [(pattern.name.fullmatch, pattern, matches.append) for pattern, matches in wanted]
         with os.scandir(descriptor) as entries:
@@ -108,8 +114,9 @@ def _found(pattern: Pattern, place: _Place, match: re.Match[str], entry: os.DirE
     device, owner = status.st_dev, match["id"] if match.re.groups else None
     stamp = (device, status.st_ino, size, status.st_mtime_ns, mode)
     if is_folder:
-        size, newest = weight = weighed(place.descriptor, entry.name)
-        at = at if pattern.own_time else newest or at
+        weight = looked_into(place.root, f"{place.path}/{entry.name}", place.descriptor)
+        size = weight.size
+        at = at if pattern.own_time and weight.newest != float("inf") else weight.newest or at
     path, is_elsewhere = f"{place.path}/{entry.name}", device != place.device
     return Artifact(pattern.kind, path, owner, at, size, is_folder, "", stamp, is_elsewhere, weight)
 
@@ -154,30 +161,56 @@ def is_folder(folder: int, name: str) -> bool:
         return False
 
 
-def weighed(folder: int, name: str, depth: int = 0) -> tuple[int, float]:
-    """Return the bytes of all files in a folder within an open one, and the time of the newest; 0.0: there is none.
+def looked_into(root: str, path: str, folder: int) -> Weight:
+    """Return what is in a folder, by its path below a home, which lies in an open one."""
+    weight, whole = weighed(folder, path.rpartition("/")[2]), os.path.join(root, path)
+    return weight._replace(why=ELSEWHERE) if mounts.below(whole) else weight
 
-    Where it is deeper than any that is made in earnest, the time is infinite: nobody knows how old the rest is.
+
+def weighed(folder: int, name: str, depth: int = 0) -> Weight:
+    """Return what is in a folder within an open one, as far as that is no other file system's.
+
+    Where it is deeper than any that is made in earnest, its time is infinite.
     """
-    total, newest = 0, 0.0
-    if depth > _DEEPEST:
-        return total, float("inf")
+    if depth > DEEPEST:
+        return Weight(newest=float("inf"), fixed=True)
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
-        return 0, 0.0
+        return _NO_WEIGHT
+    except OSError as problem:
+        if problem.errno != EACCES:
+            raise
+        return Weight(why=UNREADABLE, fixed=True)
     try:
-        with os.scandir(descriptor) as entries:
-            for entry in entries:
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                if S_ISDIR(status.st_mode):
-                    size, at = weighed(descriptor, entry.name, depth + 1)
-                    total, newest = total + size, max(newest, at)
-                else:
-                    total, newest = total + status.st_size, max(newest, status.st_mtime)
+        return _weighed(descriptor, depth)
     finally:
         os.close(descriptor)
-    return total, newest
+
+
+def _weighed(folder: int, depth: int) -> Weight:
+    own = os.fstat(folder)
+    is_open = os.access(".", _CHANGES, dir_fd=folder, effective_ids=os.access in os.supports_effective_ids)
+    # Who changes its path has to change a folder itself, but not those in it.
+    total, newest, why, fixed = 0, 0.0, "" if is_open or depth else IMMOVABLE, not is_open
+    is_sticky = own.st_mode & S_ISVTX and os.geteuid() not in (0, own.st_uid)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            except PermissionError:
+                # Its names may be listed, and nothing more.
+                why = why or UNREADABLE
+                continue
+            fixed = fixed or (is_sticky and status.st_uid != os.geteuid())
+            if status.st_dev != own.st_dev:
+                why = ELSEWHERE
+            elif S_ISDIR(status.st_mode):
+                inner = weighed(folder, entry.name, depth + 1)
+                total, newest = total + inner.size, max(newest, inner.newest)
+                why, fixed = ELSEWHERE if ELSEWHERE in (why, inner.why) else why or inner.why, fixed or inner.fixed
+            else:
+                total, newest = total + status.st_size, max(newest, status.st_mtime)
+    return Weight(total, newest, why, bool(fixed))

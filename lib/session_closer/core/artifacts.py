@@ -19,6 +19,8 @@ STALE, BUDGET = "stale", "over_budget"
 # The kind of what is in a database, and no file.
 ROW = "row"
 YOUNG, NEWEST, ELSEWHERE, IMMOVABLE = "young", "newest", "other_filesystem", "immovable"
+# What is in it cannot be looked at.
+UNREADABLE = "unreadable"
 
 
 class KindRule(NamedTuple):
@@ -36,12 +38,25 @@ class KindRule(NamedTuple):
     note: str = ""
 
 
+class Weight(NamedTuple):
+    """What is in a folder: its bytes, and the time of the newest, 0.0: there is none, infinite: nobody knows.
+
+    `why` it has to stay, "": it need not. `fixed`: there is something in it that cannot be removed, so that it may be
+    moved alone.
+    """
+
+    size: int = 0
+    newest: float = 0.0
+    why: str = ""
+    fixed: bool = False
+
+
 class Artifact(NamedTuple):
     """One file or folder below a home, by its path from there; a folder stands for all that is in it.
 
     `owner` is the id of its session, None where no known one has it; `at` its time in seconds since 1970, `size` its
     bytes. `guard`: why it stays however old it is, "": nothing keeps it. `stamp` tells that it is still the same.
-    `elsewhere`: it is on another file system than its home. Of a folder `weight` is its bytes and its newest time.
+    `elsewhere`: it is on another file system than its home. `weight` is what is in a folder.
     """
 
     kind: str
@@ -53,7 +68,7 @@ class Artifact(NamedTuple):
     guard: str = ""
     stamp: tuple[int, ...] = ()
     elsewhere: bool = False
-    weight: tuple[int, float] = (0, 0.0)
+    weight: Weight = Weight()
 
 
 class Limits(NamedTuple):
@@ -86,7 +101,8 @@ class Verdicts(NamedTuple):
 def decided(found: Iterable[Artifact], limits: Limits, now: float, *, moves: bool = True) -> Verdicts:
     """Return what goes of the artifacts of one home, at a moment in seconds since 1970, and what stays and why.
 
-    `moves`: what goes is moved, which nothing can be that is on another file system.
+    `moves`: what goes is moved, which nothing can be that is on another file system, else removed, a folder once it is
+    moved.
     """
     concerned = [each for each in found if each.kind in limits.ages]
     newest = _newest(concerned, limits.keep_last) if limits.keep_last is not None else frozenset()
@@ -94,8 +110,7 @@ def decided(found: Iterable[Artifact], limits: Limits, now: float, *, moves: boo
     kept: list[tuple[Artifact, str]] = []
     for each in concerned:
         why = each.guard or (NEWEST if newest and each.path in newest else "")
-        if not why and moves and each.elsewhere:
-            why = ELSEWHERE
+        why = why or _why_here(each, moves=moves)
         if not why and now - each.at <= limits.ages[each.kind]:
             why = YOUNG
         if why:
@@ -106,6 +121,13 @@ def decided(found: Iterable[Artifact], limits: Limits, now: float, *, moves: boo
         going, kept = _within(going, kept, limits.max_disk, now)
     left = sum(each.size for each, _ in kept)
     return Verdicts(tuple(going), tuple(kept), left, limits.max_disk is not None and left > limits.max_disk)
+
+
+def _why_here(one: Artifact, *, moves: bool) -> str:
+    """Return why something stays for where it is, or for what is in it, "" where that keeps nothing."""
+    if one.elsewhere and (moves or one.folder):
+        return ELSEWHERE
+    return one.weight.why or (IMMOVABLE if one.weight.fixed and not moves else "")
 
 
 def _newest(found: Iterable[Artifact], count: int) -> frozenset[str]:

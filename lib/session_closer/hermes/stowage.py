@@ -94,7 +94,7 @@ class Stowage:
             return []
         above, _, name = STORE.rpartition("/")
         with scan.opened(self._root, above) as folder:
-            return [] if folder is None else [Use(agent, kinds.V2, len(projects), scan.weighed(folder, name)[0])]
+            return [] if folder is None else [Use(agent, kinds.V2, len(projects), scan.weighed(folder, name).size)]
 
 
 def _id(path: str) -> str:

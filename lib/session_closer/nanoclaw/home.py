@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection, Iterator
 
@@ -13,6 +14,7 @@ from ..core.errors import CloserError
 from ..core.listed import OPEN, Held, SessionLine, Use
 from ..ports.homes import PatternHome
 from ..system.clock import Clock
+from ..system.files import is_no_file
 from . import kinds
 from .central import Central
 from .mailbox import UNREADABLE, Mailboxes
@@ -175,5 +177,8 @@ def _beat(folder: str) -> float:
     """Return when a container was last alive, in seconds since 1970."""
     try:
         return os.lstat(f"{folder}/.heartbeat").st_mtime
-    except FileNotFoundError:
+    except OSError as problem:
+        # No folder of a session can have a name that is too long.
+        if not is_no_file(problem) and problem.errno != errno.ENAMETOOLONG:
+            raise
         return 0.0

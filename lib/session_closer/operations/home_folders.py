@@ -33,6 +33,11 @@ def note(home: Home, kind: str) -> str:
     return next((rule.note for rule in home.rules if rule.name == kind), "")
 
 
+def left_over(why: str) -> str:
+    """Return what is said of something that a deletion has left: `why` names it, and why it stays."""
+    return f"what was to be deleted is out of the home, and some of it could not be removed: {why}"
+
+
 def sessions_of(exporting: Exporting, root: str, run: str, one: ArtifactRecord) -> Sequence[str]:
     """Return the sessions that something is of which a run has put away of a home, wherever it is by now."""
     if one.session_id is not None:

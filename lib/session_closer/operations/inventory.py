@@ -77,7 +77,8 @@ def _all_read(found: Sequence[Home], context: Context, *, usage: bool) -> list[_
     for home in found:
         try:
             read.append(_Part(home, usage=usage))
-        except CloserError as problem:
+        except (CloserError, OSError) as error:
+            problem = error if isinstance(error, CloserError) else storage(error, home.root)
             problems.append(problem)
             context.console.warn(f"{home.root} cannot be looked at: {problem.message}")
     if problems and not read:
@@ -102,7 +103,7 @@ def _archives(home: Home) -> Iterator[Use]:
         with scan.opened(home.root, place) as folder:
             names = os.listdir(folder) if folder is not None else []
             if folder is not None and names:
-                yield Use(home.agent, kind, len(names), sum(scan.weighed(folder, name)[0] for name in names))
+                yield Use(home.agent, kind, len(names), sum(scan.weighed(folder, name).size for name in names))
 
 
 def _receipts(where: Place) -> Iterator[Use]:

@@ -90,6 +90,9 @@ def _looked_at(home: Home, limits: Limits, context: Context, now: float, doubt: 
         found = sorted(home.look(limits), key=_place)
     except CloserError as problem:
         return Part(home, problem=problem)
+    except OSError as problem:
+        # The others are looked at all the same.
+        return Part(home, problem=storage(problem, home.root))
     context.console.warn(*home.doubts())
     verdicts = artifacts.decided(found, limits, now, moves=moves)
     if doubt is None:
@@ -114,7 +117,9 @@ def _find_shelves(where: Place, limits: Limits, context: Context, parts: Sequenc
 
     found, doubt = shelves.old(where.state, limits.expire, now)
     for part in parts:
-        part.shelves = tuple(shelf for shelf in found if shelf.root == part.home.root)
+        own = [shelf for shelf in found if shelf.root == part.home.root]
+        part.shelves = tuple(shelf for shelf in own if not shelf.why)
+        part.refused += [pruned.stuck_shelf(part.home, shelf, Status.KEPT, shelf.why) for shelf in own if shelf.why]
     if doubt:
         context.console.warn(doubt)
 
@@ -149,6 +154,4 @@ def _unwritable(where: Place, parts: Sequence[Part]) -> CloserError | None:
         moved = [one for one in going if one.kind not in disposed]
         folders[f"{root}/{history.ARCHIVES}"] = None
         folders.update(dict.fromkeys(f"{root}/{one.path.rpartition('/')[0]}" for one in moved))
-        # A folder that gets another one above it is written to.
-        folders.update(dict.fromkeys(f"{root}/{one.path}" for one in moved if one.folder))
     return writable.refusal(where.state, folders)

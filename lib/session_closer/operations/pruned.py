@@ -48,7 +48,7 @@ class Part:
     fates: list[Fate] = field(default_factory=list)
     is_tidy: bool = False
     freed: list[ArtifactRow] = field(default_factory=list)
-    # Of what stays since its session could not be exported.
+    # Of what stays since its session could not be exported, and of archives that cannot be freed.
     refused: list[ArtifactRow] = field(default_factory=list)
 
     @property
@@ -67,6 +67,11 @@ def shelf_row(home: Home, shelf: Shelf, status: Status) -> ArtifactRow:
     """Return what became of an archive, or is to."""
     path = f"{home.root}/{home_folders.archive_of(shelf.run)}"
     return ArtifactRow(home.agent, path, "archive", status, why="expired", age=shelf.age, size=shelf.size)
+
+
+def stuck_shelf(home: Home, shelf: Shelf, status: Status, why: str, error: str | None = None) -> ArtifactRow:
+    """Return the row of an archive that is to be freed and cannot be, `error`: what of it stays, and why."""
+    return shelf_row(home, shelf, status)._replace(why=why, error=error)
 
 
 def rows(parts: Sequence[Part], options: Options, now: float) -> tuple[list[ArtifactRow], tuple[Remainder, ...]]:
@@ -143,6 +148,7 @@ def totals(parts: Sequence[Part], limits: Limits) -> Totals:
     for part in parts:
         spared.update(part.verdicts.spared())
         spared.update(fate.why for fate in part.fates if fate.status is Status.KEPT)
+        spared.update(row.why for row in part.refused if row.status is Status.KEPT)
     return Totals(
         dict(sorted(spared.items())),
         None if limits.max_disk is None else any(part.verdicts.over_budget for part in parts),

@@ -134,6 +134,7 @@ def _change_home(run: _Run, part: Part) -> None:
         _free_shelves(part, aside)
         ended = tuple(_each_taken(run, part, aside))
         aside.tidy()
+        _note_left(run, part, aside)
     part.is_tidy = True
     run.context.console.warn(*home.end())
     part.record = part.record.but(artifacts=ended)
@@ -207,5 +208,20 @@ def _difference(aside: Aside, artifact: Artifact) -> str:
 def _free_shelves(part: Part, aside: Aside) -> None:
     """Remove what earlier runs have put away, and the folders of it."""
     for shelf in part.shelves:
-        aside.remove(home_folders.archive_of(shelf.run))
-        part.freed.append(pruned.shelf_row(part.home, shelf, Status.EXPIRED))
+        archive = home_folders.archive_of(shelf.run)
+        aside.remove(archive)
+        why = aside.left.pop(archive, None)
+        part.freed.append(
+            pruned.shelf_row(part.home, shelf, Status.EXPIRED)
+            if why is None
+            else pruned.stuck_shelf(part.home, shelf, Status.FAILED, IMMOVABLE, why)
+        )
+
+
+def _note_left(run: _Run, part: Part, aside: Aside) -> None:
+    """Call failed what was to be deleted and is not whole: it is out of the home, and part of it in the archive."""
+    archive = home_folders.archive_of(run.transaction.id)
+    for number, (artifact, _) in enumerate(part.verdicts.going):
+        if why := aside.left.get(f"{archive}/{artifact.path}"):
+            part.fates[number] = Fate(Status.FAILED, IMMOVABLE)
+            run.context.console.warn(home_folders.left_over(why))

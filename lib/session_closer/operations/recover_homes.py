@@ -100,6 +100,7 @@ def settled(home: Home, store: StoreRecord, record: RunRecord, context: Context)
         for old in store.removes:
             aside.remove(home_folders.archive_of(old))
         aside.tidy()
+    context.console.warn(*map(home_folders.left_over, aside.left.values()))
     home.end()
     return store.but(artifacts=made)
 

@@ -124,7 +124,7 @@ class _Copy:
         with scan.opened(self.root, above) as folder:
             if folder is None or not scan.is_folder(folder, name):
                 return one
-            return one._replace(folder=True, weight=scan.weighed(folder, name))
+            return one._replace(folder=True, weight=scan.looked_into(self.root, one.path, folder))
 
     def look(self, limits: Limits) -> Sequence[Artifact]:
         """Return what was copied."""

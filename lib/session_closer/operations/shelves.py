@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from ..artifacts import scan
-from ..core.artifacts import staying
+from ..core.artifacts import IMMOVABLE, Weight, staying
 from ..core.tuples import NamedTuple
 from ..journal import clocks, history
 from ..journal.codec import scan as read_record
@@ -15,13 +15,17 @@ from . import home_folders
 
 
 class Shelf(NamedTuple):
-    """What one run has put away of one home: since how many seconds, how many files and folders, and their bytes."""
+    """What one run has put away of one home: since how many seconds, how many files and folders, and their bytes.
+
+    `why` it cannot be freed, "": it can.
+    """
 
     root: str
     run: str
     age: float
     number: int
     size: int
+    why: str = ""
 
 
 def all_of(state: str, now: float) -> Iterator[Shelf]:
@@ -36,18 +40,20 @@ def all_of(state: str, now: float) -> Iterator[Shelf]:
             at = ended.timestamp() if run not in later else max(ended.timestamp(), later[run].timestamp())
             for store in stores:
                 if HOME in store.roots and not store.restores and not store.archive and store.artifacts:
-                    size = _size(store.path, run)
-                    if size is not None:
-                        yield Shelf(store.path, run, max(0.0, now - at), len(store.artifacts), size)
+                    weight = _weight(store.path, run)
+                    if weight is not None:
+                        why = weight.why or (IMMOVABLE if weight.fixed else "")
+                        yield Shelf(store.path, run, max(0.0, now - at), len(store.artifacts), weight.size, why)
 
 
-def _size(root: str, run: str) -> int | None:
-    """Return the bytes of an archive, None where it is not there."""
-    above, _, name = home_folders.archive_of(run).rpartition("/")
+def _weight(root: str, run: str) -> Weight | None:
+    """Return what is in an archive, None where it is not there."""
+    path = home_folders.archive_of(run)
+    above, _, name = path.rpartition("/")
     with scan.opened(root, above) as folder:
         if folder is None or not scan.is_folder(folder, name):
             return None
-        return scan.weighed(folder, name)[0]
+        return scan.looked_into(root, path, folder)
 
 
 def old(state: str, age: float, now: float) -> tuple[list[Shelf], str]:

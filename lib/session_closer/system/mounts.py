@@ -1,0 +1,35 @@
+"""What is mounted below a folder: what removes or moves all that is in it would reach what lies elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ..core import late
+
+_TABLE = "/proc/self/mountinfo"
+# A blank, a tab, a new line and a backslash in a path are written so.
+_ESCAPED = late.pattern(rb"\\([0-7]{3})")
+
+
+def below(folder: str) -> list[str]:
+    """Return the paths of what is mounted in a folder, by its path without links, it included.
+
+    What is mounted from the same file system shows nowhere else. There are none where the system has no such table.
+    """
+    try:
+        with open(_TABLE, "rb") as table:
+            lines = table.read().splitlines()
+    except OSError:
+        return []
+    paths = [os.fsdecode(_ESCAPED.sub(_character, line.split(b" ", 5)[4])) for line in lines]
+    return [path for path in paths if is_in(path, folder)]
+
+
+def is_in(path: str, folder: str) -> bool:
+    """Tell whether a path is a folder's or that of something in it."""
+    return f"{path}/".startswith(f"{folder}/")
+
+
+def _character(escaped: re.Match[bytes]) -> bytes:
+    return bytes([int(escaped[1], 8)])
