@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,31 @@ from support.gateway import StubGateway, StubOpenClaw
 from support.sqlite import Bases, Delete
 from support.stores import TOKEN, Stage, Store, build
 from support.worker import BeforeComparing, Between, Left
+
+
+DAC_OVERRIDE, DAC_READ_SEARCH = 1 << 1, 1 << 2
+
+
+@pytest.fixture
+def mortal() -> Iterator[None]:
+    """A user who may not write whatever the rights of a folder are: root does without that one right."""
+    if os.geteuid() != 0:
+        yield
+        return
+    if not sys.platform.startswith("linux"):
+        pytest.skip("root may write anywhere")
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    # Effective, permitted, inheritable; twice, for the higher bits.
+    mine = (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, mine) == 0
+    fewer = (ctypes.c_uint32 * 6)(*mine)
+    fewer[0] &= ~(DAC_OVERRIDE | DAC_READ_SEARCH)
+    assert libc.capset(header, fewer) == 0
+    try:
+        yield
+    finally:
+        assert libc.capset(header, mine) == 0
 
 
 @pytest.fixture(autouse=True)

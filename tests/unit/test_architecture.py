@@ -88,6 +88,9 @@ def test_only_disk_py_changes_files() -> None:
         # Folders below a home, and what lies in them, read only.
         "artifacts.scan": {"open"},
         "artifacts.aside": {"open"},
+        "artifacts.removal": {"open"},
+        # The table of what is mounted, read only.
+        "system.mounts": {"open"},
         "hermes.home": {"open"},
         # The sink for what a closed pipe cannot take.
         "cli.streams": {"open"},

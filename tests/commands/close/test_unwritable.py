@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import subprocess
@@ -20,35 +19,12 @@ from support.cleanup import fill
 from support.commands import Answer, one_document, run_json
 from support.interrupted import interrupt
 from support.keys import LEAD
-from support.leavings import FREE, Leavings
+from support.leavings import Leavings
 from support.programs import BARE, importable
 from support.stores import Store
 from support.trees import tree
 
 TOPICS = LEAD + "topics"
-DAC_OVERRIDE, DAC_READ_SEARCH = 1 << 1, 1 << 2
-
-
-@pytest.fixture
-def mortal() -> Iterator[None]:
-    """A user who may not write whatever the rights of a folder are: root does without that one right."""
-    if os.geteuid() != 0:
-        yield
-        return
-    if not sys.platform.startswith("linux"):
-        pytest.skip("root may write anywhere")
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    # Effective, permitted, inheritable; twice, for the higher bits.
-    mine = (ctypes.c_uint32 * 6)()
-    assert libc.capget(header, mine) == 0
-    fewer = (ctypes.c_uint32 * 6)(*mine)
-    fewer[0] &= ~(DAC_OVERRIDE | DAC_READ_SEARCH)
-    assert libc.capset(header, fewer) == 0
-    try:
-        yield
-    finally:
-        assert libc.capset(header, mine) == 0
 
 
 @pytest.fixture
@@ -222,18 +198,4 @@ def test_a_cleanup_of_a_home_and_its_undo_are_refused_where_they_could_not_be_wr
             check_refused(answer, folder)
         else:
             assert home.archived() == away
-    home.close()
-
-
-@pytest.mark.usefixtures("mortal", "no_power_is_cut")
-def test_a_folder_that_cannot_be_given_another_one_above_it_is_refused(tmp_path: Path) -> None:
-    home = Leavings(tmp_path / "home")
-    home.lay_all()
-    folder = home.path / FREE["delegation_log"]
-    mode = folder.stat().st_mode
-    folder.chmod(0o500)
-    for words in (("--dry-run",), ()):
-        check_refused(home.run(CleanupSessions, *words), folder)
-    folder.chmod(mode)
-    assert home.run(CleanupSessions).code == 0
     home.close()

@@ -136,7 +136,8 @@ def test_without_git_a_cleanup_warns_that_projects_stay(
 def test_a_bundle_that_is_not_whole_is_said_to_be_so_ahead(home: Leavings, project: str) -> None:
     folder = next((home.path / "session-closer" / "archives").iterdir()) / project
     bundle = folder / "history.bundle"
-    bundle.write_bytes(bundle.read_bytes()[:-1] + b"\0")
+    whole = bundle.read_bytes()
+    bundle.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     answer = looked_and_done(home)
     assert (answer.code, by_status(answer)) == (1, {"failed": [project]})
     assert errors(answer) == {f"{home.path}/{project}": f"its archive is not whole: it stays in {folder}"}
