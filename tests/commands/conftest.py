@@ -23,7 +23,6 @@ from support.sqlite import Bases, Delete
 from support.stores import TOKEN, Stage, Store, build
 from support.worker import BeforeComparing, Between, Left
 
-
 DAC_OVERRIDE, DAC_READ_SEARCH = 1 << 1, 1 << 2
 
 

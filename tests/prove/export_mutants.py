@@ -44,7 +44,7 @@ _FROM_HOMES = (
         "a session folder of another group", _TAKEN, "if row is None or kinds.group_of(one)", "if one or str(one)"
     ),
     _of_homes("a folder that is no session's", _TAKEN, 'rf"(?!\\.){re', 'rf"{re'),
-    _of_homes("names that no list can have", _TAKEN, "if why or not name.isprintable():", "if why:"),
+    _of_homes("names that no list can have", _TAKEN, "if why or not is_listed(name):", "if why:"),
     _of_homes(
         "the last transcript", _TAKEN, "key=lambda one: (one.at, one.path)", "key=lambda one: (-one.at, one.path)"
     ),

@@ -17,7 +17,7 @@ from ..core.tuples import NamedTuple
 from ..system import mounts
 from ..system.files import is_no_file, open_within
 
-LINK, _DEEP = "it is a link", "it lies too deep"
+LINK, DEEP = "it is a link", "it lies too deep"
 # A path that is longer than any that the system takes can be made, folder by folder.
 # Each folder of a way down is open meanwhile, and a process may have 256 files open.
 _LONGEST, DEEPEST = 1024, 100
@@ -139,7 +139,7 @@ def below(root: str, folder: str) -> Iterator[tuple[str, str]]:
                 found = sorted((each.name, each.is_dir(follow_symlinks=False), _odd(each)) for each in entries)
         left += [f"{above}{name}/" for name, is_folder, _ in found if is_folder and len(above) < _LONGEST]
         yield from ((f"{above}{name}", why) for name, is_folder, why in found if not is_folder)
-        yield from ((f"{above}{name}", _DEEP) for name, is_folder, _ in found if is_folder and len(above) >= _LONGEST)
+        yield from ((f"{above}{name}", DEEP) for name, is_folder, _ in found if is_folder and len(above) >= _LONGEST)
 
 
 def _odd(entry: os.DirEntry[str]) -> str:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from ..artifacts.rows import stream as of_rows
 from ..artifacts.streams import of_file, unreadable
-from ..core.export.parts import UNLISTED, LeftOut, Parts, Stream, is_text, lines, safe
+from ..core.export.parts import UNLISTED, LeftOut, Parts, Stream, is_listed, is_text, lines, safe
 from ..core.patterns import owner_of
 from ..ports.artifacts import Away
 from ..system import files
@@ -69,7 +69,7 @@ def _kept(away: Away | None, known: Collection[str]) -> Iterator[Stream]:
         return
     folder = os.path.join(away.rows, FILES)
     for name in sorted(files.listed(folder)):
-        if name.isprintable() and f"{FILES}/{name}" not in known:
+        if is_listed(name) and f"{FILES}/{name}" not in known:
             yield of_file(f"{FILES}/{name}", os.path.join(folder, name))
 
 
@@ -87,8 +87,8 @@ def _files(home: str, session_id: str, clock: Clock) -> Iterator[Stream | LeftOu
         return
     for name, kind in named:
         shown, path = f"{kinds.SESSIONS}/{safe(name)}", os.path.join(folder, name)
-        if not name.isprintable():
-            yield LeftOut(shown, UNLISTED)
+        if not is_listed(name):
+            yield LeftOut(shown, UNLISTED, lost=True)
             continue
         try:
             said = names.inside(path) if kind != kinds.TRANSCRIPT else frozenset()

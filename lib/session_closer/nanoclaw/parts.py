@@ -19,7 +19,7 @@ from ..core import claude_folder, late
 from ..core.artifacts import Artifact
 from ..core.errors import Refused
 from ..core.export import claude_code
-from ..core.export.parts import BESIDE, TRANSCRIPT, UNLISTED, LeftOut, Parts, Stream, is_text, safe
+from ..core.export.parts import BESIDE, TRANSCRIPT, UNLISTED, LeftOut, Parts, Stream, is_listed, is_text, safe
 from ..core.patterns import Pattern, is_of, owner_of
 from ..core.tuples import NamedTuple
 from ..ports.artifacts import Away
@@ -179,6 +179,6 @@ def _of_claude(home: str, found: Iterable[Artifact]) -> Iterator[Stream | LeftOu
 
 
 def _file(home: str, path: str, name: str, why: str) -> Stream | LeftOut:
-    if why or not name.isprintable():
-        return LeftOut("/".join(map(safe, path.split("/"))), why or UNLISTED)
+    if why or not is_listed(name):
+        return LeftOut("/".join(map(safe, path.split("/"))), why or UNLISTED, why in ("", scan.DEEP))
     return within(name, home, path)

@@ -262,7 +262,7 @@ def _manifest(making: _Making, bundle: Bundle, seen: Survey, heading: Heading, t
         other_branches=seen.aside,
         last_id=seen.totals.last_id,
         files=tuple(file for _, file in sorted(bundle.files.items())),
-        left_out=tuple(manifest.Missing(*left) for left in taken.left_out),
+        left_out=tuple(manifest.Missing(left.what, left.why) for left in taken.left_out),
     )
     return manifest.encoded(made)
 

@@ -9,7 +9,7 @@ from functools import partial
 from ..artifacts import settings
 from ..core.errors import CloserError, Refused
 from ..core.export.exported import Exported
-from ..core.export.parts import Parts
+from ..core.export.parts import LeftOut, Parts
 from ..core.export.result import Export, ExportReport, Unexported
 from ..core.status import Status
 from ..core.tuples import NamedTuple
@@ -66,7 +66,7 @@ def checked_folder(where: Place, folder: str) -> str:
 class Reader:
     """Reads one session of a home, each time anew; `origins` are where its streams are from, `is_absent`: it is none.
 
-    `away`: its files are those that a run has put away.
+    `left_out` is what is in none of them, `away`: its files are those that a run has put away.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Reader:
     ) -> None:
         self._read = partial(exporting.parts, root, session_id, clock, away)
         self.origins: set[str] = set()
+        self.left_out: Sequence[LeftOut] = ()
         self.is_absent = False
 
     @contextmanager
@@ -84,6 +85,7 @@ class Reader:
             self.is_absent = not self.origins
             raise Refused("it is not in its home any more", "look again with list-sessions", name="gone")
         self.origins.update(stream.origin for stream in found.streams)
+        self.left_out = found.left_out
         yield found
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+from ..artifacts import scan
 from ..core.artifacts import Artifact
 from ..core.export.exported import Exported
 from ..core.export.result import Export, Unexported
@@ -29,6 +31,13 @@ class _Run(NamedTuple):
     ahead: list[str]
 
 
+class _Seen(NamedTuple):
+    """What the exports of a home are of: where their streams are from, and what is in none of them, below the home."""
+
+    origins: set[str]
+    left_out: set[str]
+
+
 def made(where: Place, parts: Sequence[Part], context: Context, folder: str, now: float) -> tuple[Exported, ...]:
     """Export into a folder the sessions of what is about to go; what has no copy of its session stays, in `refused`.
 
@@ -42,7 +51,7 @@ def made(where: Place, parts: Sequence[Part], context: Context, folder: str, now
         export.warn_of(context, ask)
     if alone:
         what = "1 file or folder that goes is" if alone == 1 else f"{alone:,} files and folders that go are"
-        context.console.warn(f"{what} in no export: of no session, or not of what was said in one")
+        context.console.warn(f"{what} in no export, or not whole: of no session, or not of what was said in one")
     return tuple(copies)
 
 
@@ -52,38 +61,55 @@ def _of_home(run: _Run, part: Part, copies: list[Exported]) -> int:
     going = [artifact for artifact, _ in part.verdicts.going]
     sessions = {one.path: [one.owner] if one.owner else work.exporting.named(home.root, one.path) for one in going}
     every = dict.fromkeys(chain.from_iterable(sessions.values()))
-    origins: set[str] = set()
+    seen = _Seen(set(), set())
     failed: dict[str, Unexported] = {}
     for number, session in enumerate(every):
-        done = _copied(run, home, session, origins)
-        if isinstance(done, Unexported):
-            failed[session] = done
-        elif done is not None:
+        done, why_not = _copied(run, home, session, seen)
+        if done is not None:
             copies.append(done)
+        if why_not is not None:
+            failed[session] = why_not
         work.context.console.watch(number + 1, len(every))
     why = {one.path: next((failed[each] for each in sessions[one.path] if each in failed), None) for one in going}
     part.refused = [_staying(run, home, one, problem) for one in going if (problem := why[one.path]) is not None]
     part.verdicts = part.verdicts._replace(going=tuple(each for each in part.verdicts.going if not why[each[0].path]))
-    copied = {path for origin in origins for path in (origin, *_above(origin))}
-    left = (f"{home.root}/{one.path}" for one, _ in part.verdicts.going)
-    # A row is below its database, of which it is in a stream.
-    return sum(path not in copied and origins.isdisjoint(_above(path)) for path in left)
+    return sum(not _is_copied(home.root, one, seen) for one, _ in part.verdicts.going)
 
 
-def _copied(run: _Run, home: Home, session: str, origins: set[str]) -> Exported | Unexported | None:
-    """Export a session; return what became of that, None where there is none.
+def _is_copied(root: str, one: Artifact, seen: _Seen) -> bool:
+    """Tell whether all that is in something is in an export."""
+    path = f"{root}/{one.path}"
+    if not one.folder or path in seen.origins:
+        # A row is below its database, of which it is in a stream.
+        return path in seen.origins or not seen.origins.isdisjoint(_above(path))
+    inside = (f"{one.path}/{name}" for name, why in scan.below(root, one.path) if not why)
+    return all(
+        f"{root}/{each}" in seen.origins or each in seen.left_out or not os.lstat(f"{root}/{each}").st_size
+        for each in inside
+    )
 
-    `origins` gets where its streams are from. A dry run only looks, and has None where nothing is against it.
+
+def _copied(run: _Run, home: Home, session: str, seen: _Seen) -> tuple[Exported | None, Unexported | None]:
+    """Export a session; return its export, if there is one, and why what it has left stays, None: it need not.
+
+    A dry run only looks.
     """
     work = run.work
     reader = export_homes.Reader(work.exporting, home.root, session, work.context.clock)
     done = (work.looked if work.context.options.dry_run else work.written)(home.agent, session, reader)
-    origins |= reader.origins
+    seen.origins.update(reader.origins)
+    seen.left_out.update(left.what for left in reader.left_out)
     if reader.is_absent:
-        return None
+        return None, None
+    if isinstance(done, Unexported):
+        return None, done
     if done is None:
         run.ahead.append(session)
-    return done
+    for what, why, lost in reader.left_out:
+        if lost:
+            said = f"not all of it can be exported: {what}: {why}"
+            return done, Unexported(session, home.agent, session, Status.REFUSED, said)
+    return done, None
 
 
 def _above(path: str) -> Iterator[str]:

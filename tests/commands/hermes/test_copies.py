@@ -75,9 +75,8 @@ def test_what_is_of_no_session_goes_without_a_copy_which_is_said_once(home: Leav
     answer = home.run(CleanupSessions, "--export", str(out), "--kind", kinds)
     assert answer.code == 0
     said = [line for line in answer.data["warnings"] if "no export" in line]
-    assert said == [
-        f"{len(ALONE) + 1} files and folders that go are in no export: of no session, or not of what was said in one"
-    ]
+    what = f"{len(ALONE) + 1} files and folders that go are in no export, or not whole"
+    assert said == [f"{what}: of no session, or not of what was said in one"]
     assert not any(home.has(path) for path in ALONE)
     assert len(answer.data["exported"]) == 1
 

@@ -136,7 +136,9 @@ def test_a_folder_with_one_that_may_not_be_written_goes_but_is_not_deleted(home:
             assert answer.data["spared"] == {"immovable": 1}
     finally:
         inner.chmod(0o700)
-    assert [row["status"] for row in home.run(CleanupSessions, "--expire-archives", "7d").data["results"]] == ["expired"]
+    assert [row["status"] for row in home.run(CleanupSessions, "--expire-archives", "7d").data["results"]] == [
+        "expired"
+    ]
 
 
 @WAYS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,49 @@ def test_a_session_that_cannot_be_exported_stays_and_the_others_go(second: V2Hom
     assert (row["path"], row["reason"]) == (str(second.path / paths["session_dir"]), "export")
     assert (second.path / paths["session_dir"]).is_dir()
     assert not (second.path / paths["transcript"]).exists()
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_a_file_that_no_copy_can_have_keeps_all_that_its_session_has_left(
+    second: V2Home, out: Path, words: tuple[str, ...]
+) -> None:
+    paths, _ = lay(second)
+    odd = second.path / paths["session_dir"] / "inbox" / "a\nb"
+    odd.write_text("the only copy")
+    second.age(paths["session_dir"], 60 * 86400)
+    answer = ran(second, CleanupSessions, "--delete", "--export", str(out), *words)
+    [row] = [row for row in answer.data["results"] if row["status"] == "refused"]
+    assert (answer.code, row["reason"], row["path"]) == (1, "export", str(second.path / paths["session_dir"]))
+    assert row["error"].endswith("/inbox/a-b: no list of hashes can have its name")
+    assert odd.read_text() == "the only copy"
+
+
+@pytest.mark.parametrize("name", ["at 9.41\u202fAM.png", "\U0001f468\u200d\U0001f469.jpg", "10\u00a0EUR.pdf", "plain"])
+def test_what_people_call_their_files_is_in_the_copy(second: V2Home, out: Path, name: str) -> None:
+    paths, _ = lay(second)
+    (second.path / paths["session_dir"] / "inbox" / name).write_bytes(b"of a person")
+    second.age(paths["session_dir"], 60 * 86400)
+    answer = ran(second, CleanupSessions, "--delete", "--export", str(out))
+    assert (answer.code, second.has(paths["session_dir"])) == (0, False)
+    [folder] = (Path(row["path"]) for row in answer.data["exported"] if (Path(row["path"]) / "files").exists())
+    assert (folder / "files" / "inbox" / name).read_bytes() == b"of a person"
+    subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=folder, check=True)
+
+
+def test_what_a_group_has_besides_its_sessions_is_said_to_be_in_no_export(second: V2Home, out: Path) -> None:
+    group = "data/v2-sessions/ag-lost"
+    second.row("sess-a", group="ag-lost")
+    second.session("sess-a", group="ag-lost", sid=USED)
+    second.lay(f"{group}/.claude-shared/projects/-workspace-agent/{USED}.jsonl", "{}\n")
+    second.age(group, 60 * 86400)
+
+    def said() -> list[str]:
+        answer = ran(second, CleanupSessions, "--export", str(out), "--dry-run")
+        assert [row["path"] for row in answer.data["results"]] == [str(second.path / group)]
+        return [line for line in answer.data["warnings"] if "no export" in line]
+
+    assert said() == []
+    second.lay(f"{group}/.claude-shared/CLAUDE.md", "what all of them know")
+    second.age(group, 60 * 86400)
+    [line] = said()
+    assert line.startswith("1 file or folder that goes is in no export, or not whole")

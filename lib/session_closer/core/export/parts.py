@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from ...core import late
@@ -11,6 +12,9 @@ from ...core.tuples import NamedTuple
 TRANSCRIPT, TRAJECTORY, ENTRY, PAGE = "transcript.jsonl", "trajectory.jsonl", "entry.json", "transcript.md"
 WINDOWS, CHECKPOINTS, BESIDE, MEDIA = "windows", "checkpoints", "beside", "media"
 UNLISTED = "no list of hashes can have its name"
+# Characters that end a line, or are none of a text; what turns the direction of a line shows another name.
+_UNLISTED = frozenset(("Cc", "Cs", "Zl", "Zp"))
+_TURNS = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"))
 _ODD = late.pattern(r"[^A-Za-z0-9._-]+")
 _LONGEST = 80
 _ID = 8
@@ -33,10 +37,11 @@ class Stream(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """What of a session is not in its bundle, and why."""
+    """What of a session is not in its bundle, and why; `lost`: its bytes are nowhere else in it."""
 
     what: str
     why: str
+    lost: bool = False
 
 
 class Parts(NamedTuple):
@@ -56,6 +61,13 @@ class Parts(NamedTuple):
     events: Callable[[Iterable[bytes]], Iterable[bytes]] = iter
     label: str | None = None
     importable: bool = True
+
+
+def is_listed(name: str) -> bool:
+    """Tell whether a list of hashes can have a file's name."""
+    return name.isprintable() or not any(
+        unicodedata.category(one) in _UNLISTED or unicodedata.bidirectional(one) in _TURNS for one in name
+    )
 
 
 def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
