@@ -25,7 +25,7 @@ class Watched(sqlite3.Connection):
 
     def __del__(self) -> None:
         if self._is_open:
-            warnings.warn(f"unclosed database in {self!r}", ResourceWarning, source=self)
+            warnings.warn(f"unclosed database in {self!r}", ResourceWarning, stacklevel=2, source=self)
 
 
 def watch() -> None:

@@ -193,7 +193,7 @@ def _weighed(folder: int, depth: int) -> Weight:
     is_open = os.access(".", _CHANGES, dir_fd=folder, effective_ids=os.access in os.supports_effective_ids)
     # Who changes its path has to change a folder itself, but not those in it.
     total, newest, why, fixed = 0, 0.0, "" if is_open or depth else IMMOVABLE, not is_open
-    is_sticky = own.st_mode & S_ISVTX and os.geteuid() not in (0, own.st_uid)
+    is_sticky = bool(own.st_mode & S_ISVTX) and os.geteuid() not in (0, own.st_uid)
     with os.scandir(folder) as entries:
         for entry in entries:
             try:
@@ -213,4 +213,4 @@ def _weighed(folder: int, depth: int) -> Weight:
                 why, fixed = ELSEWHERE if ELSEWHERE in (why, inner.why) else why or inner.why, fixed or inner.fixed
             else:
                 total, newest = total + status.st_size, max(newest, status.st_mtime)
-    return Weight(total, newest, why, bool(fixed))
+    return Weight(total, newest, why, fixed)

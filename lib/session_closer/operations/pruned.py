@@ -148,7 +148,7 @@ def totals(parts: Sequence[Part], limits: Limits) -> Totals:
     for part in parts:
         spared.update(part.verdicts.spared())
         spared.update(fate.why for fate in part.fates if fate.status is Status.KEPT)
-        spared.update(row.why for row in part.refused if row.status is Status.KEPT)
+        spared.update(row.why or "" for row in part.refused if row.status is Status.KEPT)
     return Totals(
         dict(sorted(spared.items())),
         None if limits.max_disk is None else any(part.verdicts.over_budget for part in parts),
