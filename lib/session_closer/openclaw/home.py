@@ -85,6 +85,9 @@ class Home:
         words: list[str] = []
         if self.said == "--profile" and profile is not None:
             words += ["--profile", profile]
+            # A profile lies in what counts as the home directory.
+            if self.environ.get("OPENCLAW_HOME"):
+                ahead = ["env", f"OPENCLAW_HOME={os.path.abspath(home_of(self.environ))}"]
         elif self.config_path != Home(self.state, "--state-dir", self.environ).config_path:
             # Only the environment can name a configuration that lies elsewhere.
             ahead = ["env", f"OPENCLAW_STATE_DIR={self.state}", f"OPENCLAW_CONFIG_PATH={self.config_path}"]

@@ -14,7 +14,7 @@ from . import summary
 from .decide import decide_again, decide_ahead
 from .look import measured, planned_sizes, read
 from .request import Look, Request
-from .restart import nothing_to_restart
+from .restart import foreseen, nothing_to_restart
 
 if TYPE_CHECKING:
     from ..core.errors import CloserError
@@ -153,6 +153,7 @@ def told(request: Request, ahead: Ahead, transaction: Transaction, error: Closer
     rows: list[Outcome] = []
     untold: list[Remainder] = []
     counted: dict[str, dict[str, Any]] = {}
+    routes: set[Route] = set()
     awaited, bare = Awaited(ahead.going), ahead.plan
     with runtime.one_look():
         for agent, store in ahead.found.stores.items():
@@ -165,6 +166,7 @@ def told(request: Request, ahead: Ahead, transaction: Transaction, error: Closer
                 plan = decide_again(request, one, bare._replace(rows=tuple(awaited[agent])))
                 plan = plan._replace(chores=bare.chores)
                 request.warn(*plan.warnings)
+                routes.update(row.route for row in plan.closing if store.traits.restarts)
                 one = one._replace(sizes={**one.sizes, **planned_sizes(request, one, plan)})
                 store.forget()
             part = summary.part(request, one, plan, agent, left)
@@ -172,6 +174,8 @@ def told(request: Request, ahead: Ahead, transaction: Transaction, error: Closer
             untold += part.untold
             counted.update(part.counted)
             left = None if left is None else max(0, left - sum(is_fine(row, missing_ok=False) for row in part.rows))
-    restart = nothing_to_restart(request.gateway)
+    restart = foreseen(runtime, edits=Route.FILES in routes, concerns=bool(routes))
+    if error is not None:
+        restart = nothing_to_restart(request.gateway)
     told = summary.Part(rows, untold, counted)
     return summary.of(request, ahead.found, ahead.plan, transaction, restart=restart, error=error, ahead=told)

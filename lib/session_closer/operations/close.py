@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from ..core import hints, ids, planning
 from ..core.errors import CloserError, UnknownAgent
 from ..core.model import Plan, Snapshot
-from ..core.report import Report
+from ..core.report import Report, RestartResult
+from ..core.status import Route
 from ..journal import closed, history
 from ..journal.stopped import storage
 from ..ports.context import Console, Context
@@ -20,7 +21,7 @@ from . import obstacles, runtimes, summary
 from .decide import decide
 from .look import TooMany, look, planned_sizes
 from .request import Look, Rehearse, Request
-from .restart import nothing_to_restart
+from .restart import foreseen, nothing_to_restart
 from .transaction import Transaction
 
 if TYPE_CHECKING:
@@ -104,10 +105,24 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
 
         plan = copies.made(request, plan, request.options.export)
     if error is not None or request.options.dry_run or not (plan.closing or plan.deferred or plan.tidying):
-        return summary.of(request, found, plan, transaction, restart=nothing_to_restart(request.gateway), error=error)
+        restart = nothing_to_restart(request.gateway) if error is not None else _foreseen(request, found, plan)
+        return summary.of(request, found, plan, transaction, restart=restart, error=error)
     from .take_out import Closing  # what changes a store is not loaded to look at one
 
     return Closing(request, found, plan, transaction)
+
+
+def _foreseen(request: Request, found: Look, plan: Plan) -> RestartResult:
+    """Return the restart that carrying out a plan is going to need."""
+    of_files = [row.route for row in plan.closing if found.stores[row.agent].traits.restarts]
+    # What a dry run does not start may let the gateway close them.
+    may_ask = request.options.via == "auto" and not found.view.usable
+    return foreseen(
+        request.runtime,
+        edits=Route.FILES in of_files,
+        concerns=bool(of_files),
+        unless="unless the openclaw command lets the gateway close them" if may_ask else "",
+    )
 
 
 def _most(request: Request) -> float:

@@ -26,6 +26,21 @@ def nothing_to_restart(gateway: Gateway) -> RestartResult:
     return RestartResult(result="nothing-to-restart" if gateway.life is Life.DOWN else "not-needed")
 
 
+def foreseen(runtime: Runtime, *, edits: bool, concerns: bool, unless: str = "") -> RestartResult:
+    """Return the restart that a run is going to need: whether it `edits` a file store, or `concerns` one at all.
+
+    `unless`: what may spare it that.
+    """
+    gateway, wanted = runtime.gateway, runtime.context.options.restart
+    if gateway.life is Life.DOWN or not (edits or (wanted == "always" and concerns)):
+        return nothing_to_restart(gateway)
+    if wanted == "never":
+        return RestartResult(needed=True, result="left-out")
+    if gateway.life is Life.UNKNOWN:
+        return RestartResult(needed=True, result="not-proven")
+    return RestartResult(needed=True, result="would-restart", detail=unless)
+
+
 def restart_once(runtime: Runtime, ledger: Ledger) -> RestartResult:
     """Restart the gateway where a run owes it that; what was edited below it is to be looked at again then."""
     clock = runtime.context.clock

@@ -23,7 +23,7 @@ from ..system.disk import Disk
 from . import apply, close, close_again, recover, runs, runtimes, several
 from .give_back import Returning
 from .request import Request
-from .restart import nothing_to_restart
+from .restart import foreseen, nothing_to_restart
 from .transaction import Transaction
 
 RESTORE = "restore-sessions"
@@ -169,7 +169,10 @@ def _perform(
         return apply.perform(request, transaction, work)
     if error is None and not dry_run:
         runtime.switch_on(returns)
-    return work.report(nothing_to_restart(request.gateway), error)
+    if error is not None:
+        return work.report(nothing_to_restart(request.gateway), error)
+    edits = any(runtime.stores[item.agent].traits.restarts for item in todo)
+    return work.report(foreseen(runtime, edits=edits, concerns=edits))
 
 
 def _look(

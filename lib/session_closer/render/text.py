@@ -253,6 +253,8 @@ def _gateway_line(report: Report) -> str:
         return "unknown: see the warnings"
     pid, port = report.gateway.pid, report.gateway.port
     where = f"running{f', process {pid}' if pid is not None else f' at port {port}' if port is not None else ''}"
+    if restart.result == "would-restart":
+        return f"{where}: would be restarted once{f', {restart.detail}' if restart.detail else ''}"
     return f"{where}: not restarted" if restart.needed else f"{where}: no restart needed"
 
 
