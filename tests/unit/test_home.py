@@ -41,6 +41,34 @@ def test_a_tilde_in_the_name_of_a_profile_or_a_configuration_stands_for_the_same
 
 
 @pytest.mark.parametrize(
+    ("environ", "named", "openclaw", "ours"),
+    [
+        ({}, {}, "openclaw", ""),
+        ({}, {"profile": "work"}, "openclaw --profile work", "--profile work"),
+        ({}, {"state_dir": "/else where"}, "env 'OPENCLAW_STATE_DIR=/else where' openclaw", "--state-dir /else where"),
+        ({"OPENCLAW_STATE_DIR": "/x"}, {}, "env OPENCLAW_STATE_DIR=/x openclaw", "--state-dir /x"),
+        ({"OPENCLAW_HOME": "/svc"}, {}, "env OPENCLAW_STATE_DIR=/svc/.openclaw openclaw", "--state-dir /svc/.openclaw"),
+        (
+            {"OPENCLAW_HOME": "/svc"}, {"profile": "work"}, "env OPENCLAW_HOME=/svc openclaw --profile work",
+            "env OPENCLAW_HOME=/svc --profile work",
+        ),
+        (
+            {"OPENCLAW_STATE_DIR": "/x", "OPENCLAW_CONFIG_PATH": "/y.json"}, {},
+            "env OPENCLAW_STATE_DIR=/x OPENCLAW_CONFIG_PATH=/y.json openclaw",
+            "env OPENCLAW_STATE_DIR=/x OPENCLAW_CONFIG_PATH=/y.json",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_to_be_typed_means_the_same_place_in_any_shell(
+    tmp_path: Path, environ: dict[str, str], named: dict[str, str], openclaw: str, ours: str
+) -> None:
+    found = find({"HOME": str(tmp_path.resolve()), **environ}, **named)
+    assert found.openclaw == openclaw
+    ahead, words = found.meant_by(named.get("profile"))
+    assert " ".join([*ahead, *words]) == ours
+
+
+@pytest.mark.parametrize(
     ("named", "configured", "ports"),
     [
         (None, None, (DEFAULT_PORT,)),

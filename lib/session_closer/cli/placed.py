@@ -59,7 +59,7 @@ class Placed(Grammar):
         """Return the state directory that is meant; UsageProblem where it is another runtime's."""
         if (other := self.homes()) is not None:
             what = f"{self.OPERATION} is not for sessions of {other.runtime}"
-            raise UsageProblem(what, (Ours("cleanup-sessions", there=True), "puts away what they left"))
+            raise UsageProblem(what, ("what they left is put away with:", Ours("cleanup-sessions", there=True)))
         if self.url is None and (self.token_file is not None or self.gateway_state is not None):
             raise UsageProblem("--token-file and --gateway-state-dir belong to --url", "--url URL")
         from ..operations import runtimes  # what touches a store is not loaded for --help

@@ -82,7 +82,7 @@ def _named(state: str, records: Sequence[Listed], wanted: str) -> ReceiptRow:
     ]
     if not rows and _FOUND.fullmatch(wanted):
         # What --found lists has such an id, without the word that stands ahead of it here.
-        remedy = (Ours("restore-sessions", there=True), f"found:{wanted}, if --found has shown it")
+        remedy = ("if --found has shown it:", Ours("restore-sessions", there=True), f"found:{wanted}")
         raise Refused(f"there is no receipt {wanted} in {state}", remedy, name="no_receipt")
     if len(rows) != 1:
         said = f"{len(rows)} receipts begin with" if rows else "there is no receipt"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..core import late
 from ..core.errors import Refused, UsageProblem
-from ..core.escape import quoted
+from ..core.escape import quoted, shell_word
 from ..system import files
 from . import config, roster
 from .environment import STATE_NAMES, below, default_state, home_of, port, real
@@ -100,6 +100,22 @@ class Home:
         if self.gateway_state is not None:
             words += ["--gateway-state-dir", self.gateway_state]
         return ahead, words
+
+    @cached_property
+    def openclaw(self) -> str:
+        """How the `openclaw` command is called for this place, whatever shell it is typed into."""
+        kind, _, profile = os.path.basename(self.state).partition("-")
+        is_named = self.said == "--profile" and kind == STATE_NAMES[0]
+        if self.said == "home" and not self.environ.get("OPENCLAW_HOME"):
+            return "openclaw"
+        ahead = [f"OPENCLAW_STATE_DIR={self.state}"]
+        if is_named:
+            # Its services have its name.
+            ahead = [f"OPENCLAW_HOME={os.path.dirname(self.state)}"] if self.environ.get("OPENCLAW_HOME") else []
+        elif self.config_path != Home(self.state, "--state-dir", self.environ).config_path:
+            ahead.append(f"OPENCLAW_CONFIG_PATH={self.config_path}")
+        words = ["openclaw", *(["--profile", profile or "default"] if is_named else [])]
+        return " ".join(map(shell_word, ["env", *ahead, *words] if ahead else words))
 
     @cached_property
     def ports(self) -> tuple[int, ...]:

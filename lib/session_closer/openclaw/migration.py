@@ -30,7 +30,8 @@ def owed(here: Installation, store: Readable) -> Refused | None:
         return None
     return Refused(
         _said(version, store),
-        "openclaw doctor --fix, then openclaw gateway start; or SESSION_CLOSER_OPENCLAW=PATH of the one that is used",
+        f"{here.home.openclaw} doctor --fix, then {here.home.openclaw} gateway start; "
+        "or SESSION_CLOSER_OPENCLAW=PATH of the one that is used",
         name="unmigrated_store",
     )
 

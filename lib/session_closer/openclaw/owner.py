@@ -46,4 +46,4 @@ def older_layout(home: Home) -> Refused | None:
     if not files.exists(old) or files.exists(os.path.join(home.state, "agents")) or home.setting("session", "store"):
         return None
     what = f"{old} is of an older layout, without agents, which no OpenClaw of today works in"
-    return Refused(what, "openclaw doctor --fix moves it below agents/", name="older_layout")
+    return Refused(what, f"{home.openclaw} doctor --fix moves it below agents/", name="older_layout")

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 # Nobody is told to start what runs, or may run.
 _FIRST = {
-    Life.DOWN: "openclaw gateway start",
-    Life.UP: "openclaw gateway status",
-    Life.UNKNOWN: "openclaw gateway status",
+    Life.DOWN: "gateway start",
+    Life.UP: "gateway status",
+    Life.UNKNOWN: "gateway status",
 }
 
 
@@ -62,7 +62,7 @@ def of_gateway(here: Installation, closing: Sequence[Readable]) -> CloserError |
     if life is Life.UNKNOWN and here.options.via != "files":
         return GatewayNeeded(
             f"whether a gateway serves {here.home.state} cannot be told: {'; '.join(gateway.result().evidence)}",
-            "openclaw gateway status; if it is another's: --via files",
+            f"{here.home.openclaw} gateway status; if it is another's: --via files",
         )
     return None
 
@@ -70,12 +70,13 @@ def of_gateway(here: Installation, closing: Sequence[Readable]) -> CloserError |
 def _of_wanted(here: Installation, databases: Sequence[str]) -> CloserError:
     """Return why what only the gateway may do cannot be done: it lets us in by no way."""
     life = here.gateway.found.life
+    first = f"{here.home.openclaw} {_FIRST[life]}"
     why = here.gateway.notes[-1] if here.gateway.notes else f"no gateway of {here.home.state} answers"
     if here.options.via == "gateway":
-        return GatewayNeeded(why, f"{_FIRST[life]}, or leave out --via gateway")
+        return GatewayNeeded(why, f"{first}, or leave out --via gateway")
     return GatewayNeeded(
         f"the sessions of agent {databases[0]} are in SQLite, which only a gateway may change: {why}",
-        _FIRST[life] if life is Life.UP else f"{_FIRST[life]}, or --url and --token-file",
+        first if life is Life.UP else f"{first}, or --url and --token-file",
     )
 
 
@@ -112,7 +113,7 @@ def _of_receivers(here: Installation, items: Sequence[Item]) -> CloserError | No
 
 def _of_waker(here: Installation, items: Sequence[Item]) -> CloserError | None:
     """Return why the gateway is in the way, or takes nothing out of the archive."""
-    life, status = here.gateway.found.life, "openclaw gateway status"
+    life, status = here.gateway.found.life, f"{here.home.openclaw} gateway status"
     if life is Life.UNKNOWN and items:
         evidence = "; ".join(here.gateway.result().evidence)
         return GatewayNeeded(f"whether a gateway serves {here.home.state} cannot be told: {evidence}", status)
@@ -120,7 +121,7 @@ def _of_waker(here: Installation, items: Sequence[Item]) -> CloserError | None:
         return None
     if life is not Life.UP:
         what = "archived sessions are brought back by the gateway, which does not answer"
-        return GatewayNeeded(what, "openclaw gateway start")
+        return GatewayNeeded(what, f"{here.home.openclaw} gateway start")
     if not here.gateway.usable and not here.options.dry_run:
         return GatewayNeeded("the gateway does not let us take sessions out of the archive", status)
     return None

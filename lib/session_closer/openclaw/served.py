@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 class Served:
     """The gateway of an installation, as an operation needs it."""
 
-    by_hand = "openclaw gateway restart"
-
     def __init__(self, here: Installation) -> None:
         self._here = here
+
+    @property
+    def by_hand(self) -> str:
+        """The command with which a person restarts it."""
+        return f"{self._here.home.openclaw} gateway restart"
 
     @property
     def life(self) -> Life:

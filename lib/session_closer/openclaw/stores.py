@@ -42,7 +42,7 @@ def kind(home: Home, agent: str) -> str | None:
             )
         raise Refused(
             f"agent {agent} has both a session database and {index}: a stale file or an unfinished migration",
-            "openclaw gateway stop, openclaw doctor --fix, openclaw gateway start",
+            ", ".join(f"{home.openclaw} {words}" for words in ("gateway stop", "doctor --fix", "gateway start")),
             name="mixed_store",
         )
     return found

@@ -105,15 +105,17 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
 
         plan = copies.made(request, plan, request.options.export)
     if error is not None or request.options.dry_run or not (plan.closing or plan.deferred or plan.tidying):
-        restart = nothing_to_restart(request.gateway) if error is not None else _foreseen(request, found, plan)
+        restart = _foreseen(request, found, plan, error)
         return summary.of(request, found, plan, transaction, restart=restart, error=error)
     from .take_out import Closing  # what changes a store is not loaded to look at one
 
     return Closing(request, found, plan, transaction)
 
 
-def _foreseen(request: Request, found: Look, plan: Plan) -> RestartResult:
-    """Return the restart that carrying out a plan is going to need."""
+def _foreseen(request: Request, found: Look, plan: Plan, error: CloserError | None) -> RestartResult:
+    """Return the restart that carrying out a plan is going to need; `error`: why it is not carried out."""
+    if error is not None:
+        return nothing_to_restart(request.gateway)
     of_files = [row.route for row in plan.closing if found.stores[row.agent].traits.restarts]
     # What a dry run does not start may let the gateway close them.
     may_ask = request.options.via == "auto" and not found.view.usable

@@ -133,7 +133,8 @@ def _planned(request: Request, found: Look, choices: Choices, first: Plan | None
     if options.with_children:
         from . import children
 
-        plan = children.added(request, found, plan, choices, first)
+        # What stays is counted in the stores of all that were named, whatever the filters leave of them.
+        plan = children.added(request._replace(wish=wish), found, plan, choices, first)
     return plan, choices
 
 

@@ -41,7 +41,7 @@ def execute(
         source, notes = runtimes.past(where, clock).source(which, None)
         if source.origin is not Origin.RECEIPT or source.restores:
             what = f"{which} is no receipt of a run that closed sessions"
-            raise Refused(what, (Ours("restore-sessions", there=True), "--list shows them"), name="no_receipt")
+            raise Refused(what, ("see them with:", Ours("restore-sessions", there=True), "--list"), name="no_receipt")
         context.console.warn(*notes)
         return _perform(runtime, source, names, ask)
 

@@ -53,7 +53,7 @@ def execute(
         source = bring_back.chosen(where, which)
         if source.restores:
             what = f"{which} is no receipt of a run that put anything away"
-            raise Refused(what, (Ours("restore-sessions", there=True), "--list shows them"), name="no_receipt")
+            raise Refused(what, ("see them with:", Ours("restore-sessions", there=True), "--list"), name="no_receipt")
         lots, homeless = list(_lots(work, source)), list(_homeless(work, source))
         known = {*(lot.session_id for lot in lots), *(one.key for one in homeless)}
         missing = [name for name in dict.fromkeys(names) if name not in known]

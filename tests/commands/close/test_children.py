@@ -299,3 +299,12 @@ def test_a_line_in_which_all_is_kept_begins_with_a_number(family: Store, words: 
     result = run(CloseProjectBatch, *words, "--label", "nobody's", ONE, state=family.state)
     said = "dry run, nothing changed: " if words else ""
     assert result.stdout.splitlines()[0] == f"{said}4 kept"
+
+
+@pytest.mark.parametrize("words", [(PARENT,), (PARENT, FAR), (PARENT, OTHER)])
+def test_what_stays_is_counted_in_all_stores_that_are_named(family: Store, words: tuple[str, ...]) -> None:
+    there = sum(len(family.entries(agent)) for agent in {key.split(":")[1] for key in words})
+    for more in ((), ("--with-children",)):
+        answer = run_json(CloseProjectBatch, *words, "--kind", "subagent", "--dry-run", *more, state=family.state)
+        going = sum(status == "would_close" for _, status in answer.rows)
+        assert answer.data["kept"] == there - going

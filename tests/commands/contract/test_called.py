@@ -66,7 +66,7 @@ def test_a_command_that_was_called_by_a_relative_path_names_its_neighbours_so(st
 def test_a_remedy_is_found_from_anywhere(store: Store, tmp_path: Path, program: str, undo: str) -> None:
     done = called(store, tmp_path, program, "alpha", "beta")
     batch = undo.replace("HERE", str(tmp_path)).replace("restore-sessions", "close-project-batch")
-    assert (done.returncode, done.stderr.partition("; next: ")[2]) == (2, f"{batch} closes several\n")
+    assert (done.returncode, done.stderr.partition("; next: ")[2]) == (2, f"several are closed with: {batch}\n")
 
 
 def test_a_hint_is_found_from_anywhere(store: Store, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_a_run_in_flight_is_not_in_doubt(store: Store) -> None:
         (RestoreSessions, ("last",), "restore-sessions {place} --list"),
         (RestoreSessions, ("--show", "last"), "restore-sessions {place} --list"),
         (RestoreSessions, (LEAD + "a b",), f"restore-sessions {{place}} --since 30d '{LEAD}a b'"),
-        (RestoreSessions, ("0123456789ab",), "restore-sessions {place} found:0123456789ab, if --found has shown it"),
+        (RestoreSessions, ("0123456789ab",), "if --found has shown it: restore-sessions {place} found:0123456789ab"),
         (RestoreSessions, ("found:0123456789ab",), "restore-sessions {place} --found"),
         (RestoreSessions, (), "restore-sessions {place} last, or one of restore-sessions {place} --list"),
         (RestoreSessions, ("--list", "last"), "restore-sessions {place} --list"),
@@ -200,7 +200,7 @@ def test_the_next_command_is_for_the_state_directory_that_was_named(
 @pytest.mark.parametrize("runtime", ["hermes", "nanoclaw"])
 def test_what_is_told_to_clean_up_does_so_in_the_home_that_was_named(tmp_path: Path, runtime: str) -> None:
     answer = run_json(CloseProject, "--runtime", runtime, "--home", str(tmp_path), "x", state=None)
-    named = f"cleanup-sessions --runtime {runtime} --home {tmp_path} puts away what they left"
+    named = f"what they left is put away with: cleanup-sessions --runtime {runtime} --home {tmp_path}"
     assert (answer.code, answer.data["error"]["remedy"]) == (2, named)
 
 

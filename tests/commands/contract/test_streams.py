@@ -115,7 +115,7 @@ def test_the_next_command_is_named_where_it_is(store: Store, tmp_path: Path) -> 
     program = installed(tmp_path / "the closer/bin").replace("COMMAND", "close-project")
     result = run_process("close-project", "alpha", "beta", state=store.state, before=program)
     assert result.code == 2
-    assert result.stderr.endswith(f"next: '{tmp_path}/the closer/bin/close-project-batch' closes several\n")
+    assert result.stderr.endswith(f"next: several are closed with: '{tmp_path}/the closer/bin/close-project-batch'\n")
 
 
 def test_a_session_that_is_called_like_a_command_stays_what_it_is(store: Store, tmp_path: Path) -> None:

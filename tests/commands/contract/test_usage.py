@@ -47,7 +47,7 @@ SAID: list[tuple[type[Reader], tuple[str, ...], str]] = [
     (
         CloseProject,
         ("x", "y"),
-        "one project id or session key was expected, 2 were given; next: close-project-batch closes several",
+        "one project id or session key was expected, 2 were given; next: several are closed with: close-project-batch",
     ),
     (
         CloseProject,

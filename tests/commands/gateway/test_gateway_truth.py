@@ -72,15 +72,15 @@ def test_a_gateway_that_lets_nobody_in_yet_is_not_said_to_refuse(
     answer = run_json(CloseProjectBatch, "alpha", state=made.store.state)
     assert (answer.code, answer.error) == (6, "gateway_needed")
     assert answer.data["error"]["message"].endswith(": connect: no answer within 1.5 s")
-    assert answer.data["error"]["remedy"] == "openclaw gateway status"
+    assert answer.data["error"]["remedy"] == f"env OPENCLAW_STATE_DIR={made.store.state} openclaw gateway status"
 
 
 @pytest.mark.parametrize(
     ("found", "first"),
     [
         (Found(Life.UP, 7), "the gateway runs, process 7: wait"),
-        (Found(Life.DOWN), "openclaw gateway start"),
-        (Found(Life.UNKNOWN), "openclaw gateway status"),
+        (Found(Life.DOWN), "env OPENCLAW_STATE_DIR={state} openclaw gateway start"),
+        (Found(Life.UNKNOWN), "env OPENCLAW_STATE_DIR={state} openclaw gateway status"),
     ],
 )
 def test_what_to_do_about_a_gateway_that_stopped_answering_depends_on_whether_it_runs(
@@ -98,7 +98,7 @@ def test_what_to_do_about_a_gateway_that_stopped_answering_depends_on_whether_it
 
     monkeypatch.setattr(connection, "find", look)
     answer = run_json(CloseProjectBatch, "--delete", "alpha", state=made.store.state)
-    assert (answer.code, answer.data["error"]["remedy"]) == (6, f"{first}, {AGAIN}")
+    assert (answer.code, answer.data["error"]["remedy"]) == (6, f"{first.format(state=made.store.state)}, {AGAIN}")
 
 
 @pytest.mark.parametrize("life", ["mute", "down"])
@@ -114,8 +114,9 @@ def test_nobody_is_told_to_start_a_gateway_that_runs(
         stub.lock.unlink()
     answer = run_json(CloseProjectBatch, "topics", "--via", "gateway", state=served.state)
     assert answer.code == 6
-    first = {"mute": "openclaw gateway status", "down": "openclaw gateway start"}[life]
-    assert answer.data["error"]["remedy"] == f"{first}, or leave out --via gateway"
+    first = {"mute": "gateway status", "down": "gateway start"}[life]
+    called = f"env OPENCLAW_STATE_DIR={served.state} openclaw"
+    assert answer.data["error"]["remedy"] == f"{called} {first}, or leave out --via gateway"
 
 
 # A restart that did not happen

@@ -34,7 +34,7 @@ class CloseProject(Filtered, Command):
         """Return the one target, from the positional or --session-key."""
         given = [*words, *([self.session_key] if self.session_key is not None else [])]
         if len(given) > 1:
-            several = (Ours("close-project-batch"), "closes several")
+            several = ("several are closed with:", Ours("close-project-batch"))
             raise UsageProblem(
                 f"one project id or session key was expected, {len(given)} were given",
                 several if self.session_key is None else "leave out one of them",

@@ -87,7 +87,7 @@ class ExportSessions(Reader):
         """Export sessions of a runtime that keeps files, by their ids, or what a run has put away of them."""
         self.check_options(where, HOMES_OPTIONS)
         if not all(words) or (not words and self.closed_by is None):
-            raise UsageProblem("no session was given", (Ours("list-sessions", there=True), "shows them"))
+            raise UsageProblem("no session was given", ("see them with:", Ours("list-sessions", there=True)))
         ask = self._ask()
         from ...core.wish import Options  # what touches a home is not loaded for --help
         from ...operations import export_homes, export_put_away, runtimes

@@ -220,7 +220,7 @@ def way_out(gateway: Gateway) -> str:
     now = find(gateway.home)
     if now.life is Life.UP:
         return f"the gateway runs, process {now.pid}: wait"
-    return "openclaw gateway start" if now.life is Life.DOWN else "openclaw gateway status"
+    return f"{gateway.home.openclaw} gateway {'start' if now.life is Life.DOWN else 'status'}"
 
 
 def again(gateway: Gateway) -> str:

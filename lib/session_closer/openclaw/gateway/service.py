@@ -63,12 +63,13 @@ def stop(here: Installation, ledger: Ledger) -> None:
 
 def by_hand(here: Installation) -> str:
     """Return the commands that a person can give instead."""
-    return f"openclaw gateway stop; {here.options.again}; openclaw gateway start"
+    return f"{here.home.openclaw} gateway stop; {here.options.again}; {here.home.openclaw} gateway start"
 
 
 def start(here: Installation) -> RestartResult:
     """Start the gateway again and wait until it answers."""
-    by = "it is stopped: openclaw gateway status may say why; then: openclaw gateway start"
+    openclaw = here.home.openclaw
+    by = f"it is stopped: {openclaw} gateway status may say why; then: {openclaw} gateway start"
     try:
         words = ("gateway", "start", "--json")
         code, out, err = OpenClaw(here.home, None, None).run(*words, seconds=_START_SECONDS)
