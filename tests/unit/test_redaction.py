@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from session_closer.core.export.redaction import GONE, Redactor, secrets_in
+from session_closer.core.export.redaction import GONE, Redactor, secrets_in, secrets_of
 
 # Put together here, so that no scanner takes this file for a leak.
 _A = "A1b2C3d4E5f6G7h8J9k0L1m2N3p4Q5r6"
@@ -141,3 +141,58 @@ def test_what_is_called_a_secret_in_the_configuration_is_one() -> None:
         "maxTokens": "4096",
     }
     assert secrets_in(settings) == {"t-of-gateway", "the-bot-token", "key-of-x"}
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+@pytest.mark.parametrize("value", ['pa"ssw0rd-77', "back\\slash-99x", "Gehèim-7788", "plain-77"])
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_a_known_value_is_gone_however_often_it_stands_in_json(value: str, depth: int, *, ascii_only: bool) -> None:
+    text = f"psql --pw {value} -c"
+    for _ in range(depth):
+        text = json.dumps({"command": text}, ensure_ascii=ascii_only)
+    told = Redactor([value]).text(text)
+    for _ in range(depth):
+        told = json.loads(told)["command"]
+    assert told == f"psql --pw {GONE} -c"
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("API_KEY=of-a-line # mine\n", {"of-a-line"}),
+        ("export API_KEY='of a line'\n", {"of a line"}),
+        ("providers: {x: {api_key: in-braces, url: u}}\n", {"in-braces"}),
+        ('x: {"api_key": "in \\"braces\\"", passwords: [one-of-two, \'two of two\']}\n', {'in "braces"', "one-of-two"}),
+        ("api_keys:\n  - first-one\n  - 'second one'\nurl: http://x\n", {"first-one", "second one"}),
+        ("api_keys:\n- first-one\nurl: http://x\n", {"first-one"}),
+        ('api_keys: [first-one, "second"]\n', {"first-one", "second"}),
+        ("private_key: |\n  line-one\n\n  line-two\nurl: u\n", {"line-one", "line-two"}),
+        ("password: >-\n  folded-one\n", {"folded-one"}),
+        ("password:\n  on-the-next\n", {"on-the-next"}),
+        ("password: &name !!str with-a-tag\n", {"with-a-tag"}),
+        ("password: 'it''s here'\n", {"it's here"}),
+        ('password: "dq\\x73ecret"\n', {"dqsecret"}),
+        ('"api_key": in-quotes,\n', {"in-quotes"}),
+        ("list:\n  - name: x\n    api_key: in-a-list\n", {"in-a-list"}),
+        ("- - api_key: in-two-lists\n", {"in-two-lists"}),
+        ('{"a": {"tokens": ["no"], "api_keys": ["of-json"], "token": "too"}}', {"of-json", "too"}),
+    ],
+)
+def test_what_settings_call_secret_is_known_in_every_form_of_yaml(text: str, values: set[str]) -> None:
+    assert values <= secrets_of(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "max_tokens: 128000\n", "tokens: [a-word, b-word]\n", "password: ${FROM_ENV}\n", "api_key: null\n",
+        "password:\n  minimum: eight-letters\n  reset: by-mail\n", "secrets:\n  provider: vault-one\n", "url: http://x\n",
+    ],
+)  # fmt: skip
+def test_what_is_no_secret_of_the_settings_stays(text: str) -> None:
+    assert secrets_of(text) == set()
+
+
+@pytest.mark.parametrize("text", ["password:", 'password: "', "password: '", "- -", "{", "[", "a: |", "x: {api_key: "])
+def test_settings_that_are_not_whole_are_no_error(text: str) -> None:
+    assert secrets_of(text) in (set(), {'"'}, {"'"})

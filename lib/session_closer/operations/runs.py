@@ -33,12 +33,9 @@ def before(state: str, run: str, options: Options) -> str:
     rows = [row for row, record, _ in runs.records(state) if record is not None and not restores(record.stores)]
     older = rows[[row.id for row in rows].index(run) + 1 :] if run in {row.id for row in rows} else []
     left = next((row.id for row in older if row.closed > row.restored), None)
-    said = (
-        f"the run before it that is not is undone with: {options.undo} {left}"
-        if left
-        else "so is all that was closed before"
-    )
-    return f"run {run} is back already; {said}"
+    if left is None:
+        return f"run {run} is back already; so is all that was closed before"
+    return f"run {run} is back already; the run before it that is not is undone with: {options.undo} {left}"
 
 
 def shown(state: str, which: str, report: Report, check: Check, clock: Clock) -> Report:

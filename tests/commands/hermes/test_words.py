@@ -97,7 +97,10 @@ def test_commands_that_close_sessions_name_the_one_that_cleans_up(
     for place in (("--home", str(home.path)), ("--runtime", "hermes", "--home", str(home.path))):
         result = run(command, *place, *words)
         assert (result.code, result.stderr.count("\n")) == (2, 1)
-        assert "is not for sessions of hermes; next: cleanup-sessions --runtime hermes" in result.stderr
+        assert (
+            "is not for sessions of hermes; next: what they left is put away with: cleanup-sessions --runtime hermes"
+            in result.stderr
+        )
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,14 @@ from typing import Any
 
 from ...core import late
 from .events import event
+from .settings import named
 
 GONE = "[redacted]"
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # A value that is shorter could be a word of any text.
 _SHORTEST = 6
+# The arguments of a call are JSON in the JSON of a message in that of its row.
+_NESTED = 3
 _VENDORS = (
     r"sk-(?:ant-|proj-|or-|svcacct-)?[A-Za-z0-9_-]{16,}",
     r"gh[pousr]_[A-Za-z0-9]{20,}",
@@ -54,6 +57,8 @@ _NAME = (
     r"secret[_-]?key|signing[_-]?key|encryption[_-]?key|credentials?|auth[_-]?key|client[_-]?secret)"
 )
 _SECRET_NAME = late.pattern(rf"(?i).*{_NAME}|authorization|(?:set-)?cookie")
+# Of several; so many tokens are none.
+_SECRET_NAMES = late.pattern(r"(?i).*(?:api[_-]?keys|private[_-]?keys|secrets|passwords|(?:auth|access)[_-]?tokens)")
 # In quotes, which may be escaped since they stand in quotes themselves, or up to what ends a word of a shell.
 _ASSIGNED = late.pattern(
     rf"""(?i)(?<![A-Za-z0-9])((?:[A-Za-z0-9]+[_.-])*[A-Za-z0-9]*{_NAME}(?:\\*["'])?\s{{0,8}}(?:[=:]|:=|=>)\s{{0,8}})"""
@@ -62,12 +67,6 @@ _ASSIGNED = late.pattern(
 # What stands where a value is named, and is none: a type, a reference to a variable.
 _NO_VALUE = late.pattern(
     r"(?i)\$\{?[A-Za-z_].*|null|none|true|false|undefined|string|str|required|optional|\*+|<.*|\.{3}"
-)
-
-# A line that gives a name its value, in quotes or up to a comment.
-_SET = late.pattern(
-    r"""(?m)^[ \t]*(?:-[ \t]+)?(?:export[ \t]+)?["']?([\w.-]+)["']?[ \t]*[:=][ \t]*"""
-    r"""(?:(["'])((?:(?!\2).)+)\2|([^\s"'](?:(?![ \t]#)[^\r\n])*?)[ \t]*(?:#|\r?$))"""
 )
 
 
@@ -125,8 +124,11 @@ def _assigned(found: re.Match[str]) -> str:
 
 
 def _spellings(value: str) -> set[str]:
-    """Return how a value stands in text: as it is, in a URL, in JSON."""
-    in_json = (json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
+    """Return how a value stands in text: as it is, in a URL, in JSON, and in JSON that stands in JSON."""
+    in_json, outer = set[str](), {value}
+    for _ in range(_NESTED):
+        outer = {json.dumps(form, ensure_ascii=ascii_only)[1:-1] for form in outer for ascii_only in (True, False)}
+        in_json |= outer
     in_url = "".join(
         chr(byte) if chr(byte) in _UNRESERVED else f"%{byte:02X}" for byte in value.encode("utf-8", "replace")
     )
@@ -138,7 +140,11 @@ def secrets_of(text: str) -> set[str]:
     try:
         return secrets_in(json.loads(text))
     except (ValueError, RecursionError):
-        return set[str]().union(*(secrets_in({found[1]: found[3] or found[4]}) for found in _SET.finditer(text)))
+        return set[str]().union(*(secrets_in({name: value}) for name, value in named(text)))
+
+
+def _is_value(text: str) -> bool:
+    return _NO_VALUE.fullmatch(text) is None
 
 
 def secrets_in(settings: Any) -> set[str]:
@@ -149,10 +155,10 @@ def secrets_in(settings: Any) -> set[str]:
         here = left.pop()
         if isinstance(here, Mapping):
             for name, value in here.items():
-                if isinstance(value, str) and isinstance(name, str) and _SECRET_NAME.fullmatch(name):
-                    found.update(() if _NO_VALUE.fullmatch(value) else (value,))
-                else:
-                    left.append(value)
+                some = value if isinstance(value, list) else [value]
+                is_secret = isinstance(name, str) and (_SECRET_NAME.fullmatch(name) or _SECRET_NAMES.fullmatch(name))
+                found.update(each for each in some if is_secret and isinstance(each, str) and _is_value(each))
+                left += [each for each in some if not isinstance(each, str)]
         elif isinstance(here, list):
             left += here
     return found
