@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -97,10 +98,8 @@ def test_commands_that_close_sessions_name_the_one_that_cleans_up(
     for place in (("--home", str(home.path)), ("--runtime", "hermes", "--home", str(home.path))):
         result = run(command, *place, *words)
         assert (result.code, result.stderr.count("\n")) == (2, 1)
-        assert (
-            "is not for sessions of hermes; next: what they left is put away with: cleanup-sessions --runtime hermes"
-            in result.stderr
-        )
+        said = "what they left is put away with: cleanup-sessions --runtime hermes"
+        assert f"is not for sessions of hermes; next: {said}" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -135,7 +134,7 @@ def _damaged(path: Path) -> None:
 
 def _foreign(path: Path) -> None:
     path.unlink()
-    with sqlite3.connect(path) as made:
+    with contextlib.closing(sqlite3.connect(path)) as made:
         made.execute("create table sessions (id text, ended_at real)")
         made.execute("create table messages (session_id text)")
 
