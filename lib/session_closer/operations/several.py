@@ -95,9 +95,11 @@ class _Ahead:
     def _row(self, row: Row, name: tuple[str, str], session: str | None) -> Row:
         if row.status is Status.ALREADY_RESTORED and name in self._away:
             row = row._replace(status=Status.WOULD_RESTORE)
+        is_back = session is not None and self._back.get(name) == session
+        if is_back and row.status in (Status.WOULD_RESTORE, Status.FAILED):
+            # A newer run has it, whatever there is against the older one.
+            return row._replace(status=Status.ALREADY_RESTORED, error=None)
         if row.status is Status.WOULD_RESTORE and name in self._back:
-            if session is not None and self._back[name] == session:
-                return row._replace(status=Status.ALREADY_RESTORED)
             return row._replace(status=Status.CONFLICT, error=_FIRST)
         if row.status is Status.WOULD_RESTORE:
             self._back[name] = session

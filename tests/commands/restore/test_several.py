@@ -169,6 +169,20 @@ def test_what_was_closed_twice_comes_back_as_the_newer_run_left_it(store: Store)
     assert planned.code == done.code == 1
 
 
+def test_a_dry_run_of_two_runs_of_one_session_says_of_the_older_what_the_run_does(store: Store) -> None:
+    first = receipt_of(store, close(store, "topics"))
+    assert restore(store, first).code == 0
+    with Path(store.entries()[TOPICS]["sessionFile"]).open("a") as transcript:
+        transcript.write('{"type":"message"}\n')
+    second = receipt_of(store, close(store, "topics"))
+    assert restore(store, "--dry-run", first).rows == [(TOPICS, "failed")]
+    planned = restore(store, "--dry-run", first, second)
+    done = restore(store, first, second)
+    assert [row["status"] for row in planned.data["results"]] == ["would_restore", "already_restored"]
+    assert [row["status"] for row in done.data["results"]] == ["restored", "already_restored"]
+    assert planned.code == done.code == 0
+
+
 def test_an_interrupted_run_is_finished_ahead_and_last_may_be_that_run(store: Store, two: list[str]) -> None:
     interrupt(store, "never-spoken", committed=True)
     (left,) = store.open_runs()
