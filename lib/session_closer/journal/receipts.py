@@ -120,7 +120,7 @@ def _of_this_place(state: str, path: str, known: Whole | None, places: Places) -
     except (OSError, Damaged) as problem:
         raise _no_receipt(f"{path} cannot be read: {problem}") from None
     if found.state_dir != state:
-        raise _no_receipt(f"{path} is a receipt of {found.state_dir}")
+        raise _no_receipt(f"{path} is a receipt of {found.state_dir}, and undone there alone: move it back if it moved")
     for store in found.stores:
         own, roots = places(store)
         if (store.path, store.roots) != (own, roots):

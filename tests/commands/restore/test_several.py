@@ -170,12 +170,14 @@ def test_what_was_closed_twice_comes_back_as_the_newer_run_left_it(store: Store)
 
 
 def test_a_dry_run_of_two_runs_of_one_session_says_of_the_older_what_the_run_does(store: Store) -> None:
-    first = receipt_of(store, close(store, "topics"))
+    own = LEAD + "own"
+    store.add((own, store.session("own")))
+    first = receipt_of(store, close(store, "own"))
     assert restore(store, first).code == 0
-    with Path(store.entries()[TOPICS]["sessionFile"]).open("a") as transcript:
+    with (store.folder() / f"{store.entries()[own]['sessionId']}.jsonl").open("a") as transcript:
         transcript.write('{"type":"message"}\n')
-    second = receipt_of(store, close(store, "topics"))
-    assert restore(store, "--dry-run", first).rows == [(TOPICS, "failed")]
+    second = receipt_of(store, close(store, "own"))
+    assert restore(store, "--dry-run", first).rows == [(own, "failed")]
     planned = restore(store, "--dry-run", first, second)
     done = restore(store, first, second)
     assert [row["status"] for row in planned.data["results"]] == ["would_restore", "already_restored"]
