@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import time
+import weakref
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ class NanoclawHome(Aged):
         place.parent.mkdir(parents=True)
         (path / "package.json").write_text('{"name": "nanoclaw", "version": "2.0.64"}')
         self.central = opened(place)
+        weakref.finalize(self, self.central.close)
 
     def add(self, table: str, **columns: Any) -> None:
         """Add a row to the central database."""

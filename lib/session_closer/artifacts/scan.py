@@ -142,6 +142,11 @@ def below(root: str, folder: str) -> Iterator[tuple[str, str]]:
         yield from ((f"{above}{name}", DEEP) for name, is_folder, _ in found if is_folder and len(above) >= _LONGEST)
 
 
+def filled(root: str, folder: str) -> Iterator[str]:
+    """Give the path below a folder of a home of each file in it that has any bytes; OSError: it cannot be read."""
+    yield from (name for name, why in below(root, folder) if not why and os.lstat(f"{root}/{folder}/{name}").st_size)
+
+
 def _odd(entry: os.DirEntry[str]) -> str:
     if entry.is_symlink():
         return LINK

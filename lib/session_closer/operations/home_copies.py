@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
@@ -82,11 +81,8 @@ def _is_copied(root: str, one: Artifact, seen: _Seen) -> bool:
     if not one.folder or path in seen.origins:
         # A row is below its database, of which it is in a stream.
         return path in seen.origins or not seen.origins.isdisjoint(_above(path))
-    inside = (f"{one.path}/{name}" for name, why in scan.below(root, one.path) if not why)
-    return all(
-        f"{root}/{each}" in seen.origins or each in seen.left_out or not os.lstat(f"{root}/{each}").st_size
-        for each in inside
-    )
+    inside = (f"{one.path}/{name}" for name in scan.filled(root, one.path))
+    return all(f"{root}/{each}" in seen.origins or each in seen.left_out for each in inside)
 
 
 def _copied(run: _Run, home: Home, session: str, seen: _Seen) -> tuple[Exported | None, Unexported | None]:
