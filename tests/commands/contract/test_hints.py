@@ -183,7 +183,11 @@ def test_a_run_in_flight_is_not_in_doubt(store: Store) -> None:
         (RestoreSessions, (LEAD + "a b",), f"restore-sessions {{place}} --since 30d '{LEAD}a b'"),
         (RestoreSessions, ("0123456789ab",), "if --found has shown it: restore-sessions {place} found:0123456789ab"),
         (RestoreSessions, ("found:0123456789ab",), "restore-sessions {place} --found"),
-        (RestoreSessions, (), "restore-sessions {place} last, or one of restore-sessions {place} --list"),
+        (
+            RestoreSessions,
+            (),
+            "undo the latest: restore-sessions {place} last; see all: restore-sessions {place} --list",
+        ),
         (RestoreSessions, ("--list", "last"), "restore-sessions {place} --list"),
         (RestoreSessions, ("last", "--as", "x"), "restore-sessions {place} found:ID --as KEY"),
         (ExportSessions, ("--output", "{there}", "--from", "last"), "restore-sessions {place} --list"),

@@ -114,9 +114,8 @@ class RestoreSessions(Base):
             if given and words:
                 raise UsageProblem(f"{name} takes no names", (_US, name))
         if not words and not self.list and self.one is None and self.since is None:
-            raise UsageProblem(
-                "no receipt was given", ("the latest one is undone with", _US, "last; see all with:", _US, "--list")
-            )
+            ways = ("undo the latest:", _US, "last; see all:", _US, "--list")
+            raise UsageProblem("no receipt was given", ways)
         if words and words[0].startswith("agent:") and self.since is None:
             sessions = " ".join(map(escape.shell_word, words))
             raise UsageProblem("no receipt was given ahead of a session", (_US, f"--since 30d {sessions}"))
