@@ -186,7 +186,7 @@ def test_a_run_in_flight_is_not_in_doubt(store: Store) -> None:
         (
             RestoreSessions,
             (),
-            "undo the latest: restore-sessions {place} last; see all: restore-sessions {place} --list",
+            "undo the last: restore-sessions {place} last; see all: restore-sessions {place} --list",
         ),
         (RestoreSessions, ("--list", "last"), "restore-sessions {place} --list"),
         (RestoreSessions, ("last", "--as", "x"), "restore-sessions {place} found:ID --as KEY"),

@@ -114,7 +114,7 @@ class RestoreSessions(Base):
             if given and words:
                 raise UsageProblem(f"{name} takes no names", (_US, name))
         if not words and not self.list and self.one is None and self.since is None:
-            ways = ("undo the latest:", _US, "last; see all:", _US, "--list")
+            ways = ("undo the last:", _US, "last; see all:", _US, "--list")
             raise UsageProblem("no receipt was given", ways)
         if words and words[0].startswith("agent:") and self.since is None:
             sessions = " ".join(map(escape.shell_word, words))
