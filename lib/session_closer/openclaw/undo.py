@@ -201,11 +201,14 @@ def _later(moment: datetime, seconds: float) -> str:
     return history.iso(moment + timedelta(seconds=seconds))
 
 
-def seconds_kept(home: Home, *, in_files: bool) -> float | None:
-    """Return for how long OpenClaw keeps archives, None where it does not delete them by age.
+def seconds_kept(home: Home, chosen: Sequence[Chosen], *, in_files: bool) -> float | None:
+    """Return for how long OpenClaw keeps the archives of what was chosen, None where it does not delete them by age.
 
     `in_files`: those of a file store, for which it has a time of its own where none is set.
     """
+    if chosen and chosen[0].source.origin is Origin.BUNDLE:
+        # It knows nothing of an export.
+        return None
     default = _KEPT_SECONDS if in_files else None
     if home.setting("session", "maintenance", "mode") == "warn":
         return None

@@ -108,6 +108,8 @@ def test_it_comes_back_on_another_machine(said: InFiles, out: Path, tmp_path: Pa
     folder = closed(said, out)
     other = Store(tmp_path / "other", closed_port)
     other.add(("agent:project-lead:main", other.session("main")))
+    [ahead] = restore(other, str(folder), "--check").data["results"]
+    assert "until" not in ahead, "nothing deletes an export by its age"
     answer = restore(other, str(folder))
     assert (answer.code, statuses(answer)) == (0, {KEY: "restored"}), answer
     path = other.folder() / f"{said.own}.jsonl"

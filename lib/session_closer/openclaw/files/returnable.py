@@ -93,7 +93,7 @@ def look(
     known, sums = (same.items, {}) if same is not None else ({}, _begun(backups))
     with pieces.Pieces() as held:
         claims = Claims.of(member.row for member in live.members.values())
-        shelf, kept = shelf_of(home, store.agent, chosen), seconds_kept(home, in_files=True)
+        shelf, kept = shelf_of(home, store.agent, chosen), seconds_kept(home, chosen, in_files=True)
         seen = Look(store, live, claims, shelf, kept, there, held, sums.keys(), is_last)
         items = _items(seen, chosen, known)
         if any(made() != backups[at].sha256 for at, made in sums.items()):

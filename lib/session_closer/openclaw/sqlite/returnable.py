@@ -39,7 +39,7 @@ class Look(NamedTuple):
 def look(home: Home, store: SqliteStore, chosen: Sequence[Chosen]) -> list[Item]:
     """Return what would become of each session and file; raise Refused."""
     rows = store.rows([one.session.key for one in chosen if isinstance(one, ChosenSession)])
-    seen = Look(store, rows, shelf_of(home, store.agent, chosen), seconds_kept(home, in_files=False))
+    seen = Look(store, rows, shelf_of(home, store.agent, chosen), seconds_kept(home, chosen, in_files=False))
     items = [_file_back(seen, one) if isinstance(one, ChosenFile) else _session_back(seen, one) for one in chosen]
     return with_way_out(chosen, items)
 
