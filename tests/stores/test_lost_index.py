@@ -46,6 +46,17 @@ def test_an_index_that_is_gone_is_said_with_what_brings_it_back(
     assert not any("is gone" in line for line in run_json(command, *words, state=store.state).data["warnings"])
 
 
+def test_one_that_is_lost_once_more_comes_back_as_it_did_before(store: Store) -> None:
+    was = set(store.listed())
+    assert run_json(CloseProject, "kelly-dashboard", state=store.state).code == 0
+    for _ in range(3):
+        store.index().unlink()
+        [said] = [line for line in run_json(ListSessions, state=store.state).data["warnings"] if "is gone" in line]
+        backup = shlex.split(said.partition("comes back with: ")[2])[-1]
+        run_json(RestoreSessions, backup, state=store.state)
+        assert set(store.listed()) == was
+
+
 def test_without_a_backup_an_agent_has_no_sessions(store: Store) -> None:
     store.index().unlink()
     assert run_json(ListSessions, state=store.state).data["warnings"] == []

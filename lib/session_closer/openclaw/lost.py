@@ -10,6 +10,10 @@ from ..system import files
 from .home import Home
 
 
+# Braces and blanks.
+_EMPTY = 8
+
+
 def said(home: Home, agent: str, undo: str) -> str | None:
     """Return which command brings back what an agent's last backup has; None where an index, or no backup, is there."""
     index = home.index(agent)
@@ -19,5 +23,7 @@ def said(home: Home, agent: str, undo: str) -> str | None:
     backups = [one for one in files.listed(place) if one.startswith(names.backup_name(name, ""))]
     if not backups:
         return None
-    last = shell_word(os.path.join(place, max(backups)))
+    # A restore begins an index, and has a backup of that which it found empty.
+    held = [one for one in backups if os.lstat(os.path.join(place, one)).st_size > _EMPTY]
+    last = shell_word(os.path.join(place, max(held or backups)))
     return f"{index} is gone; what its last backup has comes back with: {undo} {last}"
