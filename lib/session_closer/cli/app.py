@@ -276,7 +276,7 @@ class Command(Closing):
                 raise UsageProblem(what, f"leave out {', '.join(calls.PLACE)}")
             from . import demo
 
-            return demo.perform(wish, self.options(), self, close)
+            return demo.perform(wish, self.options()._replace(see=""), self, close)
         return self.show(close(self.place(), wish, self.options(), console=self.console(), clock=self.clock))
 
     def options(self) -> Options:

@@ -66,4 +66,9 @@ def not_here(row: PlannedRow, elsewhere: Sequence[str], see: str) -> str:
     """Return the hint for a name that nothing in its agent looks like: who else has it, or what shows what there is."""
     if elsewhere:
         return f"not in agent {row.agent}; there is {', '.join(map(escape.plain, elsewhere[:_HINTS]))}"
-    return f"not in agent {row.agent}; see them with: {see} --agent {row.agent}"
+    return f"not in agent {row.agent}; {shown_by(see, row.agent)}"
+
+
+def shown_by(see: str, agent: str) -> str:
+    """Return what shows an agent's sessions; `see` is the command, "" where they are shown already."""
+    return f"see them with: {see} --agent {agent}" if see else "they are listed above"

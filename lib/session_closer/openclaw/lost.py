@@ -9,7 +9,6 @@ from ..core.escape import shell_word
 from ..system import files
 from .home import Home
 
-
 # Braces and blanks.
 _EMPTY = 8
 

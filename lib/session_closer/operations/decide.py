@@ -188,7 +188,12 @@ def _by_policy(request: Request, rules: Rules, found: Look, choices: Choices, fi
         ours = _certainly_ours(request, rules, snapshot, doubt, warns=agent not in known)
         taken = verdicts.findings(rules, snapshot, found.view, found.sizes.get(agent, {}), ours)
         if agent not in known:
-            request.warn(*(f"agent {agent}: {said}: the others are protected, too young, or kept by a limit" for said in taken.unmet))
+            request.warn(
+                *(
+                    f"agent {agent}: {said}: the others are protected, too young, or kept by a limit"
+                    for said in taken.unmet
+                )
+            )
         wanted[agent] = list(taken.verdicts)
         # What is decided again under the lock can only be less.
         only = {key for of, key in choices.only or () if of == agent}

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..core import escape, keys
+from ..core import escape, hints, keys
 from ..core.errors import CloserError, Refused
 from ..core.model import Plan, PlannedRow
 from ..core.status import Status
@@ -26,7 +26,7 @@ def refusal(request: Request, found: Look, plan: Plan) -> CloserError | None:
     if request.wish.keep and unknown:
         return Refused(
             f"nothing was changed: not found in agent {request.wish.agent}: {', '.join(map(escape.plain, unknown))}",
-            f"name sessions that are there; see them with: {request.options.see} --agent {request.wish.agent}",
+            f"name sessions that are there; {hints.shown_by(request.options.see, str(request.wish.agent))}",
             name="unknown_name",
         )
     going = Counter({agent: len(rows) for agent, rows in plan.by_agent.items()})

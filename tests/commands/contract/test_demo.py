@@ -48,6 +48,16 @@ def test_the_demo_says_that_its_files_are_gone_and_its_counts_agree(world: Path)
         assert len(re.findall(r"^    \S", part, re.MULTILINE)) == sessions
 
 
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize("words", [("close-project", "nope"), ("keep-only-sessions", "--agent", "main", "nope")])
+def test_a_name_that_the_sample_lacks_leads_to_nothing_of_the_persons_own(words: tuple[str, ...]) -> None:
+    name, *rest = words
+    result = run_process(name, "--demo", *rest)
+    said = result.stdout + result.stderr
+    assert "they are listed above" in said
+    assert "list-sessions" not in said
+
+
 def test_the_demo_speaks_json(world: Path) -> None:
     answer = run_json(CloseProject, "--demo", "kelly-dashboard")
     check_envelope(answer)
