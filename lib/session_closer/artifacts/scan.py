@@ -26,12 +26,13 @@ _NO_WEIGHT = Weight()
 
 
 class _Place(NamedTuple):
-    """A folder that is open, its home, and the number of the file system of that."""
+    """A folder that is open, its home, the number of the file system of that, and what is mounted in it."""
 
     root: str
     path: str
     descriptor: int
     device: int
+    mounted: Sequence[str]
 
 
 def found(root: str, patterns: Sequence[Pattern]) -> Iterator[Artifact]:
@@ -39,12 +40,12 @@ def found(root: str, patterns: Sequence[Pattern]) -> Iterator[Artifact]:
 
     OSError where a folder cannot be read.
     """
-    device = os.stat(root).st_dev
+    device, mounted = os.stat(root).st_dev, mounts.below(root)
     for folder, some in groupby(patterns, key=attrgetter("folder")):
         # One look at a folder for all patterns of it: there may be very many names.
         wanted = [(pattern, list[Artifact]()) for pattern in some]
         for place in _folders(root, folder):
-            _match(root, place, wanted, device)
+            _match(root, place, wanted, device=device, mounted=mounted)
         for _, matches in wanted:
             yield from matches
 
@@ -85,12 +86,14 @@ def opened(root: str, folder: str) -> Iterator[int | None]:
         os.close(descriptor)
 
 
-def _match(root: str, folder: str, wanted: Sequence[tuple[Pattern, list[Artifact]]], device: int) -> None:
+def _match(
+    root: str, folder: str, wanted: Sequence[tuple[Pattern, list[Artifact]]], *, device: int, mounted: Sequence[str]
+) -> None:
     """Add to the list of each pattern what matches it in a folder."""
     with opened(root, folder) as descriptor:
         if descriptor is None:
             return
-        place = _Place(root, folder, descriptor, device)
+        place = _Place(root, folder, descriptor, device, mounted)
         # What is done for each of very many names is done with as few calls as can be.
         ways = [(pattern.name.fullmatch, pattern, matches.append) for pattern, matches in wanted]
         with os.scandir(descriptor) as entries:
@@ -114,7 +117,9 @@ def _found(pattern: Pattern, place: _Place, match: re.Match[str], entry: os.DirE
     device, owner = status.st_dev, match["id"] if match.re.groups else None
     stamp = (device, status.st_ino, size, status.st_mtime_ns, mode)
     if is_folder:
-        weight = looked_into(place.root, f"{place.path}/{entry.name}", place.descriptor)
+        weight = weighed(place.descriptor, entry.name)
+        if place.mounted and any(mounts.is_in(one, f"{place.root}/{place.path}/{entry.name}") for one in place.mounted):
+            weight = weight._replace(why=ELSEWHERE)
         size = weight.size
         at = at if pattern.own_time and weight.newest != float("inf") else weight.newest or at
     path, is_elsewhere = f"{place.path}/{entry.name}", device != place.device

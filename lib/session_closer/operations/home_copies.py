@@ -70,7 +70,7 @@ def _of_home(run: _Run, part: Part, copies: list[Exported]) -> int:
             failed[session] = why_not
         work.context.console.watch(number + 1, len(every))
     why = {one.path: next((failed[each] for each in sessions[one.path] if each in failed), None) for one in going}
-    part.refused = [_staying(run, home, one, problem) for one in going if (problem := why[one.path]) is not None]
+    part.refused += [_staying(run, home, one, problem) for one in going if (problem := why[one.path]) is not None]
     part.verdicts = part.verdicts._replace(going=tuple(each for each in part.verdicts.going if not why[each[0].path]))
     return sum(not _is_copied(home.root, one, seen) for one, _ in part.verdicts.going)
 

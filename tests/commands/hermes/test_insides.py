@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -76,6 +77,14 @@ def test_an_archive_in_which_something_is_mounted_is_not_freed(home: Leavings, m
         [row] = answer.data["results"]
         assert (answer.code, row["status"], row["reason"]) == (0, "kept", "other_filesystem")
         assert answer.data["spared"] == {"other_filesystem": 1}
+    home.lay_all()
+    answer = home.run(
+        CleanupSessions, "--expire-archives", "7d", "--export", str(home.path.parent / "out"), "--dry-run"
+    )
+    assert [row["status"] for row in answer.data["results"] if row["kind"] == "archive"] == ["kept"]
+    shutil.rmtree(home.path / "sessions")
+    for path in (*FREE.values(),):
+        shutil.rmtree(home.path / path, ignore_errors=True)
     assert home.archived() == held
     assert home.run(RestoreSessions, "last").code == 0
 
