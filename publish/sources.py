@@ -16,10 +16,10 @@ FUTURE = "from __future__ import annotations\n"
 SHOWN = "session_closer.cli.commands"
 # A module that imports nothing but these only reckons: it has no way of its own to files, processes, network.
 RECKONING = {
-    "__future__", "array", "base64", "bisect", "calendar", "collections", "contextlib", "copy", "dataclasses", "datetime",
+    "__future__", "base64", "bisect", "calendar", "collections", "contextlib", "copy", "dataclasses", "datetime",
     "enum", "fnmatch", "functools", "hashlib", "heapq", "html", "itertools", "json", "json5", "math", "msgspec",
-    "operator", "posixpath", "re", "shlex", "string", "struct", "textwrap", "types", "tomllib", "typing", "unicodedata", "uuid",
-    "zlib", "errno", "stat", "ipaddress", "difflib", "codecs",
+    "operator", "posixpath", "re", "shlex", "string", "struct", "textwrap", "types", "typing", "unicodedata", "uuid",
+    "zlib", "errno", "stat", "ipaddress", "difflib", "codecs", "array", "tomllib",
 }  # fmt: skip
 # Of `os` what only has to do with the spelling of paths.
 SPELLING = {
