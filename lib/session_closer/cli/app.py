@@ -176,7 +176,7 @@ class Base(Reader):
         self._progress.clear()
         self.put(
             lambda: json.as_json(found, self.called, whole=self.verbose),
-            lambda: text.blocks(found, verbose=self.verbose),
+            lambda: text.blocks(found, verbose=self.verbose, called=self.called),
             [*text.complaints(found.warnings, found.error, self.called), *text.failures(found, self.called)],
         )
         return int(exit_code(found))

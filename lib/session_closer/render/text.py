@@ -26,15 +26,15 @@ _TAKING_CHILDREN = ("close-project", "close-project-batch")
 _VERBS = {"restore-sessions": "restore", "cleanup-sessions": "clean up"}
 
 
-def blocks(report: Report, *, verbose: bool = False) -> list[Block]:
-    """Return what a person reads on stdout; bounded unless `verbose`."""
-    out = _blocks(report, verbose=verbose)
+def blocks(report: Report, *, verbose: bool = False, called: Callable[[Ours], str] = str) -> list[Block]:
+    """Return what a person reads on stdout; bounded unless `verbose`. `called` tells how our commands are called."""
+    out = _blocks(report, verbose=verbose, called=called)
     return out if report.page is None else [*out, f"report   {plain(report.page)}"]
 
 
-def _blocks(report: Report, *, verbose: bool) -> list[Block]:
+def _blocks(report: Report, *, verbose: bool, called: Callable[[Ours], str]) -> list[Block]:
     if report.undone is not None and report.error is None:
-        return _undone(report, report.undone, verbose=verbose)
+        return _undone(report, report.undone, verbose=verbose, called=called)
     if report.artifacts is not None and report.receipts is None:
         return [*rehearsal.lines(report.rehearsal, verbose=verbose), *artifacts.blocks(report, verbose=verbose)]
     out: list[Block] = rehearsal.lines(report.rehearsal, verbose=verbose)
@@ -57,7 +57,9 @@ def _blocks(report: Report, *, verbose: bool) -> list[Block]:
     return out
 
 
-def _undone(report: Report, undone: Sequence[tuple[str, Report]], *, verbose: bool) -> list[Block]:
+def _undone(
+    report: Report, undone: Sequence[tuple[str, Report]], *, verbose: bool, called: Callable[[Ours], str]
+) -> list[Block]:
     """Return what became of each of the runs that were undone together, and ahead of it all of that in one line."""
     if not undone:
         return ["nothing to restore: no run of that time has put away what is not back"]
@@ -71,7 +73,10 @@ def _undone(report: Report, undone: Sequence[tuple[str, Report]], *, verbose: bo
     out: list[Block] = [f"{amounts.ahead(report, rows)}{runs_undone}: {said}"]
     for run, each in undone:
         out += ["", f"run      {run}"]
-        out += blocks(each, verbose=verbose) if each.error is None or each.results else [error_line(each.error)]
+        if each.error is not None and not each.results:
+            out.append(error_line(each.error, called))
+        else:
+            out += blocks(each, verbose=verbose, called=called)
     return [*out, "", f"undo     {report.undo}"] if report.undo is not None else out
 
 

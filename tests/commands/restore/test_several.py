@@ -107,6 +107,8 @@ def test_a_run_that_fails_leaves_the_others_be_and_the_exit_code_says_so(store: 
     result = run(RestoreSessions, *two, state=store.state)
     assert result.code == 1
     assert f"run {two[0]}: error: " in result.stderr
+    for said in (result.stderr, result.stdout):
+        assert f"restore-sessions --state-dir {store.state} --list" in said
 
 
 def test_a_session_that_fails_is_told_with_its_run(store: Store, two: list[str]) -> None:
