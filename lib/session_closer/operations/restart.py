@@ -38,6 +38,8 @@ def foreseen(runtime: Runtime, *, edits: bool, concerns: bool, unless: str = "")
         return RestartResult(needed=True, result="left-out")
     if gateway.life is Life.UNKNOWN:
         return RestartResult(needed=True, result="not-proven")
+    if gateway.pid is None:
+        unless = "but its process is not known here, so a person would have to"
     return RestartResult(needed=True, result="would-restart", detail=unless)
 
 

@@ -103,6 +103,14 @@ def test_no_process_is_named_where_none_is_known(store: Store, named: Any) -> No
     assert "None" not in result.stdout + result.stderr
 
 
+def test_a_dry_run_says_that_a_person_would_have_to_restart_it(store: Store, named: Any) -> None:
+    words = named(scopes=["operator.read", "operator.write", "operator.admin"])
+    result = run(CloseProject, "topics", "--via", "files", "--dry-run", *words, state=store.state)
+    said = "gateway  running: would be restarted once, but its process is not known here, so a person would have to"
+    assert (result.code, said in result.stdout) == (0, True), result
+    assert run(CloseProject, "topics", "--via", "files", *words, state=store.state).code == 1
+
+
 # Only the command gets in
 
 
