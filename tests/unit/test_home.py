@@ -53,6 +53,11 @@ def test_a_tilde_in_the_name_of_a_profile_or_a_configuration_stands_for_the_same
             "env OPENCLAW_HOME=/svc --profile work",
         ),
         (
+            {"OPENCLAW_CONFIG_PATH": "/y.json"}, {},
+            "env OPENCLAW_STATE_DIR={home}/.openclaw OPENCLAW_CONFIG_PATH=/y.json openclaw",
+            "env OPENCLAW_STATE_DIR={home}/.openclaw OPENCLAW_CONFIG_PATH=/y.json",
+        ),
+        (
             {"OPENCLAW_STATE_DIR": "/x", "OPENCLAW_CONFIG_PATH": "/y.json"}, {},
             "env OPENCLAW_STATE_DIR=/x OPENCLAW_CONFIG_PATH=/y.json openclaw",
             "env OPENCLAW_STATE_DIR=/x OPENCLAW_CONFIG_PATH=/y.json",
@@ -62,10 +67,11 @@ def test_a_tilde_in_the_name_of_a_profile_or_a_configuration_stands_for_the_same
 def test_what_is_to_be_typed_means_the_same_place_in_any_shell(
     tmp_path: Path, environ: dict[str, str], named: dict[str, str], openclaw: str, ours: str
 ) -> None:
-    found = find({"HOME": str(tmp_path.resolve()), **environ}, **named)
-    assert found.openclaw == openclaw
+    home = str(tmp_path.resolve())
+    found = find({"HOME": home, **environ}, **named)
+    assert found.openclaw == openclaw.format(home=home)
     ahead, words = found.meant_by(named.get("profile"))
-    assert " ".join([*ahead, *words]) == ours
+    assert " ".join([*ahead, *words]) == ours.format(home=home)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..artifacts import scan
 from ..core import durations
-from ..core.artifacts import ROW, Artifact, Limits
+from ..core.artifacts import ROW, UNREADABLE, Artifact, Limits
 from ..core.listed import OPEN, Held, SessionLine, Use
 from ..ports.homes import PatternHome
 from ..system.clock import Clock
@@ -31,7 +31,7 @@ _PATH_BYTES = 64 << 10
 _PIECE = 1 << 20
 _SECOND = 1.0
 _FREE_PAGES = "state.db free pages"
-UNREADABLE, UNSAVED = "unreadable", "unsaved"
+UNSAVED = "unsaved"
 
 
 class HermesHome(PatternHome):

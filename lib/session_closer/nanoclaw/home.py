@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from ..artifacts import scan
 from ..artifacts.tables import taken
 from ..core import claude_folder
-from ..core.artifacts import Artifact, Limits
+from ..core.artifacts import UNREADABLE, Artifact, Limits
 from ..core.errors import CloserError
 from ..core.listed import OPEN, Held, SessionLine, Use
 from ..ports.homes import PatternHome
@@ -17,7 +17,7 @@ from ..system.clock import Clock
 from ..system.files import is_no_file
 from . import kinds
 from .central import Central
-from .mailbox import UNREADABLE, Mailboxes
+from .mailbox import Mailboxes
 
 _BEATS_SECONDS = 1800.0
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from ..artifacts import scan
 from ..core import claude_folder
+from ..core.artifacts import UNREADABLE
 from ..core.tuples import NamedTuple
 from ..system import images
 from . import kinds
 
 INBOUND, OUTBOUND = "inbound.db", "outbound.db"
-UNREADABLE = "unreadable"
 _OPEN = "status in ('pending', 'processing', 'paused')"
 
 

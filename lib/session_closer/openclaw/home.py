@@ -79,19 +79,30 @@ class Home:
             value = value.get(name) if isinstance(value, dict) else None
         return value
 
+    @cached_property
+    def _settings(self) -> list[str]:
+        """What only the environment says of this place, as variables that another shell has to be given."""
+        if self.said == "--profile":
+            # A profile lies in what counts as the home directory.
+            is_moved = bool(self.environ.get("OPENCLAW_HOME"))
+            return [f"OPENCLAW_HOME={os.path.abspath(home_of(self.environ))}"] if is_moved else []
+        if self.config_path == Home(self.state, "--state-dir", self.environ).config_path:
+            return []
+        # Nothing else can name a configuration that lies elsewhere.
+        return [f"OPENCLAW_STATE_DIR={self.state}", f"OPENCLAW_CONFIG_PATH={self.config_path}"]
+
+    @property
+    def _is_usual(self) -> bool:
+        """Whether this is the place that is meant where nothing is said."""
+        return self.said == "home" and not self.environ.get("OPENCLAW_HOME")
+
     def meant_by(self, profile: str | None) -> tuple[list[str], list[str]]:
         """Return the words of a command line that mean this place: ahead of the command, and behind it."""
-        ahead: list[str] = []
+        ahead = ["env", *self._settings] if self._settings else []
         words: list[str] = []
         if self.said == "--profile" and profile is not None:
             words += ["--profile", profile]
-            # A profile lies in what counts as the home directory.
-            if self.environ.get("OPENCLAW_HOME"):
-                ahead = ["env", f"OPENCLAW_HOME={os.path.abspath(home_of(self.environ))}"]
-        elif self.config_path != Home(self.state, "--state-dir", self.environ).config_path:
-            # Only the environment can name a configuration that lies elsewhere.
-            ahead = ["env", f"OPENCLAW_STATE_DIR={self.state}", f"OPENCLAW_CONFIG_PATH={self.config_path}"]
-        elif self.said != "home" or self.environ.get("OPENCLAW_HOME"):
+        elif not ahead and not self._is_usual:
             words += ["--state-dir", self.state]
         if self.url is not None:
             words += ["--url", self.url]
@@ -104,18 +115,13 @@ class Home:
     @cached_property
     def openclaw(self) -> str:
         """How the `openclaw` command is called for this place, whatever shell it is typed into."""
-        kind, _, profile = os.path.basename(self.state).partition("-")
-        is_named = self.said == "--profile" and kind == STATE_NAMES[0]
-        if self.said == "home" and not self.environ.get("OPENCLAW_HOME"):
-            return "openclaw"
-        ahead = [f"OPENCLAW_STATE_DIR={self.state}"]
-        if is_named:
+        settings, words = self._settings, ["openclaw"]
+        if self.said == "--profile":
             # Its services have its name.
-            ahead = [f"OPENCLAW_HOME={os.path.dirname(self.state)}"] if self.environ.get("OPENCLAW_HOME") else []
-        elif self.config_path != Home(self.state, "--state-dir", self.environ).config_path:
-            ahead.append(f"OPENCLAW_CONFIG_PATH={self.config_path}")
-        words = ["openclaw", *(["--profile", profile or "default"] if is_named else [])]
-        return " ".join(map(shell_word, ["env", *ahead, *words] if ahead else words))
+            words += ["--profile", os.path.basename(self.state).partition("-")[2] or "default"]
+        elif not settings and not self._is_usual:
+            settings = [f"OPENCLAW_STATE_DIR={self.state}"]
+        return " ".join(map(shell_word, ["env", *settings, *words] if settings else words))
 
     @cached_property
     def ports(self) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from . import summary
 from .decide import decide_again, decide_ahead
 from .look import measured, planned_sizes, read
 from .request import Look, Request
-from .restart import foreseen, nothing_to_restart
+from .restart import foreseen
 
 if TYPE_CHECKING:
     from ..core.errors import CloserError
@@ -174,8 +174,6 @@ def told(request: Request, ahead: Ahead, transaction: Transaction, error: Closer
             untold += part.untold
             counted.update(part.counted)
             left = None if left is None else max(0, left - sum(is_fine(row, missing_ok=False) for row in part.rows))
-    restart = foreseen(runtime, edits=Route.FILES in routes, concerns=bool(routes))
-    if error is not None:
-        restart = nothing_to_restart(request.gateway)
+    restart = foreseen(runtime, routes if error is None else (), usable=ahead.found.view.usable)
     told = summary.Part(rows, untold, counted)
     return summary.of(request, ahead.found, ahead.plan, transaction, restart=restart, error=error, ahead=told)

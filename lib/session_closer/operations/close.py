@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..core import hints, ids, planning
 from ..core.errors import CloserError, UnknownAgent
 from ..core.model import Plan, Snapshot
-from ..core.report import Report, RestartResult
+from ..core.report import Report
 from ..core.status import Route
 from ..journal import closed, history
 from ..journal.stopped import storage
@@ -105,26 +105,17 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
 
         plan = copies.made(request, plan, request.options.export)
     if error is not None or request.options.dry_run or not (plan.closing or plan.deferred or plan.tidying):
-        restart = _foreseen(request, found, plan, error)
+        routes = _by_file_or_gateway(found, plan) if error is None else ()
+        restart = foreseen(request.runtime, routes, usable=found.view.usable)
         return summary.of(request, found, plan, transaction, restart=restart, error=error)
     from .take_out import Closing  # what changes a store is not loaded to look at one
 
     return Closing(request, found, plan, transaction)
 
 
-def _foreseen(request: Request, found: Look, plan: Plan, error: CloserError | None) -> RestartResult:
-    """Return the restart that carrying out a plan is going to need; `error`: why it is not carried out."""
-    if error is not None:
-        return nothing_to_restart(request.gateway)
-    of_files = [row.route for row in plan.closing if found.stores[row.agent].traits.restarts]
-    # What a dry run does not start may let the gateway close them.
-    may_ask = request.options.via == "auto" and not found.view.usable
-    return foreseen(
-        request.runtime,
-        edits=Route.FILES in of_files,
-        concerns=bool(of_files),
-        unless="unless the openclaw command lets the gateway close them" if may_ask else "",
-    )
+def _by_file_or_gateway(found: Look, plan: Plan) -> set[Route]:
+    """Return the routes by which a plan takes entries out of file stores."""
+    return {row.route for row in plan.closing if found.stores[row.agent].traits.restarts}
 
 
 def _most(request: Request) -> float:

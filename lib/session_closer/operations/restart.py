@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.report import RestartResult
@@ -26,21 +26,26 @@ def nothing_to_restart(gateway: Gateway) -> RestartResult:
     return RestartResult(result="nothing-to-restart" if gateway.life is Life.DOWN else "not-needed")
 
 
-def foreseen(runtime: Runtime, *, edits: bool, concerns: bool, unless: str = "") -> RestartResult:
-    """Return the restart that a run is going to need: whether it `edits` a file store, or `concerns` one at all.
+def foreseen(runtime: Runtime, routes: Collection[Route], *, usable: bool) -> RestartResult:
+    """Return the restart that a run is going to need which changes entries of file stores by these routes.
 
-    `unless`: what may spare it that.
+    `usable`: the gateway takes them, as far as a look can tell, where it is not to be the file.
     """
-    gateway, wanted = runtime.gateway, runtime.context.options.restart
-    if gateway.life is Life.DOWN or not (edits or (wanted == "always" and concerns)):
+    gateway, options = runtime.gateway, runtime.context.options
+    is_wanted = options.restart == "always" and bool(routes)
+    if gateway.life is Life.DOWN or not (is_wanted or Route.FILES in routes):
         return nothing_to_restart(gateway)
-    if wanted == "never":
+    if options.restart == "never":
         return RestartResult(needed=True, result="left-out")
     if gateway.life is Life.UNKNOWN:
         return RestartResult(needed=True, result="not-proven")
+    detail = ""
     if gateway.pid is None:
-        unless = "but its process is not known here, so a person would have to"
-    return RestartResult(needed=True, result="would-restart", detail=unless)
+        detail = "but its process is not known here, so a person would have to"
+    elif options.via == "auto" and not usable:
+        # What a dry run does not start.
+        detail = "unless the openclaw command lets the gateway close them"
+    return RestartResult(needed=True, result="would-restart", detail=detail)
 
 
 def restart_once(runtime: Runtime, ledger: Ledger) -> RestartResult:

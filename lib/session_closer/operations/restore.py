@@ -8,7 +8,7 @@ from functools import partial
 
 from ..core.errors import Busy, CloserError, Refused, UsageProblem
 from ..core.report import Outcome, Report
-from ..core.status import Status
+from ..core.status import Route, Status
 from ..core.tuples import NamedTuple
 from ..core.wish import Options, Wish
 from ..journal import history, receipts
@@ -23,7 +23,7 @@ from ..system.disk import Disk
 from . import apply, close, close_again, recover, runs, runtimes, several
 from .give_back import Returning
 from .request import Request
-from .restart import foreseen, nothing_to_restart
+from .restart import foreseen
 from .transaction import Transaction
 
 RESTORE = "restore-sessions"
@@ -169,10 +169,8 @@ def _perform(
         return apply.perform(request, transaction, work)
     if error is None and not dry_run:
         runtime.switch_on(returns)
-    if error is not None:
-        return work.report(nothing_to_restart(request.gateway), error)
-    edits = any(runtime.stores[item.agent].traits.restarts for item in todo)
-    return work.report(foreseen(runtime, edits=edits, concerns=edits))
+    edits = error is None and any(runtime.stores[item.agent].traits.restarts for item in todo)
+    return work.report(foreseen(runtime, [Route.FILES] if edits else (), usable=True), error)
 
 
 def _look(

@@ -19,9 +19,10 @@ from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.system import mounts
 from session_closer.system.disk import Disk
 from support.leavings import FREE, Leavings, by_status
-from support.programs import ROOT
+from support.programs import BARE, ROOT, importable
 
 LOG, LEGACY = FREE["delegation_log"], FREE["checkpoint_legacy"]
+UNSHARE = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
 WAYS = pytest.mark.parametrize("words", [(), ("--delete",)], ids=["archive", "delete"])
 Mount = Callable[[Path], None]
 
@@ -113,8 +114,7 @@ def test_what_is_really_mounted_is_seen_by_the_command(home: Leavings, tmp_path:
     (outside / "precious").write_text("precious")
     os.utime(outside / "precious", (0, 0))
     inside.mkdir()
-    unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
-    bind = [*unshare, "sh", "-c", f"mount --bind '{outside}' '{inside}' && exec \"$@\"", "sh"]
+    bind = [*UNSHARE, "sh", "-c", f"mount --bind '{outside}' '{inside}' && exec \"$@\"", "sh"]
     try:
         subprocess.run([*bind, "true"], check=True, capture_output=True, timeout=60)
     except (OSError, subprocess.CalledProcessError):
@@ -161,12 +161,13 @@ def test_a_folder_that_may_not_be_written_itself_stays(home: Leavings, words: tu
     assert home.run(CleanupSessions, *words).code == 0
 
 
+@pytest.mark.parametrize("mode", [0, 0o400], ids=["not listed", "listed alone"])
 @WAYS
 @pytest.mark.usefixtures("mortal", "no_power_is_cut")
-def test_a_folder_with_one_that_may_not_be_read_stays(home: Leavings, words: tuple[str, ...]) -> None:
+def test_a_folder_with_one_that_may_not_be_read_stays(home: Leavings, words: tuple[str, ...], mode: int) -> None:
     paths = home.lay_all()
     inner = home.path / LOG / "deep"
-    inner.chmod(0)
+    inner.chmod(mode)
     try:
         for command in (ListSessions, CleanupSessions):
             assert home.run(command, *(("--usage",) if command is ListSessions else ("--dry-run",))).code == 0
@@ -247,6 +248,45 @@ def test_a_folder_that_is_too_deep_stays_whatever_tells_its_age(home: Leavings, 
     os.close(at)
     os.utime(deep, (0, 0))
     check_stays(home, paths, *words, stays=LEGACY, why="immovable" if words else "young")
+
+
+@pytest.mark.parametrize(("owner", "fixed"), [(0, False), (os.geteuid() + 7, True)])
+def test_in_a_sticky_folder_only_who_owns_a_file_may_remove_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, *, fixed: bool
+) -> None:
+    (tmp_path / "top" / "deep").mkdir(parents=True)
+    (tmp_path / "top" / "deep" / "file").touch()
+    (tmp_path / "top" / "deep").chmod(0o1777)
+    monkeypatch.setattr(os, "geteuid", lambda: owner)
+    at = os.open(tmp_path, os.O_RDONLY)
+    assert scan.weighed(at, "top").fixed is fixed
+    os.close(at)
+
+
+OTHER = """
+import os, sys
+from session_closer.artifacts import removal, scan
+from session_closer.system import mounts
+from session_closer.system.disk import Disk
+mounts._TABLE = "/nowhere"
+at = os.open(sys.argv[1], os.O_RDONLY)
+print(scan.looked_into(sys.argv[1], "top", at).why, removal.removed(Disk(), at, "top", sys.argv[1] + "/top").errno)
+"""
+
+
+def test_another_file_system_is_left_alone_where_there_is_no_table_of_mounts(tmp_path: Path) -> None:
+    inside = tmp_path / "top" / "deep"
+    inside.mkdir(parents=True)
+    (tmp_path / "top" / "file").touch()
+    script = f"mount -t tmpfs none '{inside}' && touch '{inside}/precious' && \"$@\" && ls '{inside}'"
+    words = [sys.executable, *BARE, "-B", "-c", OTHER, str(tmp_path)]
+    environ = {**os.environ, "PYTHONPATH": importable()}
+    bind = [*UNSHARE, "sh", "-c", script, "sh"]
+    done = subprocess.run([*bind, *words], check=False, capture_output=True, text=True, env=environ)
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip("nothing can be mounted here")
+    assert (done.stdout, done.stderr) == (f"other_filesystem {errno.EXDEV}\nprecious\n", "")
+    assert not (tmp_path / "top" / "file").exists()
 
 
 def test_no_more_is_removed_than_can_be_followed(tmp_path: Path) -> None:

@@ -442,3 +442,14 @@ def test_what_lies_in_the_folder_of_no_group_goes_with_it_alone(second: V2Home) 
     assert gone(run_json(CleanupSessions, state=second.path), second) == set()
     second.age(folder, 40 * DAY)
     assert gone(run_json(CleanupSessions, state=second.path), second) == {folder}
+
+
+@pytest.mark.parametrize("spoiled", ["a long id", "no folder"])
+def test_a_session_whose_folder_cannot_be_is_listed_like_any_other(second: V2Home, spoiled: str) -> None:
+    name = "x" * 300 if spoiled == "a long id" else "sess-plain"
+    second.row(name)
+    if spoiled == "no folder":
+        shutil.rmtree(second.path / "data" / "v2-sessions", ignore_errors=True)
+        (second.path / "data" / "v2-sessions").write_text("no folder")
+    answer = run_json(ListSessions, "--runtime", "nanoclaw", state=second.path)
+    assert (answer.code, name in json.dumps(answer.data["sessions"])) == (0, True)
