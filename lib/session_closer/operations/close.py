@@ -105,17 +105,17 @@ def _planned(request: Request, transaction: Transaction, rehearse: Rehearse | No
 
         plan = copies.made(request, plan, request.options.export)
     if error is not None or request.options.dry_run or not (plan.closing or plan.deferred or plan.tidying):
-        routes = _by_file_or_gateway(found, plan) if error is None else ()
-        restart = foreseen(request.runtime, routes, usable=found.view.usable)
+        restart = foreseen(request.runtime, _routes(found, plan, error), usable=found.view.usable)
         return summary.of(request, found, plan, transaction, restart=restart, error=error)
     from .take_out import Closing  # what changes a store is not loaded to look at one
 
     return Closing(request, found, plan, transaction)
 
 
-def _by_file_or_gateway(found: Look, plan: Plan) -> set[Route]:
-    """Return the routes by which a plan takes entries out of file stores."""
-    return {row.route for row in plan.closing if found.stores[row.agent].traits.restarts}
+def _routes(found: Look, plan: Plan, error: CloserError | None) -> set[Route]:
+    """Return the routes by which a plan takes entries out of file stores, none where an error ends it."""
+    going = plan.closing if error is None else ()
+    return {row.route for row in going if found.stores[row.agent].traits.restarts}
 
 
 def _most(request: Request) -> float:

@@ -235,6 +235,30 @@ def test_what_cannot_be_removed_after_all_is_told_and_blocks_nothing(
     assert not any((home.path / "session-closer" / "archives").iterdir())
 
 
+def test_what_cannot_be_removed_of_a_run_that_was_cut_off_is_told_by_the_one_that_finishes_it(
+    home: Leavings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.lay_all()
+
+    def cut_off(_: Aside) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Aside, "tidy", cut_off)
+        assert home.run(CleanupSessions, "--delete").code == 130
+    real = Disk.unlink_in
+
+    def hold(self: Disk, folder: int, name: str) -> None:
+        if name == "b":
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM), name)
+        real(self, folder, name)
+
+    monkeypatch.setattr(Disk, "unlink_in", hold)
+    said = home.run(CleanupSessions, "--delete").data["warnings"]
+    assert any("some of it could not be removed" in line and "/objects/aa/b: " in line for line in said), said
+    assert not any((home.path / "session-closer" / "open").iterdir())
+
+
 @WAYS
 def test_a_folder_that_is_too_deep_stays_whatever_tells_its_age(home: Leavings, words: tuple[str, ...]) -> None:
     paths = home.lay_all()

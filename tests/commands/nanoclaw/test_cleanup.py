@@ -448,6 +448,7 @@ def test_what_lies_in_the_folder_of_no_group_goes_with_it_alone(second: V2Home) 
 def test_a_session_whose_folder_cannot_be_is_listed_like_any_other(second: V2Home, spoiled: str) -> None:
     name = "x" * 300 if spoiled == "a long id" else "sess-plain"
     second.row(name)
+    second.session("sess-beside")
     if spoiled == "no folder":
         shutil.rmtree(second.path / "data" / "v2-sessions", ignore_errors=True)
         (second.path / "data" / "v2-sessions").write_text("no folder")

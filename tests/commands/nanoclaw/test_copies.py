@@ -180,12 +180,13 @@ def test_a_session_that_cannot_be_exported_stays_and_the_others_go(second: V2Hom
     assert not (second.path / paths["transcript"]).exists()
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\u202eb", "a\u2028b"])
 @pytest.mark.parametrize("words", [(), ("--dry-run",)])
 def test_a_file_that_no_copy_can_have_keeps_all_that_its_session_has_left(
-    second: V2Home, out: Path, words: tuple[str, ...]
+    second: V2Home, out: Path, words: tuple[str, ...], name: str
 ) -> None:
     paths, _ = lay(second)
-    odd = second.path / paths["session_dir"] / "inbox" / "a\nb"
+    odd = second.path / paths["session_dir"] / "inbox" / name
     odd.write_text("the only copy")
     second.age(paths["session_dir"], 60 * 86400)
     answer = ran(second, CleanupSessions, "--delete", "--export", str(out), *words)
