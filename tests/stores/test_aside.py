@@ -39,7 +39,7 @@ class Watching(Disk):
 @pytest.fixture(autouse=True)
 def all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_LARGE", 0)
-    monkeypatch.setattr(files, "PIECE", PIECE)
+    monkeypatch.setattr(files, "_DIRECT", PIECE)
 
 
 def supported(folder: Path) -> bool:
@@ -122,7 +122,6 @@ def test_what_the_cache_is_to_take_is_written_in_small_pieces(
     """A virtual machine has to fetch the memory for a large one from its host."""
     data, disk, target = os.urandom((320 << 10) + 7), Watching(), tmp_path / "target"
     monkeypatch.setattr(Watching, "clone", lambda *_: False)
-    monkeypatch.setattr(files, "PIECE", 8 << 20)
     if way == "copy":
         (tmp_path / "source").write_bytes(data)
         replica.copy(disk, str(tmp_path / "source"), str(target))

@@ -10,7 +10,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from ..core.budget import FILE_BYTES, HashBudget
 from ..core.durable import Move
@@ -19,6 +19,8 @@ from ..system.pieces import opened
 
 PIECE = 1 << 20
 ROOM = 4 << 20
+# What is compared stays in the cache of the processor from the read to the comparison.
+_COMPARED = 128 << 10
 Made = TypeVar("Made")
 
 Stamp = tuple[int, ...]
@@ -26,39 +28,58 @@ Stamp = tuple[int, ...]
 SIZE = 2
 
 
-def live(folder: str, move: Move, budget: HashBudget) -> Move:
-    """Return the move with what its file is now, before it is renamed; as it was where there is no file."""
-    return _measured(folder, move.source, move, budget)
+class Folder:
+    """A folder whose files are measured; it is open for so long, as a whole path to each costs more than the look."""
 
+    def __init__(self, path: str, budget: HashBudget) -> None:
+        self.path, self._budget = path, budget
+        self._descriptor: int | None = None
 
-def archived(folder: str, move: Move, budget: HashBudget) -> Move:
-    """Return the move with what its archive is now: a run that was cut off may have written on."""
-    return _measured(folder, move.target, move, budget)
+    def __enter__(self) -> Self:
+        # Where it cannot be opened each look says what there is to say.
+        with contextlib.suppress(OSError):
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def live(self, move: Move) -> Move:
+        """Return the move with what its file is now, before it is renamed; as it was where there is no file."""
+        return self._measured(move.source, move)
+
+    def archived(self, move: Move) -> Move:
+        """Return the move with what its archive is now: a run that was cut off may have written on."""
+        return self._measured(move.target, move)
+
+    def _measured(self, name: str, move: Move) -> Move:
+        # Size and time of a folder say nothing about what is in it.
+        if move.folder:
+            return move
+        try:
+            # What lies beside an index has its whole path for a name.
+            if self._descriptor is not None:
+                found = os.lstat(name, dir_fd=self._descriptor)
+            else:
+                found = os.lstat(_path(self.path, name))
+        except FileNotFoundError:
+            return move
+        size, mtime_ns = found.st_size, found.st_mtime_ns
+        if move.size == size and move.mtime_ns == mtime_ns:
+            return move
+        digest = None
+        if self._budget.files and self._budget.takes(size):
+            # Without it the archive is known by its size and time, as a large one is.
+            with contextlib.suppress(OSError):
+                digest = sha256(_path(self.path, name))
+        return Move(move.source, move.target, size, mtime_ns, digest, move.root)
 
 
 def _path(folder: str, name: str) -> str:
     # What lies beside an index has its whole path for a name, and this is asked of each of ten thousands of files.
     return name if name.startswith("/") else f"{folder}/{name}"
-
-
-def _measured(folder: str, name: str, move: Move, budget: HashBudget) -> Move:
-    # Size and time of a folder say nothing about what is in it.
-    if move.folder:
-        return move
-    path = name if name.startswith("/") else f"{folder}/{name}"
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return move
-    size, mtime_ns = found.st_size, found.st_mtime_ns
-    if move.size == size and move.mtime_ns == mtime_ns:
-        return move
-    digest = None
-    if budget.files and budget.takes(size):
-        # Without it the archive is known by its size and time, as a large one is.
-        with contextlib.suppress(OSError):
-            digest = sha256(path)
-    return Move(move.source, move.target, size, mtime_ns, digest, move.root)
 
 
 def beside(work: Callable[[], Made]) -> Callable[[], Made]:
@@ -126,7 +147,7 @@ def holds(path: str, raw: bytes) -> bool:
             return False
         at = 0
         # Piece by piece: room for a second store costs more time than the comparison.
-        while piece := os.read(descriptor, PIECE):
+        while piece := os.read(descriptor, _COMPARED):
             if not raw.startswith(piece, at):
                 return False
             at += len(piece)

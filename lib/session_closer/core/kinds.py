@@ -104,6 +104,9 @@ class _Form(NamedTuple):
     otherwise: Kind = Kind.OTHER
 
 
+_OF_A_PROJECT = _Form(None, Kind.PROJECT)
+
+
 def _is_opaque(part: str) -> bool:
     """Tell whether the last part of a key is as long as a UUID: longer than each word that a shape asks for."""
     return len(part) == len(_SOME_ID) and not part[-1].isspace()
@@ -122,7 +125,7 @@ def _form(key: str) -> _Form:
     is_word = ":" not in rest
     # No shape fits such a word, and most keys of a long list are one.
     if is_word and rest.startswith("project-"):
-        return _Form(None, Kind.PROJECT)
+        return _OF_A_PROJECT
     found = _shape().fullmatch(rest)
     if found is not None and found.lastgroup is not None:
         return _Form(SHAPES[int(found.lastgroup[1:])].kind)

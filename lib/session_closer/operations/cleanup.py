@@ -36,7 +36,8 @@ def tidy(request: Request, transaction: Transaction, store: Readable, left: Mapp
         return
     stamp = names.free_stamp(request.clock.now(), snapshot.taken)
     planned_moves = (Move(name, names.archive_name(name, stamp)) for name in orphans)
-    moves = tuple(measuring.live(store.folder, move, transaction.hashes) for move in planned_moves)
+    with measuring.Folder(store.folder, transaction.hashes) as folder:
+        moves = tuple(map(folder.live, planned_moves))
     share = _share(transaction, store)
     share.record = share.record.but(orphans=moves, removes=tuple(expired))
     share.note(share.record)

@@ -84,7 +84,7 @@ class Share:
 
     def all_alike(self) -> bool:
         """Tell whether all of its sessions were closed as they were planned, so that its record says all of them."""
-        return self._alike is not None or (bool(self.rows) and self._in_short() is not None)
+        return self._alike is not None or (bool(self.rows) and self._are_alike())
 
     @property
     def has_sessions(self) -> bool:
@@ -108,22 +108,28 @@ class Share:
 
     def _in_short(self) -> _Alike | None:
         """Return the sessions as their number where of none more is to be said than what its record says."""
+        if not self._are_alike():
+            return None
+        # A file that several have is counted with the first of them.
+        sizes = {
+            move.source: move.size for session in reversed(self.record.sessions) for move in reversed(session.moves)
+        }
+        return _Alike(len(self.rows), sum(sizes.values()))
+
+    def _are_alike(self) -> bool:
+        """Tell whether of none of the sessions, which may be none, more is to be said than what its record says."""
         rows, sessions, results = self.rows, self.record.sessions, self._results
         # One look at each is much where there are tens of thousands, so all are looked at for one thing at a time.
         keys = [row.key for row in rows]
         if self.store.traits.hides or keys != [session.key for session in sessions] or not results.are_plain(keys):
-            return None
+            return False
         # What has an effect has something attached.
         if not all(map(_is_plain, rows)):
-            return None
+            return False
         if [row.route for row in rows] != [session.route for session in sessions]:
-            return None
+            return False
         targets = {session.key: [move.target for move in session.moves] for session in sessions if session.moves}
-        if targets != {key: archives for key, archives in results.archives.items() if archives}:
-            return None
-        # A file that several have is counted with the first of them.
-        sizes = {move.source: move.size for session in reversed(sessions) for move in reversed(session.moves)}
-        return _Alike(len(rows), sum(sizes.values()))
+        return targets == {key: archives for key, archives in results.archives.items() if archives}
 
     def _wake(self) -> None:
         """Read again what became of sessions that ended alike."""

@@ -17,6 +17,8 @@ _MORE = 64 << 10
 # moment ago, the large ones that a virtual machine has to fetch from its host make a write take ten times as long.
 _CACHED = 64 << 10
 _BLOCK = 4096
+# A disk has nothing of larger ones, and room for them is fetched anew for each file.
+_DIRECT = 1 << 20
 _LARGE = 16 << 20
 # The errors which say that there is no file for us: it is gone, or a link, a folder, a socket, or `read` refuses it.
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EINVAL, errno.EFBIG)
@@ -101,11 +103,11 @@ def _past_the_cache(disk: Disk, descriptor: int, view: memoryview) -> int:
     if not _set_direct(descriptor, on=True):
         return 0
     # Such writes start at a whole block on the disk and in memory, where the bytes of an object do not.
-    room = memoryview(mmap.mmap(-1, PIECE))
+    room = memoryview(mmap.mmap(-1, _DIRECT))
     at, whole = 0, len(view) - len(view) % _BLOCK
     try:
         while at < whole:
-            piece = view[at : min(at + PIECE, whole)]
+            piece = view[at : min(at + _DIRECT, whole)]
             room[: len(piece)] = piece
             written = disk.write(descriptor, room[: len(piece)])
             if written <= 0:

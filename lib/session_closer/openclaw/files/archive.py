@@ -29,6 +29,8 @@ from .store import FileStore, see
 # An aborted run needs about 10 ms to end after its session was deleted; measured on 2026.5.7.
 ABORT_SECONDS = 5.0
 _PAUSE = 0.02
+# Of so many renames whoever looks on is told once.
+_TOLD = 50
 
 
 def archive(disk: Disk, share: FileShare, rows: Sequence[PlannedRow]) -> None:
@@ -50,7 +52,8 @@ def archive(disk: Disk, share: FileShare, rows: Sequence[PlannedRow]) -> None:
             # Of a month of cron runs hardly one has a file.
             if not row.moves or row.key in back:
                 continue
-            share.watch(at, len(rows))
+            if not at % _TOLD:
+                share.watch(at, len(rows))
             names_of_row = archives.setdefault(row.key, [])
             for move in row.moves:
                 became, named = root.put_away(move)
@@ -111,12 +114,12 @@ def archive_late_files(disk: Disk, share: FileShare, rows: Sequence[PlannedRow])
     claims = (Claims.of(snapshot.sessions.values()), *share.lent().values())
     stamp = names.free_stamp(share.clock.now(), snapshot.taken)
     late = []
-    for row in rows:
-        own = [name for name in _own_files(row, snapshot) if name in snapshot.files]
-        left = [name for name in own if not any(each.cover(name) for each in claims)]
-        planned = (Move(name, names.archive_name(name, stamp)) for name in left)
-        moves = tuple(measuring.live(store.folder, move, share.hashes) for move in planned)
-        late.append(row.but(moves=moves))
+    with measuring.Folder(store.folder, share.hashes) as folder:
+        for row in rows:
+            own = [name for name in _own_files(row, snapshot) if name in snapshot.files]
+            left = [name for name in own if not any(each.cover(name) for each in claims)]
+            planned = (Move(name, names.archive_name(name, stamp)) for name in left)
+            late.append(row.but(moves=tuple(map(folder.live, planned))))
     found = {row.key: row.moves for row in late}
     sessions = tuple(
         session.but(moves=(*session.moves, *found.get(session.key, ()))) for session in share.record.sessions

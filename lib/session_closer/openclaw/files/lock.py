@@ -27,10 +27,15 @@ _TOKEN = late.pattern(r"[0-9a-f]{16}")
 
 
 @contextlib.contextmanager
-def store_lock(disk: Disk, index: str, wait: float = STORE_WAIT, clock: Clock = REAL) -> Iterator[StoreLock]:
-    """Hold an index's lock file the way OpenClaw up to 2026.4 does; the caller holds the folder's flock."""
+def store_lock(
+    disk: Disk, index: str, wait: float = STORE_WAIT, clock: Clock = REAL, *, swept: bool = False
+) -> Iterator[StoreLock]:
+    """Hold an index's lock file the way OpenClaw up to 2026.4 does; the caller holds the folder's flock.
+
+    `swept`: all runs that were killed are finished, so none has left a lock that it had not published.
+    """
     lock = StoreLock(disk, index, clock)
-    lock.acquire(wait)
+    lock.acquire(wait, swept=swept)
     try:
         yield lock
     finally:
@@ -47,10 +52,11 @@ class StoreLock:
         self._token = os.urandom(8).hex()
         self._half_made = False
 
-    def acquire(self, wait: float) -> None:
+    def acquire(self, wait: float, *, swept: bool = False) -> None:
         """Publish the lock, complete where the file system can; raise Busy after `wait` seconds."""
-        # The caller holds the folder's flock, so whoever wrote another of these was killed.
-        left = _fresh_locks(self._path)
+        # The caller holds the folder's flock, so whoever wrote another of these was killed. In a folder of ten
+        # thousands of names that is not asked without need.
+        left = [] if swept and not os.path.lexists(self._path) else _fresh_locks(self._path)
         fresh = f"{self._path}.{self._token}"
         try:
             put(self._disk, fresh, self._content())

@@ -65,6 +65,9 @@ class Files(FileStore, Store):
 
     def clean(self) -> None:
         """Put that away."""
+        # The names of a large folder are not asked for without need.
+        if not self.has_leftovers():
+            return
         from . import commit
 
         stamp = names.free_stamp(self._here.context.clock.now(), os.listdir(self.place))

@@ -129,22 +129,23 @@ def prepare(
 
 def _session_records(store: FileStore, rows: Sequence[PlannedRow], hashes: HashBudget) -> tuple[SessionRecord, ...]:
     assert store.document is not None
-    members, raw, folder = store.document.members, memoryview(store.document.raw), store.folder
+    members, raw = store.document.members, memoryview(store.document.raw)
     made, routes = [], {route: str(route) for route in Route}
-    for row in rows:
-        member = members[row.key]
-        start, end = member.start, member.end
-        record = SessionRecord(
-            row.key,
-            member.row.session_id,
-            start,
-            end - start,
-            hashlib.sha256(raw[start:end]).hexdigest(),
-            routes[row.route],
-            moves=tuple([measuring.live(folder, move, hashes) for move in row.moves]) if row.moves else (),
-            effects=row.effects(store.traits) if row.attached else (),
-        )
-        made.append(record)
+    with measuring.Folder(store.folder, hashes) as folder:
+        for row in rows:
+            member = members[row.key]
+            start, end = member.start, member.end
+            record = SessionRecord(
+                row.key,
+                member.row.session_id,
+                start,
+                end - start,
+                hashlib.sha256(raw[start:end]).hexdigest(),
+                routes[row.route],
+                moves=tuple([folder.live(move) for move in row.moves]) if row.moves else (),
+                effects=row.effects(store.traits) if row.attached else (),
+            )
+            made.append(record)
     return tuple(made)
 
 
@@ -154,33 +155,35 @@ def settled(share: FileShare) -> StoreRecord:
         return _all_closed(share)
     planned, became = set(share.planned_keys()), share.results.became
     made = []
-    for session in share.record.sessions:
-        status = became(session.key) or Status.FAILED if session.key in planned else session.status
-        moves = session.moves and _settled(share, session, is_closed=status is Status.CLOSED)
-        made.append(session.but(status=str(status), moves=moves))
+    with measuring.Folder(share.store.folder, share.hashes) as folder:
+        for session in share.record.sessions:
+            status = became(session.key) or Status.FAILED if session.key in planned else session.status
+            moves = session.moves and _settled(share, folder, session, is_closed=status is Status.CLOSED)
+            made.append(session.but(status=str(status), moves=moves))
     return share.record.but(sessions=tuple(made))
 
 
 def _all_closed(share: FileShare) -> StoreRecord:
     """Return the record of a store whose sessions were all closed as they were planned."""
-    folder, hashes, closed = share.store.folder, share.hashes, str(Status.CLOSED)
-    made = [
-        replace(
-            session,
-            status=closed,
-            moves=tuple([measuring.archived(folder, move, hashes) for move in session.moves]) if session.moves else (),
-        )
-        for session in share.record.sessions
-    ]
+    closed = str(Status.CLOSED)
+    with measuring.Folder(share.store.folder, share.hashes) as folder:
+        made = [
+            replace(
+                session,
+                status=closed,
+                moves=tuple([folder.archived(move) for move in session.moves]) if session.moves else (),
+            )
+            for session in share.record.sessions
+        ]
     return share.record.but(sessions=tuple(made))
 
 
-def _settled(share: FileShare, session: SessionRecord, *, is_closed: bool) -> tuple[Move, ...]:
+def _settled(
+    share: FileShare, folder: measuring.Folder, session: SessionRecord, *, is_closed: bool
+) -> tuple[Move, ...]:
     there = share.archives_of(session.key)
     moves: Sequence[Move] = session.moves
     if not is_closed or list(there) != [move.target for move in moves]:
         named = {names.archived_from(name): name for name in there}
         moves = [move.but(target=named.get(move.source, move.target)) for move in moves]
-    if not is_closed:
-        return tuple(moves)
-    return tuple([measuring.archived(share.store.folder, move, share.hashes) for move in moves])
+    return tuple(map(folder.archived, moves)) if is_closed else tuple(moves)

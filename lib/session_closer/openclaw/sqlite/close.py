@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ...artifacts import measuring
 from ...core import escape, names
-from ...core.budget import HashBudget
 from ...core.durable import Move
 from ...core.model import PlannedRow
 from ...core.status import Status
@@ -224,25 +223,23 @@ def settled(share: Share) -> StoreRecord:
     archived = share.results.those(Status.ARCHIVED)
     rows = (row for row in share.rows if row.key in archived)
     effects = {row.key: row.effects(share.store.traits, archived=True) for row in rows}
-    return share.record.but(
-        sessions=tuple(
+    with measuring.Folder(share.store.folder, share.hashes) as folder:
+        sessions = [
             session.but(
                 status=str(share.results.became(session.key) or Status.FAILED),
-                moves=moves(
-                    share.store.folder, share.results.archives.get(session.key, ()), session.moves, share.hashes
-                ),
+                moves=moves(folder, share.results.archives.get(session.key, ()), session.moves),
                 effects=effects.get(session.key, session.effects),
             )
             for session in share.record.sessions
-        ),
-    )
+        ]
+    return share.record.but(sessions=tuple(sessions))
 
 
-def moves(folder: str, archives: Iterable[str], measured: Sequence[Move], hashes: HashBudget) -> tuple[Move, ...]:
+def moves(folder: measuring.Folder, archives: Iterable[str], measured: Sequence[Move]) -> tuple[Move, ...]:
     # What was measured when its store was done is not read again at the end of the run.
     known, moves = {move.target: move for move in measured}, []
     for name in archives:
         live = names.archived_from(name)
         if live is not None and names.owners(live):
-            moves.append(measuring.archived(folder, known.get(name, Move(live, name)), hashes))
+            moves.append(folder.archived(known.get(name, Move(live, name))))
     return tuple(moves)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from ...artifacts import measuring
 from ...core import escape, names
 from ...core.budget import HashBudget
 from ...core.errors import GatewayNeeded
@@ -44,8 +45,8 @@ def finish(
         kept = keep([(one.key, one.session_id) for one in record.sessions if not one.hidden and one.key in now])
         record = record.but(kept=(*record.kept, *([kept] if kept is not None else ())))
     ended = (_finish(store, session, now.get(session.key), gateway, frees=frees) for session in record.sessions)
-    hashes = HashBudget()
-    return record.but(sessions=tuple(_with_archive(store, session, began, hashes) for session in ended))
+    with measuring.Folder(store.folder, HashBudget()) as folder:
+        return record.but(sessions=tuple(_with_archive(store, folder, session, began) for session in ended))
 
 
 def _finish(
@@ -76,13 +77,13 @@ def _finish(
 
 
 def _with_archive(
-    store: SqliteStore, session: SessionRecord, began: datetime | None, hashes: HashBudget
+    store: SqliteStore, folder: measuring.Folder, session: SessionRecord, began: datetime | None
 ) -> SessionRecord:
     if session.status != Status.CLOSED:
         return session
     session_id = session.session_id or ""
     archives = archives_of(store, [session_id], lambda name: names.is_made_since(name, began))[session_id]
-    return session.but(moves=close.moves(store.folder, archives, (), hashes))
+    return session.but(moves=close.moves(folder, archives, ()))
 
 
 def _asked_again(
