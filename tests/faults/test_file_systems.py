@@ -221,6 +221,13 @@ def test_a_half_made_lock_of_ours_holds_nobody_up(store: Store, disk: Disk) -> N
     assert not fresh.exists()
 
 
+def test_a_lock_that_a_kill_left_unpublished_is_gone_with_the_next_close(store: Store) -> None:
+    path, fresh = half_made(store)
+    path.unlink()
+    assert statuses(store) == {"closed"}
+    assert not fresh.exists()
+
+
 def test_a_lock_that_is_just_being_written_is_not_taken(store: Store) -> None:
     path, _ = half_made(store)
     content = json.dumps({"pid": os.getpid(), "starttime": processes.start_ticks(os.getpid())})

@@ -264,6 +264,16 @@ def test_a_run_that_was_killed_is_finished(
     assert path.read_bytes() == raw
 
 
+def test_a_lock_that_a_kill_left_beside_the_index_is_gone_with_the_next_close(
+    store: Store, elsewhere: Callable[[str], Path]
+) -> None:
+    index = elsewhere("project-lead")
+    spoken(index)
+    fresh = written(index.with_name(f"{index.name}.lock.0123456789abcdef"), "{}")
+    assert run_json(CloseProject, KEY, state=store.state).rows == [(KEY, "closed")]
+    assert not fresh.exists()
+
+
 def test_files_without_a_session_are_put_away_there_too(store: Store, elsewhere: Callable[[str], Path]) -> None:
     place = elsewhere("project-lead").parent
     used = spoken(elsewhere("researcher"), "agent:researcher:far", session_id("another"))

@@ -122,7 +122,7 @@ def through_files(disk: Disk, share: FileShare, life: Life) -> None:
     if not rows:
         return
     store = share.store
-    with store_lock(disk, store.index, clock=share.clock, swept=True) as lock:
+    with store_lock(disk, store.index, clock=share.clock, there=store.locks) as lock:
         current = share.planned
         if not holds(store.index, current.raw):
             current = parse(read_index(store.index)[0], store.index, store.agent)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ...core import durations, late
@@ -28,14 +28,14 @@ _TOKEN = late.pattern(r"[0-9a-f]{16}")
 
 @contextlib.contextmanager
 def store_lock(
-    disk: Disk, index: str, wait: float = STORE_WAIT, clock: Clock = REAL, *, swept: bool = False
+    disk: Disk, index: str, wait: float = STORE_WAIT, clock: Clock = REAL, *, there: Iterable[str] | None = None
 ) -> Iterator[StoreLock]:
     """Hold an index's lock file the way OpenClaw up to 2026.4 does; the caller holds the folder's flock.
 
-    `swept`: all runs that were killed are finished, so none has left a lock that it had not published.
+    `there`: the locks beside the index, if they were listed since the caller has held that.
     """
     lock = StoreLock(disk, index, clock)
-    lock.acquire(wait, swept=swept)
+    lock.acquire(wait, there)
     try:
         yield lock
     finally:
@@ -52,11 +52,10 @@ class StoreLock:
         self._token = os.urandom(8).hex()
         self._half_made = False
 
-    def acquire(self, wait: float, *, swept: bool = False) -> None:
+    def acquire(self, wait: float, there: Iterable[str] | None = None) -> None:
         """Publish the lock, complete where the file system can; raise Busy after `wait` seconds."""
-        # The caller holds the folder's flock, so whoever wrote another of these was killed. In a folder of ten
-        # thousands of names that is not asked without need.
-        left = [] if swept and not os.path.lexists(self._path) else _fresh_locks(self._path)
+        # The caller holds the folder's flock, so whoever wrote another of these was killed.
+        left = _fresh_locks(self._path, there)
         fresh = f"{self._path}.{self._token}"
         try:
             put(self._disk, fresh, self._content())
@@ -130,10 +129,10 @@ def lock_path(index: str) -> str:
     return os.path.join(os.path.realpath(os.path.dirname(index)), os.path.basename(index) + ".lock")
 
 
-def _fresh_locks(lock: str) -> list[str]:
+def _fresh_locks(lock: str, there: Iterable[str] | None) -> list[str]:
     """Return locks of ours that have not been published, by name: a kill may have left one empty."""
     folder, name = os.path.split(lock)
-    found = [other for other in os.listdir(folder) if other.startswith(name + ".")]
+    found = [other for other in (os.listdir(folder) if there is None else there) if other.startswith(name + ".")]
     return [os.path.join(folder, other) for other in found if _TOKEN.fullmatch(other, len(name) + 1)]
 
 

@@ -187,7 +187,7 @@ def _entries_back(
 ) -> None:
     store, live = share.store, share.planned
     settle = _SETTLE_SECONDS if here.gateway.found.life is not Life.DOWN else 0.0
-    with store_lock(here.disk, store.index, clock=here.context.clock, swept=True) as lock:
+    with store_lock(here.disk, store.index, clock=here.context.clock) as lock:
         for attempt in range(_ATTEMPTS + 1):
             share.checked = measuring.stamp(store.index)
             live = _now(store, live)

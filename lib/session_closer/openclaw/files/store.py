@@ -36,6 +36,7 @@ class FileStore:
     """One agent's `sessions.json` and transcripts folder.
 
     `document` is what the last `read` saw, `made` the hash of its text, if there is one. Folded, it has no text.
+    `locks` are the names of locks beside the index, as the last `read` saw them; None where it did not look there.
     """
 
     era = "files"
@@ -49,6 +50,7 @@ class FileStore:
         self.own_index = home.has_own_indexes()
         self.document: Document[Session] | None = None
         self.made: Hash | None = None
+        self.locks: list[str] | None = None
         self._rows: Mapping[str, Session] = {}
         self._rows_of: Document[Session] | None = None
         self._folded = ""
@@ -91,6 +93,8 @@ class FileStore:
             self._odd, self._owned = odd, (frozenset(live), by_owner([*live, *odd], ids))
         there, owned = self._owned
         folder = os.path.realpath(self.folder)
+        locks = [name for name in live if ".lock" in name]
+        self.locks = None if self.beside else locks
         return Snapshot(
             agent=self.agent,
             path=self.index,
@@ -98,7 +102,7 @@ class FileStore:
             sessions=sessions,
             files=there,
             odd=odd,
-            locked=self.locked(live),
+            locked=self.locked(locks),
             by_owner=owned,
             own_index=self.own_index,
             beside=self.beside,
