@@ -128,8 +128,17 @@ def warn(request: Request, found: Look, plan: Plan, first: Plan | None = None) -
 
 
 def _elsewhere(found: Look, first: Plan | None) -> list[PlannedRow]:
-    """Return the rows of other stores than the one that is looked at again."""
-    return [row for row in first.rows if row.agent not in found.snapshots] if first is not None else []
+    """Return the rows of other stores than the one that is looked at again, and of it what was closed before, and is.
+
+    Only what goes is decided again there, but a session that was put away before has children all the same.
+    """
+    rows = first.rows if first is not None else ()
+    return [row for row in rows if row.agent not in found.snapshots or _is_closed(row, found.snapshots[row.agent])]
+
+
+def _is_closed(row: PlannedRow, snapshot: Snapshot) -> bool:
+    session = snapshot.sessions.get(row.key)
+    return row.status is Status.ALREADY_CLOSED and (session is None or session.archived)
 
 
 def after(plan: Plan, agent: str, part: Plan, shares: Sequence[Share]) -> tuple[Plan, Plan]:

@@ -252,6 +252,17 @@ def test_children_in_databases_go_along_too(bases: Bases, words: tuple[str, ...]
     assert OTHER in bases.listed()
 
 
+@pytest.mark.parametrize("words", [(), ("--delete",)])
+def test_children_of_what_was_archived_before_can_still_go(bases: Bases, words: tuple[str, ...]) -> None:
+    assert run_json(CloseProjectBatch, "parent", state=bases.store.state).rows == [(PARENT, "archived")]
+    dry = run_json(CloseProjectBatch, "--dry-run", "parent", "--with-children", *words, state=bases.store.state)
+    answer = run_json(CloseProjectBatch, "parent", "--with-children", *words, state=bases.store.state)
+    own = ("closed", "would_close") if words else ("already_closed",) * 2
+    gone = ("closed", "would_close") if words else ("archived", "would_archive")
+    assert dict(answer.rows) == {PARENT: own[0], **dict.fromkeys((ONE, FAR, TWO), gone[0])}
+    assert dict(dry.rows) == {PARENT: own[1], **dict.fromkeys((ONE, FAR, TWO), gone[1])}
+
+
 def test_a_child_that_somebody_else_has_archived_is_not_deleted_with_its_parent(bases: Bases) -> None:
     child = LEAD + "subagent:put-away"
     bases.add(child, archived_at=BORN + 5, spawnedBy=PARENT)
