@@ -116,6 +116,37 @@ def test_what_was_written_is_read_again_at_every_step(state: str) -> None:
         assert at_work(state).read() == now
 
 
+class Apart(Dying):
+    """A disk whose receipts are on another file system."""
+
+    def rename(self, source: str, target: str) -> None:
+        if os.path.dirname(source) != os.path.dirname(target):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), source, None, target)
+        super().rename(source, target)
+
+
+def test_a_receipt_on_another_file_system_is_all_there_or_not_at_all(tmp_path: Path) -> None:
+    at, is_done = 0, False
+    while not is_done:
+        at += 1
+        state = os.path.realpath(tmp_path / str(at))
+        os.mkdir(state)
+        first, journal = record(state, store(0)), at_work(state)
+        last = first.but(state="done")
+        journal.begin(first)
+        journal.release()
+        try:
+            at_work(state, Apart(at)).finish(last)
+            is_done = True
+        except Died:
+            assert {decode(raw).state for _, _, raw in history.named_records(state)} <= {"open", "done"}
+            if history.open_runs(state):
+                at_work(state, Apart()).finish(last)
+        assert [(run, decode(raw)) for run, _, raw in history.named_records(state)] == [(RUN, last)]
+        assert [path.name for path in Path(state, "session-closer", "receipts").iterdir()] == [f"{RUN}.json"]
+    assert at > 5
+
+
 def test_a_kill_anywhere_leaves_what_was_there_before_or_what_was_to_be(tmp_path: Path) -> None:
     at = 0
     while True:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Self, TypeVar
 
 from ..core.budget import FILE_BYTES, HashBudget
-from ..core.durable import Move
+from ..core.durable import Move, held
 from ..system.files import is_no_file, read
 from ..system.pieces import opened
 
@@ -66,7 +66,7 @@ class Folder:
                 found = os.lstat(_path(self.path, name))
         except FileNotFoundError:
             return move
-        size, mtime_ns = found.st_size, found.st_mtime_ns
+        size, mtime_ns = found.st_size, held(found.st_mtime_ns)
         if move.size == size and move.mtime_ns == mtime_ns:
             return move
         digest = None
@@ -206,4 +206,4 @@ def change(folder: str, move: Move) -> str | None:
             return None if sha256(path) == move.sha256 else "does not hold what was archived"
         except OSError as problem:
             return f"cannot be read: {problem.strerror}"
-    return None if found.st_mtime_ns == move.mtime_ns else "was written to since it was archived"
+    return None if held(found.st_mtime_ns) == move.mtime_ns else "was written to since it was archived"

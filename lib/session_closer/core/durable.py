@@ -12,6 +12,11 @@ Number = Annotated[int, msgspec.Meta(gt=-MOST, lt=MOST)]
 Count = Annotated[int, msgspec.Meta(ge=0, lt=MOST)]
 
 
+def held(nanoseconds: int) -> int:
+    """Return a time since 1970 as a record can hold it: one after 2116 is the last that it can."""
+    return max(1 - MOST, min(nanoseconds, MOST - 1))
+
+
 # The root that has transcripts, and the one of a move that names no other.
 SESSIONS = "sessions"
 

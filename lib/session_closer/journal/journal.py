@@ -19,6 +19,8 @@ from .record import Damaged, RunRecord, StoreRecord
 from .written import LIMIT, RECORD, part_name, parts, read_record
 
 _TEMP = "record.json.tmp"
+# What a receipt is called until all of it is there, where it has to be copied.
+_COPY = ".tmp"
 # So many stores are beside the record, each in a file of its own.
 _SEVERAL = 2
 _FEWER = "name fewer sessions at once"
@@ -215,10 +217,22 @@ class Journal:
             self._disk.make_folder(folder)
             self._disk.sync_folder(root(self._state))
         self._replace(RECORD, pieces(last, stores))
-        self._disk.rename(os.path.join(self._folder, RECORD), target)
+        self._publish(target)
         self._disk.sync_folder(folder)
         self.drop()
         return target
+
+    def _publish(self, target: str) -> None:
+        """Give the record that says all the name of a receipt; a copy where those are on another file system."""
+        try:
+            self._disk.rename(self.path, target)
+        except OSError as problem:
+            if problem.errno != errno.EXDEV:
+                raise
+            temp = target + _COPY
+            remove(self._disk, [temp])
+            put(self._disk, temp, read(self.path, LIMIT)[0])
+            self._disk.rename(temp, target)
 
     def drop(self) -> None:
         """Remove the run's folder: nothing is left in it that anybody needs."""

@@ -7,16 +7,16 @@ import os
 import shlex
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..core.errors import Refused
-from ..system import files
+from ..system import files, mounts
 from . import history
 
 _MODE = os.W_OK | os.X_OK
 
 
-def refusal(state: str, folders: Iterable[str], indexes: Iterable[str] = ()) -> Refused | None:
+def refusal(state: str, folders: Iterable[str], indexes: Sequence[str] = ()) -> Refused | None:
     """Return why a run could not keep its record, change these folders, or replace these files; None where it could.
 
     A folder that is not there yet counts as the one that it would be made in.
@@ -27,7 +27,16 @@ def refusal(state: str, folders: Iterable[str], indexes: Iterable[str] = ()) -> 
             return _refused(folder, errno.EROFS, "mount it for writing")
         if not os.access(folder, _MODE, effective_ids=os.access in os.supports_effective_ids):
             return _refused(folder, errno.EACCES, "give its owner the right to write there")
-    return next(filter(None, map(_of_strange_group, indexes)), None)
+    return next(filter(None, map(_of_strange_group, indexes)), None) or _mounted(indexes)
+
+
+def _mounted(paths: Sequence[str]) -> Refused | None:
+    """Return why a file cannot be replaced that is mounted by itself, as containers do with single files."""
+    for path in mounts.of_themselves(paths):
+        what = f"nothing was changed: {path} is mounted by itself: no file can take its place"
+        remedy = f"mount {shlex.quote(os.path.dirname(path))} in its place, then run the same command again"
+        return Refused(what, remedy, name="unwritable")
+    return None
 
 
 def _of_strange_group(path: str) -> Refused | None:

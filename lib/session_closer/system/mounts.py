@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 
 from ..core import late
 
@@ -17,13 +18,24 @@ def below(folder: str) -> list[str]:
 
     What is mounted from the same file system shows nowhere else. There are none where the system has no such table.
     """
+    return [path for path in _all() if is_in(path, folder)]
+
+
+def of_themselves(paths: Sequence[str]) -> list[str]:
+    """Return those of some files that are mounted each by itself: no other file can be put in the place of one."""
+    mounted = set(_all())
+    # Where the links of a path lead is asked of few: hardly anything is mounted by such a name.
+    names = {os.path.basename(path) for path in mounted}
+    return [path for path in paths if os.path.basename(path) in names and os.path.realpath(path) in mounted]
+
+
+def _all() -> list[str]:
     try:
         with open(_TABLE, "rb") as table:
             lines = table.read().splitlines()
     except OSError:
         return []
-    paths = [os.fsdecode(_ESCAPED.sub(_character, line.split(b" ", 5)[4])) for line in lines]
-    return [path for path in paths if is_in(path, folder)]
+    return [os.fsdecode(_ESCAPED.sub(_character, line.split(b" ", 5)[4])) for line in lines]
 
 
 def is_in(path: str, folder: str) -> bool:

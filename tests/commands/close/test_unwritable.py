@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
@@ -138,35 +139,57 @@ def test_an_interrupted_run_is_left_where_it_could_not_be_finished(ours: Store) 
     assert run_json(CloseProject, "topics", state=ours.state).rows == [(TOPICS, "already_closed")]
 
 
-MOUNT = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" "$0" && exec "$@"'
+BOUND, READ_ONLY = 'mount --bind "$0" "$0"', 'mount -o remount,ro,bind "$0" "$0"'
+
+
+def mounted(store: Store, place: Path, *words: str, how: str = BOUND) -> tuple[int, dict[str, Any]]:
+    """Close `topics` where a folder or a file is mounted on itself; return the exit code, and what was answered."""
+    privately = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    unshare = [*privately, "sh", "-c", f'{how} && exec "$@"', str(place)]
+    if not shutil.which("unshare") or subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount")
+    program = "import sys; from session_closer.cli.commands.close_project import main; sys.exit(main())"
+    done = subprocess.run(
+        [*unshare, sys.executable, *BARE, "-B", "-c", program, "--json", "topics", *words],
+        env={**os.environ, "OPENCLAW_STATE_DIR": str(store.state), "PYTHONPATH": importable()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, one_document(done.stdout)
 
 
 def test_a_mount_that_is_read_only_is_refused_to_root_too(store: Store) -> None:
-    unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c", MOUNT]
-    if (
-        not shutil.which("unshare")
-        or subprocess.run([*unshare, str(store.state), "true"], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("no right to mount")
     before = tree(store.state)
-    program = "import sys; from session_closer.cli.commands.close_project import main; sys.exit(main())"
     for words in (["--dry-run"], []):
-        done = subprocess.run(
-            [*unshare, str(store.state), sys.executable, *BARE, "-B", "-c", program, "--json", "topics", *words],
-            env={
-                **os.environ,
-                "OPENCLAW_STATE_DIR": str(store.state),
-                "PYTHONPATH": importable(),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        place = str(store.state)
-        data = one_document(done.stdout)
-        assert (done.returncode, data["error"]["name"]) == (3, "unwritable")
-        assert data["error"]["message"].endswith(f"{place} cannot be written: Read-only file system")
+        code, data = mounted(store, store.state, *words, how=f"{BOUND} && {READ_ONLY}")
+        assert (code, data["error"]["name"]) == (3, "unwritable")
+        assert data["error"]["message"].endswith(f"{store.state} cannot be written: Read-only file system")
     assert tree(store.state) == before
+
+
+def test_an_index_that_is_mounted_by_itself_is_refused(store: Store) -> None:
+    """As containers mount single files; nothing can be put in the place of one, by OpenClaw neither."""
+    before = tree(store.state)
+    for words in (["--dry-run"], []):
+        code, data = mounted(store, store.index(), *words)
+        assert (code, data["error"]["name"]) == (3, "unwritable")
+        assert f"{store.index()} is mounted by itself" in data["error"]["message"]
+        assert data["error"]["remedy"].startswith(f"mount {store.folder()} ")
+    assert tree(store.state) == before
+
+
+def test_receipts_that_are_mounted_from_elsewhere_are_written_all_the_same(store: Store) -> None:
+    place = store.state / "session-closer" / "receipts"
+    place.mkdir(mode=0o700, parents=True)
+    place.parent.chmod(0o700)
+    before = store.index().read_bytes()
+    code, data = mounted(store, place)
+    assert (code, data.get("error"), [row["status"] for row in data["results"]]) == (0, None, ["closed"])
+    assert [path.name for path in place.iterdir()] == [Path(data["receipt"]).name]
+    assert store.open_runs() == []
+    assert run_json(RestoreSessions, "last", state=store.state).rows == [(TOPICS, "restored")]
+    assert store.index().read_bytes() == before
 
 
 @pytest.mark.parametrize("where", ["sessions", "session-closer", "session-closer/open", "session-closer/archives", ""])

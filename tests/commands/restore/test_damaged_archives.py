@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from support.commands import restore
+from support.keys import session_id
 from support.restore import ALPHA, KELLY, LEGACY, READER, REVIEW, TOPICS, backup_of, close, ends, purged, rows, statuses
 from support.stores import Store
 from support.trees import tree, write
@@ -141,3 +143,17 @@ def test_an_entry_is_taken_from_a_backup_in_which_others_were_changed(store: Sto
     path.write_bytes(path.read_bytes().replace(b'"chatType": "direct"', b'"chatType": "DIRECT"'))
     assert restore(store, "last").rows == [(TOPICS, "restored")]
     assert store.entries() == before
+
+
+@pytest.mark.parametrize("year", [1, 2117, 2200])
+def test_a_file_of_another_age_comes_back(store: Store, year: int) -> None:
+    path = store.folder() / next(name for name in store.names() if name.startswith(session_id("topics")))
+    far = round((datetime(year, 1, 1, tzinfo=UTC) - datetime.fromtimestamp(0, UTC)).total_seconds())
+    os.utime(path, (far, far))
+    if path.stat().st_mtime != far:
+        pytest.skip("this file system has no such times")
+    raw = path.read_bytes()
+    close(store, "topics")
+    assert not path.exists()
+    assert statuses(restore(store, "last")) == {TOPICS: "restored"}
+    assert (path.read_bytes(), path.stat().st_mtime) == (raw, far)
