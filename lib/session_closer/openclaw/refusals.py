@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.actions import How
@@ -94,9 +94,27 @@ def _of_bypass(here: Installation) -> CloserError | None:
     )
 
 
-def of_restore(here: Installation, items: Sequence[Item], *, stop_gateway: bool) -> CloserError | None:
-    """Return why these sessions may not be brought back now; `stop_gateway`: the gateway may be stopped meanwhile."""
-    return _of_receivers(here, items) or _of_waker(here, items) or _of_import(here, items, stop_gateway=stop_gateway)
+def of_restore(here: Installation, items: Sequence[Item]) -> CloserError | None:
+    """Return why these sessions may not be brought back now, whatever the gateway does."""
+    if (problem := _of_receivers(here, items)) is not None:
+        return problem
+    if here.gateway.found.life is Life.UNKNOWN and items:
+        evidence = "; ".join(here.gateway.result().evidence)
+        what = f"whether a gateway serves {here.home.state} cannot be told: {evidence}"
+        return GatewayNeeded(what, f"{here.home.openclaw} gateway status")
+    return None
+
+
+def held_up(here: Installation, items: Sequence[Item], *, stop_gateway: bool) -> Mapping[How, CloserError]:
+    """Return by how they were put away why sessions may not be brought back as the gateway is now.
+
+    What was archived needs it, what was deleted needs it stopped. `stop_gateway`: it may be stopped meanwhile.
+    """
+    ways = {item.put_away for item in items}
+    archived = _of_waker(here) if How.ARCHIVE in ways else None
+    deleted = _of_import(here, stop_gateway=stop_gateway) if How.DELETE in ways else None
+    found = {How.ARCHIVE: archived, How.DELETE: deleted}
+    return {way: problem for way, problem in found.items() if problem is not None}
 
 
 def _of_receivers(here: Installation, items: Sequence[Item]) -> CloserError | None:
@@ -111,25 +129,20 @@ def _of_receivers(here: Installation, items: Sequence[Item]) -> CloserError | No
     return None
 
 
-def _of_waker(here: Installation, items: Sequence[Item]) -> CloserError | None:
-    """Return why the gateway is in the way, or takes nothing out of the archive."""
-    life, status = here.gateway.found.life, f"{here.home.openclaw} gateway status"
-    if life is Life.UNKNOWN and items:
-        evidence = "; ".join(here.gateway.result().evidence)
-        return GatewayNeeded(f"whether a gateway serves {here.home.state} cannot be told: {evidence}", status)
-    if not any(item.put_away is How.ARCHIVE for item in items):
-        return None
-    if life is not Life.UP:
+def _of_waker(here: Installation) -> CloserError | None:
+    """Return why the gateway takes nothing out of the archive."""
+    if here.gateway.found.life is not Life.UP:
         what = "archived sessions are brought back by the gateway, which does not answer"
         return GatewayNeeded(what, f"{here.home.openclaw} gateway start")
     if not here.gateway.usable and not here.options.dry_run:
-        return GatewayNeeded("the gateway does not let us take sessions out of the archive", status)
+        what = "the gateway does not let us take sessions out of the archive"
+        return GatewayNeeded(what, f"{here.home.openclaw} gateway status")
     return None
 
 
-def _of_import(here: Installation, items: Sequence[Item], *, stop_gateway: bool) -> CloserError | None:
+def _of_import(here: Installation, *, stop_gateway: bool) -> CloserError | None:
     """Return why deleted sessions may not be imported: no gateway may run meanwhile."""
-    if here.gateway.found.life is not Life.UP or not any(item.put_away is How.DELETE for item in items):
+    if here.gateway.found.life is not Life.UP:
         return None
     from .gateway import service  # few restores stop the gateway
 

@@ -19,6 +19,7 @@ from .installation import Installation
 from .served import Served
 
 if TYPE_CHECKING:
+    from ..core.actions import How
     from ..core.claims import Claims
     from ..core.report import RestartResult
     from ..journal.record import StoreRecord
@@ -229,9 +230,13 @@ class OpenClawRuntime:
         """Return the store that takes back what was put away of an agent, whether there is one now or not."""
         return self.detect(agent) or Files(self.here, agent)
 
-    def restore_refusal(self, items: Sequence[Item], *, stop_gateway: bool) -> CloserError | None:
-        """Return why these may not be brought back now; `stop_gateway`: it may be stopped meanwhile."""
-        return refusals.of_restore(self.here, items, stop_gateway=stop_gateway)
+    def restore_refusal(self, items: Sequence[Item]) -> CloserError | None:
+        """Return why these may not be brought back now, whatever the gateway does."""
+        return refusals.of_restore(self.here, items)
+
+    def held_up(self, items: Sequence[Item], *, stop_gateway: bool) -> Mapping[How, CloserError]:
+        """Return by how they were put away which of these the gateway, as it is now, does not let come back."""
+        return refusals.held_up(self.here, items, stop_gateway=stop_gateway)
 
     def put_back(self, chosen: Sequence[Chosen], returns: Returns) -> Callable[[RestartResult], None]:
         """Write the chat bindings of sessions that are back; return what notes whether a restart has taken them."""

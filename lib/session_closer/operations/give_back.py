@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
+from ..core.actions import How
 from ..core.errors import CloserError
 from ..core.report import Outcome, Report, RestartResult, StoreResult
 from ..core.status import Status
@@ -13,7 +14,7 @@ from ..journal.record import StoreRecord
 from ..journal.source import Chosen
 from ..ports.share import Share
 from ..ports.store import Store
-from ..ports.undo import Returns
+from ..ports.undo import Item, Returns
 from .apply import Stage
 from .request import Request
 from .transaction import Transaction
@@ -36,20 +37,24 @@ class Returning:
         self._is_over = False
 
     def stages(self) -> Sequence[Stage]:
-        """Return the one stage that there is."""
-        return [Stage(self._agents(), self._bring_back)]
+        """What was deleted last, of all agents: the gateway, which the others may need, is stopped meanwhile."""
+        return [
+            Stage(self._agents(deleted=deleted), partial(self._bring_back, deleted=deleted))
+            for deleted in (False, True)
+        ]
 
-    def _agents(self) -> Iterator[str]:
-        agents = sorted({item.agent for item in self._returns.wanted()})
+    def _agents(self, *, deleted: bool) -> Iterator[str]:
+        agents = sorted({item.agent for item in self._returns.wanted() if _is_in(item, deleted=deleted)})
         if not self._request.runtime.own_indexes:
             # Where they share an index, each was closed in what another had left.
             agents.sort(key=lambda agent: max(one.at for one in self._lots[agent]), reverse=True)
         yield from self._request.in_turn(agents)
 
-    def _bring_back(self, store: Store) -> None:
+    def _bring_back(self, store: Store, *, deleted: bool) -> None:
         agent, chosen = store.agent, self._lots[store.agent]
         if not self._returns.rests(agent):
-            wanted = {item.key for item in self._returns.of(agent) if item.is_wanted}
+            own = self._returns.of(agent)
+            wanted = {item.key for item in own if item.is_wanted and _is_in(item, deleted=deleted)}
             chosen = [one for one in chosen if one.name in wanted]
         store.bring_back(chosen, self._transaction, self._returns)
         self._returns.rest(agent, len(chosen), partial(self._lots.__getitem__, agent))
@@ -120,6 +125,11 @@ class Returning:
             for session in self._transaction.whole(store).sessions
         )
         return store.but(sessions=tuple(ended))
+
+
+def _is_in(item: Item, *, deleted: bool) -> bool:
+    """Tell whether a session belongs to what was deleted, or to the rest."""
+    return (item.put_away is How.DELETE) is deleted
 
 
 def _is_back(rows: Sequence[Outcome]) -> bool:

@@ -162,7 +162,8 @@ def _perform(
     if ask.which == receipts.LAST and not ask.keys and returns.statuses() == {Status.ALREADY_RESTORED}:
         request.warn(runs.before(request.runtime.root, run, request.options))
     work = Returning(request, lots, returns, missing, transaction)
-    error = None if ask.check else _refusal(request, ask, todo)
+    error = None if ask.check else _refusal(request, ask, todo, returns)
+    todo = list(returns.wanted())
     if error is None and not dry_run and todo:
         for agent in sorted({item.agent for item in todo}):
             runtime.stores[agent].make_place()
@@ -184,10 +185,22 @@ def _look(
         request.warn(said)
 
 
-def _refusal(request: Request, ask: Ask, todo: Sequence[Item]) -> CloserError | None:
-    """Return why nothing may be brought back now."""
-    refused = request.runtime.restore_refusal(todo, stop_gateway=ask.stop_gateway)
-    return refused or request.runtime.unwritable(_written(request, todo))
+def _refusal(request: Request, ask: Ask, todo: Sequence[Item], returns: Returns) -> CloserError | None:
+    """Return why nothing may be brought back now; what the gateway alone is in the way of is noted, the others go."""
+    runtime = request.runtime
+    if (refused := runtime.restore_refusal(todo)) is not None:
+        return refused
+    held_up = runtime.held_up(todo, stop_gateway=ask.stop_gateway)
+    if held_up and all(item.put_away in held_up for item in todo):
+        return next(iter(held_up.values()))
+    if (refused := runtime.unwritable(_written(request, todo))) is not None:
+        return refused
+    for how, why in held_up.items():
+        stay = [item for item in returns if item.is_wanted and item.put_away is how]
+        for item in stay:
+            returns.failed(item, why.message)
+        request.warn(f"{len(stay)} of these stay for now: {why.message}; next: {why.next_step()}")
+    return None
 
 
 def _written(request: Request, todo: Sequence[Item]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..core.tuples import NamedTuple
 
 if TYPE_CHECKING:
+    from ..core.actions import How
     from ..core.claims import Claims
     from ..core.errors import CloserError
     from ..core.model import Going, Plan, Snapshot
@@ -244,8 +245,14 @@ class Runtime(Protocol):
     def receiver(self, agent: str) -> Store:
         """Return the store that takes back what was put away of an agent, whether there is one now or not."""
 
-    def restore_refusal(self, items: Sequence[Item], *, stop_gateway: bool) -> CloserError | None:
-        """Return why these may not be brought back now; `stop_gateway`: it may be stopped meanwhile."""
+    def restore_refusal(self, items: Sequence[Item]) -> CloserError | None:
+        """Return why these may not be brought back now, whatever the gateway does."""
+
+    def held_up(self, items: Sequence[Item], *, stop_gateway: bool) -> Mapping[How, CloserError]:
+        """Return by how they were put away which of these the gateway, as it is now, does not let come back, and why.
+
+        `stop_gateway`: it may be stopped meanwhile.
+        """
 
     def put_back(self, chosen: Sequence[Chosen], returns: Returns) -> Callable[[RestartResult], None]:
         """Write what belongs to sessions that are back; return what notes, after a restart, whether that was taken."""

@@ -14,8 +14,11 @@ from session_closer.openclaw.sqlite import importer as importing
 from support.clock import Brisk, HandIn
 from support.commands import restore, run_json
 from support.interrupted import Killed
+from support.keys import RESEARCHER
 from support.restore import ALPHA, DELETED, KELLY, PUT_AWAY, ROWS, Down, held, receipt_of, statuses
 from support.trees import tree
+
+FAR = RESEARCHER + "far"
 
 
 @pytest.mark.long
@@ -33,23 +36,59 @@ def test_the_gateway_is_stopped_through_its_service_and_started_again(down: Down
     assert down.files() == set()
 
 
-@pytest.mark.long
-def test_what_was_deleted_and_what_was_archived_are_one_restore_that_is_undone_as_one(down: Down) -> None:
+def mixed(down: Down) -> str:
+    """Archive two sessions of two agents beside what is deleted; return the run, as one that frees only some keys."""
     down.service.run("gateway", "start")
+    down.bases.add(FAR)
     (path,) = down.store.state.glob("session-closer/receipts/*.json")
-    both = run_json(CloseProjectBatch, KELLY, state=down.store.state)
+    both = run_json(CloseProjectBatch, KELLY, FAR, state=down.store.state)
+    assert set(statuses(both).values()) == {"archived"}
     other = Path(both.data["receipt"])
-    # As one run leaves it that frees some keys and archives the rest.
     first, second = (json.loads(each.read_bytes()) for each in (path, other))
+    more = {store["agent"]: store for store in second["stores"]}
     for store in first["stores"]:
-        if store["agent"] == "project-lead":
-            store["sessions"] += second["stores"][0]["sessions"]
+        store["sessions"] += more.pop(store["agent"], {"sessions": []})["sessions"]
+    first["stores"] += more.values()
     path.write_text(json.dumps(first))
     other.unlink()
-    answer = restore(down.store, path.stem, "--stop-gateway")
-    assert (answer.code, statuses(answer)) == (0, dict.fromkeys((*DELETED, KELLY), "restored"))
+    return path.stem
+
+
+@pytest.mark.long
+def test_what_was_deleted_and_what_was_archived_are_one_restore_that_is_undone_as_one(down: Down) -> None:
+    run = mixed(down)
+    answer = restore(down.store, run, "--stop-gateway")
+    assert (answer.code, statuses(answer)) == (0, dict.fromkeys((*DELETED, KELLY, FAR), "restored"))
+    assert answer.data["restart"]["result"] == "started"
     undone = restore(down.store, receipt_of(down.store, answer.data))
-    assert (undone.code, set(statuses(undone)) - {PUT_AWAY}) == (0, {*ROWS, KELLY})
+    assert (undone.code, set(statuses(undone)) - {PUT_AWAY}) == (0, {*ROWS, KELLY, FAR})
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_gateway_that_is_in_the_way_of_some_lets_the_others_come_back(down: Down, runs: bool) -> None:
+    """What was archived needs it, what was deleted needs it stopped: each has its turn, and all of it comes back."""
+    run = mixed(down)
+    if not runs:
+        down.service.run("gateway", "stop")
+    first, then = ((KELLY, FAR), DELETED) if runs else (DELETED, (KELLY, FAR))
+    for words, status in ((("--dry-run",), "would_restore"), ((), "restored")):
+        answer = restore(down.store, run, *words)
+        assert (answer.code, answer.error) == (1, None)
+        assert statuses(answer) == {**dict.fromkeys(first, status), **dict.fromkeys(then, "failed")}
+        [said] = [line for line in answer.data["warnings"] if "stay for now" in line]
+        assert said.startswith(f"{len(then)} of these stay for now: ")
+        assert f"openclaw gateway {'stop' if runs else 'start'}" in said
+    down.service.run("gateway", "stop" if runs else "start")
+    assert restore(down.store, run, "--check").code == 0
+    answer = restore(down.store, run)
+    assert (answer.code, answer.data["warnings"]) == (0, [])
+    assert statuses(answer) == {**dict.fromkeys(first, "already_restored"), **dict.fromkeys(then, "restored")}
+    after = held(down.bases)
+    for agent, (entries, events) in down.before.items():
+        assert {**entries, FAR: None}.keys() >= after[agent][0].keys() >= entries.keys()
+        assert {key: after[agent][1][key] for key in events} == events
+    assert after["researcher"][0][FAR][1] is None
+    assert down.store.open_runs() == []
 
 
 @pytest.mark.parametrize("words", [(), ("--dry-run",)])
