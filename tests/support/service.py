@@ -18,6 +18,8 @@ from typing import Any
 from support.importer import import_files
 from support.programs import command_line
 
+_AGAIN = "STARTED_AGAIN"
+
 
 class Service:
     """An `openclaw` command whose gateway is a service: `stop`, `start` and the importer do what they say.
@@ -42,7 +44,8 @@ class Service:
         """Change how it behaves.
 
         `loaded`: whether a service runs the gateway; `importer`: "fails" (and takes nothing), "half" (takes one
-        session, then fails) or "lies" (says that all went well); `stop`, `start`: "fails" or "lies".
+        session, then fails), "lies" (says that all went well) or "again" (starts itself once more, out of reach of who
+        ends it, and takes its time); `stop`, `start`: "fails" or "lies".
         """
         order = json.loads((self.folder / "order").read_text())
         (self.folder / "order").write_text(json.dumps({**order, **more}))
@@ -87,7 +90,15 @@ def openclaw(folder: Path, words: list[str]) -> int:
         how, agent = order.get("importer"), words[words.index("--session-sqlite-agent") + 1]
         if pid is not None:
             return say({"ok": False, "error": "a gateway is running"}, code=1)
-        if how in (None, "half"):
+        if how == "again" and _AGAIN not in os.environ:
+            words = [*command_line("service", str(folder)), *words]
+            return subprocess.run(
+                words, env={**os.environ, _AGAIN: "1"}, start_new_session=True, check=False
+            ).returncode
+        if how == "again":
+            (folder / "begun").touch()
+            time.sleep(1.0)
+        if how in (None, "half", "again"):
             import_files(order["state"], agent, limit=1 if how == "half" else None)
         if how in ("fails", "half"):
             sys.stderr.write("the importer has failed\n")

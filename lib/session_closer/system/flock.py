@@ -41,6 +41,18 @@ def _held(descriptor: int, path: str) -> Busy:
     return Busy(f"another session-closer works in {path}", "run the same command again")
 
 
+def is_free(path: str, wait: float, clock: Clock) -> bool:
+    """Tell whether nobody holds the flock on a file, or lets go of it within `wait` seconds; so it is of none."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        return clock.until(lambda: try_flock(descriptor, path), wait, _PAUSE)
+    finally:
+        os.close(descriptor)
+
+
 def try_flock(descriptor: int, path: str, *, shared: bool = False) -> bool:
     """Take the flock on an open folder if it is free; raise Refused where its file system has none."""
     try:

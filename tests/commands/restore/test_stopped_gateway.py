@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
@@ -15,6 +22,8 @@ from support.clock import Brisk, HandIn
 from support.commands import restore, run_json
 from support.interrupted import Killed
 from support.keys import RESEARCHER
+from support.patience import it_ends
+from support.programs import BARE, importable
 from support.restore import ALPHA, DELETED, KELLY, PUT_AWAY, ROWS, Down, held, receipt_of, statuses
 from support.trees import tree
 
@@ -178,3 +187,52 @@ def test_a_gateway_that_a_killed_restore_has_stopped_is_started_by_the_next_comm
     assert (receipt["restart"]["done"], receipt["restart"]["result"]) == (True, "started")
     assert set(statuses(restore(down.store, "last", "--stop-gateway", ALPHA)).values()) == {"restored"}
     assert ALPHA in down.bases.listed()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_importer_that_outlives_its_run_is_waited_for(down: Down, number: signal.Signals) -> None:
+    """openclaw starts itself once more, and what it was given must not be put away below it."""
+    down.service.tell(importer="again")
+    program = "import sys; from session_closer.cli.commands.restore_sessions import main; sys.exit(main())"
+    begun = subprocess.Popen(
+        [sys.executable, *BARE, "-B", "-c", program, "--json", "--state-dir", str(down.store.state), "last", "alpha"],
+        env={**os.environ, "PYTHONPATH": importable()},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with it_ends():
+        while not (down.service.folder / "begun").exists():
+            time.sleep(0.01)
+    begun.send_signal(number)
+    told, _ = begun.communicate()
+    if number == signal.SIGTERM:
+        assert begun.returncode == 130
+        assert [row["status"] for row in json.loads(told)["results"]] == ["restored"]
+    down.service.tell(importer=None)
+    answer = restore(down.store, "last", "alpha")
+    assert (answer.code, answer.rows) == (0, [(ALPHA, "already_restored")])
+    assert down.files() == set()
+    assert not [name for name in os.listdir(down.store.state / "session-closer") if name.startswith("import")]
+    assert [line.split()[0] for line in down.service.calls()].count("doctor") == 2, "itself, once more, and no other"
+    assert restore(down.store, "last").code == 0
+    assert held(down.bases) == down.before
+
+
+def test_an_importer_that_does_not_end_is_told(down: Down, hand_in: HandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        for name in ("run_importer", "clean"):
+            patched.setattr(importing, name, Mock(side_effect=Killed))
+        with pytest.raises(Killed):
+            restore(down.store, "last")
+    path = down.store.state / "session-closer" / "import-project-lead"
+    path.touch(0o600)
+    hand_in(Brisk(leap=20))
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for _ in range(2):
+            answer = restore(down.store, "last")
+            assert (answer.code, answer.error) == (4, "busy")
+            assert "importer of agent project-lead" in answer.data["error"]["message"]
+            assert down.store.index().is_file()
+    assert restore(down.store, "last").code == 0
+    assert (held(down.bases), path.exists(), down.files()) == (down.before, False, set())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from typing import IO, TYPE_CHECKING, Any
@@ -35,8 +37,12 @@ class OpenClaw:
         if port is not None:
             self._settings["OPENCLAW_GATEWAY_PORT"] = str(port)
 
-    def run(self, *arguments: str, seconds: float) -> tuple[int, str, str]:
-        """Return exit code, stdout and stderr; LinkRefused where it cannot be started, LinkLost after `seconds`."""
+    def run(self, *arguments: str, seconds: float, into: IO[bytes] | None = None) -> tuple[int, str, str]:
+        """Return exit code, stdout and stderr; LinkRefused where it cannot be started, LinkLost after `seconds`.
+
+        `into`: a file for its stdout, which is not returned. Then all that it has started itself ends with it, where it
+        has to be ended.
+        """
         from plumbum import CommandNotFound, local
 
         if not self.words:
@@ -44,11 +50,13 @@ class OpenClaw:
         if arguments != VERSION:
             self._refuse_strangers()
         # Files, not pipes: a process that it leaves behind would keep a pipe open, and us waiting, for ever.
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with contextlib.ExitStack() as stack:
+            out = into if into is not None else stack.enter_context(tempfile.TemporaryFile())
+            err = stack.enter_context(tempfile.TemporaryFile())
             try:
                 command: BaseCommand = local[self.words[0]][(*self.words[1:], *arguments)]
                 own = command.with_env(**self._settings)
-                process: Any = own.popen(stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+                process: Any = own.popen(stdin=subprocess.DEVNULL, stdout=out, stderr=err, new_session=into is not None)
             except (CommandNotFound, OSError) as problem:
                 raise LinkRefused(f"{self.words[0]} cannot be started: {problem}") from None
             try:
@@ -59,9 +67,8 @@ class OpenClaw:
             finally:
                 # Also where a signal ends the wait: nothing of ours is left behind.
                 if process.returncode is None:
-                    process.kill()
-                    process.wait()
-            return code, _text(out), _text(err)
+                    _end(process, whole=into is not None)
+            return code, "" if into is not None else _text(out), _text(err)
 
     def _refuse_strangers(self) -> None:
         """Raise LinkRefused where another user listens where this command would look for a gateway, token in hand."""
@@ -73,6 +80,15 @@ class OpenClaw:
         """Return the JSON object that a command prints, empty where it prints none."""
         _, out, _ = self.run(*arguments, seconds=seconds)
         return first_object(out)
+
+
+def _end(process: Any, *, whole: bool) -> None:
+    """End a process; `whole`: with all that it has started, as openclaw starts itself once more."""
+    if whole:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
 
 
 def _text(file: IO[bytes]) -> str:

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 
 from ...core import escape, names
 from ...core.durable import Move
-from ...core.errors import Refused
+from ...core.errors import Busy, Refused
+from ...journal import history
 from ...journal.checks import raw_entry
 from ...journal.record import PLANNED, SessionRecord, StoreRecord
 from ...ports.undo import Item, Returns
-from ...system import files
+from ...system import files, flock
 from ...system.disk import Disk
 from ..files.document import same_value
 from ..gateway.command import OpenClaw
@@ -27,6 +28,9 @@ from .packed import unpacked
 from .store import SqliteStore
 
 _IMPORT_SECONDS = 600.0
+# An import of ten thousand sessions takes about a minute.
+_END_SECONDS = 60.0
+_SAID_BYTES = 16 << 20
 _TRANSCRIPT_BYTES = 2 << 30
 FRESH = ".session-closer-new"
 _OTHERS = "restore the others by name"
@@ -73,11 +77,32 @@ def transcript(store: SqliteStore, item: Item | SessionRecord, move: Move) -> by
 def run_importer(here: Installation, agent: str) -> str:
     """Run the importer; return what it said where it failed."""
     words = ("doctor", "--session-sqlite", "import", "--session-sqlite-agent", agent, "--json")
-    try:
-        code, out, err = OpenClaw(here.home, None, None).run(*words, seconds=_IMPORT_SECONDS)
-    except (LinkRefused, LinkLost) as problem:
-        return str(problem)
-    return "" if code == 0 else " ".join((err or out).split())[-300:] or f"exit {code}"
+    path = _said(here, agent)
+    # Whatever has this file for its stdout holds the flock, which nobody can forget: it ends with the last of them.
+    with os.fdopen(here.disk.create(path), "wb") as out:
+        flock.try_flock(out.fileno(), path)
+        try:
+            code, _, err = OpenClaw(here.home, None, None).run(*words, seconds=_IMPORT_SECONDS, into=out)
+        except (LinkRefused, LinkLost) as problem:
+            return str(problem)
+    if code == 0:
+        return ""
+    said = err or files.read(path, _SAID_BYTES)[0].decode("utf-8", "replace")
+    return " ".join(said.split())[-300:] or f"exit {code}"
+
+
+def await_end(here: Installation, agent: str) -> None:
+    """Wait for an importer that a run of ours has started, and that has outlived it; Busy where it does not end."""
+    path = _said(here, agent)
+    if not flock.is_free(path, _END_SECONDS, here.context.clock):
+        what = f"OpenClaw's importer of agent {agent}, which an interrupted run has started, is still at work"
+        raise Busy(what, "run the same command again when it has ended")
+    files.remove(here.disk, [path])
+
+
+def _said(here: Installation, agent: str) -> str:
+    """Return where an importer writes what it says, while it runs."""
+    return os.path.join(history.root(here.home.state), f"import-{agent}")
 
 
 def judge(here: Installation, store: SqliteStore, todo: Sequence[Item], returns: Returns, said: str | None) -> None:

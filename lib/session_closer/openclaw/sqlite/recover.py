@@ -32,6 +32,7 @@ def _settled(here: Installation, store: SqliteStore, record: StoreRecord, run: I
 
 
 def _put_back(here: Installation, store: SqliteStore, record: StoreRecord, run: Interrupted) -> StoreRecord:
+    importer.await_end(here, store.agent)
     ended = importer.finish(here.disk, here.home.index(store.agent), store, record)
     back = [session.key for session in ended.sessions if session.status == "restored"]
     if record.size and back:

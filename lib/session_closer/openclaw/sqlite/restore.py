@@ -132,6 +132,7 @@ def _import_rows(
         _write_for_importer(here, store, todo, text)
         said = importer.run_importer(here, store.agent)
     finally:
+        importer.await_end(here, store.agent)
         importer.clean(here.disk, here.home.index(store.agent), store, record)
         importer.judge(here, store, todo, returns, said)
     back = {item.key for item in returns.of(store.agent) if item.status is Status.RESTORED}
