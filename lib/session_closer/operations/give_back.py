@@ -15,6 +15,7 @@ from ..journal.source import Chosen
 from ..ports.share import Share
 from ..ports.store import Store
 from ..ports.undo import Item, Returns
+from ..system import files
 from .apply import Stage
 from .request import Request
 from .transaction import Transaction
@@ -80,8 +81,28 @@ class Returning:
         """Call the rest not reached, and switch on what was switched off with the sessions that are back."""
         if not self._is_over:
             self._is_over = True
+            self._is_found(files.is_reached)
             self._returns.end()
             self._request.runtime.switch_on(self._returns)
+
+    def expect(self) -> None:
+        """Say nothing of transcripts that would come back with sessions of other agents."""
+        if any(item.astray for item in self._returns.to_be_seen_to()):
+            stores = self._request.runtime.stores
+            coming = {
+                os.path.join(os.path.realpath(stores[item.agent].folder), move.source)
+                for item in self._returns
+                if item.is_wanted
+                for move in item.moves
+            }
+            self._is_found(coming.__contains__)
+
+    def _is_found(self, is_there: Callable[[str], bool]) -> None:
+        found = [item for item in self._returns.to_be_seen_to() if item.astray and is_there(item.astray)]
+        whole = [
+            item.but(astray="", left=tuple(one for one in item.left if one.kind != "transcript")) for item in found
+        ]
+        self._returns.decide(whole)
 
     def report(self, restart: RestartResult, error: CloserError | None = None) -> Report:
         """Return what became of what was to come back."""

@@ -170,6 +170,7 @@ def _perform(
         return apply.perform(request, transaction, work)
     if error is None and not dry_run:
         runtime.switch_on(returns)
+    work.expect()
     edits = error is None and any(runtime.stores[item.agent].traits.restarts for item in todo)
     return work.report(foreseen(runtime, [Route.FILES] if edits else (), usable=True), error)
 

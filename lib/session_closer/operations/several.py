@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from operator import attrgetter
 
 from ..core.ending import Row
 from ..core.errors import CloserError, Interrupted
-from ..core.report import Report, RestartResult, together
+from ..core.report import Outcome, Report, RestartResult, together
 from ..core.status import Status
 from ..core.tuples import NamedTuple
 from ..core.wish import Options
@@ -86,11 +86,21 @@ class _Ahead:
 
     def seen_from(self, report: Report) -> Report:
         """Return the plan of the next run as it is once the planned ones are done."""
-        rows = tuple(self._row(row, (row.agent, row.key), row.session_id) for row in report.results)
+        hides = {store.agent for store in report.stores if store.hides}
+        rows = tuple(self._seen(row, hides) for row in report.results)
         files = None
         if report.artifacts is not None:
             files = tuple(self._row(one, (one.agent, one.path), None) for one in report.artifacts)
         return report._replace(results=rows, artifacts=files)
+
+    def _seen(self, row: Outcome, hides: Collection[str]) -> Outcome:
+        """Return the row of a session; `hides`: the agents whose stores archive what is closed."""
+        name = row.agent, row.key
+        if row.status is Status.ALREADY_CLOSED and name in self._back:
+            row = row._replace(status=Status.WOULD_ARCHIVE if row.agent in hides else Status.WOULD_CLOSE)
+        elif row.status in (Status.WOULD_CLOSE, Status.WOULD_ARCHIVE) and name in self._away:
+            return row._replace(status=Status.ALREADY_CLOSED, archives=(), left=(), effects=(), size=None)
+        return self._row(row, name, row.session_id)
 
     def _row(self, row: Row, name: tuple[str, str], session: str | None) -> Row:
         if row.status is Status.ALREADY_RESTORED and name in self._away:
@@ -103,8 +113,10 @@ class _Ahead:
             return row._replace(status=Status.CONFLICT, error=_FIRST)
         if row.status is Status.WOULD_RESTORE:
             self._back[name] = session
+            self._away.discard(name)
         elif row.status in (Status.WOULD_CLOSE, Status.WOULD_ARCHIVE):
             self._away.add(name)
+            self._back.pop(name, None)
         return row
 
 

@@ -33,7 +33,8 @@ class Item(Value, frozen=True):
     renames to be undone, `put_away` how it is away now. `effects` are those of the close that is undone, `left_out`
     says by kind or id why what has a way back was not brought back, `twice` what there is once too often when it is
     back. `modes` and `jobs` are what the close has recorded of its worktree and its cron jobs, `left` what else is not
-    as it was. `as_recorded`: but for its entry and `until` it is what `recorded_item` makes of what was chosen.
+    as it was, `astray` the transcript that comes back with another agent's session. `as_recorded`: but for its entry
+    and `until` it is what `recorded_item` makes of what was chosen.
     """
 
     given: str
@@ -55,6 +56,7 @@ class Item(Value, frozen=True):
     jobs: tuple[Off, ...] = ()
     left: tuple[Lost, ...] = ()
     as_recorded: bool = False
+    astray: str = ""
 
     @property
     def is_wanted(self) -> bool:

@@ -43,6 +43,37 @@ def picture(store: Store) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in files if path.is_file() and ".bak-" not in path.name}
 
 
+# Of whose files it is made
+
+
+def test_a_transcript_in_another_agent_s_folder_comes_back_with_that_agent_s_session_and_until_then_it_is_said(
+    store: Store,
+) -> None:
+    own, theirs = LEAD + "shared", "agent:researcher:shares"
+    path = store.transcript(f"{session_id('shared')}.jsonl")
+    store.add((own, {"sessionId": session_id("shared"), "updatedAt": 1}))
+    entry = {"sessionId": session_id("shared"), "updatedAt": 1, "sessionFile": str(path)}
+    store.add((theirs, entry), agent="researcher")
+    for words in ((own, theirs), (theirs,)):
+        run_id = close(store, *words)
+        if own not in words:
+            close(store, own)
+        for more in (["--check"], ["--dry-run"], []):
+            answer = restore(store, run_id, theirs, *more)
+            [row] = answer.data["results"]
+            assert (answer.code, row["status"]) == (0, "would_restore" if more else "restored")
+            [left] = row["notRestored"]
+            assert (left["kind"], str(path) in left["why"], path.exists()) == ("transcript", True, False)
+        # Where that comes back, too, there is nothing to be said of it, neither ahead nor afterwards.
+        assert restore(store, "last" if own not in words else run_id, own).rows == [(own, "restored")]
+        assert path.exists()
+        both = close(store, own, theirs)
+        for more in (["--dry-run"], []):
+            rows = restore(store, both, *more).data["results"]
+            assert [(row["key"], "notRestored" in row) for row in rows] == [(own, False), (theirs, False)]
+        assert path.exists()
+
+
 # Undoing a restore
 
 

@@ -202,6 +202,17 @@ def archived(store: Store, key: str) -> str:
     return next(str(one["sessionId"]) for one in every if one["key"] == key)
 
 
+def test_a_dry_run_of_a_close_and_of_a_restore_that_is_undone_says_what_the_run_does(store: Store) -> None:
+    runs = []
+    for words in ((CloseProjectBatch, "topics"), (RestoreSessions, "last"), (CloseProjectBatch, "topics")):
+        command, word = words
+        runs.append(Path(run_json(command, word, state=store.state).data["receipt"]).stem)
+    ends = {"would_close": "closed", "would_restore": "restored"}
+    for words in ((runs[2], runs[1]), (runs[1],), (runs[2],)):
+        planned, done = restore(store, *words, "--dry-run").rows, restore(store, *words).rows
+        assert [(key, ends.get(status, status)) for key, status in planned] == done
+
+
 @pytest.mark.long
 def test_several_runs_over_a_database(bases: Bases, stub: StubGateway) -> None:
     before = held(bases)

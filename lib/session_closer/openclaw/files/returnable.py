@@ -8,15 +8,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from ...artifacts import measuring
-from ...core import names
 from ...core.claims import Claims
-from ...core.durable import Move
-from ...core.effects import Lost
 from ...core.errors import CloserError
 from ...core.model import Session
 from ...core.status import Status
 from ...core.tuples import NamedTuple
-from ...journal.record import SessionRecord, StoreRecord
+from ...journal.record import StoreRecord
 from ...journal.source import Chosen, ChosenFile, ChosenSession, Origin
 from ...ports.undo import Item, recorded_item
 from ...system import files, pieces
@@ -24,7 +21,7 @@ from ..from_bundle import is_held
 from ..home import Home
 from ..shelf import Shelf
 from ..undo import backup_of, entry_of, seconds_kept, shelf_of, until_of, with_files, with_way_out
-from . import entries, values
+from . import entries, since, values
 from .index import live_or_empty
 from .members import Document
 from .store import FileStore
@@ -37,7 +34,8 @@ class Look(NamedTuple):
     """A store as it is now, what its sessions use, what was put away of it, and for how many seconds that is kept.
 
     `names` were in its folder; `held` keeps the backup open that entries are read from. Those of the stores at `sound`
-    are hashed as a whole meanwhile. `is_last`: none looks at each archive before it is brought back.
+    are hashed as a whole meanwhile. `is_last`: none looks at each archive before it is brought back. `others` are the
+    archives in folders of other agents by their live names, as far as somebody has asked for them.
     """
 
     store: FileStore
@@ -47,8 +45,9 @@ class Look(NamedTuple):
     kept: float | None
     names: frozenset[str]
     held: pieces.Pieces
-    sound: Collection[int] = ()
-    is_last: bool = True
+    sound: Collection[int]
+    is_last: bool
+    others: dict[str, Mapping[str, str]]
 
     def has(self, name: str) -> bool:
         """Tell whether a name is there: one look at the folder, and not one at each file."""
@@ -94,7 +93,7 @@ def look(
     with pieces.Pieces() as held:
         claims = Claims.of(member.row for member in live.members.values())
         shelf, kept = shelf_of(home, store.agent, chosen), seconds_kept(home, chosen, in_files=True)
-        seen = Look(store, live, claims, shelf, kept, there, held, sums.keys(), is_last)
+        seen = Look(store, live, claims, shelf, kept, there, held, sums.keys(), is_last, {})
         items = _items(seen, chosen, known)
         if any(made() != backups[at].sha256 for at, made in sums.items()):
             # Which entries are not what they were is told of each.
@@ -198,37 +197,20 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
         entry = live.member_bytes(session.key).decode("utf-8") if there else entry_of(recorded, session, seen.held)
     except CloserError as problem:
         return item.but(status=Status.FAILED, error=problem.message)
-    moves = tuple([_as_it_is_now(seen, move) for move in session.moves])
-    moves += _left_for_another(seen, session, values.member(entry)[1])
+    moves = tuple([since.as_it_is_now(seen, move) for move in session.moves])
+    value = entries.named(values.member(entry)[1])
+    moves += since.left_for_another(seen, session, value)
     held = is_held(one, seen.store.folder)
     entered = item if item.span is not None and not there else item.but(entry=entry, span=None)
     found = with_files(
         seen.store.folder, entered, moves, has=seen.has, kept=seen.kept, claims=seen.claims, is_kept=held
     )
-    found = _closed_again(seen, session, found)
+    found = since.closed_again(seen, session, since.with_elsewhere(seen, found, value))
     # Where it was written back by hand, or by a gateway, its files may still be put away.
     if there and not (found.is_wanted and found.moves):
         return item.but(status=Status.ALREADY_RESTORED)
     is_so = found.is_wanted and not there and found.moves == session.moves
     return found.but(as_recorded=True) if is_so else found
-
-
-def _closed_again(seen: Look, session: SessionRecord, item: Item) -> Item:
-    """Return an item with what is to be known where a later run has closed the same session once more."""
-    known = {move.target for move in session.moves}
-    if item.status is Status.FAILED:
-        gone = [move.source for move in session.moves if not seen.has(move.target)]
-    else:
-        gone = [move.source for move in item.moves if move.target not in known]
-    later = next((one for source in gone if (one := seen.shelf().runs.get(source)) is not None), None)
-    if later is None or later.key != session.key:
-        return item
-    if item.status is Status.FAILED:
-        return item.but(error=f"{item.error}; run {later.run} has closed it again since, and brings it back")
-    if later.sha256 == session.sha256:
-        return item
-    why = f"run {later.run} has closed it again since, with other settings"
-    return item.but(left=(*item.left, Lost("settings", 1, why)))
 
 
 def _usual(seen: Look, one: ChosenSession) -> Item | None:
@@ -243,18 +225,9 @@ def _usual(seen: Look, one: ChosenSession) -> Item | None:
         if seen.is_last and measuring.change(seen.store.folder, move) is not None:
             return None
     value = _value_in_backup(seen, one)
-    if value is None or _left_for_another(seen, session, value):
+    if value is None or not since.has_all(seen, session, value):
         return None
     return recorded_item(one, seen.store.agent, until_of(session.moves, seen.kept))
-
-
-def _as_it_is_now(seen: Look, move: Move) -> Move:
-    """Return a rename with the archive's present name: a session that shared it may have been back in between."""
-    folder = seen.store.folder
-    if seen.has(move.target):
-        return move
-    later = move.but(target=seen.shelf().latest.get(move.source, move.target))
-    return move if measuring.change(folder, later) else later
 
 
 def _value_in_backup(seen: Look, one: ChosenSession) -> memoryview | None:
@@ -267,27 +240,6 @@ def _value_in_backup(seen: Look, one: ChosenSession) -> memoryview | None:
     if one.at not in seen.sound and hashlib.sha256(raw).hexdigest() != session.sha256:
         return None
     return values.value_in(raw, session.key)
-
-
-def _left_for_another(seen: Look, session: SessionRecord, text: str | memoryview) -> tuple[Move, ...]:
-    """Return the renames of files that stayed as another session used them, which a later run has closed."""
-    value = entries.named(text)
-    own = f"{value.own}.jsonl"
-    # Nearly all have one file, and name that.
-    is_usual = isinstance(value.path, str) and value.path.startswith("/") and value.path.endswith(f"/{own}")
-    if is_usual and own in [move.source for move in session.moves]:
-        return ()
-    named = names.parted(value.path)[1] if isinstance(value.path, str) else ""
-    known = {move.source for move in session.moves}
-    if known.issuperset((f"{value.own}.jsonl", named)) or not names.is_session_id(value.own):
-        return ()
-    lacks = {name for name in (f"{value.own}.jsonl", named) if name not in known and not seen.has(name)}
-    transcripts = [name for name in lacks if names.is_transcript(name)]
-    if not transcripts:
-        return ()
-    shelf = seen.shelf()
-    theirs = {name for one in transcripts for name in shelf.owned.get(one.removesuffix(".jsonl"), ())}
-    return tuple(Move(name, shelf.latest[name]) for name in sorted(theirs - known) if not seen.has(name))
 
 
 def _file_back(seen: Look, one: ChosenFile) -> Item:
