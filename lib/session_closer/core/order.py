@@ -19,6 +19,9 @@ def ordered(wish: Wish, plan: Plan, rows: Sequence[Outcome]) -> list[Outcome]:
     A run lets go of its plan store by store, so nothing but what stands in a row tells its place.
     """
     if wish.rules is not None:
+        # A run has its own turn for what goes, and what is refused ahead of that has none.
+        if any(row.status is Status.REFUSED for row in rows):
+            rows = sorted(rows, key=lambda row: row.status is not Status.REFUSED)
         return [*(row for row in rows if row.key), *(row for row in rows if not row.key)] if plan.chores else [*rows]
     places = {target.given: number for number, target in enumerate(wish.targets)}
     last = len(places)

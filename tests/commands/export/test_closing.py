@@ -251,6 +251,17 @@ def test_a_cleanup_leaves_what_it_cannot_export(said: Said, out: Path) -> None:
     assert store["afterCount"] == len(live(said))
 
 
+def test_a_cleanup_and_its_dry_run_tell_of_what_is_refused_first(store: Store, out: Path) -> None:
+    store.add((KEY, store.session("export-me")), (OTHER, store.session("other-one")))
+    path = Path(store.entries()[OTHER]["sessionFile"])
+    path.unlink()
+    os.mkfifo(path)
+    words = ("--stale", "project=1h", "--export", str(out))
+    ahead, done = (run_json(CleanupSessions, *words, *mode, state=store.state) for mode in (["--dry-run"], []))
+    assert ahead.rows[0] == done.rows[0] == (OTHER, "refused")
+    assert [key for key, _ in ahead.rows] == [key for key, _ in done.rows]
+
+
 def test_without_the_word_there_is_no_such_member(said: Said) -> None:
     assert "exported" not in run_json(CloseProject, KEY, state=said.store.state).data
 
