@@ -90,7 +90,7 @@ class Returning:
         if any(item.astray for item in self._returns.to_be_seen_to()):
             stores = self._request.runtime.stores
             coming = {
-                os.path.join(os.path.realpath(stores[item.agent].folder), move.source)
+                os.path.join(files.real(stores[item.agent].folder), move.source)
                 for item in self._returns
                 if item.is_wanted
                 for move in item.moves

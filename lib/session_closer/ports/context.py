@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..core.wish import Options
 
 
-def _nothing(*_: object) -> None:
+def silent(*_: object) -> None:
     """Say nothing."""
 
 
@@ -25,10 +25,10 @@ class Console:
 
     def __init__(
         self,
-        tell: Callable[[str], None] = _nothing,
-        progress: Callable[[int, int], None] = _nothing,
-        watch: Callable[[int, int], None] = _nothing,
-        stores: Callable[[int, int], None] = _nothing,
+        tell: Callable[[str], None] = silent,
+        progress: Callable[[int, int], None] = silent,
+        watch: Callable[[int, int], None] = silent,
+        stores: Callable[[int, int], None] = silent,
     ) -> None:
         self.tell: Final = tell
         self.progress: Final = progress

@@ -20,6 +20,7 @@ from ...core.status import Route, Status
 from ...core.transcripts import is_locked
 from ...core.tuples import NamedTuple
 from ...journal.record import SessionRecord, StoreRecord
+from ...ports.context import silent
 from ...system import files, flock
 from ...system.disk import Disk
 from ..home import Home
@@ -29,8 +30,6 @@ from .store import FileStore, see
 # An aborted run needs about 10 ms to end after its session was deleted; measured on 2026.5.7.
 ABORT_SECONDS = 5.0
 _PAUSE = 0.02
-# Of so many renames whoever looks on is told once.
-_TOLD = 50
 
 
 def archive(disk: Disk, share: FileShare, rows: Sequence[PlannedRow]) -> None:
@@ -46,13 +45,15 @@ def archive(disk: Disk, share: FileShare, rows: Sequence[PlannedRow]) -> None:
         other_name=partial(_other_name, share),
         latest=engine.latest(share.store.listed),
     )
+    # Ten thousand words to nobody are felt.
+    is_watched = share.watch is not silent
     archives, back = share.results.archives, share.results.those(Status.CAME_BACK)
     with root:
         for at, row in enumerate(rows):
             # Of a month of cron runs hardly one has a file.
             if not row.moves or row.key in back:
                 continue
-            if not at % _TOLD:
+            if is_watched:
                 share.watch(at, len(rows))
             names_of_row = archives.setdefault(row.key, [])
             for move in row.moves:

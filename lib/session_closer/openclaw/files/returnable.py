@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from ...artifacts import measuring
@@ -19,39 +19,15 @@ from ...ports.undo import Item, recorded_item
 from ...system import files, pieces
 from ..from_bundle import is_held
 from ..home import Home
-from ..shelf import Shelf
 from ..undo import backup_of, entry_of, seconds_kept, shelf_of, until_of, with_files, with_way_out
-from . import entries, since, values
+from . import entries, values
 from .index import live_or_empty
+from .look import Look, as_it_is_now, closed_again, has_all, left_for_another, with_elsewhere
 from .members import Document
 from .store import FileStore
 
 # A larger backup is hashed by a thread of its own.
 LARGE = files.PIECE
-
-
-class Look(NamedTuple):
-    """A store as it is now, what its sessions use, what was put away of it, and for how many seconds that is kept.
-
-    `names` were in its folder; `held` keeps the backup open that entries are read from. Those of the stores at `sound`
-    are hashed as a whole meanwhile. `is_last`: none looks at each archive before it is brought back. `others` are the
-    archives in folders of other agents by their live names, as far as somebody has asked for them.
-    """
-
-    store: FileStore
-    live: Document[Session]
-    claims: Claims
-    shelf: Callable[[], Shelf]
-    kept: float | None
-    names: frozenset[str]
-    held: pieces.Pieces
-    sound: Collection[int]
-    is_last: bool
-    others: dict[str, Mapping[str, str]]
-
-    def has(self, name: str) -> bool:
-        """Tell whether a name is there: one look at the folder, and not one at each file."""
-        return files.exists(name) if "/" in name else name in self.names
 
 
 class Before(NamedTuple):
@@ -197,15 +173,15 @@ def _session_back(seen: Look, one: ChosenSession) -> Item:
         entry = live.member_bytes(session.key).decode("utf-8") if there else entry_of(recorded, session, seen.held)
     except CloserError as problem:
         return item.but(status=Status.FAILED, error=problem.message)
-    moves = tuple([since.as_it_is_now(seen, move) for move in session.moves])
+    moves = tuple([as_it_is_now(seen, move) for move in session.moves])
     value = entries.named(values.member(entry)[1])
-    moves += since.left_for_another(seen, session, value)
+    moves += left_for_another(seen, session, value)
     held = is_held(one, seen.store.folder)
     entered = item if item.span is not None and not there else item.but(entry=entry, span=None)
     found = with_files(
         seen.store.folder, entered, moves, has=seen.has, kept=seen.kept, claims=seen.claims, is_kept=held
     )
-    found = since.closed_again(seen, session, since.with_elsewhere(seen, found, value))
+    found = closed_again(seen, session, with_elsewhere(seen, found, value))
     # Where it was written back by hand, or by a gateway, its files may still be put away.
     if there and not (found.is_wanted and found.moves):
         return item.but(status=Status.ALREADY_RESTORED)
@@ -225,7 +201,7 @@ def _usual(seen: Look, one: ChosenSession) -> Item | None:
         if seen.is_last and measuring.change(seen.store.folder, move) is not None:
             return None
     value = _value_in_backup(seen, one)
-    if value is None or not since.has_all(seen, session, value):
+    if value is None or not has_all(seen, session, value):
         return None
     return recorded_item(one, seen.store.agent, until_of(session.moves, seen.kept))
 

@@ -19,6 +19,7 @@ from ...core.errors import CloserError
 from ...core.model import PlannedRow, Session
 from ...core.status import Route, Status
 from ...journal.record import SessionRecord, StoreRecord
+from ...ports.context import silent
 from ...ports.share import Share
 from ...system import files
 from ...system.clock import REAL, Clock
@@ -53,7 +54,7 @@ class FileShare(Share):
         clock: Clock = REAL,
         planned: Document[Session],
         lent: Callable[[], Mapping[str, Claims]] = dict,
-        watch: Callable[[int, int], None] = lambda _done, _total: None,
+        watch: Callable[[int, int], None] = silent,
     ) -> None:
         super().__init__(store=store, rows=rows, record=record, note=note, hashes=hashes, whole=whole, clock=clock)
         self.planned, self.lent, self.watch = planned, lent, watch

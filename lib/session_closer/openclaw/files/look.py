@@ -1,24 +1,51 @@
-"""What has become of a session's files since it was closed: by a later run, or with another session. Nothing writes."""
+"""A look at a store ahead of what comes back into it: where a session's files are by now. Nothing writes."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Mapping
 
 from ...artifacts import measuring
 from ...core import escape, names
+from ...core.claims import Claims
 from ...core.durable import Move
 from ...core.effects import Lost
+from ...core.model import Session
 from ...core.status import Status
+from ...core.tuples import NamedTuple
+from ...journal.record import SessionRecord
 from ...ports.undo import Item
-from ...system import files
+from ...system import files, pieces
+from ..shelf import Shelf
 from . import entries
 from .entries import Named
+from .members import Document
+from .store import FileStore
 
-if TYPE_CHECKING:
-    from ...journal.record import SessionRecord
-    from .returnable import Look
+
+class Look(NamedTuple):
+    """A store as it is now, what its sessions use, what was put away of it, and for how many seconds that is kept.
+
+    `names` were in its folder; `held` keeps the backup open that entries are read from. Those of the stores at `sound`
+    are hashed as a whole meanwhile. `is_last`: none looks at each archive before it is brought back. `others` are the
+    archives in folders of other agents by their live names, as far as somebody has asked for them.
+    """
+
+    store: FileStore
+    live: Document[Session]
+    claims: Claims
+    shelf: Callable[[], Shelf]
+    kept: float | None
+    names: frozenset[str]
+    held: pieces.Pieces
+    sound: Collection[int]
+    is_last: bool
+    others: dict[str, Mapping[str, str]]
+
+    def has(self, name: str) -> bool:
+        """Tell whether a name is there: one look at the folder, and not one at each file."""
+        return files.exists(name) if "/" in name else name in self.names
 
 
 def closed_again(seen: Look, session: SessionRecord, item: Item) -> Item:
@@ -91,10 +118,10 @@ def _elsewhere(seen: Look, value: Named) -> str:
     folder, name = names.parted(path)
     if folder in (store.folder, store.beside) or not names.is_transcript(name) or seen.has(name):
         return ""
-    real = os.path.realpath(folder)
+    real = files.real(folder)
     # What cannot be looked at is nobody's loss.
     with contextlib.suppress(OSError):
-        if real in map(os.path.realpath, filter(None, (store.folder, store.beside))) or files.is_reached(path):
+        if real in map(files.real, filter(None, (store.folder, store.beside))) or files.is_reached(path):
             return ""
         if real not in seen.others:
             seen.others[real] = names.shelf(files.listed(real))
