@@ -14,7 +14,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, lt=MOST)]
 
 def held(nanoseconds: int) -> int:
     """Return a time since 1970 as a record can hold it: one after 2116 is the last that it can."""
-    return max(1 - MOST, min(nanoseconds, MOST - 1))
+    return nanoseconds if -MOST < nanoseconds < MOST else MOST - 1 if nanoseconds > 0 else 1 - MOST
 
 
 # The root that has transcripts, and the one of a move that names no other.
