@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import signal
 import sqlite3
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from .gateway import Rpc, wait_until
-from .lab import Lab, Result, create, run
+from .lab import Lab, Result, begin, create, run
 from .snapshots import INDEX, digests, everything, rows, without
 from .stores import DATABASE
 
@@ -190,3 +191,47 @@ def test_a_restore_of_rows_is_the_identity_archived_and_deleted(lab: Lab) -> Non
 def shown(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row of the list without what archiving and taking back count as a change."""
     return {name: value for name, value in row.items() if name != "updatedAt"}
+
+
+@pytest.mark.openclaw("sqlite")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_importer_that_outlives_its_restore_is_waited_for(lab: Lab, number: signal.Signals) -> None:
+    """openclaw starts itself once more, so that ending it leaves an importer which works on what it was given."""
+    lab.start()
+    furnish(lab)
+    at_rest(lab)
+    whole = tables(lab)
+    closed = close_all(lab)
+    lab.stop()
+    begun = begin(lab, "restore-sessions", Path(str(closed.json["receipt"])).stem)
+    own = lab.state / "session-closer"
+    wait_until(lambda: [*own.glob("import-*")], 60, "an importer")
+    time.sleep(0.3)
+    begun.send_signal(number)
+    begun.communicate()
+    again = undo(lab, closed)
+    assert (again.code, again.statuses().keys()) == (0, set(GOES)), again
+    assert set(again.statuses().values()) <= {"restored", "already_restored"}
+    assert not [*own.glob("import-*"), *(path for agent in AGENTS for path in lab.sessions(agent).glob(f"{INDEX}*"))]
+    assert not [*lab.state.glob("agents/*/session-sqlite-import-archive"), *lab.state.glob("session-sqlite-*")]
+    assert tables(lab) == whole
+
+
+@pytest.mark.openclaw("sqlite")
+def test_what_a_cleanup_archived_and_what_it_freed_come_back_in_two_turns(lab: Lab) -> None:
+    stays, freed = "agent:main:project-one", "agent:main:subagent:spent"
+    lab.start()
+    with lab.rpc() as rpc:
+        create(rpc, stays, freed, STAYS[0], messages=1)
+    at_rest(lab)
+    closed = run(lab, "cleanup-sessions", "--stale", "project=1s,subagent=1s")
+    assert closed.statuses() == {stays: "archived", freed: "closed"}, closed
+    first = undo(lab, closed)
+    assert (first.code, first.statuses()) == (1, {stays: "restored", freed: "failed"}), first
+    assert any("openclaw gateway stop" in line for line in first.json["warnings"])
+    lab.stop()
+    second = undo(lab, closed)
+    assert (second.code, second.statuses()) == (0, {stays: "already_restored", freed: "restored"}), second
+    lab.start()
+    with lab.rpc() as rpc:
+        assert {stays, freed} <= set(rows(rpc))
