@@ -12,7 +12,7 @@ import pytest
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.keep_only_sessions import KeepOnlySessions
-from support.commands import run
+from support.commands import run, run_json
 from support.gateway import StubGateway
 from support.keys import LEAD, RESEARCHER
 from support.rows import delete, others, picture, the_row
@@ -257,3 +257,17 @@ def test_what_a_person_reads(bases: Bases) -> None:
     assert "no restart needed" in result.stdout
     assert "receipt  " in result.stdout
     assert "backup" not in result.stdout
+
+
+def test_what_was_written_to_since_stands_where_it_stood_in_the_dry_run(bases: Bases) -> None:
+    words = ("--agent", "project-lead", "--match", "*a*")
+    planned = run_json(CloseProjectBatch, "--dry-run", *words, state=bases.store.state)
+    first = planned.rows[0][0]
+    with bases.open("project-lead") as connection:
+        connection.execute("pragma foreign_keys = off")
+        connection.execute("create temp table again as select * from session_nodes where session_key = ?", (first,))
+        connection.execute("delete from session_nodes where session_key = ?", (first,))
+        connection.execute("insert into session_nodes select * from again")
+    done = run_json(CloseProjectBatch, *words, state=bases.store.state)
+    assert len(planned.rows) > 2
+    assert [key for key, _ in done.rows] == [key for key, _ in planned.rows]
