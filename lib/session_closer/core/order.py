@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from .report import Outcome
     from .wish import Wish
 
+# What a run has no turn for, or the last of all, among what no word names.
+_ITS_TURN = 2
+_TURNS = {Status.REFUSED: 0, Status.ALREADY_CLOSED: 1, Status.WOULD_DEFER: 3, Status.DEFERRED: 3}
+
 
 def ordered(wish: Wish, plan: Plan, rows: Sequence[Outcome]) -> list[Outcome]:
     """Return rows in the order of the command line; behind them what it does not name, of a policy files.
@@ -26,9 +30,9 @@ def ordered(wish: Wish, plan: Plan, rows: Sequence[Outcome]) -> list[Outcome]:
     places = {target.given: number for number, target in enumerate(wish.targets)}
     last = len(places)
 
-    def place(row: Outcome) -> tuple[bool, int, bool, str, str]:
+    def place(row: Outcome) -> tuple[bool, int, int, str, str]:
         at = places.get(row.given, last)
         whose = (row.agent, row.key) if row.parent else ("", "")
-        return row.status is Status.KEPT, at, at == last and row.status is not Status.REFUSED, *whose
+        return row.status is Status.KEPT, at, _TURNS.get(row.status, _ITS_TURN) if at == last else 0, *whose
 
     return sorted(rows, key=place)

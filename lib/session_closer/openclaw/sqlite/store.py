@@ -94,7 +94,8 @@ class SqliteStore:
             "select session_key, current_session_id, status, pinned_at, archived_at, updated_at,"  # noqa: S608
             f" {_TEXT.format('$.chatType')}, {_TEXT.format('$.model')},"
             f" {_TEXT.format('$.worktree.id')},"
-            f" {_TEXT.format('$.spawnedBy')}, {_TEXT.format('$.parentSessionKey')} from session_nodes order by session_key"
+            f" {_TEXT.format('$.spawnedBy')}, {_TEXT.format('$.parentSessionKey')}"
+            " from session_nodes order by session_key"
         )
         with reading(self.index) as connection:
             sessions = {
