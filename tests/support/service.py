@@ -44,8 +44,9 @@ class Service:
         """Change how it behaves.
 
         `loaded`: whether a service runs the gateway; `importer`: "fails" (and takes nothing), "half" (takes one
-        session, then fails), "lies" (says that all went well) or "again" (starts itself once more, out of reach of who
-        ends it, and takes its time); `stop`, `start`: "fails" or "lies".
+        session, then fails), "lies" (says that all went well), "again" (starts itself once more, out of reach of who
+        ends it, and takes its time) or "leaves" (a process behind, when it has done its work); `stop`, `start`: "fails"
+        or "lies".
         """
         order = json.loads((self.folder / "order").read_text())
         (self.folder / "order").write_text(json.dumps({**order, **more}))
@@ -98,7 +99,10 @@ def openclaw(folder: Path, words: list[str]) -> int:
         if how == "again":
             (folder / "begun").touch()
             time.sleep(1.0)
-        if how in (None, "half", "again"):
+        if how == "leaves":
+            left = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+            (folder / "left").write_text(str(left.pid))
+        if how in (None, "half", "again", "leaves"):
             import_files(order["state"], agent, limit=1 if how == "half" else None)
         if how in ("fails", "half"):
             sys.stderr.write("the importer has failed\n")

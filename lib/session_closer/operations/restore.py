@@ -194,7 +194,8 @@ def _refusal(request: Request, ask: Ask, todo: Sequence[Item], returns: Returns)
     held_up = runtime.held_up(todo, stop_gateway=ask.stop_gateway)
     if held_up and all(item.put_away in held_up for item in todo):
         return next(iter(held_up.values()))
-    if (refused := runtime.unwritable(_written(request, todo))) is not None:
+    going = [item for item in todo if item.put_away not in held_up]
+    if (refused := runtime.unwritable(_written(request, going))) is not None:
         return refused
     for how, why in held_up.items():
         stay = [item for item in returns if item.is_wanted and item.put_away is how]

@@ -236,3 +236,38 @@ def test_an_importer_that_does_not_end_is_told(down: Down, hand_in: HandIn, monk
             assert down.store.index().is_file()
     assert restore(down.store, "last").code == 0
     assert (held(down.bases), path.exists(), down.files()) == (down.before, False, set())
+
+
+def test_an_importer_that_has_come_to_its_end_is_not_waited_for_whatever_it_leaves_behind(down: Down) -> None:
+    down.service.tell(importer="leaves")
+    try:
+        answer = restore(down.store, "last", "alpha")
+        assert (answer.code, answer.rows) == (0, [(ALPHA, "restored")])
+    finally:
+        os.kill(int((down.service.folder / "left").read_text()), signal.SIGKILL)
+    assert down.files() == set()
+    assert not [*(down.store.state / "session-closer").glob("import-*")]
+
+
+def test_no_gateway_is_started_below_an_importer_that_is_still_at_work(
+    down: Down, hand_in: HandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand_in(Brisk(leap=20))
+    down.service.run("gateway", "start")
+    path = down.store.state / "session-closer" / "import-project-lead"
+
+    def late(*_: Any) -> str:
+        path.touch(0o600)
+        return "openclaw doctor gave no answer within 600 s"
+
+    with monkeypatch.context() as patched:
+        patched.setattr(importing, "run_importer", late)
+        patched.setattr(importing.flock, "is_free", lambda *_: False)
+        answer = restore(down.store, "last", "--stop-gateway")
+    assert (answer.code, answer.error) == (4, "busy")
+    assert "the gateway stays stopped" in answer.data["error"]["message"]
+    assert (down.service.pid, down.store.index().is_file(), len(down.store.open_runs())) == (None, True, 1)
+    again = restore(down.store, "last", "--stop-gateway")
+    assert (again.code, set(statuses(again).values())) == (0, {"restored"})
+    assert (held(down.bases), down.files(), path.exists()) == (down.before, set(), False)
+    assert down.service.pid is not None

@@ -85,17 +85,30 @@ def run_importer(here: Installation, agent: str) -> str:
             code, _, err = OpenClaw(here.home, None, None).run(*words, seconds=_IMPORT_SECONDS, into=out)
         except (LinkRefused, LinkLost) as problem:
             return str(problem)
-    if code == 0:
+    said = err or _read(path) if code else ""
+    # One that has come to its end has no part of it left behind, whatever else goes on; one that was ended may have.
+    if code >= 0:
+        files.remove(here.disk, [path])
+    return (" ".join(said.split())[-300:] or f"exit {code}") if code else ""
+
+
+def _read(path: str) -> str:
+    try:
+        return files.read(path, _SAID_BYTES)[0].decode("utf-8", "replace")
+    except OSError:
         return ""
-    said = err or files.read(path, _SAID_BYTES)[0].decode("utf-8", "replace")
-    return " ".join(said.split())[-300:] or f"exit {code}"
 
 
 def await_end(here: Installation, agent: str) -> None:
-    """Wait for an importer that a run of ours has started, and that has outlived it; Busy where it does not end."""
+    """Wait for an importer that has outlived whoever ended it; Busy where it does not end.
+
+    A gateway that was stopped for it stays so then: the next command starts it.
+    """
     path = _said(here, agent)
     if not flock.is_free(path, _END_SECONDS, here.context.clock):
-        what = f"OpenClaw's importer of agent {agent}, which an interrupted run has started, is still at work"
+        stays = "; the gateway stays stopped until then" if here.stopped else ""
+        here.stopped = False
+        what = f"OpenClaw's importer of agent {agent} is still at work{stays}"
         raise Busy(what, "run the same command again when it has ended")
     files.remove(here.disk, [path])
 
