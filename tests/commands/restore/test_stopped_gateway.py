@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -16,6 +17,7 @@ from unittest.mock import Mock
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.journal import writable
 from session_closer.openclaw.gateway import service as stopping
 from session_closer.openclaw.sqlite import importer as importing
 from support.clock import Brisk, HandIn
@@ -98,6 +100,24 @@ def test_a_gateway_that_is_in_the_way_of_some_lets_the_others_come_back(down: Do
         assert {key: after[agent][1][key] for key in events} == events
     assert after["researcher"][0][FAR][1] is None
     assert down.store.open_runs() == []
+
+
+def test_a_folder_that_only_what_stays_would_be_written_to_is_in_nobody_s_way(
+    down: Down, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = mixed(down)
+    asked: list[list[str]] = []
+
+    def refusal(_state: str, places: Iterable[str], *_: Any) -> None:
+        asked.append([*places])
+
+    monkeypatch.setattr(writable, "refusal", refusal)
+    answer = restore(down.store, run)
+    assert {key for key, status in answer.rows if status == "restored"} == {KELLY, FAR}
+    assert asked == [[]]
+    down.service.run("gateway", "stop")
+    assert restore(down.store, run).code == 0
+    assert set(asked[-1]) == {str(down.store.folder()), str(down.store.folder("researcher"))}
 
 
 @pytest.mark.parametrize("words", [(), ("--dry-run",)])
