@@ -23,9 +23,9 @@ def ordered(wish: Wish, plan: Plan, rows: Sequence[Outcome]) -> list[Outcome]:
     A run lets go of its plan store by store, so nothing but what stands in a row tells its place.
     """
     if wish.rules is not None:
-        # A run has its own turn for what goes, and what is refused ahead of that has none.
-        if any(row.status is Status.REFUSED for row in rows):
-            rows = sorted(rows, key=lambda row: row.status is not Status.REFUSED)
+        # Of tens of thousands mostly each has its own turn.
+        if any(row.status in _TURNS for row in rows):
+            rows = sorted(rows, key=_turn)
         return [*(row for row in rows if row.key), *(row for row in rows if not row.key)] if plan.chores else [*rows]
     places = {target.given: number for number, target in enumerate(wish.targets)}
     last = len(places)
@@ -33,6 +33,10 @@ def ordered(wish: Wish, plan: Plan, rows: Sequence[Outcome]) -> list[Outcome]:
     def place(row: Outcome) -> tuple[bool, int, int, str, str]:
         at = places.get(row.given, last)
         whose = (row.agent, row.key) if row.parent else ("", "")
-        return row.status is Status.KEPT, at, _TURNS.get(row.status, _ITS_TURN) if at == last else 0, *whose
+        return row.status is Status.KEPT, at, _turn(row) if at == last else 0, *whose
 
     return sorted(rows, key=place)
+
+
+def _turn(row: Outcome) -> int:
+    return _TURNS.get(row.status, _ITS_TURN)

@@ -81,7 +81,7 @@ class Returning:
         """Call the rest not reached, and switch on what was switched off with the sessions that are back."""
         if not self._is_over:
             self._is_over = True
-            self._is_found(files.is_reached)
+            self._is_found(_is_there)
             self._returns.end()
             self._request.runtime.switch_on(self._returns)
 
@@ -151,6 +151,14 @@ class Returning:
 def _is_in(item: Item, *, deleted: bool) -> bool:
     """Tell whether a session belongs to what was deleted, or to the rest."""
     return (item.put_away is How.DELETE) is deleted
+
+
+def _is_there(path: str) -> bool:
+    """Tell whether a file is there; of one that cannot be looked at it is not said that it is back."""
+    try:
+        return files.is_reached(path)
+    except OSError:
+        return False
 
 
 def _is_back(rows: Sequence[Outcome]) -> bool:

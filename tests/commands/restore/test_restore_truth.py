@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from session_closer.core import names
 from session_closer.journal import history, written
 from session_closer.journal.history import open_runs, unborn_runs
 from session_closer.journal.journal import bury_unborn
-from session_closer.operations import apply
+from session_closer.operations import apply, give_back
 from session_closer.system.disk import Disk
 from support.commands import restore, run, run_json
 from support.interrupted import perform
@@ -72,6 +73,39 @@ def test_a_transcript_in_another_agent_s_folder_comes_back_with_that_agent_s_ses
             rows = restore(store, both, *more).data["results"]
             assert [(row["key"], "notRestored" in row) for row in rows] == [(own, False), (theirs, False)]
         assert path.exists()
+
+
+def test_an_archive_where_the_agent_was_before_is_nobody_s_loss(store: Store, tmp_path: Path) -> None:
+    name = f"2016-11-21T00-41-24-769Z_{session_id('moved')}.jsonl"
+    before = tmp_path / "before" / name
+    before.parent.mkdir()
+    (before.parent / f"{name}.deleted.2016-11-21T00-41-24.769Z").write_text("{}\n")
+    path = store.transcript(name)
+    store.add((LEAD + "moved", {"sessionId": session_id("moved"), "updatedAt": 1, "sessionFile": str(before)}))
+    run_id = close(store, LEAD + "moved")
+    assert not path.exists()
+    for words in (["--dry-run"], []):
+        [row] = restore(store, run_id, *words).data["results"]
+        assert ("notRestored" in row, row["error"]) == (False, None)
+    assert path.exists()
+
+
+def test_a_transcript_that_cannot_be_looked_at_any_more_ends_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, theirs = store.transcript(f"{session_id('shared')}.jsonl"), "agent:researcher:shares"
+    store.add((LEAD + "shared", {"sessionId": session_id("shared"), "updatedAt": 1}))
+    entry = {"sessionId": session_id("shared"), "updatedAt": 1, "sessionFile": str(path)}
+    store.add((theirs, entry), agent="researcher")
+    run_id = close(store, LEAD + "shared", theirs)
+
+    def fail(_path: str) -> bool:
+        raise OSError(errno.EIO, "injected")
+
+    monkeypatch.setattr(give_back, "files", SimpleNamespace(is_reached=fail))
+    answer = restore(store, run_id, theirs)
+    assert (answer.code, answer.rows, store.open_runs()) == (0, [(theirs, "restored")], [])
+    assert [left["kind"] for left in answer.data["results"][0]["notRestored"]] == ["transcript"]
 
 
 # Undoing a restore

@@ -202,14 +202,20 @@ def archived(store: Store, key: str) -> str:
     return next(str(one["sessionId"]) for one in every if one["key"] == key)
 
 
-def test_a_dry_run_of_a_close_and_of_a_restore_that_is_undone_says_what_the_run_does(store: Store) -> None:
+@pytest.mark.parametrize("times", [3, 4])
+@pytest.mark.parametrize("era", ["files", "sqlite"])
+def test_a_dry_run_takes_each_run_for_done_when_it_plans_the_next(
+    request: pytest.FixtureRequest, era: str, times: int
+) -> None:
+    """Closes of one session and their undos, in turn: whichever of them are undone, it says what the run does."""
+    place = request.getfixturevalue("store") if era == "files" else request.getfixturevalue("bases").store
     runs = []
-    for words in ((CloseProjectBatch, "topics"), (RestoreSessions, "last"), (CloseProjectBatch, "topics")):
-        command, word = words
-        runs.append(Path(run_json(command, word, state=store.state).data["receipt"]).stem)
-    ends = {"would_close": "closed", "would_restore": "restored"}
-    for words in ((runs[2], runs[1]), (runs[1],), (runs[2],)):
-        planned, done = restore(store, *words, "--dry-run").rows, restore(store, *words).rows
+    for number in range(times):
+        command, word = (RestoreSessions, "last") if number % 2 else (CloseProjectBatch, ALPHA)
+        runs.append(Path(run_json(command, word, state=place.state).data["receipt"]).stem)
+    ends = {"would_close": "closed", "would_archive": "archived", "would_restore": "restored"}
+    for meant in (runs[1:], runs[1::2], runs, runs[::2]):
+        planned, done = restore(place, *meant, "--dry-run").rows, restore(place, *meant).rows
         assert [(key, ends.get(status, status)) for key, status in planned] == done
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ...artifacts import measuring
 from ...core import escape, names
@@ -83,7 +83,7 @@ def has_all(seen: Look, session: SessionRecord, text: str | memoryview) -> bool:
     is_usual = isinstance(value.path, str) and value.path.startswith("/") and value.path.endswith(f"/{own}")
     if is_usual and own in [move.source for move in session.moves]:
         return True
-    return not (left_for_another(seen, session, value) or _elsewhere(seen, value))
+    return not (left_for_another(seen, session, value) or _elsewhere(seen, session.moves, value))
 
 
 def left_for_another(seen: Look, session: SessionRecord, value: Named) -> tuple[Move, ...]:
@@ -103,20 +103,25 @@ def left_for_another(seen: Look, session: SessionRecord, value: Named) -> tuple[
 
 def with_elsewhere(seen: Look, item: Item, value: Named) -> Item:
     """Return an item with what it lacks where its transcript was archived with a session of another agent."""
-    path = _elsewhere(seen, value) if item.is_wanted else ""
+    path = _elsewhere(seen, item.moves, value) if item.is_wanted else ""
     if not path:
         return item
-    why = f"{escape.quoted(path)} was archived with another agent's session: it comes back with that"
+    why = f"{escape.quoted(path)} is archived in another agent's folder: it comes back with what it went with"
     return item.but(left=(*item.left, Lost("transcript", 1, why)), astray=path)
 
 
-def _elsewhere(seen: Look, value: Named) -> str:
-    """Return the whole path of a transcript in another agent's folder that has an archive and is not there, else ""."""
+def _elsewhere(seen: Look, moves: Sequence[Move], value: Named) -> str:
+    """Return the whole path of a transcript in another agent's folder that has an archive and is not there, else "".
+
+    Where these renames bring one of its name back, the path is of another host, or of where the agent was before.
+    """
     path, store = value.path, seen.store
     if not isinstance(path, str) or not path.startswith("/") or not files.is_path(path):
         return ""
     folder, name = names.parted(path)
     if folder in (store.folder, store.beside) or not names.is_transcript(name) or seen.has(name):
+        return ""
+    if name in [names.base(move.source) for move in moves]:
         return ""
     real = files.real(folder)
     # What cannot be looked at is nobody's loss.
