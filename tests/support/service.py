@@ -43,10 +43,10 @@ class Service:
     def tell(self, **more: Any) -> None:
         """Change how it behaves.
 
-        `loaded`: whether a service runs the gateway; `importer`: "fails" (and takes nothing), "half" (takes one
-        session, then fails), "lies" (says that all went well), "again" (starts itself once more, out of reach of who
-        ends it, and takes its time) or "leaves" (a process behind, when it has done its work); `stop`, `start`: "fails"
-        or "lies".
+        `loaded`: whether a service runs the gateway; `importer`: "fails" (and takes nothing), "tells" (why it does, on
+        stdout, at length), "half" (takes one session, then fails), "lies" (says that all went well), "again" (starts
+        itself once more, out of reach of who ends it, and takes its time) or "leaves" (a process behind, when it has
+        done its work); `stop`, `start`: "fails" or "lies".
         """
         order = json.loads((self.folder / "order").read_text())
         (self.folder / "order").write_text(json.dumps({**order, **more}))
@@ -104,6 +104,8 @@ def openclaw(folder: Path, words: list[str]) -> int:
             (folder / "left").write_text(str(left.pid))
         if how in (None, "half", "again", "leaves"):
             import_files(order["state"], agent, limit=1 if how == "half" else None)
+        if how == "tells":
+            return say({"said": "much " * 9999, "error": "the import is locked"}, code=1)
         if how in ("fails", "half"):
             sys.stderr.write("the importer has failed\n")
             return 1

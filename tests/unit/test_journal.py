@@ -139,7 +139,6 @@ def test_a_receipt_on_another_file_system_is_all_there_or_not_at_all(tmp_path: P
             at_work(state, Apart(at)).finish(last)
             is_done = True
         except Died:
-            assert {decode(raw).state for _, _, raw in history.named_records(state)} <= {"open", "done"}
             if history.open_runs(state):
                 at_work(state, Apart()).finish(last)
         assert [(run, decode(raw)) for run, _, raw in history.named_records(state)] == [(RUN, last)]

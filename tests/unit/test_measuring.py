@@ -83,3 +83,13 @@ def test_a_file_is_measured_however_its_folder_is_reached(
     with measuring.Folder(str(where), HashBudget(files=0)) as folder:
         found = folder.live(move)
     assert (found.size, bool(found.mtime_ns)) == ((0, False) if way == "gone" else (10, True))
+
+
+def test_a_folder_is_open_only_while_its_files_are_measured(tmp_path: Path) -> None:
+    def opened() -> list[str]:
+        found = (os.path.realpath(f"/dev/fd/{each}") for each in os.listdir("/dev/fd"))
+        return [path for path in found if path == str(tmp_path)]
+
+    with measuring.Folder(str(tmp_path), HashBudget()):
+        assert opened() == [str(tmp_path)]
+    assert opened() == []

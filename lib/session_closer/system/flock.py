@@ -42,7 +42,7 @@ def _held(descriptor: int, path: str) -> Busy:
 
 
 def is_free(path: str, wait: float, clock: Clock) -> bool:
-    """Tell whether nobody holds the flock on a file, or lets go of it within `wait` seconds; so it is of none."""
+    """Tell whether nobody holds the flock on a file, or who does lets go within `wait` seconds; without one: True."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:

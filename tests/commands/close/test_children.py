@@ -263,6 +263,19 @@ def test_children_of_what_was_archived_before_can_still_go(bases: Bases, words: 
     assert dict(dry.rows) == {PARENT: own[1], **dict.fromkeys((ONE, FAR, TWO), gone[1])}
 
 
+def test_a_child_stays_whose_parent_is_back_by_the_time_the_lock_is_held(bases: Bases, between: Between) -> None:
+    assert run_json(CloseProjectBatch, "parent", state=bases.store.state).rows == [(PARENT, "archived")]
+
+    def back() -> None:
+        with bases.open("project-lead") as connection:
+            connection.execute("update session_nodes set archived_at = null where session_key = ?", (PARENT,))
+
+    between(back)
+    answer = run_json(CloseProjectBatch, "parent", "--with-children", state=bases.store.state)
+    assert dict(answer.rows)[ONE] == "kept"
+    assert bases.rows()[ONE]["archived_at"] is None
+
+
 def test_a_child_that_somebody_else_has_archived_is_not_deleted_with_its_parent(bases: Bases) -> None:
     child = LEAD + "subagent:put-away"
     bases.add(child, archived_at=BORN + 5, spawnedBy=PARENT)

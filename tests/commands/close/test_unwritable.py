@@ -16,6 +16,7 @@ from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.restore_sessions import RestoreSessions
 from session_closer.operations import by_store
+from session_closer.system import mounts
 from support.cleanup import fill
 from support.commands import Answer, one_document, run_json
 from support.interrupted import interrupt
@@ -177,6 +178,14 @@ def test_an_index_that_is_mounted_by_itself_is_refused(store: Store) -> None:
         assert f"{store.index()} is mounted by itself" in data["error"]["message"]
         assert data["error"]["remedy"].startswith(f"mount {store.folder()} ")
     assert tree(store.state) == before
+
+
+def test_a_file_of_the_same_name_that_is_mounted_elsewhere_is_in_nobody_s_way(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mountinfo").write_text("36 35 98:0 /x /elsewhere/sessions.json rw - ext3 /dev/root rw\n")
+    monkeypatch.setattr(mounts, "_TABLE", str(tmp_path / "mountinfo"))
+    assert run_json(CloseProject, "topics", state=store.state).rows == [(TOPICS, "closed")]
 
 
 def test_receipts_that_are_mounted_from_elsewhere_are_written_all_the_same(store: Store) -> None:

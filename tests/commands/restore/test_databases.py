@@ -210,6 +210,14 @@ def test_a_plain_archive_is_imported_as_it_is(down: Down) -> None:
     assert down.before["project-lead"][0][ALPHA][0]["sessionId"] in {session for session, _ in events}
 
 
+def test_what_an_importer_says_on_its_stdout_alone_is_told(down: Down) -> None:
+    down.service.tell(importer="tells")
+    [row] = restore(down.store, "last", "alpha").data["results"]
+    assert row["status"] == "failed"
+    assert "the import is locked" in row["error"]
+    assert len(row["error"]) < 400
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("how", ["fails", "lies"])
 def test_an_importer_that_takes_nothing_leaves_nothing_behind(down: Down, how: str) -> None:

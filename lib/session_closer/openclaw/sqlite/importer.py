@@ -20,6 +20,7 @@ from ...journal.record import PLANNED, SessionRecord, StoreRecord
 from ...ports.undo import Item, Returns
 from ...system import files, flock
 from ...system.disk import Disk
+from ...system.pieces import piece
 from ..files.document import same_value
 from ..gateway.command import OpenClaw
 from ..gateway.link import LinkLost, LinkRefused
@@ -30,7 +31,7 @@ from .store import SqliteStore
 _IMPORT_SECONDS = 600.0
 # An import of ten thousand sessions takes about a minute.
 _END_SECONDS = 60.0
-_SAID_BYTES = 16 << 20
+_SAID_BYTES = 4096
 _TRANSCRIPT_BYTES = 2 << 30
 FRESH = ".session-closer-new"
 _OTHERS = "restore the others by name"
@@ -85,18 +86,16 @@ def run_importer(here: Installation, agent: str) -> str:
             code, _, err = OpenClaw(here.home, None, None).run(*words, seconds=_IMPORT_SECONDS, into=out)
         except (LinkRefused, LinkLost) as problem:
             return str(problem)
-    said = err or _read(path) if code else ""
+    said = err or _last(path) if code else ""
     # One that has come to its end has no part of it left behind, whatever else goes on; one that was ended may have.
     if code >= 0:
         files.remove(here.disk, [path])
     return (" ".join(said.split())[-300:] or f"exit {code}") if code else ""
 
 
-def _read(path: str) -> str:
-    try:
-        return files.read(path, _SAID_BYTES)[0].decode("utf-8", "replace")
-    except OSError:
-        return ""
+def _last(path: str) -> str:
+    """Return what stands last in a file, which may be of any size."""
+    return piece(path, max(0, os.stat(path).st_size - _SAID_BYTES), _SAID_BYTES).decode("utf-8", "replace")
 
 
 def await_end(here: Installation, agent: str) -> None:
