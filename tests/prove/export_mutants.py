@@ -116,7 +116,7 @@ MUTANTS = (
     _blind(
         "a row may lead elsewhere",
         _BACK,
-        "    if not isinstance(named, str) or live is None:\n",
+        "    if not isinstance(named.path, str) or live is None:\n",
         "    if named or not named:\n",
     ),
     Mutant(

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from session_closer.core.errors import CorruptStore
 from session_closer.openclaw.files import document, quickscan
 from session_closer.openclaw.files import values as json_values
-from session_closer.openclaw.files.document import edit, merge, nothing, same_value, scan, without
+from session_closer.openclaw.files.document import edit, merge, nothing, same_value, scan, with_members, without
 
+# Deeper than any Python follows: from 3.14 on the size of its stack decides.
+DEEP = b"[" * 3_000_000 + b"]" * 3_000_000
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
@@ -186,7 +188,7 @@ def test_whatever_node_reads_is_accepted_and_kept(raw: bytes) -> None:
         (b'{"a": "\xed\xa0\x80"}', "UTF-8"),
         (b'{"a": "\n"}', "is not valid JSON"),
         (b'{"a": 01}', "is not valid JSON"),
-        (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested"),
+        (b'{"a":' + DEEP + b"}", "nested"),
     ],
 )
 def test_whatever_the_gateway_would_take_for_empty_is_refused(raw: bytes, what: str) -> None:
@@ -209,6 +211,32 @@ def test_two_layouts_of_one_value_are_the_same() -> None:
     assert not same_value(b'{"a": 1}', b'{"a": 2}')
     assert not same_value(b'{"a": 1}', b'{"a": true}')
     assert not same_value(b"{}", None)
+
+
+def test_what_is_too_deep_to_be_compared_is_not_the_same() -> None:
+    assert not same_value(b'{"a": ' + DEEP + b"}", b'{"a":' + DEEP + b"}")
+    assert same_value(DEEP, DEEP), "that is the same text"
+
+
+@pytest.mark.parametrize("value", ["1e400", "9" * 5000, '"\\ud800"', "-0", "0.10000000000000000000001", "[ 1,\n2 ]"])
+def test_an_entry_gets_members_and_the_others_stay_as_they_stand_there(value: str) -> None:
+    text = f'{{ "kept" :{value}, "path": null}}'
+    assert with_members(text, {"path": "/é", "own": "s"}) == f'{{ "kept" :{value}, "path": "/\\u00e9", "own": "s"}}'
+    assert with_members(text, {}) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('"a string"', "is not a JSON object"),
+        ("null", "is not a JSON object"),
+        ('{"a": 1, "a": 2}', "twice"),
+        ('{"a": ' + DEEP.decode() + "}", "nested"),
+    ],
+)
+def test_what_cannot_get_members_is_refused(text: str, what: str) -> None:
+    with pytest.raises(CorruptStore, match=what):
+        with_members(text, {"own": "s"})
 
 
 def outcome(raw: bytes, window: int) -> Any:

@@ -29,13 +29,19 @@ _MANY = 1000
 
 
 def read(entries: Iterable[tuple[str, bytes | str]], count: int) -> dict[str, Details]:
-    """Return by key what about `count` entries say, given as JSON; nothing of one that is no object."""
+    """Return by key what about `count` entries say, given as JSON.
+
+    Nothing of one that is no object, or nested deeper than Python reads.
+    """
     quick = _quick() if count >= _MANY else _slowly
     return {key: _details(quick(raw)) for key, raw in entries}
 
 
 def _slowly(raw: bytes | str) -> Get:
-    entry = decoded(raw if isinstance(raw, str) else raw.decode("utf-8"), 0)[0]
+    try:
+        entry = decoded(raw if isinstance(raw, str) else raw.decode("utf-8"), 0)[0]
+    except RecursionError:
+        return _nothing
     return entry.get if isinstance(entry, dict) else _nothing
 
 

@@ -18,7 +18,7 @@ from ..artifacts.bundle import BEFORE
 from ..core import escape, keys, names
 from ..core.budget import FILE_BYTES
 from ..core.durable import SESSIONS, Move
-from ..core.errors import Refused
+from ..core.errors import CorruptStore, Refused
 from ..core.export.manifest import File, Manifest
 from ..core.export.parts import ENTRY, TRANSCRIPT
 from ..journal import history
@@ -30,6 +30,8 @@ from ..system import files
 from ..system.disk import Disk
 from ..system.pieces import chunks
 from . import stores
+from .files import entries
+from .files.document import with_members
 from .home import Home
 from .undo import make_folder
 
@@ -110,19 +112,20 @@ def _value(where: Home, told: Manifest, path: str, live: str | None) -> str:
     """Return the row of a session; one that names a file elsewhere for its transcript gets the `live` one."""
     try:
         value = files.read(path, _ENTRY_BYTES)[0].decode("utf-8")
-        entry = json.loads(value)
-    except (OSError, ValueError, RecursionError) as problem:
+        with_members(value, {})
+    except (OSError, ValueError) as problem:
         raise Refused(f"{path} holds no row: {problem}", "another bundle", name="damaged_bundle") from None
-    if not isinstance(entry, dict) or entry.get("sessionId") != told.session_id:
+    except CorruptStore as problem:
+        raise Refused(f"{path} {problem.message}", "another bundle", name="damaged_bundle") from None
+    named = entries.named(value)
+    if named.own != told.session_id:
         raise Refused(f"{path} is not the row of {told.session_id}", "another bundle", name="damaged_bundle")
-    named = entry.get("sessionFile")
     folder = where.folder(told.agent)
-    if not isinstance(named, str) or live is None:
+    if not isinstance(named.path, str) or live is None:
         return value
-    if os.path.realpath(os.path.dirname(named)) == os.path.realpath(folder) or "/" not in named:
+    if os.path.realpath(os.path.dirname(named.path)) == os.path.realpath(folder) or "/" not in named.path:
         return value
-    entry["sessionFile"] = os.path.join(folder, live)
-    return json.dumps(entry, ensure_ascii=True)
+    return with_members(value, {"sessionFile": os.path.join(folder, live)})
 
 
 def is_held(chosen: Chosen, folder: str) -> Callable[[str], bool]:

@@ -12,7 +12,7 @@ from ..core import escape, keys, names
 from ..core.actions import NONE, REMOVED
 from ..core.durable import SESSIONS, Move
 from ..core.effects import Effect
-from ..core.errors import Ours, Refused, UsageProblem
+from ..core.errors import CorruptStore, Ours, Refused, UsageProblem
 from ..journal import receipts
 from ..journal.checks import raw_entry
 from ..journal.receipts import Places
@@ -21,7 +21,8 @@ from ..journal.source import Origin, Source
 from ..system import files
 from ..system.clock import Clock
 from . import found, remains, stores
-from .files import values
+from .files import entries, values
+from .files.document import with_members
 from .files.store import parse, read_index
 from .found import FOUND, Find
 from .home import Home
@@ -123,7 +124,7 @@ def _session(where: Home, find: Find, key: str, clock: Clock) -> tuple[SessionRe
     _check_transcripts(where, find)
     value = None if find.backup is None else _value_in(find.backup, shown.agent, str(shown.key))
     if value is not None:
-        named = json.loads(value).get("sessionFile")
+        named = entries.named(value).path
         lives = (f"{shown.session_id}.jsonl", *((named, names.parted(named)[1]) if isinstance(named, str) else ()))
         effects = () if find.moves else silent(where, shown.agent, lives)
         found_so = _placed(where, find, key, value, find.moves).but(effects=effects)
@@ -141,24 +142,27 @@ def _session(where: Home, find: Find, key: str, clock: Clock) -> tuple[SessionRe
 
 def _placed(where: Home, find: Find, key: str, value: str, moves: tuple[Move, ...]) -> SessionRecord:
     """Return a session as it is to be in the store, with an entry that names its transcript."""
-    entry = json.loads(value)
-    folder, changed = where.folder(find.shown.agent), False
+    named = entries.named(value)
+    own, folder, members = named.own, where.folder(find.shown.agent), dict[str, str]()
     if find.era == "files" and moves:
         is_taken = key != find.shown.key and files.exists(os.path.join(folder, moves[0].source))
         if is_taken:
             # OpenClaw up to 2026.5 gives the session after a reset the file name of the one before.
-            fresh = str(uuid.uuid5(uuid.NAMESPACE_URL, moves[0].target))
-            source = os.path.join(os.path.dirname(moves[0].target), f"{fresh}.jsonl")
-            moves, entry["sessionId"] = (Move(source, moves[0].target),), fresh
-        if is_taken or "sessionFile" not in entry:
-            entry["sessionFile"], changed = os.path.join(folder, moves[0].source), True
-    return _recorded(find, key, entry, _text(entry) if changed else value, moves)
+            own = members["sessionId"] = str(uuid.uuid5(uuid.NAMESPACE_URL, moves[0].target))
+            moves = (Move(os.path.join(os.path.dirname(moves[0].target), f"{own}.jsonl"), moves[0].target),)
+        if is_taken or named.path is None:
+            members["sessionFile"] = os.path.join(folder, moves[0].source)
+    try:
+        text = with_members(value, members) if members else value
+    except CorruptStore as problem:
+        raise Refused(f"the entry of {escape.quoted(key)} {problem.message}", "look at it") from None
+    return _recorded(find, key, own, text, moves)
 
 
-def _text(value: Any) -> str:
-    """Return a value as JSON, as OpenClaw writes it; half a surrogate pair, which no file can hold, escaped."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if text.isascii() or not any("\ud800" <= one <= "\udfff" for one in text) else json.dumps(value)
+def _text(key: str) -> str:
+    """Return a key as JSON, as OpenClaw writes it; half a surrogate pair, which no file can hold, escaped."""
+    text = json.dumps(key, ensure_ascii=False)
+    return text if text.isascii() or not any("\ud800" <= one <= "\udfff" for one in text) else json.dumps(key)
 
 
 def _value_in(backup: str, agent: str, key: str) -> str | None:
@@ -167,12 +171,13 @@ def _value_in(backup: str, agent: str, key: str) -> str | None:
     return values.member(members.member_bytes(key).decode("utf-8"))[1] if key in members.members else None
 
 
-def _recorded(find: Find, key: str, entry: dict[str, Any], value: str, moves: tuple[Move, ...]) -> SessionRecord:
+def _recorded(find: Find, key: str, own: Any, value: str, moves: tuple[Move, ...]) -> SessionRecord:
     """Return a session of a receipt that holds its entry: of a file store its member, of a database its value."""
     held = value if find.era == "sqlite" else f"{_text(key)}: {value}"
     raw = raw_entry(held)
-    digest, session_id = hashlib.sha256(raw).hexdigest(), entry.get("sessionId")
-    return SessionRecord(key, session_id, 0, len(raw), digest, status="closed", moves=moves, entry=held)
+    return SessionRecord(
+        key, own, 0, len(raw), hashlib.sha256(raw).hexdigest(), status="closed", moves=moves, entry=held
+    )
 
 
 def _check_transcripts(where: Home, find: Find) -> None:

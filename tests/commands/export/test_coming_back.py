@@ -270,6 +270,19 @@ def test_a_row_cannot_lead_to_another_file(said: InFiles, out: Path, tmp_path: P
     assert said.store.entries()[KEY]["sessionFile"] == str(said.path)
 
 
+@pytest.mark.parametrize("number", ["9" * 5000, "1e400"])
+def test_a_row_has_what_was_set_as_it_was_set(said: InFiles, out: Path, number: str) -> None:
+    folder = closed(said, out)
+    text = said.entry.decode().replace("{", f'{{\n    "n": {number},', 1)
+    write(folder / "entry.json", text.replace(json.dumps(str(said.path)), '"/elsewhere/x.jsonl"'))
+    _with_manifest(folder, _with_row)
+    answer = restore(said.store, str(folder))
+    assert (answer.code, statuses(answer)) == (0, {KEY: "restored"}), answer
+    after = said.store.index().read_text()
+    assert f'"n": {number},' in after
+    assert f'"sessionFile": {json.dumps(str(said.path))}' in after
+
+
 @pytest.mark.parametrize("hashed", [True, False])
 @pytest.mark.parametrize("at", ["create", "write", "sync", "set_times", "rename_new", "sync_folder"])
 def test_a_restore_that_is_killed_while_it_copies_can_be_done_again(

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import sys
 from datetime import datetime
 from typing import Any
+from unittest import mock
 
 import pytest
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core.durable import Move
+from session_closer.core.errors import CorruptStore
+from session_closer.core.status import Status
+from session_closer.openclaw.home import Home
 from session_closer.openclaw.sqlite import importer as importing
+from session_closer.openclaw.sqlite import returnable
+from session_closer.openclaw.sqlite.store import SqliteStore
+from session_closer.ports.undo import Item
 from support.commands import restore, run_json
 from support.gateway import StubGateway, StubOpenClaw
 from support.keys import session_id
@@ -282,6 +291,29 @@ def test_a_transcript_that_cannot_be_had_is_told_before_anything_is_changed(
     assert down.store.open_runs() == []
     assert {"gateway stop --json", "doctor"}.isdisjoint(down.service.calls()[calls:])
     assert (down.service.pid is not None) is runs
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "1e400"])
+def test_the_importer_gets_each_entry_as_it_stood_in_its_row(down: Down, number: str) -> None:
+    store = SqliteStore(Home(str(down.store.state), "--state-dir", {}), "project-lead")
+    item = Item(
+        "alpha", "project-lead", ALPHA, "one", Status.WOULD_RESTORE, entry=f'{{"sessionId":"one","n":{number}}}'
+    )
+    spoke = item.but(key=BETA, moves=(Move("one.jsonl", "one.jsonl.deleted.x", 0, 0),))
+    text = importing.index_for(store, [item, spoke]).decode()
+    assert text.startswith(f"{{\n  {json.dumps(ALPHA)}: {item.entry},\n  {json.dumps(BETA)}: {item.entry[:-1]}")
+    assert json.dumps(os.path.join(store.folder, "one.jsonl")) in text
+    assert "Infinity" not in text
+
+
+def test_an_entry_that_is_no_object_is_not_handed_to_the_importer(down: Down) -> None:
+    before = tree(down.store.state)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(returnable, "with_members", mock.Mock(side_effect=[CorruptStore("is odd"), *[""] * 99]))
+        answer = restore(down.store, "last", "--dry-run")
+    assert (answer.code, set(statuses(answer).values())) == (1, {"failed", "would_restore"})
+    assert [row["error"] for row in answer.data["results"] if row["status"] == "failed"] == ["its entry is odd"]
+    assert tree(down.store.state) == before
 
 
 def test_what_was_not_handed_to_the_importer_is_not_said_to_be_its_fault(

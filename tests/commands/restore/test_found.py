@@ -8,11 +8,14 @@ import stat
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from session_closer.cli.commands.cleanup_sessions import CleanupSessions
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import MOST_FOUND, RestoreSessions
+from session_closer.core.errors import CorruptStore
+from session_closer.openclaw import from_found
 from session_closer.operations import restore as restoring
 from support.commands import restore, run, run_json
 from support.interrupted import Killed, KilledDisk
@@ -355,6 +358,35 @@ def test_ours_comes_back_by_another_key_too(store: Store) -> None:
     assert answer.rows == [(LEAD + "kelly-before", "restored")]
     assert store.entries()[LEAD + "kelly-before"] == entry
     assert {f"{entry['sessionId']}.jsonl", f"{entry['sessionId']}.trajectory.jsonl"} <= store.names()
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "1e400", "0.10000000000000000000001"])
+def test_what_was_set_stands_in_a_new_entry_as_it_stood_in_the_old_one(store: Store, number: str) -> None:
+    entry = store.entries()[KELLY]
+    own, index = str(entry["sessionId"]), store.index().read_text()
+    write(store.index(), index.replace(json.dumps(own), f'{json.dumps(own)}, "n": {number}', 1))
+    assert run_json(CloseProjectBatch, KELLY, state=store.state).code == 0
+    write(store.folder() / f"{own}.jsonl", "begun anew\n")
+    row = the_one(store, KELLY)
+    answer = restore(store, f"found:{row['id']}", "--as", LEAD + "kelly-before")
+    assert (answer.code, answer.rows) == (0, [(LEAD + "kelly-before", "restored")])
+    after = store.index().read_text()
+    assert f'"n": {number},' in after
+    assert "Infinity" not in after
+    assert json.dumps(own) not in after, "that name is another's"
+
+
+def test_one_that_is_too_deep_for_another_key_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = str(store.entries()[KELLY]["sessionId"])
+    assert run_json(CloseProjectBatch, KELLY, state=store.state).code == 0
+    write(store.folder() / f"{own}.jsonl", "begun anew\n")
+    row = the_one(store, KELLY)
+    before = tree(store.state)
+    monkeypatch.setattr(from_found, "with_members", mock.Mock(side_effect=CorruptStore("is nested too deep")))
+    answer = restore(store, f"found:{row['id']}", "--as", LEAD + "kelly-before")
+    assert (answer.code, answer.error) == (3, "refused")
+    assert 'the entry of "agent:project-lead:kelly-before" is nested too deep' in answer.data["error"]["message"]
+    assert tree(store.state) == before
 
 
 def test_below_a_running_gateway_it_is_restarted_once(stage: Stage) -> None:

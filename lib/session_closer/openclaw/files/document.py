@@ -162,6 +162,18 @@ def edit(
     return _applied(document.raw, edits)
 
 
+def with_members(value: str, members: Mapping[str, Any]) -> str:
+    """Return an entry as JSON with these members set, the others as they stand there; raise CorruptStore for no object.
+
+    What Python makes of a value is not always what stands there: 1e400 is no number to it, and an integer may be too
+    long.
+    """
+    found = scan(value.encode("utf-8"), lambda key, _: key, ())
+    texts = {name: json.dumps(one).encode() for name, one in members.items()}
+    new = [json.dumps(name).encode() + b": " + text for name, text in texts.items() if name not in found.members]
+    return edit(found, replace=texts, append=new).decode("utf-8")
+
+
 class _Edit(NamedTuple):
     """What stands instead of the bytes from `start` to `end`."""
 
@@ -235,8 +247,12 @@ def same_value(one: bytes | None, other: bytes | None) -> bool:
         return True
     if one is None or other is None:
         return False
-    # By text, since Python takes 1, 1.0 and true for equal.
-    return json.dumps(_parsed(one), sort_keys=True) == json.dumps(_parsed(other), sort_keys=True)
+    try:
+        # By text, since Python takes 1, 1.0 and true for equal.
+        return json.dumps(_parsed(one), sort_keys=True) == json.dumps(_parsed(other), sort_keys=True)
+    except RecursionError:
+        # What cannot be read in whole may have been changed.
+        return False
 
 
 def _parsed(value: bytes) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from ...journal.source import ChosenSession
 from ..home import Home
 from ..taken import taken
 from ..undo import entry_of
-from . import values
+from . import entries, values
 from .store import FileStore
 
 
@@ -52,7 +51,7 @@ def put_away(home: Home, store: FileStore, chosen: ChosenSession, *, with_media:
 
 def _archived(archives: Mapping[str, str], session_id: str | None, entry: str) -> Iterator[tuple[str, str]]:
     """Give the path in a bundle, and the whole path, of each archive of a session; `archives` are by live name."""
-    named = json.loads(entry).get("sessionFile")
+    named = entries.named(entry).path
     wanted = (names.parted(named)[1] if isinstance(named, str) else "", f"{session_id}.jsonl")
     spoken = [live for live in archives if not names.is_companion(live)]
     main = next((live for live in wanted if live in spoken), spoken[0] if spoken else None)

@@ -21,7 +21,7 @@ from ...ports.undo import Item, Returns
 from ...system import files, flock
 from ...system.disk import Disk
 from ...system.pieces import piece
-from ..files.document import same_value
+from ..files.document import same_value, with_members
 from ..gateway.command import OpenClaw
 from ..gateway.link import LinkLost, LinkRefused
 from ..installation import Installation
@@ -39,12 +39,12 @@ _OTHERS = "restore the others by name"
 
 def index_for(store: SqliteStore, items: Sequence[Item]) -> bytes:
     """Return the `sessions.json` that the importer is to take."""
-    entries = {}
+    members = []
     for item in items:
-        entries[item.key] = dict(json.loads(item.entry))
-        if item.moves:
-            entries[item.key]["sessionFile"] = os.path.join(store.folder, f"{item.session_id}.jsonl")
-    return json.dumps(entries, indent=2).encode()
+        path = os.path.join(store.folder, f"{item.session_id}.jsonl")
+        value = with_members(item.entry, {"sessionFile": path} if item.moves else {})
+        members.append(f"{json.dumps(item.key)}: {value}")
+    return "{{\n  {}\n}}".format(",\n  ".join(members)).encode()
 
 
 def write_transcripts(disk: Disk, store: SqliteStore, item: Item) -> None:

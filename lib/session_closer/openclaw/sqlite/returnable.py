@@ -11,7 +11,7 @@ from ...core import names
 from ...core.actions import How
 from ...core.durable import Move
 from ...core.effects import Lost
-from ...core.errors import CloserError
+from ...core.errors import CloserError, CorruptStore
 from ...core.status import Status
 from ...core.tuples import NamedTuple
 from ...journal import history
@@ -19,6 +19,7 @@ from ...journal.source import Chosen, ChosenFile, ChosenSession
 from ...ports.undo import Item
 from ...system import files
 from ..files import values
+from ..files.document import with_members
 from ..from_bundle import is_held
 from ..gateway.command import missing
 from ..home import Home
@@ -91,6 +92,11 @@ def _to_import(seen: Look, item: Item, one: ChosenSession) -> Item:
         entry = session.entry if session.entry is not None else values.member(entry_of(one.store, session))[1]
     except CloserError as problem:
         return item.but(status=Status.FAILED, error=problem.message)
+    try:
+        # OpenClaw's importer takes nothing else.
+        with_members(entry, {})
+    except CorruptStore as problem:
+        return item.but(status=Status.FAILED, error=f"its entry {problem.message}")
     transcripts = tuple(move for move in session.moves if move.source == f"{session.session_id}.jsonl")
     moves = session.moves
     if session.events >= 0 and not transcripts:
