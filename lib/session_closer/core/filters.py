@@ -54,7 +54,10 @@ def choose(wish: Wish, scene: Scene) -> Filtered:
         return _among(wish.targets, wanted, scene)
     assert wish.agent is not None
     targets, rows = [], []
-    snapshot = scene.snapshots[wish.agent]
+    snapshot = scene.snapshots.get(wish.agent)
+    if snapshot is None:
+        # Decided again for a store of another agent, of which none but children go.
+        return Filtered((), ())
     for key in _matching(wish.agent, wanted, scene):
         session = snapshot.sessions[key]
         why = _protected(session, snapshot, wanted, scene)

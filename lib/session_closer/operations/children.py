@@ -128,15 +128,18 @@ def warn(request: Request, found: Look, plan: Plan, first: Plan | None = None) -
 
 
 def _elsewhere(found: Look, first: Plan | None) -> list[PlannedRow]:
-    """Return the rows of other stores than the one that is looked at again, and of it what was closed before, and is.
+    """Return the rows of other stores than the one that is looked at again, and of it those that have gone, or go last.
 
-    Only what goes is decided again there, but a session that was put away before has children all the same.
+    Only what goes now is decided again there, but what was put away before has children all the same, and so has the
+    caller's own session.
     """
     rows = first.rows if first is not None else ()
-    return [row for row in rows if row.agent not in found.snapshots or _is_closed(row, found.snapshots[row.agent])]
+    return [row for row in rows if row.agent not in found.snapshots or _is_gone(row, found.snapshots[row.agent])]
 
 
-def _is_closed(row: PlannedRow, snapshot: Snapshot) -> bool:
+def _is_gone(row: PlannedRow, snapshot: Snapshot) -> bool:
+    if row.status is Status.WOULD_DEFER:
+        return row.key in snapshot.sessions
     session = snapshot.sessions.get(row.key)
     return row.status is Status.ALREADY_CLOSED and (session is None or session.archived)
 

@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..core.errors import Busy, CloserError
+from ..core.errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded
 from ..core.keys import Target
 from ..core.report import Outcome, Report, RestartResult
-from ..core.status import Life, Reason, Route, Status
+from ..core.status import PUT_AWAY, Life, Reason, Route, Status
 from ..core.tuples import NamedTuple
 from ..core.wish import Options, Wish
 from ..journal.journal import Journal
@@ -30,6 +30,9 @@ _CALLER_SECONDS = 60.0
 # A turn may go on for long after the command that was its last act, as agents were told it should be.
 TURN_SECONDS = 1800.0
 TURN_PAUSE = 2.0
+# What is over by itself as a rule, and keeps a session open until then.
+_PASSING = (Busy, ChangedUnderneath, GatewayNeeded)
+_PLANNED = frozenset((Status.WOULD_CLOSE, Status.WOULD_ARCHIVE, Status.WOULD_DEFER))
 
 
 def main(text: str, *, begun: int | None = None, clock: Clock = REAL) -> int:
@@ -127,18 +130,24 @@ class _End(NamedTuple):
 
 
 def _tried(where: Place, wish: Wish, options: Options, row: Ended, *, clock: Clock) -> tuple[_End, bool]:
-    """Try once; return how it ended, and whether to try again: its turn goes on, or another closer holds the store."""
+    """Try once; return how it ended, and whether to try again.
+
+    That is where its turn goes on, or another closer holds the store, or somebody keeps writing to it, or the gateway
+    does not answer: it may be restarting.
+    """
     key = row.key
     try:
         found = _attempt(where, wish, options, row.session_id, clock=clock)
     except CloserError as problem:
-        return _End(_failed(key, problem.message)), isinstance(problem, Busy)
+        return _End(_failed(key, problem.message)), isinstance(problem, _PASSING)
     ended = found.results[0] if found.results else _failed(key, "it is in its store no more")
     if ended.status is Status.REFUSED and ended.reason is Reason.RUNNING:
         return _End(_failed(key, f"its turn did not end within {TURN_SECONDS / 60:.0f} minutes: close it later")), True
-    if found.error is not None and ended.status not in (Status.CLOSED, Status.ARCHIVED):
-        ended = ended._replace(error=found.error.message)
-    return _End(ended, found.receipt, found.restart), isinstance(found.error, Busy)
+    if found.error is not None and ended.status not in PUT_AWAY:
+        # What was only planned has not been done.
+        status = Status.FAILED if ended.status in _PLANNED else ended.status
+        ended = ended._replace(status=status, error=found.error.message)
+    return _End(ended, found.receipt, found.restart), isinstance(found.error, _PASSING)
 
 
 def _failed(key: str, why: str) -> Outcome:

@@ -45,7 +45,8 @@ def close(store: Store, *words: str) -> Answer:
     """Close; what a dry run says before is the same."""
     dry = run_json(CloseProjectBatch, "--dry-run", *words, state=store.state)
     answer = run_json(CloseProjectBatch, *words, state=store.state)
-    assert {(key, status.replace("would_close", "closed")) for key, status in dry.rows} == set(answer.rows)
+    done = {"would_close": "closed", "would_defer": "deferred"}
+    assert {(key, done.get(status, status)) for key, status in dry.rows} == set(answer.rows)
     assert [key for key, _ in dry.rows] == [key for key, _ in answer.rows]
     assert dry.data["children"] == answer.data["children"]
     assert {text for text in dry.data["warnings"] if "stays" in text} <= set(answer.data["warnings"])
@@ -162,6 +163,17 @@ def test_filters_choose_parents_and_not_their_children(family: Store) -> None:
     answer = close(family, "--match", "*:parent", "--kind", "project", "--with-children")
     assert {key for key, status in answer.rows if status == "closed"} == {PARENT, ONE, FAR, TWO}
     assert "by kind: 3 subagent, 1 project" in answer.data["warnings"]
+
+
+def test_children_of_what_a_filter_took_go_from_a_store_that_has_changed(family: Store, between: Between) -> None:
+    between(lambda: put(family, RESEARCHER + "by-the-way", None))
+    answer = close(family, "--match", "*:parent", "--with-children")
+    assert (answer.code, dict(answer.rows)) == (0, dict.fromkeys((PARENT, ONE, FAR, TWO), "closed"))
+
+
+def test_children_of_what_a_filter_took_go_from_databases(bases: Bases) -> None:
+    answer = run_json(CloseProjectBatch, "--match", "*:parent", "--with-children", state=bases.store.state)
+    assert (answer.code, dict(answer.rows)) == (0, dict.fromkeys((PARENT, ONE, FAR, TWO), "archived"))
 
 
 def test_a_child_that_appears_before_the_lock_stays_since_nobody_saw_it_planned(
@@ -293,6 +305,31 @@ def test_the_own_session_that_goes_last_is_no_child_that_stays(family: Store, le
     answer = run_json(CloseProjectBatch, "--self", ONE, "parent", ONE, FAR, state=family.state)
     assert (answer.data["children"], dict(answer.rows)[ONE]) == (1, "deferred")
     assert [one["id"] for row in answer.data["results"] for one in row["effects"] if one["kind"] == "child"] == [TWO]
+
+
+def test_children_of_the_own_session_that_goes_last_go_now(family: Store, left: Left, between: Between) -> None:
+    between(lambda: put(family, LEAD + "by-the-way", None))
+    answer = close(family, "--self", PARENT, "parent", "--with-children")
+    assert dict(answer.rows) == {PARENT: "deferred", **dict.fromkeys((ONE, FAR, TWO), "closed")}
+    assert not [said for said in answer.data["warnings"] if "stays" in said]
+
+
+def test_so_do_those_in_a_database(bases: Bases, left: Left) -> None:
+    words = ("--self", PARENT, PARENT, "--with-children")
+    dry = run_json(CloseProjectBatch, "--dry-run", *words, state=bases.store.state)
+    answer = run_json(CloseProjectBatch, *words, state=bases.store.state)
+    assert dict(dry.rows) == {PARENT: "would_defer", **dict.fromkeys((ONE, FAR, TWO), "would_archive")}
+    assert dict(answer.rows) == {PARENT: "deferred", **dict.fromkeys((ONE, FAR, TWO), "archived")}
+    assert (answer.code, answer.data["children"]) == (0, dry.data["children"])
+
+
+def test_a_child_stays_whose_parent_that_was_to_go_last_is_gone_by_itself(
+    family: Store, left: Left, between: Between
+) -> None:
+    between(lambda: family.write({key: entry for key, entry in family.entries().items() if key != PARENT}))
+    answer = run_json(CloseProjectBatch, "--self", PARENT, "parent", "--with-children", state=family.state)
+    assert dict(answer.rows)[ONE] == "kept"
+    assert ONE in family.entries()
 
 
 def test_the_own_session_goes_last_as_another_agent_s_child_too(family: Store, left: Left) -> None:

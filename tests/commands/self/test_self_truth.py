@@ -21,7 +21,8 @@ from support.gateway import StubGateway, StubOpenClaw
 from support.interrupted import Killed, KilledDisk, interrupt
 from support.keys import LEAD, session_id
 from support.patience import PATIENCE_SECONDS
-from support.stores import Store
+from support.sqlite import Bases, build_sqlite
+from support.stores import TOKEN, Store
 from support.worker import ME, OTHER, Left, batch, receipts, row, workers
 
 KELLY, NEXT = LEAD + "kelly-dashboard", LEAD + "subagent:2b1c"
@@ -332,3 +333,45 @@ def test_what_the_caller_restored_is_looked_at_again_after_the_restart_that_it_l
     left.finish()
     receipt = receipts(served)[Path(answer.data["receipt"]).stem]
     assert [session["status"] for session in receipt["stores"][0]["sessions"]] == ["failed"]
+
+
+# The gateway is restarting when the turn has ended
+
+
+@pytest.fixture
+def bases(tmp_path: Path, stub: StubGateway) -> Bases:
+    """Databases, and their gateway."""
+    made = build_sqlite(Store(tmp_path / "packed", stub.port))
+    stub.serve(made.store.state, TOKEN)
+    return made
+
+
+def test_a_gateway_that_is_being_restarted_is_asked_again(bases: Bases, stub: StubGateway, left: Left) -> None:
+    main = Path(batch(bases.store, "alpha", "beta").data["receipt"]).stem
+    stub.tell(refuse="connect")
+    there = []
+
+    def meanwhile(number: int) -> None:
+        assert number <= 3
+        there.append(bases.rows()[ME]["archived_at"])
+        if number == 3:
+            stub.tell(refuse="")
+
+    left.meanwhile = meanwhile
+    assert left.finish() == 0
+    assert there == [None] * 3
+    ended = row(receipts(bases.store)[main])
+    assert (ended["status"], ended["ok"], ended["error"]) == ("archived", True, None)
+
+
+def test_one_that_stays_away_until_the_end_is_told_as_what_it_was(
+    bases: Bases, stub: StubGateway, left: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = Path(batch(bases.store, "alpha", "beta").data["receipt"]).stem
+    stub.tell(refuse="connect")
+    monkeypatch.setattr(worker, "TURN_SECONDS", -1.0)
+    left.finish()
+    assert bases.rows()[ME]["archived_at"] is None
+    ended = row(receipts(bases.store)[main])
+    assert (ended["status"], ended["ok"]) == ("failed", False)
+    assert "gateway" in ended["error"]
