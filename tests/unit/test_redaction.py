@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
+from collections.abc import Callable
+from urllib.parse import quote, urlencode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from session_closer.core.export.redaction import GONE, Redactor, secrets_in, secrets_of
+from support.patience import it_ends
 
 # Put together here, so that no scanner takes this file for a leak.
 _A = "A1b2C3d4E5f6G7h8J9k0L1m2N3p4Q5r6"
@@ -95,6 +102,60 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
 )
 def test_a_value_of_the_configuration_is_gone_in_each_of_its_spellings(spelled: str) -> None:
     assert Redactor(['pa ss/wörd"x']).text(f"say {spelled} twice: {spelled}") == f"say {GONE} twice: {GONE}"
+
+
+ODD = 'Hu/n&t+er "<two>" \\o\'\n\tß €🔑'
+
+
+def dotnet(value: str) -> str:
+    """Write a value as encoders do that escape all but letters and digits, in capitals."""
+    units = value.encode("utf-16-be")
+    numbers = [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)]
+    return "".join(chr(unit) if unit < 128 and chr(unit).isalnum() else f"\\u{unit:04X}" for unit in numbers)
+
+
+def in_json(value: str) -> str:
+    return json.dumps(value)[1:-1]
+
+
+ENCODERS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "JSON": in_json,
+    "JSON, beyond ASCII as it is": lambda value: json.dumps(value, ensure_ascii=False)[1:-1],
+    "JSON in JSON in JSON": lambda value: in_json(in_json(in_json(value))),
+    "JSON of Go": lambda value: in_json(value).replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"),
+    "JSON of PHP": lambda value: in_json(value).replace("/", "\\/"),
+    "JSON of PHP in JSON": lambda value: in_json(in_json(value).replace("/", "\\/")),
+    "JSON of .NET": dotnet,
+    "JSON of .NET in JSON": lambda value: in_json(dotnet(value)),
+    "a URL": lambda value: quote(value, safe=""),
+    "a URL, slashes as they are": quote,
+    "a URL in a URL": lambda value: quote(quote(value, safe=""), safe=""),
+    "a URL in small letters": lambda value: re.sub("%..", lambda found: found[0].lower(), quote(value, safe="")),
+    "encodeURI": lambda value: quote(value, safe=";,/?:@&=+$-_.!~*'()#"),
+    "a form": lambda value: urlencode({"v": value}).removeprefix("v="),
+    "HTML": html.escape,
+    "HTML by numbers": lambda value: "".join(one if one.isalnum() else f"&#{ord(one)};" for one in value),
+    "HTML by sixteens": lambda value: "".join(one if one.isalnum() else f"&#x{ord(one):X};" for one in value),
+}
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_value_is_gone_whoever_has_encoded_it(encoder: str) -> None:
+    spelled = ENCODERS[encoder](ODD)
+    assert Redactor([ODD]).text(f"v={spelled}.") == f"v={GONE}."
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=6), st.sampled_from(sorted(ENCODERS)))
+def test_any_value_is_gone_whoever_has_encoded_it(value: str, encoder: str) -> None:
+    assert Redactor([value]).text(f"<{ENCODERS[encoder](value)}>") == f"<{GONE}>"
+
+
+def test_many_backslashes_are_no_work_without_end() -> None:
+    value = "\\" * 30 + "x" + "\\" * 30 + '"' + "\\" * 5
+    with it_ends():
+        assert Redactor([value]).text("\\" * 5000 + "y") == "\\" * 5000 + "y"
+        assert Redactor([value]).text(in_json(in_json(value))) == GONE
 
 
 def test_a_value_that_begins_as_another_one_is_gone_as_a_whole() -> None:

@@ -20,6 +20,11 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 _SHORTEST = 6
 # The arguments of a call are JSON in the JSON of a message in that of its row.
 _NESTED = 3
+_BACKSLASHES = rf"\\{{1,{(1 << _NESTED) - 1}}}"
+_SHORT = {'"': '"', "/": "/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
+_HTML = {"&": ["&amp;"], "<": ["&lt;"], ">": ["&gt;"], '"': ["&quot;"], "'": ["&apos;"]}
+# Backslashes that stand together are counted together: else there are too many ways to match many.
+_RUNS = late.pattern(r"(?s)((\\)+|.)")
 _VENDORS = (
     r"sk-(?:ant-|proj-|or-|svcacct-)?[A-Za-z0-9_-]{16,}",
     r"gh[pousr]_[A-Za-z0-9]{20,}",
@@ -74,10 +79,9 @@ class Redactor:
     """Takes secrets out of text and of JSON; `values` are secrets that are known, in any of their spellings."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        known = {form for value in values if len(value) >= _SHORTEST for form in _spellings(value)}
         # A secret that holds another one goes as a whole.
-        words = sorted(known, key=lambda form: (-len(form), form))
-        self._known = re.compile("|".join(map(re.escape, words))) if words else None
+        words = sorted({value for value in values if len(value) >= _SHORTEST}, key=lambda value: (-len(value), value))
+        self._known = re.compile("|".join(map(_spelled, words))) if words else None
 
     def text(self, text: str) -> str:
         """Return text without secrets."""
@@ -123,16 +127,39 @@ def _assigned(found: re.Match[str]) -> str:
     return f"{found[1]}{found[2] or ''}{GONE}{found[4] or ''}"
 
 
-def _spellings(value: str) -> set[str]:
-    """Return how a value stands in text: as it is, in a URL, in JSON, and in JSON that stands in JSON."""
-    in_json, outer = set[str](), {value}
-    for _ in range(_NESTED):
-        outer = {json.dumps(form, ensure_ascii=ascii_only)[1:-1] for form in outer for ascii_only in (True, False)}
-        in_json |= outer
-    in_url = "".join(
-        chr(byte) if chr(byte) in _UNRESERVED else f"%{byte:02X}" for byte in value.encode("utf-8", "replace")
-    )
-    return {value, in_url, in_url.replace("%2F", "/"), *in_json}
+def _spelled(value: str) -> str:
+    """Return the pattern of a value as it stands in text: as it is, in a URL or a form, in HTML, and in JSON.
+
+    Encoders differ in what they escape, and JSON may stand in JSON.
+    """
+    return "".join(_run(len(run[0])) if run[1] else _character(run[0]) for run in _RUNS.findall(value))
+
+
+def _run(count: int) -> str:
+    """Return the pattern of backslashes, as one of all: in JSON each is two, and it may stand in JSON."""
+    other = "|".join(_escaped("\\"))
+    return rf"(?:\\{{{count},{count << _NESTED}}}|(?:{other}){{{count}}})"
+
+
+def _character(one: str) -> str:
+    if one in _UNRESERVED:
+        return re.escape(one)
+    forms = [re.escape(one), *_escaped(one)]
+    if one in _SHORT:
+        forms.append(rf"{_BACKSLASHES}{_SHORT[one]}")
+    if one == " ":
+        forms.append(r"\+")
+    return f"(?:{'|'.join(forms)})"
+
+
+def _escaped(one: str) -> list[str]:
+    """Return the patterns of a character that is escaped by its number, in whatever letters that is written."""
+    units = one.encode("utf-16-be", "surrogatepass")
+    in_json = "".join(rf"{_BACKSLASHES}u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+    # A URL may stand in a URL.
+    in_url = "".join(f"%(?:25){{0,{_NESTED}}}{byte:02x}" for byte in one.encode("utf-8", "replace"))
+    number = ord(one)
+    return [f"(?i:{form})" for form in (in_json, in_url, f"&#0*{number};", f"&#x0*{number:x};")] + _HTML.get(one, [])
 
 
 def secrets_of(text: str) -> set[str]:
