@@ -245,9 +245,11 @@ def test_a_span_of_code_is_on_one_line_and_ends_where_it_should(text: str) -> No
 @pytest.mark.parametrize("half", [*map(chr, (0xD800, 0xD83D, 0xDFFF))], ids=ascii)
 def test_half_a_surrogate_pair_is_shown_as_an_escape(half: str) -> None:
     # As bytes, which is no UTF-8, in a text and in what is passed over.
-    text = shown(said(message("user", half, more=half), message(half, "on"), {"type": "label", half: half}))
+    named = {"type": "message", "message": {"role": "user", "content": "named", half: half}}
+    text = shown(said(message("user", half, more=half), message(half, "on"), {"type": "label", half: half}, named))
     assert "\\ud" in text
     assert "> on" in text
+    assert "> named" in text
     assert "no event" not in text
 
 

@@ -61,7 +61,8 @@ def _odd(line: bytes) -> _Event | None:
 
 
 def _message(found: object) -> _Message | None:
-    return msgspec.convert(found, _Message) if isinstance(found, dict) else None
+    # Not converted: a name may have half a surrogate pair, which msgspec takes for no text.
+    return _Message(*map(found.get, _Message.__struct_encode_fields__)) if isinstance(found, dict) else None
 
 
 def page(lines: Iterable[bytes], seen: Survey, heading: Heading, *, thinking: bool = False) -> Iterator[bytes]:
