@@ -78,11 +78,14 @@ def _one(way: Way, run: str, words: tuple[str, ...]) -> Report:
 
 
 class _Ahead:
-    """What the runs that a dry run has planned so far would have changed."""
+    """What the runs that a dry run has planned so far would have changed, each with its bytes as far as they are known.
+
+    A session is known by its agent and key, a file that belongs to none by its agent and name.
+    """
 
     def __init__(self) -> None:
-        self._back: dict[tuple[str, str], str | None] = {}
-        self._away: set[tuple[str, str]] = set()
+        self._back: dict[tuple[str, str], tuple[str | None, int | None]] = {}
+        self._away: dict[tuple[str, str], int | None] = {}
 
     def seen_from(self, report: Report) -> Report:
         """Return the plan of the next run as it is once the planned ones are done."""
@@ -95,27 +98,28 @@ class _Ahead:
 
     def _seen(self, row: Outcome, hides: Collection[str]) -> Outcome:
         """Return the row of a session; `hides`: the agents whose stores archive what is closed."""
-        name = row.agent, row.key
+        name = row.agent, row.key or row.given
         if row.status is Status.ALREADY_CLOSED and name in self._back:
-            row = row._replace(status=Status.WOULD_ARCHIVE if row.agent in hides else Status.WOULD_CLOSE)
+            status = Status.WOULD_ARCHIVE if row.agent in hides else Status.WOULD_CLOSE
+            row = row._replace(status=status, size=self._back[name][1])
         elif row.status in (Status.WOULD_CLOSE, Status.WOULD_ARCHIVE) and name in self._away:
             return row._replace(status=Status.ALREADY_CLOSED, archives=(), left=(), effects=(), size=None)
         return self._row(row, name, row.session_id)
 
     def _row(self, row: Row, name: tuple[str, str], session: str | None) -> Row:
         if row.status is Status.ALREADY_RESTORED and name in self._away:
-            row = row._replace(status=Status.WOULD_RESTORE)
-        is_back = session is not None and self._back.get(name) == session
+            row = row._replace(status=Status.WOULD_RESTORE, size=self._away[name])
+        is_back = session is not None and name in self._back and self._back[name][0] == session
         if is_back and row.status in (Status.WOULD_RESTORE, Status.FAILED):
             # A newer run has it, whatever there is against the older one.
             return row._replace(status=Status.ALREADY_RESTORED, error=None)
         if row.status is Status.WOULD_RESTORE and name in self._back:
             return row._replace(status=Status.CONFLICT, error=_FIRST)
         if row.status is Status.WOULD_RESTORE:
-            self._back[name] = session
-            self._away.discard(name)
+            self._back[name] = session, row.size
+            self._away.pop(name, None)
         elif row.status in (Status.WOULD_CLOSE, Status.WOULD_ARCHIVE):
-            self._away.add(name)
+            self._away[name] = row.size
             self._back.pop(name, None)
         return row
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from session_closer.operations import restore as operation
 from support.commands import restore, run, run_json
 from support.gateway import StubGateway
 from support.interrupted import interrupt
-from support.keys import LEAD
+from support.keys import LEAD, session_id
 from support.leavings import Leavings, by_status
 from support.restore import ALPHA, KELLY, LEGACY, ROWS, TOPICS, close, held, receipt_of, statuses
 from support.sqlite import Bases
@@ -215,8 +216,23 @@ def test_a_dry_run_takes_each_run_for_done_when_it_plans_the_next(
         runs.append(Path(run_json(command, word, state=place.state).data["receipt"]).stem)
     ends = {"would_close": "closed", "would_archive": "archived", "would_restore": "restored"}
     for meant in (runs[1:], runs[1::2], runs, runs[::2]):
-        planned, done = restore(place, *meant, "--dry-run").rows, restore(place, *meant).rows
-        assert [(key, ends.get(status, status)) for key, status in planned] == done
+        planned, done = restore(place, *meant, "--dry-run"), restore(place, *meant)
+        assert [(key, ends.get(status, status)) for key, status in planned.rows] == done.rows
+        for moved in ("putAway", "broughtBack"):
+            # What a run leaves of a database, and how long, only that run tells.
+            assert era == "sqlite" or planned.data[moved] == done.data[moved], (moved, meant)
+
+
+def test_each_file_that_belonged_to_none_is_one_of_its_own(store: Store) -> None:
+    for name in ("one", "two"):
+        os.utime(store.transcript(f"{session_id(name)}.jsonl"), (1_480_000_000, 1_480_000_000))
+    cleaned = run_json(CleanupSessions, "--orphans", state=store.state)
+    assert len([row for row in cleaned.data["results"] if row["key"] is None]) >= 2
+    run_json(CloseProjectBatch, ALPHA, state=store.state)
+    planned, done = restore(store, "--since", "1h", "--dry-run"), restore(store, "--since", "1h")
+    assert (planned.code, done.code) == (0, 0)
+    assert [row["status"] for row in planned.data["results"]] == ["would_restore"] * len(done.data["results"])
+    assert planned.data["broughtBack"] == done.data["broughtBack"]
 
 
 @pytest.mark.long
