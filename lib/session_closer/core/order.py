@@ -26,7 +26,7 @@ def ordered(wish: Wish, plan: Plan, rows: Sequence[Outcome]) -> list[Outcome]:
         # Of tens of thousands mostly each has its own turn.
         if any(row.status in _TURNS for row in rows):
             rows = sorted(rows, key=_turn)
-        return [*(row for row in rows if row.key), *(row for row in rows if not row.key)] if plan.chores else [*rows]
+        return [*(row for row in rows if row.key), *_files(rows)] if plan.chores else [*rows]
     places = {target.given: number for number, target in enumerate(wish.targets)}
     last = len(places)
 
@@ -36,6 +36,14 @@ def ordered(wish: Wish, plan: Plan, rows: Sequence[Outcome]) -> list[Outcome]:
         return row.status is Status.KEPT, at, _turn(row) if at == last else 0, *whose
 
     return sorted(rows, key=place)
+
+
+def _files(rows: Sequence[Outcome]) -> list[Outcome]:
+    """Return the rows of files, agent by agent, ahead of those of whole agents.
+
+    A run looks after an agent's files with its sessions, of which there may be none.
+    """
+    return sorted((row for row in rows if not row.key), key=lambda row: (row.given == row.agent, row.agent))
 
 
 def _turn(row: Outcome) -> int:

@@ -124,17 +124,15 @@ def _outcomes(part: Part, options: Options) -> Iterator[tuple[Artifact, Status, 
             is_lost = options.delete or artifact.kind in lost
             yield artifact, Status.WOULD_DELETE if is_lost else Status.WOULD_ARCHIVE, why, None
         return
-    aside = []
     for (artifact, why), fate in zip(going, part.fates, strict=False):
         if fate.status is Status.DELETED and artifact.folder:
-            aside.append((artifact, why))
+            # It is gone once the folder is in which it was put aside.
+            gone = part.is_tidy
+            yield artifact, *((Status.DELETED, why, fate.export) if gone else (Status.FAILED, NOT_REACHED, None))
         else:
             yield artifact, fate.status, fate.why or why, fate.export
-    if part.is_tidy:
-        yield from ((artifact, Status.DELETED, why, None) for artifact, why in aside)
-    else:
-        left = [*aside, *going[len(part.fates) :]]
-        yield from ((artifact, Status.FAILED, NOT_REACHED, None) for artifact, _ in left)
+    if not part.is_tidy:
+        yield from ((artifact, Status.FAILED, NOT_REACHED, None) for artifact, _ in going[len(part.fates) :])
 
 
 def stores(parts: Sequence[Part], runtime: str) -> tuple[StoreResult, ...]:

@@ -180,3 +180,17 @@ def test_a_restore_of_nothing_but_files_offers_no_undo(filled: Store) -> None:
     answer = run_json(RestoreSessions, "last", state=filled.state)
     assert [row["status"] for row in answer.data["results"]] == ["restored"]
     assert answer.data["undo"] is None
+
+
+def test_files_are_told_agent_by_agent_whoever_has_sessions_that_go(filled: Store) -> None:
+    for agent in ("main", "project-lead", "researcher"):
+        os.utime(filled.transcript(f"{session_id('nobody')}.jsonl", agent=agent), (1_480_000_000, 1_480_000_000))
+    words = ("--orphans", "--stale", "cron-run=1d")
+    dry, done = clean(filled, "--dry-run", *words), clean(filled, *words)
+
+    def told(answer: Answer) -> list[tuple[str, str]]:
+        return [(row["agent"], row["input"]) for row in answer.data["results"] if row["key"] is None]
+
+    assert told(done) == told(dry)
+    assert len({agent for agent, _ in told(done)}) == 3
+    assert "main" not in {row["agent"] for row in done.data["results"] if row["key"] is not None}

@@ -454,3 +454,16 @@ def test_a_session_whose_folder_cannot_be_is_listed_like_any_other(second: V2Hom
         (second.path / "data" / "v2-sessions").write_text("no folder")
     answer = run_json(ListSessions, "--runtime", "nanoclaw", state=second.path)
     assert (answer.code, name in json.dumps(answer.data["sessions"])) == (0, True)
+
+
+@pytest.mark.parametrize("words", [(), ("--delete",)])
+def test_what_goes_stands_where_the_dry_run_has_it(first: V1Home, words: tuple[str, ...]) -> None:
+    first.lay_free()
+    dry = run_json(CleanupSessions, "--dry-run", *words, state=first.path)
+    done = run_json(CleanupSessions, *words, state=first.path)
+    paths = [row["path"] for row in dry.data["results"]]
+    assert [row["path"] for row in done.data["results"]] == paths
+    # A folder is deleted behind all files.
+    assert paths == sorted(paths)
+    kinds_of = [row["kind"] for row in done.data["results"]]
+    assert kinds_of.index("tool_results") < len(kinds_of) - 1
