@@ -82,6 +82,10 @@ class Disk:
         """Create a symbolic link."""
         os.symlink(text, path)
 
+    def make_special(self, path: str, mode: int) -> None:
+        """Create a pipe or a socket that nobody has opened, as `mode` says."""
+        os.mknod(path, mode)
+
     def clone(self, source: int, target: int) -> bool:
         """Let an empty file share the blocks of another until one is written to; False where that cannot be (Linux)."""
         if sys.platform != "linux":

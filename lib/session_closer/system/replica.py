@@ -121,8 +121,11 @@ def copy(disk: Disk, source: str, target: str) -> None:
             disk.make_link(os.readlink(here), there)
         elif stat.S_ISREG(found.st_mode):
             _copy_file(disk, here, there)
+        elif stat.S_ISFIFO(found.st_mode) or stat.S_ISSOCK(found.st_mode):
+            disk.make_special(there, found.st_mode)
+            disk.set_mode_of(there, stat.S_IMODE(found.st_mode))
         else:
-            raise OSError(errno.EINVAL, "is no file and no folder", here)
+            raise OSError(errno.ENOTSUP, "is a device", here)
     # What is in it changes a folder's time, and needs its rights.
     for there, found in reversed(folders):
         disk.set_mode_of(there, stat.S_IMODE(found.st_mode))

@@ -151,3 +151,16 @@ def test_a_transcript_of_two_rows_is_weighed_once(filled: Store) -> None:
     put(filled, twin, 500 * DAY, like=LEAD + "cron:nightly")
     weigh(filled, LEAD + "cron:nightly", 100_000)
     assert clean(filled, "--agent", "project-lead", "--max-disk", "150000b", "--only", "max-disk").data["results"] == []
+
+
+def test_what_stays_of_a_session_counts_for_none_of_its_bytes(filled: Store) -> None:
+    user = filled.session("user")
+    shared, key = Path(user["sessionFile"]), LEAD + "subagent:shared"
+    write(shared, "x" * 1000)
+    run = filled.session("shared-run", updatedAt=ago(30 * DAY))
+    own = Path(run["sessionFile"]).stat().st_size
+    filled.add((key, {**run, "sessionFile": str(shared)}), (LEAD + "user", {**user, "updatedAt": ago(60.0)}))
+    for words in (("--dry-run",), ()):
+        answer = clean(filled, "--stale", "subagent=1d", *words)
+        [row] = [row for row in answer.data["results"] if row["key"] == key]
+        assert (row["left"], row["bytes"]) == ([str(shared)], own)

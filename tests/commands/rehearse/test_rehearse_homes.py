@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,20 @@ def test_what_nanoclaw_left_comes_back_exactly(tmp_path: Path, version: type[V1H
     assert answer.data["rehearsal"] | {"bytes": 0, "sessions": 0} == {
         "exact": True, "sessions": 0, "files": len(free), "bytes": 0, "differences": [], "leftOut": [],
     }  # fmt: skip
+    home.close()
+
+
+def test_pipes_and_sockets_come_back_as_such(tmp_path: Path) -> None:
+    """A process that has ended leaves them, and a folder takes them along."""
+    home = V1Home(tmp_path / "claw")
+    folder = home.path / home.lay_free()["tool_results"]
+    times = folder.stat().st_mtime
+    os.mkfifo(folder / "pipe", 0o640)
+    os.mknod(folder / "socket", 0o755 | stat.S_IFSOCK)
+    for name in ("pipe", "socket", ""):
+        os.utime(folder / name, (times, times))
+    answer = rehearse(home)
+    assert (answer.code, answer.error, answer.data["rehearsal"]["exact"]) == (0, None, True), answer
     home.close()
 
 
