@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .transaction import Transaction
 
 _DONE = frozenset({Status.CLOSED, Status.ARCHIVED, Status.EXPIRED})
+# What goes, and the caller's own session, which goes when its turn has ended.
+_LEAVING = GOING | {Status.DEFERRED}
 
 
 class Part(NamedTuple):
@@ -280,7 +282,7 @@ def _outcome(request: Request, found: Look, row: PlannedRow, weigh: Callable[[Pl
         archives=tuple(os.path.join(folder, move.target) for move in row.moves),
         error=None if row.status in FINE and row.status is not Status.KEPT else row.hint or None,
         key_free=_key_free(row),
-        effects=row.effects(found.stores[row.agent].traits) if row.status in GOING else (),
+        effects=row.effects(found.stores[row.agent].traits) if row.status in _LEAVING else (),
         left=row.left if row.status is Status.WOULD_CLOSE else (),
         parent=row.parent,
         size=weigh(row) if row.status is Status.WOULD_CLOSE else None,

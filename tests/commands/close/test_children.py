@@ -307,6 +307,13 @@ def test_the_own_session_that_goes_last_is_no_child_that_stays(family: Store, le
     assert [one["id"] for row in answer.data["results"] for one in row["effects"] if one["kind"] == "child"] == [TWO]
 
 
+def test_what_the_own_session_leaves_behind_is_told_as_in_the_dry_run(family: Store, left: Left) -> None:
+    answer = close(family, "--self", ONE, ONE)
+    [row] = answer.data["results"]
+    assert (row["status"], answer.data["children"]) == ("deferred", 1)
+    assert [one["id"] for one in row["effects"] if one["kind"] == "child"] == [FAR]
+
+
 def test_children_of_the_own_session_that_goes_last_go_now(family: Store, left: Left, between: Between) -> None:
     between(lambda: put(family, LEAD + "by-the-way", None))
     answer = close(family, "--self", PARENT, "parent", "--with-children")
