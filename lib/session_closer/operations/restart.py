@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # A gateway wrote a row 2 s after its run was seen to have ended.
 LAST_WRITE_SECONDS = 5.0
+_STOPPED = "as it is stopped for what it would be in the way of"
 
 
 def nothing_to_restart(gateway: Gateway) -> RestartResult:
@@ -26,12 +27,15 @@ def nothing_to_restart(gateway: Gateway) -> RestartResult:
     return RestartResult(result="nothing-to-restart" if gateway.life is Life.DOWN else "not-needed")
 
 
-def foreseen(runtime: Runtime, routes: Collection[Route], *, usable: bool) -> RestartResult:
+def foreseen(runtime: Runtime, routes: Collection[Route], *, usable: bool, is_stopped: bool = False) -> RestartResult:
     """Return the restart that a run is going to need which changes entries of file stores by these routes.
 
-    `usable`: the gateway takes them, as far as a look can tell, where it is not to be the file.
+    `usable`: the gateway takes them, as far as a look can tell, where it is not to be the file. `is_stopped`: it is
+    going to be stopped for what cannot be done beside it.
     """
     gateway, options = runtime.gateway, runtime.context.options
+    if is_stopped and gateway.life is Life.UP:
+        return RestartResult(needed=True, result="would-restart", detail=_STOPPED)
     is_wanted = options.restart == "always" and bool(routes)
     if gateway.life is Life.DOWN or not (is_wanted or Route.FILES in routes):
         return nothing_to_restart(gateway)

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
+from ..core.actions import How
 from ..core.errors import Busy, CloserError, Refused, UsageProblem
 from ..core.report import Outcome, Report
-from ..core.status import Route, Status
+from ..core.status import Life, Route, Status
 from ..core.tuples import NamedTuple
 from ..core.wish import Options, Wish
 from ..journal import history, receipts
@@ -171,8 +172,20 @@ def _perform(
     if error is None and not dry_run:
         runtime.switch_on(returns)
     work.expect()
+    if dry_run and error is None:
+        _warn_of_jobs(request, todo, ask)
     edits = error is None and any(runtime.stores[item.agent].traits.restarts for item in todo)
-    return work.report(foreseen(runtime, [Route.FILES] if edits else (), usable=True), error)
+    stops = error is None and ask.stop_gateway and any(item.put_away is How.DELETE for item in todo)
+    restart = foreseen(runtime, [Route.FILES] if edits else (), usable=True, is_stopped=stops)
+    return work.report(restart, error)
+
+
+def _warn_of_jobs(request: Request, todo: Sequence[Item], ask: Ask) -> None:
+    """Say of cron jobs that nobody will switch on, since no gateway runs when their sessions are back."""
+    count = sum(len(item.jobs) for item in todo)
+    if count and request.runtime.gateway.life is Life.DOWN and not ask.stop_gateway:
+        what = "1 cron job stays" if count == 1 else f"{count} cron jobs stay"
+        request.warn(f"{what} off, as no gateway runs, and the run ends with exit 1; start it, then run it again")
 
 
 def _look(

@@ -364,3 +364,23 @@ def test_a_row_says_until_when_only_where_openclaw_deletes_the_archives_of_datab
     stamp = down.archive(ALPHA).name.partition(".deleted.")[2].partition("Z")[0]
     archived = datetime.strptime(stamp + "+0000", "%Y-%m-%dT%H-%M-%S.%f%z")
     assert datetime.fromisoformat(found[ALPHA]["until"]) == (archived + 7 * DAY).replace(microsecond=0)
+
+
+def test_a_dry_run_says_that_jobs_stay_off_while_no_gateway_runs(down: Down) -> None:
+    off = {"id": "job-1", "asked": 1_480_000_000_000, "at": 1_480_000_000_001}
+    edit_receipt(
+        down.store,
+        lambda data: [
+            session.update(jobs=[off])
+            for each in data["stores"]
+            for session in each["sessions"]
+            if session["key"] == ALPHA
+        ],
+    )
+    answer = restore(down.store, "last", "--dry-run")
+    said = "1 cron job stays off, as no gateway runs, and the run ends with exit 1; start it, then run it again"
+    assert (answer.code, answer.data["warnings"]) == (0, [said])
+    assert restore(down.store, "last", "--dry-run", "beta").data["warnings"] == []
+    done = restore(down.store, "last")
+    assert (done.code, done.data["warnings"]) == (1, [])
+    assert ["job-1 stays off" in str(row["error"]) for row in done.data["results"]].count(True) == 1, done

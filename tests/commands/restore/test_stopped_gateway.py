@@ -21,7 +21,7 @@ from session_closer.journal import writable
 from session_closer.openclaw.gateway import service as stopping
 from session_closer.openclaw.sqlite import importer as importing
 from support.clock import Brisk, HandIn
-from support.commands import restore, run_json
+from support.commands import restore, run, run_json
 from support.interrupted import Killed
 from support.keys import RESEARCHER
 from support.patience import it_ends
@@ -291,3 +291,19 @@ def test_no_gateway_is_started_below_an_importer_that_is_still_at_work(
     assert (again.code, set(statuses(again).values())) == (0, {"restored"})
     assert (held(down.bases), down.files(), path.exists()) == (down.before, set(), False)
     assert down.service.pid is not None
+
+
+def test_a_dry_run_says_that_the_gateway_would_be_stopped(down: Down) -> None:
+    down.service.run("gateway", "start")
+    planned = restore(down.store, "last", "--stop-gateway", "--dry-run")
+    assert (planned.code, planned.data["restart"]["needed"]) == (0, True)
+    assert planned.data["restart"]["result"] == "would-restart"
+    assert planned.data["restart"]["detail"] == "as it is stopped for what it would be in the way of"
+    assert down.service.pid is not None
+    assert run(RestoreSessions, "last", "--stop-gateway", "--dry-run", state=down.store.state).stdout.count(
+        "would be restarted once, as it is stopped"
+    )
+    done = restore(down.store, "last", "--stop-gateway")
+    assert (done.data["restart"]["needed"], done.data["restart"]["result"]) == (True, "started")
+    again = restore(down.store, "last", "--stop-gateway", "--dry-run")
+    assert again.data["restart"]["result"] == "not-needed"
