@@ -13,7 +13,7 @@ from ..core.status import Life, Route, Status
 from ..core.tuples import NamedTuple
 from ..core.wish import Options, Wish
 from ..journal import history, receipts
-from ..journal.source import Chosen, Source
+from ..journal.source import Chosen, ChosenSession, Source
 from ..journal.stopped import storage
 from ..ports.context import Console, Context
 from ..ports.past import Past
@@ -197,6 +197,19 @@ def _look(
     returns.rest(agent, len(some), anew)
     if request.options.dry_run and (said := store.begins_anew(some)):
         request.warn(said)
+    if not store.traits.loose_files:
+        _warn_of_hidden(request, agent, some, returns)
+
+
+def _warn_of_hidden(request: Request, agent: str, some: Sequence[Chosen], returns: Returns) -> None:
+    """Say of sessions of a database that come back as they were before that run: archived."""
+    back = {item.key for item in returns.of(agent) if item.is_wanted}
+    hidden = [one for one in some if isinstance(one, ChosenSession) and one.session.archived_before]
+    if count := sum(one.session.key in back for one in hidden):
+        what = "1 of these comes back as it was" if count == 1 else f"{count} of these come back as they were"
+        those = "it" if count == 1 else "them"
+        said = f"{what}: archived, and a message is refused; the run that archived {those} is in the list of"
+        request.warn(f"{said}: {request.options.undo} --list")
 
 
 def _refusal(request: Request, ask: Ask, todo: Sequence[Item], returns: Returns) -> CloserError | None:
