@@ -75,7 +75,9 @@ def files(when: Moment) -> dict[str, File]:
 
 def _entrance(packages: list[str], places: dict[str, sources.Place]) -> str:
     text = (ROOT / "publish/merged.py").read_text(encoding="utf-8")
-    table = "\n".join(f"\t{json.dumps(name)}: {tuple(place)!r}," for name, place in sorted(places.items()))
+    # Without blanks: of the room that a skill has they would take a thousandth.
+    rows = ((json.dumps(name), ",".join(map(repr, place))) for name, place in sorted(places.items()))
+    table = "\n".join(f"{name}:({place})," for name, place in rows)
     values = {
         '__version__ = ""\n': f"__version__ = {json.dumps(version())}\n",
         "_PACKAGES: frozenset[str] = frozenset()\n": f"_PACKAGES = frozenset({json.dumps(packages)})\n",

@@ -90,7 +90,7 @@ def rows(parts: Sequence[Part], options: Options, now: float) -> tuple[list[Arti
             if every or status not in FINE or (left > 0 and status is not Status.KEPT):
                 one = row(part.home, artifact, status, why, now)
                 found.append(one if export is None else one._replace(export=export))
-                left -= 1
+                left -= status in FINE
             elif status is not Status.KEPT:
                 sizes[status].append(artifact.size)
         if every:

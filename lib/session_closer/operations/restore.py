@@ -8,7 +8,7 @@ from functools import partial
 
 from ..core.actions import How
 from ..core.errors import Busy, CloserError, Refused, UsageProblem
-from ..core.report import Outcome, Report
+from ..core.report import Outcome, Report, RestartResult
 from ..core.status import Life, Route, Status
 from ..core.tuples import NamedTuple
 from ..core.wish import Options, Wish
@@ -172,12 +172,16 @@ def _perform(
     if error is None and not dry_run:
         runtime.switch_on(returns)
     work.expect()
-    if dry_run and error is None:
-        _warn_of_jobs(request, todo, ask)
-    edits = error is None and any(runtime.stores[item.agent].traits.restarts for item in todo)
-    stops = error is None and ask.stop_gateway and any(item.put_away is How.DELETE for item in todo)
-    restart = foreseen(runtime, [Route.FILES] if edits else (), usable=True, is_stopped=stops)
-    return work.report(restart, error)
+    return work.report(_foreseen(request, ask, todo) if error is None else foreseen(runtime, (), usable=True), error)
+
+
+def _foreseen(request: Request, ask: Ask, todo: Sequence[Item]) -> RestartResult:
+    """Return the restart that bringing these back is going to need, and say what a run would not come to."""
+    runtime = request.runtime
+    _warn_of_jobs(request, todo, ask)
+    edits = any(runtime.stores[item.agent].traits.restarts for item in todo)
+    stops = ask.stop_gateway and any(item.put_away is How.DELETE for item in todo)
+    return foreseen(runtime, [Route.FILES] if edits else (), usable=True, is_stopped=stops)
 
 
 def _warn_of_jobs(request: Request, todo: Sequence[Item], ask: Ask) -> None:

@@ -196,7 +196,7 @@ def _explained(found: Look, plan: Plan, row: Outcome) -> Outcome:
 
     traits = found.stores[row.agent].traits if row.agent in found.stores else Traits()
     size = found.sizes.get(row.agent, {}).get(row.key)
-    if row.left or (size is None and (row.archives or row.status not in FINE | GOING)):
+    if row.left if size is not None else row.archives or row.status not in FINE | GOING:
         # What was weighed ahead is all that it has; what was not, was when it was recorded.
         size = weights.put_away(row)
     return tally.explained(row, plan.findings.get(row.agent), size, traits)

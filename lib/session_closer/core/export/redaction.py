@@ -15,7 +15,6 @@ from .events import event
 from .settings import named
 
 GONE = "[redacted]"
-_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # A value that is shorter could be a word of any text.
 _SHORTEST = 6
 # The arguments of a call are JSON in the JSON of a message in that of its row.
@@ -138,18 +137,19 @@ def _spelled(value: str) -> str:
 def _run(count: int) -> str:
     """Return the pattern of backslashes, as one of all: in JSON each is two, and it may stand in JSON."""
     other = "|".join(_escaped("\\"))
-    return rf"(?:\\{{{count},{count << _NESTED}}}|(?:{other}){{{count}}})"
+    return rf"(?:(?:{other}){{{count}}}|\\{{{count},{count << _NESTED}}})"
 
 
 def _character(one: str) -> str:
-    if one in _UNRESERVED:
-        return re.escape(one)
-    forms = [re.escape(one), *_escaped(one)]
+    if one.isascii() and one.isalnum():
+        return one
+    forms = _escaped(one)
     if one in _SHORT:
         forms.append(rf"{_BACKSLASHES}{_SHORT[one]}")
     if one == " ":
         forms.append(r"\+")
-    return f"(?:{'|'.join(forms)})"
+    # Some escapes begin with what they are of.
+    return f"(?:{'|'.join(forms)}|{re.escape(one)})"
 
 
 def _escaped(one: str) -> list[str]:
