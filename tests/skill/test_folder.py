@@ -223,8 +223,8 @@ def test_a_bug_is_named_by_its_line_in_the_sources(unpacked: Path, tmp_path: Pat
     source = (ROOT / "lib/session_closer/cli/program.py").read_text()
     newer = sources.published(source.replace(good, bad), shows=False)
     table, merged = skill / "lib/session_closer/__init__.py", skill / "lib/session_closer/cli.py"
-    (own,) = [row for row in table.read_text().splitlines() if '"session_closer.cli.program": ' in row]
-    with_checksum = own.replace(own.split(", ")[3], str(zlib.crc32(newer.encode())))
+    (own,) = [row for row in table.read_text().splitlines() if '"session_closer.cli.program":(' in row]
+    with_checksum = own.replace(own.split(",")[3], str(zlib.crc32(newer.encode())))
     merged.write_text(merged.read_text().replace(good, bad))
     table.write_text(table.read_text().replace(own, with_checksum))
     # Python itself tells the byte code of a file by its second and size, and a copy may be as young as this.
