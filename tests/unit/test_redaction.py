@@ -152,9 +152,10 @@ def test_any_value_is_gone_whoever_has_encoded_it(value: str, encoder: str) -> N
 
 
 def test_many_backslashes_are_no_work_without_end() -> None:
-    value = "\\" * 30 + "x" + "\\" * 30 + '"' + "\\" * 5
+    value = "\\/" * 30 + "\\" * 30 + "x" + "\\" * 30 + '"' + "\\" * 5
     with it_ends():
-        assert Redactor([value]).text("\\" * 5000 + "y") == "\\" * 5000 + "y"
+        for text in ("\\" * 5000 + "y", ("\\" * 8 + "/") * 500 + "y"):
+            assert Redactor([value]).text(text) == text
         assert Redactor([value]).text(in_json(in_json(value))) == GONE
 
 

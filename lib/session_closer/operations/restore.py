@@ -165,6 +165,7 @@ def _perform(
     work = Returning(request, lots, returns, missing, transaction)
     error = None if ask.check else _refusal(request, ask, todo, returns)
     todo = list(returns.wanted())
+    _warn_of_hidden(request, lots, todo if error is None else ())
     if error is None and not dry_run and todo:
         for agent in sorted({item.agent for item in todo}):
             runtime.stores[agent].make_place()
@@ -201,15 +202,18 @@ def _look(
     returns.rest(agent, len(some), anew)
     if request.options.dry_run and (said := store.begins_anew(some)):
         request.warn(said)
-    if not store.traits.loose_files:
-        _warn_of_hidden(request, agent, some, returns)
 
 
-def _warn_of_hidden(request: Request, agent: str, some: Sequence[Chosen], returns: Returns) -> None:
+def _warn_of_hidden(request: Request, lots: Mapping[str, Sequence[Chosen]], todo: Sequence[Item]) -> None:
     """Say of sessions of a database that come back as they were before that run: archived."""
-    back = {item.key for item in returns.of(agent) if item.is_wanted}
-    hidden = [one for one in some if isinstance(one, ChosenSession) and one.session.archived_before]
-    if count := sum(one.session.key in back for one in hidden):
+    back = {(item.agent, item.key) for item in todo if item.put_away is How.DELETE}
+    hidden = {
+        (agent, one.session.key)
+        for agent in {agent for agent, _ in back}
+        for one in lots[agent]
+        if isinstance(one, ChosenSession) and one.session.archived_before
+    }
+    if count := len(hidden & back):
         what = "1 of these comes back as it was" if count == 1 else f"{count} of these come back as they were"
         those = "it" if count == 1 else "them"
         said = f"{what}: archived, and a message is refused; the run that archived {those} is in the list of"

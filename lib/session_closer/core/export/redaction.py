@@ -22,7 +22,8 @@ _NESTED = 3
 _BACKSLASHES = rf"\\{{1,{(1 << _NESTED) - 1}}}"
 _SHORT = {'"': '"', "/": "/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 _HTML = {"&": ["&amp;"], "<": ["&lt;"], ">": ["&gt;"], '"': ["&quot;"], "'": ["&apos;"]}
-# Backslashes that stand together are counted together: else there are too many ways to match many.
+_BACKSLASH = "\\"
+# Backslashes that stand together are counted together.
 _RUNS = late.pattern(r"(?s)((\\)+|.)")
 _VENDORS = (
     r"sk-(?:ant-|proj-|or-|svcacct-)?[A-Za-z0-9_-]{16,}",
@@ -131,13 +132,21 @@ def _spelled(value: str) -> str:
 
     Encoders differ in what they escape, and JSON may stand in JSON.
     """
-    return "".join(_run(len(run[0])) if run[1] else _character(run[0]) for run in _RUNS.findall(value))
+    runs = _RUNS.findall(value)
+    # The innermost JSON last: what it has of a backslash is the beginning of what the others have.
+    depths = range(_NESTED, -1, -1) if "\\" in value else (0,)
+    forms = (
+        "".join(_run(len(run) << depth, len(run)) if end else _character(run) for run, end in runs) for depth in depths
+    )
+    return f"(?:{'|'.join(forms)})"
 
 
-def _run(count: int) -> str:
-    """Return the pattern of backslashes, as one of all: in JSON each is two, and it may stand in JSON."""
-    other = "|".join(_escaped("\\"))
-    return rf"(?:(?:{other}){{{count}}}|\\{{{count},{count << _NESTED}}})"
+def _run(written: int, count: int) -> str:
+    """Return the pattern of so many backslashes of a value, of which in JSON so many are written.
+
+    Of exactly so many: else there would be too many ways to match many.
+    """
+    return rf"(?:(?:{'|'.join(_escaped(_BACKSLASH))}){{{count}}}|\\{{{written}}})"
 
 
 def _character(one: str) -> str:
