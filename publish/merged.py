@@ -36,9 +36,14 @@ class _Loader(SourceFileLoader):
             text = file.read(packed or length)
         return zlib.decompress(text, -zlib.MAX_WBITS) if packed else text
 
-    def source_to_code(self, data: bytes, path: str, *, _optimization: int = -1) -> CodeType:  # type: ignore[override]
-        """Compile it as what stands behind `from __future__ import annotations`, which is for whole files only."""
-        code: CodeType = compile(data, path, "exec", flags=_FLAGS, dont_inherit=True, optimize=_optimization)
+    def source_to_code(  # type: ignore[override]
+        self, data: bytes, path: str, _fullname: str | None = None, *, _optimize: int = -1
+    ) -> CodeType:
+        """Compile it as what stands behind `from __future__ import annotations`, which is for whole files only.
+
+        From 3.15 on Python gives the module's name, too.
+        """
+        code: CodeType = compile(data, path, "exec", flags=_FLAGS, dont_inherit=True, optimize=_optimize)
         return code
 
 

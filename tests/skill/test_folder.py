@@ -178,6 +178,20 @@ def test_every_module_of_it_can_be_imported_and_says_where_it_is(unpacked: Path,
     assert int(done.stdout) == len(sources.modules(ROOT / "lib"))
 
 
+@pytest.mark.parametrize("more", ["", "'session_closer.core.names', ", "None, "])
+def test_its_loader_compiles_as_each_python_asks_it_to(unpacked: Path, tmp_path: Path, more: str) -> None:
+    """From 3.15 on Python gives the name of the module, too."""
+    program = (
+        "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, sys.argv[1]); import session_closer; "
+        "from importlib.util import find_spec; loader = find_spec('session_closer.core.names').loader; "
+        f"code = loader.source_to_code(b'def f(x: nobody): pass', 'x.py', {more}_optimize=2); exec(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(unpacked / "lib")], capture_output=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="session")
 def quiet_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home that keeps byte code, so that not each start compiles the program."""
