@@ -224,7 +224,7 @@ def is_importable(name: str, file: str, lowest: "tuple[int, ...]", too_high: "tu
     if spec is None:
         return False
     inside = spec.submodule_search_locations or [spec.origin or ""]
-    sites = [site for site in map(os.path.dirname, inside) if os.path.exists(os.path.join(site, file))]
+    sites = [site for site in map(os.path.dirname, inside) if is_for_this_python(os.path.join(site, file))]
     for entry in os.listdir(sites[0]) if sites else ():
         stem, kind = os.path.splitext(entry)
         own, _, version = stem.partition("-")
@@ -232,6 +232,16 @@ def is_importable(name: str, file: str, lowest: "tuple[int, ...]", too_high: "tu
             numbers = tuple(int(part) for part in version.split("-")[0].split(".")[:2] if part.isdigit())
             return lowest <= numbers < too_high
     return False
+
+
+def is_for_this_python(path: str) -> bool:
+    """Tell whether a module is there and what is compiled beside it in its package, if anything, is for this Python."""
+    from importlib.machinery import EXTENSION_SUFFIXES
+
+    if not path.endswith("__init__.py") or not os.path.exists(path):
+        return os.path.exists(path)
+    compiled = [name.partition(".")[2] for name in os.listdir(os.path.dirname(path)) if name.endswith((".so", ".pyd"))]
+    return not compiled or any("." + kind in EXTENSION_SUFFIXES for kind in compiled)
 
 
 if __name__ == "__main__":

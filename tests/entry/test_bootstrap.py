@@ -312,6 +312,25 @@ def test_an_installation_without_zstd_is_not_used(checkout: Checkout, site: Path
     assert done.stderr.startswith(FIRST_RUN)
 
 
+@pytest.mark.parametrize("package", ["msgspec", "psutil"])
+def test_packages_that_are_compiled_for_another_python_are_not(checkout: Checkout, site: Path, package: str) -> None:
+    """PYTHONPATH may lead to what was installed for another version."""
+    others = checkout.scratch / "others"
+    others.mkdir()
+    for path in site.iterdir():
+        if path.name != package:
+            (others / path.name).symlink_to(path)
+    (others / package).mkdir()
+    for path in (site / package).iterdir():
+        own, _, kind = path.name.partition(".")
+        foreign = f"{own}.cpython-399-x86_64-linux-gnu.so" if kind.endswith("so") else path.name
+        (others / package / foreign).symlink_to(path)
+    quick_uv(checkout, site)
+    done = checkout.run(no_pip(checkout), checkout.root / "bin/close-project", "--help", PYTHONPATH=str(others))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(FIRST_RUN)
+
+
 def test_byte_code_is_kept_outside_the_tree(checkout: Checkout, site: Path) -> None:
     checkout.keep_its_own_byte_code()
     done = checkout.run(PYTHONPATH=str(site), PYTHONDONTWRITEBYTECODE="1")
