@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -84,7 +85,11 @@ class Disk:
 
     def make_special(self, path: str, mode: int) -> None:
         """Create a pipe or a socket that nobody has opened, as `mode` says."""
-        os.mknod(path, mode)
+        if stat.S_ISFIFO(mode):
+            # Of macOS only root may have the other.
+            os.mkfifo(path)
+        else:
+            os.mknod(path, mode)
 
     def clone(self, source: int, target: int) -> bool:
         """Let an empty file share the blocks of another until one is written to; False where that cannot be (Linux)."""
