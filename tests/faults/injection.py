@@ -12,6 +12,7 @@ from typing import Any
 
 from session_closer.system.disk import Disk
 from support.early import import_all
+from support.users import fork
 
 import_all()
 
@@ -149,7 +150,7 @@ def interrupt_at(point: int) -> At:
 
 def in_child(work: Callable[[], Any]) -> int:
     """Run something in a forked process; return its wait status. A traceback there is an exit code of 99."""
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         code = 99
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from .status import Status
@@ -39,11 +40,11 @@ def ordered(wish: Wish, plan: Plan, rows: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _files(rows: Sequence[Outcome]) -> list[Outcome]:
-    """Return the rows of files, agent by agent, ahead of those of whole agents.
+    """Return the rows of files, and of whole agents, agent by agent.
 
     A run looks after an agent's files with its sessions, of which there may be none.
     """
-    return sorted((row for row in rows if not row.key), key=lambda row: (row.given == row.agent, row.agent))
+    return sorted((row for row in rows if not row.key), key=attrgetter("agent"))
 
 
 def _turn(row: Outcome) -> int:

@@ -125,10 +125,9 @@ def _outcomes(part: Part, options: Options) -> Iterator[tuple[Artifact, Status, 
             yield artifact, Status.WOULD_DELETE if is_lost else Status.WOULD_ARCHIVE, why, None
         return
     for (artifact, why), fate in zip(going, part.fates, strict=False):
-        if fate.status is Status.DELETED and artifact.folder:
+        if fate.status is Status.DELETED and artifact.folder and not part.is_tidy:
             # It is gone once the folder is in which it was put aside.
-            gone = part.is_tidy
-            yield artifact, *((Status.DELETED, why, fate.export) if gone else (Status.FAILED, NOT_REACHED, None))
+            yield artifact, Status.FAILED, NOT_REACHED, None
         else:
             yield artifact, fate.status, fate.why or why, fate.export
     if not part.is_tidy:

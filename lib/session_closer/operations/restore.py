@@ -179,16 +179,16 @@ def _perform(
 def _foreseen(request: Request, ask: Ask, todo: Sequence[Item]) -> RestartResult:
     """Return the restart that bringing these back is going to need, and say what a run would not come to."""
     runtime = request.runtime
-    _warn_of_jobs(request, todo, ask)
+    _warn_of_jobs(request, todo)
     edits = any(runtime.stores[item.agent].traits.restarts for item in todo)
     stops = ask.stop_gateway and any(item.put_away is How.DELETE for item in todo)
     return foreseen(runtime, [Route.FILES] if edits else (), usable=True, is_stopped=stops)
 
 
-def _warn_of_jobs(request: Request, todo: Sequence[Item], ask: Ask) -> None:
-    """Say of cron jobs that nobody will switch on, since no gateway runs when their sessions are back."""
+def _warn_of_jobs(request: Request, todo: Sequence[Item]) -> None:
+    """Say of cron jobs that nobody will switch on: none starts a gateway that is not running now."""
     count = sum(len(item.jobs) for item in todo)
-    if count and request.runtime.gateway.life is Life.DOWN and not ask.stop_gateway:
+    if count and request.runtime.gateway.life is Life.DOWN:
         what = "1 cron job stays" if count == 1 else f"{count} cron jobs stay"
         request.warn(f"{what} off, as no gateway runs, and the run ends with exit 1; start it, then run it again")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..core.errors import Busy, ChangedUnderneath, CloserError, GatewayNeeded
 from ..core.keys import Target
 from ..core.report import Outcome, Report, RestartResult
-from ..core.status import PUT_AWAY, Life, Reason, Route, Status
+from ..core.status import GOING, PUT_AWAY, Life, Reason, Route, Status
 from ..core.tuples import NamedTuple
 from ..core.wish import Options, Wish
 from ..journal.journal import Journal
@@ -32,7 +32,7 @@ TURN_SECONDS = 1800.0
 TURN_PAUSE = 2.0
 # What is over by itself as a rule, and keeps a session open until then.
 _PASSING = (Busy, ChangedUnderneath, GatewayNeeded)
-_PLANNED = frozenset((Status.WOULD_CLOSE, Status.WOULD_ARCHIVE, Status.WOULD_DEFER))
+_PLANNED = GOING | {Status.WOULD_ARCHIVE}
 
 
 def main(text: str, *, begun: int | None = None, clock: Clock = REAL) -> int:

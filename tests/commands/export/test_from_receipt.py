@@ -15,7 +15,7 @@ from support.gateway import StubGateway
 from support.keys import LEAD
 from support.said import ERAS, KEY, InDatabase, InFiles, Said, files_of
 from support.stores import TOKEN, Store
-from support.trees import tree
+from support.trees import tree, write
 
 OTHER = LEAD + "other-one"
 
@@ -146,3 +146,16 @@ def test_a_receipt_that_is_not_there_is_said(store: Store, out: Path) -> None:
     answer = run_json(ExportSessions, "--from", "nothing", "--output", str(out), state=store.state)
     assert (answer.code, answer.error) == (3, "no_receipt")
     assert not out.exists()
+
+
+@pytest.mark.parametrize("value", ['"a string"', "null", '{"n": ' + "9" * 5000 + "}"], ids=["text", "null", "long"])
+def test_a_session_whose_entry_is_odd_is_exported_as_it_was(
+    tmp_path: Path, closed_port: int, out: Path, value: str
+) -> None:
+    store = Store(tmp_path / "state", closed_port)
+    store.index().parent.mkdir(parents=True, exist_ok=True)
+    write(store.index(), f'{{"{OTHER}": {value}}}')
+    receipt = Path(run_json(CloseProjectBatch, OTHER, state=store.state).data["receipt"]).stem
+    answer = run_json(ExportSessions, "--from", receipt, "--output", str(out), state=store.state)
+    [row] = answer.data["exported"]
+    assert (answer.code, (Path(row["path"]) / "entry.json").read_text()) == (0, value)

@@ -390,6 +390,8 @@ def test_a_dry_run_says_that_jobs_stay_off_while_no_gateway_runs(down: Down) -> 
     answer = restore(down.store, "last", "--dry-run")
     said = "1 cron job stays off, as no gateway runs, and the run ends with exit 1; start it, then run it again"
     assert (answer.code, said in answer.data["warnings"]) == (0, True)
+    # Only one that ran is started again.
+    assert said in restore(down.store, "last", "--dry-run", "--stop-gateway").data["warnings"]
     assert restore(down.store, "last", "--dry-run", "beta").data["warnings"] == []
     done = restore(down.store, "last")
     assert (done.code, said in done.data["warnings"]) == (1, False)

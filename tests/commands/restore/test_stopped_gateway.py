@@ -294,7 +294,11 @@ def test_no_gateway_is_started_below_an_importer_that_is_still_at_work(
 
 
 def test_a_dry_run_says_that_the_gateway_would_be_stopped(down: Down) -> None:
+    stopped = restore(down.store, "last", "--stop-gateway", "--dry-run")
+    assert (stopped.code, stopped.data["restart"]["result"]) == (0, "nothing-to-restart")
     down.service.run("gateway", "start")
+    refused = restore(down.store, "last", "--dry-run")
+    assert (refused.code, [said for said in refused.data["warnings"] if "comes back" in said]) == (3, [])
     planned = restore(down.store, "last", "--stop-gateway", "--dry-run")
     assert (planned.code, planned.data["restart"]["needed"]) == (0, True)
     assert planned.data["restart"]["result"] == "would-restart"

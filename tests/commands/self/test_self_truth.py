@@ -13,6 +13,7 @@ import pytest
 from session_closer.cli.commands.close_project import CloseProject
 from session_closer.cli.commands.close_project_batch import CloseProjectBatch
 from session_closer.cli.commands.restore_sessions import RestoreSessions
+from session_closer.core.errors import ChangedUnderneath
 from session_closer.operations import close, restart, worker
 from session_closer.system import flock, processes
 from session_closer.system.clock import Clock
@@ -362,6 +363,24 @@ def test_a_gateway_that_is_being_restarted_is_asked_again(bases: Bases, stub: St
     assert there == [None] * 3
     ended = row(receipts(bases.store)[main])
     assert (ended["status"], ended["ok"], ended["error"]) == ("archived", True, None)
+
+
+def test_a_store_that_somebody_keeps_writing_to_is_tried_again(
+    store: Store, left: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = Path(batch(store, "alpha", "topics").data["receipt"]).stem
+    tries, attempt = [], worker._attempt
+
+    def changed(*words: Any, **more: Any) -> Any:
+        tries.append(1)
+        if len(tries) < 3:
+            raise ChangedUnderneath("somebody keeps writing", "the same command again")
+        return attempt(*words, **more)
+
+    monkeypatch.setattr(worker, "_attempt", changed)
+    left.meanwhile = lambda _: None
+    left.finish()
+    assert (len(tries), row(receipts(store)[main])["status"]) == (3, "closed")
 
 
 def test_one_that_stays_away_until_the_end_is_told_as_what_it_was(
